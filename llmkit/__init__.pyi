@@ -1,0 +1,52 @@
+import typing
+
+from . import sandbox as sandbox
+from .clients.anthropic import AnthropicClient as AnthropicClient
+from .clients.base import BaseLLMClient as BaseLLMClient
+from .clients.checks import safe_llm_call as safe_llm_call
+from .clients.checks import validate_api_key as validate_api_key
+from .clients.engine import ProviderClient as ProviderClient
+from .clients.engine import Timeouts as Timeouts
+from .clients.google import GoogleAIClient as GoogleAIClient
+from .clients.google_legacy import GoogleGenerativeAIClient as GoogleGenerativeAIClient
+from .clients.health import Health as Health
+from .clients.keys import APIKeyManager as APIKeyManager
+from .clients.keys import KeyStatus as KeyStatus
+from .clients.models import ModelManager as ModelManager
+from .clients.openai import OpenAIClient as OpenAIClient
+from .clients.queue import RequestQueue as RequestQueue
+from .clients.queue import batch as batch
+from .clients.registry import client as client
+from .clients.registry import register as register
+from .clients.retry import RetryPolicy as RetryPolicy
+from .clients.retry import rate_limit_retry as rate_limit_retry
+from .clients.stream import TextStream as TextStream
+from .costs.controller import CostController as CostController
+from .costs.ledger import Ledger as Ledger
+from .costs.ledger import ledger as ledger
+from .costs.monitor import LLMMonitor as LLMMonitor
+from .errors import AuthenticationError as AuthenticationError
+from .errors import BadResponseError as BadResponseError
+from .errors import ConfigurationError as ConfigurationError
+from .errors import ContextLengthError as ContextLengthError
+from .errors import InvalidRequestError as InvalidRequestError
+from .errors import LLMClientError as LLMClientError
+from .errors import LLMTimeoutError as LLMTimeoutError
+from .errors import ModelNotFoundError as ModelNotFoundError
+from .errors import PermissionDeniedError as PermissionDeniedError
+from .errors import ProviderNotAvailableError as ProviderNotAvailableError
+from .errors import QuotaExceededError as QuotaExceededError
+from .errors import RateLimitError as RateLimitError
+from .errors import StreamInterruptedError as StreamInterruptedError
+from .messages import LLMMessage as LLMMessage
+from .messages import LLMResponse as LLMResponse
+from .messages import Usage as Usage
+from .messages import build_conversation as build_conversation
+from .notebook import load_ipython_extension as load_ipython_extension
+from .notebook import unload_ipython_extension as unload_ipython_extension
+from .records import CallRecord as CallRecord
+from .settings import check_environment_variables as check_environment_variables
+
+__version__: str
+LLM_CONFIG: dict[str, typing.Any]
+TOKEN_COSTS: dict[str, dict[str, float]]

@@ -1,0 +1,188 @@
+"""The contract of every client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
+
+from llmkit import tokens
+from llmkit.errors import LLMClientError, ProviderNotAvailableError, RateLimitError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from types import TracebackType
+
+    from llmkit.messages import LLMMessage, LLMResponse
+
+
+class ContractTemperature(float):
+    """A temperature that nobody chose: sent where a model takes one, left out where it does not."""
+
+    __slots__ = ()
+
+
+TEMPERATURE = ContractTemperature(0.7)
+"""The contract's default temperature."""
+
+
+class BaseLLMClient(ABC):
+    """Abstract base class of all clients.
+
+    A subclass with the three abstract methods works wherever llmkit takes a client; its calls are
+    recorded when they are made through the toolkit (`llmkit.client`, `%%llm`, `llmkit.batch`).
+
+    Args:
+        provider_name: Name of the provider, e.g. `"openai"`.
+
+    Example:
+        >>> class Echo(BaseLLMClient):
+        ...     async def generate_text(self, messages, model=None, **kwargs):
+        ...         from llmkit.messages import LLMResponse
+        ...         return LLMResponse(messages[-1].content, self.provider_name, model or "echo")
+        ...     async def stream_text(self, messages, model=None, **kwargs):
+        ...         yield messages[-1].content
+        ...     async def close(self):
+        ...         pass
+        >>> Echo("mine").provider_name
+        'mine'
+    """
+
+    def __init__(self, provider_name: str) -> None:
+        self.provider_name = provider_name
+        self.logger = logging.getLogger(f"{__name__}.{provider_name}")
+
+    @abstractmethod
+    async def generate_text(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Generate a whole answer.
+
+        Args:
+            messages: The conversation.
+            model: The provider's name of the model; by default the client's.
+            temperature: Randomness.
+            max_tokens: Limit of the answer, in tokens.
+            **kwargs: Further parameters, in the provider's own words.
+
+        Returns:
+            The answer with its tokens and its price.
+
+        Raises:
+            LLMClientError: If there is no whole answer; one of its subclasses says why.
+        """
+
+    @abstractmethod
+    def stream_text(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[str, None]:
+        """Generate an answer and yield its text as it is written.
+
+        An implementation is an `async def` with `yield`, or returns an async generator. The pieces it
+        yields make up the text when they are joined. It must raise when the answer stops before its
+        end, and must not keep anything about the call on `self`: calls run side by side.
+
+        Args:
+            messages: The conversation.
+            model: The provider's name of the model; by default the client's.
+            temperature: Randomness.
+            max_tokens: Limit of the answer, in tokens.
+            **kwargs: Further parameters, in the provider's own words.
+
+        Returns:
+            An async generator of pieces of text.
+
+        Raises:
+            LLMClientError: While iterating, if the answer breaks off; `.partial` holds the text so far.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back connections. Calling it again does nothing."""
+
+    def _count_tokens_estimate(self, text: str) -> int:
+        """Estimate the tokens of a text: one for four characters."""
+        return tokens.estimate(text)
+
+    def _count_tokens_accurate(self, text: str, model: str) -> int:
+        """Count the tokens of a text as exactly as this machine can; see `llmkit.tokens.count`."""
+        return tokens.count(text, model)
+
+    def _estimate_cost(
+        self,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        token_costs: Mapping[str, Mapping[str, float]],
+    ) -> float:
+        """Estimate a price in US dollars from a table of prices per 1,000 tokens.
+
+        Args:
+            model: Name of the model in the table.
+            input_tokens: Tokens of the prompt.
+            output_tokens: Tokens of the answer.
+            token_costs: `{"input": …, "output": …}` by model, in US dollars per 1,000 tokens.
+
+        Returns:
+            The price; 0.0 for a model that is not in the table.
+        """
+        if model not in token_costs:
+            return 0.0
+        costs = token_costs[model]
+        return (input_tokens * costs["input"] + output_tokens * costs["output"]) / 1000
+
+    async def safe_generate_text(self, messages: list[LLMMessage], **kwargs: Any) -> LLMResponse | None:
+        """Generate an answer, trying once more after a rate limit.
+
+        Args:
+            messages: The conversation.
+            **kwargs: As for `generate_text`.
+
+        Returns:
+            The answer, or `None` if the provider is not available.
+
+        Raises:
+            LLMClientError: If it fails in another way.
+        """
+        try:
+            return await self._generate_twice(messages, **kwargs)
+        except ProviderNotAvailableError as error:
+            self.logger.error("Provider not available: %s", error)  # noqa: TRY400 - the sentence says it
+            return None
+        except LLMClientError:
+            raise
+        except Exception as error:  # the contract: whatever a subclass raises becomes a client error
+            self.logger.error("Unexpected error: %s", type(error).__name__)  # noqa: TRY400
+            raise LLMClientError(f"Text generation failed: {error}") from error
+
+    async def _generate_twice(self, messages: list[LLMMessage], **kwargs: Any) -> LLMResponse:
+        try:
+            return await self.generate_text(messages, **kwargs)
+        except RateLimitError as error:
+            if not error.retryable:
+                raise
+            self.logger.warning("Rate limit exceeded: %s", error)
+            await asyncio.sleep(1.0 if error.retry_after is None else min(error.retry_after, 60.0))
+            return await self.generate_text(messages, **kwargs)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,64 @@
+"""Calls that answer a question instead of raising: is the key good, is there an answer at all?"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.engine import ProviderClient
+from llmkit.clients.keys import KeyStatus
+from llmkit.clients.registry import client as make_client
+from llmkit.errors import AuthenticationError, LLMClientError, ProviderNotAvailableError, RateLimitError
+
+if TYPE_CHECKING:
+    from llmkit.clients.base import BaseLLMClient
+    from llmkit.messages import LLMMessage, LLMResponse
+
+logger = logging.getLogger(__name__)
+
+
+async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeyStatus:
+    """Find out whether a provider accepts a key, with a call that costs nothing.
+
+    Args:
+        provider: Name of the provider.
+        api_key: The key.
+        **options: Further arguments of the client's class, such as `base_url`.
+
+    Returns:
+        `KeyStatus.VALID`, `INVALID` or `UNREACHABLE`; only the first one is true.
+
+    Raises:
+        ConfigurationError: If the provider is not known.
+    """
+    client = make_client(provider, api_key=api_key, **options)
+    async with client:
+        assert isinstance(client, ProviderClient)
+        health = await client.health_check()
+    if health.ok or isinstance(health.error, RateLimitError):
+        return KeyStatus.VALID
+    return KeyStatus.INVALID if isinstance(health.error, AuthenticationError) else KeyStatus.UNREACHABLE
+
+
+async def safe_llm_call(
+    client: BaseLLMClient, messages: list[LLMMessage], **kwargs: Any
+) -> LLMResponse | None:
+    """Make a call that gives `None` instead of an error.
+
+    A rate limit is waited for once.
+
+    Args:
+        client: Any client.
+        messages: The conversation.
+        **kwargs: As for `generate_text`.
+
+    Returns:
+        The answer, or `None` if there is none; the log says why.
+    """
+    try:
+        return await client.safe_generate_text(messages, **kwargs)
+    except ProviderNotAvailableError as error:
+        logger.error("Provider not available: %s", error)  # noqa: TRY400 - the sentence says it
+    except LLMClientError as error:
+        logger.error("The call failed: %s", error)  # noqa: TRY400
+    return None

@@ -1,0 +1,257 @@
+"""Google: the Gemini API, `generateContent` and `streamGenerateContent`.
+
+Source: Gemini API reference, "Generating content".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from llmkit import catalog, settings
+from llmkit.clients.codec import Answer, Request, classify, count, error_parts, items, loads, obj, text, total
+from llmkit.clients.engine import ProviderClient, Timeouts
+from llmkit.clients.keys import keys, known_key, missing_key
+from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.messages import Usage
+from llmkit.sandbox import url as sandbox_url
+from llmkit.wire.carrier import Carrier, WireRequest
+from llmkit.wire.direct import DirectCarrier
+from llmkit.wire.genai import GenAICarrier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ADDRESS = "https://generativelanguage.googleapis.com"
+
+FINISH_REASONS = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+}
+
+_NAMES = {"stop": "stopSequences"}
+_GENERATION = frozenset(
+    {
+        "topP",
+        "topK",
+        "seed",
+        "stopSequences",
+        "candidateCount",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseLogprobs",
+        "logprobs",
+        "thinkingConfig",
+        "mediaResolution",
+        "responseModalities",
+        "speechConfig",
+    }
+)
+
+
+class GoogleCodec:
+    """The Gemini wire format.
+
+    Args:
+        version: Version of the API in the path.
+    """
+
+    def __init__(self, version: str = "v1beta") -> None:
+        self._version = version
+
+    def encode(self, request: Request) -> WireRequest:
+        """Return the request as it goes out; see `Codec.encode`."""
+        turns = [
+            {"role": "model" if m.role == "assistant" else "user", "parts": [{"text": m.content}]}
+            for m in request.messages
+            if m.role != "system"
+        ]
+        if not turns:
+            raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
+        extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
+        generation = {
+            "temperature": None if request.temperature is None else float(request.temperature),
+            "maxOutputTokens": request.max_tokens,
+            **{name: value for name, value in extra.items() if name in _GENERATION},
+        }
+        if isinstance(generation.get("stopSequences"), str):
+            generation["stopSequences"] = [generation["stopSequences"]]
+        body: dict[str, Any] = {"contents": turns}
+        if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
+            body["systemInstruction"] = {"parts": system}
+        if config := {k: v for k, v in generation.items() if v is not None and k not in request.without}:
+            body["generationConfig"] = config
+        body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.without}
+        name = request.model if "/" in request.model else f"models/{request.model}"
+        method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
+        return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Read one event; see `Codec.decode`."""
+        if data == b"[DONE]":  # proxies that speak both formats close so
+            return ""
+        return self._read(obj(loads(data)), answer)
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Read a whole answer; see `Codec.decode_body`."""
+        data = loads(body)
+        if isinstance(data, list):  # a stream without alt=sse is one list of events
+            return "".join(self._read(obj(event), answer) for event in data)
+        event = obj(data)
+        if not event.keys() & {"candidates", "promptFeedback", "usageMetadata", "error"}:
+            raise BadResponseError("The answer has no candidates.")
+        written = self._read(event, answer)
+        answer.ended = True
+        return written
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+        """Return the exception for an error status; see `Codec.classify`."""
+        message, code = error_parts(body)
+        error = classify(status, headers, message, code)
+        if error.retry_after is None:
+            error.retry_after = _retry_delay(body)
+        return error
+
+    def models_request(self) -> WireRequest:
+        """Return the request for the list of models."""
+        return WireRequest(path=f"/{self._version}/models?pageSize=1000")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Read the names from the list of models."""
+        names = (text(obj(model).get("name")) for model in items(obj(loads(body)).get("models")))
+        return [name.removeprefix("models/") for name in names]
+
+    def _read(self, event: dict[str, Any], answer: Answer) -> str:
+        if "error" in event:
+            message, code = error_parts(_dump(event))
+            raise classify(0, {}, message, code)
+        if usage := event.get("usageMetadata"):  # cumulative: the last one counts
+            answer.usage = read_usage(obj(usage))
+        answer.model = text(event.get("modelVersion")) or answer.model
+        answer.request_id = text(event.get("responseId")) or answer.request_id
+        if block := text(obj(event.get("promptFeedback")).get("blockReason")):
+            answer.finish_reason, answer.ended = "content_filter", bool(block)
+        candidates = items(event.get("candidates"))
+        return self._candidate(obj(candidates[0]), answer) if candidates else ""
+
+    def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
+        reason = text(candidate.get("finishReason"))
+        if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            answer.finish_reason = FINISH_REASONS.get(reason, reason.lower())
+            answer.ended = True
+        written = ""
+        for part in items(obj(candidate.get("content")).get("parts")):
+            if obj(part).get("thought"):
+                answer.thinking = True
+            else:
+                written += text(part.get("text"))
+        return written
+
+
+def read_usage(usage: dict[str, Any]) -> Usage:
+    """Read the tokens: candidates exclude the thoughts, the output includes them.
+
+    Args:
+        usage: The `usageMetadata` object.
+    """
+    candidates, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
+    prompt = total(count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount")))
+    output = total(candidates, thoughts)
+    if output is None and prompt is not None and count(usage.get("totalTokenCount")) == prompt:
+        output = 0  # zero counts are left out of Google's JSON
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=output,
+        cache_read_tokens=count(usage.get("cachedContentTokenCount")),
+        reasoning_tokens=thoughts,
+    )
+
+
+class GoogleAIClient(ProviderClient):
+    """Client of Google's Gemini API.
+
+    The `google-genai` SDK has no public way to its raw response. So the requests go the direct way, with
+    the key and the address that the SDK would take from the environment; your own `genai.Client` (with
+    Vertex credentials, say) is used through its public methods.
+
+    Args:
+        api_key: The key; by default from `%llm key`, then `GOOGLE_AI_API_KEY`, `GOOGLE_API_KEY`,
+            `GEMINI_API_KEY`.
+        base_url: The API's address, without version; by default `GOOGLE_GEMINI_BASE_URL`, then Google's.
+        model: Model to use where a call names none.
+        timeout: Seconds for a whole call, or all the deadlines.
+        max_retries: Tries after the first one.
+        client: Your own `google.genai.Client` in place of key and address; it stays yours to close.
+
+    Raises:
+        ConfigurationError: If a number makes no sense.
+
+    Example:
+        ```python
+        async with GoogleAIClient(model="gemini-2.5-flash") as client:
+            response = await client.generate_text([LLMMessage(role="user", content="Hello")])
+        ```
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        model: str | None = None,
+        timeout: float | Timeouts | None = None,
+        max_retries: int = 2,
+        client: Any = None,
+    ) -> None:
+        simulated = client is None and base_url is None and settings.load().sandbox
+        if simulated:
+            api_key, base_url = "sandbox", sandbox_url("google")
+        address = base_url or settings.base_url(catalog.providers()["google"]) or ADDRESS
+        self._key = known_key(api_key)
+        carrier: Carrier = DirectCarrier(address, self._headers) if client is None else GenAICarrier(client)
+        super().__init__(
+            "google",
+            codec=GoogleCodec(),
+            carrier=carrier,
+            model=model,
+            timeout=timeout,
+            max_retries=max_retries,
+            simulated=simulated,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        key = self._key or keys.find("google")
+        if key is None:
+            raise missing_key("google")
+        return {"x-goog-api-key": key.reveal()}
+
+
+def camel(name: str) -> str:
+    """Return a name in Google's JSON spelling, whichever way it was written.
+
+    Example:
+        >>> camel("top_p"), camel("topP")
+        ('topP', 'topP')
+    """
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def _retry_delay(body: bytes) -> float | None:
+    """Read Google's RetryInfo, e.g. `"retryDelay": "7s"`."""
+    match = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', body)
+    return float(match[1]) if match else None
+
+
+def _dump(value: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(value)

@@ -1,0 +1,85 @@
+"""Books for clients that keep none: any plain subclass of `BaseLLMClient`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.base import TEMPERATURE, BaseLLMClient
+from llmkit.clients.call import Call, booked, finished
+from llmkit.clients.codec import Request
+from llmkit.clients.stream import TextStream
+from llmkit.messages import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from llmkit.messages import LLMMessage, LLMResponse
+
+
+class MeteredClient(BaseLLMClient):
+    """Record the calls of another client.
+
+    Args:
+        inner: The client that does the work.
+        model: Model to use where a call names none.
+    """
+
+    def __init__(self, inner: BaseLLMClient, model: str | None = None) -> None:
+        super().__init__(inner.provider_name)
+        self.inner = inner
+        self.model = model
+
+    def default_model(self) -> str:
+        """Return the model that a call uses when it names none."""
+        return self.model or str(getattr(self.inner, "model", None) or self.provider_name)
+
+    async def generate_text(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Generate a whole answer; see `BaseLLMClient.generate_text`."""
+        call = self._call(messages, model)
+
+        async def whole() -> AsyncGenerator[str, None]:
+            arguments = (messages, model or self.model, temperature, max_tokens)
+            response = await self.inner.generate_text(*arguments, **kwargs)
+            _take_over(call, response)
+            yield response.content
+
+        return await finished(call, whole())
+
+    def stream_text(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Generate an answer as it is written; see `BaseLLMClient.stream_text`."""
+        call = self._call(messages, model)
+        source = self.inner.stream_text(messages, model or self.model, temperature, max_tokens, **kwargs)
+        return TextStream(booked(call, source), call)
+
+    async def close(self) -> None:
+        """Close the other client."""
+        await self.inner.close()
+
+    def _call(self, messages: list[LLMMessage], model: str | None) -> Call:
+        request = Request(messages=tuple(messages), model=model or self.default_model())
+        call = Call(request, self.provider_name)
+        call.again()
+        return call
+
+
+def _take_over(call: Call, response: LLMResponse) -> None:
+    """Note what another client says about its answer."""
+    tokens = Usage(input_tokens=response.prompt_tokens, output_tokens=response.completion_tokens)
+    call.answer.usage = response.usage or tokens
+    call.answer.model = response.model
+    call.answer.finish_reason = response.finish_reason
+    call.answer.cost_usd = response.cost_estimate

@@ -1,0 +1,257 @@
+"""OpenAI: the Chat Completions API, which compatible servers speak as well.
+
+Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit import catalog, settings
+from llmkit.clients.codec import (
+    Answer,
+    Request,
+    classify,
+    count,
+    error_parts,
+    items,
+    loads,
+    obj,
+    text,
+)
+from llmkit.clients.engine import ProviderClient, Timeouts
+from llmkit.clients.keys import keys, known_key, missing_key
+from llmkit.errors import BadResponseError, LLMClientError
+from llmkit.messages import Usage
+from llmkit.sandbox import url as sandbox_url
+from llmkit.wire.carrier import WireRequest
+from llmkit.wire.sdk import SDKCarrier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FINISH_REASONS = {"function_call": "tool_calls"}
+
+
+class OpenAICodec:
+    """The Chat Completions wire format.
+
+    Args:
+        official: Whether it is OpenAI's own server, which wants `max_completion_tokens`.
+    """
+
+    def __init__(self, *, official: bool = True) -> None:
+        self._official = official
+
+    def encode(self, request: Request) -> WireRequest:
+        """Return the request as it goes out; see `Codec.encode`."""
+        limit = "max_completion_tokens" if self._official else "max_tokens"
+        if limit in request.without:
+            limit = "max_tokens" if self._official else "max_completion_tokens"
+        optional = {
+            "temperature": None if request.temperature is None else float(request.temperature),
+            limit: request.max_tokens,
+            "stream_options": {"include_usage": True} if request.stream else None,
+            **request.extra,
+        }
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        }
+        if request.stream:
+            body["stream"] = True
+        body |= {k: v for k, v in optional.items() if v is not None and k not in request.without}
+        return WireRequest(path="/chat/completions", body=body, stream=request.stream)
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Read one event; see `Codec.decode`."""
+        if data == b"[DONE]":
+            answer.ended = True
+            return ""
+        chunk = obj(loads(data))
+        self._common(chunk, answer)
+        choice = _first_choice(chunk)
+        if choice is None:
+            return ""
+        if (reason := choice.get("finish_reason")) is not None:
+            answer.finish_reason = answer.finish_reason or FINISH_REASONS.get(reason, text(reason))
+            answer.ended = True
+        delta = obj(choice.get("delta"))
+        content = delta.get("content")
+        if content.__class__ is str:
+            return content
+        return self._rest(content, delta, answer)
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Read a whole answer; see `Codec.decode_body`."""
+        data = obj(loads(body))
+        self._common(data, answer)
+        choice = _first_choice(data)
+        if choice is None:
+            raise BadResponseError("The answer has no choices.")
+        answer.ended = True
+        reason = text(choice.get("finish_reason")) or None
+        answer.finish_reason = FINISH_REASONS.get(reason or "", reason)
+        message = obj(choice.get("message"))
+        return self._rest(message.get("content"), message, answer)
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+        """Return the exception for an error status; see `Codec.classify`."""
+        message, code = error_parts(body)
+        return classify(status, headers, message, code)
+
+    def models_request(self) -> WireRequest:
+        """Return the request for the list of models."""
+        return WireRequest(path="/models")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Read the names from the list of models."""
+        return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
+
+    def _common(self, data: dict[str, Any], answer: Answer) -> None:
+        """Note what every event and every whole answer may bring."""
+        if (error := data.get("error")) is not None:
+            message, code = error_parts(_dump({"error": error}))
+            raise classify(0, {}, message, code)
+        if answer.model is None and (model := data.get("model")):
+            answer.model = text(model)
+            answer.request_id = text(data.get("id")) or None
+        groq = data.get("x_groq")
+        usage = data.get("usage") or (groq and obj(groq).get("usage"))
+        if usage:
+            answer.usage = read_usage(obj(usage))
+            cost = usage.get("cost")  # OpenRouter says what it charged
+            answer.cost_usd = float(cost) if isinstance(cost, (int, float)) and cost >= 0 else None
+        if tier := data.get("service_tier"):
+            answer.tier = text(tier)
+
+    def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
+        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai)."""
+        if message.get("reasoning_content") or message.get("reasoning"):
+            answer.thinking = True
+        if isinstance(content, list):
+            parts = [obj(part) for part in content]
+            answer.thinking = answer.thinking or any(part.get("type") == "thinking" for part in parts)
+            return "".join(text(part.get("text")) for part in parts if part.get("type", "text") == "text")
+        if refusal := text(message.get("refusal")):
+            answer.finish_reason = "refusal"
+            return text(content) + refusal
+        return text(content)
+
+
+def read_usage(usage: dict[str, Any]) -> Usage:
+    """Read the tokens: the input includes what was cached, the output the reasoning.
+
+    Args:
+        usage: The `usage` object; details in OpenAI's place, DeepSeek's or Hugging Face's.
+    """
+    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    details = obj(usage.get("prompt_tokens_details"))
+    reasoning = count(obj(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    if reasoning and prompt is not None and completion is not None:
+        # xAI counts reasoning beside the completion; only the total tells the two manners apart.
+        completion += reasoning if usage.get("total_tokens") == prompt + completion + reasoning else 0
+    read = (details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    write = (details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=completion,
+        cache_read_tokens=_first(read),
+        cache_write_tokens=_first(write),
+        reasoning_tokens=reasoning,
+    )
+
+
+class OpenAIClient(ProviderClient):
+    """Client of OpenAI, or of any server that speaks its Chat Completions API.
+
+    Args:
+        api_key: The key; by default from `%llm key`, then `OPENAI_API_KEY`.
+        base_url: The API's address, with its `/v1`; by default `OPENAI_BASE_URL`, then OpenAI's.
+        model: Model to use where a call names none.
+        timeout: Seconds for a whole call, or all the deadlines.
+        max_retries: Tries after the first one.
+        client: Your own `openai.AsyncOpenAI` (or `AsyncAzureOpenAI`, …) in place of key and address;
+            it stays yours to close.
+        provider_name: Name in the books; compatible servers have their own.
+
+    Raises:
+        ConfigurationError: If a number makes no sense.
+
+    Example:
+        ```python
+        async with OpenAIClient() as client:
+            response = await client.generate_text([LLMMessage(role="user", content="Hello")])
+            print(response.content, response.cost_estimate)
+        ```
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        model: str | None = None,
+        timeout: float | Timeouts | None = None,
+        max_retries: int = 2,
+        client: Any = None,
+        provider_name: str = "openai",
+    ) -> None:
+        known = catalog.providers().get(provider_name)
+        simulated = (
+            client is None and base_url is None and (settings.load().sandbox or bool(known and known.sandbox))
+        )
+        if simulated:
+            api_key, base_url = "sandbox", sandbox_url("openai")
+        address = base_url or (settings.base_url(known) if known else None)
+        self._key = known_key(api_key, client)
+        super().__init__(
+            provider_name,
+            codec=OpenAICodec(official=address is None or "api.openai.com" in address),
+            carrier=SDKCarrier(
+                "openai",
+                make=lambda: self._make(address),
+                prepare=self._prepare,
+                address=address or "https://api.openai.com/v1",
+                client=client,
+            ),
+            model=model,
+            timeout=timeout,
+            max_retries=max_retries,
+            simulated=simulated,
+        )
+
+    def _make(self, address: str | None) -> Any:
+        import openai
+
+        return openai.AsyncOpenAI(api_key=self._find_key(), base_url=address, max_retries=0)
+
+    def _prepare(self, client: Any) -> None:
+        client.api_key = self._find_key()
+
+    def _find_key(self) -> str:
+        """Return the key for the next call: an argument, `%llm key`, the environment."""
+        if (key := self._key or keys.find(self.provider_name)) is not None:
+            return key.reveal()
+        known = catalog.providers().get(self.provider_name)
+        if known is None or known.local:
+            return "none"  # the SDK insists on one; the server does not
+        raise missing_key(self.provider_name)
+
+
+def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Return choice 0; the chunk that only brings usage has none."""
+    for choice in items(data.get("choices")):
+        if obj(choice).get("index", 0) in {0, None}:
+            return obj(choice)
+    return None
+
+
+def _first(values: tuple[Any, ...]) -> int | None:
+    return next((n for value in values if (n := count(value)) is not None), None)
+
+
+def _dump(value: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(value)

@@ -1,0 +1,117 @@
+"""Many calls at once, but not too many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.registry import metered, shared_client
+from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.messages import LLMMessage
+from llmkit.records import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import Any
+
+    from llmkit.messages import LLMResponse
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RequestQueue:
+    """Let a bounded number of calls run at the same time.
+
+    Args:
+        max_concurrent: How many; 1 or more.
+
+    Raises:
+        ConfigurationError: If it is less than 1.
+
+    Example:
+        >>> async def double(x: int) -> int:
+        ...     return 2 * x
+        >>> asyncio.run(RequestQueue(max_concurrent=2).process_request(double, 21))
+        42
+    """
+
+    def __init__(self, max_concurrent: int = 5) -> None:
+        if max_concurrent < 1:
+            raise ConfigurationError(f"max_concurrent={max_concurrent} cannot be: 1 or more is expected.")
+        self.max_concurrent = max_concurrent
+        self._semaphore = asyncio.Semaphore(max_concurrent)
+
+    async def process_request(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a coroutine function as soon as there is room.
+
+        Args:
+            func: The function.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What it returns.
+        """
+        async with self._semaphore:
+            return await func(*args, **kwargs)
+
+
+async def batch(
+    prompts: Iterable[str | list[LLMMessage]],
+    model: str | BaseLLMClient | None = None,
+    *,
+    system: str | None = None,
+    max_concurrent: int = 5,
+    progress: bool = True,
+    **options: Any,
+) -> list[LLMResponse | LLMClientError]:
+    """Answer many prompts, several at a time, with a progress bar.
+
+    Args:
+        prompts: Texts, or conversations.
+        model: A name as for `llmkit.client`, or a client; by default the default model.
+        system: System prompt for the prompts that are texts.
+        max_concurrent: How many calls run at the same time.
+        progress: Whether to show the bar.
+        **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
+
+    Returns:
+        For each prompt, in order, its answer, or the error with which it failed: one failure does not
+        lose the others.
+
+    Raises:
+        ConfigurationError: If the model's name is not known.
+        ValueError: If a prompt is blank.
+
+    Example:
+        ```python
+        answers = await llmkit.batch(["Name a river.", "Name a hill."], "sandbox", max_tokens=20)
+        ```
+    """
+    from tqdm.auto import tqdm
+
+    client = metered(model) if isinstance(model, BaseLLMClient) else shared_client(model)
+    conversations = [_conversation(prompt, system) for prompt in prompts]
+    queue = RequestQueue(max_concurrent)
+    with calling(surface="batch"), tqdm(total=len(conversations), disable=not progress, unit="call") as bar:
+
+        async def answer(messages: list[LLMMessage]) -> LLMResponse | LLMClientError:
+            try:
+                return await queue.process_request(client.generate_text, messages, **options)
+            except LLMClientError as error:
+                return error
+            finally:
+                bar.update()
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(messages)) for messages in conversations]
+    return [task.result() for task in tasks]
+
+
+def _conversation(prompt: str | list[LLMMessage], system: str | None) -> list[LLMMessage]:
+    if not isinstance(prompt, str):
+        return prompt
+    first = [] if system is None else [LLMMessage(role="system", content=system)]
+    return [*first, LLMMessage(role="user", content=prompt)]

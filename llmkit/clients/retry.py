@@ -1,0 +1,140 @@
+"""Whether to try again, and when: one policy for every provider; the SDKs' own is off."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from llmkit.errors import LLMClientError, RateLimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LONGEST_WAIT = 60.0
+"""Seconds that a call may wait in silence; a provider that asks for more gets an error instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often to try again, and how long to wait before.
+
+    Attributes:
+        max_retries: Tries after the first one.
+        base_delay: Seconds before the first retry; each further one doubles it.
+        max_delay: Longest pause of our own choosing, in seconds.
+    """
+
+    max_retries: int = 2
+    base_delay: float = 0.5
+    max_delay: float = 20.0
+
+    def wait(self, error: LLMClientError, attempt: int) -> float | None:
+        """Decide about the next try.
+
+        Args:
+            error: Why the last one failed.
+            attempt: Its number, from 1.
+
+        Returns:
+            Seconds to wait, never less than the provider asks for; `None` to give up.
+
+        Example:
+            >>> RetryPolicy(max_retries=0).wait(RateLimitError("slow down"), 1) is None
+            True
+        """
+        if not error.retryable or error.partial or attempt > self.max_retries:
+            return None
+        if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
+            return None
+        pause: float = min(self.base_delay * 2 ** (attempt - 1), self.max_delay)
+        return max(pause * random.uniform(1.0, 1.25), error.retry_after or 0.0)  # noqa: S311 - jitter
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how long a provider asks to wait.
+
+    Args:
+        headers: Headers of its answer: `retry-after-ms`, or `retry-after` in seconds or as a date.
+
+    Returns:
+        Seconds, 0 or more; `None` if it does not say, or nothing sensible.
+
+    Source: RFC 9110, section 10.2.3; `retry-after-ms` as OpenAI and Azure send it.
+
+    Example:
+        >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
+        (2.0, 0.5)
+    """
+    if (ms := _seconds(headers.get("retry-after-ms"))) is not None:
+        return ms / 1000
+    value = headers.get("retry-after")
+    if (seconds := _seconds(value)) is not None or value is None:
+        return seconds
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def rate_limit_retry(
+    max_retries: int = 3, base_delay: float = 1.0
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Make a decorator that calls a coroutine function again when it meets a rate limit.
+
+    Args:
+        max_retries: Calls in all; at least one is made.
+        base_delay: Seconds before the second call; each further pause doubles.
+
+    Returns:
+        The decorator. The decorated function returns what the function returns, and raises its last
+        `RateLimitError` if every call met the limit.
+
+    Example:
+        >>> @rate_limit_retry(max_retries=3, base_delay=0.1)
+        ... async def ask() -> str:
+        ...     return "answer"
+        >>> asyncio.run(ask())
+        'answer'
+    """
+    policy = RetryPolicy(max_retries=max(max_retries, 1) - 1, base_delay=base_delay, max_delay=LONGEST_WAIT)
+    logger = logging.getLogger(__name__)
+
+    def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        @functools.wraps(function)
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            attempt = 1
+            while True:
+                try:
+                    return await function(*args, **kwargs)
+                except RateLimitError as error:
+                    wait = policy.wait(error, attempt)
+                    if wait is None:
+                        raise
+                logger.warning(
+                    "Rate limit: trying again in %.1f s (attempt %d of %d)", wait, attempt, max_retries
+                )
+                await asyncio.sleep(wait)
+                attempt += 1
+
+        return wrapper
+
+    return decorate

@@ -1,0 +1,89 @@
+"""What `stream_text` returns: an async generator of text that knows its answer once it ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+
+    from llmkit.clients.call import Call
+    from llmkit.messages import LLMResponse, Usage
+
+
+class TextStream(AsyncGenerator[str, None]):
+    """The text of an answer, piece by piece.
+
+    Leaving it early (`break`, `aclose`, a cancelled task) closes the connection and leaves a row with
+    the status `cancelled`.
+
+    Args:
+        source: The generator that does the work.
+        call: The books of the call.
+
+    Example:
+        ```python
+        stream = client.stream_text(messages)
+        async for piece in stream:
+            print(piece, end="", flush=True)
+        print(stream.response.cost_estimate)
+        ```
+    """
+
+    def __init__(self, source: AsyncGenerator[str, None], call: Call) -> None:
+        self._source = source
+        self._call = call
+
+    @property
+    def response(self) -> LLMResponse | None:
+        """The whole answer; `None` until the stream has ended well."""
+        return self._call.response
+
+    @property
+    def outcome(self) -> LLMResponse | None:
+        """The answer as far as it came, once the stream is over, however it ended."""
+        return self._call.outcome
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens as far as they are known by now."""
+        response = self._call.response
+        return self._call.answer.usage if response is None else response.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended; `None` while it runs."""
+        return self._call.answer.finish_reason
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._call.text
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the sandbox answers."""
+        return self._call.simulated
+
+    def __anext__(self) -> Coroutine[Any, Any, str]:
+        return self._source.__anext__()
+
+    def asend(self, value: None) -> Coroutine[Any, Any, str]:
+        """Continue as `__anext__` does; a stream of text takes no values."""
+        return self._source.asend(value)
+
+    async def athrow(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        tb: TracebackType | None = None,
+    ) -> str:
+        """Raise an exception where the stream stands."""
+        error = typ if isinstance(typ, BaseException) else typ(*(() if val is None else (val,)))
+        return await self._source.athrow(error.with_traceback(tb))
+
+    async def aclose(self) -> None:
+        """Stop the answer, close the connection and settle the books."""
+        await self._source.aclose()

@@ -1,0 +1,160 @@
+"""How the ledger's SQLite file is created and opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from llmkit.costs import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """Open a ledger for writing; create it, readable for its owner only, if there is none.
+
+    Args:
+        path: The file.
+        timeout: Seconds to wait for another process's lock.
+
+    Returns:
+        A connection in autocommit mode, which any thread may use.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+        OSError: If the folder or the file cannot be created.
+        sqlite3.Error: If the file cannot be opened.
+    """
+    _create(path)
+    connection = _connect(str(path), timeout=timeout)
+    try:
+        schema.check(connection)
+        _use_log(connection, timeout)
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_memory() -> sqlite3.Connection:
+    """Open a ledger in memory.
+
+    Returns:
+        A connection in autocommit mode, which any thread may use.
+    """
+    connection = _connect(":memory:", timeout=0)
+    schema.migrate(connection)
+    return connection
+
+
+def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
+    """Open a ledger for reading only.
+
+    Args:
+        path: The file.
+        timeout: Seconds to wait for another process's lock.
+
+    Returns:
+        A connection, or `None` if there is no file.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+        sqlite3.Error: If the file cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        return _checked(f"{path.as_uri()}?mode=ro", timeout)
+    except sqlite3.OperationalError:
+        # A log needs a folder that can be written. Without a log, on read-only media, nobody writes.
+        if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _checked(f"{path.as_uri()}?mode=ro&immutable=1", timeout)
+
+
+def _checked(uri: str, timeout: float) -> sqlite3.Connection:
+    connection = _connect(uri, timeout=timeout, uri=True)
+    try:
+        schema.check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run statements as one writing transaction.
+
+    Args:
+        connection: In autocommit mode.
+
+    Yields:
+        Nothing; the transaction is committed at the end of the block, or undone if that raises.
+    """
+    # A deferred BEGIN could not wait for the lock once it has read: the row would fail at once.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several queries see the same state.
+
+    Args:
+        connection: In autocommit mode.
+
+    Yields:
+        Nothing; what others commit meanwhile is not seen.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that took its place; `None` if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - asked for every batch, and three times as fast
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Never open a file that exists: closing it again would drop the locks that SQLite holds on it in
+    # this process. The log's files get the same permissions as this one, from SQLite.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
+    """Turn the write-ahead log on; several processes may do so at once, which SQLite does not wait for."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous = NORMAL")

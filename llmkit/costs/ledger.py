@@ -1,0 +1,298 @@
+"""The ledger: every call's row, as a DataFrame, a sum or a chart."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from llmkit.costs import forks
+from llmkit.costs.names import known
+from llmkit.costs.totals import Tally, total_of
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from llmkit.costs.frame import Frame
+    from llmkit.costs.interface import Store
+    from llmkit.costs.totals import Sums, Total
+    from llmkit.records import CallRecord
+
+SETTLE = 2.0
+"""Seconds that a reader waits for rows that are being written; those that are not are read from memory."""
+
+logger = logging.getLogger(__name__)
+
+
+class Ledger(forks.ForkAware):
+    """The books of a user's calls, shared by all notebooks and processes that write to one file.
+
+    Args:
+        path: The file; by default what `LLMKIT_LEDGER` says at the first use, else a file among the
+            user's data. `":memory:"` keeps the rows in this process.
+
+    Example:
+        >>> Ledger(":memory:").total()
+        $0.00 over 0 calls
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._given = path
+        self._opened: Store | None = None
+        self._subscribers: tuple[tuple[Callable[[CallRecord], object]], ...] = ()
+        self._frame: Frame | None = None
+        self.in_child()
+        forks.watch(self)
+
+    @property
+    def path(self) -> Path:
+        """Where the rows are; fixed at the first use."""
+        return self._store.path
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """All calls as a DataFrame of its own, which may be changed.
+
+        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts.
+
+        Raises:
+            ConfigurationError: If the file cannot be read.
+        """
+        from llmkit.costs.frame import Frame
+
+        self.flush(SETTLE)
+        with self._reading:
+            if self._frame is None:
+                self._frame = Frame(self._store)
+            return self._frame.refresh()
+
+    def record(self, record: CallRecord) -> Future[bool]:
+        """Take the record of a call; never blocks, never raises.
+
+        Args:
+            record: The finished call.
+
+        Returns:
+            A future: `True` once the row is committed, `False` if it waits in memory because it cannot
+            be written now. It is tried again with the next call, `flush` or reading.
+        """
+        future = self._store.append(record)
+        self._tally.add(record)
+        for (callback,) in self._subscribers:
+            try:
+                callback(record)
+            except Exception:  # a watcher's mistake must not break the call it watches
+                logger.exception("A subscriber of the ledger failed: %r", callback)
+        return future
+
+    def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
+        """Be told of every call of this process, on the thread it ends on, after it is queued.
+
+        Args:
+            callback: Called with the record; what it raises is logged.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        ticket = (callback,)  # its own identity, so that one callback may subscribe twice
+
+        def unsubscribe() -> None:
+            with self._opening:
+                self._subscribers = tuple(other for other in self._subscribers if other is not ticket)
+
+        with self._opening:
+            self._subscribers = (*self._subscribers, ticket)
+
+        return unsubscribe
+
+    def total(
+        self,
+        *,
+        simulated: bool | None = None,
+        since: date | str | None = None,
+        session: str | None = None,
+    ) -> Total:
+        """Add up what calls cost, exactly.
+
+        Args:
+            simulated: Only the sandbox's calls, only real ones, or `None`: the real ones, unless there
+                are none.
+            since: Only calls of this time or later; a time without a zone is local.
+            session: Only calls of this process, see `llmkit.records.session_id`.
+
+        Returns:
+            The total, which says how many calls have no known price.
+
+        Raises:
+            ConfigurationError: If the file cannot be read, or the time cannot.
+        """
+        return total_of(self.sums(since=since, session=session), simulated)
+
+    def sums(self, *, since: date | str | None = None, session: str | None = None) -> dict[bool, Sums]:
+        """Add calls up in integers, for those who go on counting; arguments and errors as in `total`.
+
+        Returns:
+            The sums by `simulated`; no key if there are no such calls.
+        """
+        self.flush(SETTLE)
+        return self._store.sums(since=_moment(since), session=session)
+
+    def session_total(self, *, simulated: bool | None = None) -> Total:
+        """Add up what this process's calls cost so far, without reading the file.
+
+        Args:
+            simulated: As in `total`.
+
+        Returns:
+            The total.
+        """
+        return total_of(self._tally.sums(), simulated)
+
+    def summary(self, by: str | Sequence[str] = "model", *, simulated: bool | None = None) -> pd.DataFrame:
+        """Add calls up in groups.
+
+        Args:
+            by: A column or several, or `"hour"`, `"day"` or `"month"` (local time).
+            simulated: As in `total`.
+
+        Returns:
+            Per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, saved_usd.
+
+        Raises:
+            ConfigurationError: If there is no such column, or the file cannot be read.
+        """
+        from llmkit.costs.frame import COLUMNS, PERIODS, spending, summarise
+
+        names = [by] if isinstance(by, str) else list(by)
+        for name in names:
+            known(name, [*COLUMNS, *PERIODS], "column")
+        return summarise(spending(self.df, simulated), names)
+
+    def plot(
+        self, kind: str = "cumulative", *, ax: Axes | None = None, simulated: bool | None = None
+    ) -> Axes:
+        """Draw what calls cost.
+
+        Args:
+            kind: `"cumulative"`: the sum over time; `"model"`: stacked by model, per day.
+            ax: Where to draw; by default a new figure.
+            simulated: As in `total`.
+
+        Returns:
+            The Axes; with a hint on it if there are no calls.
+
+        Raises:
+            ConfigurationError: If there is no such chart, or the file cannot be read.
+        """
+        from llmkit.costs.charts import KINDS
+        from llmkit.costs.frame import spending
+
+        known(kind, KINDS, "chart")
+        return KINDS[kind](spending(self.df, simulated), ax)
+
+    def clear(self, before: date | str | None = None) -> int:
+        """Delete calls, at once and for all notebooks.
+
+        Args:
+            before: Only calls before this date or time; one without a zone is local.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            ConfigurationError: If the file cannot be written now, or the time cannot be read.
+        """
+        return self._store.delete(_moment(before))
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write all calls to a CSV file; a new one is readable for its owner only.
+
+        Args:
+            path: The file, which is replaced.
+        """
+        from llmkit.costs.frame import write_csv
+
+        write_csv(self.df, path)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write all calls to a Parquet file; a new one is readable for its owner only.
+
+        Args:
+            path: The file, which is replaced.
+
+        Raises:
+            ConfigurationError: If pyarrow is not installed.
+        """
+        from llmkit.costs.frame import write_parquet
+
+        write_parquet(self.df, path)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what waits in memory.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether everything is committed.
+        """
+        return self._store.flush(timeout)
+
+    def close(self) -> None:
+        """Write what waits and let go of the file; the next use opens it again."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def in_child(self) -> None:
+        """Start this process's own tally and cache."""
+        self._opening = threading.RLock()
+        self._reading = threading.RLock()
+        self._tally = Tally()
+        self._frame = None
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            from llmkit.costs.store import SQLiteStore, default_path
+
+            with self._opening:
+                if self._opened is None:
+                    self._opened = SQLiteStore(self._given or default_path())
+        return self._opened
+
+    def __repr__(self) -> str:
+        return f"Ledger({str(self.path)!r}): {self._describe()}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<b>Ledger</b> {html.escape(self._describe())}<br><small>{html.escape(str(self.path))}</small>"
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def _describe(self) -> str:
+        try:
+            waiting = "" if self.flush(SETTLE) else f"; {len(self._store.unwritten())} wait to be written"
+            return f"{self.total()}{waiting}"
+        except ConfigurationError as error:
+            return str(error)
+
+
+def _moment(when: date | str | None) -> int | None:
+    from llmkit.costs.moments import moment  # brings the schema along, which waits for the first use
+
+    return None if when is None else moment(when)
+
+
+ledger = Ledger()
+"""The default ledger."""

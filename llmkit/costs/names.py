@@ -1,0 +1,29 @@
+"""Names that a user gives."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def known(name: str, names: Iterable[str], what: str) -> None:
+    """Make sure that there is such a name.
+
+    Args:
+        name: What the user wrote.
+        names: What there is.
+        what: The kind of thing, for the message.
+
+    Raises:
+        ConfigurationError: If it is none of them; the message says the nearest, or all.
+    """
+    names = list(names)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
+        raise ConfigurationError(f"The ledger has no {what} {name!r}.", hint=hint)

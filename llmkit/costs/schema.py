@@ -1,0 +1,270 @@
+"""The ledger's table, as code, once: its columns are the fields of `CallRecord`.
+
+Schema versions are additive: a new version only adds columns that may be empty. So an older llmkit can
+read and extend the file of a newer one, and a newer one brings an older file up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llmkit.costs.totals import Sums
+from llmkit.errors import ConfigurationError
+from llmkit.records import CallRecord
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+Row: TypeAlias = tuple[Any, ...]
+"""The values of one record as the file keeps them, in the order of `COLUMNS`."""
+
+APPLICATION_ID = 0x6C6C6D6B
+"""What `PRAGMA application_id` says in a file of ours: `llmk`."""
+
+SQL_TYPES = {
+    "datetime": "INTEGER",  # microseconds since 1970, UTC
+    "str": "TEXT",
+    "Status": "TEXT",
+    "Surface": "TEXT",
+    "int": "INTEGER",  # money, too: billionths of a dollar, so that sums are exact
+    "float": "REAL",
+    "Mapping[str, str]": "TEXT",  # JSON, or NULL if there are none
+    "bool": "INTEGER",
+}
+
+COLUMNS: dict[str, str] = {
+    field.name: SQL_TYPES[str(field.type).removesuffix(" | None")] for field in fields(CallRecord)
+}
+"""Name and SQL type of every column."""
+
+ADDED: tuple[tuple[str, ...], ...] = ()
+"""Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
+
+UNPRICED = (
+    "cost_nanos IS NULL AND status <> 'replayed'"
+    " AND (status = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
+)
+"""Whether a call cost something nobody knows; `totals.is_unpriced` is the same rule for a record."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+TIME, UID, TAGS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags"))
+INT64 = range(-(2**63), 2**63)
+
+# Only a known row is passed over. `INSERT OR IGNORE` would drop a row for any broken constraint.
+INSERT = (
+    f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names
+    " ON CONFLICT (time, uid) DO NOTHING"
+)
+
+_values = operator.attrgetter(*COLUMNS)
+_json = json.JSONEncoder(default=str).encode
+
+
+def _create() -> Iterator[str]:
+    later = {name for names in ADDED for name in names}
+    rules = {"time": " NOT NULL", "uid": " NOT NULL"}
+    body = ", ".join(
+        f"{name} {kind}{rules.get(name, '')}" for name, kind in COLUMNS.items() if name not in later
+    )
+    yield f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {body})"
+    # A uid alone is as unique, but random: it would touch a page per row, and double the price of a row.
+    yield "CREATE UNIQUE INDEX calls_time_uid ON calls (time, uid)"
+    # The epoch changes whenever rows go, so that a reader who kept some knows to read all again.
+    yield "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)"
+    yield "INSERT INTO meta VALUES ('epoch', lower(hex(randomblob(8))))"
+    yield f"PRAGMA application_id = {APPLICATION_ID}"
+
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    tuple(_create()),
+    *(tuple(f"ALTER TABLE calls ADD COLUMN {name} {COLUMNS[name]}" for name in names) for names in ADDED),
+)
+"""Statements that bring a file from version n to n + 1, one tuple per version."""
+
+
+def micros(time: datetime) -> int:
+    """Return a time as the file keeps it: microseconds since 1970 (UTC).
+
+    Args:
+        time: Any time; one without a zone is taken as UTC.
+
+    Returns:
+        The microseconds, negative before 1970.
+
+    Example:
+        >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+        1000000
+    """
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def encode(record: CallRecord) -> Row:
+    """Return a record as the file keeps it.
+
+    Args:
+        record: A finished call.
+
+    Returns:
+        One value per column.
+    """
+    row = list(_values(record))
+    row[TIME] = micros(record.time)
+    row[TAGS] = _json(dict(record.tags)) if record.tags else None
+    return tuple(row)
+
+
+def salvage(row: Row) -> Row:
+    """Make a row storable that SQLite refuses: what does not fit its column becomes unknown.
+
+    Args:
+        row: Values as `encode` gives them.
+
+    Returns:
+        The row with numbers beyond 64 bits, foreign types and broken text replaced.
+    """
+    return tuple(_storable(value, kind) for value, kind in zip(row, COLUMNS.values(), strict=True))
+
+
+def _storable(value: object, kind: str) -> object:
+    if value is None:
+        return None
+    if kind == "TEXT":
+        return str(value).encode(errors="replace").decode()
+    try:
+        number = float(value) if kind == "REAL" else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    fits = math.isfinite(number) if isinstance(number, float) else number in INT64
+    return number if fits else None
+
+
+def check(connection: sqlite3.Connection) -> int:
+    """Find out whether this is a ledger, without changing anything.
+
+    Args:
+        connection: Any open SQLite file.
+
+    Returns:
+        The file's schema version; 0 if the file is empty.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID:
+        return int(version)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application or tables:
+        (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+        raise ConfigurationError(
+            f"{path} is an SQLite database of another application, not a ledger of llmkit.",
+            hint="Point LLMKIT_LEDGER, or Ledger(path), at another file.",
+        )
+    return 0
+
+
+def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+    """Bring a file up to date, in one transaction; a newer file is left as it is.
+
+    Args:
+        connection: An open file, in autocommit mode.
+        migrations: Statements per version.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else, or lacks a column although it is
+            newer.
+    """
+    if check(connection) < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Asked again: another process may have done it while this one waited for the lock.
+            for statements in migrations[check(connection) :]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+    if missing := COLUMNS.keys() - present(connection):
+        raise ConfigurationError(
+            f"The ledger has no column {', '.join(sorted(missing))}: another llmkit changed it.",
+            hint='Upgrade with: pip install -U "llmkit"',
+        )
+
+
+def present(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of the columns that the file has.
+
+    Args:
+        connection: An open ledger.
+
+    Returns:
+        The names; none if there is no table yet.
+    """
+    return {str(row[1]) for row in connection.execute("PRAGMA table_info(calls)")}
+
+
+def selection(names: Iterable[str]) -> str:
+    """Return the columns of a `SELECT`, with NULL for those that an older file lacks.
+
+    Args:
+        names: Columns that the file has.
+
+    Returns:
+        SQL for `id` and every column of `COLUMNS`, in order.
+
+    Example:
+        >>> selection({"time"})[:24]
+        'id, time, NULL AS uid, N'
+    """
+    has = set(names)
+    return ", ".join(["id", *(name if name in has else f"NULL AS {name}" for name in COLUMNS)])
+
+
+def sums(connection: sqlite3.Connection, since: int | None, session: str | None) -> dict[bool, Sums]:
+    """Add up the rows of a ledger.
+
+    Args:
+        connection: An open ledger.
+        since: Only rows of this time or later (microseconds).
+        session: Only rows of this process.
+
+    Returns:
+        The sums by `simulated`.
+    """
+    limits = {"time >= ?": since, "session = ?": session}
+    where = [limit for limit, value in limits.items() if value is not None] or ["1"]
+    query = (
+        f"SELECT coalesce(simulated, 0), count(*), total({UNPRICED}), count(cost_nanos),"  # noqa: S608 - names
+        " coalesce(sum(cost_nanos), 0), coalesce(sum(saved_nanos), 0)"
+        f" FROM calls WHERE {' AND '.join(where)} GROUP BY 1"
+    )
+    values = [value for value in limits.values() if value is not None]
+    return {bool(row[0]): Sums(*map(int, row[1:])) for row in connection.execute(query, values)}
+
+
+def delete(connection: sqlite3.Connection, before: int | None) -> int:
+    """Delete rows, and begin another epoch.
+
+    Args:
+        connection: An open ledger, in a transaction.
+        before: Only rows before this time (microseconds).
+
+    Returns:
+        How many are gone.
+    """
+    if before is None:
+        count = connection.execute("DELETE FROM calls").rowcount
+    else:
+        count = connection.execute("DELETE FROM calls WHERE time < ?", (before,)).rowcount
+    connection.execute("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE key = 'epoch'")
+    return count

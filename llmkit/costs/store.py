@@ -1,0 +1,266 @@
+"""The ledger's rows in an SQLite file."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import weakref
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from llmkit.costs import database, forks, schema
+from llmkit.costs.interface import Page
+from llmkit.costs.totals import NOTHING
+from llmkit.costs.writer import Writer
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llmkit.costs.schema import Row
+    from llmkit.costs.totals import Sums
+    from llmkit.records import CallRecord
+
+MEMORY = ":memory:"
+"""The path of a ledger that lives and dies with its process."""
+
+ENVIRONMENT = "LLMKIT_LEDGER"
+"""Variable that names the default ledger's file, or says `:memory:`."""
+
+PAGE = 50_000
+"""Rows that one read returns at most; bounds the memory that Python objects take."""
+
+BRIEFLY = 1.0
+"""Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
+
+logger = logging.getLogger(__name__)
+
+
+def default_path() -> str | Path:
+    """Return where the default ledger is.
+
+    Returns:
+        What `LLMKIT_LEDGER` says, else a file among the user's data.
+    """
+    return os.environ.get(ENVIRONMENT) or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
+
+
+class SQLiteStore(forks.ForkAware):
+    """Rows in an SQLite file that many processes share.
+
+    A record's future says `True` when its transaction is committed to the write-ahead log: it survives
+    the death of the process (`kill -9`); a power failure may take the last moments.
+
+    Args:
+        path: The file, which is created, readable for its owner only, with the first record;
+            `":memory:"` keeps the rows in this process.
+        busy_timeout: Seconds to wait for other processes that write.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
+        self._in_memory = str(path) == MEMORY
+        # Unlike Path's own, this does not raise where there is no home.
+        self.path = Path(path) if self._in_memory else Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
+        self._busy_timeout = busy_timeout
+        self._writer = Writer(self._commit, str(self.path))
+        self.in_child()
+        forks.watch(self)
+        _stores.add(self)
+
+    def append(self, record: CallRecord) -> Future[bool]:
+        """Take a record; see `Store.append`."""
+        try:
+            row = schema.encode(record)
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            logger.exception("A call left a record that cannot be kept: %r", record)
+            refused: Future[bool] = Future()
+            refused.set_result(False)
+            return refused
+        self._mind_multiprocessing()
+        return self._writer.submit(row)
+
+    def unwritten(self) -> list[Row]:
+        """Return the rows that wait; see `Store.unwritten`."""
+        return self._writer.unwritten()
+
+    def read(self, after: int = 0) -> Page:
+        """Return committed rows; see `Store.read`."""
+        with self._reader() as connection:
+            names = schema.present(connection) if connection else set()
+            if not connection or not names:
+                return Page("", [], more=False)
+            (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            query = f"SELECT {schema.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
+            rows = connection.execute(query, (after, PAGE)).fetchall()
+            return Page(epoch, rows, more=len(rows) == PAGE)
+
+    def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
+        """Add up all rows; see `Store.sums`."""
+        waiting = self.unwritten()
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                sums = schema.sums(connection, since, session)
+                known = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
+                waiting = [
+                    row
+                    for row in waiting
+                    if not connection.execute(known, (row[schema.TIME], row[schema.UID])).fetchone()
+                ]
+            else:
+                sums = {}
+        if waiting:
+            with contextlib.closing(database.open_memory()) as memory:
+                memory.executemany(schema.INSERT, map(schema.salvage, waiting))
+                extra = schema.sums(memory, since, session)
+            sums = {key: sums.get(key, NOTHING) + extra.get(key, NOTHING) for key in {*sums, *extra}}
+        return sums
+
+    def delete(self, before: int | None = None) -> int:
+        """Delete rows; see `Store.delete`."""
+        self.flush(self._busy_timeout)
+        with self._writer.writing, self._explained("cleared"):
+            connection = self._connected()
+            with database.transaction(connection):
+                count = schema.delete(connection, before)
+            return count + self._writer.discard(before=before, column=schema.TIME)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what waits; see `Store.flush`."""
+        return self._writer.flush(timeout)
+
+    def close(self) -> None:
+        """Write what waits and close the file; an in-memory store keeps its rows."""
+        self._writer.stop(self._busy_timeout + 1)
+        if not self._in_memory:
+            self._disconnect()
+
+    def finish(self) -> None:
+        """Write what waits because the process ends; what comes now is written at once."""
+        if not self._writer.stop(self._busy_timeout + 1, inline=True):
+            logger.error("%d calls could not be written to the ledger %s.", len(self.unwritten()), self.path)
+        self._disconnect()
+
+    def before_fork(self) -> None:
+        """Wait for the writer and the readers, and close the file."""
+        self._reading.acquire()
+        self._writer.writing.acquire()
+        if not self._in_memory:
+            self._disconnect()
+
+    def after_fork(self) -> None:
+        """Let the writer and the readers go on, in the parent."""
+        self._writer.writing.release()
+        self._reading.release()
+
+    def in_child(self) -> None:
+        """Start afresh: what waited belongs to the parent, and so do the rows in memory."""
+        self._writer.reset()
+        self._reading = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._finalizer = False
+
+    def _commit(self, rows: list[Row]) -> None:
+        connection = self._connected()
+        recovering = self._writer.in_trouble
+        try:
+            self._insert(connection, rows)
+        except sqlite3.Error:
+            recovering = True
+            raise
+        finally:
+            if recovering and not self._in_memory:
+                self._disconnect()  # the next attempt opens the file anew, with the patience it deserves
+
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
+        try:
+            with database.transaction(connection):
+                connection.executemany(schema.INSERT, rows)
+        except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
+            with database.transaction(
+                connection
+            ):  # one value that SQLite refuses must not keep the others out
+                connection.executemany(schema.INSERT, map(schema.salvage, rows))
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the writing connection; the caller holds `writing`."""
+        if (
+            self._connection is not None
+            and not self._in_memory
+            and self._file != database.identity(self.path)
+        ):
+            self._disconnect()  # the file was deleted or replaced: rows for the old one would be lost
+        if self._connection is None:
+            if self._in_memory:
+                self._connection = database.open_memory()
+            else:
+                self._connection = database.open_file(self.path, timeout=self._patience())
+                self._file = database.identity(self.path)
+        return self._connection
+
+    def _patience(self) -> float:
+        return min(BRIEFLY, self._busy_timeout) if self._writer.in_trouble else self._busy_timeout
+
+    def _disconnect(self) -> None:
+        with self._writer.writing:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection | None]:
+        """Yield a connection that sees the committed rows, or `None` if there is no file."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._explained("read"))
+            if self._in_memory:
+                stack.enter_context(self._writer.writing)
+                connection: sqlite3.Connection | None = self._connected()
+            else:
+                stack.enter_context(self._reading)
+                connection = database.open_reader(self.path, timeout=self._busy_timeout)
+                if connection is not None:
+                    stack.enter_context(contextlib.closing(connection))
+            if connection is not None:
+                stack.enter_context(database.snapshot(connection))
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigurationError(
+                f"The ledger {self.path} cannot be {what}: {error}.",
+                hint="If the file is damaged, move it away: the next call starts a new one.",
+            ) from error
+
+    def _mind_multiprocessing(self) -> None:
+        """Make sure that a worker of `multiprocessing` writes its rows: it ends without `atexit`."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and not self._finalizer:
+            util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
+            self._finalizer = True
+
+
+_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
+
+
+def _finish_one(reference: weakref.ref[SQLiteStore]) -> None:
+    store = reference()
+    if store is not None:
+        store.finish()
+
+
+@atexit.register
+def _finish_all() -> None:
+    for store in list(_stores):
+        store.finish()

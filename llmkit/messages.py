@@ -1,0 +1,137 @@
+"""What goes into a call and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ROLES = ("system", "user", "assistant")
+
+UsageSource = Literal["reported", "partial", "estimated"]
+"""`reported` by the provider; `partial`: some counts reported, the rest estimated; `estimated`."""
+
+
+@dataclass
+class LLMMessage:
+    """One message of a conversation.
+
+    Args:
+        role: `"system"`, `"user"` or `"assistant"`.
+        content: The text; not blank.
+
+    Raises:
+        ValueError: If the role is another word, or the content is blank.
+        TypeError: If the content is not text.
+
+    Example:
+        >>> LLMMessage(role="user", content="Hello").role
+        'user'
+    """
+
+    role: str
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"Invalid role: {self.role}")
+        if self.content is None:
+            raise ValueError("Message content cannot be empty")
+        if not isinstance(self.content, str):
+            raise TypeError(f"Message content must be text (str), not {type(self.content).__name__}")
+        if not self.content.strip():
+            raise ValueError("Message content cannot be empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call; `None` where nobody knows.
+
+    Attributes:
+        input_tokens: All tokens of the prompt, those read from or written to a cache included.
+        output_tokens: All tokens the model produced, those of its reasoning included.
+        cache_read_tokens: The part of the input that came from the provider's prompt cache.
+        cache_write_tokens: The part of the input that was written to that cache.
+        cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
+        reasoning_tokens: The part of the output that was reasoning and is not shown.
+
+    Source: OpenTelemetry's semantic conventions for generative AI, `gen_ai.usage.*`.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass
+class LLMResponse:
+    """The answer to one call.
+
+    Args:
+        content: The whole text.
+        provider: Name of the provider, e.g. `"openai"`.
+        model: Model that answered, as the provider names it.
+        tokens_used: Tokens in all; computed when both parts are known.
+        prompt_tokens: Tokens of the prompt (`usage.input_tokens`).
+        completion_tokens: Tokens of the answer (`usage.output_tokens`).
+        cost_estimate: Price in US dollars; `None` if the model's price is unknown.
+        response_time: Seconds from the start of the call to its end.
+        finish_reason: Why the answer ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"` or
+            the provider's own word.
+        usage: The tokens in detail.
+        usage_source: Where the token counts came from.
+        price_source: Where the price came from, e.g. `"genai-prices"`.
+        request_id: The provider's identifier of the request.
+        attempts: Requests that were sent, the retries included.
+        first_token_s: Seconds from the start of the call to the first text.
+        uid: Identifier of the call's row in the ledger.
+        simulated: Whether the sandbox answered.
+    """
+
+    content: str
+    provider: str
+    model: str
+    tokens_used: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_estimate: float | None = None
+    response_time: float | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    usage_source: UsageSource | None = None
+    price_source: str | None = None
+    request_id: str | None = None
+    attempts: int = 1
+    first_token_s: float | None = None
+    uid: str | None = None
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tokens_used is None and self.prompt_tokens is not None and self.completion_tokens is not None:
+            self.tokens_used = self.prompt_tokens + self.completion_tokens
+
+
+def build_conversation(system_prompt: str, user_messages: list[str]) -> list[LLMMessage]:
+    """Build a conversation from a system prompt and turns that alternate, the user first.
+
+    Args:
+        system_prompt: Text of the system message.
+        user_messages: Texts in turn: user, assistant, user, …
+
+    Returns:
+        The messages, the system message first.
+
+    Raises:
+        ValueError: If one of the texts is blank.
+
+    Example:
+        >>> [m.role for m in build_conversation("Be brief.", ["Hi", "Hello!", "Who are you?"])]
+        ['system', 'user', 'assistant', 'user']
+    """
+    turns = (("user", "assistant")[i % 2] for i in range(len(user_messages)))
+    return [
+        LLMMessage(role="system", content=system_prompt),
+        *(LLMMessage(role=role, content=text) for role, text in zip(turns, user_messages, strict=True)),
+    ]

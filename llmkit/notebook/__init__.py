@@ -1,0 +1,51 @@
+"""The only floor that knows IPython: magics, rendering, the display of streams."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from llmkit import records
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register `%llm` and `%%llm`; called by `%load_ext llmkit`.
+
+    Args:
+        shell: The IPython shell.
+    """
+    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.question import keep_questions
+
+    unload_ipython_extension(shell)
+    magics = LLMMagics(shell=shell)
+    shell.register_magics(magics)
+    for name in ("%%llm", "%llm"):
+        shell.set_hook("complete_command", magics.complete, str_key=name)  # type: ignore[no-untyped-call]  # IPython
+    shell.input_transformers_cleanup.append(keep_questions)
+    records.set_ambient(lambda: _where(shell))
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take back what `load_ipython_extension` did to the shell's input; the magics stay.
+
+    Args:
+        shell: The IPython shell.
+    """
+    kept = [t for t in shell.input_transformers_cleanup if getattr(t, "__name__", "") != "keep_questions"]
+    shell.input_transformers_cleanup[:] = kept
+    records.set_ambient(records.CallContext)
+
+
+def _where(shell: InteractiveShell) -> records.CallContext:
+    """Say which cell of which notebook is running, as far as the kernel knows."""
+    name = os.environ.get("JPY_SESSION_NAME") or os.environ.get("__vsc_ipynb_file__")  # noqa: SIM112 - its name
+    parent = getattr(shell, "parent_header", None) or {}
+    return records.CallContext(
+        notebook=os.path.basename(name) if name else None,  # noqa: PTH119 - a server's path, not this system's
+        cell_id=parent.get("metadata", {}).get("cellId"),
+        execution_count=shell.execution_count,
+    )

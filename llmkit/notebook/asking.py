@@ -1,0 +1,145 @@
+"""One question from a cell: who is asked, what is sent, how the answer is shown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from llmkit import records
+from llmkit.clients.registry import resolve, shared_client
+from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.messages import LLMMessage
+from llmkit.notebook.bridge import bridge
+from llmkit.notebook.cell import interpolate
+from llmkit.notebook.errors import Stopped
+from llmkit.notebook.footer import build_footer
+from llmkit.notebook.live import live_answer
+from llmkit.notebook.options import CellError
+from llmkit.notebook.reply import Reply
+
+if TYPE_CHECKING:
+    from llmkit.clients.stream import TextStream
+    from llmkit.notebook.cell import Ask
+    from llmkit.notebook.footer import Footer
+    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.rich import Ending
+
+
+class Asking:
+    """Send a question and show its answer.
+
+    Args:
+        magics: The magics: settings, threads, the shell.
+        ask: The question.
+
+    Raises:
+        CellError: If the cell names a variable that is not there, or several models.
+        ConfigurationError: If the model is not known.
+    """
+
+    def __init__(self, magics: LLMMagics, ask: Ask) -> None:
+        self._magics = magics
+        self._ask = ask
+        self._name = resolve(ask.model or magics.model or None)
+        self._label = ask.model or magics.model or self._name.model or self._name.provider
+        self._history = [] if ask.new or ask.thread is None else magics.threads.get(ask.thread, [])
+        self._question = LLMMessage(role="user", content=self._fill(ask.prompt))
+
+    def run(self, *, alone: bool) -> Reply:
+        """Ask, show the answer as it comes, and return it.
+
+        Args:
+            alone: Whether the answer is all that the cell shows.
+
+        Raises:
+            LLMClientError: If there is no whole answer; what had arrived stays on display.
+            Stopped: If the user interrupted it.
+        """
+        display = live_answer(self._magics.shell, quiet=self._ask.quiet, alone=alone)
+        with records.calling(surface="magic"):
+            stream = self._stream()
+        display.start(self._label)
+        try:
+            with closing(bridge.stream(stream)) as pieces:
+                for piece in pieces:
+                    if piece is not None:
+                        display.feed(piece)
+                    display.tick()
+        except KeyboardInterrupt:
+            display.finish(stream.text, self._footer(stream, "cancelled"), _facts(stream), "cancelled")
+            raise Stopped from None
+        except LLMClientError as error:
+            display.finish(stream.text, self._footer(stream, "error"), _facts(stream, error), "error")
+            raise
+        assert stream.response is not None
+        display.finish(stream.text, self._footer(stream, "ok"), _facts(stream))
+        self._remember(stream.text)
+        return Reply(stream.response, self._magics.shell)
+
+    def _stream(self) -> TextStream:
+        """Open the stream; nothing is sent before its first step."""
+        client = shared_client(str(self._name))
+        chosen = self._ask.temperature if self._ask.temperature is not None else self._magics.temperature
+        options = {} if chosen is None else {"temperature": chosen}
+        messages = [*self._system(), *self._history, self._question]
+        stream: Any = client.stream_text(
+            messages, self._name.model, max_tokens=self._ask.max_tokens, **options
+        )
+        return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
+
+    def _system(self) -> list[LLMMessage]:
+        name = self._ask.system_variable
+        text = self._ask.system if self._ask.system is not None else self._magics.system
+        if name is not None:
+            text = str(interpolate(f"{{{{{name}}}}}", self._magics.variables).text)
+        return [LLMMessage(role="system", content=text)] if text and text.strip() else []
+
+    def _fill(self, prompt: str) -> str:
+        """Put variables into the prompt; what looks like a key stays out."""
+        if self._ask.raw:
+            return prompt
+        filled = interpolate(prompt, self._magics.variables)
+        if filled.redacted:
+            self._magics.warn(
+                f"Left out of the prompt, for it looks like a key: {', '.join(filled.redacted)}."
+            )
+        if not filled.text.strip():
+            raise CellError(
+                "The prompt is empty once its variables are filled in.", hint="Check their values."
+            )
+        return filled.text
+
+    def _remember(self, answer: str) -> None:
+        if self._ask.thread is not None and answer.strip():
+            reply = LLMMessage(role="assistant", content=answer)
+            self._magics.threads[self._ask.thread] = [*self._history, self._question, reply]
+
+    def _footer(self, stream: TextStream, status: Ending) -> Footer | None:
+        from llmkit.costs.ledger import ledger
+
+        if stream.outcome is None or not self._magics.footer:
+            return None
+        spent = ledger.session_total(simulated=stream.outcome.simulated)
+        return build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
+
+
+def _facts(stream: TextStream, error: LLMClientError | None = None) -> dict[str, Any]:
+    """Return what is saved with the output: no prompt, no key."""
+    outcome = stream.outcome
+    if outcome is None:
+        raise ConfigurationError("The call ended before its books were closed.")
+    return {
+        "uid": outcome.uid,
+        "provider": outcome.provider,
+        "model": outcome.model,
+        "input_tokens": outcome.prompt_tokens,
+        "output_tokens": outcome.completion_tokens,
+        "cost_usd": outcome.cost_estimate,
+        "usage_source": outcome.usage_source,
+        "finish_reason": outcome.finish_reason,
+        "duration_s": outcome.response_time,
+        "first_token_s": outcome.first_token_s,
+        "attempts": outcome.attempts,
+        "simulated": outcome.simulated,
+        "error": None if error is None else type(error).__name__,
+    }

@@ -1,0 +1,159 @@
+"""The one background event loop, which owns the clients of magics, widgets and synchronous calls.
+
+The kernel's own loop stands still while a cell runs. Here calls go on, and an interrupt of the main
+thread stops them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import queue
+import threading
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Generator
+
+T = TypeVar("T")
+
+TICK = 0.08
+"""Seconds between two looks at the clock while nothing arrives."""
+
+FAREWELL = 2.0
+"""Seconds that a cancelled call has to close its connection and write its row."""
+
+
+class Bridge:
+    """A daemon thread with an event loop, started at its first use, one for each process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop; start it if this process has none yet."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                threading.Thread(target=_serve, args=(self._loop,), daemon=True, name="llmkit-bridge").start()
+                atexit.register(_stop, self._loop)
+            return self._loop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it; an interrupt cancels it.
+
+        Args:
+            work: The coroutine.
+
+        Returns:
+            What it returns.
+        """
+        results: list[T] = []
+
+        async def single() -> AsyncGenerator[str, None]:
+            results.append(await work)
+            yield ""
+
+        for _ in self.stream(single()):
+            pass
+        return results[0]
+
+    def stream(self, source: AsyncGenerator[str, None]) -> Generator[str | None]:
+        """Iterate an async generator there and its items here.
+
+        Args:
+            source: The generator; it is closed on its own loop, also when this iteration is left early or
+                interrupted, and this waits until it is.
+
+        Yields:
+            The items; `None` about twelve times a second while none comes.
+        """
+        items: queue.SimpleQueue[str | _End] = queue.SimpleQueue()
+        relay = _Relay(self.loop(), source, items)
+        try:
+            relay.start()
+            while True:
+                try:
+                    item = items.get(timeout=TICK)
+                except queue.Empty:
+                    yield None
+                    continue
+                if isinstance(item, _End):
+                    break
+                yield item
+        finally:
+            relay.stop()
+        if item.error is not None:
+            raise item.error
+
+
+class _End:
+    """The last item: how the generator ended."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class _Relay:
+    """Moves items from an async generator on the loop to a queue."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: AsyncGenerator[str, None],
+        items: queue.SimpleQueue[str | _End],
+    ) -> None:
+        self._loop = loop
+        self._source = source
+        self._items = items
+        self._task: asyncio.Task[None] | None = None
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def stop(self) -> None:
+        """Cancel the task if it still runs, and wait until it has said farewell."""
+        if not self._over.is_set():
+            self._loop.call_soon_threadsafe(self._cancel)
+            self._over.wait(FAREWELL)
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._move())
+        self._task.add_done_callback(self._done)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _move(self) -> None:
+        async with aclosing(self._source) as items:
+            async for item in items:
+                self._items.put(item)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._over.set()
+        cancelled = task.cancelled()
+        self._items.put(_End(asyncio.CancelledError() if cancelled else task.exception()))
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())  # closes the HTTP sessions
+        loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)
+
+
+bridge = Bridge()
+"""The process's bridge."""

@@ -1,0 +1,168 @@
+"""The line under an answer: which model, how many tokens, how long, how much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from llmkit.notebook.tex import UNTOUCHED
+
+if TYPE_CHECKING:
+    from llmkit.messages import LLMResponse
+    from llmkit.records import Status
+
+SIMULATED = "Simulated: no model was asked and nothing was paid."
+
+_ENDINGS = {
+    "cancelled": "⏹ stopped",
+    "interrupted": "⚠ cut off: the answer is incomplete",
+    "error": "⚠ failed: the answer is incomplete",
+}
+_FINISHES = {
+    "length": "stopped at max tokens",
+    "content_filter": "stopped by the provider's content filter",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footer:
+    """What stands under an answer.
+
+    Attributes:
+        facts: Model, tokens, seconds, cost, in order.
+        warning: What the reader should not miss; shown in amber.
+        note: A sentence on a line of its own.
+
+    Example:
+        >>> str(Footer(facts=("sonnet", "3.4 s"), warning="stopped at max tokens"))
+        'sonnet · 3.4 s · stopped at max tokens'
+    """
+
+    facts: tuple[str, ...] = ()
+    warning: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        line = " · ".join([*self.facts, *filter(None, [self.warning])])
+        return "\n".join(filter(None, [line, self.note]))
+
+    @property
+    def html(self) -> str:
+        """The footer as HTML, for `llmkit.notebook.render.page`."""
+        facts = [escape(fact) for fact in self.facts]
+        if self.warning:
+            facts.append(f'<span class="llmkit-warn">{escape(self.warning)}</span>')
+        lines = [" · ".join(facts), escape(self.note)]
+        line = "<br>".join(filter(None, lines))
+        return f'<div class="llmkit-footer {UNTOUCHED}"><small>{line}</small></div>' if line else ""
+
+
+def build_footer(
+    response: LLMResponse,
+    *,
+    label: str | None = None,
+    session_cost: float | None = None,
+    status: Status = "ok",
+    saved: float | None = None,
+    note: str = "",
+) -> Footer:
+    """Build the footer of one answer.
+
+    Args:
+        response: The answer.
+        label: What to call the model; by default its name.
+        session_cost: What this session has cost so far, in US dollars; not shown if `None`.
+        status: How the call ended.
+        saved: What a replayed answer would have cost, in US dollars; `None` if unknown.
+        note: A sentence for a line of its own; a simulated answer has one by itself.
+
+    Returns:
+        The footer.
+
+    Example:
+        >>> from llmkit.messages import LLMResponse
+        >>> answer = LLMResponse("Hi", "openai", "gpt-6-luna", cost_estimate=0.0056, response_time=3.42)
+        >>> str(build_footer(answer, label="luna", session_cost=0.031))
+        'luna · 3.4 s · $0.0056 · Σ $0.031'
+    """
+    facts = [label or response.model, _tokens(response), *_spent(response, status, saved)]
+    if session_cost is not None:
+        facts.append(f"Σ {format_money(session_cost)}")
+    return Footer(
+        facts=tuple(filter(None, facts)),
+        warning=_ENDINGS.get(status) or _FINISHES.get(response.finish_reason or "", ""),
+        note=note or (SIMULATED if response.simulated else ""),
+    )
+
+
+def _spent(response: LLMResponse, status: Status, saved: float | None) -> list[str]:
+    if status == "replayed":
+        return ["↺ replayed", f"saved {format_money(saved)}"]
+    seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
+    return [*seconds, _approximately(response, _price(response.cost_estimate))]
+
+
+def _price(usd: float | None) -> str:
+    return "free" if usd == 0 else format_money(usd)
+
+
+def _approximately(response: LLMResponse, text: str) -> str:
+    exact = response.usage_source in (None, "reported") or not any(char.isdigit() for char in text)
+    return text if exact else f"≈{text}"
+
+
+def _tokens(response: LLMResponse) -> str:
+    counts = (response.prompt_tokens, response.completion_tokens)
+    if counts == (None, None):
+        return ""
+    before, after = ("?" if count is None else f"{count:,}" for count in counts)
+    return _approximately(response, f"{before}→{after} tok")
+
+
+def format_money(usd: float | None) -> str:
+    """Write an amount so that a small one stays readable and none becomes zero.
+
+    Args:
+        usd: US dollars; `None` or NaN if unknown.
+
+    Returns:
+        The amount: two decimals from a dollar up, two significant digits below; `$?` if unknown.
+
+    Example:
+        >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]
+        ['$12.35', '$0.031', '$0.0056', '$0.000012', '$?']
+    """
+    if usd is None or not math.isfinite(usd):
+        return "$?"
+    sign, amount = ("-" if usd < 0 else ""), abs(usd)
+    if amount == 0 or amount >= 0.995:
+        return f"{sign}${amount:,.2f}"
+    if amount < 1e-9:
+        return f"{sign}<$0.000000001"
+    decimals = max(2, 1 - math.floor(math.log10(float(f"{amount:.1e}"))))
+    digits = f"{amount:.{decimals}f}"
+    whole = digits.rstrip("0")
+    return f"{sign}${whole if len(whole) >= 4 else digits[:4]}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration.
+
+    Args:
+        seconds: Seconds.
+
+    Returns:
+        The duration, in tenths of a second below ten seconds.
+
+    Example:
+        >>> [format_seconds(seconds) for seconds in (0.01, 3.42, 41.6, 125)]
+        ['<0.1 s', '3.4 s', '42 s', '2 min 5 s']
+    """
+    if seconds < 0.05:
+        return "<0.1 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,81 @@
+"""Source code → HTML with the colours of the Jupyter theme."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import groupby
+
+from markdown_it.common.utils import escapeHtml
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Token, _TokenType
+
+MAX_CODE = 50_000
+"""Longest code that is coloured, in characters; longer code is shown plain."""
+
+_LANGUAGES = """
+    bash sh shell zsh console powershell bat python py python3 pycon ipython r julia jl sql sqlite3
+    postgresql json jsonc yaml yml toml ini javascript js typescript ts jsx tsx html xml css scss c cpp
+    c++ csharp c# java kotlin scala go rust rs swift ruby rb php perl lua haskell hs matlab latex tex
+    diff make makefile docker dockerfile cmake nginx graphql
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
+"""Languages that are coloured: a fence's name must not be able to pick just any lexer."""
+
+_CLASSES = {
+    Token.Comment: "c",
+    Token.Keyword: "k",
+    Token.Keyword.Constant: "a",
+    Token.Operator: "o",
+    Token.Operator.Word: "k",
+    Token.Literal.Number: "n",
+    Token.Literal.String: "s",
+    Token.Name.Builtin: "b",
+    Token.Name.Function: "d",
+    Token.Name.Class: "d",
+    Token.Name.Decorator: "m",
+    Token.Name.Exception: "b",
+    Token.Name.Attribute: "t",
+    Token.Name.Tag: "k",
+    Token.Generic.Deleted: "gd",
+    Token.Generic.Inserted: "gi",
+    Token.Generic.Heading: "d",
+    Token.Generic.Subheading: "d",
+    Token.Generic.Prompt: "m",
+}
+CLASSES = frozenset(f"llmkit-{name}" for name in _CLASSES.values())
+"""Every class that coloured code may carry."""
+
+
+def highlight(code: str, language: str) -> str:
+    """Colour source code.
+
+    Args:
+        code: The source.
+        language: Name of its language, as a fence gives it; unknown ones are shown plain.
+
+    Returns:
+        HTML without a wrapper.
+
+    Example:
+        >>> highlight("1 < 2", "text")
+        '1 &lt; 2'
+    """
+    if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
+        return escapeHtml(code)
+    lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
+    runs = groupby(lexer.get_tokens(code), key=lambda token: _class(token[0]))
+    return "".join(_span(name, "".join(text for _, text in run)) for name, run in runs)
+
+
+def _span(name: str, text: str) -> str:
+    html = escapeHtml(text)
+    return f'<span class="llmkit-{name}">{html}</span>' if name and not text.isspace() else html
+
+
+@cache
+def _class(kind: _TokenType) -> str:
+    while kind is not Token:
+        if kind in _CLASSES:
+            return _CLASSES[kind]
+        kind = kind.parent or Token
+    return ""

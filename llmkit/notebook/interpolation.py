@@ -1,0 +1,135 @@
+r"""`{{name}}` in a prompt → the value of the variable.
+
+Only look-ups, one pass, no calls. Single braces, `$`, LaTeX, JSON and code stay as they were typed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.options import CellError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_ROWS = 200
+"""Most rows of a pandas object that go into a prompt; of a longer one its beginning and its end."""
+
+REDACTED = "[redacted]"
+
+_SLOT = re.compile(r"(\\?)\{\{([^{}]{1,300})\}\}")
+_LITERAL = r"""-?\d{1,18}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_STEP = re.compile(rf"\s*(?:\.\s*([^\W\d_]\w*)|\[\s*({_LITERAL})\s*\])")
+_NAME = re.compile(r"\s*([^\W\d]\w*)")
+_GOES_ON = re.compile(r"\s*[.\[(]")
+_KEY = re.compile(
+    r"""\b(?:
+        sk-[A-Za-z0-9_-]{16,} | AIza[A-Za-z0-9_-]{30,} | gsk_[A-Za-z0-9]{20,} | xai-[A-Za-z0-9_-]{20,}
+        | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | hf_[A-Za-z0-9]{20,}
+        | (?:AKIA|ASIA)[A-Z0-9]{16} | Bearer\ +[A-Za-z0-9._~+/-]{16,}=*
+    )""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpolated:
+    """A prompt with the values in it.
+
+    Attributes:
+        text: The prompt.
+        redacted: Look-ups whose values held something like a key, e.g. `settings.token`; it was left out.
+    """
+
+    text: str
+    redacted: tuple[str, ...] = ()
+
+
+def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
+    r"""Put the values of variables into a prompt.
+
+    Args:
+        text: The prompt, with `{{name}}`, `{{name.attribute}}`, `{{name['key']}}` or `{{name[0]}}`. A slot
+            after a backslash (`\{{`) stays, without the backslash.
+        lookup: The variables.
+
+    Returns:
+        The prompt. Values are put in as they are and not looked through again.
+
+    Raises:
+        CellError: If a name is not defined, or a slot asks for more than a look-up.
+
+    Example:
+        >>> interpolate("Sum of {{n[1]}} and {x}?", {"n": [1, 2]}).text
+        'Sum of 2 and {x}?'
+    """
+    redacted: list[str] = []
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[0][1:] if _NAME.match(match[2]) else match[0]
+        found = _look_up(match[2], lookup)
+        if found is None:
+            return match[0]
+        path, value = found
+        safe, keys = _KEY.subn(REDACTED, _text(value))
+        if keys and path not in redacted:
+            redacted.append(path)
+        return safe
+
+    return Interpolated(text=_SLOT.sub(fill, text), redacted=tuple(redacted))
+
+
+def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return what was asked for and its value; `None` if the slot is JSON, LaTeX or the like."""
+    name = _NAME.match(slot)
+    if name is None:
+        return None
+    position, steps = name.end(), []
+    while step := _STEP.match(slot, position):
+        steps.append(step)
+        position = step.end()
+    if slot[position:].strip():
+        if steps or _GOES_ON.match(slot, position):
+            raise CellError(
+                f"{{{{{slot.strip()}}}}} is more than a look-up.",
+                hint="Only .attribute, ['key'] and [0] work here: assign it to a variable first.",
+            )
+        return None
+    return slot.strip(), _follow(_root(name[1], lookup), name[1], steps)
+
+
+def _root(name: str, lookup: Mapping[str, Any]) -> Any:
+    if name in lookup:
+        return lookup[name]
+    names = [key for key in lookup if not key.startswith("_")]
+    hint = did_you_mean(name, names, "Define it first, or write \\{{ (or --raw) to keep the braces.")
+    raise CellError(f"{{{{{name}}}}}: {name} is not defined.", hint=hint)
+
+
+def _follow(value: Any, path: str, steps: list[re.Match[str]]) -> Any:
+    for attribute, literal in (step.groups() for step in steps):
+        try:
+            value = getattr(value, attribute) if attribute else value[ast.literal_eval(literal)]
+        except (AttributeError, LookupError, TypeError) as error:
+            what = f".{attribute}" if attribute else f"[{literal}]"
+            hint = did_you_mean(attribute or literal.strip("'\""), _choices(value, attribute), "")
+            raise CellError(f"{path} has no {what}.", hint=hint) from error
+        path += f".{attribute}" if attribute else f"[{literal}]"
+    return value
+
+
+def _choices(value: Any, attribute: str | None) -> list[str]:
+    names = dir(value) if attribute else list(getattr(value, "keys", list)())
+    return [name for name in names if isinstance(name, str) and not name.startswith("_")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "to_string"):
+        return str(value.to_string(max_rows=MAX_ROWS))
+    return str(value)

@@ -1,0 +1,171 @@
+"""How one answer is shown: in a notebook, in a terminal, or not at all."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from IPython.core.displaypub import CapturingDisplayPublisher
+
+from llmkit.notebook.render import printable
+from llmkit.notebook.rich import MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.notebook.footer import Footer
+
+__all__ = [
+    "MIME_TYPE",
+    "Ending",
+    "FinalAnswer",
+    "InlineAnswer",
+    "LiveAnswer",
+    "PlainAnswer",
+    "QuietAnswer",
+    "RichAnswer",
+    "live_answer",
+]
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class LiveAnswer(Protocol):
+    """Shows one answer while it streams; used from the main thread only."""
+
+    def start(self, label: str) -> None:
+        """Show that the call is under way.
+
+        Args:
+            label: What to call the model.
+        """
+        ...
+
+    def feed(self, delta: str) -> None:
+        """Take the next piece of text.
+
+        Args:
+            delta: Text as it came.
+        """
+        ...
+
+    def tick(self) -> None:
+        """Bring the display up to date; to be called about ten times a second."""
+        ...
+
+    def finish(
+        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+    ) -> None:
+        """Show the whole answer, once and for all.
+
+        Args:
+            text: The whole text, or what there is of it.
+            footer: The line under it; `None` for none.
+            metadata: Facts about the call that are saved with the output: JSON, no prompt, no key.
+            status: How the call ended; an incomplete answer is marked as such.
+        """
+        ...
+
+
+def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True) -> LiveAnswer:
+    """Choose how to show an answer.
+
+    Args:
+        shell: The IPython shell.
+        quiet: Show nothing.
+        alone: Whether the answer is all that the cell shows, as after `%%llm`. Then it grows in several
+            outputs, and the final one replaces them together with anything else the cell has shown. If
+            `False`, as for `%llm` between other statements, it lives in one output and touches no other.
+
+    Returns:
+        The display for this shell.
+    """
+    if quiet:
+        return QuietAnswer()
+    if getattr(shell, "kernel", None) is None:
+        return PlainAnswer()
+    publisher = shell.display_pub
+    if isinstance(publisher, CapturingDisplayPublisher):
+        return FinalAnswer(publisher)
+    return RichAnswer(publisher) if alone else InlineAnswer(publisher)
+
+
+class QuietAnswer:
+    """Shows nothing (`-q`)."""
+
+    def start(self, label: str) -> None:
+        """Do nothing."""
+
+    def feed(self, delta: str) -> None:
+        """Do nothing."""
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def finish(
+        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+    ) -> None:
+        """Do nothing."""
+
+
+class PlainAnswer:
+    """Prints an answer in a terminal as it arrives, and the footer under it.
+
+    Control characters are dropped: a terminal obeys them, and a model writes what it likes.
+
+    Args:
+        stream: Where to print; by default the standard output of the moment.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._printed = False
+        self._last = "\n"
+
+    def start(self, label: str) -> None:
+        """Do nothing: the text speaks for itself."""
+
+    def feed(self, delta: str) -> None:
+        """Print the next piece.
+
+        Args:
+            delta: Text as it came.
+        """
+        text = _CONTROL.sub("", printable(delta))
+        self._printed = self._printed or bool(text)
+        self._last = text[-1:] or self._last
+        self._write(text)
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def finish(
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],  # noqa: ARG002 - a terminal has no place for it
+        status: Ending = "ok",  # noqa: ARG002 - the footer says it
+    ) -> None:
+        """Print the text, if it did not stream, and the footer.
+
+        Args:
+            text: The whole text.
+            footer: The line under it; `None` for none.
+            metadata: Not shown.
+            status: Shown by the footer.
+        """
+        if not self._printed:
+            self.feed(text)
+        line = _CONTROL.sub("", str(footer or ""))
+        if line and self._out.isatty():
+            line = f"\x1b[2m{line}\x1b[0m"
+        self._write(("" if self._last == "\n" else "\n") + (f"{line}\n" if line else ""))
+
+    @property
+    def _out(self) -> TextIO:
+        return self._stream or sys.stdout
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()

@@ -1,0 +1,109 @@
+"""`%llm` and `%%llm`: parse, ask, show."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, Float, Unicode
+
+from llmkit.notebook import commands
+from llmkit.notebook.asking import Asking
+from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
+from llmkit.notebook.errors import shorten
+from llmkit.notebook.options import CellError
+
+if TYPE_CHECKING:
+    from llmkit.messages import LLMMessage
+    from llmkit.notebook.cell import Ask
+    from llmkit.notebook.reply import Reply
+
+
+@magics_class
+class LLMMagics(Magics):
+    """Ask language models from a cell; `%config LLMMagics` lists and sets what is below."""
+
+    model = Unicode("", help="Model that is asked where none is named: an alias or provider:model.").tag(
+        config=True
+    )
+    system = Unicode("", help="System prompt where a cell gives none.").tag(config=True)
+    temperature = Float(None, allow_none=True, help="Temperature where a cell gives none.").tag(config=True)
+    footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.").tag(
+        config=True
+    )
+    short_errors = Bool(default_value=True, help="Show an error on one line; %tb shows all.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.threads: dict[str, list[LLMMessage]] = {}
+
+    @line_cell_magic
+    def llm(self, line: str, cell: str | None = None) -> Any:
+        """Ask a language model; the answer streams into the cell.
+
+        Copy one of these:
+
+            %%llm
+            Explain asyncio in three sentences.
+
+            %%llm sonnet -o plan -T 0
+            Plan the analysis of {{df.columns}}.
+
+            reply = %llm name three rivers
+            %llm model sonnet        use this model from now on
+            %llm models              what can be asked, and its price
+            %llm cost                what it has cost
+            %llm key openai          enter a key without showing it
+            %llm doctor              what works and what does not
+            %llm help                all options
+        """
+        from llmkit.errors import LLMClientError
+
+        try:
+            parsed = parse_line(line) if cell is None else parse_cell(line, cell)
+            if isinstance(parsed, Command):
+                return commands.run(self, parsed)
+            if parsed.help:
+                print(help_text())  # noqa: T201 - it was asked for
+                return None
+            return self._ask(parsed, alone=cell is not None)
+        except CellError as error:
+            raise UsageError(str(error)) from None
+        except LLMClientError as error:
+            raise (shorten(error) if self.short_errors else error)  # noqa: B904 - the same exception goes on
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The user's variables."""
+        assert self.shell is not None
+        variables: dict[str, Any] = self.shell.user_ns
+        return variables
+
+    def _ask(self, ask: Ask, *, alone: bool) -> Reply | None:
+        reply = Asking(self, ask).run(alone=alone)
+        if ask.out is not None:
+            self.variables[ask.out] = reply
+        shell: Any = self.shell
+        if alone and getattr(shell, "kernel", None) is None:
+            # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
+            shell.displayhook.update_user_ns(reply)
+            return None
+        return reply
+
+    def complete(self, _shell: Any, event: Any) -> list[str]:
+        """Complete options, subcommands and models for IPython's completer.
+
+        Args:
+            event: What was typed: `line` and `symbol`.
+        """
+        from llmkit.clients.registry import model_names
+
+        typed = event.symbol
+        found = completions(typed, cell=event.line.lstrip().startswith("%%"))
+        return found + [name for name in model_names() if name.startswith(typed)]
+
+    def warn(self, text: str) -> None:
+        """Tell the user something that is not an error."""
+        print(text, file=sys.stderr)  # noqa: T201 - a notebook shows it under the cell

@@ -1,0 +1,287 @@
+"""An answer that grows in a notebook, and is one output in the end.
+
+What travels to the browser stays linear in the answer: a finished Markdown block is sent once, and the open
+one is sent again only as often as an allowance of bytes permits, which grows with the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmkit.notebook.footer import Footer, format_seconds
+from llmkit.notebook.partial import close_open
+from llmkit.notebook.render import Blocks, page, printable, render, render_partial, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MIME_TYPE = "application/vnd.llmkit.v1+json"
+"""Key of the facts about the call in the saved output."""
+
+Ending = Literal["ok", "cancelled", "error"]
+
+MAX_HZ = 12.0
+"""Most updates of the growing text in a second."""
+
+MAX_CPU = 0.2
+"""Most of the time that may go into drawing it."""
+
+MAX_OUTPUTS = 40
+"""Most outputs while an answer grows; JupyterLab hides what comes after the fiftieth."""
+
+GROUP = 64
+"""Finished blocks get an output of their own once they are this fraction of the text: 1/64."""
+
+BYTES_PER_BYTE = 18
+"""What updates may send for each byte of the answer, in bytes."""
+
+FIRST_BYTES = 8_000
+"""What they may send in advance, in bytes: a short answer flows at the full rate."""
+
+_MESSAGE = 150  # bytes of a display message besides its HTML
+
+
+class _Screen:
+    """The cell's output: what is on it, and how much was sent."""
+
+    def __init__(self, publisher: Any) -> None:
+        self._publisher = publisher
+        self._allowance = FIRST_BYTES
+        self.outputs = 0
+
+    def show(self, html: str) -> str:
+        """Add an output, and return its identifier."""
+        self.outputs += 1
+        place = uuid.uuid4().hex[:12]
+        self._send({"text/html": html, "text/plain": ""}, place)
+        return place
+
+    def update(self, place: str, html: str) -> None:
+        """Draw an output anew."""
+        self._send({"text/html": html, "text/plain": ""}, place, update=True)
+
+    def end(self, data: Mapping[str, Any], place: str = "") -> None:
+        """Show the final data, in an output of this answer or as a new one."""
+        self._send(data, place or uuid.uuid4().hex[:12], update=bool(place))
+
+    def clear(self) -> None:
+        """Remove all outputs of the cell once the next one comes."""
+        self._publisher.clear_output(wait=True)
+        self.outputs = 0
+
+    def earn(self, text: str) -> None:
+        """Raise the allowance for text that has arrived."""
+        self._allowance += BYTES_PER_BYTE * len(text.encode())
+
+    def affords(self, size: int) -> bool:
+        """Whether the allowance is enough to send HTML of this size."""
+        return self._allowance >= size + _MESSAGE
+
+    def _send(self, data: Mapping[str, Any], place: str, *, update: bool = False) -> None:
+        self._allowance -= len(data["text/html"].encode()) + _MESSAGE
+        self._publisher.publish(dict(data), transient={"display_id": place}, update=update)
+
+
+class _Growing:
+    """What both ways to show a growing answer share: its text, its status line, its pace."""
+
+    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._screen = _Screen(publisher)
+        self._clock = clock
+        self._blocks = Blocks()
+        self._sealed = ""
+        self._characters = 0
+        self._label = ""
+        self._started = self._next_text = self._next_status = clock()
+        self._changed = False
+        self._size = 0
+
+    def feed(self, delta: str) -> None:
+        """Take the next piece, and show it if it is time to.
+
+        Args:
+            delta: Text as it came.
+        """
+        delta = printable(delta)
+        self._characters += len(delta)
+        self._screen.earn(delta)
+        self._sealed += "".join(self._blocks.feed(delta))
+        self._changed = self._changed or bool(delta)
+        self.tick()
+
+    def tick(self) -> None:
+        """Bring text and status line up to date, if it is time to."""
+        now = self._clock()
+        if not self._label:
+            return
+        if self._changed and now >= self._next_text:
+            # Drawing costs, too: none in vain while even the last drawing would be too large to send.
+            self._changed = not (self._screen.affords(self._size) and self._draw_text())
+            self._next_text = now + max(1 / MAX_HZ, (self._clock() - now) / MAX_CPU)
+        if now >= self._next_status:
+            self._draw_status()
+            self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
+
+    def _status(self) -> str:
+        facts = [self._label, format_seconds(self._clock() - self._started)]
+        if self._characters:
+            # Four characters a token, and said to be a guess: the count comes with the end of the stream.
+            facts.append(f"≈{math.ceil(self._characters / 4):,} tok")
+        return page("", Footer(facts=("● " + " · ".join(facts),)).html, style=False)
+
+    def _fits(self, html: str) -> bool:
+        self._size = len(html)
+        return self._screen.affords(self._size)
+
+    def _draw_text(self) -> bool:
+        """Show what has arrived; `False` if that must wait."""
+        raise NotImplementedError
+
+    def _draw_status(self) -> None:
+        raise NotImplementedError
+
+
+class RichAnswer(_Growing):
+    """Shows an answer that has the cell's output to itself.
+
+    Each finished block has its own output. The last output holds the status line, and becomes the place of
+    the next block; so an update never carries more than one block. The end replaces all of them by one.
+
+    Args:
+        publisher: The shell's `display_pub`.
+        clock: Where the time comes from, in seconds.
+    """
+
+    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(publisher, clock)
+        self._shown: list[str] = []
+        self._tail_place = self._status_place = ""
+
+    def start(self, label: str) -> None:
+        """Show the status line.
+
+        Args:
+            label: What to call the model.
+        """
+        self._label, self._started = label, self._clock()
+        self._screen.show(stylesheet())
+        self._status_place = self._screen.show(self._status())
+
+    def finish(
+        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+    ) -> None:
+        """Replace everything by one output that holds the whole answer.
+
+        Args:
+            text: The whole text, or what there is of it.
+            footer: The line under it; `None` for none.
+            metadata: Facts about the call that are saved with the output.
+            status: How the call ended.
+        """
+        self._screen.clear()
+        self._screen.end(_final(text, footer, metadata, status))
+
+    def _draw_text(self) -> bool:
+        if self._sealed and len(self._sealed) * GROUP >= self._characters:
+            self._show_sealed()
+        tail = self._blocks.tail
+        if not (self._sealed or tail.strip()):
+            return True
+        html = page(render(self._sealed) + render_partial(tail), style=False)
+        if not self._fits(html):
+            return False
+        self._tail_place = self._place(html)
+        return True
+
+    def _show_sealed(self) -> None:
+        sealed, self._sealed = self._sealed, ""
+        self._shown.append(sealed)
+        self._size = 0
+        if self._screen.outputs < MAX_OUTPUTS:
+            self._place(page(render(sealed), style=False))
+        else:
+            self._screen.clear()
+            self._screen.show(page(render("".join(self._shown))))
+            self._status_place = self._screen.show(self._status())
+        self._tail_place = ""
+
+    def _place(self, html: str) -> str:
+        """Put this under the finished blocks, above the status line."""
+        if self._tail_place:
+            self._screen.update(self._tail_place, html)
+            return self._tail_place
+        place = self._status_place
+        self._screen.update(place, html)
+        self._status_place = self._screen.show(self._status())
+        return place
+
+    def _draw_status(self) -> None:
+        self._screen.update(self._status_place, self._status())
+
+
+class InlineAnswer(_Growing):
+    """Shows an answer among other outputs of its cell: in one output from the start.
+
+    Args:
+        publisher: The shell's `display_pub`.
+        clock: Where the time comes from, in seconds.
+    """
+
+    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(publisher, clock)
+        self._html = self._place = ""
+
+    def start(self, label: str) -> None:
+        """Show the status line.
+
+        Args:
+            label: What to call the model.
+        """
+        self._label, self._started = label, self._clock()
+        self._place = self._screen.show(self._status())
+
+    def finish(
+        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+    ) -> None:
+        """Put the whole answer into its output.
+
+        Args:
+            text: The whole text, or what there is of it.
+            footer: The line under it; `None` for none.
+            metadata: Facts about the call that are saved with the output.
+            status: How the call ended.
+        """
+        self._screen.end(_final(text, footer, metadata, status), self._place)
+
+    def _draw_text(self) -> bool:
+        sealed, self._sealed = self._sealed, ""
+        self._html += render(sealed)
+        html = page(self._html + render_partial(self._blocks.tail), style=False) + self._status()
+        if not self._fits(html):
+            return False
+        self._screen.update(self._place, html)
+        return True
+
+    def _draw_status(self) -> None:
+        if not self._characters:
+            self._screen.update(self._place, self._status())
+
+
+class FinalAnswer(InlineAnswer):
+    """Shows an answer once it is whole: for `%%capture`, which would keep every update."""
+
+    def start(self, label: str) -> None:
+        """Do nothing."""
+
+
+def _final(text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending) -> dict[str, Any]:
+    footer = footer or Footer()
+    body = render(text if status == "ok" else close_open(text))
+    return {
+        "text/html": page(body, footer.html, cut=status != "ok"),
+        "text/plain": printable(text) or str(footer),
+        MIME_TYPE: dict(metadata),
+    }

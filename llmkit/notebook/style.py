@@ -1,0 +1,65 @@
+"""The look of answers: the theme's own fonts and colours, in light and dark."""
+
+from __future__ import annotations
+
+import re
+
+_SOURCE = """
+.llmkit {
+  --k: var(--jp-mirror-editor-keyword-color, #008000); --s: var(--jp-mirror-editor-string-color, #ba2121);
+  --c: var(--jp-mirror-editor-comment-color, #408080); --n: var(--jp-mirror-editor-number-color, #080);
+  --d: var(--jp-mirror-editor-def-color, #00f); --o: var(--jp-mirror-editor-operator-color, #a2f);
+  --m: var(--jp-mirror-editor-meta-color, #a2f);
+  --line: #88888866; --soft: #8888881f; --faint: #88888814; --mute: var(--jp-ui-font-color2, #777);
+  --amber: var(--jp-warn-color1, #b26a00);
+  contain: paint; overflow-wrap: break-word; line-height: 1.5;
+}
+.vscode-dark .llmkit, html[theme=dark] .llmkit {
+  --k: #569cd6; --s: #ce9178; --c: #6a9955; --n: #b5cea8; --d: #dcdcaa; --o: #d4d4d4; --m: #c586c0;
+}
+.llmkit > :first-child { margin-top: 0; }
+.llmkit p, .llmkit ul, .llmkit ol, .llmkit blockquote, .llmkit pre.llmkit-code, .llmkit-table {
+  margin: 0 0 .7em;
+}
+.llmkit p, .llmkit li, .llmkit td, .llmkit th { unicode-bidi: plaintext; }
+.llmkit p, .llmkit li { text-align: start; }
+.llmkit h1, .llmkit h2, .llmkit h3, .llmkit h4, .llmkit h5, .llmkit h6 {
+  margin: 1em 0 .4em; font-weight: 600; line-height: 1.25;
+}
+.llmkit h1 { font-size: 1.5em; } .llmkit h2 { font-size: 1.3em; } .llmkit h3 { font-size: 1.15em; }
+.llmkit h4, .llmkit h5, .llmkit h6 { font-size: 1em; }
+.llmkit ul, .llmkit ol { padding-left: 1.8em; } .llmkit li { margin: .15em 0; }
+.llmkit li > p { margin: 0 0 .3em; } .llmkit li > ul, .llmkit li > ol { margin: 0; }
+.llmkit li.llmkit-task { list-style: none; margin-left: -1.35em; }
+.llmkit blockquote { border-left: 3px solid var(--line); padding: 0 0 0 .9em; color: var(--mute); }
+.llmkit hr { border: 0; border-top: 1px solid var(--line); margin: 1em 0; }
+.llmkit pre.llmkit-code {
+  background: var(--soft); border-radius: 4px; padding: .6em .8em; overflow-x: auto; line-height: 1.4;
+}
+.llmkit code { font-family: var(--jp-code-font-family, monospace); font-size: .92em; }
+.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; padding: .1em .3em; }
+.llmkit pre.llmkit-code > code { background: none; padding: 0; white-space: pre; overflow-wrap: normal; }
+.llmkit-table { overflow-x: auto; }
+.llmkit table { border-collapse: collapse; margin: 0; font-size: 1em; }
+.llmkit .llmkit-table th, .llmkit .llmkit-table td { text-align: start; }
+.llmkit th, .llmkit td { padding: .3em .75em; max-width: 40em; vertical-align: top; }
+.llmkit thead { border-bottom: 1px solid var(--line); } .llmkit th { font-weight: 600; }
+.llmkit tbody tr { background: none; } .llmkit tbody tr:nth-child(even) { background: var(--faint); }
+.llmkit .llmkit-table [align=right] { text-align: right; }
+.llmkit .llmkit-table [align=center] { text-align: center; }
+.llmkit-display { display: block; overflow-x: auto; overflow-y: hidden; }
+.llmkit-notes { font-size: .9em; color: var(--mute); } .llmkit-ref { line-height: 0; }
+.llmkit-c { color: var(--c); font-style: italic; } .llmkit-k { color: var(--k); font-weight: 600; }
+.llmkit-a, .llmkit-b { color: var(--k); } .llmkit-s { color: var(--s); } .llmkit-n { color: var(--n); }
+.llmkit-d, .llmkit-t { color: var(--d); } .llmkit-o { color: var(--o); } .llmkit-m { color: var(--m); }
+.llmkit-gd { color: var(--jp-error-color1, #b31d28); }
+.llmkit-gi { color: var(--jp-success-color1, #22863a); }
+.llmkit .llmkit-footer, .llmkit-status {
+  margin: .5em 0 0; font-size: .8em; color: var(--mute); font-variant-numeric: tabular-nums;
+}
+.llmkit-footer small { font-size: 1em; } .llmkit-warn { color: var(--amber); font-weight: 600; }
+.llmkit-cut { border-left: 3px solid var(--amber); padding-left: .8em; }
+"""
+
+STYLESHEET = re.sub(r"\s*([{};])\s*|\s+", lambda match: match[1] or " ", _SOURCE).strip()
+"""Rules for everything inside `.llmkit`, without spare white space: each saved answer carries them."""

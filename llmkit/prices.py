@@ -1,0 +1,253 @@
+"""What a call costs: the user's own table, then the catalogue, then `genai-prices`, else unknown.
+
+Money is counted in whole billionths of a US dollar (nano-dollars): ten tokens at $0.0375 per
+million are 375 of them, where micro-dollars would round to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmkit import catalog, settings
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from genai_prices import Usage as PricedUsage
+    from genai_prices.types import ModelInfo, ModelPrice
+    from genai_prices.types import Provider as PricedProvider
+
+    from llmkit.messages import Usage
+
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+
+_MILLION = Decimal(1_000_000)
+_KEYS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """The price of one call.
+
+    Attributes:
+        nanos: Billionths of a US dollar.
+        source: `"config"`, `"llmkit"`, `"genai-prices"`, `"provider"` or `"local"`.
+        date: Date (ISO 8601) for which the price was looked up.
+    """
+
+    nanos: int
+    source: str
+    date: str
+
+    @property
+    def usd(self) -> float:
+        """The price in US dollars."""
+        return self.nanos / NANO
+
+
+class Tokens(NamedTuple):
+    """Tokens of a call, with 0 for what was not counted; parts of the input are within `input`."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+
+
+class Rates(NamedTuple):
+    """US dollars per million tokens; the input rate is for what no cache touched."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    cache_write_1h: Decimal
+
+    def cost(self, tokens: Tokens) -> Decimal:
+        """Return the price in US dollars of these tokens."""
+        short = tokens.cache_write - tokens.cache_write_1h
+        plain = tokens.input - tokens.cache_read - tokens.cache_write
+        return (
+            self.input * plain
+            + self.output * tokens.output
+            + self.cache_read * tokens.cache_read
+            + self.cache_write * short
+            + self.cache_write_1h * tokens.cache_write_1h
+        ) / _MILLION
+
+
+def price(
+    provider: str,
+    models: tuple[str, ...],
+    usage: Usage,
+    *,
+    when: datetime | None = None,
+    tier: str | None = None,
+) -> Price | None:
+    """Look up what a call costs.
+
+    Args:
+        provider: Name of the provider, e.g. `"openai"`.
+        models: Names of the model, the best first: the one that answered, the one asked for.
+        usage: The tokens; parts that are unknown count nothing.
+        when: When the call was made; by default now.
+        tier: The provider's service tier (`"flex"`, `"priority"`, `"batch"`).
+
+    Returns:
+        The price, or `None` if nobody knows it.
+
+    Example:
+        >>> from llmkit.messages import Usage
+        >>> price("openai", ("gpt-4o-mini",), Usage(input_tokens=1_000_000, output_tokens=0)).usd
+        0.15
+        >>> price("openai", ("no-such-model",), Usage(input_tokens=1, output_tokens=1)) is None
+        True
+    """
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    when = when or datetime.now(UTC)
+    date = when.date().isoformat()
+    known = catalog.providers().get(provider)
+    tokens = _tokens(usage)
+    for source, table in (("config", settings.load().prices), ("llmkit", catalog.prices())):
+        for model in models:
+            if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
+                return Price(nanos=to_nanos(_own_rates(model, entry).cost(tokens)), source=source, date=date)
+    if known is not None and known.local:
+        return Price(nanos=0, source="local", date=date)
+    name = known.prices if known is not None else provider
+    for model in models:
+        if name is not None and (usd := _listed(name, model, when, tier, tokens)) is not None:
+            return Price(nanos=to_nanos(usd), source="genai-prices", date=date)
+    return None
+
+
+def to_nanos(usd: Decimal | float) -> int:
+    """Return US dollars as whole nano-dollars, half to even.
+
+    Args:
+        usd: An amount; a float is read as it prints, so that 0.1 is a tenth.
+
+    Example:
+        >>> to_nanos(0.000000375)
+        375
+    """
+    exact = usd if isinstance(usd, Decimal) else Decimal(repr(usd))
+    return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def data_version() -> str:
+    """Return the version of the price data in use.
+
+    Example:
+        >>> data_version().startswith("genai-prices ")
+        True
+    """
+    return f"genai-prices {version('genai-prices')}"
+
+
+def _tokens(usage: Usage) -> Tokens:
+    """Count the parts, none of them larger than the whole: some servers report it so."""
+    whole = usage.input_tokens or 0
+    read = min(usage.cache_read_tokens or 0, whole)
+    write = min(usage.cache_write_tokens or 0, whole - read)
+    return Tokens(whole, usage.output_tokens or 0, read, write, min(usage.cache_write_1h_tokens or 0, write))
+
+
+def _own_rates(model: str, entry: Mapping[str, float]) -> Rates:
+    """Read a price table's entry; a cache costs what the input costs unless it says otherwise."""
+    if unknown := sorted(set(entry) - _KEYS):
+        raise ConfigurationError(
+            f"The price of {model} has unknown keys: {', '.join(unknown)}. Known: {', '.join(sorted(_KEYS))}."
+        )
+    if "input" not in entry or "output" not in entry:
+        raise ConfigurationError(
+            f"The price of {model} needs both input and output, in US dollars per million tokens."
+        )
+    usd = {key: Decimal(repr(value)) for key, value in entry.items()}
+    write = usd.get("cache_write", usd["input"])
+    return Rates(
+        input=usd["input"],
+        output=usd["output"],
+        cache_read=usd.get("cache_read", usd["input"]),
+        cache_write=write,
+        cache_write_1h=usd.get("cache_write_1h", write),
+    )
+
+
+def _listed(provider: str, model: str, when: datetime, tier: str | None, tokens: Tokens) -> Decimal | None:
+    """Price with `genai-prices`: by fixed rates where the model has them, else by its own calculation."""
+    minute = when.replace(second=0, microsecond=0)  # prices change by the day or by the time of day
+    found = _lookup(provider, model, minute, tier)
+    if found is None:
+        return None
+    rates, priced, info = found
+    if rates is not None:
+        return rates.cost(tokens)
+    usage = _usage(tokens)
+    calculation = info.calc_price(usage, priced, genai_request_timestamp=minute, price_context=_context(tier))
+    return calculation.total_price
+
+
+@lru_cache(maxsize=512)
+def _lookup(
+    provider: str, model: str, minute: datetime, tier: str | None
+) -> tuple[Rates | None, PricedProvider, ModelInfo] | None:
+    """Find a model's price; 190 µs a call, so the answer is kept for the minute."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        priced, info = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    return _fixed_rates(info.get_prices(minute, _context(tier))), priced, info
+
+
+def _context(tier: str | None) -> dict[str, str] | None:
+    """Say the service tier in the price data's words."""
+    if tier is None:
+        return None
+    if tier == "batch":
+        return {"processing": "batch"}
+    return {"service_tier": tier, "speed": tier}
+
+
+def _usage(tokens: Tokens) -> PricedUsage:
+    from genai_prices import Usage as PricedUsage
+
+    return PricedUsage(
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_tokens=tokens.cache_write,
+        cache_write_1h_tokens=tokens.cache_write_1h,
+    )
+
+
+def _fixed_rates(price: ModelPrice) -> Rates | None:
+    """Return a model's rates if its price is the same however many tokens are used, else `None`.
+
+    The library's own calculation fills in what a model does not list (a cache without a price of its
+    own costs what the input costs), so the rates are read off a million tokens of each kind.
+    """
+    from genai_prices.types import TieredPrices
+
+    if any(isinstance(value, TieredPrices) for value in vars(price).values()):
+        return None
+    million = int(_MILLION)
+    kinds = (
+        Tokens(million, 0, 0, 0, 0),
+        Tokens(0, million, 0, 0, 0),
+        Tokens(million, 0, million, 0, 0),
+        Tokens(million, 0, 0, million, 0),
+        Tokens(million, 0, 0, million, million),
+    )
+    return Rates(*(price.calc_price(_usage(tokens))["total_price"] for tokens in kinds))

@@ -1,0 +1,187 @@
+"""The record that every call leaves, and who receives it.
+
+The clients write records and do not know the ledger; the ledger receives them and does not know
+the clients. Both know this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
+    from datetime import datetime
+
+Status = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
+"""`interrupted`: the provider's stream was cut; `cancelled`: the caller stopped or left it."""
+
+Surface = Literal["magic", "chat", "api", "batch"]
+"""Where the call was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call, as the books keep it: no prompt, no answer, no key.
+
+    Attributes:
+        time: When the call began (aware, UTC).
+        uid: Unique identifier, 32 hexadecimal digits.
+        status: How it ended.
+        surface: Where it was made from.
+        provider: Provider that was asked.
+        model: Model that was asked for.
+        model_served: Model that answered, as the provider names it.
+        input_tokens: All tokens of the prompt, cached ones included; `None` if unknown.
+        output_tokens: All tokens of the answer, reasoning included; `None` if unknown.
+        cache_read_tokens: Input tokens that came from the provider's cache.
+        cache_write_tokens: Input tokens that were written to it.
+        reasoning_tokens: Output tokens of the model's reasoning.
+        cost_nanos: Price in billionths of a US dollar; `None` if unknown, never a guess of 0.
+        saved_nanos: What a replayed call would have cost, in billionths of a US dollar.
+        price_source: Where the price came from (`"config"`, `"genai-prices"`, `"local"`, …).
+        price_date: Date of the price data (ISO 8601).
+        usage_source: Where the token counts came from.
+        first_token_s: Seconds to the first text.
+        duration_s: Seconds to the end.
+        attempts: Requests that were sent.
+        finish_reason: Why the answer ended.
+        error: Name of the exception's class, if there was one.
+        notebook: File name of the notebook.
+        cell_id: Identifier of the cell.
+        execution_count: The cell's number, `In [n]`.
+        session: Identifier of the process.
+        tags: The user's own labels.
+        simulated: Whether the sandbox answered: not real money.
+    """
+
+    time: datetime
+    uid: str
+    status: Status
+    surface: Surface = "api"
+    provider: str
+    model: str
+    model_served: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_nanos: int | None = None
+    saved_nanos: int | None = None
+    price_source: str | None = None
+    price_date: str | None = None
+    usage_source: str | None = None
+    first_token_s: float | None = None
+    duration_s: float | None = None
+    attempts: int = 1
+    finish_reason: str | None = None
+    error: str | None = None
+    notebook: str | None = None
+    cell_id: str | None = None
+    execution_count: int | None = None
+    session: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    simulated: bool = False
+
+
+class Recorder(Protocol):
+    """Receives the record of every call."""
+
+    def record(self, record: CallRecord) -> Future[bool]:
+        """Take one record.
+
+        Must not block and must not raise: it is called while a call ends, even when that call is
+        being cancelled.
+
+        Args:
+            record: The finished call.
+
+        Returns:
+            A future that is done once the record is safe (`True`), or kept in memory because it
+            cannot be written now (`False`).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """Where calls come from; the fields are those of `CallRecord`."""
+
+    surface: Surface = "api"
+    notebook: str | None = None
+    cell_id: str | None = None
+    execution_count: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+_context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)
+_ambient: Callable[[], CallContext] = CallContext
+_recorder: Callable[[], Recorder] | None = None
+_session: tuple[int, str] = (0, "")
+
+
+def current_context() -> CallContext:
+    """Return where a call made now comes from."""
+    return _context.get() or _ambient()
+
+
+@contextlib.contextmanager
+def calling(**changes: object) -> Iterator[CallContext]:
+    """Set fields of the call context for the calls made inside the block.
+
+    Args:
+        **changes: Fields of `CallContext`.
+
+    Yields:
+        The context that is in force.
+
+    Example:
+        >>> with calling(surface="batch") as context:
+        ...     context.surface
+        'batch'
+    """
+    context = replace(current_context(), **changes)  # type: ignore[arg-type]  # checked by the dataclass
+    token = _context.set(context)
+    try:
+        yield context
+    finally:
+        _context.reset(token)
+
+
+def set_ambient(source: Callable[[], CallContext]) -> None:
+    """Say how to find the call context where none was set: the notebook floor names the cell."""
+    global _ambient  # noqa: PLW0603 - one process has one notebook
+    _ambient = source
+
+
+def set_recorder(source: Callable[[], Recorder]) -> Callable[[], Recorder] | None:
+    """Say who receives the records.
+
+    Args:
+        source: Called once per call, so that the recorder itself may load late.
+
+    Returns:
+        The source that was in force before.
+    """
+    global _recorder
+    before, _recorder = _recorder, source
+    return before
+
+
+def current_recorder() -> Recorder | None:
+    """Return who receives the records now, if anybody does."""
+    return _recorder() if _recorder is not None else None
+
+
+def session_id() -> str:
+    """Return this process's identifier; a fork gets one of its own."""
+    global _session  # noqa: PLW0603 - a cache
+    if _session[0] != os.getpid():
+        _session = (os.getpid(), uuid.uuid4().hex[:12])
+    return _session[1]

@@ -1,0 +1,108 @@
+"""A stand-in for the providers on this machine: no key, no network, no cost.
+
+```python
+from llmkit import sandbox
+import openai
+
+client = openai.OpenAI(api_key="any", base_url=sandbox.url("openai"))
+```
+
+It speaks the real wire formats of OpenAI's Chat Completions, Anthropic's Messages and Google's
+Gemini API, plain and streamed. Importing it is cheap; a server starts at the first `url()`.
+Any key but `"invalid"` is accepted, and any model but names that start with `no-such-`. How to
+make an answer fail is told in `llmkit.sandbox.faults`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.journal import SeenRequest
+    from llmkit.sandbox.loopback import SandboxServer
+
+__all__ = ["MOUNTS", "NOTE", "SandboxServer", "SeenRequest", "server", "start", "url"]
+
+NOTE = "Simulated by the llmkit sandbox: no provider was called, no money was spent."
+"""The line to show under simulated output."""
+
+MOUNTS: dict[str, str] = {"openai": "/openai/v1", "anthropic": "/anthropic", "google": "/google"}
+"""Path of each protocol's base URL."""
+
+_LAZY = {"SandboxServer": "loopback", "SeenRequest": "journal"}
+
+
+def server() -> SandboxServer:
+    """Give the shared server of this process, started if need be.
+
+    Returns:
+        The server; a process that was forked off gets its own. Its pace is set by the
+        environment variables LLMKIT_SANDBOX_FIRST_TOKEN (seconds) and LLMKIT_SANDBOX_RATE
+        (tokens per second, 0 is all at once).
+
+    Raises:
+        ValueError: If one of the variables is not a number.
+    """
+    from llmkit.sandbox.loopback import shared
+
+    return shared()
+
+
+def url(protocol: ProtocolName = "openai") -> str:
+    """Name the shared server's base URL for an SDK.
+
+    Args:
+        protocol: `"openai"`, `"anthropic"` or `"google"`.
+
+    Returns:
+        The URL, e.g. `http://127.0.0.1:40123/openai/v1`.
+
+    Raises:
+        ValueError: If the protocol is another word.
+
+    Example:
+        >>> url("google").startswith("http://127.0.0.1:")
+        True
+    """
+    return server().url(protocol)
+
+
+def start(
+    *, port: int = 0, first_token: float | None = None, rate: float | None = None, fault: str = ""
+) -> SandboxServer:
+    """Start a server of your own; stop it with `stop()` or a `with` block.
+
+    Args:
+        port: Port on 127.0.0.1; 0 lets the system choose.
+        first_token: Seconds before the first text; 0.15 by default.
+        rate: Tokens per second, 0 is all at once; 60 by default.
+        fault: Specification for every answer, as in `llmkit.sandbox.faults`.
+
+    Returns:
+        The server, listening.
+
+    Raises:
+        ValueError: If the fault is not understood.
+        OSError: If the port is taken.
+
+    Example:
+        >>> with start(rate=0, first_token=0) as private:
+        ...     private.fail_next("429;retry-after=2", times=2)
+    """
+    from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
+
+    return SandboxServer(
+        port=port,
+        first_token=FIRST_TOKEN if first_token is None else first_token,
+        rate=RATE if rate is None else rate,
+        fault=fault,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

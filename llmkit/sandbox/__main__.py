@@ -1,0 +1,67 @@
+"""Serve the sandbox in the foreground: `python -m llmkit.sandbox --port 8765`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from llmkit.sandbox import NOTE
+from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
+
+if TYPE_CHECKING:
+    from llmkit.sandbox.dialect import ProtocolName
+
+_EXPORTS: tuple[tuple[str, str, ProtocolName], ...] = (
+    ("OPENAI_BASE_URL", "OPENAI_API_KEY", "openai"),
+    ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "anthropic"),
+    ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "google"),
+)
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m llmkit.sandbox", description=NOTE)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--rate", type=float, default=RATE, help="tokens per second, 0: all at once")
+    parser.add_argument(
+        "--first-token", type=float, default=FIRST_TOKEN, help="seconds before the first text"
+    )
+    parser.add_argument("--fault", default="", help="specification for every answer")
+    return parser.parse_args(words)
+
+
+def banner(server: SandboxServer) -> str:
+    """Say where a server is and which environment variables lead to it.
+
+    Args:
+        server: The server.
+
+    Returns:
+        Lines for a terminal; those with `export` can be pasted into a shell.
+    """
+    lines = ["The llmkit sandbox is listening. Stop it with Ctrl+C.", ""]
+    for base, key, protocol in _EXPORTS:
+        lines += [f"export {base}={server.url(protocol)}", f"export {key}=sandbox"]
+    return "\n".join([*lines, "", NOTE, ""])
+
+
+def main(words: list[str] | None = None) -> None:
+    """Serve until interrupted.
+
+    Args:
+        words: Arguments of the command line; by default those of the process.
+    """
+    options = _arguments(words)
+    server = SandboxServer(
+        port=options.port, rate=options.rate, first_token=options.first_token, fault=options.fault
+    )
+    with server, suppress(KeyboardInterrupt):
+        sys.stdout.write(banner(server))
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Anthropic's Messages: https://docs.anthropic.com/en/api/messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import orjson
+
+from llmkit.sandbox.conversation import Ask, Turn
+from llmkit.sandbox.dialect import (
+    CONTEXT_TOKENS,
+    MODELS,
+    OUTPUT_TOKENS,
+    Dialect,
+    Frame,
+    RefusedError,
+    Route,
+    Spare,
+    text_of,
+    texts,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from llmkit.sandbox.conversation import Answer, Role, Tokens
+    from llmkit.sandbox.dialect import Call, ProtocolName
+
+# The Messages API takes `system` among the messages, too, for instructions in mid-conversation.
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STOP = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence"}
+
+
+def _required(name: str) -> RefusedError:
+    return RefusedError(400, f"{name}: Field required")
+
+
+def _turn(place: int, message: Any) -> Turn:
+    where = f"messages.{place}"
+    if not isinstance(message, dict):
+        raise RefusedError(400, f"{where}: Input should be a valid dictionary")
+    if message.get("role") not in _ROLES:
+        raise RefusedError(400, f"{where}.role: Input should be 'user', 'assistant' or 'system'")
+    if "content" not in message:
+        raise _required(f"{where}.content")
+    return Turn(_ROLES[message["role"]], text_of(message["content"], f"{where}.content"))
+
+
+def _turns(body: dict[str, Any]) -> tuple[Turn, ...]:
+    messages = body.get("messages")
+    if messages is None:
+        raise _required("messages")
+    if not isinstance(messages, list) or not messages:
+        raise RefusedError(400, "messages: at least one message is required")
+    system = text_of(body.get("system"), "system")
+    first = (Turn("system", system),) if system else ()
+    return (*first, *(_turn(place, message) for place, message in enumerate(messages)))
+
+
+def _usage(tokens: Tokens | None, *, output: int) -> dict[str, Any]:
+    """Say the token counts; the input is what was neither read from nor written to a cache."""
+    if tokens is None:
+        return {}
+    usage = {
+        "input_tokens": tokens.input - tokens.cached - tokens.cache_write,
+        "cache_creation_input_tokens": tokens.cache_write,
+        "cache_read_input_tokens": tokens.cached,
+        "output_tokens": output,
+    }
+    details = {"output_tokens_details": {"thinking_tokens": tokens.reasoning}} if tokens.reasoning else {}
+    return {"usage": usage | details}
+
+
+def _output(answer: Answer) -> int:
+    return answer.tokens.output if answer.tokens else 0
+
+
+def _message(answer: Answer, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"msg_{answer.id}",
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        **changes,
+    }
+
+
+def _ending(answer: Answer) -> dict[str, Any]:
+    reason = answer.finish_word or _STOP[answer.finish]
+    return {"stop_reason": reason, "stop_sequence": answer.stop_sequence}
+
+
+def _sse(value: dict[str, Any]) -> bytes:
+    return f"event: {value['type']}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"
+
+
+class AnthropicDialect(Dialect):
+    """Requests and answers of `POST /v1/messages`, its token counter and `GET /v1/models`."""
+
+    name: ClassVar[ProtocolName] = "anthropic"
+    request_id_header = "request-id"
+    routes = (
+        Route("POST", "/v1/messages", "generate"),
+        Route("POST", "/v1/messages/count_tokens", "count"),
+        Route("GET", "/v1/models", "models"),
+        Route("GET", "/v1/models/{model}", "model"),
+    )
+
+    def key(self, call: Call) -> str:
+        """See `Dialect.key`."""
+        bearer = call.headers.get("authorization", "").removeprefix("Bearer ")
+        return call.headers.get("x-api-key", bearer).strip()
+
+    def settings(self, call: Call) -> Mapping[str, Any]:
+        """See `Dialect.settings`."""
+        return call.body
+
+    def read(self, call: Call) -> Ask:
+        """See `Dialect.read`."""
+        body = call.body
+        if "anthropic-version" not in call.headers:
+            raise RefusedError(400, "anthropic-version: header is required")
+        if not call.model:
+            raise _required("model")
+        if call.action == "generate" and body.get("max_tokens") is None:
+            raise _required("max_tokens")
+        wanted = (body.get("output_config") or {}).get("format") or {}
+        return Ask(
+            model=call.model,
+            turns=_turns(body),
+            stream=bool(body.get("stream")),
+            max_tokens=whole_number(body.get("max_tokens"), "max_tokens"),
+            stop=texts(body.get("stop_sequences")),
+            wants_json=wanted.get("type") == "json_schema",
+            schema=wanted.get("schema"),
+        )
+
+    def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
+        """See `Dialect.body`."""
+        del ask
+        content = [{"type": "text", "text": answer.text}] if answer.pieces else []
+        usage = _usage(answer.tokens, output=_output(answer))
+        return _message(answer, content=content, **_ending(answer), **usage)
+
+    def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
+        """See `Dialect.frames`."""
+        del ask
+        # The first event carries the output so far, the last the cumulative total.
+        message = _message(answer, **_usage(answer.tokens, output=min(1, _output(answer))))
+        yield Frame(_sse({"type": "message_start", "message": message}), "open")
+        block = {"type": "text", "text": ""}
+        yield Frame(_sse({"type": "content_block_start", "index": 0, "content_block": block}), "open")
+        yield Frame(_sse({"type": "ping"}), "open")
+        for piece in answer.pieces:
+            delta = {"type": "text_delta", "text": piece}
+            yield Frame(_sse({"type": "content_block_delta", "index": 0, "delta": delta}), "text")
+        yield Frame(_sse({"type": "content_block_stop", "index": 0}), "close")
+        usage = _usage(answer.tokens, output=_output(answer))
+        yield Frame(_sse({"type": "message_delta", "delta": _ending(answer), **usage}), "close")
+        yield Frame(_sse({"type": "message_stop"}), "close")
+
+    def spare(self, ask: Ask) -> Spare:
+        """See `Dialect.spare`."""
+        del ask
+        broken = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"\n\n'
+        return Spare(broken, _sse(self.error(self.overloaded())), _sse({"type": "ping"}))
+
+    def count(self, tokens: int) -> dict[str, Any]:
+        """See `Dialect.count`."""
+        return {"input_tokens": tokens}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """See `Dialect.model`."""
+        return {
+            "type": "model",
+            "id": name,
+            "display_name": name.replace("-", " ").title(),
+            "created_at": "2024-01-01T00:00:00Z",
+            "lifecycle": "active",
+            "max_input_tokens": CONTEXT_TOKENS,
+            "max_tokens": OUTPUT_TOKENS,
+            "capabilities": None,
+            "line": None,
+            "deprecated_at": None,
+            "retires_at": None,
+        }
+
+    def models(self) -> dict[str, Any]:
+        """See `Dialect.models`."""
+        data = [self.model(name) for name in MODELS]
+        return {"data": data, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]}
+
+    def error(self, refused: RefusedError) -> dict[str, Any]:
+        """See `Dialect.error`."""
+        fallback = "api_error" if refused.status >= 500 else "invalid_request_error"
+        kind = refused.code or _TYPES.get(refused.status, fallback)
+        return {"type": "error", "error": {"type": kind, "message": refused.message}}
+
+    def invalid_key(self) -> RefusedError:
+        """See `Dialect.invalid_key`."""
+        return RefusedError(401, "invalid x-api-key")
+
+    def overloaded(self) -> RefusedError:
+        """See `Dialect.overloaded`."""
+        return RefusedError(529, "Overloaded")
+
+    def unknown_model(self, name: str) -> RefusedError:
+        """See `Dialect.unknown_model`."""
+        return RefusedError(404, f"model: {name}")
+
+    def unsupported(self, parameter: str) -> RefusedError:
+        """See `Dialect.unsupported`."""
+        return RefusedError(400, f"{parameter}: Extra inputs are not permitted")

@@ -1,0 +1,246 @@
+"""The web application: finds the dialect, the answer and the fault for each request."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from llmkit.sandbox import MOUNTS, NOTE
+from llmkit.sandbox.anthropic import AnthropicDialect
+from llmkit.sandbox.delivery import Delivery, Pace
+from llmkit.sandbox.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
+from llmkit.sandbox.faults import Fault, parse, split_model
+from llmkit.sandbox.google import GoogleDialect
+from llmkit.sandbox.journal import SeenRequest
+from llmkit.sandbox.openai import OpenAIDialect
+from llmkit.sandbox.reply import reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
+
+    from llmkit.sandbox.conversation import Answer, Ask
+    from llmkit.sandbox.dialect import Action, Dialect
+    from llmkit.sandbox.journal import Journal
+
+DIALECTS: tuple[Dialect, ...] = (OpenAIDialect(), AnthropicDialect(), GoogleDialect())
+"""The protocols that are served."""
+
+_JSON = "application/json"
+_SSE = "text/event-stream"
+_LARGEST_BODY = 256 * 1024 * 1024
+_PAGE = "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Please sign in</h1></body></html>"
+_INVALID_KEY = "invalid"
+_PLAIN_SPARE = Spare(malformed=b'"@', trouble=b"", ping=b"\n")
+
+
+class Exchange:
+    """One request and its response.
+
+    Args:
+        journal: Settings of the server.
+        dialect: Protocol of the request.
+        action: What its route is for.
+        request: The request.
+        raw: Its body.
+    """
+
+    def __init__(
+        self, journal: Journal, dialect: Dialect, action: Action, request: web.Request, raw: bytes
+    ) -> None:
+        self.journal = journal
+        self.dialect = dialect
+        self.request = request
+        self.sent, self.readable = _decode(raw)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        named = request.match_info.get("model") or self.sent.get("model")
+        self.named = named if isinstance(named, str) else ""
+        model, self.model_fault = split_model(self.named)
+        self.call = Call(action=action, model=model, body=self.sent, query=request.query, headers=headers)
+        self.fault = Fault()
+        self.seen = SeenRequest(
+            protocol=dialect.name,
+            method=request.method,
+            path=request.path,
+            model=self.named,
+            stream=action == "stream" or self.sent.get("stream") is True,
+            body=self.sent if self.readable else None,
+            headers=headers,
+        )
+
+    async def respond(self) -> web.StreamResponse:
+        """Answer, with an error of the provider's if the request is refused.
+
+        Returns:
+            The response, sent or ready to be sent.
+        """
+        try:
+            self._read_fault()
+            await asyncio.sleep(self.fault.slow)
+            response = self._instead() or await self._act()
+        except RefusedError as refused:
+            response = self._refuse(refused)
+        self.seen.status = response.status
+        return response
+
+    def _read_fault(self) -> None:
+        header = self.call.headers.get("x-llmkit-fault", "")
+        specs = (self.journal.fault, self.journal.next_failure(), self.model_fault, header)
+        self.seen.fault = ";".join(filter(None, specs))
+        try:
+            self.fault = parse(self.seen.fault)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from None
+
+    def _instead(self) -> web.Response | None:
+        """Find what is sent in place of an answer."""
+        fault = self.fault
+        if self.dialect.key(self.call) == _INVALID_KEY:
+            raise self.dialect.invalid_key()
+        if fault.html:
+            headers = self._headers("text/html; charset=utf-8")
+            return web.Response(text=_PAGE, status=fault.status or 200, headers=headers)
+        if fault.empty:
+            return web.Response(headers=self._headers(_SSE if self.seen.stream else _JSON))
+        if fault.status:
+            message = fault.message or f"The sandbox was asked for status {fault.status}."
+            raise RefusedError(fault.status, message, code=fault.code, retry_after=fault.retry_after)
+        return None
+
+    async def _act(self) -> web.StreamResponse:
+        call = self.call
+        if call.model.startswith(UNKNOWN_PREFIX):
+            raise self.dialect.unknown_model(call.model)
+        if call.action == "models":
+            return await self._plain(self.dialect.models())
+        if call.action == "model":
+            return await self._plain(self.dialect.model(call.model))
+        if not self.readable:
+            raise RefusedError(400, "The body of the request is not a JSON object.")
+        ask = self.dialect.read(call)
+        if call.action == "count":
+            return await self._plain(self.dialect.count(ask.input_tokens))
+        return await self._generate(ask)
+
+    async def _generate(self, ask: Ask) -> web.StreamResponse:
+        fault = self.fault
+        if fault.refuse and fault.refuse in self.dialect.settings(self.call):
+            raise self.dialect.unsupported(fault.refuse)
+        answer = reply(ask, fault)
+        if ask.stream:
+            return await self._stream(ask, answer)
+        await asyncio.sleep(self._pace().due(len(answer.pieces)))
+        return await self._plain(self.dialect.body(ask, answer))
+
+    def _pace(self) -> Pace:
+        delay, rate = self.fault.delay, self.fault.rate
+        first = self.journal.first_token if delay is None else delay
+        return Pace(first, self.journal.rate if rate is None else rate)
+
+    async def _stream(self, ask: Ask, answer: Answer) -> web.StreamResponse:
+        headers = self._headers(_SSE if ask.sse else _JSON)
+        delivery = self._delivery(self._pace(), self.dialect.spare(ask), headers)
+        return await delivery.send(self.dialect.frames(ask, answer))
+
+    async def _plain(self, value: Any) -> web.StreamResponse:
+        body = orjson.dumps(value)
+        if self.fault.breaks is None:
+            return web.Response(body=body, headers=self._headers(_JSON))
+        if self.fault.breaks == "error":
+            raise self.dialect.overloaded()
+        # Half of the body counts as the one piece of text, so that a fault can come before or after it.
+        half = len(body) // 2
+        frames = (Frame(body[:half], "text"), Frame(body[half:], "close"))
+        delivery = self._delivery(Pace(0, 0), _PLAIN_SPARE, self._headers(_JSON))
+        return await delivery.send(frames)
+
+    def _delivery(self, pace: Pace, spare: Spare, headers: Mapping[str, str]) -> Delivery:
+        return Delivery(self.request, self.seen, fault=self.fault, pace=pace, spare=spare, headers=headers)
+
+    def _refuse(self, refused: RefusedError) -> web.Response:
+        value: Any = self.dialect.error(refused)
+        if self.call.action == "stream" and self.call.query.get("alt") != "sse":
+            value = [value]  # a JSON array is a stream, too, and errors come inside it
+        headers = self._headers(_JSON)
+        if refused.retry_after:
+            headers["retry-after"] = refused.retry_after
+        return web.Response(body=orjson.dumps(value), status=refused.status, headers=headers)
+
+    def _headers(self, content_type: str) -> dict[str, str]:
+        return {
+            "content-type": content_type,
+            "cache-control": "no-cache",
+            self.dialect.request_id_header: f"req_{uuid.uuid4().hex[:24]}",
+        }
+
+
+def _decode(raw: bytes) -> tuple[dict[str, Any], bool]:
+    """Read a body; return the object in it and whether there was one."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}, False
+    return (value, True) if isinstance(value, dict) else ({}, False)
+
+
+def _handler(journal: Journal, dialect: Dialect, action: Action) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        exchange = Exchange(journal, dialect, action, request, await request.read())
+        journal.requests.append(exchange.seen)
+        try:
+            response = await exchange.respond()
+        except (asyncio.CancelledError, ConnectionError):
+            exchange.seen.end("aborted")
+            # A write to a client that has just left is the same event, seen a moment earlier.
+            raise asyncio.CancelledError from None
+        exchange.seen.end("done")
+        return response
+
+    return handle
+
+
+def _nowhere(dialect: Dialect) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        refused = RefusedError(404, f"Unknown request URL: {request.method} {request.path}.")
+        headers = {dialect.request_id_header: f"req_{uuid.uuid4().hex[:24]}"}
+        body = orjson.dumps(dialect.error(refused))
+        return web.Response(body=body, status=404, content_type=_JSON, headers=headers)
+
+    return handle
+
+
+async def _welcome(request: web.Request) -> web.StreamResponse:
+    value = {"note": NOTE, **{name: f"http://{request.host}{path}" for name, path in MOUNTS.items()}}
+    return web.Response(body=orjson.dumps(value), content_type=_JSON)
+
+
+async def _mark(request: web.Request, response: web.StreamResponse) -> None:
+    """Say on every response, those of aiohttp itself included, who answered."""
+    del request
+    response.headers["x-llmkit-sandbox"] = "1"
+
+
+def build(journal: Journal) -> web.Application:
+    """Build the application.
+
+    Args:
+        journal: Settings, queued failures, and where requests are noted.
+
+    Returns:
+        An application with all protocols below their own prefixes.
+    """
+    app = web.Application(client_max_size=_LARGEST_BODY)
+    app.on_response_prepare.append(_mark)
+    app.router.add_get("/", _welcome)
+    for dialect in DIALECTS:
+        mount = MOUNTS[dialect.name]
+        for route in dialect.routes:
+            handler = _handler(journal, dialect, route.action)
+            app.router.add_route(route.method, mount + route.path, handler)
+        app.router.add_route("*", mount + "/{rest:.*}", _nowhere(dialect))
+    return app

@@ -1,0 +1,115 @@
+"""A request and its answer, in words that all three protocols share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llmkit.sandbox.pieces import count
+
+Role = Literal["system", "user", "assistant"]
+Finish = Literal["stop", "length", "stop_sequence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message.
+
+    Attributes:
+        role: Who speaks; the protocols' other words (`developer`, `model`, `tool`) are mapped.
+        text: What is said; parts that are not text are left out.
+    """
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request that was found valid.
+
+    Attributes:
+        model: Name of the model, without a fault.
+        turns: The conversation.
+        stream: Whether the answer is streamed.
+        sse: Whether a stream is sent as server-sent events; Google knows a JSON array, too.
+        include_usage: Whether a stream ends with the token counts.
+        max_tokens: Longest answer.
+        stop: Texts before which the answer ends.
+        wants_json: Whether the request's settings ask for JSON.
+        schema: JSON schema of the answer, if one was given.
+    """
+
+    model: str
+    turns: tuple[Turn, ...]
+    stream: bool = False
+    sse: bool = True
+    include_usage: bool = True
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    wants_json: bool = False
+    schema: dict[str, Any] | None = None
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of all turns together."""
+        return sum(count(turn.text) for turn in self.turns)
+
+    @property
+    def last_user_text(self) -> str:
+        """What the user said last."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Token counts of a call.
+
+    Attributes:
+        input: Tokens of the prompt, the cached ones included.
+        text: Tokens of the answer's text.
+        reasoning: Tokens of the reasoning that is not shown; not part of `text`.
+        cached: The part of `input` that was read from a cache.
+        cache_write: The part of `input` that was written to a cache.
+    """
+
+    input: int
+    text: int
+    reasoning: int = 0
+    cached: int = 0
+    cache_write: int = 0
+
+    @property
+    def output(self) -> int:
+        """All tokens that were produced."""
+        return self.text + self.reasoning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, ready to be sent.
+
+    Attributes:
+        id: Identifier without a protocol's prefix.
+        created: Seconds since the epoch.
+        model: Model that answered.
+        pieces: The text, token by token.
+        finish: Why it ends.
+        finish_word: Finish reason to send verbatim instead of `finish`.
+        stop_sequence: The text that ended it.
+        tokens: Token counts; `None` if none shall be sent.
+    """
+
+    id: str
+    created: int
+    model: str
+    pieces: tuple[str, ...]
+    finish: Finish
+    finish_word: str | None = None
+    stop_sequence: str | None = None
+    tokens: Tokens | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.pieces)

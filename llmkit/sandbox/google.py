@@ -1,0 +1,238 @@
+"""Google's Gemini API: https://ai.google.dev/api/generate-content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import orjson
+
+from llmkit.sandbox.conversation import Ask, Turn
+from llmkit.sandbox.dialect import (
+    CONTEXT_TOKENS,
+    MODELS,
+    OUTPUT_TOKENS,
+    Dialect,
+    Frame,
+    RefusedError,
+    Route,
+    Spare,
+    text_of,
+    texts,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from llmkit.sandbox.conversation import Answer, Role, Tokens
+    from llmkit.sandbox.dialect import Call, ProtocolName
+
+_ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "assistant"}
+_STATUSES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "stop_sequence": "STOP"}
+_RPC = "type.googleapis.com/google.rpc."
+_VERSION = "/{version:v1(?:alpha|beta)?}"
+
+
+def _pick(body: Mapping[str, Any], name: str) -> Any:
+    """Take a field by its name in camel case or, as protocol buffers allow, in snake case."""
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    return body.get(name, body.get(snake))
+
+
+def _part_list(content: Any) -> Any:
+    return content.get("parts", []) if isinstance(content, dict) else content
+
+
+def _turn(place: int, content: Any) -> Turn:
+    where = f"contents[{place}]"
+    if not isinstance(content, dict):
+        raise RefusedError(
+            400, f"Invalid value at '{where}' (type.googleapis.com/google.ai.generativelanguage.Content)"
+        )
+    role = content.get("role") or "user"
+    if role not in _ROLES:
+        raise RefusedError(400, "Please use a valid role: user, model.")
+    parts = content.get("parts")
+    if not parts:
+        raise RefusedError(400, f"* GenerateContentRequest.{where}.parts: contents.parts must not be empty.")
+    return Turn(_ROLES[role], text_of(parts, f"{where}.parts"))
+
+
+def _turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:
+    contents = body.get("contents")
+    contents = [contents] if isinstance(contents, dict) else contents
+    if not isinstance(contents, list) or not contents:
+        raise RefusedError(400, "* GenerateContentRequest.contents: contents is not specified")
+    system = text_of(_part_list(_pick(body, "systemInstruction")), "systemInstruction")
+    first = (Turn("system", system),) if system else ()
+    return (*first, *(_turn(place, content) for place, content in enumerate(contents)))
+
+
+def _usage(tokens: Tokens | None, *, text: int) -> dict[str, Any]:
+    """Say the token counts up to a chunk; the candidates' tokens exclude the thoughts."""
+    if tokens is None:
+        return {}
+    usage: dict[str, Any] = {
+        "promptTokenCount": tokens.input,
+        "candidatesTokenCount": text,
+        "totalTokenCount": tokens.input + text + tokens.reasoning,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens.input}],
+    }
+    if tokens.cached:
+        usage["cachedContentTokenCount"] = tokens.cached
+    if tokens.reasoning:
+        usage["thoughtsTokenCount"] = tokens.reasoning
+    return {"usageMetadata": usage}
+
+
+def _chunk(answer: Answer, text: str, *, sent: int, last: bool = False) -> dict[str, Any]:
+    parts = {"parts": [{"text": text}]} if text or not last else {}
+    candidate: dict[str, Any] = {"content": {**parts, "role": "model"}, "index": 0}
+    if last:
+        candidate["finishReason"] = answer.finish_word or _FINISH[answer.finish]
+    return {
+        "candidates": [candidate],
+        **_usage(answer.tokens, text=sent),
+        "modelVersion": answer.model,
+        "responseId": answer.id,
+    }
+
+
+def _sse(value: Any) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\r\n\r\n"
+
+
+class GoogleDialect(Dialect):
+    """Requests and answers of `:generateContent`, `:streamGenerateContent`, `:countTokens` and `models`."""
+
+    name: ClassVar[ProtocolName] = "google"
+    request_id_header = "x-request-id"
+    routes = (
+        Route("POST", _VERSION + "/models/{model}:generateContent", "generate"),
+        Route("POST", _VERSION + "/models/{model}:streamGenerateContent", "stream"),
+        Route("POST", _VERSION + "/models/{model}:countTokens", "count"),
+        Route("GET", _VERSION + "/models", "models"),
+        Route("GET", _VERSION + "/models/{model}", "model"),
+    )
+
+    def key(self, call: Call) -> str:
+        """See `Dialect.key`."""
+        return call.headers.get("x-goog-api-key", call.query.get("key", "")).strip()
+
+    def settings(self, call: Call) -> Mapping[str, Any]:
+        """See `Dialect.settings`."""
+        return _pick(call.body, "generationConfig") or {}
+
+    def read(self, call: Call) -> Ask:
+        """See `Dialect.read`."""
+        body = call.body
+        if call.action == "count":
+            body = _pick(body, "generateContentRequest") or body
+        settings = self.settings(call)
+        return Ask(
+            model=call.model,
+            turns=_turns(body),
+            stream=call.action == "stream",
+            sse=call.query.get("alt") == "sse",
+            max_tokens=whole_number(_pick(settings, "maxOutputTokens"), "maxOutputTokens"),
+            stop=texts(_pick(settings, "stopSequences")),
+            wants_json=_pick(settings, "responseMimeType") == "application/json",
+            schema=_pick(settings, "responseSchema") or _pick(settings, "responseJsonSchema"),
+        )
+
+    def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
+        """See `Dialect.body`."""
+        del ask
+        return _chunk(answer, answer.text, sent=len(answer.pieces), last=True)
+
+    def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
+        """See `Dialect.frames`."""
+        length = len(answer.pieces)
+        last = _chunk(answer, "", sent=length, last=True)
+        if ask.sse:
+            for place, piece in enumerate(answer.pieces, 1):
+                yield Frame(_sse(_chunk(answer, piece, sent=place)), "text")
+            yield Frame(_sse(last), "close")
+            return
+        # The array opens with the first chunk, so that "[" alone is never on the wire.
+        for place, piece in enumerate(answer.pieces, 1):
+            comma = b",\r\n" if place > 1 else b"["
+            yield Frame(comma + orjson.dumps(_chunk(answer, piece, sent=place)), "text")
+        yield Frame((b",\r\n" if length else b"[") + orjson.dumps(last) + b"]", "close")
+
+    def spare(self, ask: Ask) -> Spare:
+        """See `Dialect.spare`."""
+        trouble = self.error(self.overloaded())
+        broken = b'{"candidates":[{"content":{"parts":[{"text":"'
+        if ask.sse:
+            return Spare(b"data: " + broken + b"\r\n\r\n", _sse(trouble), b": keep-alive\r\n\r\n")
+        return Spare(b",\r\n" + broken + b"\r\n", b",\r\n" + orjson.dumps(trouble) + b"]", b"\r\n")
+
+    def count(self, tokens: int) -> dict[str, Any]:
+        """See `Dialect.count`."""
+        return {"totalTokens": tokens, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens}]}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """See `Dialect.model`."""
+        return {
+            "name": f"models/{name}",
+            "version": "001",
+            "displayName": name.replace("-", " ").title(),
+            "description": "A stand-in on this machine.",
+            "inputTokenLimit": CONTEXT_TOKENS,
+            "outputTokenLimit": OUTPUT_TOKENS,
+            "supportedGenerationMethods": ["generateContent", "countTokens"],
+            "temperature": 1,
+            "topP": 0.95,
+            "topK": 64,
+            "maxTemperature": 2,
+        }
+
+    def models(self) -> dict[str, Any]:
+        """See `Dialect.models`."""
+        return {"models": [self.model(name) for name in MODELS]}
+
+    def error(self, refused: RefusedError) -> dict[str, Any]:
+        """See `Dialect.error`."""
+        fallback = "INTERNAL" if refused.status >= 500 else "INVALID_ARGUMENT"
+        status = refused.code or _STATUSES.get(refused.status, fallback)
+        error: dict[str, Any] = {"code": refused.status, "message": refused.message, "status": status}
+        details = list(refused.details)
+        if (wait := refused.retry_after) and wait.replace(".", "", 1).isdigit():
+            details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{wait}s"})
+        return {"error": error | ({"details": details} if details else {})}
+
+    def invalid_key(self) -> RefusedError:
+        """See `Dialect.invalid_key`."""
+        return RefusedError(
+            400,
+            "API key not valid. Please pass a valid API key.",
+            details=({"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"},),
+        )
+
+    def overloaded(self) -> RefusedError:
+        """See `Dialect.overloaded`."""
+        return RefusedError(503, "The model is overloaded. Please try again later.")
+
+    def unknown_model(self, name: str) -> RefusedError:
+        """See `Dialect.unknown_model`."""
+        message = (
+            f"models/{name} is not found for API version v1beta, or is not supported for generateContent."
+        )
+        return RefusedError(404, message)
+
+    def unsupported(self, parameter: str) -> RefusedError:
+        """See `Dialect.unsupported`."""
+        where = "'generation_config': Cannot find field."
+        return RefusedError(400, f'Invalid JSON payload received. Unknown name "{parameter}" at {where}')

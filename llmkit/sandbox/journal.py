@@ -1,0 +1,80 @@
+"""What a server is told and what it has seen; its thread and its owner share it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+KEPT_REQUESTS = 1000
+"""Requests that a server remembers; older ones are forgotten."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SeenRequest:
+    """One request that reached the server; its fields change while it is answered.
+
+    Attributes:
+        protocol: `"openai"`, `"anthropic"` or `"google"`.
+        method: HTTP method.
+        path: Path of the URL, without its parameters.
+        model: Model that was named, the fault included; `""` if none was.
+        stream: Whether a stream was asked for.
+        body: The JSON object that was sent; `None` if it was none.
+        headers: Headers with their names in lower case; not shown, as they hold the key.
+        fault: The specification that was in force.
+        status: HTTP status of the answer; `None` before there is one.
+        chunks: Pieces of text sent so far.
+        outcome: `"open"`; then `"done"` if the server sent all it meant to, its faults
+            included, or `"aborted"` if the client left first.
+        started_at: When the request had arrived, on `time.monotonic`.
+        ended_at: When the answer was over or the client's leaving was noticed.
+    """
+
+    protocol: str
+    method: str
+    path: str
+    model: str = ""
+    stream: bool = False
+    body: dict[str, Any] | None = field(default=None, repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    fault: str = ""
+    status: int | None = None
+    chunks: int = 0
+    outcome: Literal["open", "done", "aborted"] = "open"
+    started_at: float = field(default_factory=time.monotonic)
+    ended_at: float | None = None
+
+    def end(self, outcome: Literal["done", "aborted"]) -> None:
+        """Note how the answer ended, and when.
+
+        Args:
+            outcome: `"done"` or `"aborted"`.
+        """
+        # The time goes first: who sees the outcome from another thread finds it there.
+        self.ended_at = time.monotonic()
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """Settings of a server, the failures that are queued, and the requests it has seen.
+
+    Attributes:
+        first_token: Seconds between the start of a response and its first text.
+        rate: Tokens per second; 0 is all at once.
+        fault: Specification for every answer.
+        failures: Specifications for the next answers, one each.
+        requests: Requests seen, the latest last.
+    """
+
+    first_token: float
+    rate: float
+    fault: str = ""
+    failures: deque[str] = field(default_factory=deque)
+    requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+
+    def next_failure(self) -> str:
+        """Take the next queued specification, `""` if there is none."""
+        return self.failures.popleft() if self.failures else ""

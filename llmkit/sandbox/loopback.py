@@ -1,0 +1,222 @@
+"""The server's life: a socket, a daemon thread with its own event loop, one shared server per process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from llmkit.sandbox import MOUNTS
+from llmkit.sandbox.faults import parse
+from llmkit.sandbox.journal import Journal
+
+if TYPE_CHECKING:
+    from collections import deque
+    from types import TracebackType
+    from typing import Self
+
+    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.journal import SeenRequest
+
+HOST: Final = "127.0.0.1"
+"""The only address that is served."""
+
+FIRST_TOKEN = 0.15
+"""Seconds before the first text, by default."""
+
+RATE = 60.0
+"""Tokens per second, by default."""
+
+_BACKLOG = 1024
+# What is still being answered when the server stops is cut after this many seconds.
+_GRACE = 0.05
+_JOIN = 10.0
+
+
+class SandboxServer:
+    """A loopback server that speaks the wire formats of OpenAI, Anthropic and Google.
+
+    It listens as soon as it is made: the socket is bound here, and what arrives before the
+    thread is ready waits in the socket's queue. Making one inside a running event loop
+    therefore does not block it; `stop` does, for some milliseconds.
+
+    Args:
+        port: Port on 127.0.0.1; 0 lets the system choose.
+        first_token: Seconds before the first text.
+        rate: Tokens per second; 0 is all at once.
+        fault: Specification for every answer, as in `llmkit.sandbox.faults`.
+
+    Raises:
+        ValueError: If the specification is not understood.
+        OSError: If the port is taken.
+
+    Example:
+        >>> with SandboxServer(rate=0, first_token=0) as server:
+        ...     server.url("anthropic") == f"http://127.0.0.1:{server.port}/anthropic"
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        first_token: float = FIRST_TOKEN,
+        rate: float = RATE,
+        fault: str = "",
+    ) -> None:
+        parse(fault)
+        self._journal = Journal(first_token=first_token, rate=rate, fault=fault)
+        self._socket = socket.create_server((HOST, port), backlog=_BACKLOG)
+        self._port: int = self._socket.getsockname()[1]
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="llmkit-sandbox", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def requests(self) -> deque[SeenRequest]:
+        """The latest requests, oldest first; the server's thread adds to them."""
+        return self._journal.requests
+
+    def url(self, protocol: ProtocolName = "openai") -> str:
+        """Name the base URL to give to an SDK.
+
+        Args:
+            protocol: `"openai"`, `"anthropic"` or `"google"`.
+
+        Returns:
+            The URL without a slash at its end.
+
+        Raises:
+            ValueError: If the protocol is another word.
+        """
+        if protocol not in MOUNTS:
+            raise ValueError(f"The sandbox does not speak {protocol!r}; it speaks {', '.join(MOUNTS)}.")
+        return f"http://{HOST}:{self._port}{MOUNTS[protocol]}"
+
+    def fail_next(self, fault: str, times: int = 1) -> None:
+        """Let the next requests go wrong, whatever they ask for.
+
+        Args:
+            fault: Specification as in `llmkit.sandbox.faults`, e.g. `"429;retry-after=2"`.
+            times: How many requests.
+
+        Raises:
+            ValueError: If the specification is not understood.
+        """
+        parse(fault)
+        self._journal.failures.extend([fault] * times)
+
+    def stop(self) -> None:
+        """Stop listening, cut what is still being answered, and wait for the thread.
+
+        A second call does nothing; neither does one in a process that was forked off.
+        """
+        atexit.unregister(self.stop)
+        if os.getpid() != self._pid or not self._thread.is_alive():
+            return
+        # The thread may end by itself between the check and the call.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_JOIN)
+
+    def forget(self) -> None:
+        """Close the listening socket's copy in a process that was forked off."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<SandboxServer http://{HOST}:{self._port}>"
+
+    def _run(self) -> None:
+        with self._socket, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            # Loaded in this thread, so that who starts a server does not wait for aiohttp.
+            import llmkit.sandbox.app  # noqa: F401
+
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        from aiohttp import web
+
+        from llmkit.sandbox.app import build
+
+        # With handler_cancellation a handler is cancelled as soon as its client leaves.
+        runner = web.AppRunner(
+            build(self._journal), access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE
+        )
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._socket, backlog=_BACKLOG).start()
+            await self._stopping.wait()
+        finally:
+            await runner.cleanup()
+
+
+class _Shared:
+    """Holds the one server of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.server: SandboxServer | None = None
+        # A parent's server is kept, unused: collecting it here would close what the parent still uses.
+        self.inherited: list[SandboxServer] = []
+
+    def get(self) -> SandboxServer:
+        with self.lock:
+            if self.server is None or not self.server._thread.is_alive():  # noqa: SLF001 - same module
+                self.server = SandboxServer(
+                    first_token=_number("LLMKIT_SANDBOX_FIRST_TOKEN", FIRST_TOKEN),
+                    rate=_number("LLMKIT_SANDBOX_RATE", RATE),
+                )
+            return self.server
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()
+        if self.server:
+            self.inherited.append(self.server)
+            self.server.forget()
+            self.server = None
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise ValueError(f"{variable} is {text!r}; set it to a number, e.g. 0.") from None
+
+
+_shared = _Shared()
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_shared.after_fork)
+
+
+def shared() -> SandboxServer:
+    """Give the one server of this process, started if need be.
+
+    Returns:
+        The server; its pace is set by LLMKIT_SANDBOX_FIRST_TOKEN and LLMKIT_SANDBOX_RATE.
+
+    Raises:
+        ValueError: If one of the variables is not a number.
+    """
+    return _shared.get()

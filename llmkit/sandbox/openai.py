@@ -1,0 +1,220 @@
+"""OpenAI's Chat Completions: https://platform.openai.com/docs/api-reference/chat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import orjson
+
+from llmkit.sandbox.conversation import Ask, Turn
+from llmkit.sandbox.dialect import (
+    MODELS,
+    Dialect,
+    Frame,
+    RefusedError,
+    Route,
+    Spare,
+    text_of,
+    texts,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from llmkit.sandbox.conversation import Answer, Role, Tokens
+    from llmkit.sandbox.dialect import Call, ProtocolName
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "assistant",
+    "function": "assistant",
+}
+_CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
+_FINISH = {"stop": "stop", "length": "length", "stop_sequence": "stop"}
+
+
+def _missing(name: str) -> RefusedError:
+    message = f"Missing required parameter: '{name}'."
+    return RefusedError(400, message, code="missing_required_parameter", param=name)
+
+
+def _turn(place: int, message: Any) -> Turn:
+    where = f"messages[{place}]"
+    if not isinstance(message, dict):
+        raise RefusedError(
+            400, f"Invalid type for '{where}': expected an object.", code="invalid_type", param=where
+        )
+    role = message.get("role")
+    if role not in _ROLES:
+        supported = ", ".join(f"'{known}'" for known in _ROLES)
+        text = f"Invalid value: '{role}'. Supported values are: {supported}."
+        raise RefusedError(400, text, code="invalid_value", param=f"{where}.role")
+    return Turn(_ROLES[role], text_of(message.get("content"), f"{where}.content"))
+
+
+def _turns(messages: Any) -> tuple[Turn, ...]:
+    if messages is None:
+        raise _missing("messages")
+    if not isinstance(messages, list) or not messages:
+        text = "Invalid 'messages': expected an array with minimum length 1."
+        raise RefusedError(400, text, code="empty_array", param="messages")
+    return tuple(_turn(place, message) for place, message in enumerate(messages))
+
+
+def _usage(tokens: Tokens) -> dict[str, Any]:
+    return {
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.input + tokens.output,
+        "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": tokens.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _sse(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _finish(answer: Answer) -> str:
+    return answer.finish_word or _FINISH[answer.finish]
+
+
+class OpenAIDialect(Dialect):
+    """Requests and answers of `POST /chat/completions` and `GET /models`."""
+
+    name: ClassVar[ProtocolName] = "openai"
+    request_id_header = "x-request-id"
+    routes = (
+        Route("POST", "/chat/completions", "generate"),
+        Route("GET", "/models", "models"),
+        Route("GET", "/models/{model}", "model"),
+    )
+
+    def key(self, call: Call) -> str:
+        """See `Dialect.key`."""
+        return call.headers.get("authorization", "").removeprefix("Bearer ").strip()
+
+    def settings(self, call: Call) -> Mapping[str, Any]:
+        """See `Dialect.settings`."""
+        return call.body
+
+    def read(self, call: Call) -> Ask:
+        """See `Dialect.read`."""
+        body = call.body
+        if not call.model:
+            raise _missing("model")
+        limits = [whole_number(body.get(name), name) for name in ("max_completion_tokens", "max_tokens")]
+        wanted = body.get("response_format") or {}
+        return Ask(
+            model=call.model,
+            turns=_turns(body.get("messages")),
+            stream=bool(body.get("stream")),
+            include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+            max_tokens=next(filter(None, limits), None),
+            stop=texts(body.get("stop")),
+            wants_json=str(wanted.get("type", "")).startswith("json"),
+            schema=(wanted.get("json_schema") or {}).get("schema"),
+        )
+
+    def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
+        """See `Dialect.body`."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": answer.text,
+            "refusal": None,
+            "annotations": [],
+        }
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+        usage = {"usage": _usage(answer.tokens)} if answer.tokens else {}
+        return {
+            "id": f"chatcmpl-{answer.id}",
+            "object": "chat.completion",
+            "created": answer.created,
+            "model": ask.model,
+            "choices": [choice],
+            **usage,
+            "service_tier": "default",
+            "system_fingerprint": "fp_sandbox",
+        }
+
+    def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
+        """See `Dialect.frames`."""
+        # With include_usage every chunk but the last says "usage": null, as the provider's do.
+        counted = ask.include_usage and answer.tokens is not None
+        base = {
+            "id": f"chatcmpl-{answer.id}",
+            "object": "chat.completion.chunk",
+            "created": answer.created,
+            "model": ask.model,
+            "service_tier": "default",
+            "system_fingerprint": "fp_sandbox",
+            **({"usage": None} if counted else {}),
+        }
+
+        def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return _sse({**base, "choices": [choice]})
+
+        yield Frame(chunk({"role": "assistant", "content": "", "refusal": None}), "open")
+        for piece in answer.pieces:
+            yield Frame(chunk({"content": piece}), "text")
+        yield Frame(chunk({}, _finish(answer)), "close")
+        if counted and answer.tokens:
+            yield Frame(_sse({**base, "choices": [], "usage": _usage(answer.tokens)}), "close")
+        yield Frame(b"data: [DONE]\n\n", "close")
+
+    def spare(self, ask: Ask) -> Spare:
+        """See `Dialect.spare`."""
+        del ask
+        broken = b'data: {"id":"chatcmpl-1","choices":[{"delta":{"content":"\n\n'
+        return Spare(broken, _sse(self.error(self.overloaded())), b": keep-alive\n\n")
+
+    def count(self, tokens: int) -> dict[str, Any]:
+        """See `Dialect.count`; Chat Completions cannot count, so no route leads here."""
+        return {"input_tokens": tokens}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """See `Dialect.model`."""
+        return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "llmkit"}
+
+    def models(self) -> dict[str, Any]:
+        """See `Dialect.models`."""
+        return {"object": "list", "data": [self.model(name) for name in MODELS]}
+
+    def error(self, refused: RefusedError) -> dict[str, Any]:
+        """See `Dialect.error`."""
+        code = refused.code or _CODES.get(refused.status)
+        kind = "server_error" if refused.status >= 500 else "invalid_request_error"
+        if refused.status == 429:
+            kind = "insufficient_quota" if code == "insufficient_quota" else "requests"
+        error = {"message": refused.message, "type": kind, "param": refused.param, "code": code}
+        return {"error": error}
+
+    def invalid_key(self) -> RefusedError:
+        """See `Dialect.invalid_key`."""
+        return RefusedError(401, "Incorrect API key provided: invalid. Use any other key with the sandbox.")
+
+    def overloaded(self) -> RefusedError:
+        """See `Dialect.overloaded`."""
+        return RefusedError(503, "The server is currently overloaded. Please try again later.")
+
+    def unknown_model(self, name: str) -> RefusedError:
+        """See `Dialect.unknown_model`."""
+        message = f"The model `{name}` does not exist or you do not have access to it."
+        return RefusedError(404, message, code="model_not_found")
+
+    def unsupported(self, parameter: str) -> RefusedError:
+        """See `Dialect.unsupported`."""
+        message = f"Unsupported parameter: '{parameter}' is not supported with this model."
+        if parameter == "max_tokens":
+            message += " Use 'max_completion_tokens' instead."
+        return RefusedError(400, message, code="unsupported_parameter", param=parameter)

@@ -1,0 +1,40 @@
+"""The sandbox's tokens: words and punctuation marks, each with the white space before it."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 12
+_PIECE = re.compile(rf"\s*\w{{1,{_LONGEST}}}|\s*[^\w\s]|\s+")
+
+
+def split(text: str) -> list[str]:
+    """Split a text into tokens that give the text again when they are joined.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The tokens; a word of more than 12 characters is several.
+
+    Example:
+        >>> split("Hello, big world!")
+        ['Hello', ',', ' big', ' world', '!']
+    """
+    return _PIECE.findall(text)
+
+
+def count(text: str) -> int:
+    """Count the tokens of a text.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The length of `split(text)`.
+
+    Example:
+        >>> count("Hello, big world!")
+        5
+    """
+    return len(split(text))

@@ -1,0 +1,229 @@
+"""Settings: arguments win over the environment, the environment wins over files.
+
+The file is the nearest `llmkit.toml`, or `pyproject.toml` with a table `[tool.llmkit]`, in the
+current folder or above it:
+
+```toml
+[tool.llmkit]
+model = "sonnet"
+timeout = 60
+
+[tool.llmkit.aliases]
+fast = "openai:gpt-6-luna"
+
+[tool.llmkit.prices."my-model"]    # US dollars per million tokens
+input = 0.5
+output = 1.5
+```
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tomllib
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit import catalog
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment and the file say.
+
+    Attributes:
+        model: Default model, an alias or `provider:model` (`LLMKIT_MODEL`, `LLM_DEFAULT_MODEL`).
+        temperature: Default temperature (`LLMKIT_TEMPERATURE`, `LLM_DEFAULT_TEMPERATURE`).
+        max_tokens: Default limit of an answer, in tokens (`LLMKIT_MAX_TOKENS`, `LLM_MAX_TOKENS`).
+        timeout: Default limit of a call, in seconds (`LLMKIT_TIMEOUT`, `LLM_TIMEOUT`).
+        sandbox: Whether every provider is played by the sandbox (`LLMKIT_SANDBOX`).
+        aliases: The user's own short names of models.
+        prices: The user's own prices: US dollars per million tokens, by model.
+        base_urls: Addresses of APIs, by provider.
+    """
+
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    sandbox: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    base_urls: Mapping[str, str] = field(default_factory=dict)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError("a finite number, 0 or above, is expected")
+    return number
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if count < 1:
+        raise ValueError("a whole number above 0 is expected")
+    return count
+
+
+def _flag(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word not in TRUE | FALSE:
+        raise ValueError("1 or 0 is expected")
+    return word in TRUE
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a name is expected")
+    return value.strip()
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {str(key): _text(text) for key, text in dict(value).items()}
+
+
+def _prices(value: Any) -> dict[str, dict[str, float]]:
+    return {
+        str(m): {str(k): _number(usd) for k, usd in dict(entry).items()} for m, entry in dict(value).items()
+    }
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "model": _text,
+    "temperature": _number,
+    "max_tokens": _count,
+    "timeout": _number,
+    "sandbox": _flag,
+    "aliases": _texts,
+    "prices": _prices,
+    "base_urls": _texts,
+}
+
+_ENVIRONMENT = {
+    "model": ("LLMKIT_MODEL", "LLM_DEFAULT_MODEL"),
+    "temperature": ("LLMKIT_TEMPERATURE", "LLM_DEFAULT_TEMPERATURE"),
+    "max_tokens": ("LLMKIT_MAX_TOKENS", "LLM_MAX_TOKENS"),
+    "timeout": ("LLMKIT_TIMEOUT", "LLM_TIMEOUT"),
+    "sandbox": ("LLMKIT_SANDBOX",),
+}
+
+
+def load() -> Settings:
+    """Read the settings as they are now.
+
+    Returns:
+        The settings; a change of the environment shows at once, one of a file within a second.
+
+    Raises:
+        ConfigurationError: If a value cannot be used; it names the variable or the file.
+
+    Example:
+        >>> load().sandbox in (True, False)
+        True
+    """
+    values = dict(_file_values(os.getcwd(), int(time.monotonic())))  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
+    for name, variables in _ENVIRONMENT.items():
+        if (variable := first_set(variables)) is not None:
+            values[name] = _read(name, os.environ[variable], f"the environment variable {variable}")
+    return Settings(**values)
+
+
+def first_set(variables: tuple[str, ...]) -> str | None:
+    """Return the first of these environment variables that is set and not blank."""
+    return next((name for name in variables if os.environ.get(name, "").strip()), None)
+
+
+def base_url(provider: catalog.Provider) -> str | None:
+    """Return where a provider's API is: environment, then file, then catalogue.
+
+    Args:
+        provider: The provider.
+
+    Returns:
+        The URL, or `None` if its SDK knows.
+    """
+    if (variable := first_set(provider.base_url_env)) is not None:
+        return os.environ[variable].strip()
+    return load().base_urls.get(provider.name, provider.base_url)
+
+
+def check_environment_variables(required: tuple[str, ...] | None = None) -> None:
+    """Check that the variables with the providers' keys are set.
+
+    Args:
+        required: Names of the variables; by default those of OpenAI, Anthropic and Google, where
+            any of a provider's names will do.
+
+    Raises:
+        ConfigurationError: A `ValueError` that names every missing variable.
+
+    Example:
+        >>> check_environment_variables(())
+    """
+    if required is None:
+        known = catalog.providers()
+        missing = [
+            known[name].key_env[0]
+            for name in ("openai", "anthropic", "google")
+            if first_set(known[name].key_env) is None
+        ]
+    else:
+        missing = [name for name in required if first_set((name,)) is None]
+    if missing:
+        raise ConfigurationError(
+            f"Missing environment variables: {', '.join(missing)}.",
+            hint="Set them, type %llm key PROVIDER, or use the sandbox, which needs none.",
+        )
+
+
+@lru_cache(maxsize=8)
+def _file_values(start: str, _second: int) -> Mapping[str, Any]:
+    """Return the values of the nearest file at or above a folder; it is looked for once a second."""
+    folder = Path(start)
+    for place in (folder, *folder.parents):
+        for path in (place / "llmkit.toml", place / "pyproject.toml"):
+            try:
+                stamp = path.stat().st_mtime_ns
+            except OSError:
+                continue
+            if (values := _parse(path, stamp)) is not None:
+                return values
+    return {}
+
+
+@lru_cache(maxsize=64)
+def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
+    """Read one file; the stamp makes an edited file a new one to the cache."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if path.name == "pyproject.toml":
+            return None  # it is another tool's file first
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    table = data if path.name == "llmkit.toml" else data.get("tool", {}).get("llmkit")
+    if table is None:
+        return None
+    known = {f.name for f in fields(Settings)}
+    if unknown := sorted(set(table) - known):
+        raise ConfigurationError(
+            f"{path} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+        )
+    return {name: _read(name, value, str(path)) for name, value in table.items()}
+
+
+def _read(name: str, value: Any, source: str) -> Any:
+    try:
+        return _READERS[name](value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} = {value!r} in {source} cannot be used: {error}.") from error

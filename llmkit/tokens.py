@@ -1,0 +1,94 @@
+"""Counting tokens without asking a provider."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llmkit.messages import LLMMessage
+
+PER_MESSAGE = 4
+"""Tokens that a message's role and separators take, about."""
+
+
+def estimate(text: str) -> int:
+    """Estimate the tokens of a text: four characters each, as in English prose.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        `len(text) // 4`.
+
+    Example:
+        >>> estimate("Hello, world")
+        3
+    """
+    return len(text) // 4
+
+
+def estimate_prompt(messages: Iterable[LLMMessage]) -> int:
+    """Estimate the tokens of a conversation.
+
+    Args:
+        messages: The messages that are sent.
+
+    Returns:
+        The estimate, with a few tokens for each message's frame.
+    """
+    return sum(estimate(message.content) + PER_MESSAGE for message in messages)
+
+
+def count(text: str, model: str) -> int:
+    """Count the tokens of a text as exactly as this machine can without a network.
+
+    `tiktoken` is used if it is installed, knows the model, and has the model's ranks on disk
+    already: its implicit download is never triggered. Otherwise the count is an estimate.
+
+    Args:
+        text: Any text.
+        model: Name of the model that would read it.
+
+    Returns:
+        The number of tokens.
+
+    Example:
+        >>> count("", "gpt-4o-mini")
+        0
+    """
+    encode = _tiktoken(model)
+    return estimate(text) if encode is None else len(encode.encode(text, disallowed_special=()))
+
+
+class _Encoding(Protocol):
+    def encode(self, text: str, *, disallowed_special: tuple[str, ...]) -> list[int]: ...
+
+
+def _tiktoken(model: str) -> _Encoding | None:
+    try:
+        import tiktoken
+        from tiktoken.model import encoding_name_for_model
+    except ImportError:
+        return None
+    try:
+        name = encoding_name_for_model(model)
+    except KeyError:
+        return None
+    if not _on_disk(name):
+        return None
+    encoding: _Encoding = tiktoken.get_encoding(name)
+    return encoding
+
+
+def _on_disk(encoding: str) -> bool:
+    """Whether tiktoken has the ranks in its cache: it files them under the SHA-1 of their address."""
+    address = f"https://openaipublic.blob.core.windows.net/encodings/{encoding}.tiktoken"
+    default = Path(tempfile.gettempdir(), "data-gym-cache")
+    folder = Path(os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") or default)
+    return folder.joinpath(hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()).is_file()

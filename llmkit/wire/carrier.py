@@ -1,0 +1,190 @@
+"""How a request travels: the contract, and the sessions behind it.
+
+A carrier sends one request and hands over the answer's bytes. It knows addresses and credentials;
+it does not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from llmkit.errors import (
+    BadResponseError,
+    LLMClientError,
+    LLMTimeoutError,
+    ProviderNotAvailableError,
+    StreamInterruptedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """A request as it goes out.
+
+    Attributes:
+        path: Path below the API's base URL, e.g. `"/chat/completions"`.
+        body: The JSON body; `None` makes it a GET.
+        stream: Whether the answer is to be read as it arrives.
+        connect_timeout: Seconds to wait for a connection.
+    """
+
+    path: str
+    body: Mapping[str, Any] | None = None
+    stream: bool = False
+    connect_timeout: float = CONNECT_TIMEOUT
+
+
+class Exchange(Protocol):
+    """An answer whose headers have arrived."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, looked up in lower case."""
+        ...
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The SDK's own exception for an error status, if it raised one."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives.
+
+        Raises:
+            StreamInterruptedError: If the connection breaks before the body's end.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if the body was not read to its end."""
+        ...
+
+
+class Carrier(Protocol):
+    """Sends requests to one API with one set of credentials."""
+
+    @property
+    def address(self) -> str:
+        """The API's base URL, for messages and for what is remembered about a server."""
+        ...
+
+    async def send(self, request: WireRequest) -> Exchange:
+        """Send a request and wait for the answer's headers, whatever the status.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The answer; the caller closes it.
+
+        Raises:
+            AuthenticationError: If there is no key.
+            ProviderNotAvailableError: If no answer can be had; `LLMTimeoutError` if the connection
+                took too long.
+            InvalidRequestError: If the SDK itself refuses the request.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        ...
+
+
+class PerLoop(Generic[T]):
+    """One object per event loop and process, made at its first use and closed with its loop.
+
+    HTTP sessions belong to the loop they were made on; using one from another fails with "Event loop
+    is closed", and a fork must not share a parent's sockets.
+
+    Args:
+        make: Makes the object, on the running loop.
+        close: Closes it.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+        self._make = make
+        self._close = close
+        self._pid = os.getpid()
+        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None, None]]]
+        self._made = weakref.WeakKeyDictionary()
+
+    async def get(self) -> T:
+        """Return the running loop's object."""
+        loop = asyncio.get_running_loop()
+        if self._pid != os.getpid():
+            self._made, self._pid = weakref.WeakKeyDictionary(), os.getpid()
+        if (made := self._made.get(loop)) is not None:
+            return made[0]
+        item = self._make()
+        keeper = self._keep(item)
+        self._made[loop] = (item, keeper)
+        await anext(keeper)
+        return item
+
+    async def aclose(self) -> None:
+        """Close the running loop's object, if there is one."""
+        if (made := self._made.pop(asyncio.get_running_loop(), None)) is not None:
+            await made[1].aclose()
+
+    async def _keep(self, item: T) -> AsyncGenerator[None, None]:
+        """Close the object when the loop shuts down its generators, as `asyncio.run` does at its end."""
+        try:
+            yield
+        finally:
+            await self._close(item)
+
+
+def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError:
+    """Say why no answer came.
+
+    Args:
+        error: What the HTTP library raised.
+        address: The API's base URL.
+
+    Returns:
+        The exception to raise; a broken TLS handshake is not worth another try.
+    """
+    reasons = [*_chain(error)]
+    text = next((str(e) for e in reversed(reasons) if str(e)), type(error).__name__)
+    if any("Timeout" in type(e).__name__ for e in reasons):
+        return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
+    tls = any("ssl" in type(e).__name__.lower() or "certificate" in str(e).lower() for e in reasons)
+    return ProviderNotAvailableError(
+        f"No answer from {address}: {text}.",
+        retryable=not tls,
+        hint="Check the address, the network and the server's certificate." if tls else None,
+    )
+
+
+def broken(error: BaseException) -> LLMClientError:
+    """Say why a body could not be read to its end; the caller adds the text that had arrived."""
+    if "Decod" in type(error).__name__ or "ContentEncoding" in type(error).__name__:
+        return BadResponseError(f"The answer's compression is broken: {error}.")
+    return StreamInterruptedError(
+        f"The connection broke before the answer was complete: {str(error) or type(error).__name__}."
+    )
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found

@@ -1,0 +1,121 @@
+"""The direct carrier: aiohttp, for APIs whose SDK has no public way to its raw response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from llmkit.errors import InvalidRequestError
+from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    import aiohttp
+
+
+class DirectCarrier:
+    """Carry requests with aiohttp.
+
+    Args:
+        address: The API's base URL, without a slash at its end.
+        headers: Makes the headers with the credentials; called for every request.
+    """
+
+    def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:
+        self._address = address.rstrip("/")
+        self._headers = headers
+        self._sessions = PerLoop(_session, lambda session: session.close())
+
+    @property
+    def address(self) -> str:
+        """The API's base URL."""
+        return self._address
+
+    async def send(self, request: WireRequest) -> DirectExchange:
+        """Send a request; see `Carrier.send`."""
+        import aiohttp
+
+        session = await self._sessions.get()
+        get = request.body is None
+        try:
+            response = await session.request(
+                "GET" if get else "POST",
+                self._address + request.path,
+                data=None if get else encode(request.body),
+                headers={"content-type": "application/json", **self._headers()},
+                timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
+                allow_redirects=False,
+            )
+        except aiohttp.InvalidURL as error:
+            raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise unreachable(error, self.address) from error
+        return DirectExchange(response)
+
+    async def aclose(self) -> None:
+        """Close the running loop's session."""
+        await self._sessions.aclose()
+
+
+class DirectExchange:
+    """An `aiohttp.ClientResponse` whose headers have arrived.
+
+    Args:
+        response: The raw response.
+    """
+
+    cause: BaseException | None = None
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers; looked up in any case."""
+        return self._response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; see `Exchange.chunks`."""
+        import aiohttp
+
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise broken(error) from error
+
+    async def aclose(self) -> None:
+        """Close the connection if the body was not read to its end, else give it back."""
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def encode(body: Any) -> bytes:
+    """Return a JSON body as bytes.
+
+    Args:
+        body: Plain data.
+
+    Raises:
+        InvalidRequestError: If it holds something that JSON cannot say, such as half a surrogate pair.
+    """
+    try:
+        return orjson.dumps(body)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"The request cannot be written as JSON: {error}.") from error
+
+
+def _session() -> aiohttp.ClientSession:
+    import aiohttp
+
+    # No limit here: how many calls run at once is the caller's decision (RequestQueue).
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)

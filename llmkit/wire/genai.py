@@ -1,0 +1,133 @@
+"""A user's own `google.genai.Client` as a carrier, through its public methods.
+
+It costs what the SDK costs: each chunk is parsed by the SDK and written as JSON again, so that all
+that follows sees the bytes it knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from llmkit.errors import InvalidRequestError
+from llmkit.wire.carrier import WireRequest, broken, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+
+class GenAICarrier:
+    """Carry requests with a `google.genai.Client`.
+
+    Args:
+        client: The user's client; it is never closed here.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def address(self) -> str:
+        """What to call the API: the client keeps its address to itself."""
+        return "Google (your own client)"
+
+    async def send(self, request: WireRequest) -> GenAIExchange:
+        """Send a request through the SDK; see `Carrier.send`."""
+        import aiohttp
+        import httpx2
+        from google.genai import errors
+
+        try:
+            return await self._send(request)
+        except errors.APIError as error:
+            return GenAIExchange(_one(_details(error)), status=int(error.code or 500), cause=error)
+        except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise unreachable(error, self.address) from error
+        except (TypeError, ValueError) as error:
+            raise InvalidRequestError(f"The google-genai SDK refused the request: {error}.") from error
+
+    async def _send(self, request: WireRequest) -> GenAIExchange:
+        models = self._client.aio.models
+        if request.body is None:
+            pager = await models.list(config={"query_base": True})
+            names = [{"name": model.name} async for model in pager]
+            return GenAIExchange(_one(orjson.dumps({"models": names})))
+        body = dict(request.body)
+        arguments = {
+            "model": request.path.rpartition(":")[0].split("/", 2)[-1].removeprefix("models/"),
+            "contents": body.pop("contents"),
+            "config": {"http_options": {"extra_body": body, "retry_options": {"attempts": 1}}},
+        }
+        if request.stream:
+            stream = await models.generate_content_stream(**arguments)
+            first = await anext(aiter(stream), None)  # the SDK sends at the first step; errors show here
+            return GenAIExchange(_events(first, stream))
+        return GenAIExchange(_one(_json(await models.generate_content(**arguments))))
+
+    async def aclose(self) -> None:
+        """Leave the user's client open."""
+
+
+class GenAIExchange:
+    """An answer of the SDK's.
+
+    Args:
+        chunks: The body.
+        status: HTTP status.
+        cause: The SDK's exception, for an error status.
+    """
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], status: int = 200, cause: BaseException | None = None
+    ) -> None:
+        self._chunks = chunks
+        self.status = status
+        self.headers: Mapping[str, str] = {}
+        self.cause = cause
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body; see `Exchange.chunks`."""
+        return self._chunks
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._chunks.aclose()  # type: ignore[attr-defined]  # every one of them is a generator
+
+
+async def _one(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _events(first: Any, rest: Any) -> AsyncIterator[bytes]:
+    """Write the SDK's chunks as events again."""
+    import aiohttp
+    import httpx2
+    from google.genai import errors
+
+    if first is None:
+        return
+    yield _event(first)
+    try:
+        async for chunk in rest:
+            yield _event(chunk)
+    except errors.APIError as error:  # an error inside the stream, as the server wrote it
+        yield b"data: " + _details(error) + b"\n\n"
+    except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+        raise broken(error) from error
+    finally:
+        await rest.aclose()
+
+
+def _details(error: Any) -> bytes:
+    return orjson.dumps(error.details if isinstance(error.details, dict) else {"error": str(error)})
+
+
+def _event(chunk: Any) -> bytes:
+    return b"data: " + _json(chunk) + b"\n\n"
+
+
+def _json(chunk: Any) -> bytes:
+    """Return an SDK object in the API's own spelling."""
+    text: str = chunk.model_dump_json(by_alias=True, exclude_none=True, exclude={"sdk_http_response"})
+    return text.encode()

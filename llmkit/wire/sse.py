@@ -1,0 +1,94 @@
+"""Server-sent events: bytes in, events out.
+
+Source: WHATWG HTML, "9.2.6 Interpreting an event stream".
+"""
+
+from __future__ import annotations
+
+BOM = b"\xef\xbb\xbf"
+
+Event = tuple[bytes, bytes]
+"""Name (empty for an unnamed event) and data of one event."""
+
+
+class SSEReader:
+    r"""Turn the bytes of an event stream into events, however they are cut.
+
+    Lines may end in LF, CR or CRLF; comments, `id` and `retry` are passed over; the lines of one
+    event's data are joined by LF.
+
+    Example:
+        >>> reader = SSEReader()
+        >>> reader.feed(b"data: one\n\ndata: t")
+        [(b'', b'one')]
+        >>> reader.feed(b"wo\n\n")
+        [(b'', b'two')]
+    """
+
+    __slots__ = ("_at_start", "_cr", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._at_start = True
+        self._cr = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Take the next bytes.
+
+        Args:
+            chunk: Bytes as they arrived, cut anywhere.
+
+        Returns:
+            The events that these bytes complete, in order.
+        """
+        if self._at_start:
+            chunk = self._without_bom(chunk)
+        if self._cr and chunk:
+            self._cr = False
+            if chunk.startswith(b"\n"):  # the other half of a CRLF that was cut in two
+                chunk = chunk[1:]
+        if b"\r" in chunk:
+            self._cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._parts.append(chunk)
+        if b"\n" not in chunk:
+            return []
+        *blocks, rest = b"".join(self._parts).split(b"\n\n")
+        self._parts = [rest]
+        return [event for block in blocks if (event := _event(block)) is not None]
+
+    def close(self) -> list[Event]:
+        """Take the end of the stream.
+
+        Returns:
+            The last event, if its closing blank line was left out.
+        """
+        rest, self._parts = b"".join(self._parts), []
+        event = _event(rest)
+        return [] if event is None else [event]
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        """Drop a byte order mark at the very start, even if it is cut in pieces."""
+        start = b"".join((*self._parts, chunk))
+        self._parts = []
+        if len(start) < len(BOM) and BOM.startswith(start):
+            self._parts = [start]
+            return b""
+        self._at_start = False
+        return start.removeprefix(BOM)
+
+
+def _event(block: bytes) -> Event | None:
+    """Read the lines between two blank lines."""
+    if block.startswith(b"data: ") and b"\n" not in block:  # nearly every event of every provider
+        return b"", block[6:]
+    name = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return (name, b"\n".join(data)) if data else None

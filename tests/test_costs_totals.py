@@ -1,0 +1,69 @@
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmkit.costs.totals import Sums, Tally, Total, dollars, is_unpriced, to_nanos, total_of
+from llmkit.records import CallRecord
+
+
+def call(**changes):
+    fields = {"time": datetime.now(UTC), "uid": "0", "status": "ok", "provider": "openai", "model": "m"}
+    return CallRecord(**fields | changes)
+
+
+def test_a_total_reads_as_a_sentence():
+    assert repr(Total(usd=1.2345, calls=12, unpriced=2)) == "$1.2345 over 12 calls (2 without a known price)"
+    assert str(Total(usd=0.5, calls=1, simulated=True)) == "$0.5000 over 1 simulated call"
+    assert str(Total(calls=2, saved_usd=0.25)) == "$0.00 over 2 calls, $0.2500 saved by replay"
+
+
+def test_if_no_price_is_known_the_total_is_unknown_and_not_zero():
+    total = total_of({False: Sums(calls=3, unpriced=3)})
+    assert math.isnan(total.usd)
+    assert str(total) == "$? over 3 calls (3 without a known price)"
+
+
+def test_real_money_leaves_simulated_calls_out_unless_there_is_nothing_else():
+    fake, real = Sums(calls=2, priced=2, nanos=8), Sums(calls=1, priced=1, nanos=5)
+    assert total_of({True: fake}).simulated
+    assert total_of({True: fake, False: real}) == total_of({False: real})
+    assert total_of({True: fake, False: real}, simulated=True).calls == 2
+    assert total_of({True: fake}, simulated=False).calls == 0
+    assert not total_of({}).simulated
+
+
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({"cost_nanos": None}, True),
+        ({"cost_nanos": 0}, False),
+        ({"status": "error"}, False),
+        ({"status": "cancelled", "output_tokens": 3}, True),
+        ({"status": "replayed", "output_tokens": 3}, False),
+    ],
+)
+def test_a_call_is_unpriced_if_it_cost_something_nobody_knows(changes, unknown):
+    assert is_unpriced(call(**changes)) is unknown
+
+
+@given(st.lists(st.integers(0, 10**15)))
+def test_a_tally_adds_exactly(amounts):
+    tally = Tally()
+    for amount in amounts:
+        tally.add(call(cost_nanos=amount))
+    assert tally.sums()[False].nanos == sum(amounts)
+
+
+@pytest.mark.parametrize("usd", [math.nan, math.inf, -math.inf, -0.01, Decimal("NaN")])
+def test_what_is_no_amount_of_money_is_refused(usd):
+    with pytest.raises(ValueError, match="amount of money"):
+        to_nanos(usd)
+
+
+def test_the_smallest_calls_are_not_rounded_to_nothing():
+    assert to_nanos(0.000000375) == 375
+    assert dollars(375e-9) == "$0.000000375"

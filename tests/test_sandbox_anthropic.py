@@ -1,0 +1,153 @@
+import anthropic
+import httpx2
+import pytest
+
+from llmkit import sandbox
+
+QUESTION = [{"role": "user", "content": "Explain the tides"}]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with sandbox.start(rate=0, first_token=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    async with anthropic.AsyncAnthropic(api_key="x", base_url=server.url("anthropic"), max_retries=0) as made:
+        yield made
+
+
+async def ask(client, model="sandbox", messages=QUESTION, max_tokens=4000, **settings):
+    return await client.messages.create(model=model, messages=messages, max_tokens=max_tokens, **settings)
+
+
+async def stream(client, **settings):
+    return [event async for event in await ask(client, stream=True, **settings)]
+
+
+async def test_the_streamed_text_is_the_plain_text(client):
+    plain = await ask(client)
+    async with client.messages.stream(model="sandbox", messages=QUESTION, max_tokens=4000) as streamed:
+        final = await streamed.get_final_message()
+    assert final.content[0].text == plain.content[0].text
+    assert final.usage == plain.usage
+    assert final.stop_reason == plain.stop_reason == "end_turn"
+
+
+async def test_a_stream_has_the_events_in_their_order(client):
+    events = await stream(client, messages=[{"role": "user", "content": "echo: one two"}])
+    assert [event.type for event in events] == [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert events[0].message.usage.input_tokens == 4
+    assert events[5].usage.output_tokens == 2
+
+
+async def test_the_limit_cuts_the_answer(client):
+    answer = await ask(client, max_tokens=5)
+    assert (answer.stop_reason, answer.usage.output_tokens) == ("max_tokens", 5)
+
+
+async def test_a_stop_sequence_is_named(client):
+    messages = [{"role": "user", "content": "echo: one END two"}]
+    answer = await ask(client, messages=messages, stop_sequences=["END"])
+    assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "END")
+
+
+async def test_input_tokens_exclude_the_cache(client):
+    usage = (await ask(client, model="sandbox!cached=100;cache-write=20;reasoning=7;tokens=3")).usage
+    assert (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (
+        0,
+        100,
+        20,
+    )
+    assert (usage.output_tokens, usage.output_tokens_details.thinking_tokens) == (10, 7)
+
+
+async def test_counted_tokens_are_those_that_are_billed(client):
+    counted = await client.messages.count_tokens(model="sandbox", messages=QUESTION, system="Be brief.")
+    answer = await ask(client, system=[{"type": "text", "text": "Be brief."}])
+    assert counted.input_tokens == answer.usage.input_tokens == 6
+
+
+async def test_models_are_listed_and_described(client):
+    assert [model.id async for model in client.models.list()] == ["sandbox", "sandbox-mini"]
+    assert (await client.models.retrieve("anything")).lifecycle == "active"
+
+
+async def test_an_unknown_model_is_not_found(client):
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        await ask(client, model="no-such-model")
+    assert caught.value.type == "not_found_error"
+
+
+async def test_the_key_invalid_is_refused(client):
+    with pytest.raises(anthropic.AuthenticationError) as caught:
+        await ask(client.with_options(api_key="invalid"))
+    assert caught.value.type == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"messages": []}, "at least one message"),
+        ({"messages": [{"role": "robot", "content": "Hi"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content: Field required"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"model": ""}, "model: Field required"),
+        ({"extra_body": {"max_tokens": None}}, "max_tokens: Field required"),
+    ],
+)
+async def test_a_wrong_request_says_what_is_wrong(client, settings, message):
+    with pytest.raises(anthropic.BadRequestError, match=message) as caught:
+        await ask(client, **settings)
+    assert caught.value.type == "invalid_request_error"
+
+
+async def test_a_parameter_can_be_refused(client):
+    with pytest.raises(anthropic.BadRequestError, match="temperature: Extra inputs"):
+        await ask(client, model="sandbox!refuse=temperature", extra_body={"temperature": 1})
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "kind"),
+    [
+        ("402", anthropic.APIStatusError, "billing_error"),
+        ("403", anthropic.PermissionDeniedError, "permission_error"),
+        ("413", anthropic.APIStatusError, "request_too_large"),
+        ("429", anthropic.RateLimitError, "rate_limit_error"),
+        ("500", anthropic.InternalServerError, "api_error"),
+        ("529", anthropic.InternalServerError, "overloaded_error"),
+    ],
+)
+async def test_each_status_raises_its_class(client, fault, error, kind):
+    with pytest.raises(error) as caught:
+        await ask(client, model=f"sandbox!{fault};retry-after=3")
+    assert caught.value.body["error"]["type"] == kind
+    assert caught.value.response.headers["retry-after"] == "3"
+    assert caught.value.request_id.startswith("req_")
+
+
+async def test_a_cut_connection_is_noticed(client):
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await stream(client, model="sandbox!cut=3")
+
+
+async def test_an_error_inside_the_stream_has_its_type(client):
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await stream(client, model="sandbox!error=3")
+    assert caught.value.type == "overloaded_error"
+
+
+async def test_a_clean_end_without_the_marker_has_no_stop_reason(client):
+    events = await stream(client, extra_headers={"x-llmkit-fault": "end=3"})
+    assert [event.type for event in events].count("content_block_delta") == 3
+    assert events[-1].type == "content_block_delta"
