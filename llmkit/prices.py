@@ -123,10 +123,13 @@ def price(
                 return Price(nanos=to_nanos(_own_rates(model, entry).cost(tokens)), source=source, date=date)
     if known is not None and known.local:
         return Price(nanos=0, source="local", date=date)
-    name = known.prices if known is not None else provider
-    for model in models:
-        if name is not None and (usd := _listed(name, model, when, tier, tokens)) is not None:
-            return Price(nanos=to_nanos(usd), source="genai-prices", date=date)
+    for name in _listings(known, provider):
+        for model in models:
+            if (usd := _listed(name, model, when, tier, tokens)) is not None:
+                return Price(nanos=to_nanos(usd), source="genai-prices", date=date)
+    if known is not None and known.sandbox:  # it answers to any name
+        usd = _own_rates("sandbox", catalog.prices()["sandbox"]).cost(tokens)
+        return Price(nanos=to_nanos(usd), source="llmkit", date=date)
     return None
 
 
@@ -152,6 +155,15 @@ def data_version() -> str:
         True
     """
     return f"genai-prices {version('genai-prices')}"
+
+
+def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
+    """Return where in the price data to look: the sandbox plays the models of others."""
+    if known is None:
+        return (provider,)
+    if known.sandbox:
+        return ("openai", "anthropic", "google")
+    return () if known.prices is None else (known.prices,)
 
 
 def _tokens(usage: Usage) -> Tokens:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.base import TEMPERATURE, BaseLLMClient
+from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.call import Call, booked, finished
 from llmkit.clients.codec import Request
 from llmkit.clients.stream import TextStream
@@ -44,9 +44,10 @@ class MeteredClient(BaseLLMClient):
         """Generate a whole answer; see `BaseLLMClient.generate_text`."""
         call = self._call(messages, model)
 
+        options = self._options(model, temperature, max_tokens) | kwargs
+
         async def whole() -> AsyncGenerator[str, None]:
-            arguments = (messages, model or self.model, temperature, max_tokens)
-            response = await self.inner.generate_text(*arguments, **kwargs)
+            response = await self.inner.generate_text(messages, **options)
             _take_over(call, response)
             yield response.content
 
@@ -62,12 +63,20 @@ class MeteredClient(BaseLLMClient):
     ) -> TextStream:
         """Generate an answer as it is written; see `BaseLLMClient.stream_text`."""
         call = self._call(messages, model)
-        source = self.inner.stream_text(messages, model or self.model, temperature, max_tokens, **kwargs)
+        options = self._options(model, temperature, max_tokens) | kwargs
+        source = self.inner.stream_text(messages, **options)
         return TextStream(booked(call, source), call)
 
     async def close(self) -> None:
         """Close the other client."""
         await self.inner.close()
+
+    def _options(self, model: str | None, temperature: float, max_tokens: int | None) -> dict[str, Any]:
+        """Return what was chosen, and only that: the other client has defaults of its own."""
+        given: dict[str, Any] = {"model": model or self.model, "max_tokens": max_tokens}
+        if not isinstance(temperature, ContractTemperature):
+            given |= {"temperature": temperature}
+        return {name: value for name, value in given.items() if value is not None}
 
     def _call(self, messages: list[LLMMessage], model: str | None) -> Call:
         request = Request(messages=tuple(messages), model=model or self.default_model())

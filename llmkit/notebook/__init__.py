@@ -42,10 +42,12 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 def _where(shell: InteractiveShell) -> records.CallContext:
     """Say which cell of which notebook is running, as far as the kernel knows."""
+    from llmkit.notebook.reply import execution_number
+
     name = os.environ.get("JPY_SESSION_NAME") or os.environ.get("__vsc_ipynb_file__")  # noqa: SIM112 - its name
     parent = getattr(shell, "parent_header", None) or {}
     return records.CallContext(
         notebook=os.path.basename(name) if name else None,  # noqa: PTH119 - a server's path, not this system's
         cell_id=parent.get("metadata", {}).get("cellId"),
-        execution_count=shell.execution_count,
+        execution_count=execution_number(shell),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
@@ -43,7 +44,8 @@ class Asking:
         self._name = resolve(ask.model or magics.model or None)
         self._label = ask.model or magics.model or self._name.model or self._name.provider
         self._history = [] if ask.new or ask.thread is None else magics.threads.get(ask.thread, [])
-        self._question = LLMMessage(role="user", content=self._fill(ask.prompt))
+        self._note = ""
+        self._question = LLMMessage(role="user", content=self._fill(ask.prompt.strip("\n")))
 
     def run(self, *, alone: bool) -> Reply:
         """Ask, show the answer as it comes, and return it.
@@ -100,9 +102,8 @@ class Asking:
             return prompt
         filled = interpolate(prompt, self._magics.variables)
         if filled.redacted:
-            self._magics.warn(
-                f"Left out of the prompt, for it looks like a key: {', '.join(filled.redacted)}."
-            )
+            left = ", ".join(filled.redacted)
+            self._note = f"Left out of the prompt, for it looks like a key: {left}."
         if not filled.text.strip():
             raise CellError(
                 "The prompt is empty once its variables are filled in.", hint="Check their values."
@@ -120,7 +121,8 @@ class Asking:
         if stream.outcome is None or not self._magics.footer:
             return None
         spent = ledger.session_total(simulated=stream.outcome.simulated)
-        return build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
+        footer = build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
+        return replace(footer, note=" ".join(filter(None, (self._note, footer.note))))
 
 
 def _facts(stream: TextStream, error: LLMClientError | None = None) -> dict[str, Any]:

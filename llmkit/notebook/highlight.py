@@ -14,7 +14,7 @@ MAX_CODE = 50_000
 
 _LANGUAGES = """
     bash sh shell zsh console powershell bat python py python3 pycon ipython r julia jl sql sqlite3
-    postgresql json jsonc yaml yml toml ini javascript js typescript ts jsx tsx html xml css scss c cpp
+    postgresql json yaml yml toml ini javascript js typescript ts jsx tsx html xml css scss c cpp
     c++ csharp c# java kotlin scala go rust rs swift ruby rb php perl lua haskell hs matlab latex tex
     diff make makefile docker dockerfile cmake nginx graphql
 """
@@ -63,7 +63,11 @@ def highlight(code: str, language: str) -> str:
     if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
         return escapeHtml(code)
     lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    runs = groupby(lexer.get_tokens(code), key=lambda token: _class(token[0]))
+    tokens = list(lexer.get_tokens(code))
+    # A lexer must not lose text: some drop a line they do not understand.
+    if "".join(text for _, text in tokens) != code:
+        return escapeHtml(code)
+    runs = groupby(tokens, key=lambda token: _class(token[0]))
     return "".join(_span(name, "".join(text for _, text in run)) for name, run in runs)
 
 

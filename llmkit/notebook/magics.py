@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -103,7 +102,3 @@ class LLMMagics(Magics):
         typed = event.symbol
         found = completions(typed, cell=event.line.lstrip().startswith("%%"))
         return found + [name for name in model_names() if name.startswith(typed)]
-
-    def warn(self, text: str) -> None:
-        """Tell the user something that is not an error."""
-        print(text, file=sys.stderr)  # noqa: T201 - a notebook shows it under the cell

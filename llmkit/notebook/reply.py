@@ -32,7 +32,7 @@ class Reply:
     def __init__(self, response: LLMResponse, shell: Any = None) -> None:
         self.response = response
         self._shell = shell
-        self._made_in = getattr(shell, "execution_count", None)
+        self._made_in = execution_number(shell)
 
     @property
     def text(self) -> str:
@@ -82,7 +82,7 @@ class Reply:
 
     def _ipython_display_(self) -> None:
         """Show the answer again, but not twice in the execution that streamed it."""
-        if self._shell is None or self._shell.execution_count != self._made_in:
+        if self._shell is None or execution_number(self._shell) != self._made_in:
             from IPython.display import display
 
             display(self._data(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
@@ -91,3 +91,15 @@ class Reply:
         from llmkit.notebook.render import page, render
 
         return {"text/plain": self.text, "text/html": page(render(self.text))}
+
+
+def execution_number(shell: Any) -> int | None:
+    """Return n of the `In [n]` that is running.
+
+    Some releases of IPython count up before a cell runs and some after, but all of them have stored
+    its input by then.
+
+    Args:
+        shell: The IPython shell; `None` outside of one.
+    """
+    return None if shell is None else len(shell.history_manager.input_hist_parsed) - 1

@@ -37,7 +37,7 @@ _SOURCE = """
   background: var(--soft); border-radius: 4px; padding: .6em .8em; overflow-x: auto; line-height: 1.4;
 }
 .llmkit code { font-family: var(--jp-code-font-family, monospace); font-size: .92em; }
-.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; padding: .1em .3em; }
+div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; padding: .1em .3em; }
 .llmkit pre.llmkit-code > code { background: none; padding: 0; white-space: pre; overflow-wrap: normal; }
 .llmkit-table { overflow-x: auto; }
 .llmkit table { border-collapse: collapse; margin: 0; font-size: 1em; }

@@ -1,0 +1,104 @@
+"""A real Jupyter kernel for the tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.manager import start_new_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass
+class Result:
+    """What one cell did: its outputs as a notebook would save them, and the reply."""
+
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    reply: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        return self.reply["status"]
+
+    @property
+    def text(self) -> str:
+        """All that was printed."""
+        return "".join(o["text"] for o in self.outputs if "text" in o)
+
+    def data(self, mime: str) -> list[Any]:
+        return [o["data"][mime] for o in self.outputs if mime in o.get("data", {})]
+
+
+class Kernel:
+    """Runs cells in a kernel process of its own.
+
+    Args:
+        folder: Its working folder.
+        environment: Variables that differ from the test's own.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.manager, self.client = start_new_kernel(
+            kernel_name="python3", cwd=str(folder), env={**os.environ, **environment}
+        )
+
+    def run(self, code: str, *, during: Callable[[Kernel, Result], None] | None = None, seconds: float = 60) -> Result:
+        """Run a cell to its end and apply its messages as a front end does.
+
+        Args:
+            code: The cell.
+            during: Called after every message, e.g. to interrupt.
+            seconds: When to give up.
+        """
+        result, places, clear = Result(), {}, False
+        request = self.client.execute(code)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                message = self.client.get_iopub_msg(timeout=1)
+            except Empty:
+                continue
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            result.messages.append(message)
+            if kind == "status" and content["execution_state"] == "idle":
+                break
+            if kind == "clear_output":
+                clear = content["wait"]
+                result.outputs = result.outputs if clear else []
+            elif kind == "update_display_data":
+                for output in places.get(content["transient"]["display_id"], []):
+                    output["data"] = content["data"]
+            elif kind in {"display_data", "execute_result", "stream", "error"}:
+                result.outputs = [] if clear else result.outputs
+                clear = False
+                output = {"type": kind, **content}
+                result.outputs.append(output)
+                if place := content.get("transient", {}).get("display_id"):
+                    places.setdefault(place, []).append(output)
+            if during is not None:
+                during(self, result)
+        result.reply = self._reply(request)
+        return result
+
+    def interrupt(self) -> None:
+        self.manager.interrupt_kernel()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+    def _reply(self, request: str) -> dict[str, Any]:
+        while True:
+            message = self.client.get_shell_msg(timeout=10)
+            if message["parent_header"].get("msg_id") == request:
+                return message["content"]

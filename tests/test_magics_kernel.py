@@ -1,0 +1,177 @@
+"""`%%llm` in a real kernel: one saved output, the reply, errors, interrupts, the ledger's rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+import pytest
+from kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+FACTS = "application/vnd.llmkit.v1+json"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def kernel(tmp_path, ledger):
+    kernel = Kernel(
+        tmp_path, LLMKIT_LEDGER=str(ledger), LLMKIT_SANDBOX_RATE="0", LLMKIT_SANDBOX_FIRST_TOKEN="0"
+    )
+    kernel.run("%load_ext llmkit")
+    yield kernel
+    kernel.close()
+
+
+def rows(path, columns="status"):
+    with sqlite3.connect(path) as connection:
+        found = connection.execute(f"SELECT {columns} FROM calls ORDER BY id").fetchall()
+    connection.close()
+    return found
+
+
+def test_a_finished_cell_holds_one_output_with_html_text_and_facts(kernel):
+    result = kernel.run("%%llm\nExplain generators.")
+    (output,) = result.outputs
+    assert set(output["data"]) == {"text/html", "text/plain", FACTS}
+    assert "sandbox" in output["data"]["text/html"]
+    assert output["data"][FACTS]["simulated"] is True
+    assert "Explain generators" not in str(output["data"][FACTS])
+
+
+def test_the_footer_says_tokens_and_cost_and_that_it_is_simulated(kernel):
+    (html,) = kernel.run("%%llm\nExplain generators.").data("text/html")
+    assert "tok" in html
+    assert "$0.0" in html
+    assert "Simulated" in html
+
+
+def test_the_reply_is_in_underscore_and_out_without_a_second_display(kernel):
+    kernel.run("%%llm\nrepeat exactly: hello")
+    result = kernel.run("print(_, Out[max(Out)].text, _.cost > 0)")
+    assert result.text == "hello hello True\n"
+
+
+def test_out_option_assigns_the_reply_and_the_line_magic_returns_it(kernel):
+    kernel.run("%%llm -o first\nrepeat exactly: one")
+    kernel.run("second = %llm repeat exactly: two?")
+    assert kernel.run("print(first, second)").text == "one two?\n"
+
+
+def test_a_reply_shows_itself_in_a_later_cell(kernel):
+    kernel.run("%%llm -q -o quiet\nrepeat exactly: **bold**")
+    (html,) = kernel.run("quiet").data("text/html")
+    assert "<strong>bold</strong>" in html
+
+
+def test_variables_fill_the_prompt_and_keys_stay_out(kernel):
+    kernel.run("name, token = 'Ada', 'sk-proj-abcdefghijklmnopqrstuvwxyz'")
+    result = kernel.run("%%llm -o r\nrepeat exactly: {{name}} {{token}}")
+    assert kernel.run("print(r)").text == "Ada [redacted]\n"
+    assert "looks like a key: token" in result.data("text/html")[0]
+
+
+def test_a_thread_remembers_and_new_starts_it_afresh(kernel):
+    for options in ("-t -n", "-t", "-t -n"):
+        kernel.run(f"%%llm {options} -o r\nrepeat exactly: hi")
+        kernel.run("print(r.usage.input_tokens)")
+    counts = kernel.run("import llmkit\nprint(*llmkit.ledger.df.input_tokens)").text.split()
+    assert counts[0] == counts[2]
+    assert int(counts[1]) > int(counts[0])
+
+
+def test_rows_name_surface_cell_and_execution(kernel, ledger):
+    kernel.run("%%llm\nHello")
+    kernel.run("import llmkit\nawait llmkit.client('sandbox').generate_text([llmkit.LLMMessage('user', 'Hi')])")
+    assert rows(ledger, "surface, execution_count, status") == [("magic", 2, "ok"), ("api", 3, "ok")]
+
+
+def test_an_unknown_model_is_one_red_line_and_stops_run_all(kernel):
+    result = kernel.run("%%llm sonet\nHello")
+    assert result.status == "error"
+    assert len(result.reply["traceback"]) == 1
+    assert "sonnet" in result.reply["evalue"]
+    assert len(kernel.run("%tb").outputs[0]["traceback"]) > 1
+
+
+def test_a_bad_option_is_a_usage_error(kernel):
+    result = kernel.run("%%llm --modle sonnet\nHello")
+    assert (result.status, result.reply["ename"]) == ("error", "UsageError")
+    assert "--model" in result.text
+
+
+def test_a_failed_call_keeps_the_text_so_far_and_leaves_a_row(kernel, ledger):
+    result = kernel.run("%%llm sandbox:sandbox!cut=5\nExplain generators.")
+    assert (result.status, result.reply["ename"]) == ("error", "StreamInterruptedError")
+    assert len(result.data("text/plain")[0]) > 5
+    assert rows(ledger, "status, error") == [("interrupted", "StreamInterruptedError")]
+
+
+def test_an_interrupt_stops_the_call_within_a_second_and_keeps_the_text(kernel, ledger):
+    moments = []
+
+    def stop(kernel, result):
+        if not moments and "generators" in str(result.outputs):
+            moments.append(time.monotonic())
+            kernel.interrupt()
+
+    result = kernel.run("%%llm sandbox:sandbox!rate=20\nExplain generators.", during=stop)
+    assert time.monotonic() - moments[0] < 1
+    assert result.reply["ename"] == "Stopped"
+    (text,) = result.data("text/plain")
+    assert "generators" in text
+    assert "stopped" in result.data("text/html")[0]
+    (row,) = rows(ledger, "status, input_tokens, output_tokens, usage_source")
+    assert row[0] == "cancelled"
+    assert row[2] > 0
+    assert row[3] == "estimated"
+    seen = kernel.run("import llmkit\nprint(llmkit.sandbox.server().requests[-1].outcome)")
+    assert seen.text == "aborted\n"
+
+
+def test_an_interrupt_before_the_first_token_leaves_a_row(kernel, ledger):
+    def stop(kernel, result):
+        if len(result.messages) == 3:
+            time.sleep(0.5)
+            kernel.interrupt()
+
+    kernel.run("%%llm -o warm\nHi")
+    result = kernel.run("%%llm sandbox:sandbox!delay=30\nHello", during=stop)
+    assert result.reply["ename"] == "Stopped"
+    assert rows(ledger)[-1] == ("cancelled",)
+
+
+def test_the_kernel_goes_on_after_an_interrupt(kernel):
+    fired = []
+
+    def stop(kernel, result):
+        if not fired and result.data("text/html"):
+            fired.append(True)
+            kernel.interrupt()
+
+    kernel.run("%%llm sandbox:sandbox!rate=20\nExplain generators.", during=stop)
+    assert kernel.run("print(1 + 1)").text == "2\n"
+    assert kernel.run("%%llm\nrepeat exactly: again").data("text/plain") == ["again"]
+
+
+def test_subcommands_answer(kernel):
+    assert kernel.run("%llm model sandbox:sandbox-mini").text == "Model: sandbox:sandbox-mini\n"
+    assert "sandbox:sandbox-mini" in kernel.run("%llm models mini").data("text/plain")[0]
+    assert "over 0 calls" in kernel.run("%llm cost").text
+    assert "✗ openai" in kernel.run("%llm doctor").text
+    assert "--temperature" in kernel.run("%llm help").text
+
+
+def test_config_lists_and_sets(kernel):
+    kernel.run("%config LLMMagics.footer = False")
+    (html,) = kernel.run("%%llm\nrepeat exactly: hi").data("text/html")
+    assert "tok" not in html.partition("</style>")[2]
+
+
+def test_help_with_a_question_mark_is_still_help(kernel):
+    payload = kernel.run("%llm?").reply["payload"]
+    assert "Copy one of these" in payload[0]["data"]["text/plain"]
