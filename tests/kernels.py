@@ -49,7 +49,9 @@ class Kernel:
             kernel_name="python3", cwd=str(folder), env={**os.environ, **environment}
         )
 
-    def run(self, code: str, *, during: Callable[[Kernel, Result], None] | None = None, seconds: float = 60) -> Result:
+    def run(
+        self, code: str, *, during: Callable[[Kernel, Result], None] | None = None, seconds: float = 60
+    ) -> Result:
         """Run a cell to its end and apply its messages as a front end does.
 
         Args:

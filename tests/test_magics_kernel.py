@@ -86,7 +86,9 @@ def test_a_thread_remembers_and_new_starts_it_afresh(kernel):
 
 def test_rows_name_surface_cell_and_execution(kernel, ledger):
     kernel.run("%%llm\nHello")
-    kernel.run("import llmkit\nawait llmkit.client('sandbox').generate_text([llmkit.LLMMessage('user', 'Hi')])")
+    kernel.run(
+        "import llmkit\nawait llmkit.client('sandbox').generate_text([llmkit.LLMMessage('user', 'Hi')])"
+    )
     assert rows(ledger, "surface, execution_count, status") == [("magic", 2, "ok"), ("api", 3, "ok")]
 
 

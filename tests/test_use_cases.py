@@ -90,8 +90,11 @@ assert await summarize("Jupyter notebooks hold code and text.", 100)
 SENTIMENT = """
 response = await client.generate_text(
     messages=[
-        LLMMessage(role="system", content="Return JSON: {'sentiment': 'positive/negative/neutral', 'confidence': 0.0-1.0}"),
-        LLMMessage(role="user", content="Analyse the sentiment of: this is really great, I am very satisfied!"),
+        LLMMessage(
+            role="system",
+            content="Return JSON: {'sentiment': 'positive/negative/neutral', 'confidence': 0.0-1.0}",
+        ),
+        LLMMessage(role="user", content="Sentiment of: this is really great, I am very satisfied!"),
     ],
     temperature=0.1,
 )

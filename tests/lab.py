@@ -1,0 +1,135 @@
+"""JupyterLab in a real Chromium for the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+TOKEN = "only-for-this-test"
+FOLDERS = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str:
+    """Return the system's Chromium; without one the test is skipped, or fails in CI."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        message = "no Chromium: install Debian's package chromium, or set $CHROMIUM"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    return found
+
+
+@contextlib.contextmanager
+def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
+    """Start JupyterLab on a folder, apart from the user's own settings.
+
+    Yields:
+        Its address.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {name: str(folder / ".own" / name.lower()) for name in FOLDERS}
+    quiet = Path(
+        own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    )
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    options = [
+        "--no-browser",
+        "--allow-root",
+        f"--ServerApp.port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+    ]
+    with (folder / "lab.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"],
+            env={**os.environ, **own, **environment},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
+            return
+        time.sleep(0.2)
+    pytest.fail("JupyterLab did not start")
+
+
+@contextlib.contextmanager
+def browse(address: str, notebook: str, *, dark: bool = False) -> Iterator[Page]:
+    """Open a notebook in JupyterLab and wait until it is ready.
+
+    Yields:
+        The page, with the cell that was clicked first being the first one.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(
+            viewport={"width": 1100, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+        page.goto(f"{address}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token={TOKEN}")
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(
+            timeout=60_000
+        )
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path
+
+
+def run_cell(page: Page, number: int) -> None:
+    """Run a cell; again if it did not start, for JupyterLab takes the focus away while it restores."""
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    for _ in range(20):
+        cell.locator(".cm-content").click()
+        if "jp-mod-active" in (cell.get_attribute("class") or ""):
+            page.keyboard.press("Control+Enter")
+        time.sleep(0.3)
+        if cell.locator(".jp-InputPrompt").first.inner_text().strip() != "[ ]:":
+            return
+    pytest.fail(f"cell {number} did not start")

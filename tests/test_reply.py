@@ -1,0 +1,66 @@
+"""The value that `%%llm` gives back, and the questions that reach it."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmkit import BadResponseError, LLMResponse
+from llmkit.notebook.question import keep_questions
+from llmkit.notebook.reply import Reply
+
+
+def reply(text):
+    return Reply(LLMResponse(text, "openai", "gpt-6-luna", 3, 1, 2, 0.25))
+
+
+def test_it_is_text_where_text_is_wanted():
+    assert f"{reply('Hello')}!" == "Hello!"
+    assert (reply("Hello").text, reply("Hello").cost) == ("Hello", 0.25)
+
+
+def test_code_is_what_stands_in_fences():
+    assert reply("Do:\n```python\na = 1\n```\nthen\n~~~\nb\n~~~\n").code == "a = 1\nb"
+
+
+def test_code_is_empty_without_a_fence():
+    assert reply("just `words`").code == ""
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '```json\n{"a": 1}\n```', ' {"a": 1}\n'])
+def test_json_is_read_inside_a_fence_or_not(text):
+    assert reply(text).json() == {"a": 1}
+
+
+def test_what_is_not_json_is_a_clear_error_with_the_text():
+    with pytest.raises(BadResponseError, match="not JSON") as caught:
+        reply("Sorry.").json()
+    assert caught.value.partial == "Sorry."
+
+
+def test_its_repr_is_short():
+    assert len(repr(reply("x" * 10_000))) < 120
+
+
+@pytest.mark.parametrize(
+    "line", ["%llm why?\n", "x = %llm why?\n", "  %llm is 'it' so?  \n", "d['k'] = %llm why?\n"]
+)
+def test_a_question_reaches_the_magic(line):
+    (changed,) = keep_questions([line])
+    assert "run_line_magic('llm', " in changed
+    assert changed.startswith(line.split("%", maxsplit=1)[0])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["%llm?\n"],
+        ["%llm??\n"],
+        ["%llm no question\n"],
+        ["%%llm\n", "%llm why?\n"],
+        ["text = '''\n", "%llm why?\n", "'''\n"],
+        ["# %llm why?\n"],
+        [],
+    ],
+)
+def test_all_else_stays_as_it_is(lines):
+    assert keep_questions(list(lines)) == lines
