@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 TOKEN = "only-for-this-test"
 FOLDERS = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+SETTINGS = {
+    "notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "themes": '{"adaptive-theme": true}',  # follows the browser: light or dark
+}
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -55,11 +59,12 @@ def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     own = {name: str(folder / ".own" / name.lower()) for name in FOLDERS}
-    quiet = Path(
-        own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    )
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    for name, text in SETTINGS.items():
+        path = Path(
+            own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension", f"{name}.jupyterlab-settings"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     options = [
         "--no-browser",
         "--allow-root",

@@ -85,7 +85,8 @@ class LLMMagics(Magics):
         if ask.out is not None:
             self.variables[ask.out] = reply
         shell: Any = self.shell
-        if alone and getattr(shell, "kernel", None) is None:
+        bare = alone or shell.history_manager.input_hist_raw[-1].startswith("%llm")
+        if bare and getattr(shell, "kernel", None) is None:
             # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
             shell.displayhook.update_user_ns(reply)
             return None
