@@ -20,7 +20,13 @@ def ledger():
 
 
 def call(**changes):
-    fields = {"uid": uuid.uuid4().hex, "status": "ok", "provider": "openai", "model": "m", "cost_nanos": 10**9}
+    fields = {
+        "uid": uuid.uuid4().hex,
+        "status": "ok",
+        "provider": "openai",
+        "model": "m",
+        "cost_nanos": 10**9,
+    }
     return CallRecord(**{"time": datetime(2026, 11, 22, 12, tzinfo=UTC)} | fields | changes)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - the time on the wall has no zone
 import math
 import threading
 import uuid
@@ -82,7 +83,9 @@ def test_the_ledgers_calls_since_midnight_count_even_if_the_clocks_changed_today
     ledger = Ledger(":memory:")
     first = datetime(2026, 10, 25, 0, 5, tzinfo=zone)
     for time in (first, first - timedelta(minutes=10)):
-        ledger.record(CallRecord(time=time, uid=uuid.uuid4().hex, status="ok", provider="p", model="m", cost_nanos=7))
+        ledger.record(
+            CallRecord(time=time, uid=uuid.uuid4().hex, status="ok", provider="p", model="m", cost_nanos=7)
+        )
     clock = Clock(datetime(2026, 10, 25, 23, 30, tzinfo=zone))
     assert CostController(1.0, ledger=ledger, clock=clock).daily_spent == 7e-9
 

@@ -22,9 +22,9 @@ def test_without_requests_nothing_succeeded_and_nothing_failed():
 
 def test_requests_are_counted_in_the_order_of_the_contract():
     monitor = LLMMonitor()
-    monitor.record_request(True, 100, 0.1, 1.0)  # noqa: FBT003 - the contract's order
-    monitor.record_request(True, 200, 0.2, 2.0)  # noqa: FBT003
-    monitor.record_request(False, 0, 0.0, 6.0)  # noqa: FBT003
+    monitor.record_request(True, 100, 0.1, 1.0)
+    monitor.record_request(True, 200, 0.2, 2.0)
+    monitor.record_request(False, 0, 0.0, 6.0)
     assert monitor.get_metrics() == {
         "total_requests": 3,
         "successful_requests": 2,

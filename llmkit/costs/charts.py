@@ -119,7 +119,7 @@ def _hint(ax: Axes) -> Axes:
 
 def _widen(ax: Axes, times: NDArray[datetime64], room: timedelta) -> None:
     """Show more than a single moment: matplotlib would stretch it over years."""
-    first, last = times.min().item(), times.max().item()
+    first, last = times.astype("M8[us]")[[times.argmin(), times.argmax()]].tolist()
     if last - first < room:
         ax.set_xlim(first - room, last + room)
 

@@ -71,9 +71,10 @@ def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
         return None
     try:
         return _checked(f"{path.as_uri()}?mode=ro", timeout)
-    except sqlite3.OperationalError:
-        # A log needs a folder that can be written. Without a log, on read-only media, nobody writes.
-        if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists():
+    except sqlite3.OperationalError as error:
+        # A reader, too, needs a log or a folder to make one in. Without either, nobody is writing.
+        unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+        if not unmakeable or path.with_name(f"{path.name}-wal").exists():
             raise
         return _checked(f"{path.as_uri()}?mode=ro&immutable=1", timeout)
 

@@ -24,7 +24,7 @@ class ForkAware:
         """Start afresh, in the child."""
 
 
-_watched: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_watched: list[weakref.ref[ForkAware]] = []  # other threads may append while it is copied
 
 
 def watch(thing: ForkAware) -> None:
@@ -33,16 +33,23 @@ def watch(thing: ForkAware) -> None:
     Args:
         thing: Whom to tell.
     """
-    _watched.add(thing)
+    _watched.append(weakref.ref(thing, _watched.remove))
 
 
 _resting: list[list[ForkAware]] = []  # per fork that is under way; another thread may add to `_watched`
 
 
+def _alive() -> list[ForkAware]:
+    return [thing for reference in _watched.copy() if (thing := reference()) is not None]
+
+
 def _before() -> None:
-    things = list(_watched)
-    for thing in things:
-        thing.before_fork()
+    things: list[ForkAware] = []
+    # Again and again: until it rests, one of them may make another.
+    while fresh := [thing for thing in _alive() if thing not in things]:
+        for thing in fresh:
+            thing.before_fork()
+        things += fresh
     _resting.append(things)
 
 
@@ -53,7 +60,7 @@ def _after() -> None:
 
 def _in_child() -> None:
     _resting.clear()
-    for thing in list(_watched):
+    for thing in _alive():
         thing.in_child()
 
 

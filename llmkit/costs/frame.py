@@ -42,7 +42,7 @@ COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
 
 
 class Tags(dict[str, str]):
-    """Labels of a call: a dict that cannot change, since rows share it, and that can be grouped by.
+    """Labels of a call: a dict that cannot change, since rows share it, and can be grouped and sorted by.
 
     Example:
         >>> dict(Tags({"project": "thesis"}))
@@ -56,6 +56,9 @@ class Tags(dict[str, str]):
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict says it has none
         return hash(frozenset(self.items()))
+
+    def __lt__(self, other: Tags) -> bool:
+        return sorted(self.items()) < sorted(other.items())
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
         return Tags, (dict(self),)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from llmkit.costs.totals import Sums, Total
     from llmkit.records import CallRecord
 
-SETTLE = 2.0
-"""Seconds that a reader waits for rows that are being written; those that are not are read from memory."""
+SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +81,10 @@ class Ledger(forks.ForkAware):
             record: The finished call.
 
         Returns:
-            A future: `True` once the row is committed, `False` if it waits in memory because it cannot
-            be written now. It is tried again with the next call, `flush` or reading.
+            A future: `True` once the row is committed, `False` if it has to wait in memory.
         """
         future = self._store.append(record)
-        self._tally.add(record)
-        for (callback,) in self._subscribers:
+        for (callback,) in ((self._tally.add,), *self._subscribers):
             try:
                 callback(record)
             except Exception:  # a watcher's mistake must not break the call it watches
@@ -124,8 +121,7 @@ class Ledger(forks.ForkAware):
         """Add up what calls cost, exactly.
 
         Args:
-            simulated: Only the sandbox's calls, only real ones, or `None`: the real ones, unless there
-                are none.
+            simulated: Only the sandbox's calls, only real ones, or `None`: real ones if there are any.
             since: Only calls of this time or later; a time without a zone is local.
             session: Only calls of this process, see `llmkit.records.session_id`.
 
@@ -143,8 +139,10 @@ class Ledger(forks.ForkAware):
         Returns:
             The sums by `simulated`; no key if there are no such calls.
         """
+        from llmkit.costs.moments import moment
+
         self.flush(SETTLE)
-        return self._store.sums(since=_moment(since), session=session)
+        return self._store.sums(since=moment(since), session=session)
 
     def session_total(self, *, simulated: bool | None = None) -> Total:
         """Add up what this process's calls cost so far, without reading the file.
@@ -211,7 +209,9 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be written now, or the time cannot be read.
         """
-        return self._store.delete(_moment(before))
+        from llmkit.costs.moments import moment
+
+        return self._store.delete(moment(before))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write all calls to a CSV file; a new one is readable for its owner only.
@@ -252,6 +252,14 @@ class Ledger(forks.ForkAware):
         if self._opened is not None:
             self._opened.close()
 
+    def before_fork(self) -> None:
+        """Wait for another thread's first use: a child would wait for ever for what that is importing."""
+        self._opening.acquire()
+
+    def after_fork(self) -> None:
+        """Let other threads go on, in the parent."""
+        self._opening.release()
+
     def in_child(self) -> None:
         """Start this process's own tally and cache."""
         self._opening = threading.RLock()
@@ -262,9 +270,9 @@ class Ledger(forks.ForkAware):
     @property
     def _store(self) -> Store:
         if self._opened is None:
-            from llmkit.costs.store import SQLiteStore, default_path
-
             with self._opening:
+                from llmkit.costs.store import SQLiteStore, default_path
+
                 if self._opened is None:
                     self._opened = SQLiteStore(self._given or default_path())
         return self._opened
@@ -286,12 +294,6 @@ class Ledger(forks.ForkAware):
             return f"{self.total()}{waiting}"
         except ConfigurationError as error:
             return str(error)
-
-
-def _moment(when: date | str | None) -> int | None:
-    from llmkit.costs.moments import moment  # brings the schema along, which waits for the first use
-
-    return None if when is None else moment(when)
 
 
 ledger = Ledger()

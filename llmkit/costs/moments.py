@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from datetime import date
 
 
-def moment(when: date | str) -> int:
+def moment(when: date | str | None) -> int | None:
     """Return a time as the ledger keeps it.
 
     Args:
         when: A date (its local midnight), a time, or either as ISO 8601 text; local if it has no zone.
+            `None` stays `None`.
 
     Returns:
         Microseconds since 1970, UTC.
@@ -29,6 +30,8 @@ def moment(when: date | str) -> int:
         >>> moment("1970-01-01T00:00:01+00:00")
         1000000
     """
+    if when is None:
+        return None
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)

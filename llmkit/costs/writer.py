@@ -96,6 +96,7 @@ class Writer:
             return True
         if threading.current_thread() is self._thread:  # a callback of one of our own futures
             self._write()
+            return not self.unwritten()
         future = self.submit(None)
         try:
             return future.result(timeout)
@@ -208,12 +209,12 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if reason != self._trouble:
-            self._trouble = reason
+        if self._trouble is None:  # once per outage, even if its reason changes under way
             self._untold = (
                 f"Calls cannot be written to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
                 " memory and written as soon as that works, but lost if this process ends before."
             )
+        self._trouble = reason
 
     @staticmethod
     def _settle(futures: list[Future[bool]], *, written: bool) -> None:

@@ -1,0 +1,218 @@
+import copy
+import json
+import math
+import pickle
+import uuid
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmkit.costs import frame as frames
+from llmkit.costs import schema, store
+from llmkit.costs.ledger import Ledger
+from llmkit.records import CallRecord
+
+counts = st.none() | st.integers(0, 2**62)
+money = st.none() | st.integers(0, 10**12)
+seconds = st.none() | st.floats(0, 1e9)
+words = st.none() | st.text(max_size=8)
+records = st.builds(
+    CallRecord,
+    time=st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    uid=st.uuids().map(lambda uid: uid.hex),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    surface=st.sampled_from(["magic", "chat", "api", "batch"]),
+    provider=st.text(max_size=8),
+    model=st.text(max_size=8),
+    tags=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),
+    simulated=st.booleans(),
+    attempts=st.integers(0, 9),
+    **dict.fromkeys(["cost_nanos", "saved_nanos"], money),
+    **dict.fromkeys(["first_token_s", "duration_s"], seconds),
+    **dict.fromkeys(["model_served", "finish_reason", "error", "notebook", "cell_id", "session"], words),
+    **dict.fromkeys(["price_source", "price_date", "usage_source"], words),
+    **dict.fromkeys(["input_tokens", "output_tokens", "cache_read_tokens", "execution_count"], counts),
+    **dict.fromkeys(["cache_write_tokens", "reasoning_tokens"], counts),
+)
+
+
+@pytest.fixture
+def books():
+    return Ledger(":memory:")
+
+
+def call(**changes):
+    fields = {"uid": uuid.uuid4().hex, "status": "ok", "provider": "openai", "model": "m"}
+    return CallRecord(**{"time": datetime.now(UTC)} | fields | changes)
+
+
+def as_records(frame):
+    """Undo what the frame does to a record's fields."""
+    for row in frame.astype(object).to_dict("records"):
+        fields = {name: None if not isinstance(v, dict) and pd.isna(v) else v for name, v in row.items()}
+        for name in ("cost", "saved"):
+            usd = fields.pop(f"{name}_usd")
+            fields[f"{name}_nanos"] = None if usd is None else round(usd * 10**9)
+        yield CallRecord(**fields | {"time": fields["time"].to_pydatetime(), "tags": dict(fields["tags"])})
+
+
+def test_the_columns_are_these_in_this_order(books):
+    expected = (
+        "time uid status surface provider model model_served input_tokens output_tokens cache_read_tokens"
+        " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
+        " first_token_s duration_s attempts finish_reason error notebook cell_id execution_count session"
+        " tags simulated"
+    )
+    assert books.df.columns.tolist() == expected.split()
+    empty = books.df.dtypes
+    books.record(call())
+    full = books.df.dtypes
+    assert empty.map(str).tolist() == full.map(str).tolist()
+    assert str(full["time"]) == "datetime64[us, UTC]"
+    assert str(full["input_tokens"]) == "Int64"
+    assert str(full["cost_usd"]) == "float64"
+    assert str(full["simulated"]) == "bool"
+    assert books.df["status"].cat.categories.tolist() == [
+        "ok",
+        "error",
+        "interrupted",
+        "cancelled",
+        "replayed",
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(records, max_size=6, unique_by=lambda record: record.uid))
+def test_what_is_recorded_is_what_the_frame_shows(calls):
+    with closing(Ledger(":memory:")) as books:
+        half = len(calls) // 2
+        for record in calls[:half]:
+            books.record(record)
+        assert len(books.df) == half
+        for record in calls[half:]:
+            books.record(record)
+        assert list(as_records(books.df)) == calls
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(records, min_size=1, unique_by=lambda record: record.uid))
+def test_the_sum_of_a_summary_is_the_total(calls):
+    with closing(Ledger(":memory:")) as books:
+        for record in calls:
+            books.record(record)
+        total, table = books.total(), books.summary(["status", "surface"])
+        assert table["calls"].sum() == total.calls
+        assert table["unpriced"].sum() == total.unpriced
+        known = 0.0 if math.isnan(total.usd) else total.usd
+        assert round(table["cost_usd"].sum() * 10**9) == round(known * 10**9)
+
+
+def test_only_new_rows_are_read(books):
+    books.record(call())
+    assert len(books.df) == 1
+    read = []
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(books._opened, name)
+
+        def read(self, after=0):
+            page = books._opened.read(after)
+            read.append(len(page.rows))
+            return page
+
+    books._frame._store = Spy()
+    books.record(call(model="new"))
+    assert books.df["model"].tolist() == ["m", "new"]
+    assert books.df.shape[0] == 2
+    assert read == [1, 0]
+
+
+def test_many_pages_make_one_frame(books, monkeypatch):
+    monkeypatch.setattr(store, "PAGE", 7)
+    for number in range(30):
+        books.record(call(model=f"m{number % 9}", input_tokens=number if number % 3 else None))
+    frame = books.df
+    assert frame["model"].tolist() == [f"m{number % 9}" for number in range(30)]
+    assert frame["input_tokens"].isna().sum() == 10
+    assert frame["model"].cat.categories.tolist() == [f"m{number}" for number in range(9)]
+
+
+def test_what_a_user_does_to_a_frame_stays_in_that_frame(books):
+    for _ in range(3):
+        books.record(call(cost_nanos=10**9, input_tokens=5, tags={"a": "b"}))
+    before = books.df.copy(deep=True)
+    mine = books.df
+    mine.loc[0, "cost_usd"] = 99.0
+    mine["input_tokens"] = 0
+    mine.loc[1, "status"] = "error"
+    mine.insert(0, "note", "x")
+    mine.index = [7, 8, 9]
+    pd.testing.assert_frame_equal(books.df, before)
+    books.record(call())
+    pd.testing.assert_frame_equal(books.df.iloc[:3], before, check_categorical=False)
+
+
+def test_tags_cannot_be_changed_but_copied_and_grouped_by(books):
+    books.record(call(tags={"a": "b"}))
+    (tags,) = books.df["tags"]
+    for change in (lambda: tags.update(a="c"), lambda: tags.pop("a"), lambda: tags.__setitem__("a", "c")):
+        with pytest.raises(TypeError, match="make a copy"):
+            change()
+    assert pickle.loads(pickle.dumps(tags)) == copy.deepcopy(tags) == tags == {"a": "b"}
+    assert json.dumps(tags) == '{"a": "b"}'
+    assert hash(tags) == hash(copy.copy(tags))
+
+
+def test_a_row_that_another_hand_spoiled_does_not_hide_the_others(tmp_path):
+    books = Ledger(tmp_path / "ledger.sqlite")
+    books.record(call(input_tokens=1))
+    books.record(call(input_tokens=2)).result(10)
+    with closing(store.database.open_file(books.path, timeout=5)) as connection:
+        connection.execute(
+            "UPDATE calls SET input_tokens = 'many', tags = '{', duration_s = 'x' WHERE id = 1"
+        )
+    frame = books.df
+    assert frame["input_tokens"].tolist() == [pd.NA, 2]
+    assert frame["tags"].tolist() == [{}, {}]
+    books.close()
+
+
+def test_sqlites_limits_do_not_keep_a_record_out(books):
+    strange = call(
+        model="\ud800",
+        input_tokens=2**70,
+        output_tokens=2.5,
+        duration_s=float("nan"),
+        error=ValueError,
+        cost_nanos="1",
+    )
+    books.record(strange)
+    books.record(call())
+    frame = books.df
+    assert len(frame) == 2
+    assert frame["model"].tolist() == ["?", "m"]
+    assert frame["input_tokens"].isna().all()
+    assert frame["output_tokens"].isna().all()
+
+
+def test_every_field_of_a_record_has_its_column():
+    assert list(schema.COLUMNS) == list(asdict(call()))
+    assert [name.replace("_usd", "_nanos") for name in frames.COLUMNS] == list(schema.COLUMNS)
+
+
+def test_two_records_of_the_same_call_make_one_row(books):
+    record = call()
+    assert books.record(record).result(10)
+    assert books.record(replace(record)).result(10)
+    assert len(books.df) == 1
+
+
+def test_dearest_calls_are_restored_to_the_last_billionth():
+    usd = pd.Series([n / 10**9 for n in (1, 999_999_999_999_999, 2 * 10**15 - 1)])
+    assert frames.nanos(usd).tolist() == [1, 999_999_999_999_999, 2 * 10**15 - 1]

@@ -1,0 +1,213 @@
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from llmkit.costs import schema
+from llmkit.costs.ledger import Ledger
+from llmkit.costs.store import SQLiteStore
+
+HEAD = """
+import multiprocessing, os, sys, threading, time, uuid
+from datetime import UTC, datetime
+from llmkit.costs.ledger import Ledger
+from llmkit.records import CallRecord, session_id
+
+books = Ledger(sys.argv[1])
+
+def call(**changes):
+    fields = {"uid": uuid.uuid4().hex, "status": "ok", "provider": "p", "model": "m", "cost_nanos": 1}
+    return CallRecord(time=datetime.now(UTC), **fields | changes)
+"""
+
+
+def start(code, path, **options):
+    code = HEAD + textwrap.dedent(code)
+    arguments = [sys.executable, "-W", "error", "-c", code, str(path)]
+    return subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert not err
+    return out
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.sqlite"
+
+
+def uids(path):
+    store, found, more = SQLiteStore(path), [], True
+    while more:
+        page = store.read(found[-1][0] if found else 0)
+        found += page.rows
+        more = page.more
+    return [row[1 + schema.UID] for row in found]
+
+
+def test_eight_processes_write_while_another_reads(path):
+    code = "assert all(books.record(call()).result(60) for _ in range(500))"
+    writers = [start(code, path) for _ in range(8)]
+    reader = Ledger(path)
+    lengths = []
+    while any(writer.poll() is None for writer in writers):
+        lengths.append(len(reader.df))
+        time.sleep(0.05)
+    for writer in writers:
+        finish(writer)
+    assert len(reader.df) == reader.df["uid"].nunique() == reader.total().calls == 4000
+    assert lengths == sorted(lengths)
+
+
+def kill_a_writer(path):
+    code = """
+        while True:
+            for future, uid in [(books.record(record), record.uid) for record in (call() for _ in range(5))]:
+                assert future.result(60)
+                print(uid, flush=True)
+        """
+    process = start(code, path)
+    seen = [process.stdout.readline()]  # it works by now
+    time.sleep(random.uniform(0.0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    rest, _ = process.communicate(timeout=60)
+    return {line.strip() for line in [*seen, *rest.splitlines()] if len(line.strip()) == 32}
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.soak)])
+def test_a_writer_that_is_killed_loses_no_acknowledged_row(path, rounds):
+    acknowledged = set()
+    for _ in range(rounds):
+        acknowledged |= kill_a_writer(path)
+    assert len(acknowledged) >= rounds
+    assert acknowledged <= set(uids(path))
+
+
+def test_calls_that_nobody_waited_for_are_written_as_the_process_ends(path):
+    code = """
+        import atexit
+        atexit.register(lambda: [books.record(call()) for _ in range(10)])
+        for _ in range(2000):
+            books.record(call())
+        """
+    finish(start(code, path))
+    assert len(uids(path)) == 2010
+
+
+def test_a_late_exit_handler_is_written_down_too(path):
+    code = """
+        import atexit
+        from llmkit.costs import ledger
+        books.record(call())
+        """
+    early = "import atexit\natexit.register(lambda: books.record(call()))\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", early + HEAD + textwrap.dedent(code), str(path)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    finish(process)
+    assert len(uids(path)) == 2
+
+
+def test_a_forked_child_has_its_own_thread_connection_and_sum(path):
+    code = """
+        assert books.record(call()).result(10) and len(books.df) == 1
+        mine, parent = session_id(), os.getpid()
+        child = os.fork()
+        if child == 0:
+            assert books.session_total().calls == 0 and session_id() != mine
+            assert books.record(call()).result(10)
+            assert len(books.df) == 2
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert books.record(call()).result(10)
+        assert len(books.df) == 3 and books.session_total().calls == 2
+        """
+    finish(start(code, path))
+    assert len(uids(path)) == 3
+
+
+def test_forks_in_the_middle_of_writing_lose_nothing(path):
+    code = """
+        stop, written = threading.Event(), []
+        def work():
+            while not stop.is_set():
+                record = call(model="parent")
+                assert books.record(record).result(60)
+                written.append(record.uid)
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(8):
+            time.sleep(0.02)
+            if not (child := os.fork()):
+                ok = all(books.record(call(model="child")).result(60) for _ in range(20))
+                books.close()
+                os._exit(not ok)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        frame = books.df
+        assert (frame["model"] == "child").sum() == 160
+        assert set(written) <= set(frame["uid"])
+        """
+    finish(start(code, path))
+
+
+def test_a_child_that_outlives_its_parent_loses_nothing(path):
+    code = """
+        assert books.record(call()).result(10)
+        if not os.fork():
+            os.close(1), os.close(2)
+            for _ in range(60):
+                books.record(call()).result(10)
+                time.sleep(0.005)
+            open(sys.argv[1] + ".done", "w").close()
+            os._exit(0)
+        time.sleep(0.1)
+        """
+    finish(start(code, path))
+    for _ in range(8):  # readers and writers come and go, and each might tidy the log away
+        finish(start("books.record(call()).result(10); len(books.df)", path))
+    for _ in range(200):
+        if path.with_name("ledger.sqlite.done").exists():
+            break
+        time.sleep(0.05)
+    assert len(uids(path)) == 1 + 60 + 8
+
+
+def test_a_worker_of_multiprocessing_writes_what_nobody_waited_for(path):
+    code = """
+        def work():
+            for _ in range(50):
+                books.record(call())
+        books.record(call())
+        workers = [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        """
+    finish(start(code, path))
+    assert len(uids(path)) == 151
+
+
+def test_a_ledger_in_memory_starts_empty_in_a_child():
+    code = """
+        assert books.record(call()).result(10)
+        if not (child := os.fork()):
+            ok = len(books.df) == 0 and books.record(call()).result(10) and len(books.df) == 1
+            os._exit(not ok)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(books.df) == 1
+        """
+    finish(start(code, ":memory:"))
