@@ -8,8 +8,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, Unicode
 
-from llmkit.notebook import commands
-from llmkit.notebook.asking import Asking
+from llmkit.errors import LLMClientError
 from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
 from llmkit.notebook.errors import shorten
 from llmkit.notebook.options import CellError
@@ -58,11 +57,11 @@ class LLMMagics(Magics):
             %llm doctor              what works and what does not
             %llm help                all options
         """
-        from llmkit.errors import LLMClientError
-
         try:
             parsed = parse_line(line) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
+                from llmkit.notebook import commands
+
                 return commands.run(self, parsed)
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
@@ -81,6 +80,8 @@ class LLMMagics(Magics):
         return variables
 
     def _ask(self, ask: Ask, *, alone: bool) -> Reply | None:
+        from llmkit.notebook.asking import Asking  # the clients load at the first question
+
         reply = Asking(self, ask).run(alone=alone)
         if ask.out is not None:
             self.variables[ask.out] = reply
