@@ -1,0 +1,65 @@
+"""Measure llmkit: `python benchmarks/run.py [calls|streams|imports|ledger|render|all] [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from measure import Row, save, show
+
+BENCHMARKS = {
+    "calls": "wire",
+    "streams": "wire",
+    "imports": "imports",
+    "ledger": "books",
+    "render": "rendering",
+}
+"""Where each benchmark is: a function of its name."""
+
+_FOREIGN = ("LLM", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmarks that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, "all"], default="all", metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, a smaller ledger")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    options = parser.parse_args(arguments)
+    chosen = [name for name in BENCHMARKS if name in options.names or "all" in options.names]
+    for name in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
+        del os.environ[name]  # nothing may lead a contestant elsewhere
+    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
+    print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, load {load}\n")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LLMKIT_LEDGER"] = str(Path(folder) / "ledger.sqlite")
+        for name in chosen:
+            print(f"{name}: {_summary(name)}")
+            found = getattr(importlib.import_module(BENCHMARKS[name]), name)(quick=options.quick)
+            show(found)
+            rows += found
+        if "llmkit" in sys.modules:
+            importlib.import_module("llmkit").ledger.close()
+    if options.json:
+        save(rows, options.json)
+
+
+def _summary(name: str) -> str:
+    return {
+        "calls": "CPU of the client's process per plain call",
+        "streams": "CPU of the client's process per chunk of a burst of 2,000",
+        "imports": "CPU of a process, over one without llmkit",
+        "ledger": "CPU per row, and to load all rows",
+        "render": "CPU of an answer that streams into a notebook, and bytes on the wire",
+    }[name]
+
+
+if __name__ == "__main__":
+    main()
