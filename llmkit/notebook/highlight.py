@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from markdown_it.common.utils import escapeHtml
 from pygments.lexers import get_lexer_by_name
@@ -12,10 +13,16 @@ from pygments.token import Token, _TokenType
 MAX_CODE = 50_000
 """Longest code that is coloured, in characters; longer code is shown plain."""
 
+MAX_LINE = 1_000
+"""Longest line of code that is coloured, in characters; some lexers take quadratic time over a line."""
+
+MAX_SECONDS = 0.5
+"""Longest time to colour one piece of code; some lexers take even longer over nonsense."""
+
 _LANGUAGES = """
     bash sh shell zsh console powershell bat python py python3 pycon ipython r julia jl sql sqlite3
     postgresql json yaml yml toml ini javascript js typescript ts jsx tsx html xml css scss c cpp
-    c++ csharp c# java kotlin scala go rust rs swift ruby rb php perl lua haskell hs matlab latex tex
+    c++ csharp c# java kotlin scala go rust rs swift ruby rb php perl lua haskell hs latex tex
     diff make makefile docker dockerfile cmake nginx graphql
 """
 LANGUAGES = frozenset(_LANGUAGES.split())
@@ -46,12 +53,13 @@ CLASSES = frozenset(f"llmkit-{name}" for name in _CLASSES.values())
 """Every class that coloured code may carry."""
 
 
-def highlight(code: str, language: str) -> str:
+def highlight(code: str, language: str, seconds: float = MAX_SECONDS) -> str:
     """Colour source code.
 
     Args:
         code: The source.
         language: Name of its language, as a fence gives it; unknown ones are shown plain.
+        seconds: How long it may take at most; code that takes longer is shown plain.
 
     Returns:
         HTML without a wrapper.
@@ -60,15 +68,25 @@ def highlight(code: str, language: str) -> str:
         >>> highlight("1 < 2", "text")
         '1 &lt; 2'
     """
-    if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
+    if language.lower() not in LANGUAGES or not _is_moderate(code):
         return escapeHtml(code)
-    lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    tokens = list(lexer.get_tokens(code))
-    # A lexer must not lose text: some drop a line they do not understand.
+    tokens = _tokens(code, language.lower(), min(seconds, MAX_SECONDS))
+    # Some lexers drop what they do not understand, and an answer must not lose text.
     if "".join(text for _, text in tokens) != code:
         return escapeHtml(code)
     runs = groupby(tokens, key=lambda token: _class(token[0]))
     return "".join(_span(name, "".join(text for _, text in run)) for name, run in runs)
+
+
+def _is_moderate(code: str) -> bool:
+    return len(code) <= MAX_CODE and all(len(line) <= MAX_LINE for line in code.split("\n"))
+
+
+def _tokens(code: str, language: str, seconds: float) -> list[tuple[_TokenType, str]]:
+    """Return the tokens; too few of them if the lexer takes too long."""
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    end = time.perf_counter() + seconds
+    return list(takewhile(lambda _: time.perf_counter() < end, lexer.get_tokens(code)))
 
 
 def _span(name: str, text: str) -> str:

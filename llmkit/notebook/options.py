@@ -259,23 +259,6 @@ class OptionReader:
         return word
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return the choice that is most like a word; empty if none is.
-
-    Args:
-        word: What was typed.
-        choices: What it could have been.
-
-    Returns:
-        One of the choices.
-
-    Example:
-        >>> nearest("modle", ["model", "out"])
-        'model'
-    """
-    return next(iter(difflib.get_close_matches(word, list(choices), n=1)), "")
-
-
 def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
     """Return the hint that names the nearest choice, or another hint.
 
@@ -286,9 +269,13 @@ def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
 
     Returns:
         One sentence.
+
+    Example:
+        >>> did_you_mean("modle", ["model", "out"], "")
+        'Did you mean model?'
     """
-    near = nearest(word, choices)
-    return f"Did you mean {near}?" if near else otherwise
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def _flag(name: str) -> str:

@@ -38,7 +38,7 @@ def close_open(tail: str) -> str:
     if len(tail) > MAX_CLOSED:
         return tail
     if _in_fence(tail):
-        return _HALF_FENCE.sub("\n", tail)
+        return _HALF_FENCE.sub("", tail)
     head, run = _last_paragraph(tail)
     if formula := _open_formula(run):
         return head + formula

@@ -8,6 +8,7 @@ links, so that showing an answer never makes a request.
 from __future__ import annotations
 
 import re
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ MAX_PARAGRAPH = 16_000
 """Marks inside a longer paragraph, in characters, are shown as they were written."""
 
 MAX_NESTING = 32
+
+MAX_COLOURING = 2.0
+"""Longest time that goes into colouring the code of one text, in seconds."""
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _TASK = re.compile(r"\[([ xX])\][ \t]+")
@@ -140,6 +144,7 @@ def printable(text: str) -> str:
 
 def _render_any(markdown: str, env: dict[str, Any]) -> str:
     markdown = printable(markdown)
+    env["seconds"] = [MAX_COLOURING]  # what is left of it; shared by the blocks of a long text
     if len(markdown) <= MAX_WHOLE:
         return _render_one(markdown, env)
     if len(markdown) > MAX_RENDERED:
@@ -235,10 +240,13 @@ def _text(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _e
     return guard_text(tokens[index].content)
 
 
-def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, env: Any) -> str:
     token = tokens[index]
     language = token.info.split(None, 1)[0] if token.info.strip() else ""
-    return f'<pre class="llmkit-code"><code>{highlight(token.content, language)}</code></pre>\n'
+    started = time.perf_counter()
+    html = highlight(token.content, language, env["seconds"][0])
+    env["seconds"][0] -= time.perf_counter() - started
+    return f'<pre class="llmkit-code"><code>{html}</code></pre>\n'
 
 
 def _picture(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:

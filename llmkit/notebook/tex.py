@@ -38,8 +38,8 @@ _MACROS = """
     imath jmath eth nabla partial infty emptyset varnothing complement angle measuredangle sphericalangle
     triangle triangledown square Box Diamond blacksquare blacktriangle blacktriangledown blacklozenge
     lozenge bigstar star clubsuit diamondsuit heartsuit spadesuit flat natural sharp checkmark maltese
-    degree prime backprime surd top bot forall exists nexists neg lnot dag ddag dagger ddagger S P
-    copyright pounds yen circledR circledS mho Bbbk Finv Game
+    degree prime backprime surd top bot forall exists nexists neg lnot dagger ddagger S
+    yen circledR circledS mho Bbbk Finv Game
     pm mp times div cdot ast circ bullet cap cup Cap Cup uplus sqcap sqcup vee wedge lor land veebar
     barwedge doublebarwedge setminus smallsetminus wr diamond bigtriangleup bigtriangledown triangleleft
     triangleright lhd rhd unlhd unrhd oplus ominus otimes oslash odot bigcirc amalg boxplus boxminus
@@ -72,19 +72,19 @@ _MACROS = """
     frac dfrac tfrac cfrac binom dbinom tbinom genfrac over choose atop brace brack sqrt root of
     overline underline overbrace underbrace overbracket underbracket overparen underparen overset
     underset stackrel substack sideset overrightarrow overleftarrow overleftrightarrow underrightarrow
-    underleftarrow underleftrightarrow hat widehat check widecheck tilde widetilde acute grave dot ddot
+    underleftarrow underleftrightarrow hat widehat check tilde widetilde acute grave dot ddot
     dddot ddddot breve bar vec mathring boxed cancel bcancel xcancel
     left right middle big Big bigg Bigg bigl bigr bigm Bigl Bigr Bigm biggl biggr biggm Biggl Biggr Biggm
     lbrace rbrace lbrack rbrack langle rangle lceil rceil lfloor rfloor lvert rvert lVert rVert vert Vert
     backslash ulcorner urcorner llcorner lrcorner lgroup rgroup lmoustache rmoustache
     mathrm mathbf mathit mathsf mathtt mathcal mathscr mathfrak mathbb mathnormal boldsymbol bm pmb
-    symbf rm bf it sf tt cal frak Bbb text textrm textbf textit textsf texttt textnormal mbox hbox emph
+    symbf rm bf it sf tt cal frak Bbb text textrm textbf textit textsf texttt textnormal mbox hbox
     displaystyle textstyle scriptstyle scriptscriptstyle tiny small large Large normalsize
-    quad qquad enspace thinspace medspace thickspace negthinspace negmedspace negthickspace space
+    quad qquad enspace thinspace negthinspace negmedspace negthickspace space
     nobreakspace hspace phantom hphantom vphantom mathstrut strut
     mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner
     dots ldots cdots vdots ddots dotsb dotsc dotsi dotsm dotso colon
-    begin end hline cr tag notag nonumber intertext
+    begin end hline cr tag notag nonumber
     ce pu color textcolor
 """
 MACROS = frozenset(_MACROS.split())
@@ -100,6 +100,7 @@ _CONTROL = re.compile(r"\\([A-Za-z]+|[\s\S]?)")
 _SYMBOLS = frozenset(",;:!>| {}%$#&_\\-/\n")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*(?:\{([A-Za-z]+)\*?\})?")
 _COLOR = re.compile(r"\\(?:text)?color(?![A-Za-z])(?!\{[A-Za-z]{1,20}\})")
+_BOLD = re.compile(r"\\bm(?![A-Za-z])")
 _TRIGGER = re.compile(r"\$|\\[(\[]|\\begin|\\(?:eq)?ref")
 
 _INLINE = (
@@ -158,7 +159,8 @@ def tex_html(tex: str, *, display: bool, source: str = "", typeset: bool = True)
         return f'<code class="llmkit-tex">{escapeHtml(source or tex)}</code>'
     left, right = ("\\[", "\\]") if display else ("\\(", "\\)")
     kind = "llmkit-math llmkit-display" if display else "llmkit-math"
-    return f'<span class="{kind} {TYPESET}">{left}{escapeHtml(tex)}{right}</span>'
+    known = _BOLD.sub(r"\\boldsymbol", tex)  # MathJax does not know \bm, and models like it
+    return f'<span class="{kind} {TYPESET}">{left}{escapeHtml(known)}{right}</span>'
 
 
 def guard_text(text: str) -> str:
