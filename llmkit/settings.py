@@ -117,6 +117,7 @@ _ENVIRONMENT = {
     "timeout": ("LLMKIT_TIMEOUT", "LLM_TIMEOUT"),
     "sandbox": ("LLMKIT_SANDBOX",),
 }
+_VARIABLES = tuple(name for names in _ENVIRONMENT.values() for name in names)
 
 
 def load() -> Settings:
@@ -132,10 +133,18 @@ def load() -> Settings:
         >>> load().sandbox in (True, False)
         True
     """
-    values = dict(_file_values(os.getcwd(), int(time.monotonic())))  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
-    for name, variables in _ENVIRONMENT.items():
-        if (variable := first_set(variables)) is not None:
-            values[name] = _read(name, os.environ[variable], f"the environment variable {variable}")
+    here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
+    return _load(here, int(time.monotonic()), tuple(map(os.environ.get, _VARIABLES)))
+
+
+@lru_cache(maxsize=8)
+def _load(folder: str, _second: int, variables: tuple[str | None, ...]) -> Settings:
+    """Read the settings: again when a variable changed, and once a second for the file."""
+    values = dict(_file_values(Path(folder)))
+    given = {name: text for name, text in zip(_VARIABLES, variables, strict=True) if (text or "").strip()}
+    for name, names in _ENVIRONMENT.items():
+        if (variable := next((n for n in names if n in given), None)) is not None:
+            values[name] = _read(name, given[variable], f"the environment variable {variable}")
     return Settings(**values)
 
 
@@ -187,10 +196,8 @@ def check_environment_variables(required: tuple[str, ...] | None = None) -> None
         )
 
 
-@lru_cache(maxsize=8)
-def _file_values(start: str, _second: int) -> Mapping[str, Any]:
-    """Return the values of the nearest file at or above a folder; it is looked for once a second."""
-    folder = Path(start)
+def _file_values(folder: Path) -> Mapping[str, Any]:
+    """Return the values of the nearest file at or above a folder."""
     for place in (folder, *folder.parents):
         for path in (place / "llmkit.toml", place / "pyproject.toml"):
             try:
