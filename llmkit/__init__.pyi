@@ -5,8 +5,8 @@ from .clients.anthropic import AnthropicClient as AnthropicClient
 from .clients.base import BaseLLMClient as BaseLLMClient
 from .clients.checks import safe_llm_call as safe_llm_call
 from .clients.checks import validate_api_key as validate_api_key
+from .clients.deadlines import Timeouts as Timeouts
 from .clients.engine import ProviderClient as ProviderClient
-from .clients.engine import Timeouts as Timeouts
 from .clients.google import GoogleAIClient as GoogleAIClient
 from .clients.google_legacy import GoogleGenerativeAIClient as GoogleGenerativeAIClient
 from .clients.health import Health as Health

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit import catalog, settings
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,6 @@ NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
 
 _MILLION = Decimal(1_000_000)
-_KEYS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,7 @@ def price(
     for source, table in (("config", settings.load().prices), ("llmkit", catalog.prices())):
         for model in models:
             if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
-                return Price(nanos=to_nanos(_own_rates(model, entry).cost(tokens)), source=source, date=date)
+                return Price(nanos=to_nanos(_own_rates(entry).cost(tokens)), source=source, date=date)
     if known is not None and known.local:
         return Price(nanos=0, source="local", date=date)
     for name in _listings(known, provider):
@@ -128,7 +126,7 @@ def price(
             if (usd := _listed(name, model, when, tier, tokens)) is not None:
                 return Price(nanos=to_nanos(usd), source="genai-prices", date=date)
     if known is not None and known.sandbox:  # it answers to any name
-        usd = _own_rates("sandbox", catalog.prices()["sandbox"]).cost(tokens)
+        usd = _own_rates(catalog.prices()["sandbox"]).cost(tokens)
         return Price(nanos=to_nanos(usd), source="llmkit", date=date)
     return None
 
@@ -174,16 +172,8 @@ def _tokens(usage: Usage) -> Tokens:
     return Tokens(whole, usage.output_tokens or 0, read, write, min(usage.cache_write_1h_tokens or 0, write))
 
 
-def _own_rates(model: str, entry: Mapping[str, float]) -> Rates:
+def _own_rates(entry: Mapping[str, float]) -> Rates:
     """Read a price table's entry; a cache costs what the input costs unless it says otherwise."""
-    if unknown := sorted(set(entry) - _KEYS):
-        raise ConfigurationError(
-            f"The price of {model} has unknown keys: {', '.join(unknown)}. Known: {', '.join(sorted(_KEYS))}."
-        )
-    if "input" not in entry or "output" not in entry:
-        raise ConfigurationError(
-            f"The price of {model} needs both input and output, in US dollars per million tokens."
-        )
     usd = {key: Decimal(repr(value)) for key, value in entry.items()}
     write = usd.get("cache_write", usd["input"])
     return Rates(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
+PRICE_KEYS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h"})
+"""What a price table may name, in US dollars per million tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,15 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _prices(value: Any) -> dict[str, dict[str, float]]:
-    return {
-        str(m): {str(k): _number(usd) for k, usd in dict(entry).items()} for m, entry in dict(value).items()
-    }
+    return {str(model): _price(str(model), dict(entry)) for model, entry in dict(value).items()}
+
+
+def _price(model: str, entry: dict[str, Any]) -> dict[str, float]:
+    if unknown := sorted(set(entry) - PRICE_KEYS):
+        raise ValueError(f"the price of {model} has unknown keys: {', '.join(unknown)}")
+    if "input" not in entry or "output" not in entry:
+        raise ValueError(f"the price of {model} needs both input and output")
+    return {key: _number(usd) for key, usd in entry.items()}
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

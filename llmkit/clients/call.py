@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import uuid
-from contextlib import aclosing
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from llmkit import prices, tokens
 from llmkit.clients.codec import Answer, Request
-from llmkit.errors import LLMClientError, StreamInterruptedError
+from llmkit.errors import ConfigurationError, LLMClientError, StreamInterruptedError
 from llmkit.messages import LLMResponse, Usage, UsageSource
 from llmkit.records import CallRecord, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from concurrent.futures import Future
+    from types import TracebackType
+
+logger = logging.getLogger(__name__)
 
 
 class Call:
@@ -97,12 +101,20 @@ class Call:
             error.request_id = error.request_id or self.request_id
             error.partial = error.partial or self.text
 
+    def abandon(self) -> None:
+        """Close the books of a call that nobody reads any more; one that never began has none."""
+        if self.attempts and self.outcome is None:
+            self.fail(GeneratorExit())
+            self.settle()
+
     def settle(self) -> Future[bool] | None:
         """Close the books: price the call, build the response, hand over the record.
 
         Returns:
-            The recorder's acknowledgement; `None` if nobody keeps books.
+            The recorder's acknowledgement; `None` if nobody keeps books, or they are closed already.
         """
+        if self.outcome is not None:
+            return None
         duration = perf_counter() - self._start
         usage, source = self._usage()
         record = self._record(duration, usage or Usage(), source, self._price(usage))
@@ -135,11 +147,16 @@ class Call:
     def _price(self, usage: Usage | None) -> prices.Price | None:
         if usage is None:
             return None
-        if self.answer.cost_usd is not None:
+        cost = self.answer.cost_usd
+        if cost is not None and cost >= 0 and math.isfinite(cost):
             date = self.time.date().isoformat()
-            return prices.Price(nanos=prices.to_nanos(self.answer.cost_usd), source="provider", date=date)
+            return prices.Price(nanos=prices.to_nanos(cost), source="provider", date=date)
         names = dict.fromkeys(name for name in (self.answer.model, self.request.model) if name)
-        return prices.price(self.provider, tuple(names), usage, when=self.time, tier=self.answer.tier)
+        try:
+            return prices.price(self.provider, tuple(names), usage, when=self.time, tier=self.answer.tier)
+        except ConfigurationError as error:  # the file was changed while the call ran
+            logger.warning("The call has no price: %s", error)
+            return None
 
     def _response(self, record: CallRecord, usage: Usage | None, source: UsageSource | None) -> LLMResponse:
         return LLMResponse(
@@ -196,49 +213,83 @@ class Call:
         )
 
 
-async def booked(call: Call, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+class Source(Protocol):
+    """Where a call's text comes from."""
+
+    async def next(self) -> list[str] | None:
+        """Wait for the next pieces; `None` at the end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop."""
+        ...
+
+
+class Books:
+    """Closes a call's books and its source at the end of an `async with` block, however it ends.
+
+    Args:
+        call: The call.
+        source: Where its text comes from.
+    """
+
+    def __init__(self, call: Call, source: Source) -> None:
+        self._call = call
+        self._source = source
+
+    async def __aenter__(self) -> None:
+        """Begin."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._call.fail(error)
+        # The record is handed over before anything is awaited: a second interrupt cannot lose it.
+        future = self._call.settle()
+        await self._source.aclose()
+        if future is not None and not isinstance(error, GeneratorExit):
+            await _acknowledged(future)
+
+
+async def booked(call: Call, source: Source) -> AsyncGenerator[str, None]:
     """Yield an answer's pieces and close the call's books, however it ends.
 
     Args:
         call: The books.
-        pieces: The pieces of text.
+        source: The pieces of text.
     """
-    try:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                call.add(piece)
-                yield piece
-    except BaseException as error:
-        call.fail(error)
-        # The record is handed over before anything is awaited: a second interrupt cannot lose it.
-        future = call.settle()
-        if not isinstance(error, GeneratorExit):
-            await _acknowledged(future)
-        raise
-    await _acknowledged(call.settle())
+    async with Books(call, source):
+        while (texts := await source.next()) is not None:
+            for text in texts:
+                call.add(text)
+                yield text
 
 
-async def finished(call: Call, pieces: AsyncGenerator[str, None]) -> LLMResponse:
+async def finished(call: Call, source: Source) -> LLMResponse:
     """Read an answer to its end, keep its books and return it.
 
     Args:
         call: The books.
-        pieces: The pieces of text.
+        source: The pieces of text.
 
     Returns:
         The answer.
     """
-    async with aclosing(booked(call, pieces)) as texts:
-        async for _ in texts:
-            pass
+    async with Books(call, source):
+        while (texts := await source.next()) is not None:
+            for text in texts:
+                call.add(text)
     assert call.response is not None
     return call.response
 
 
-async def _acknowledged(future: Future[bool] | None) -> None:
-    """Wait until a record is safe."""
-    if future is not None and not future.done():
-        await asyncio.wrap_future(future)
+async def _acknowledged(future: Future[bool]) -> None:
+    """Wait until a record is safe; that it could not be written does not cost the answer."""
+    if not future.done():
+        await asyncio.wait([asyncio.wrap_future(future)])
+    if (trouble := future.exception()) is not None:
+        logger.warning("The call was not recorded: %s", trouble)
 
 
 def _or(value: int | None, other: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.openai import OpenAIClient
 
 if TYPE_CHECKING:
-    from llmkit.clients.engine import Timeouts
+    from llmkit.clients.deadlines import Timeouts
 
 
 class CompatibleClient(OpenAIClient):

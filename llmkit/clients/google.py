@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit import catalog, settings
-from llmkit.clients.codec import Answer, Request, classify, count, error_parts, items, loads, obj, text, total
-from llmkit.clients.engine import ProviderClient, Timeouts
+from llmkit.clients.classify import classify, error_parts
+from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
+from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import keys, known_key, missing_key
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
@@ -21,6 +22,8 @@ from llmkit.wire.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from llmkit.clients.deadlines import Timeouts
 
 ADDRESS = "https://generativelanguage.googleapis.com"
 
@@ -164,8 +167,12 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     """
     candidates, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
     prompt = total(count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount")))
+    everything = count(usage.get("totalTokenCount"))
+    if thoughts is None and prompt is not None and everything is not None:
+        # The former SDK drops the thoughts, but not from the total.
+        thoughts = max(everything - prompt - (candidates or 0), 0) or None
     output = total(candidates, thoughts)
-    if output is None and prompt is not None and count(usage.get("totalTokenCount")) == prompt:
+    if output is None and prompt is not None and everything == prompt:
         output = 0  # zero counts are left out of Google's JSON
     return Usage(
         input_tokens=prompt,

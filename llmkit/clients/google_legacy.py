@@ -1,6 +1,8 @@
 """Google's former SDK, `google-generativeai`: end of life, kept for notebooks that depend on it.
 
-Its asynchronous REST path is broken, so its synchronous one runs in a thread.
+Its asynchronous REST path is broken, so its synchronous one runs in threads. Its `configure()` is global
+to the process, where it would overwrite the user's own; so the service client beneath it is used, which it
+installs.
 """
 
 from __future__ import annotations
@@ -8,20 +10,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 from llmkit import catalog, settings
-from llmkit.clients.engine import ProviderClient, Timeouts
-from llmkit.clients.google import ADDRESS, GoogleCodec, camel
+from llmkit.clients.engine import ProviderClient
+from llmkit.clients.google import ADDRESS, GoogleCodec
 from llmkit.clients.keys import keys, known_key, missing_key
-from llmkit.errors import ConfigurationError, InvalidRequestError
+from llmkit.errors import BadResponseError, ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.carrier import WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+
+    from llmkit.clients.deadlines import Timeouts
+
+T = TypeVar("T")
+
+SILENCE = 600.0
+"""Seconds without a byte after which a thread that nobody waits for gives up."""
+
+_OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would try again by itself
 
 
 class GoogleGenerativeAIClient(ProviderClient):
@@ -80,7 +93,7 @@ class GoogleGenerativeAIClient(ProviderClient):
 
 
 class LegacyCarrier:
-    """Carry requests with the SDK's synchronous REST transport, in a thread.
+    """Carry requests with the SDK's synchronous REST transport, in threads.
 
     Args:
         address: The API's base URL.
@@ -89,98 +102,182 @@ class LegacyCarrier:
     """
 
     def __init__(self, address: str, key: Callable[[], str], model: Any = None) -> None:
-        self.address = address
+        self.address = address.rstrip("/")
         self._key = key
         self._model = model
 
     async def send(self, request: WireRequest) -> LegacyExchange:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.api_core import exceptions
+        from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
 
         key = "" if self._model is not None else self._key()
         try:
-            if request.body is None:
-                return LegacyExchange(iter([await asyncio.to_thread(self._models, key)]))
-            answer = await asyncio.to_thread(self._generate, request, key)
+            return LegacyExchange(await in_thread(self._answer, request, key))
+        except json_format.Error as error:
+            raise _unreadable(error) from error
         except exceptions.GoogleAPICallError as error:
             body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
-            return LegacyExchange(iter([body]), status=int(error.code or 500), cause=error)
+            return LegacyExchange(Body(iter([body])), status=int(error.code or 500), cause=error)
         except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
             raise unreachable(error, self.address) from error
         except (TypeError, ValueError, KeyError) as error:
             raise InvalidRequestError(f"The google-generativeai SDK refused the request: {error}.") from error
-        if request.stream:
-            return LegacyExchange(b"data: " + _json(chunk) + b"\n\n" for chunk in answer)
-        return LegacyExchange(iter([_json(answer)]))
 
     async def aclose(self) -> None:
-        """Do nothing: the SDK keeps its sessions to itself."""
+        """Do nothing: each request has a connection of its own."""
 
-    def _generate(self, request: WireRequest, key: str) -> Any:
-        body = dict(request.body or {})
+    def _answer(self, request: WireRequest, key: str) -> Body:
+        """Send the request and wait for the answer's headers; blocks."""
+        if request.body is None:
+            names = [{"name": model.name} for model in self._service("Model", key).list_models(**_OPTIONS)]
+            return Body(iter([orjson.dumps({"models": names})]))
+        if self._model is not None:
+            return self._of_own_model(request)
+        from google.ai import generativelanguage as glm
+
         name = request.path.rpartition(":")[0].split("/", 2)[-1]
-        system = body.get("systemInstruction")
-        generation = {_snake(k): v for k, v in body.get("generationConfig", {}).items()}
-        model = self._model or self._configured(name, key, system)
-        return model.generate_content(body["contents"], generation_config=generation, stream=request.stream)
+        message = glm.GenerateContentRequest.from_json(orjson.dumps({**request.body, "model": name}))
+        service = self._service("Generative", key)
+        if not request.stream:
+            return Body(iter([_json(service.generate_content(message, **_OPTIONS))]))
+        try:
+            chunks = service.stream_generate_content(message, **_OPTIONS)
+        except (
+            AttributeError
+        ):  # the SDK cannot read errors of streams, which are lists; asked plainly, it can
+            return self._answer(replace(request, stream=False), key)
+        return Body((_event(chunk) for chunk in chunks), chunks.cancel)
 
-    def _configured(self, name: str, key: str, system: Any) -> Any:
-        sdk = _sdk()
-        sdk.configure(api_key=key, transport="rest", client_options={"api_endpoint": self.address})
-        return sdk.GenerativeModel(name, system_instruction=system)
+    def _of_own_model(self, request: WireRequest) -> Body:
+        """Ask the user's model, which adds its own instruction, settings and tools."""
+        body = request.body or {}
+        answer = self._model.generate_content(
+            body["contents"],
+            generation_config={_snake(k): v for k, v in body.get("generationConfig", {}).items()},
+            stream=request.stream,
+            request_options=_OPTIONS,
+        )
+        if request.stream:
+            return Body(_event(chunk) for chunk in _unblocked(answer))
+        return Body(iter([_json(_plain(answer))]))
 
-    def _models(self, key: str) -> bytes:
-        sdk = _sdk()
-        sdk.configure(api_key=key, transport="rest", client_options={"api_endpoint": self.address})
-        return orjson.dumps({"models": [{"name": model.name} for model in sdk.list_models()]})
+    def _service(self, kind: str, key: str) -> Any:
+        from google.ai import generativelanguage as glm
+        from google.api_core.gapic_v1.client_info import ClientInfo
+
+        return getattr(glm, f"{kind}ServiceClient")(
+            transport="rest",
+            client_options={"api_endpoint": self.address, "api_key": key},
+            client_info=ClientInfo(user_agent=f"genai-py/{_sdk().__version__}"),  # type: ignore[no-untyped-call]  # theirs
+        )
+
+
+class Body:
+    """A body that blocks; it is closed between two pieces, or as soon as the running one has come.
+
+    Args:
+        pieces: The pieces of the body; taking the next one may block.
+        close: Closes the connection.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None] = lambda: None) -> None:
+        self._pieces = pieces
+        self._close = close
+        self._busy = threading.Lock()
+        self._left = False
+
+    def next(self) -> bytes | None:
+        """Wait for the next piece; `None` at the end."""
+        with self._busy:
+            piece = next(self._pieces, None)
+            if self._left:
+                self._close()
+            return piece
+
+    def leave(self) -> None:
+        """Close the connection; never waits."""
+        self._left = True
+        if self._busy.acquire(blocking=False):
+            self._close()
+            self._busy.release()
 
 
 class LegacyExchange:
-    """An answer of the SDK's, read in a thread.
+    """An answer of the SDK's, read in threads.
 
     Args:
-        body: The pieces of the body; taking the next one may block.
+        body: The body.
         status: HTTP status.
         cause: The SDK's exception, for an error status.
     """
 
-    def __init__(self, body: Iterator[bytes], status: int = 200, cause: BaseException | None = None) -> None:
+    def __init__(self, body: Body, status: int = 200, cause: BaseException | None = None) -> None:
         self._body = body
-        self._left = threading.Event()
         self.status = status
         self.headers: Mapping[str, str] = {}
         self.cause = cause
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body; see `Exchange.chunks`."""
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
-
-        def put(piece: bytes | BaseException | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-        threading.Thread(target=self._pump, args=(put,), daemon=True, name="llmkit-google-legacy").start()
-        while (piece := await pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise broken(piece) from piece
-            yield piece
-
-    async def aclose(self) -> None:
-        """Let the thread stop at the next piece: the SDK has no way to stop it at once."""
-        self._left.set()
-
-    def _pump(self, put: Callable[[bytes | BaseException | None], None]) -> None:
         from google.api_core import exceptions
+        from google.protobuf import json_format
 
         try:
-            for piece in self._body:
-                if self._left.is_set():
-                    return
-                put(piece)
-        except (exceptions.GoogleAPIError, OSError, TypeError, ValueError) as error:
-            put(error)
-        put(None)
+            while (piece := await in_thread(self._body.next)) is not None:
+                yield piece
+        except (exceptions.GoogleAPIError, OSError) as error:
+            raise broken(error) from error
+        except (TypeError, ValueError, json_format.Error) as error:
+            raise _unreadable(error) from error
+
+    async def aclose(self) -> None:
+        """Close the connection; a thread that waits for a piece does so when that has come."""
+        self._body.leave()
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that blocks, in a daemon thread.
+
+    Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
+    interrupted is over at once.
+
+    Args:
+        function: The function.
+        *args: Its arguments.
+
+    Returns:
+        What it returns.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args)
+        except Exception as error:  # noqa: BLE001 - who awaits the future gets it
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, daemon=True, name="llmkit-google-legacy").start()
+    return await future
+
+
+def _unreadable(error: Exception) -> LLMClientError:
+    """Say why the SDK could not read an answer: it ended too early, or it is none of Google's."""
+    if "Unfinished stream" in str(error):
+        return broken(error)
+    return BadResponseError(f"The google-generativeai SDK could not read the answer: {str(error)[:100]}.")
 
 
 def _sdk() -> Any:
@@ -197,20 +294,34 @@ def _sdk() -> Any:
     return sdk
 
 
-def _json(answer: Any) -> bytes:
-    """Return an SDK answer in the API's own spelling."""
-    data = answer.to_dict()
-    for candidate in data.get("candidates", ()):
-        reason = candidate.get("finish_reason")
-        if isinstance(reason, int):
-            candidate["finish_reason"] = _sdk().protos.Candidate.FinishReason(reason).name if reason else None
-    return orjson.dumps(_camel_keys(data))
+def _unblocked(answer: Any) -> Iterator[Any]:
+    """Yield a user's model's chunks; the SDK raises a blocked prompt, for us it is an answer."""
+    from google.generativeai.types import BlockedPromptException
+
+    try:
+        for chunk in answer:
+            yield _plain(chunk)
+    except BlockedPromptException as blocked:
+        yield blocked.args[0]
 
 
-def _camel_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {camel(key): _camel_keys(item) for key, item in value.items()}
-    return [_camel_keys(item) for item in value] if isinstance(value, list) else value
+def _plain(answer: Any) -> Any:
+    """Return the message inside the SDK's wrapper."""
+    from google.ai import generativelanguage as glm
+
+    return glm.GenerateContentResponse(answer.to_dict())
+
+
+def _event(chunk: Any) -> bytes:
+    return b"data: " + _json(chunk) + b"\n\n"
+
+
+def _json(chunk: Any) -> bytes:
+    """Return a message in the API's own spelling, on one line."""
+    text: str = type(chunk).to_json(
+        chunk, use_integers_for_enums=False, always_print_fields_with_no_presence=False, indent=None
+    )
+    return text.encode()
 
 
 def _snake(name: str) -> str:

@@ -43,7 +43,6 @@ class MeteredClient(BaseLLMClient):
     ) -> LLMResponse:
         """Generate a whole answer; see `BaseLLMClient.generate_text`."""
         call = self._call(messages, model)
-
         options = self._options(model, temperature, max_tokens) | kwargs
 
         async def whole() -> AsyncGenerator[str, None]:
@@ -51,7 +50,7 @@ class MeteredClient(BaseLLMClient):
             _take_over(call, response)
             yield response.content
 
-        return await finished(call, whole())
+        return await finished(call, Pieces(call, whole()))
 
     def stream_text(
         self,
@@ -65,7 +64,7 @@ class MeteredClient(BaseLLMClient):
         call = self._call(messages, model)
         options = self._options(model, temperature, max_tokens) | kwargs
         source = self.inner.stream_text(messages, **options)
-        return TextStream(booked(call, source), call)
+        return TextStream(booked(call, Pieces(call, source)), call)
 
     async def close(self) -> None:
         """Close the other client."""
@@ -80,9 +79,31 @@ class MeteredClient(BaseLLMClient):
 
     def _call(self, messages: list[LLMMessage], model: str | None) -> Call:
         request = Request(messages=tuple(messages), model=model or self.default_model())
-        call = Call(request, self.provider_name)
-        call.again()
-        return call
+        return Call(request, self.provider_name)
+
+
+class Pieces:
+    """The texts of a call as another client yields them.
+
+    Args:
+        call: The books of the call.
+        source: The other client's generator.
+    """
+
+    def __init__(self, call: Call, source: AsyncGenerator[str, None]) -> None:
+        self._call = call
+        self._source = source
+
+    async def next(self) -> list[str] | None:
+        """Wait for the next piece; `None` at the end."""
+        if not self._call.attempts:
+            self._call.again()
+        piece = await anext(self._source, None)
+        return None if piece is None else [piece]
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        await self._source.aclose()
 
 
 def _take_over(call: Call, response: LLMResponse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,10 @@ class TextStream(AsyncGenerator[str, None]):
     def __init__(self, source: AsyncGenerator[str, None], call: Call) -> None:
         self._source = source
         self._call = call
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._call.abandon()
 
     @property
     def response(self) -> LLMResponse | None:

@@ -21,7 +21,7 @@ from llmkit.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Exchange(Protocol):
         """The SDK's own exception for an error status, if it raised one."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives.
 
         Raises:
@@ -161,9 +161,9 @@ def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError
     Returns:
         The exception to raise; a broken TLS handshake is not worth another try.
     """
-    reasons = [*_chain(error)]
+    reasons = _chain(error)
     text = next((str(e) for e in reversed(reasons) if str(e)), type(error).__name__)
-    if any("Timeout" in type(e).__name__ for e in reasons):
+    if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs call a refused connection one, too
         return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
     tls = any("ssl" in type(e).__name__.lower() or "certificate" in str(e).lower() for e in reasons)
     return ProviderNotAvailableError(

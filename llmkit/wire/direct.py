@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import orjson
 
@@ -10,7 +12,7 @@ from llmkit.errors import InvalidRequestError
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     import aiohttp
 
@@ -27,6 +29,7 @@ class DirectCarrier:
         self._address = address.rstrip("/")
         self._headers = headers
         self._sessions = PerLoop(_session, lambda session: session.close())
+        self._proxy = _proxy(self._address)
 
     @property
     def address(self) -> str:
@@ -47,6 +50,7 @@ class DirectCarrier:
                 headers={"content-type": "application/json", **self._headers()},
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                 allow_redirects=False,
+                proxy=self._proxy,
             )
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
@@ -81,7 +85,7 @@ class DirectExchange:
         """The headers; looked up in any case."""
         return self._response.headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; see `Exchange.chunks`."""
         import aiohttp
 
@@ -118,4 +122,15 @@ def _session() -> aiohttp.ClientSession:
     import aiohttp
 
     # No limit here: how many calls run at once is the caller's decision (RequestQueue).
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=True)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
+def _proxy(address: str) -> str | None:
+    """Return the environment's proxy for an address.
+
+    aiohttp would look it up for every request, in a thread, and might send credentials from `.netrc`.
+    """
+    parts = urlsplit(address)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)

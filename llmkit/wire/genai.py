@@ -6,15 +6,18 @@ that follows sees the bytes it knows.
 
 from __future__ import annotations
 
+import asyncio
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import BadResponseError, InvalidRequestError
 from llmkit.wire.carrier import WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
 
 class GenAICarrier:
@@ -40,6 +43,8 @@ class GenAICarrier:
 
         try:
             return await self._send(request)
+        except (errors.UnknownApiResponseError, json.JSONDecodeError) as error:
+            raise _unreadable(error) from error
         except errors.APIError as error:
             return GenAIExchange(_one(_details(error)), status=int(error.code or 500), cause=error)
         except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
@@ -79,27 +84,27 @@ class GenAIExchange:
     """
 
     def __init__(
-        self, chunks: AsyncIterator[bytes], status: int = 200, cause: BaseException | None = None
+        self, chunks: AsyncGenerator[bytes, None], status: int = 200, cause: BaseException | None = None
     ) -> None:
         self._chunks = chunks
         self.status = status
         self.headers: Mapping[str, str] = {}
         self.cause = cause
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body; see `Exchange.chunks`."""
         return self._chunks
 
     async def aclose(self) -> None:
         """Stop reading."""
-        await self._chunks.aclose()  # type: ignore[attr-defined]  # every one of them is a generator
+        await self._chunks.aclose()
 
 
-async def _one(body: bytes) -> AsyncIterator[bytes]:
+async def _one(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-async def _events(first: Any, rest: Any) -> AsyncIterator[bytes]:
+async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
     """Write the SDK's chunks as events again."""
     import aiohttp
     import httpx2
@@ -107,16 +112,31 @@ async def _events(first: Any, rest: Any) -> AsyncIterator[bytes]:
 
     if first is None:
         return
-    yield _event(first)
     try:
+        yield _event(first)
         async for chunk in rest:
             yield _event(chunk)
     except errors.APIError as error:  # an error inside the stream, as the server wrote it
         yield b"data: " + _details(error) + b"\n\n"
+    except (errors.UnknownApiResponseError, json.JSONDecodeError) as error:
+        raise _unreadable(error) from error
     except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
         raise broken(error) from error
     finally:
-        await rest.aclose()
+        await _leave(rest)
+
+
+async def _leave(stream: Any) -> None:
+    """Close the connection of a stream: the SDK does so when reading is cancelled, not on `aclose`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            async for _ in stream:
+                pass  # what has arrived already
+    await stream.aclose()
+
+
+def _unreadable(error: Exception) -> BadResponseError:
+    return BadResponseError(f"The google-genai SDK could not read the answer: {str(error)[:100]}.")
 
 
 def _details(error: Any) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, InvalidRequestError
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
 
 class SDKCarrier:
@@ -115,7 +116,7 @@ class SDKExchange:
         headers: Mapping[str, str] = self._response.headers
         return headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; see `Exchange.chunks`."""
         import httpx2
 
@@ -123,8 +124,9 @@ class SDKExchange:
             yield self._response.content
             return
         try:
-            async for chunk in self._response.aiter_bytes():
-                yield chunk
+            async with aclosing(self._response.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise broken(error) from error
 

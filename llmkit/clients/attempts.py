@@ -1,0 +1,284 @@
+"""The requests of one call: send, read the answer, and try again where that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from llmkit.clients.classify import refused_parameter, same_name
+from llmkit.clients.deadlines import FAREWELL, Deadlines, Timeouts
+from llmkit.clients.keys import redact_error
+from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
+from llmkit.wire.sse import SSEReader
+
+if TYPE_CHECKING:
+    from llmkit.clients.call import Call
+    from llmkit.clients.codec import Codec
+    from llmkit.clients.retry import RetryPolicy
+    from llmkit.wire.carrier import Carrier, Exchange, WireRequest
+
+SANDBOX_HEADER = "x-llmkit-sandbox"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How a client talks to its provider.
+
+    Attributes:
+        codec: The wire format.
+        carrier: How requests travel.
+        timeouts: The deadlines.
+        retry: Whether to try again.
+        refused: Parameters that the server refused, by model; added to as they are met.
+    """
+
+    codec: Codec
+    carrier: Carrier
+    timeouts: Timeouts
+    retry: RetryPolicy
+    refused: dict[str, frozenset[str]]
+
+
+class Attempts:
+    """The texts of one call, over as many requests as it takes.
+
+    Args:
+        line: How to reach the provider.
+        call: The books of the call.
+    """
+
+    def __init__(self, line: Line, call: Call) -> None:
+        self._line = line
+        self._call = call
+        self._reading: Reading | None = None
+        self._end: float | None = None
+
+    async def next(self) -> list[str] | None:
+        """Wait for the next pieces of text; `None` at the answer's end.
+
+        Raises:
+            LLMClientError: If there is no whole answer, and another try would not help.
+        """
+        while True:
+            try:
+                if self._reading is None:
+                    self._reading = await self._begin()
+                texts = await self._reading.next()
+            except LLMClientError as error:
+                redact_error(error)
+                await self.aclose()
+                wait = self._wait(error)
+                if wait is None:
+                    raise
+            else:
+                if texts is None:
+                    await self.aclose()
+                return texts
+            if wait:
+                logger.warning("Trying %s again in %.1f s", self._call.request.model, wait)
+                await asyncio.sleep(wait)
+
+    async def aclose(self) -> None:
+        """Close the connection, or give it back if the answer was read to its end."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.aclose()
+
+    async def _begin(self) -> Reading:
+        """Send the request and wait for the answer's headers."""
+        call, line = self._call, self._line
+        if self._end is None and line.timeouts.total is not None:
+            self._end = asyncio.get_running_loop().time() + line.timeouts.total
+        call.again()
+        clock = Deadlines(line.timeouts, self._end, call)
+        wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
+        exchange = await clock.within(send(line.carrier, line.codec, wire))
+        call.accepted = True
+        call.request_id = exchange.headers.get("x-request-id") or exchange.headers.get("request-id")
+        call.simulated = call.simulated or SANDBOX_HEADER in exchange.headers
+        return Reading(exchange, line.codec, call, clock)
+
+    def _wait(self, error: LLMClientError) -> float | None:
+        """Return the seconds before the next try; `None` if there shall be none."""
+        if self._call.started:
+            return None
+        if self._without_refused(error):
+            return 0.0
+        wait = self._line.retry.wait(error, self._call.attempts)
+        if wait is None or self._end is None or asyncio.get_running_loop().time() + wait < self._end:
+            return wait
+        return None
+
+    def _without_refused(self, error: LLMClientError) -> bool:
+        """Leave out a parameter that the server refused, and remember that for this model."""
+        request = self._call.request
+        sent = self._line.codec.encode(request).body or {}
+        name = refused_parameter(error, {**sent, **(sent.get("generationConfig") or {})})
+        if name is None or name in request.without:
+            return False
+        if any(same_name(name, chosen) for chosen in ("temperature", *request.extra)):
+            warn_dropped(name, request.model)
+        self._line.refused[request.model] = request.without | {name}
+        self._call.request = replace(request, without=request.without | {name})
+        return True
+
+
+class Reading:
+    """The texts of one answer, stream or document.
+
+    Args:
+        exchange: The answer, whose headers have arrived.
+        codec: Its wire format.
+        call: The books: what is asked, what is known of the answer.
+        clock: The deadlines.
+    """
+
+    def __init__(self, exchange: Exchange, codec: Codec, call: Call, clock: Deadlines) -> None:
+        self._exchange = exchange
+        self._codec = codec
+        self._answer = call.answer
+        self._clock = clock
+        self._chunks = exchange.chunks()
+        self._events = SSEReader()
+        self._ahead = b""
+        self._document: bool | None = None if call.request.stream else True
+        self._seen = False
+        self._delivered = False
+        self._over = False
+        self._failure: LLMClientError | None = None
+
+    async def next(self) -> list[str] | None:
+        """Wait for the next pieces of text; `None` at the end.
+
+        Raises:
+            LLMClientError: If the answer breaks off, or is none.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._over:
+            return None
+        if self._delivered:  # the reader is back for more: what it took in between is not idle time
+            self._clock.moved()
+        try:
+            texts = await self._clock.within(self._read())
+        except (LLMTimeoutError, StreamInterruptedError):
+            if not self._answer.ended:
+                raise
+            self._over = True  # the provider had said that the answer was complete
+            return None
+        self._delivered = self._delivered or bool(texts)
+        return texts
+
+    async def aclose(self) -> None:
+        """Close the answer."""
+        try:
+            await self._chunks.aclose()
+        finally:
+            await self._exchange.aclose()
+
+    async def _read(self) -> list[str]:
+        """Read chunks until there is text, a failure or the end."""
+        async for chunk in self._chunks:
+            if self._document is not False:
+                self._ahead += chunk
+                if self._document is None:
+                    self._document = _looks_like_a_document(self._ahead)
+                if self._document is not False:
+                    continue
+                chunk, self._ahead = self._ahead, b""  # noqa: PLW2901 - what was looked at is read now
+            texts = self._decode(self._events.feed(chunk))
+            if texts or self._failure is not None:
+                return texts
+            if self._answer.ended:
+                self._clock.moved(FAREWELL)
+            elif self._answer.thinking:
+                self._answer.thinking = False
+                self._clock.moved()
+        return self._last()
+
+    def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
+        """Return the texts of events; a failure among them is kept until the texts before it are read."""
+        texts: list[str] = []
+        decode, answer = self._codec.decode, self._answer
+        try:
+            for _, event in events:
+                if text := decode(event, answer):
+                    texts.append(text)
+        except LLMClientError as error:
+            self._failure = error
+        self._seen = self._seen or bool(events)
+        return texts
+
+    def _last(self) -> list[str]:
+        """Read what the end of the body left, and check that the answer is complete."""
+        self._over = True
+        if self._document:
+            text = self._codec.decode_body(self._ahead, self._answer)
+            return [text] if text else []
+        texts = self._decode(self._events.feed(self._ahead) + self._events.close())
+        if isinstance(self._failure, BadResponseError):
+            self._failure = None  # the last event was cut off
+        if not self._seen:
+            raise BadResponseError("The server sent no events where a stream was expected.")
+        if self._failure is None and not self._answer.ended:
+            self._failure = StreamInterruptedError("The answer stopped without the provider's end marker.")
+        return texts
+
+
+async def send(carrier: Carrier, codec: Codec, request: WireRequest) -> Exchange:
+    """Send a request; an error status becomes its exception.
+
+    Args:
+        carrier: How it travels.
+        codec: The wire format.
+        request: The request.
+
+    Returns:
+        The answer; the caller closes it.
+
+    Raises:
+        LLMClientError: If there is no answer, or it is an error.
+    """
+    exchange = await carrier.send(request)
+    if 200 <= exchange.status < 300:
+        return exchange
+    if 300 <= exchange.status < 400:
+        await exchange.aclose()
+        raise _redirected(exchange) from exchange.cause
+    error = codec.classify(exchange.status, exchange.headers, await read(exchange))
+    raise error from exchange.cause
+
+
+async def read(exchange: Exchange) -> bytes:
+    """Read an answer to its end and close it."""
+    try:
+        return b"".join([chunk async for chunk in exchange.chunks()])
+    finally:
+        await exchange.aclose()
+
+
+def warn_dropped(name: str, model: str) -> None:
+    """Tell the user that a parameter of theirs was not sent."""
+    warnings.warn(f"{model} does not take {name}: it was left out.", UserWarning, stacklevel=4)
+
+
+def _redirected(exchange: Exchange) -> BadResponseError:
+    target = urlsplit(exchange.headers.get("location") or "")
+    place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
+    return BadResponseError(
+        f"The server redirects to {place or 'another address'} (HTTP {exchange.status}).",
+        status_code=exchange.status,
+        hint="llmkit does not take a key there by itself: if you trust that address, give it as base_url.",
+    )
+
+
+def _looks_like_a_document(start: bytes) -> bool | None:
+    """Whether a body begins as JSON or a page rather than as events; `None` while it is blank."""
+    first = start.lstrip()[:1]
+    return first in {b"{", b"[", b"<"} if first else None

@@ -1,0 +1,130 @@
+"""What every test has: no keys, no settings and no network but this machine's own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llmkit import catalog, records, sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from llmkit.records import CallRecord
+
+FOLDERS = ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "IPYTHONDIR", "MPLCONFIGDIR")
+JUPYTER = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+
+outside: list[str] = []
+"""Where tests tried to connect to; each one fails its test."""
+
+
+def is_local(host: object) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if not name or name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        return False
+
+
+def watch_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse what would leave this machine; `*.invalid` is refused as a name server would."""
+    if event == "socket.connect":
+        host = arguments[1][0] if isinstance(arguments[1], tuple) else None
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if is_local(host):
+        return
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    if not name.endswith(".invalid"):
+        outside.append(name)
+    raise socket.gaierror(socket.EAI_NONAME, f"no network in tests: {host}")
+
+
+sys.addaudithook(watch_network)
+
+
+def provider_variables() -> list[str]:
+    """Return the variables that would lead a test to a real provider or to the user's settings."""
+    known = [name for p in catalog.providers().values() for name in (*p.key_env, *p.base_url_env)]
+    ours = [name for name in os.environ if name.startswith(("LLM_", "LLMKIT_"))]
+    proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
+    return [*known, *ours, *proxies]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in provider_variables():
+            patch.delenv(name, raising=False)
+        for name in (*FOLDERS, *JUPYTER):
+            patch.setenv(name, str(home if name == "HOME" else home / name.lower()))
+        patch.setenv("LLMKIT_LEDGER", ":memory:")
+        patch.setenv("LLMKIT_SANDBOX_RATE", "0")
+        patch.setenv("LLMKIT_SANDBOX_FIRST_TOKEN", "0")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    outside.clear()
+    yield
+    assert not outside, f"the test tried to leave this machine: {outside}"
+
+
+class Books:
+    """A recorder that keeps what it is given; its futures can be held back."""
+
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+        self.held: list[Future[bool]] | None = None
+
+    def record(self, record: CallRecord) -> Future[bool]:
+        self.records.append(record)
+        future: Future[bool] = Future()
+        future.set_running_or_notify_cancel()
+        if self.held is None:
+            future.set_result(True)
+        else:
+            self.held.append(future)
+        return future
+
+    def hold(self) -> list[Future[bool]]:
+        self.held = []
+        return self.held
+
+    @property
+    def last(self) -> CallRecord:
+        return self.records[-1]
+
+    @property
+    def statuses(self) -> list[str]:
+        return [record.status for record in self.records]
+
+
+@pytest.fixture
+def recorder() -> Iterator[Books]:
+    books = Books()
+    before = records.set_recorder(lambda: books)
+    yield books
+    if before is not None:
+        records.set_recorder(before)
+
+
+@pytest.fixture
+def server() -> Iterator[sandbox.SandboxServer]:
+    with sandbox.start(rate=0, first_token=0) as running:
+        yield running
