@@ -135,8 +135,18 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself when its ledger is dropped; since Python 3.13 an open one would warn."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
+
+
 def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
+    return sqlite3.connect(
+        name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri, factory=_Connection
+    )
 
 
 def _create(path: Path) -> None:
