@@ -18,12 +18,15 @@ from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.carrier import WireRequest
-from llmkit.wire.sdk import SDKCarrier
+from llmkit.wire.direct import DirectCarrier
+from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.clients.deadlines import Timeouts
+
+ADDRESS = "https://api.anthropic.com"
 
 MAX_TOKENS = 4096
 """Limit of an answer where none is given: the API insists on one."""
@@ -213,34 +216,20 @@ class AnthropicClient(ProviderClient):
         simulated = client is None and base_url is None and settings.load().sandbox
         if simulated:
             api_key, base_url = "sandbox", sandbox_url("anthropic")
-        address = base_url or settings.base_url(catalog.providers()["anthropic"])
+        address = base_url or settings.base_url(catalog.providers()["anthropic"]) or ADDRESS
         self._key = known_key(api_key, client)
+        headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
         super().__init__(
             "anthropic",
             codec=AnthropicCodec(),
-            carrier=SDKCarrier(
-                "anthropic",
-                make=lambda: self._make(address),
-                prepare=self._prepare,
-                address=address or "https://api.anthropic.com",
-                client=client,
-            ),
+            carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("anthropic", client),
             model=model,
             timeout=timeout,
             max_retries=max_retries,
             simulated=simulated,
         )
 
-    def _make(self, address: str | None) -> Any:
-        import anthropic
-
-        # The SDK's own aiohttp transport takes half the CPU of its default one.
-        transport = anthropic.DefaultAioHttpClient()
-        client = anthropic.AsyncAnthropic(api_key="", base_url=address, max_retries=0, http_client=transport)
-        self._prepare(client)
-        return client
-
-    def _prepare(self, client: Any) -> None:
+    def _sign(self, client: Any) -> None:
         """Give the SDK the key for the next call, as a key or as a bearer token."""
         key = self._key or keys.find("anthropic")
         if key is None:
@@ -248,3 +237,9 @@ class AnthropicClient(ProviderClient):
         bearer = key.source.startswith("ANTHROPIC_AUTH_TOKEN")
         client.api_key = None if bearer else key.reveal()
         client.auth_token = key.reveal() if bearer else None
+
+
+def _sdk_client(address: str) -> Any:
+    import anthropic
+
+    return anthropic.AsyncAnthropic(api_key="not signed yet", base_url=address)

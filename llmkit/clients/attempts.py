@@ -163,7 +163,9 @@ class Reading:
             raise self._failure
         if self._over:
             return None
-        if self._delivered:  # the reader is back for more: what it took in between is not idle time
+        if self._answer.ended:
+            self._clock.moved(FAREWELL)
+        elif self._delivered:  # the reader is back for more: what it took in between is not idle time
             self._clock.moved()
         try:
             texts = await self._clock.within(self._read())

@@ -220,6 +220,8 @@ def redact(text: str) -> str:
 def redact_error(error: BaseException) -> None:
     """Blank out keys in an exception and in what caused it.
 
+    Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
+
     Args:
         error: Changed in place: its arguments, its message, its body.
     """
@@ -227,6 +229,8 @@ def redact_error(error: BaseException) -> None:
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
+        if link is not error:
+            link.__traceback__ = None
         link.args = tuple(_clean(value) for value in link.args)
         for name in ("message", "body"):
             value = getattr(link, name, None)

@@ -16,12 +16,15 @@ from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.carrier import WireRequest
-from llmkit.wire.sdk import SDKCarrier
+from llmkit.wire.direct import DirectCarrier
+from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.clients.deadlines import Timeouts
+
+ADDRESS = "https://api.openai.com/v1"
 
 FINISH_REASONS = {"function_call": "tool_calls"}
 
@@ -196,34 +199,20 @@ class OpenAIClient(ProviderClient):
         )
         if simulated:
             api_key, base_url = "sandbox", sandbox_url("openai")
-        address = base_url or (settings.base_url(known) if known else None)
+        address = base_url or (settings.base_url(known) if known else None) or ADDRESS
         self._key = known_key(api_key, client)
+        headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
         super().__init__(
             provider_name,
-            codec=OpenAICodec(official=address is None or "api.openai.com" in address),
-            carrier=SDKCarrier(
-                "openai",
-                make=lambda: self._make(address),
-                prepare=self._prepare,
-                address=address or "https://api.openai.com/v1",
-                client=client,
-            ),
+            codec=OpenAICodec(official="api.openai.com" in address),
+            carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("openai", client),
             model=model,
             timeout=timeout,
             max_retries=max_retries,
             simulated=simulated,
         )
 
-    def _make(self, address: str | None) -> Any:
-        import openai
-
-        # The SDK's own aiohttp transport takes half the CPU of its default one.
-        transport = openai.DefaultAioHttpClient()
-        return openai.AsyncOpenAI(
-            api_key=self._find_key(), base_url=address, max_retries=0, http_client=transport
-        )
-
-    def _prepare(self, client: Any) -> None:
+    def _sign(self, client: Any) -> None:
         client.api_key = self._find_key()
 
     def _find_key(self) -> str:
@@ -234,6 +223,12 @@ class OpenAIClient(ProviderClient):
         if known is None or known.local:
             return "none"  # the SDK insists on one; the server does not
         raise missing_key(self.provider_name)
+
+
+def _sdk_client(address: str) -> Any:
+    import openai
+
+    return openai.AsyncOpenAI(api_key="not signed yet", base_url=address)
 
 
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:

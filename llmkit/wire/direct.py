@@ -1,4 +1,4 @@
-"""The direct carrier: aiohttp, for APIs whose SDK has no public way to its raw response."""
+"""The direct carrier: aiohttp, with headers that somebody else prepares."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DirectCarrier:
 
     Args:
         address: The API's base URL, without a slash at its end.
-        headers: Makes the headers with the credentials; called for every request.
+        headers: Makes the headers, credentials included; called for every request.
     """
 
     def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:

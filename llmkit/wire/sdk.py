@@ -1,57 +1,61 @@
-"""The OpenAI and Anthropic SDKs as carriers: they resolve, sign and send; we read the bytes."""
+"""The OpenAI and Anthropic SDKs on the way out: they resolve and sign; we read the bytes.
+
+A client that llmkit makes sends directly, with the headers that the SDK prepares: credentials,
+organization, versions. A user's own SDK client sends by itself, for only it knows its deployment.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, InvalidRequestError
-from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
+from llmkit.wire.carrier import WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
 
-class SDKCarrier:
-    """Carry requests with an SDK client's documented `post` and `get` for raw responses.
+class SDKHeaders:
+    """The headers that an SDK client would send.
 
     Args:
-        sdk: Name of the SDK's module, `"openai"` or `"anthropic"`; it is imported at the first call.
-        make: Makes an SDK client; called once per event loop.
-        prepare: Called with the SDK client before every request, to bring its key up to date.
-        address: The API's base URL, for messages.
-        client: The user's own SDK client, in place of `make`; it is never closed here.
+        make: Makes an SDK client without credentials; called once, at the first request.
+        sign: Puts the credentials of the moment into it, before every request.
     """
 
-    def __init__(
-        self,
-        sdk: str,
-        *,
-        make: Callable[[], Any],
-        prepare: Callable[[Any], None] | None = None,
-        address: str,
-        client: Any = None,
-    ) -> None:
+    def __init__(self, make: Callable[[], Any], sign: Callable[[Any], None]) -> None:
+        self._make = make
+        self._sign = sign
+        self._client: Any = None
+
+    def __call__(self) -> dict[str, str]:
+        """Return the headers for the next request."""
+        if self._client is None:
+            self._client = self._make()
+        self._sign(self._client)
+        headers = {**self._client.default_headers, **self._client.auth_headers}
+        return {name: value for name, value in headers.items() if isinstance(value, str)}
+
+
+class SDKCarrier:
+    """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses.
+
+    Args:
+        sdk: Name of the SDK's module, `"openai"` or `"anthropic"`.
+        client: The user's client; it is never closed here.
+    """
+
+    def __init__(self, sdk: str, client: Any) -> None:
         self._sdk = sdk
-        self._clients = PerLoop(make, lambda made: made.close())
-        self._prepare = prepare
-        self._address = address
-        self._own = client
+        self._client = client
 
     @property
     def address(self) -> str:
         """The API's base URL."""
-        return str(self._own.base_url) if self._own is not None else self._address
-
-    async def client(self) -> Any:
-        """Return the SDK client of the running event loop."""
-        if self._own is not None:
-            return self._own
-        client = await self._clients.get()
-        if self._prepare is not None:
-            self._prepare(client)
-        return client
+        return str(self._client.base_url)
 
     async def send(self, request: WireRequest) -> SDKExchange:
         """Send a request through the SDK; see `Carrier.send`."""
@@ -61,12 +65,12 @@ class SDKCarrier:
         options: dict[str, Any] = {
             "max_retries": 0,
             "follow_redirects": False,  # the SDKs would carry x-api-key to another origin
-            "timeout": httpx2.Timeout(None, connect=request.connect_timeout),
+            # On aiohttp "pool" is the time for a connection as a whole, the name's resolution included.
+            "timeout": httpx2.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
         }
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
         try:
-            client = await self.client()
-            method = client.get if request.body is None else client.post
+            method = self._client.get if request.body is None else self._client.post
             body = {} if request.body is None else {"body": request.body}
             response = await method(
                 request.path,
@@ -89,8 +93,7 @@ class SDKCarrier:
         return SDKExchange(response)
 
     async def aclose(self) -> None:
-        """Close the running loop's SDK client; the user's own stays open."""
-        await self._clients.aclose()
+        """Leave the user's client open."""
 
 
 class SDKExchange:
@@ -118,8 +121,6 @@ class SDKExchange:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; see `Exchange.chunks`."""
-        import httpx2
-
         if self.cause is not None:  # the SDK has read it
             yield self._response.content
             return
@@ -127,9 +128,15 @@ class SDKExchange:
             async with aclosing(self._response.aiter_bytes()) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+        except _http_errors() as error:
             raise broken(error) from error
 
     async def aclose(self) -> None:
         """Close the response."""
         await self._response.aclose()
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """Return what reading may raise; a user's own SDK client may still stand on the former httpx."""
+    loaded = [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
+    return (OSError, *(error for http in loaded for error in (http.HTTPError, http.StreamError)))
