@@ -40,9 +40,10 @@ def answer(body, *headers, status="200 OK", length=True):
 @contextlib.asynccontextmanager
 async def server(raw, *, hold=False):
     """A server that gives every request the same bytes, and keeps the socket open if told to."""
-    seen = []
+    seen, tasks = [], []
 
     async def serve(reader, writer):
+        tasks.append(asyncio.current_task())
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             seen.append(head.decode())
@@ -56,6 +57,7 @@ async def server(raw, *, hold=False):
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", seen
+        await asyncio.gather(*tasks)
 
 
 async def text(client):
