@@ -493,7 +493,7 @@ async def test_a_refused_key_is_an_authentication_error(protocol, server, record
 
 async def test_the_exception_of_the_sdk_is_the_cause(server, recorder):
     server.fail_next("400")
-    async with opened("openai", server) as client:
+    async with opened("own openai", server) as client:
         with pytest.raises(InvalidRequestError) as caught:
             await client.generate_text(QUESTION)
     assert isinstance(caught.value.__cause__, openai.BadRequestError)

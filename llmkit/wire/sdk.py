@@ -50,12 +50,12 @@ class SDKCarrier:
 
     def __init__(self, sdk: str, client: Any) -> None:
         self._sdk = sdk
-        self._client = client
+        self._own = client
 
     @property
     def address(self) -> str:
         """The API's base URL."""
-        return str(self._client.base_url)
+        return str(self._own.base_url)
 
     async def send(self, request: WireRequest) -> SDKExchange:
         """Send a request through the SDK; see `Carrier.send`."""
@@ -70,7 +70,7 @@ class SDKCarrier:
         }
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
         try:
-            method = self._client.get if request.body is None else self._client.post
+            method = self._own.get if request.body is None else self._own.post
             body = {} if request.body is None else {"body": request.body}
             response = await method(
                 request.path,
