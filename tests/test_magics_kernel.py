@@ -177,3 +177,16 @@ def test_config_lists_and_sets(kernel):
 def test_help_with_a_question_mark_is_still_help(kernel):
     payload = kernel.run("%llm?").reply["payload"]
     assert "Copy one of these" in payload[0]["data"]["text/plain"]
+
+
+WAIT_FOR_SDK = """
+import sys, time
+end = time.time() + 30
+while "openai" not in sys.modules and time.time() < end:
+    time.sleep(0.1)
+print("openai" in sys.modules)
+"""
+
+
+def test_the_sdk_is_loaded_in_the_background_before_the_first_question(kernel):
+    assert kernel.run(WAIT_FOR_SDK).text == "True\n"

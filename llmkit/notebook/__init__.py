@@ -19,6 +19,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.question import keep_questions
+    from llmkit.notebook.warm import warm_up_soon
 
     unload_ipython_extension(shell)
     magics = LLMMagics(shell=shell)
@@ -27,6 +28,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         shell.set_hook("complete_command", magics.complete, str_key=name)  # type: ignore[no-untyped-call]  # IPython
     shell.input_transformers_cleanup.append(keep_questions)
     records.set_ambient(lambda: _where(shell))
+    if magics.warm_up and getattr(shell, "kernel", None) is not None:
+        warm_up_soon(lambda: magics.model or None)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

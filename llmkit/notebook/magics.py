@@ -28,6 +28,9 @@ class LLMMagics(Magics):
     )
     system = Unicode("", help="System prompt where a cell gives none.").tag(config=True)
     temperature = Float(None, allow_none=True, help="Temperature where a cell gives none.").tag(config=True)
+    warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.").tag(
+        config=True
+    )
     footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.").tag(
         config=True
     )

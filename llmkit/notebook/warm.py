@@ -1,0 +1,49 @@
+"""Load what the first question needs while its author still types."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from typing import TYPE_CHECKING
+
+from llmkit.errors import LLMClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DELAY = 1.0
+"""Seconds after `%load_ext`: a notebook that runs on at once should not share its CPU."""
+
+
+def warm_up_soon(model: Callable[[], str | None]) -> None:
+    """Import the SDK of the default model, the price data and the renderer in the background.
+
+    Together they take a second or two of CPU, which would otherwise stand between the first question and
+    the first word of its answer.
+
+    Args:
+        model: Returns the default model's name when the time has come.
+    """
+    timer = threading.Timer(DELAY, lambda: warm_up(model()))
+    timer.daemon = True
+    timer.start()
+
+
+def warm_up(model: str | None = None) -> None:
+    """Import what a call to this model needs; nothing is sent.
+
+    Args:
+        model: Name of the model; by default the settings'.
+    """
+    from llmkit import catalog, prices
+    from llmkit.clients.registry import resolve
+    from llmkit.messages import Usage
+
+    with contextlib.suppress(LLMClientError):  # the question itself will say what is wrong
+        name = resolve(model)
+        known = catalog.providers().get(name.provider)
+        modules = ["llmkit.notebook.asking", "aiohttp", *((known.sdk,) if known and known.sdk else ())]
+        for module in modules:
+            importlib.import_module(module)
+        prices.price(name.provider, (name.model or "",), Usage(input_tokens=1, output_tokens=1))
