@@ -166,9 +166,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         cache_write_1h_tokens=total(
             *(count(obj(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds)
         ),
-        reasoning_tokens=total(
-            *(count(obj(one.get("output_tokens_details")).get("thinking_tokens")) for one in rounds)
-        ),
+        reasoning_tokens=count(obj(usage.get("output_tokens_details")).get("thinking_tokens")),
     )
 
 

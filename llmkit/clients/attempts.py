@@ -222,12 +222,13 @@ class Reading:
         self._over = True
         if self._document:
             text = self._codec.decode_body(self._ahead, self._answer)
-            return [text] if text else []
-        texts = self._decode(self._events.feed(self._ahead) + self._events.close())
-        if isinstance(self._failure, BadResponseError):
-            self._failure = None  # the last event was cut off
-        if not self._seen:
-            raise BadResponseError("The server sent no events where a stream was expected.")
+            texts = [text] if text else []
+        else:
+            texts = self._decode(self._events.feed(self._ahead) + self._events.close())
+            if not self._seen:
+                raise BadResponseError("The server sent no events where a stream was expected.")
+            if isinstance(self._failure, BadResponseError):
+                self._failure = None  # the last event was cut off
         if self._failure is None and not self._answer.ended:
             self._failure = StreamInterruptedError("The answer stopped without the provider's end marker.")
         return texts

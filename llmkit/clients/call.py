@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import uuid
 from datetime import UTC, datetime
 from time import perf_counter
@@ -147,8 +146,7 @@ class Call:
     def _price(self, usage: Usage | None) -> prices.Price | None:
         if usage is None:
             return None
-        cost = self.answer.cost_usd
-        if cost is not None and cost >= 0 and math.isfinite(cost):
+        if (cost := self.answer.cost_usd) is not None:
             date = self.time.date().isoformat()
             return prices.Price(nanos=prices.to_nanos(cost), source="provider", date=date)
         names = dict.fromkeys(name for name in (self.answer.model, self.request.model) if name)

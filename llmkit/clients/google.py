@@ -35,6 +35,11 @@ FINISH_REASONS = {
     "BLOCKLIST": "content_filter",
     "PROHIBITED_CONTENT": "content_filter",
     "SPII": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    "IMAGE_PROHIBITED_CONTENT": "content_filter",
+    "IMAGE_RECITATION": "content_filter",
+    "MODEL_ARMOR": "content_filter",
+    "CONTINUATION": "length",  # the limit of one request; another could go on
 }
 
 _NAMES = {"stop": "stopSequences"}

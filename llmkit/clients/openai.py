@@ -74,7 +74,7 @@ class OpenAICodec:
             answer.ended = True
         delta = obj(choice.get("delta"))
         content = delta.get("content")
-        if content.__class__ is str:
+        if content.__class__ is str and content:
             return content
         return self._rest(content, delta, answer)
 
@@ -116,8 +116,7 @@ class OpenAICodec:
         usage = data.get("usage") or (groq and obj(groq).get("usage"))
         if usage:
             answer.usage = read_usage(obj(usage))
-            cost = usage.get("cost")  # OpenRouter says what it charged
-            answer.cost_usd = float(cost) if isinstance(cost, (int, float)) and cost >= 0 else None
+            answer.cost_usd = _dollars(usage.get("cost"))  # OpenRouter says what it charged
         if tier := data.get("service_tier"):
             answer.tier = text(tier)
 
@@ -241,6 +240,11 @@ def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
 
 def _first(values: tuple[Any, ...]) -> int | None:
     return next((n for value in values if (n := count(value)) is not None), None)
+
+
+def _dollars(value: Any) -> float | None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < float("inf") else None
 
 
 def _dump(value: Any) -> bytes:

@@ -1,0 +1,153 @@
+"""Server-sent events, however they are written and cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmkit.wire.sse import SSEReader
+
+PIECES = st.sampled_from(
+    [
+        b"data: x", b"data:y", b"data", b"data: ", b"data:  two blanks", b": note", b":", b"event: ping",
+        b"event", b"id: 1", b"retry: 5", b"data: a: b", b"Data: no", b" data: no",
+        b"data: \xe2\x80\xa8", b"\xef\xbb\xbf",
+        b"\r", b"\n", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n", b"other: z", b"data: \xc3\xbc\xf0\x9f\x8c\x8d",
+    ]
+)  # fmt: skip
+STREAMS = st.lists(PIECES, max_size=25).map(b"".join)
+
+
+def read(*chunks):
+    reader = SSEReader()
+    events = [event for chunk in chunks for event in reader.feed(chunk)]
+    return events + reader.close()
+
+
+def datas(*chunks):
+    return [data for _, data in read(*chunks)]
+
+
+def by_the_book(stream):
+    """WHATWG HTML 9.2.6, word for word; but an event whose blank line is missing counts."""
+    stream = stream.removeprefix(b"\xef\xbb\xbf")
+    lines, line, place = [], b"", 0
+    while place < len(stream):
+        byte = stream[place : place + 1]
+        place += 1
+        if byte == b"\r" and stream[place : place + 1] == b"\n":
+            place += 1
+        if byte in b"\r\n":
+            lines.append(line)
+            line = b""
+        else:
+            line += byte
+    events, data, kind = [], b"", b""
+    for full in [*lines, line, b""]:
+        if not full:
+            if data:
+                events.append((kind, data[:-1]))
+            data, kind = b"", b""
+            continue
+        if full.startswith(b":"):
+            continue
+        field, _, value = full.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if field == b"event":
+            kind = value
+        elif field == b"data":
+            data += value + b"\n"
+    return events
+
+
+def test_an_event_is_its_name_and_its_data():
+    assert read(b"event: ping\ndata: {}\n\n") == [(b"ping", b"{}")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_lines_end_as_they_like(end):
+    assert datas(b"data: 1", end, end, b"data: 2", end, end) == [b"1", b"2"]
+
+
+def test_line_ends_may_be_mixed():
+    assert datas(b"data: 1\r\n\ndata: 2\r\rdata: 3\n\r\n") == [b"1", b"2", b"3"]
+
+
+def test_a_crlf_that_is_cut_in_two_is_one_line_end():
+    assert datas(b"data: 1\r", b"\n", b"data: 2\r", b"\n\r", b"\n") == [b"1\n2"]
+
+
+def test_a_cr_at_the_end_of_a_chunk_ends_the_line_at_once():
+    reader = SSEReader()
+    assert reader.feed(b"data: 1\r\r") == [(b"", b"1")]
+
+
+def test_the_blank_after_the_colon_may_be_missing():
+    assert datas(b"data:1\n\ndata:  2\n\n") == [b"1", b" 2"]
+
+
+def test_the_lines_of_one_event_are_joined():
+    assert datas(b"data: {\ndata: }\n\n") == [b"{\n}"]
+
+
+def test_a_data_line_may_be_empty():
+    assert datas(b"data\n\n", b"data:\n\n", b"data: a\ndata\n\n") == [b"", b"", b"a\n"]
+
+
+def test_an_event_without_data_is_none():
+    assert read(b"event: ping\n\n: note\n\nid: 7\nretry: 10\n\n\n\n") == []
+
+
+def test_comments_ids_and_unknown_fields_are_passed_over():
+    assert datas(b": note\nid: 7\nretry: 10\nother: x\ndata: 1\n\n") == [b"1"]
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_byte_order_mark_is_dropped_wherever_it_is_cut(cut):
+    stream = b"\xef\xbb\xbfdata: 1\n\n"
+    assert datas(stream[:cut], stream[cut:]) == [b"1"]
+
+
+def test_only_the_first_byte_order_mark_is_one():
+    assert datas(b"\xef\xbb\xbf\xef\xbb\xbfdata: 1\n\ndata: \xef\xbb\xbf\n\n") == [b"\xef\xbb\xbf"]
+
+
+def test_a_missing_last_blank_line_does_not_lose_the_event():
+    assert datas(b"data: 1\n\ndata: 2") == [b"1", b"2"]
+
+
+def test_line_separators_of_unicode_are_text():
+    text = "a\u2028b\u2029c\x85d\x0be\x0cf".encode()
+    assert datas(b"data: " + text + b"\n\n") == [text]
+
+
+def test_an_event_comes_as_soon_as_it_is_whole():
+    reader = SSEReader()
+    assert reader.feed(b"data: 1\n") == []
+    assert reader.feed(b"\nda") == [(b"", b"1")]
+    assert reader.feed(b"ta: 2\n\n") == [(b"", b"2")]
+
+
+def test_a_large_event_in_small_pieces_is_whole():
+    data = b"x" * 200_000
+    stream = b"data: " + data + b"\n\n"
+    assert datas(*(stream[i : i + 997] for i in range(0, len(stream), 997))) == [data]
+
+
+@given(STREAMS)
+@settings(max_examples=500, deadline=None)
+def test_it_reads_what_the_standard_reads(stream):
+    assert read(stream) == by_the_book(stream)
+
+
+@given(STREAMS, st.data())
+@settings(max_examples=500, deadline=None)
+def test_where_the_chunks_are_cut_does_not_matter(stream, data):
+    places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    chunks = [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
+    assert read(*chunks) == read(stream) == read(*(stream[i : i + 1] for i in range(len(stream))))
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_read_as_the_standard_reads_them(stream):
+    assert read(stream) == by_the_book(stream)
