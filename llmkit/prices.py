@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llmkit import catalog, settings
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
+
+Found: TypeAlias = tuple[str, Decimal]
+"""Where a price was found, and the price in US dollars."""
 
 _MILLION = Decimal(1_000_000)
 
@@ -112,23 +115,19 @@ def price(
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     when = when or datetime.now(UTC)
-    date = when.date().isoformat()
     known = catalog.providers().get(provider)
     tokens = _tokens(usage)
-    for source, table in (("config", settings.load().prices), ("llmkit", catalog.prices())):
-        for model in models:
-            if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
-                return Price(nanos=to_nanos(_own_rates(entry).cost(tokens)), source=source, date=date)
-    if known is not None and known.local:
-        return Price(nanos=0, source="local", date=date)
-    for name in _listings(known, provider):
-        for model in models:
-            if (usd := _listed(name, model, when, tier, tokens)) is not None:
-                return Price(nanos=to_nanos(usd), source="genai-prices", date=date)
-    if known is not None and known.sandbox:  # it answers to any name
-        usd = _own_rates(catalog.prices()["sandbox"]).cost(tokens)
-        return Price(nanos=to_nanos(usd), source="llmkit", date=date)
-    return None
+    found = (
+        _tabled("config", settings.load().prices, provider, models, tokens)
+        or _tabled("llmkit", catalog.prices(), provider, models, tokens)
+        or _local(known)
+        or _listed(_listings(known, provider), models, when, tier, tokens)
+        or _simulated(known, tokens)
+    )
+    if found is None:
+        return None
+    source, usd = found
+    return Price(nanos=to_nanos(usd), source=source, date=when.date().isoformat())
 
 
 def to_nanos(usd: Decimal | float) -> int:
@@ -153,6 +152,31 @@ def data_version() -> str:
         True
     """
     return f"genai-prices {version('genai-prices')}"
+
+
+def _tabled(
+    source: str,
+    table: Mapping[str, Mapping[str, float]],
+    provider: str,
+    models: tuple[str, ...],
+    tokens: Tokens,
+) -> Found | None:
+    """Price with a table of our own or of the user's."""
+    for model in models:
+        if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
+            return source, _own_rates(entry).cost(tokens)
+    return None
+
+
+def _local(known: catalog.Provider | None) -> Found | None:
+    return ("local", Decimal(0)) if known is not None and known.local else None
+
+
+def _simulated(known: catalog.Provider | None, tokens: Tokens) -> Found | None:
+    """Price what the sandbox answers under any other name."""
+    if known is None or not known.sandbox:
+        return None
+    return "llmkit", _own_rates(catalog.prices()["sandbox"]).cost(tokens)
 
 
 def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
@@ -185,14 +209,17 @@ def _own_rates(entry: Mapping[str, float]) -> Rates:
     )
 
 
-def _listed(provider: str, model: str, when: datetime, tier: str | None, tokens: Tokens) -> Decimal | None:
+def _listed(
+    listings: tuple[str, ...], models: tuple[str, ...], when: datetime, tier: str | None, tokens: Tokens
+) -> Found | None:
     """Price with the rates of `genai-prices`."""
     minute = when.replace(second=0, microsecond=0)  # prices change by the day or by the time of day
-    found = _lookup(provider, model, minute, tier)
-    if found is None:
-        return None
-    starts, brackets = found
-    return brackets[bisect_left(starts, tokens.input)].cost(tokens)
+    for listing in listings:
+        for model in models:
+            if (found := _lookup(listing, model, minute, tier)) is not None:
+                starts, brackets = found
+                return "genai-prices", brackets[bisect_left(starts, tokens.input)].cost(tokens)
+    return None
 
 
 @lru_cache(maxsize=512)
