@@ -107,7 +107,9 @@ def _doctor(magics: LLMMagics, _command: Command) -> None:
     from llmkit.notebook.bridge import bridge
 
     async def all_of_them() -> list[str]:
-        shown = [p for p in catalog.providers().values() if p.key_env and p.name != "google-legacy"]
+        shown = [
+            p for p in catalog.providers().values() if p.key_env and not p.local and p.name != "google-legacy"
+        ]
         return await asyncio.gather(*(_examine(provider) for provider in shown))
 
     lines = [f"model    {resolve(magics.model or None)}", *bridge.run(all_of_them())]
