@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.codec import loads
+from llmkit.clients.keys import redact
 from llmkit.clients.retry import retry_after
 from llmkit.errors import (
     AuthenticationError,
@@ -205,8 +206,8 @@ def error_parts(body: bytes) -> tuple[str, str]:
 
 
 def _plain(said: str) -> str:
-    """Return what a text or a page of HTML says, shortly."""
-    said = said[:5000]
+    """Return what a text or a page of HTML says, shortly; a key in it is blanked out before it is cut."""
+    said = redact(said[:100_000])[:5000]
     if re.search(r"(?i)<(html|!doctype|body)", said):
         said = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", said)
     return " ".join(said.split())[:400]

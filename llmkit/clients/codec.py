@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from llmkit.clients.keys import redact
 from llmkit.errors import BadResponseError
 
 if TYPE_CHECKING:
@@ -132,8 +133,14 @@ def _loads_slowly(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        start = data[:80].decode("utf-8", "replace")
-        raise BadResponseError(f"The server did not send JSON but {start!r}.") from error
+        raise BadResponseError(
+            f"The server did not send JSON but {excerpt(data.decode('utf-8', 'replace'))}."
+        ) from error
+
+
+def excerpt(value: Any) -> str:
+    """Return the beginning of what a server sent, quoted; a key in it is blanked out before it is cut."""
+    return repr(redact(str(value)[:10_000])[:80])
 
 
 def obj(value: Any) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def obj(value: Any) -> dict[str, Any]:
         return value
     if value is None:
         return {}
-    raise BadResponseError(f"The server sent {str(value)[:60]!r} where an object belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} where an object belongs.")
 
 
 def items(value: Any) -> list[Any]:
@@ -159,7 +166,7 @@ def items(value: Any) -> list[Any]:
         return value
     if value is None:
         return []
-    raise BadResponseError(f"The server sent {str(value)[:60]!r} where a list belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} where a list belongs.")
 
 
 def text(value: Any) -> str:
@@ -172,7 +179,7 @@ def text(value: Any) -> str:
         return value
     if value is None:
         return ""
-    raise BadResponseError(f"The server sent {str(value)[:60]!r} where text belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} where text belongs.")
 
 
 def count(value: Any) -> int | None:

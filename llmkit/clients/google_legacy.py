@@ -277,7 +277,7 @@ def _unreadable(error: Exception) -> LLMClientError:
     """Say why the SDK could not read an answer: it ended too early, or it is none of Google's."""
     if "Unfinished stream" in str(error):
         return broken(error)
-    return BadResponseError(f"The google-generativeai SDK could not read the answer: {str(error)[:100]}.")
+    return BadResponseError(f"The google-generativeai SDK could not read the answer: {error}.")
 
 
 def _sdk() -> Any:

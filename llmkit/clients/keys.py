@@ -21,8 +21,10 @@ KEYRING = "llmkit"
 """Service under which keys are kept in the operating system's keyring."""
 
 _KEY_SHAPES = re.compile(
-    r"\b(?:sk-[A-Za-z0-9_*.-]{8,}|AIza[A-Za-z0-9_-]{20,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,})"
+    r"\b(?:sk-[A-Za-z0-9_*.-]{8,}|AIza[A-Za-z0-9_-]{20,}|AQ\.[A-Za-z0-9_-]{20,}"
+    r"|(?:gsk|hf|r8)_[A-Za-z0-9]{16,}|(?:xai|pplx)-[A-Za-z0-9]{16,})"
     r"|(?i:(?<=bearer )[A-Za-z0-9._~+/=-]{8,})"
+    r"|(?i:(?<=api-key\": \")|(?<=api-key': ')|(?<=api-key: ))[^\s\"',]{6,}"  # a header, as servers echo it
 )
 _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 
@@ -232,7 +234,7 @@ def redact_error(error: BaseException) -> None:
         if link is not error:
             link.__traceback__ = None
         link.args = tuple(_clean(value) for value in link.args)
-        for name in ("message", "body"):
+        for name in ("message", "body", "details"):
             value = getattr(link, name, None)
             if value is not None and (clean := _clean(value)) != value:
                 setattr(link, name, clean)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.registry import metered, shared_client
@@ -41,7 +42,8 @@ class RequestQueue:
         if max_concurrent < 1:
             raise ConfigurationError(f"max_concurrent={max_concurrent} cannot be: 1 or more is expected.")
         self.max_concurrent = max_concurrent
-        self._semaphore = asyncio.Semaphore(max_concurrent)
+        # A semaphore belongs to one loop, a queue may be used from several.
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def process_request(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a coroutine function as soon as there is room.
@@ -54,7 +56,8 @@ class RequestQueue:
         Returns:
             What it returns.
         """
-        async with self._semaphore:
+        loop = asyncio.get_running_loop()
+        async with self._rooms.setdefault(loop, asyncio.Semaphore(self.max_concurrent)):
             return await func(*args, **kwargs)
 
 

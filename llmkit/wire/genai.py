@@ -136,7 +136,7 @@ async def _leave(stream: Any) -> None:
 
 
 def _unreadable(error: Exception) -> BadResponseError:
-    return BadResponseError(f"The google-genai SDK could not read the answer: {str(error)[:100]}.")
+    return BadResponseError(f"The google-genai SDK could not read the answer: {error}.")
 
 
 def _details(error: Any) -> bytes:
