@@ -54,7 +54,10 @@ def test_an_answer_streams_and_ends_with_its_cost(lab):
 def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
     address, folder = lab
     write_notebook(
-        folder / "stop.ipynb", "%load_ext llmkit", "%%llm sandbox:sandbox!rate=15\nPlan a survey. Use a table.", "40 + 2"
+        folder / "stop.ipynb",
+        "%load_ext llmkit",
+        "%%llm sandbox:sandbox!rate=15\nPlan a survey. Use a table.",
+        "40 + 2",
     )
     with browse(address, "stop.ipynb", dark=True) as page:
         run_cell(page, 0)
