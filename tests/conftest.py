@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
+import logging
 import os
 import socket
 import sys
@@ -128,3 +130,27 @@ def recorder() -> Iterator[Books]:
 def server() -> Iterator[sandbox.SandboxServer]:
     with sandbox.start(rate=0, first_token=0) as running:
         yield running
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test after which asyncio or the collector complains: a forgotten task, an open socket."""
+    gc.freeze()  # what is imported by now need not be searched
+    yield
+    gc.collect()
+    gc.unfreeze()
+    said = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]
+    assert not said
+
+
+@pytest.fixture(
+    params=["openai", "anthropic", "google", "google-legacy", "own openai", "own anthropic", "own google"]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every kind of client; `own …` stands on a user's own SDK client."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["openai", "anthropic", "google"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -9,12 +9,14 @@ import warnings
 import httpx
 import openai
 import pytest
+from callers import read
 
 from llmkit import (
     AnthropicClient,
     AuthenticationError,
     BadResponseError,
     GoogleAIClient,
+    GoogleGenerativeAIClient,
     LLMClientError,
     LLMMessage,
     OpenAIClient,
@@ -231,3 +233,56 @@ async def test_a_body_is_sent_as_json_in_utf_8(sandbox_server, recorder):
             answered = await one.generate_text([LLMMessage("user", "echo: Grüße 🌍 \u2028")])
         assert answered.content == "Grüße 🌍 \u2028"
         assert "Grüße 🌍" in json.dumps(sandbox_server.requests[-1].body, ensure_ascii=False)
+
+
+@pytest.fixture
+def generative_model(sandbox_server):
+    """A user's own model of the former SDK, with an instruction of its own."""
+    import google.generativeai as genai
+
+    options = {"api_endpoint": sandbox_server.url("google")}
+    genai.configure(api_key="k", transport="rest", client_options=options)
+    yield genai.GenerativeModel("sandbox", system_instruction="Be brief.")
+    genai.configure(api_key="", transport="rest")
+
+
+async def test_a_users_own_generative_model_works(sandbox_server, recorder, generative_model):
+    client = GoogleGenerativeAIClient(client=generative_model, model="sandbox")
+    question = [LLMMessage("user", "echo: one two three")]
+    assert (await client.generate_text(question, max_tokens=2)).content == "one two"
+    stream = client.stream_text(question)
+    assert [piece async for piece in stream] == ["one", " two", " three"]
+    assert (stream.finish_reason, stream.response.usage_source) == ("stop", "reported")
+    assert sandbox_server.requests[-1].body["systemInstruction"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), [("401", AuthenticationError), ("503", ProviderNotAvailableError)]
+)
+async def test_the_errors_of_a_users_own_generative_model_are_told_apart(
+    sandbox_server, recorder, generative_model, fault, expected
+):
+    client = GoogleGenerativeAIClient(client=generative_model, model="sandbox", max_retries=0)
+    sandbox_server.fail_next(fault, times=9)
+    for call in (client.generate_text, lambda messages: read(client.stream_text(messages))):
+        with pytest.raises(expected):
+            await call(QUESTION)
+
+
+async def test_a_client_of_the_former_sdk_leaves_the_users_configuration_alone(
+    sandbox_server, recorder, generative_model
+):
+    async with GoogleGenerativeAIClient("other", "http://127.0.0.1:1", model="m", max_retries=0) as other:
+        with pytest.raises(ProviderNotAvailableError):
+            await other.generate_text(QUESTION)
+    assert generative_model.generate_content("echo: yes").text == "yes"
+
+
+async def test_a_blocked_prompt_is_an_answer_to_the_former_sdk_too(recorder):
+    blocked = b'[{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}]'
+    async with server(answer(blocked, "Content-Type: application/json")) as (url, _):
+        client = GoogleGenerativeAIClient("k", url, model="m")
+        stream = client.stream_text(QUESTION)
+        assert await read(stream) == []
+    assert stream.finish_reason == "content_filter"
+    assert recorder.statuses == ["ok"]

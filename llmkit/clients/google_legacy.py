@@ -106,6 +106,9 @@ class LegacyCarrier:
         self._key = key
         self._model = model
 
+    def load(self) -> None:
+        """Do nothing: the client imported the SDK when it was made."""
+
     async def send(self, request: WireRequest) -> LegacyExchange:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.api_core import exceptions
@@ -128,7 +131,20 @@ class LegacyCarrier:
         """Do nothing: each request has a connection of its own."""
 
     def _answer(self, request: WireRequest, key: str) -> Body:
-        """Send the request and wait for the answer's headers; blocks."""
+        """Send the request and wait for the answer's headers; blocks.
+
+        The SDK cannot read errors of streams, which are lists; asked plainly, it can.
+        """
+        from google.api_core.exceptions import BadRequest
+
+        try:
+            return self._ask(request, key)
+        except (AttributeError, BadRequest) as error:
+            if not request.stream or "'get'" not in str(error.__context__ or error):
+                raise
+        return self._ask(replace(request, stream=False), key)
+
+    def _ask(self, request: WireRequest, key: str) -> Body:
         if request.body is None:
             names = [{"name": model.name} for model in self._service("Model", key).list_models(**_OPTIONS)]
             return Body(iter([orjson.dumps({"models": names})]))

@@ -100,17 +100,25 @@ async def batch(
     queue = RequestQueue(max_concurrent)
     with calling(surface="batch"), tqdm(total=len(conversations), disable=not progress, unit="call") as bar:
 
-        async def answer(messages: list[LLMMessage]) -> LLMResponse | LLMClientError:
+        async def answer(messages: list[LLMMessage]) -> LLMResponse:
             try:
                 return await queue.process_request(client.generate_text, messages, **options)
-            except LLMClientError as error:
-                return error
             finally:
                 bar.update()
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answer(messages)) for messages in conversations]
-    return [task.result() for task in tasks]
+        results = await asyncio.gather(*map(answer, conversations), return_exceptions=True)
+    return [_result(result) for result in results]
+
+
+def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError:
+    """Return an answer or the error in its place; another package's client may raise anything."""
+    if isinstance(result, Exception) and not isinstance(result, LLMClientError):
+        error = LLMClientError(f"Text generation failed: {type(result).__name__}: {result}")
+        error.__cause__ = result
+        return error
+    if isinstance(result, BaseException) and not isinstance(result, LLMClientError):
+        raise result
+    return result
 
 
 def _conversation(prompt: str | list[LLMMessage], system: str | None) -> list[LLMMessage]:

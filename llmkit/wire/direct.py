@@ -22,19 +22,25 @@ class DirectCarrier:
 
     Args:
         address: The API's base URL, without a slash at its end.
-        headers: Makes the headers, credentials included; called for every request.
+        headers: Prepares the headers; called for every request.
     """
 
     def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:
         self._address = address.rstrip("/")
         self._headers = headers
-        self._sessions = PerLoop(_session, lambda session: session.close())
+        self._sessions = PerLoop(self._session, lambda session: session.close())
         self._proxy = _proxy(self._address)
 
     @property
     def address(self) -> str:
         """The API's base URL."""
         return self._address
+
+    def load(self) -> None:
+        """Import aiohttp, and what prepares the headers; see `Carrier.load`."""
+        import aiohttp  # noqa: F401 - for its own sake
+
+        self._headers()
 
     async def send(self, request: WireRequest) -> DirectExchange:
         """Send a request; see `Carrier.send`."""
@@ -61,6 +67,15 @@ class DirectCarrier:
     async def aclose(self) -> None:
         """Close the running loop's session."""
         await self._sessions.aclose()
+
+    def _session(self) -> aiohttp.ClientSession:
+        import aiohttp
+        import httpx2
+
+        # The certificates that the SDKs trust: some systems' Python has none of its own.
+        tls = httpx2.create_ssl_context() if self._address.startswith("https:") else True
+        # No limit here: how many calls run at once is the caller's decision (RequestQueue).
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=tls))
 
 
 class DirectExchange:
@@ -116,13 +131,6 @@ def encode(body: Any) -> bytes:
         return orjson.dumps(body)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"The request cannot be written as JSON: {error}.") from error
-
-
-def _session() -> aiohttp.ClientSession:
-    import aiohttp
-
-    # No limit here: how many calls run at once is the caller's decision (RequestQueue).
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
 
 def _proxy(address: str) -> str | None:

@@ -1,0 +1,73 @@
+"""Clients of every kind, against the sandbox, for the tests of a call."""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+
+import anthropic
+import openai
+from google import genai
+
+from llmkit import (
+    AnthropicClient,
+    GoogleAIClient,
+    GoogleGenerativeAIClient,
+    LLMMessage,
+    OpenAIClient,
+    RetryPolicy,
+)
+
+QUESTION = [LLMMessage("system", "Be brief."), LLMMessage("user", "echo: one two three four five")]
+TEXT = "one two three four five"
+PROTOCOLS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "google-legacy": "google"}
+SDKS = {"openai": OpenAIClient, "anthropic": AnthropicClient, "google": GoogleAIClient}
+
+
+def make(kind, server, **options):
+    """Make a client of a kind; `own …` is a user's own SDK client."""
+    options = {"model": "sandbox", **options}
+    if kind == "own openai":
+        sdk = openai.AsyncOpenAI(api_key="k", base_url=server.url("openai"))
+        return OpenAIClient(client=sdk, **options)
+    if kind == "own anthropic":
+        sdk = anthropic.AsyncAnthropic(api_key="k", base_url=server.url("anthropic"))
+        return AnthropicClient(client=sdk, **options)
+    if kind == "own google":
+        http = genai.types.HttpOptions(base_url=server.url("google"), api_version="v1beta")
+        return GoogleAIClient(client=genai.Client(api_key="k", http_options=http), **options)
+    factory = GoogleGenerativeAIClient if kind == "google-legacy" else SDKS[kind]
+    return factory("k", server.url(PROTOCOLS[kind]), **options)
+
+
+@contextlib.asynccontextmanager
+async def opened(kind, server, **options):
+    """A client that is closed at the end, and the user's own SDK client with it."""
+    client = make(kind, server, **options)
+    try:
+        yield client
+    finally:
+        await client.close()
+        if kind.startswith("own "):
+            sdk = getattr(client._line.carrier, "_own", None)
+            await (sdk.close() if sdk is not None else client._line.carrier._client.aio.aclose())
+
+
+async def closed(server, wanted="aborted"):
+    """Wait until the server has seen how its last answer ended."""
+    end = time.monotonic() + 5
+    while server.requests[-1].outcome == "open" and time.monotonic() < end:  # noqa: ASYNC110 - the server's thread writes it
+        await asyncio.sleep(0.005)
+    return server.requests[-1].outcome == wanted
+
+
+def hurry(client):
+    """Shorten the pauses between retries."""
+    client._line = dataclasses.replace(client._line, retry=RetryPolicy(base_delay=0.01))
+
+
+async def read(stream, pieces=None):
+    pieces = [] if pieces is None else pieces
+    async for piece in stream:
+        pieces.append(piece)
+    return pieces

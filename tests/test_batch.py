@@ -1,0 +1,115 @@
+"""Many prompts at once."""
+
+import asyncio
+
+import pytest
+
+import llmkit
+from llmkit import (
+    BaseLLMClient,
+    ConfigurationError,
+    LLMClientError,
+    LLMMessage,
+    LLMResponse,
+    OpenAIClient,
+    ProviderNotAvailableError,
+)
+
+
+@pytest.fixture
+async def client(server, recorder):
+    async with OpenAIClient("k", server.url(), model="sandbox", max_retries=0) as made:
+        yield made
+
+
+async def test_answers_come_in_the_order_of_the_prompts(client):
+    prompts = [f"echo: {n}" for n in range(20)]
+    answers = await llmkit.batch(prompts, client, progress=False)
+    assert [answer.content for answer in answers] == [str(n) for n in range(20)]
+
+
+async def test_one_failure_does_not_lose_the_others(client, server):
+    server.fail_next("500")
+    answers = await llmkit.batch([f"echo: {n}" for n in range(5)], client, progress=False)
+    assert sum(isinstance(answer, ProviderNotAvailableError) for answer in answers) == 1
+    assert sum(isinstance(answer, LLMResponse) for answer in answers) == 4
+
+
+async def test_only_so_many_run_at_once(client, server):
+    await llmkit.batch(["echo: x"] * 12, client, max_concurrent=3, progress=False)
+    times = [(request.started_at, request.ended_at) for request in server.requests]
+    overlaps = [sum(start <= moment < end for start, end in times) for moment, _ in times]
+    assert max(overlaps) <= 3
+
+
+async def test_rows_say_that_they_are_of_a_batch(client, recorder):
+    await llmkit.batch(["echo: x"], client, progress=False)
+    assert [row.surface for row in recorder.records] == ["batch"]
+
+
+async def test_a_system_prompt_and_options_are_passed_on(client, server):
+    await llmkit.batch(["echo: x"], client, system="Be brief.", max_tokens=7, progress=False)
+    body = server.requests[-1].body
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert body["max_tokens"] == 7
+
+
+async def test_a_prompt_may_be_a_conversation(client, server):
+    conversation = [LLMMessage("user", "a"), LLMMessage("assistant", "b"), LLMMessage("user", "echo: c")]
+    (answer,) = await llmkit.batch([conversation], client, progress=False)
+    assert answer.content == "c"
+
+
+async def test_nothing_is_nothing(client):
+    assert await llmkit.batch([], client, progress=False) == []
+
+
+async def test_a_model_is_named_as_anywhere(recorder):
+    (answer,) = await llmkit.batch(["echo: x"], "sandbox", progress=False)
+    assert (answer.content, answer.simulated) == ("x", True)
+
+
+async def test_an_unknown_model_is_an_error_before_anything_is_sent(recorder):
+    with pytest.raises(ConfigurationError):
+        await llmkit.batch(["echo: x"], "no-such-thing", progress=False)
+
+
+async def test_a_blank_prompt_is_an_error_before_anything_is_sent(client, server):
+    with pytest.raises(ValueError, match="empty"):
+        await llmkit.batch(["echo: x", " "], client, progress=False)
+    assert not server.requests
+
+
+async def test_a_progress_bar_counts(client, capsys):
+    await llmkit.batch(["echo: x"] * 3, client)
+    assert "3/3" in capsys.readouterr().err
+
+
+async def test_a_cancelled_batch_leaves_rows_and_closes_its_sockets(client, server, recorder):
+    server.fail_next("slow=5", times=9)
+    task = asyncio.create_task(llmkit.batch(["echo: x"] * 3, client, progress=False))
+    while len(server.requests) < 3:  # noqa: ASYNC110 - the server's thread adds to them
+        await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert recorder.statuses == ["cancelled"] * 3
+
+
+async def test_whatever_another_packages_client_raises_is_one_failure(recorder):
+    class Moody(BaseLLMClient):
+        async def generate_text(self, messages, **kwargs):
+            if messages[-1].content == "b":
+                raise RuntimeError("not now")
+            return LLMResponse(messages[-1].content, "moody", "m")
+
+        async def stream_text(self, messages, **kwargs):
+            yield "x"
+
+        async def close(self):
+            pass
+
+    first, second, third = await llmkit.batch(["a", "b", "c"], Moody("moody"), progress=False)
+    assert (first.content, third.content) == ("a", "c")
+    assert isinstance(second, LLMClientError)
+    assert isinstance(second.__cause__, RuntimeError)

@@ -1,0 +1,159 @@
+"""What a call costs, to the nano-dollar, against the price data's own calculation."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import genai_prices
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmkit import LLMMessage, OpenAIClient, prices
+from llmkit.messages import Usage
+
+WHEN = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
+MODELS = [
+    ("openai", "gpt-4o-mini"), ("openai", "gpt-4o"), ("openai", "gpt-4"), ("openai", "gpt-3.5-turbo"),
+    ("openai", "gpt-4.1"), ("openai", "gpt-5"), ("openai", "gpt-5-mini"), ("openai", "o3-mini"),
+    ("openai", "o1"),
+    ("anthropic", "claude-3-opus-20240229"), ("anthropic", "claude-3-5-haiku-latest"),
+    ("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-opus-4-1"), ("google", "gemini-2.5-flash"),
+    ("google", "gemini-2.5-pro"), ("google", "gemini-2.0-flash"), ("groq", "llama-3.3-70b-versatile"),
+    ("deepseek", "deepseek-chat"), ("mistral", "mistral-large-latest"), ("x-ai", "grok-4"),
+]  # fmt: skip
+OURS = {"x-ai": "xai"}
+TOKENS = st.integers(0, 400_000)
+
+
+def theirs(provider, model, usage, tier=None):
+    priced = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens or 0,
+        cache_write_tokens=usage.cache_write_tokens or 0,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens or 0,
+    )
+    context = (
+        {"processing": "batch"}
+        if tier == "batch"
+        else {"service_tier": tier, "speed": tier}
+        if tier
+        else None
+    )
+    return genai_prices.calc_price(
+        priced, model, provider_id=provider, genai_request_timestamp=WHEN, price_context=context
+    ).total_price
+
+
+def ours(provider, model, usage, tier=None):
+    return prices.price(OURS.get(provider, provider), (model,), usage, when=WHEN, tier=tier)
+
+
+@pytest.mark.parametrize(("provider", "model"), MODELS)
+@given(tokens=st.tuples(TOKENS, TOKENS, TOKENS, TOKENS, TOKENS))
+@settings(max_examples=15, deadline=None)
+def test_a_price_is_that_of_the_price_data(provider, model, tokens):
+    fresh, read, write, hour, output = tokens
+    usage = Usage(
+        input_tokens=fresh + read + write,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        cache_write_1h_tokens=min(hour, write),
+    )
+    found = ours(provider, model, usage)
+    assert found.usd == pytest.approx(float(theirs(provider, model, usage)), abs=1e-9)
+    assert found.source == "genai-prices"
+
+
+@pytest.mark.parametrize("tier", ["batch", "flex", "priority", "fast", "default", "standard", "brand-new"])
+@pytest.mark.parametrize(("provider", "model"), MODELS)
+def test_a_tiers_price_is_that_of_the_price_data(provider, model, tier):
+    usage = Usage(input_tokens=1234, output_tokens=567, cache_read_tokens=100)
+    assert ours(provider, model, usage, tier).usd == pytest.approx(
+        float(theirs(provider, model, usage, tier)), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 199_999, 200_000, 200_001, 271_999, 272_000, 272_001, 1_000_000])
+@pytest.mark.parametrize(("provider", "model"), MODELS)
+def test_a_long_contexts_price_is_that_of_the_price_data(provider, model, tokens):
+    usage = Usage(input_tokens=tokens, output_tokens=1000)
+    assert ours(provider, model, usage).usd == pytest.approx(float(theirs(provider, model, usage)), abs=1e-9)
+
+
+def test_a_price_is_counted_in_nano_dollars():
+    found = prices.price(
+        "google", ("gemini-1.5-flash-8b",), Usage(input_tokens=5, output_tokens=0), when=WHEN
+    )
+    assert found.nanos == 375
+    assert found.date == "2026-11-01"
+
+
+@pytest.mark.parametrize(
+    ("usd", "nanos"),
+    [
+        (0.1, 100_000_000),
+        (Decimal("1e-9"), 1),
+        (Decimal("5e-10"), 0),
+        (Decimal("1.5e-9"), 2),
+        (0, 0),
+        (1e-12, 0),
+    ],
+)
+def test_dollars_are_rounded_half_to_even(usd, nanos):
+    assert prices.to_nanos(usd) == nanos
+
+
+def test_a_model_that_nobody_knows_has_no_price():
+    assert prices.price("openai", ("no-such-model",), Usage(input_tokens=1, output_tokens=1)) is None
+    assert prices.price("nobody", ("gpt-4o-mini",), Usage(input_tokens=1, output_tokens=1)) is None
+
+
+def test_unknown_tokens_have_no_price():
+    for usage in (Usage(), Usage(input_tokens=1), Usage(output_tokens=1)):
+        assert prices.price("openai", ("gpt-4o-mini",), usage) is None
+
+
+def test_a_local_server_costs_nothing():
+    found = prices.price("ollama", ("anything",), Usage(input_tokens=10, output_tokens=10))
+    assert (found.nanos, found.source) == (0, "local")
+
+
+def test_the_model_that_answered_comes_first():
+    usage = Usage(input_tokens=1_000_000, output_tokens=0)
+    assert prices.price("openai", ("gpt-4o-mini", "gpt-4"), usage, when=WHEN).usd == 0.15
+    assert prices.price("openai", ("no-such-model", "gpt-4o-mini"), usage, when=WHEN).usd == 0.15
+
+
+def test_a_part_larger_than_the_whole_is_cut_to_it():
+    usage = Usage(input_tokens=100, output_tokens=0, cache_read_tokens=500, cache_write_tokens=500)
+    whole = Usage(input_tokens=100, output_tokens=0, cache_read_tokens=100)
+    assert ours("openai", "gpt-4o-mini", usage).nanos == ours("openai", "gpt-4o-mini", whole).nanos
+
+
+def test_the_users_own_table_wins(tmp_path):
+    (tmp_path / "llmkit.toml").write_text(
+        '[prices."gpt-4o-mini"]\ninput = 1\noutput = 2\ncache_read = 0.5\n'
+        '[prices."ollama:m"]\ninput = 3\noutput = 3\n'
+    )
+    usage = Usage(input_tokens=1000, output_tokens=100, cache_read_tokens=400)
+    found = prices.price("openai", ("gpt-4o-mini",), usage)
+    assert (found.nanos, found.source) == (600 * 1000 + 400 * 500 + 100 * 2000, "config")
+    assert prices.price("ollama", ("m",), usage).source == "config"
+
+
+async def test_a_reported_cost_is_the_price(recorder, server):
+    async with OpenAIClient("k", server.url(), model="sandbox") as client:
+        stream = client.stream_text([LLMMessage("user", "echo: Hi")])
+        async for _ in stream:
+            stream._call.answer.cost_usd = 0.25
+    assert (recorder.last.cost_nanos, recorder.last.price_source) == (250_000_000, "provider")
+
+
+async def test_a_model_without_a_price_costs_unknown(recorder, server):
+    async with OpenAIClient("k", server.url(), model="mystery") as client:
+        response = await client.generate_text([LLMMessage("user", "echo: Hi")])
+    assert response.cost_estimate is None
+    assert (recorder.last.cost_nanos, recorder.last.price_source) == (None, None)
+    assert recorder.last.input_tokens > 0
