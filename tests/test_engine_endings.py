@@ -104,3 +104,27 @@ def test_an_interrupt_leaves_a_row_and_closes_the_socket(protocol, server, recor
         asyncio.run(interrupted())
     assert recorder.statuses == ["cancelled"]
     assert asyncio.run(closed(server, "done")) or server.requests[-1].outcome == "aborted"
+
+
+@pytest.mark.filterwarnings("ignore")  # a loop closed like this leaves its sockets to the collector
+def test_a_loop_that_is_closed_without_farewell_leaves_a_row(protocol, server, recorder):
+    loop = asyncio.new_event_loop()
+    stream = make(protocol, server).stream_text(QUESTION)
+    assert loop.run_until_complete(anext(stream)) == "one"
+    loop.close()
+    del stream
+    gc.collect()
+    assert recorder.statuses == ["cancelled"]
+
+
+def test_a_generator_that_outlives_its_stream_leaves_one_row(protocol, server, recorder):
+    async def leave():
+        stream = make(protocol, server).stream_text(QUESTION)
+        generator = stream._source
+        assert await anext(stream) == "one"
+        del stream
+        gc.collect()
+        await generator.aclose()
+
+    asyncio.run(leave())
+    assert recorder.statuses == ["cancelled"]
