@@ -23,7 +23,6 @@ class Provider:
         key_env: Environment variables that may hold its key.
         base_url: Where its API is, if its SDK does not know.
         base_url_env: Environment variables that may hold another address.
-        sdk: Module that its client uses at the first call.
         prices: Its name in the price data.
         local: Whether it runs on the user's own machine and costs nothing.
         sandbox: Whether it is the sandbox.
@@ -38,7 +37,6 @@ class Provider:
     key_env: tuple[str, ...] = ()
     base_url: str | None = None
     base_url_env: tuple[str, ...] = ()
-    sdk: str | None = None
     prices: str | None = None
     local: bool = False
     sandbox: bool = False

@@ -93,6 +93,7 @@ class Attempts:
     async def _begin(self) -> Reading:
         """Send the request and wait for the answer's headers."""
         call, line = self._call, self._line
+        line.carrier.load()
         if self._end is None and line.timeouts.total is not None:
             self._end = asyncio.get_running_loop().time() + line.timeouts.total
         call.again()

@@ -86,6 +86,7 @@ class Deadlines:
         self._call = call
         # A whole answer has no first token: only the total counts.
         self._limit = timeouts.first_token if call.request.stream else None
+        self._moving = False
         self._since = self._clock()
         self._scope: asyncio.Timeout | None = None
 
@@ -95,6 +96,7 @@ class Deadlines:
         Args:
             limit: Seconds for what comes next, in place of the idle timeout.
         """
+        self._moving = True
         if self._call.request.stream:
             self._limit = self._timeouts.idle if limit is None else limit
         self._since = self._clock()
@@ -131,7 +133,7 @@ class Deadlines:
         total = self._next() == self._end
         if total:
             text = f"the total timeout of {self._timeouts.total:g} s passed"
-        elif self._limit == self._timeouts.idle:
+        elif self._moving:
             text = f"the idle timeout passed: no text for {self._limit:g} s"
         else:
             text = f"the first-token timeout of {self._limit:g} s passed"

@@ -111,7 +111,7 @@ class GoogleCodec:
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer; see `Codec.decode_body`."""
         data = loads(body)
-        if isinstance(data, list):  # a stream without alt=sse is one list of events
+        if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
             return "".join(self._read(obj(event), answer) for event in data)
         event = obj(data)
         if not event.keys() & {"candidates", "promptFeedback", "usageMetadata", "error"}:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from llmkit import catalog
-from llmkit.errors import AuthenticationError, ConfigurationError
+from llmkit.errors import AuthenticationError, ConfigurationError, LLMClientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,17 +228,22 @@ def redact_error(error: BaseException) -> None:
         error: Changed in place: its arguments, its message, its body.
     """
     seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
         seen.add(id(link))
         if link is not error:
             link.__traceback__ = None
         link.args = tuple(_clean(value) for value in link.args)
-        for name in ("message", "body", "details"):
-            value = getattr(link, name, None)
-            if value is not None and (clean := _clean(value)) != value:
+        # Our own errors hold the model's text, which stays as it is.
+        names = ("message",) if isinstance(link, LLMClientError) else tuple(vars(link))
+        for name in names:
+            value = getattr(link, name)
+            if (clean := _clean(value)) != value:
                 setattr(link, name, clean)
-        link = link.__cause__ or link.__context__
+        links += [link.__cause__, link.__context__]
 
 
 def _clean(value: Any) -> Any:

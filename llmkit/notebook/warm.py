@@ -36,14 +36,16 @@ def warm_up(model: str | None = None) -> None:
     Args:
         model: Name of the model; by default the settings'.
     """
-    from llmkit import catalog, prices
-    from llmkit.clients.registry import resolve
+    from llmkit import prices
+    from llmkit.clients.engine import ProviderClient
+    from llmkit.clients.registry import shared_client
     from llmkit.messages import Usage
 
     with contextlib.suppress(LLMClientError):  # the question itself will say what is wrong
-        name = resolve(model)
-        known = catalog.providers().get(name.provider)
-        modules = ["llmkit.notebook.asking", "aiohttp", *((known.sdk,) if known and known.sdk else ())]
-        for module in modules:
-            importlib.import_module(module)
-        prices.price(name.provider, (name.model or "",), Usage(input_tokens=1, output_tokens=1))
+        client = shared_client(model)
+        importlib.import_module("llmkit.notebook.asking")
+        if isinstance(client, ProviderClient):
+            client.load()
+            prices.price(
+                client.provider_name, (client.default_model(),), Usage(input_tokens=1, output_tokens=1)
+            )

@@ -85,6 +85,14 @@ class Carrier(Protocol):
         """The API's base URL, for messages and for what is remembered about a server."""
         ...
 
+    def load(self) -> None:
+        """Import what sending needs. It can take a second or two, which no deadline counts.
+
+        Raises:
+            AuthenticationError: If there is no key.
+        """
+        ...
+
     async def send(self, request: WireRequest) -> Exchange:
         """Send a request and wait for the answer's headers, whatever the status.
 

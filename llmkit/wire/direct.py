@@ -60,6 +60,8 @@ class DirectCarrier:
             )
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
+        except aiohttp.ClientResponseError as error:
+            raise unreachable(_without_headers(error), self.address) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unreachable(error, self.address) from error
         return DirectExchange(response)
@@ -116,6 +118,16 @@ class DirectExchange:
             self._response.release()
         else:
             self._response.close()
+
+
+def _without_headers(error: aiohttp.ClientResponseError) -> aiohttp.ClientResponseError:
+    """Drop the request's headers from an exception: its repr would show the key."""
+    from multidict import CIMultiDict, CIMultiDictProxy
+
+    nothing: CIMultiDict[str] = CIMultiDict()
+    error.request_info = error.request_info._replace(headers=CIMultiDictProxy(nothing))
+    error.args = (error.request_info, error.history)
+    return error
 
 
 def encode(body: Any) -> bytes:

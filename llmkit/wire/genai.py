@@ -35,6 +35,9 @@ class GenAICarrier:
         """What to call the API: the client keeps its address to itself."""
         return "Google (your own client)"
 
+    def load(self) -> None:
+        """Do nothing: the user's client is there, so its SDK is."""
+
     async def send(self, request: WireRequest) -> GenAIExchange:
         """Send a request through the SDK; see `Carrier.send`."""
         import aiohttp

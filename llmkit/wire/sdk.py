@@ -57,6 +57,9 @@ class SDKCarrier:
         """The API's base URL."""
         return str(self._own.base_url)
 
+    def load(self) -> None:
+        """Do nothing: the user's client is there, so its SDK is."""
+
     async def send(self, request: WireRequest) -> SDKExchange:
         """Send a request through the SDK; see `Carrier.send`."""
         import httpx2
