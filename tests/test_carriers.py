@@ -238,9 +238,9 @@ async def test_a_body_is_sent_as_json_in_utf_8(sandbox_server, recorder):
 @pytest.fixture
 def generative_model(sandbox_server):
     """A user's own model of the former SDK, with an instruction of its own."""
-    from llmkit.clients.google_legacy import _sdk  # imports it without its warnings
+    from llmkit.wire.legacy import load_sdk
 
-    genai = _sdk()
+    genai = load_sdk()  # without its warnings
     options = {"api_endpoint": sandbox_server.url("google")}
     genai.configure(api_key="k", transport="rest", client_options=options)
     yield genai.GenerativeModel("sandbox", system_instruction="Be brief.")

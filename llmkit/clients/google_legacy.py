@@ -1,40 +1,18 @@
-"""Google's former SDK, `google-generativeai`: end of life, kept for notebooks that depend on it.
-
-Its asynchronous REST path is broken, so its synchronous one runs in threads. Its `configure()` is global
-to the process, where it would overwrite the user's own; so the service client beneath it is used, which it
-installs.
-"""
+"""Google's former SDK, `google-generativeai`: end of life, kept for notebooks that depend on it."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import warnings
-from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from llmkit import catalog, settings
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.google import ADDRESS, GoogleCodec
 from llmkit.clients.keys import keys, known_key, missing_key
-from llmkit.errors import BadResponseError, ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.sandbox import url as sandbox_url
-from llmkit.wire.carrier import WireRequest, broken, unreachable
+from llmkit.wire.legacy import LegacyCarrier, load_sdk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-
     from llmkit.clients.deadlines import Timeouts
-
-T = TypeVar("T")
-
-SILENCE = 600.0
-"""Seconds without a byte after which a thread that nobody waits for gives up."""
-
-_OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would try again by itself
 
 
 class GoogleGenerativeAIClient(ProviderClient):
@@ -69,7 +47,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         max_retries: int = 2,
         client: Any = None,
     ) -> None:
-        _sdk()
+        load_sdk()
         simulated = client is None and base_url is None and settings.load().sandbox
         if simulated:
             api_key, base_url = "sandbox", sandbox_url("google")
@@ -90,255 +68,3 @@ class GoogleGenerativeAIClient(ProviderClient):
         if key is None:
             raise missing_key("google-legacy")
         return key.reveal()
-
-
-class LegacyCarrier:
-    """Carry requests with the SDK's synchronous REST transport, in threads.
-
-    Args:
-        address: The API's base URL.
-        key: Returns the key.
-        model: The user's own `GenerativeModel`.
-    """
-
-    def __init__(self, address: str, key: Callable[[], str], model: Any = None) -> None:
-        self.address = address.rstrip("/")
-        self._key = key
-        self._model = model
-
-    def load(self) -> None:
-        """Do nothing: the client imported the SDK when it was made."""
-
-    async def send(self, request: WireRequest) -> LegacyExchange:
-        """Send a request through the SDK; see `Carrier.send`."""
-        from google.api_core import exceptions
-        from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
-
-        key = "" if self._model is not None else self._key()
-        try:
-            return LegacyExchange(await in_thread(self._answer, request, key))
-        except json_format.Error as error:
-            raise _unreadable(error) from error
-        except exceptions.GoogleAPICallError as error:
-            body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
-            return LegacyExchange(Body(iter([body])), status=int(error.code or 500), cause=error)
-        except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
-            raise unreachable(error, self.address) from error
-        except (TypeError, ValueError, KeyError) as error:
-            raise InvalidRequestError(f"The google-generativeai SDK refused the request: {error}.") from error
-
-    async def aclose(self) -> None:
-        """Do nothing: each request has a connection of its own."""
-
-    def _answer(self, request: WireRequest, key: str) -> Body:
-        """Send the request and wait for the answer's headers; blocks.
-
-        The SDK cannot read errors of streams, which are lists; asked plainly, it can.
-        """
-        from google.api_core.exceptions import BadRequest
-
-        try:
-            return self._ask(request, key)
-        except (AttributeError, BadRequest) as error:
-            if not request.stream or "'get'" not in str(error.__context__ or error):
-                raise
-        return self._ask(replace(request, stream=False), key)
-
-    def _ask(self, request: WireRequest, key: str) -> Body:
-        if request.body is None:
-            names = [{"name": model.name} for model in self._service("Model", key).list_models(**_OPTIONS)]
-            return Body(iter([orjson.dumps({"models": names})]))
-        if self._model is not None:
-            return self._of_own_model(request)
-        from google.ai import generativelanguage as glm
-
-        name = request.path.rpartition(":")[0].split("/", 2)[-1]
-        message = glm.GenerateContentRequest.from_json(orjson.dumps({**request.body, "model": name}))
-        service = self._service("Generative", key)
-        if not request.stream:
-            return Body(iter([_json(service.generate_content(message, **_OPTIONS))]))
-        try:
-            chunks = service.stream_generate_content(message, **_OPTIONS)
-        except (
-            AttributeError
-        ):  # the SDK cannot read errors of streams, which are lists; asked plainly, it can
-            return self._answer(replace(request, stream=False), key)
-        return Body((_event(chunk) for chunk in chunks), chunks.cancel)
-
-    def _of_own_model(self, request: WireRequest) -> Body:
-        """Ask the user's model, which adds its own instruction, settings and tools."""
-        body = request.body or {}
-        answer = self._model.generate_content(
-            body["contents"],
-            generation_config={_snake(k): v for k, v in body.get("generationConfig", {}).items()},
-            stream=request.stream,
-            request_options=_OPTIONS,
-        )
-        if request.stream:
-            return Body(_event(chunk) for chunk in _unblocked(answer))
-        return Body(iter([_json(_plain(answer))]))
-
-    def _service(self, kind: str, key: str) -> Any:
-        from google.ai import generativelanguage as glm
-        from google.api_core.gapic_v1.client_info import ClientInfo
-
-        return getattr(glm, f"{kind}ServiceClient")(
-            transport="rest",
-            client_options={"api_endpoint": self.address, "api_key": key},
-            client_info=ClientInfo(user_agent=f"genai-py/{_sdk().__version__}"),  # type: ignore[no-untyped-call]  # theirs
-        )
-
-
-class Body:
-    """A body that blocks; it is closed between two pieces, or as soon as the running one has come.
-
-    Args:
-        pieces: The pieces of the body; taking the next one may block.
-        close: Closes the connection.
-    """
-
-    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None] = lambda: None) -> None:
-        self._pieces = pieces
-        self._close = close
-        self._busy = threading.Lock()
-        self._left = False
-
-    def next(self) -> bytes | None:
-        """Wait for the next piece; `None` at the end."""
-        with self._busy:
-            piece = next(self._pieces, None)
-            if self._left:
-                self._close()
-            return piece
-
-    def leave(self) -> None:
-        """Close the connection; never waits."""
-        self._left = True
-        if self._busy.acquire(blocking=False):
-            self._close()
-            self._busy.release()
-
-
-class LegacyExchange:
-    """An answer of the SDK's, read in threads.
-
-    Args:
-        body: The body.
-        status: HTTP status.
-        cause: The SDK's exception, for an error status.
-    """
-
-    def __init__(self, body: Body, status: int = 200, cause: BaseException | None = None) -> None:
-        self._body = body
-        self.status = status
-        self.headers: Mapping[str, str] = {}
-        self.cause = cause
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body; see `Exchange.chunks`."""
-        from google.api_core import exceptions
-        from google.protobuf import json_format
-
-        try:
-            while (piece := await in_thread(self._body.next)) is not None:
-                yield piece
-        except (exceptions.GoogleAPIError, OSError) as error:
-            raise broken(error) from error
-        except (TypeError, ValueError, json_format.Error) as error:
-            raise _unreadable(error) from error
-
-    async def aclose(self) -> None:
-        """Close the connection; a thread that waits for a piece does so when that has come."""
-        self._body.leave()
-
-
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks, in a daemon thread.
-
-    Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
-    interrupted is over at once.
-
-    Args:
-        function: The function.
-        *args: Its arguments.
-
-    Returns:
-        What it returns.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = function(*args)
-        except Exception as error:  # noqa: BLE001 - who awaits the future gets it
-            failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, daemon=True, name="llmkit-google-legacy").start()
-    return await future
-
-
-def _unreadable(error: Exception) -> LLMClientError:
-    """Say why the SDK could not read an answer: it ended too early, or it is none of Google's."""
-    if "Unfinished stream" in str(error):
-        return broken(error)
-    return BadResponseError(f"The google-generativeai SDK could not read the answer: {error}.")
-
-
-def _sdk() -> Any:
-    """Import the SDK without the warnings that it prints at every import."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import google.generativeai as sdk
-    except ImportError as error:
-        raise ConfigurationError(
-            "The package google-generativeai is not installed.",
-            hint='pip install "llmkit[google-legacy]", or use GoogleAIClient, which is maintained.',
-        ) from error
-    return sdk
-
-
-def _unblocked(answer: Any) -> Iterator[Any]:
-    """Yield a user's model's chunks; the SDK raises a blocked prompt, for us it is an answer."""
-    from google.generativeai.types import BlockedPromptException
-
-    try:
-        for chunk in answer:
-            yield _plain(chunk)
-    except BlockedPromptException as blocked:
-        yield blocked.args[0]
-
-
-def _plain(answer: Any) -> Any:
-    """Return the message inside the SDK's wrapper."""
-    from google.ai import generativelanguage as glm
-
-    return glm.GenerateContentResponse(answer.to_dict())
-
-
-def _event(chunk: Any) -> bytes:
-    return b"data: " + _json(chunk) + b"\n\n"
-
-
-def _json(chunk: Any) -> bytes:
-    """Return a message in the API's own spelling, on one line."""
-    text: str = type(chunk).to_json(
-        chunk, use_integers_for_enums=False, always_print_fields_with_no_presence=False, indent=None
-    )
-    return text.encode()
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
