@@ -32,7 +32,10 @@ def start(code, path, **options):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=100)
+    try:
+        out, err = process.communicate(timeout=100)
+    finally:
+        process.kill()  # nothing outlives a test that fails
     assert process.returncode == 0, err
     assert not err
     return out
@@ -143,7 +146,7 @@ def test_forks_in_the_middle_of_writing_lose_nothing(path):
                 record = call(model="parent")
                 assert books.record(record).result(60)
                 written.append(record.uid)
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         for _ in range(8):

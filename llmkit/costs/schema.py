@@ -157,11 +157,13 @@ def check(connection: sqlite3.Connection) -> int:
     Raises:
         ConfigurationError: If the file belongs to something else.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application == APPLICATION_ID:
-        return int(version)
+    # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
+    # identifier and version together.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
     if application or tables:
         (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
         raise ConfigurationError(
