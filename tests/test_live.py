@@ -14,6 +14,7 @@ import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
+from traitlets.config import Config
 
 from llmkit.notebook.footer import Footer
 from llmkit.notebook.live import (
@@ -234,7 +235,7 @@ class TestTerminal:
 class TestChoice:
     @pytest.fixture
     def shell(self):
-        yield InteractiveShell.instance()
+        yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
         InteractiveShell.clear_instance()
 
     def test_a_terminal_gets_plain_text(self, shell):
