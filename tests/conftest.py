@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from llmkit import catalog, records, sandbox
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llmkit.records import CallRecord
+
+# A shared machine may stall for a second; a slow example is no failure.
+hypothesis.settings.register_profile("llmkit", deadline=None)
+hypothesis.settings.load_profile("llmkit")
 
 FOLDERS = ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "IPYTHONDIR", "MPLCONFIGDIR")
 JUPYTER = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -96,11 +97,12 @@ def test_nothing_a_model_writes_runs_in_the_page(lab):
 
 
 def read_when_saved(path, seconds=10):
-    """Read a notebook once JupyterLab has written its outputs."""
+    """Read a notebook once JupyterLab has written all of it, with its outputs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        notebook = nbformat.read(path, 4)
-        if notebook.cells[1].outputs:
-            return notebook
+        with contextlib.suppress(nbformat.reader.NotJSONError):  # it is being written
+            notebook = nbformat.read(path, 4)
+            if notebook.cells[1].outputs:
+                return notebook
         time.sleep(0.2)
     pytest.fail("the notebook was not saved")
