@@ -8,6 +8,7 @@ import llmkit
 from llmkit import (
     BaseLLMClient,
     ConfigurationError,
+    InvalidRequestError,
     LLMClientError,
     LLMMessage,
     LLMResponse,
@@ -74,9 +75,16 @@ async def test_an_unknown_model_is_an_error_before_anything_is_sent(recorder):
         await llmkit.batch(["echo: x"], "no-such-thing", progress=False)
 
 
-async def test_a_blank_prompt_is_an_error_before_anything_is_sent(client, server):
-    with pytest.raises(ValueError, match="empty"):
-        await llmkit.batch(["echo: x", " "], client, progress=False)
+async def test_a_blank_prompt_is_an_error_in_its_place_and_loses_no_other(client, server):
+    blank, answer = await llmkit.batch(["", "repeat exactly: b"], client, progress=False)
+    assert isinstance(blank, LLMClientError)
+    assert answer.content == "b"
+    assert len(server.requests) == 1
+
+
+async def test_one_text_in_place_of_many_is_refused(client, server):
+    with pytest.raises(InvalidRequestError, match="list"):
+        await llmkit.batch("Hill", client, progress=False)
     assert not server.requests
 
 

@@ -11,6 +11,27 @@ from kernels import Kernel
 pytestmark = pytest.mark.kernel
 FACTS = "application/vnd.llmkit.v1+json"
 
+BROKEN_CLIENT = """
+import llmkit
+class Broken(llmkit.BaseLLMClient):
+    def __init__(self):
+        super().__init__("broken")
+    async def generate_text(self, messages, **kwargs):
+        raise LookupError("no")
+    async def stream_text(self, messages, **kwargs):
+        yield "some text"
+        raise LookupError("no")
+    async def close(self):
+        pass
+llmkit.register("broken", Broken)
+"""
+
+LOOP = """
+for q in "ab":
+    print("before", q)
+    get_ipython().run_cell_magic("llm", "", f"repeat exactly: {q}")
+"""
+
 
 @pytest.fixture
 def ledger(tmp_path):
@@ -190,3 +211,51 @@ print("openai" in sys.modules)
 
 def test_the_sdk_is_loaded_in_the_background_before_the_first_question(kernel):
     assert kernel.run(WAIT_FOR_SDK).text == "True\n"
+
+
+def test_a_line_fills_double_braces_only(kernel):
+    kernel.run("n, secret = 5, 'sk-abcdefghijklmnop1234567890'")
+    kernel.run("r = %llm repeat exactly: {{n}} {n} $n {secret}")
+    assert kernel.run("print(r)").text == "5 {n} $n {secret}\n"
+
+
+def test_a_cell_magic_in_a_loop_keeps_what_the_cell_has_shown(kernel):
+    result = kernel.run(LOOP)
+    assert result.text == "before a\nbefore b\n"
+    assert result.data("text/plain") == ["a", "b"]
+
+
+def test_several_models_are_refused_before_anything_is_sent(kernel, ledger):
+    result = kernel.run("%%llm sandbox,sandbox-mini\nHello")
+    assert (result.status, result.reply["ename"]) == ("error", "UsageError")
+    assert not ledger.exists()
+
+
+def test_another_packages_exception_ends_the_display_and_is_one_line(kernel):
+    kernel.run(BROKEN_CLIENT)
+    result = kernel.run("%%llm broken\nHello")
+    assert result.reply["ename"] == "LLMClientError"
+    assert len(result.reply["traceback"]) == 1
+    (html,) = result.data("text/html")
+    assert "some text" in html
+    assert "●" not in html
+
+
+def test_a_ledger_that_cannot_be_written_is_told_under_the_answer(tmp_path):
+    kernel = Kernel(
+        tmp_path, LLMKIT_LEDGER="/dev/full", LLMKIT_SANDBOX_RATE="0", LLMKIT_SANDBOX_FIRST_TOKEN="0"
+    )
+    try:
+        kernel.run("%load_ext llmkit")
+        result = kernel.run("%%llm\nrepeat exactly: hi")
+        assert result.data("text/plain") == ["hi"]
+        assert "cannot be written" in result.data("text/html")[0]
+        assert "✗ ledger" in kernel.run("%llm doctor").text
+    finally:
+        kernel.close()
+
+
+def test_a_question_without_a_key_leaves_no_row(kernel, ledger):
+    result = kernel.run("%%llm sonnet\nHello")
+    assert result.reply["ename"] == "AuthenticationError"
+    assert not ledger.exists() or rows(ledger) == []

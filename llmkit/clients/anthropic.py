@@ -13,7 +13,7 @@ from llmkit.clients.base import ContractTemperature
 from llmkit.clients.classify import classify, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import keys, known_key, missing_key
+from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.sandbox import url as sandbox_url
@@ -213,7 +213,7 @@ class AnthropicClient(ProviderClient):
     ) -> None:
         simulated = client is None and base_url is None and settings.load().sandbox
         if simulated:
-            api_key, base_url = "sandbox", sandbox_url("anthropic")
+            api_key, base_url = SANDBOX_KEY, sandbox_url("anthropic")
         address = base_url or settings.base_url(catalog.providers()["anthropic"]) or ADDRESS
         self._key = known_key(api_key, client)
         headers = SDKHeaders(lambda: _sdk_client(address), self._sign)

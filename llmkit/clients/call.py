@@ -118,7 +118,7 @@ class Call:
         usage, source = self._usage()
         record = self._record(duration, usage or Usage(), source, self._price(usage))
         self.outcome = self._response(record, usage, source)
-        recorder = current_recorder()
+        recorder = current_recorder() if self.attempts else None  # what was never sent is no call
         return None if recorder is None else recorder.record(record)
 
     def _usage(self) -> tuple[Usage | None, UsageSource | None]:

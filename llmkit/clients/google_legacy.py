@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit import catalog, settings
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.google import ADDRESS, GoogleCodec
-from llmkit.clients.keys import keys, known_key, missing_key
+from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
 from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.legacy import LegacyCarrier, load_sdk
 
@@ -50,7 +50,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         load_sdk()
         simulated = client is None and base_url is None and settings.load().sandbox
         if simulated:
-            api_key, base_url = "sandbox", sandbox_url("google")
+            api_key, base_url = SANDBOX_KEY, sandbox_url("google")
         self._key = known_key(api_key)
         address = base_url or settings.base_url(catalog.providers()["google-legacy"]) or ADDRESS
         super().__init__(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIDDEN = "[redacted]"
+SANDBOX_KEY = "no-key-for-the-sandbox"
+"""What the SDKs send to the sandbox: they insist on a key."""
+
 KEYRING = "llmkit"
 """Service under which keys are kept in the operating system's keyring."""
 
@@ -199,7 +202,7 @@ def known_key(api_key: str | None, client: Any = None) -> Secret | None:
     if api_key is None and client is not None:
         api_key = getattr(client, "api_key", None)
         return Secret(api_key, "your SDK client") if isinstance(api_key, str) else None
-    return None if api_key is None else Secret(api_key, "an argument")
+    return None if api_key is None else Secret(api_key.strip(), "an argument")
 
 
 def redact(text: str) -> str:
@@ -238,7 +241,7 @@ def redact_error(error: BaseException) -> None:
             link.__traceback__ = None
         link.args = tuple(_clean(value) for value in link.args)
         # Our own errors hold the model's text, which stays as it is.
-        names = ("message",) if isinstance(link, LLMClientError) else tuple(vars(link))
+        names = ("message", "request_id") if isinstance(link, LLMClientError) else tuple(vars(link))
         for name in names:
             value = getattr(link, name)
             if (clean := _clean(value)) != value:

@@ -11,7 +11,7 @@ from llmkit import catalog, settings
 from llmkit.clients.classify import classify, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import keys, known_key, missing_key
+from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.sandbox import url as sandbox_url
@@ -197,7 +197,7 @@ class OpenAIClient(ProviderClient):
             client is None and base_url is None and (settings.load().sandbox or bool(known and known.sandbox))
         )
         if simulated:
-            api_key, base_url = "sandbox", sandbox_url("openai")
+            api_key, base_url = SANDBOX_KEY, sandbox_url("openai")
         address = base_url or (settings.base_url(known) if known else None) or ADDRESS
         self._key = known_key(api_key, client)
         headers = SDKHeaders(lambda: _sdk_client(address), self._sign)

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.registry import metered, shared_client
-from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.records import calling
 
@@ -86,7 +86,7 @@ async def batch(
 
     Raises:
         ConfigurationError: If the model's name is not known.
-        ValueError: If a prompt is blank.
+        InvalidRequestError: If there is one text in place of many.
 
     Example:
         ```python
@@ -96,17 +96,20 @@ async def batch(
     from tqdm.auto import tqdm
 
     client = metered(model) if isinstance(model, BaseLLMClient) else shared_client(model)
-    conversations = [_conversation(prompt, system) for prompt in prompts]
+    if isinstance(prompts, str):
+        raise InvalidRequestError("batch takes many prompts, not one text.", hint="Put it into a list.")
+    asked = list(prompts)
     queue = RequestQueue(max_concurrent)
-    with calling(surface="batch"), tqdm(total=len(conversations), disable=not progress, unit="call") as bar:
+    with calling(surface="batch"), tqdm(total=len(asked), disable=not progress, unit="call") as bar:
 
-        async def answer(messages: list[LLMMessage]) -> LLMResponse:
+        async def answer(prompt: str | list[LLMMessage]) -> LLMResponse:
             try:
+                messages = _conversation(prompt, system)
                 return await queue.process_request(client.generate_text, messages, **options)
             finally:
                 bar.update()
 
-        results = await asyncio.gather(*map(answer, conversations), return_exceptions=True)
+        results = await asyncio.gather(*map(answer, asked), return_exceptions=True)
     return [_result(result) for result in results]
 
 

@@ -37,6 +37,11 @@ class Store(Protocol):
         """Where the rows are."""
         ...
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last attempt to write failed."""
+        ...
+
     def append(self, record: CallRecord) -> Future[bool]:
         """Take a record; never blocks, never raises.
 

@@ -91,6 +91,11 @@ class Ledger(forks.ForkAware):
                 logger.exception("A subscriber of the ledger failed: %r", callback)
         return future
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait in memory because the ledger could not be written."""
+        return len(self._store.unwritten()) if self._store.in_trouble else 0
+
     def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
         """Be told of every call of this process, on the thread it ends on, after it is queued.
 

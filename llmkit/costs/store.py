@@ -75,6 +75,11 @@ class SQLiteStore(forks.ForkAware):
         forks.watch(self)
         _stores.add(self)
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self._writer.in_trouble
+
     def append(self, record: CallRecord) -> Future[bool]:
         """Take a record; see `Store.append`."""
         try:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.errors import LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.cell import interpolate
-from llmkit.notebook.errors import Stopped
+from llmkit.notebook.errors import Stopped, uninterrupted
 from llmkit.notebook.footer import build_footer
 from llmkit.notebook.live import live_answer
 from llmkit.notebook.options import CellError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.cell import Ask
     from llmkit.notebook.footer import Footer
+    from llmkit.notebook.live import LiveAnswer
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.rich import Ending
 
@@ -33,6 +34,9 @@ class Asking:
         magics: The magics: settings, threads, the shell.
         ask: The question.
 
+    Attributes:
+        interrupted: Whether the user interrupted while the whole answer was being shown.
+
     Raises:
         CellError: If the cell names a variable that is not there, or several models.
         ConfigurationError: If the model is not known.
@@ -41,6 +45,10 @@ class Asking:
     def __init__(self, magics: LLMMagics, ask: Ask) -> None:
         self._magics = magics
         self._ask = ask
+        self.interrupted = False
+        chosen = ask.model or magics.model
+        if "," in chosen:
+            raise CellError(f"Several models: {chosen}.", hint="Ask one at a time.")
         self._name = resolve(ask.model or magics.model or None)
         self._label = ask.model or magics.model or self._name.model or self._name.provider
         self._history = [] if ask.new or ask.thread is None else magics.threads.get(ask.thread, [])
@@ -60,23 +68,36 @@ class Asking:
         display = live_answer(self._magics.shell, quiet=self._ask.quiet, alone=alone)
         with records.calling(surface="magic"):
             stream = self._stream()
-        display.start(self._label)
         try:
+            display.start(self._label)
             with closing(bridge.stream(stream)) as pieces:
                 for piece in pieces:
                     if piece is not None:
                         display.feed(piece)
                     display.tick()
         except KeyboardInterrupt:
-            display.finish(stream.text, self._footer(stream, "cancelled"), _facts(stream), "cancelled")
+            self._finish(display, stream, "cancelled")
             raise Stopped from None
         except LLMClientError as error:
-            display.finish(stream.text, self._footer(stream, "error"), _facts(stream, error), "error")
+            self._finish(display, stream, "error", error)
             raise
+        except Exception as error:  # the cell boundary: another package's client may raise anything
+            self._finish(display, stream, "error", error)
+            raise LLMClientError(
+                f"The call failed: {type(error).__name__}: {error}", provider=self._name.provider
+            ) from error
         assert stream.response is not None
-        display.finish(stream.text, self._footer(stream, "ok"), _facts(stream))
+        self._finish(display, stream, "ok")
         self._remember(stream.text)
         return Reply(stream.response, self._magics.shell)
+
+    def _finish(
+        self, display: LiveAnswer, stream: TextStream, status: Ending, error: Exception | None = None
+    ) -> None:
+        """Show the final answer; an interrupt waits until that is done."""
+        with uninterrupted() as late:
+            display.finish(stream.text, self._footer(stream, status), _facts(stream, error), status)
+        self.interrupted = bool(late)
 
     def _stream(self) -> TextStream:
         """Open the stream; nothing is sent before its first step."""
@@ -122,14 +143,16 @@ class Asking:
             return None
         spent = ledger.session_total(simulated=stream.outcome.simulated)
         footer = build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
-        return replace(footer, note=" ".join(filter(None, (self._note, footer.note))))
+        waiting = ledger.waiting
+        trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
+        return replace(footer, note=" ".join(filter(None, (self._note, footer.note, trouble))))
 
 
-def _facts(stream: TextStream, error: LLMClientError | None = None) -> dict[str, Any]:
+def _facts(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
     """Return what is saved with the output: no prompt, no key."""
     outcome = stream.outcome
-    if outcome is None:
-        raise ConfigurationError("The call ended before its books were closed.")
+    if outcome is None:  # it was interrupted before anything was sent
+        return {}
     return {
         "uid": outcome.uid,
         "provider": outcome.provider,

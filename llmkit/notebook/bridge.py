@@ -39,8 +39,11 @@ class Bridge:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(target=_serve, args=(self._loop,), daemon=True, name="llmkit-bridge").start()
-                atexit.register(_stop, self._loop)
+                thread = threading.Thread(
+                    target=_serve, args=(self._loop,), daemon=True, name="llmkit-bridge"
+                )
+                thread.start()
+                atexit.register(_stop, self._loop, thread)
             return self._loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -150,9 +153,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    if not loop.is_closed():
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    """End the loop with the process, and give it time to close its connections."""
+    if thread.is_alive():
         loop.call_soon_threadsafe(loop.stop)
+        thread.join(FAREWELL)
 
 
 bridge = Bridge()

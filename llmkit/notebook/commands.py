@@ -103,7 +103,6 @@ def _doctor(magics: LLMMagics, _command: Command) -> None:
     """Say what works: keys and where they come from (never the keys), providers, the ledger."""
     from llmkit import catalog, prices
     from llmkit.clients.registry import resolve
-    from llmkit.costs.ledger import ledger
     from llmkit.notebook.bridge import bridge
 
     async def all_of_them() -> list[str]:
@@ -113,8 +112,21 @@ def _doctor(magics: LLMMagics, _command: Command) -> None:
         return await asyncio.gather(*(_examine(provider) for provider in shown))
 
     lines = [f"model    {resolve(magics.model or None)}", *bridge.run(all_of_them())]
-    lines += [f"ledger   {ledger.path} ({ledger.total()})", f"prices   {prices.data_version()}"]
+    lines += [_books(), f"prices   {prices.data_version()}"]
     _say("\n".join(lines))
+
+
+def _books() -> str:
+    """Examine the ledger."""
+    from llmkit.costs.ledger import ledger
+
+    try:
+        line = f"ledger   {ledger.path}: {ledger.total()}"
+    except ConfigurationError as error:
+        return f"✗ ledger   {error}"
+    return (
+        f"✗ {line}; it cannot be written, {ledger.waiting} calls wait in memory" if ledger.waiting else line
+    )
 
 
 async def _examine(provider: Provider) -> str:

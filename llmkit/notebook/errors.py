@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llmkit.errors import LLMClientError
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
@@ -15,6 +20,24 @@ class Stopped(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{RED}Stopped{PLAIN}: the request was cancelled; the text so far is kept."]
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[list[int]]:
+    """Hold back an interrupt of the main thread until the block is over.
+
+    Yields:
+        A list that is not empty if there was one.
+    """
+    late: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield late  # signals go to the main thread
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _frame: late.append(number))
+    try:
+        yield late
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def shorten(error: LLMClientError) -> LLMClientError:

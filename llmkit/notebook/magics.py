@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Float, Unicode
 
 from llmkit.errors import LLMClientError
 from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
-from llmkit.notebook.errors import shorten
+from llmkit.notebook.errors import Stopped, shorten
 from llmkit.notebook.options import CellError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LLMMagics(Magics):
         super().__init__(shell)
         self.threads: dict[str, list[LLMMessage]] = {}
 
+    @no_var_expand  # IPython would fill in {name} and $name, and a key with them
     @line_cell_magic
     def llm(self, line: str, cell: str | None = None) -> Any:
         """Ask a language model; the answer streams into the cell.
@@ -69,7 +70,7 @@ class LLMMagics(Magics):
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
                 return None
-            return self._ask(parsed, alone=cell is not None)
+            return self._ask(parsed)
         except CellError as error:
             raise UsageError(str(error)) from None
         except LLMClientError as error:
@@ -82,15 +83,18 @@ class LLMMagics(Magics):
         variables: dict[str, Any] = self.shell.user_ns
         return variables
 
-    def _ask(self, ask: Ask, *, alone: bool) -> Reply | None:
+    def _ask(self, ask: Ask) -> Reply | None:
         from llmkit.notebook.asking import Asking  # the clients load at the first question
 
-        reply = Asking(self, ask).run(alone=alone)
+        shell: Any = self.shell
+        source = shell.history_manager.input_hist_raw[-1].lstrip()
+        asking = Asking(self, ask)
+        reply = asking.run(alone=source.startswith("%%llm"))
         if ask.out is not None:
             self.variables[ask.out] = reply
-        shell: Any = self.shell
-        bare = alone or shell.history_manager.input_hist_raw[-1].startswith("%llm")
-        if bare and getattr(shell, "kernel", None) is None:
+        if asking.interrupted:
+            raise Stopped
+        if source.startswith(("%%llm", "%llm")) and getattr(shell, "kernel", None) is None:
             # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
             shell.displayhook.update_user_ns(reply)
             return None

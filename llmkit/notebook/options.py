@@ -62,6 +62,8 @@ class Option:
 def _variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise ValueError("it must be a variable's name, like answer")
+    if text.startswith("_") or text in IPYTHON_NAMES:
+        raise ValueError("that name is IPython's own")
     return text
 
 
@@ -90,13 +92,16 @@ def _words(text: str) -> str:
     return text
 
 
+IPYTHON_NAMES = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
+"""Variables that a notebook cannot do without."""
+
 OPTIONS = (
     Option(
         field="model",
         names=("model", "m"),
         metavar="NAME",
         convert=_words,
-        help="model or alias to ask; with a comma, models to compare",
+        help="model or alias to ask",
     ),
     Option(
         field="out",

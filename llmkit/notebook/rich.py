@@ -181,8 +181,9 @@ class RichAnswer(_Growing):
             metadata: Facts about the call that are saved with the output.
             status: How the call ended.
         """
+        final = _final(text, footer, metadata, status)  # takes a while: what is shown stays until then
         self._screen.clear()
-        self._screen.end(_final(text, footer, metadata, status))
+        self._screen.end(final)
 
     def _draw_text(self) -> bool:
         if self._sealed and len(self._sealed) * GROUP >= self._characters:

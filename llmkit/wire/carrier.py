@@ -141,7 +141,7 @@ class PerLoop(Generic[T]):
         if (made := self._made.get(loop)) is not None:
             return made[0]
         item = self._make()
-        keeper = self._keep(item)
+        keeper = _keep(item, self._close)
         self._made[loop] = (item, keeper)
         await anext(keeper)
         return item
@@ -151,12 +151,16 @@ class PerLoop(Generic[T]):
         if (made := self._made.pop(asyncio.get_running_loop(), None)) is not None:
             await made[1].aclose()
 
-    async def _keep(self, item: T) -> AsyncGenerator[None, None]:
-        """Close the object when the loop shuts down its generators, as `asyncio.run` does at its end."""
-        try:
-            yield
-        finally:
-            await self._close(item)
+
+async def _keep(item: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Close the object when its loop shuts down its generators, as `asyncio.run` does at its end.
+
+    It refers to nothing else: a client that is dropped closes its connections the same way.
+    """
+    try:
+        yield
+    finally:
+        await close(item)
 
 
 def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError:

@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import orjson
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import ConfigurationError, InvalidRequestError
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class DirectCarrier:
     """
 
     def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:
+        if "@" in urlsplit(address).netloc:
+            raise ConfigurationError(
+                "An address must not hold a name or a password.", hint="Give the key as api_key."
+            )
         self._address = address.rstrip("/")
         self._headers = headers
         self._sessions = PerLoop(self._session, lambda session: session.close())
@@ -60,6 +64,8 @@ class DirectCarrier:
             )
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
+        except ValueError:  # its traceback would show the headers
+            raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None
         except aiohttp.ClientResponseError as error:
             raise unreachable(_without_headers(error), self.address) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
