@@ -1,4 +1,4 @@
-"""LLM calls from Jupyter: streamed, priced, recorded and safe to repeat.
+"""LLM calls from Jupyter: streamed, priced and recorded.
 
 The names are listed once, in `__init__.pyi`. Each loads what it needs at its first use: `import llmkit`
 itself loads nothing heavy.
