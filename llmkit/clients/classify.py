@@ -192,6 +192,15 @@ def error_parts(body: bytes) -> tuple[str, str]:
         data = loads(body)
     except BadResponseError:
         return _plain(body.decode("utf-8", "replace")), ""
+    return decoded_parts(data)
+
+
+def decoded_parts(data: Any) -> tuple[str, str]:
+    """Return message and code of an error that is decoded already, as `error_parts` does.
+
+    Args:
+        data: The JSON value: an object with an `error`, the error itself, or a list of them.
+    """
     if isinstance(data, list) and data:  # Gemini's streaming endpoint wraps its error
         data = data[0]
     error = data.get("error", data) if isinstance(data, dict) else data

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit import catalog, settings
-from llmkit.clients.classify import classify, error_parts
+from llmkit.clients.classify import classify, decoded_parts, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
@@ -139,7 +139,7 @@ class GoogleCodec:
 
     def _read(self, event: dict[str, Any], answer: Answer) -> str:
         if "error" in event:
-            message, code = error_parts(_dump(event))
+            message, code = decoded_parts(event)
             raise classify(0, {}, message, code)
         if usage := event.get("usageMetadata"):  # cumulative: the last one counts
             answer.usage = read_usage(obj(usage))
@@ -261,9 +261,3 @@ def _retry_delay(body: bytes) -> float | None:
     """Read Google's RetryInfo, e.g. `"retryDelay": "7s"`."""
     match = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', body)
     return float(match[1]) if match else None
-
-
-def _dump(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit import catalog, settings
-from llmkit.clients.classify import classify, error_parts
+from llmkit.clients.classify import classify, decoded_parts, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
@@ -107,7 +107,7 @@ class OpenAICodec:
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Note what every event and every whole answer may bring."""
         if (error := data.get("error")) is not None:
-            message, code = error_parts(_dump({"error": error}))
+            message, code = decoded_parts({"error": error})
             raise classify(0, {}, message, code)
         if answer.model is None and (model := data.get("model")):
             answer.model = text(model)
@@ -245,9 +245,3 @@ def _first(values: tuple[Any, ...]) -> int | None:
 def _dollars(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and 0 <= value < float("inf") else None
-
-
-def _dump(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(value)

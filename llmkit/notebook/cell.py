@@ -33,7 +33,7 @@ class Ask:
 
     Attributes:
         prompt: The prompt, before interpolation.
-        model: Model or alias, or several with commas; `None` for the default.
+        model: Model or alias; `None` for the default.
         out: Variable that receives the reply.
         system: System prompt as it was typed; see `system_variable`.
         thread: Conversation to continue; `None` for no memory.
