@@ -13,6 +13,8 @@ LLMClientError
 │   ├── LLMTimeoutError            a deadline of ours passed
 │   └── StreamInterruptedError     the answer stopped before its end
 ├── BadResponseError               a 200 that is not the provider's protocol
+├── BudgetExceededError            the call might break a budget: it was not sent
+├── ReplayMissError                no recorded answer, and only recorded ones are allowed
 └── ConfigurationError             a setting, a name or an extra is missing
 ```
 
@@ -22,7 +24,10 @@ Each one says what happened, why, and what to do next, on one line and in at mos
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MAX_MESSAGE = 500
 """Longest text of an error, in characters; a provider's megabyte of HTML is cut to fit."""
@@ -153,6 +158,46 @@ class BadResponseError(LLMClientError):
     """The server said 200, but what it sent is not the provider's protocol."""
 
     default_hint = "Check the base URL: is this the provider's API?"
+
+
+class BudgetExceededError(LLMClientError):
+    """The call was not sent, for it might cost more than a budget leaves.
+
+    Args:
+        message: What happened, in one sentence.
+        cap: The budget, in US dollars.
+        spent: What was spent of it.
+        reserved: What running calls may still cost.
+        needed: What this call may cost at most; `None` if its price is unknown.
+        resets: When the budget begins anew (local time); `None` if it does not.
+        hint: What to do next.
+    """
+
+    default_hint = "Raise the budget with llmkit.budget, or ask for a shorter answer with max_tokens."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        cap: float | None = None,
+        spent: float | None = None,
+        reserved: float | None = None,
+        needed: float | None = None,
+        resets: datetime | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.cap = cap
+        self.spent = spent
+        self.reserved = reserved
+        self.needed = needed
+        self.resets = resets
+
+
+class ReplayMissError(LLMClientError):
+    """No answer to this very request was recorded, and the replay mode is `only`: nothing was sent."""
+
+    default_hint = 'Record it once with llmkit.replay(mode="auto"), or check what changed in the request.'
 
 
 class ConfigurationError(LLMClientError, ValueError):

@@ -58,6 +58,8 @@ class CallRecord:
         session: Identifier of the process.
         tags: The user's own labels.
         simulated: Whether the sandbox answered: not real money.
+        fallback_from: `provider:model` that was asked first, if another one stood in for it.
+        key_source: Where the key came from, e.g. `"OPENAI_API_KEY_2"`; never the key.
     """
 
     time: datetime
@@ -88,10 +90,81 @@ class CallRecord:
     session: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
+    fallback_from: str | None = None
+    key_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What a call is about to spend at most; its `uid` is that of the record it will leave.
+
+    Attributes:
+        uid: Identifier of the call.
+        time: When the call began (aware, UTC): the day it counts for.
+        provider: Provider that is asked.
+        model: Model that is asked.
+        nanos: Upper bound of the price of the whole call, in billionths of a US dollar: what earlier
+            attempts are known to have cost, and the worst case of the next one. `None` if nobody knows
+            the model's price.
+        input_tokens: Upper bound of the prompt's tokens.
+        output_tokens: Upper bound of the answer's tokens.
+        lease_s: Seconds after which the call is over in any case.
+        notebook: File name of the notebook.
+        cap_nanos: Limit of this very call (`-b`), in billionths of a US dollar.
+    """
+
+    uid: str
+    time: datetime
+    provider: str
+    model: str
+    nanos: int | None
+    input_tokens: int
+    output_tokens: int
+    lease_s: float
+    notebook: str | None = None
+    cap_nanos: int | None = None
+
+
+class Guard(Protocol):
+    """Decides whether a call may be sent."""
+
+    async def admit(self, intent: Intent) -> None:
+        """Reserve what a call may cost; asked before each attempt, the last amount counts.
+
+        The record of the call (`Recorder.record`) takes the reservation back, in the transaction that
+        writes it down.
+
+        Args:
+            intent: What the call may cost.
+
+        Raises:
+            BudgetExceededError: If that does not fit into a budget.
+            ConfigurationError: If the budget cannot be checked.
+        """
+        ...
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back for a call that leaves no record; never blocks, never raises.
+
+        Args:
+            uid: Identifier of the call; one without a reservation is passed over.
+        """
+        ...
 
 
 class Recorder(Protocol):
-    """Receives the record of every call."""
+    """Receives the record of every call, and may refuse to let one be made."""
+
+    def guard(self, cap_nanos: int | None) -> Guard | None:
+        """Return who has to be asked before a call is sent; cheap, for it is asked for every call.
+
+        Args:
+            cap_nanos: Limit of the call itself, if it has one.
+
+        Returns:
+            The guard; `None` if there is no budget.
+        """
+        ...
 
     def record(self, record: CallRecord) -> Future[bool]:
         """Take one record.
@@ -111,13 +184,25 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """Where calls come from; the fields are those of `CallRecord`."""
+    """Where calls come from, and what holds for them.
+
+    Attributes:
+        surface: As in `CallRecord`.
+        notebook: As in `CallRecord`.
+        cell_id: As in `CallRecord`.
+        execution_count: As in `CallRecord`.
+        tags: As in `CallRecord`.
+        cap_nanos: What each call may cost at most, in billionths of a US dollar.
+        replay: `"refresh"` calls again and records anew, `"off"` neither replays nor records.
+    """
 
     surface: Surface = "api"
     notebook: str | None = None
     cell_id: str | None = None
     execution_count: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    cap_nanos: int | None = None
+    replay: Literal["refresh", "off"] | None = None
 
 
 _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)

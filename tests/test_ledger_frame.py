@@ -66,7 +66,7 @@ def test_the_columns_are_these_in_this_order(books):
         "time uid status surface provider model model_served input_tokens output_tokens cache_read_tokens"
         " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
         " first_token_s duration_s attempts finish_reason error notebook cell_id execution_count session"
-        " tags simulated"
+        " tags simulated fallback_from key_source"
     )
     assert books.df.columns.tolist() == expected.split()
     empty = books.df.dtypes

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llmkit.costs.frame import Frame
     from llmkit.costs.interface import Store
     from llmkit.costs.totals import Sums, Total
-    from llmkit.records import CallRecord
+    from llmkit.records import CallRecord, Guard
 
 SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
 
@@ -90,6 +90,10 @@ class Ledger(forks.ForkAware):
             except Exception:  # a watcher's mistake must not break the call it watches
                 logger.exception("A subscriber of the ledger failed: %r", callback)
         return future
+
+    def guard(self, cap_nanos: int | None) -> Guard | None:
+        """Return who guards the budgets; see `llmkit.records.Recorder`."""
+        return None
 
     @property
     def waiting(self) -> int:

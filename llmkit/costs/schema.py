@@ -43,7 +43,7 @@ COLUMNS: dict[str, str] = {
 }
 """Name and SQL type of every column."""
 
-ADDED: tuple[tuple[str, ...], ...] = ()
+ADDED: tuple[tuple[str, ...], ...] = (("fallback_from", "key_source"),)
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
 UNPRICED = (
