@@ -1,0 +1,266 @@
+"""Keys stay out of sight: the wrapper around a key, and the search for keys in texts.
+
+Two kinds of keys are found: those that this process uses, however a server or a notebook has encoded them,
+and texts that have the shape of a well-known provider's key.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import weakref
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import LLMClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HIDDEN = "[redacted]"
+
+SHORTEST = 8
+"""Characters that a key has at least; shorter ones (`EMPTY`, `ollama`) are words that stand in for a key."""
+
+HEAD = 16
+"""Characters of a key that give it away: a text may be cut, or masked, after them."""
+
+_seen: weakref.WeakSet[Secret] = weakref.WeakSet()
+
+
+class Secret:
+    """A key that does not show itself: not in a repr, a log, a traceback, a pickle.
+
+    Args:
+        value: The key.
+        source: Where it came from, to show in its place.
+
+    Example:
+        >>> Secret("sk-123456789", "an argument")
+        Secret('[redacted]', from an argument)
+    """
+
+    __slots__ = ("__weakref__", "_value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value = lambda: value  # debuggers and variable lists show slots; this one shows a function
+        self.source = source
+        _seen.add(self)
+
+    def reveal(self) -> str:
+        """Return the key itself; only for the one who sends it."""
+        return self._value()
+
+    def __repr__(self) -> str:
+        return f"Secret({HIDDEN!r}, from {self.source})"
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, spec: str) -> str:
+        return format(HIDDEN, spec)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
+        return Secret, ("", f"{self.source}; a key is never pickled")
+
+
+def redact(text: str) -> str:
+    """Blank out every key in a text: those in use, and what looks like one.
+
+    Keys in use are found in any case, percent-encoded, JSON- and HTML-escaped, as hex and as base64 (also
+    within a longer text), cut short and masked. It takes time in proportion to the text's length.
+
+    Args:
+        text: A provider's words, which may echo the key it was sent, or a value on its way into a prompt.
+
+    Example:
+        >>> redact("Incorrect API key provided: sk-abcdefgh1234.")
+        'Incorrect API key provided: [redacted]'
+    """
+    low = text.lower()
+    for secret in tuple(_seen):
+        for sign, form in _forms(secret.reveal()):
+            if sign in low:
+                text = form.sub(HIDDEN, text)
+    for sign, shape in _SHAPES:
+        if sign in low:
+            text = shape.sub(_hide, text)
+    return text
+
+
+def redact_error(error: BaseException) -> None:
+    """Blank out keys in an exception and in what caused it.
+
+    Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
+
+    Args:
+        error: Changed in place: its arguments, its message, its body, its request's headers.
+    """
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        if link is not error:
+            link.__traceback__ = None
+        _clean_one(link)
+        links += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+
+
+def _clean_one(error: BaseException) -> None:
+    error.args = tuple(_clean(value) for value in error.args)
+    # Our own errors hold the model's text, which stays as it is.
+    ours = ("message", "request_id", "hint", "__notes__")
+    # An OSError and a UnicodeError keep their words where `vars` does not look.
+    names = ours if isinstance(error, LLMClientError) else (*vars(error), "strerror", "object", "reason")
+    for name in names:
+        value = getattr(error, name, None)
+        if isinstance(value, (str, bytes, dict, list, tuple)):
+            if (clean := _clean(value)) != value:
+                setattr(error, name, clean)
+        elif name in {"request", "response"}:
+            _clean_headers(value)
+
+
+def _clean_headers(message: Any) -> None:
+    """Blank out keys in the headers of an HTTP library's request or response."""
+    headers = getattr(message, "headers", None)
+    if isinstance(headers, MutableMapping):
+        for name, value in list(headers.items()):
+            if isinstance(value, str) and (clean := redact(value)) != value:
+                headers[name] = clean
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, bytes):
+        clean = redact(value.decode("latin-1"))
+        return clean.encode("latin-1")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if type(value) in {list, tuple}:
+        return type(value)(map(_clean, value))
+    return value
+
+
+@lru_cache(maxsize=256)
+def _forms(key: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Return how a key may be written: a sign in lower case that is sought first, and the pattern."""
+    return tuple(_patterns(key)) if len(key) >= SHORTEST else ()
+
+
+def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+    head = key[:HEAD]
+    written = "".join(map(_escaped, head))
+    if len(key) > len(head):  # all of it, or what a cut or a mask has left
+        yield _sign(head), _compile(written + r"(?:[\w.~*•…%+=-]|\\?/|\\u00..)*")
+    else:
+        yield _sign(head), _compile(rf"(?<![A-Z0-9]){written}(?![A-Z0-9])")
+    start = key[:4]
+    yield (
+        start.lower(),
+        _compile(rf"(?<![A-Z0-9]){re.escape(start)}[\w-]{{0,20}}(?:\*{{2,}}|•+|…)[\w-]{{0,20}}"),
+    )
+    code = key.encode().hex()
+    yield code, _compile(code)
+    for shift in range(3):
+        code = _base64(key, shift)
+        yield _sign(code), _compile("".join(_BASE64.get(char, char) for char in code))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.ASCII)
+
+
+def _sign(form: str) -> str:
+    """Return the longest part of a key that no encoding changes."""
+    low = form.lower()
+    return max(re.findall("[a-z0-9]+", low) or [low], key=len)
+
+
+def _escaped(char: str) -> str:
+    """Return a pattern for a character as it is, or as URLs, JSON and HTML write it."""
+    if char.isascii() and char.isalnum():
+        return char
+    code = ord(char)
+    percent = "".join(f"%(?:25)?{byte:02x}" for byte in char.encode())
+    numbers = rf"\\{{1,3}}(?:u{code:04x}|x{code:02x})|&#(?:x0*{code:x}|{code});"
+    return rf"(?:\\{{0,3}}{re.escape(char)}|{percent}|{numbers})"
+
+
+def _base64(key: str, shift: int) -> str:
+    """Return the part of a key's base64 that does not depend on the text around it.
+
+    Args:
+        key: The key.
+        shift: Bytes that come before it, modulo 3: in `user:key`, say, or in a longer text.
+    """
+    whole = base64.b64encode(b"\0" * shift + key.encode()).decode()
+    return whole[-(-shift * 8 // 6) : (shift + len(key.encode())) * 8 // 6]
+
+
+_BASE64 = {"+": "(?:[+-]|%2b)", "/": r"(?:\\?/|_|%2f)"}
+"""Characters of base64 that the alphabet for URLs, or a URL itself, writes in another way."""
+
+
+def _hide(match: re.Match[str]) -> str:
+    return (match.groupdict().get("name") or "") + HIDDEN
+
+
+def _shape(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
+    # The prefix comes first, so that `re` searches for it as fast as `str.find`; then what may not be before.
+    literal = re.escape(prefix)
+    return prefix.lower(), re.compile(rf"{literal}(?<![A-Za-z0-9]{literal}){rest}")
+
+
+# Bounded look-aheads keep the search linear on a text that repeats a prefix.
+_MIXED = r"(?=[A-Za-z*_-]{0,80}[0-9*])"
+"""Letters alone are a name or a CSS class."""
+
+_RANDOM = rf"(?:[A-Za-z0-9]{{24,}}|{_MIXED}[A-Za-z0-9]{{16,}})"
+
+_SHAPES = (
+    # Sources: each provider's documentation of its keys, and GitHub's list of secret scanning patterns.
+    *(_shape(f"sk-{kind}-", rf"{_MIXED}[\w*-]{{8,}}") for kind in ("proj", "svcacct", "admin", "ant", "or")),
+    _shape(
+        "sk-", rf"(?:[A-Za-z0-9]{{24,}}|{_MIXED}[A-Za-z0-9]{{12,}}|[\w-]{{2,40}}(?:\*{{2,}}|•+|…))[\w*•…-]*"
+    ),
+    _shape("AIza", r"[\w-]{20,}"),
+    _shape("AQ.", rf"{_MIXED}[\w-]{{20,}}"),
+    *(_shape(prefix, _RANDOM) for prefix in ("gsk_", "hf_", "r8_", "xai-", "pplx-")),
+    *(_shape(f"gh{kind}_", r"[A-Za-z0-9]{20,}") for kind in "pousr"),
+    _shape("github_pat_", r"\w{20,}"),
+    *(_shape(prefix, r"[A-Z0-9]{16}(?![A-Za-z0-9])") for prefix in ("AKIA", "ASIA")),
+    *(_shape(f"xox{kind}-", rf"{_MIXED}[A-Za-z0-9-]{{10,}}") for kind in "abeprs"),
+    *(_shape(f"{kind}k_{mode}_", r"[A-Za-z0-9]{16,}") for kind in "sr" for mode in ("live", "test")),
+    ("eyj", re.compile(r"eyJ(?<![\w.-]eyJ)[\w-]{8,}\.[\w-]{8,}\.[\w-]*")),
+    (
+        "private key-----",
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:\s|\\[nr])*(?:[\w-]{1,20}: .{1,80}\s+){0,3}"
+            r"[A-Za-z0-9+/=]{40,}[A-Za-z0-9+/=\s\\]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
+        ),
+    ),
+    (
+        "bearer ",
+        re.compile(r"(?P<name>(?i:bearer) {1,3})(?=[A-Za-z.~+/=-]{0,200}[0-9_])[A-Za-z0-9._~+/=-]{8,}"),
+    ),
+    (
+        "api-key",  # a header, as servers echo it
+        re.compile(
+            r"""(?P<name>(?i:api-key)(?:\\{0,3}["'])?\s{0,3}:\s{0,3}(?:\\{0,3}["'])?)"""
+            r"""(?=[^\s"',0-9]{0,200}[0-9])[^\s"',]{6,}"""
+        ),
+    ),
+)
+"""Signs in lower case, sought first, and patterns of keys that nobody here uses."""
