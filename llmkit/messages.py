@@ -88,6 +88,9 @@ class LLMResponse:
         first_token_s: Seconds from the start of the call to the first text.
         uid: Identifier of the call's row in the ledger.
         simulated: Whether the sandbox answered.
+        replayed: Whether this is a recorded answer: nothing was sent and nothing paid.
+        saved_cost: What a replayed answer would have cost, in US dollars; `None` if unknown.
+        fallback_from: `provider:model` that was asked first, if another one stood in for it.
     """
 
     content: str
@@ -107,6 +110,9 @@ class LLMResponse:
     first_token_s: float | None = None
     uid: str | None = None
     simulated: bool = False
+    replayed: bool = False
+    saved_cost: float | None = None
+    fallback_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.tokens_used is None and self.prompt_tokens is not None and self.completion_tokens is not None:

@@ -6,25 +6,21 @@ Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit import catalog, settings
+from llmkit.clients.access import Keys, access
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.classify import classify, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
-from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
+from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
-from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from llmkit.clients.deadlines import Timeouts
 
 ADDRESS = "https://api.anthropic.com"
 
@@ -183,13 +179,12 @@ class AnthropicClient(ProviderClient):
     """Client of Anthropic.
 
     Args:
-        api_key: The key; by default from `%llm key`, then `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`.
+        api_key: The key, or several that take turns; by default from `%llm key`, then
+            `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`.
         base_url: The API's address, without `/v1`; by default `ANTHROPIC_BASE_URL`, then Anthropic's.
-        model: Model to use where a call names none.
-        timeout: Seconds for a whole call, or all the deadlines.
-        max_retries: Tries after the first one.
         client: Your own `anthropic.AsyncAnthropic` (or its Bedrock, Vertex, … kin) in place of key and
             address; it stays yours to close.
+        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
         ConfigurationError: If a number makes no sense.
@@ -203,35 +198,29 @@ class AnthropicClient(ProviderClient):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Keys = None,
         base_url: str | None = None,
         *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        max_retries: int = 2,
         client: Any = None,
+        **options: Unpack[Options],
     ) -> None:
-        simulated = client is None and base_url is None and settings.load().sandbox
-        if simulated:
-            api_key, base_url = SANDBOX_KEY, sandbox_url("anthropic")
-        address = base_url or settings.base_url(catalog.providers()["anthropic"]) or ADDRESS
-        self._key = known_key(api_key, client)
+        self._access = access(
+            "anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
+        )
+        address = self._access.address
         headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
         super().__init__(
             "anthropic",
             codec=AnthropicCodec(),
             carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("anthropic", client),
-            model=model,
-            timeout=timeout,
-            max_retries=max_retries,
-            simulated=simulated,
+            credentials=self._access.credentials if client is None else None,
+            simulated=self._access.simulated,
+            **options,
         )
 
     def _sign(self, client: Any) -> None:
         """Give the SDK the key for the next call, as a key or as a bearer token."""
-        key = self._key or keys.find("anthropic")
-        if key is None:
-            raise missing_key("anthropic")
+        key = self._access.credentials.current()
         bearer = key.source.startswith("ANTHROPIC_AUTH_TOKEN")
         client.api_key = None if bearer else key.reveal()
         client.auth_token = key.reveal() if bearer else None

@@ -6,18 +6,24 @@ import asyncio
 import logging
 import warnings
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmkit.clients.access import blames_key
+from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
 from llmkit.clients.deadlines import FAREWELL, Deadlines, Timeouts
 from llmkit.clients.keys import redact_error
+from llmkit.clients.retry import come_back
 from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.wire.sse import SSEReader
 
 if TYPE_CHECKING:
+    from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
+    from llmkit.clients.keys import Secret
     from llmkit.clients.retry import RetryPolicy
     from llmkit.wire.carrier import Carrier, Exchange, WireRequest
 
@@ -36,6 +42,7 @@ class Line:
         timeouts: The deadlines.
         retry: Whether to try again.
         refused: Parameters that the server refused, by model; added to as they are met.
+        credentials: The keys; `None` if the user's own SDK client has them.
     """
 
     codec: Codec
@@ -43,6 +50,7 @@ class Line:
     timeouts: Timeouts
     retry: RetryPolicy
     refused: dict[str, frozenset[str]]
+    credentials: Credentials | None = None
 
 
 class Attempts:
@@ -57,7 +65,9 @@ class Attempts:
         self._line = line
         self._call = call
         self._reading: Reading | None = None
-        self._end: float | None = None
+        self._key: Secret | None = None
+        self._tried: list[Secret] = []
+        self._retries = 0
 
     async def next(self) -> list[str] | None:
         """Wait for the next pieces of text; `None` at the answer's end.
@@ -76,13 +86,13 @@ class Attempts:
                 wait = self._wait(error)
                 if wait is None:
                     raise
+                self._call.give_up_attempt()
+                if wait:
+                    await self._pause(wait, error)
             else:
                 if texts is None:
                     await self.aclose()
                 return texts
-            if wait:
-                logger.warning("Trying %s again in %.1f s", self._call.request.model, wait)
-                await asyncio.sleep(wait)
 
     async def aclose(self) -> None:
         """Close the connection, or give it back if the answer was read to its end."""
@@ -94,10 +104,12 @@ class Attempts:
         """Send the request and wait for the answer's headers."""
         call, line = self._call, self._line
         line.carrier.load()
-        if self._end is None and line.timeouts.total is not None:
-            self._end = asyncio.get_running_loop().time() + line.timeouts.total
-        call.again()
-        clock = Deadlines(line.timeouts, self._end, call)
+        if call.end is None and line.timeouts.total is not None:
+            call.end = monotonic() + line.timeouts.total
+        await call.begin()
+        if line.credentials is not None:
+            self._key = call.key = line.credentials.current()
+        clock = Deadlines(line.timeouts, call.end, call)
         wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
         exchange = await clock.within(send(line.carrier, line.codec, wire))
         call.accepted = True
@@ -105,16 +117,43 @@ class Attempts:
         call.simulated = call.simulated or SANDBOX_HEADER in exchange.headers
         return Reading(exchange, line.codec, call, clock)
 
+    async def _pause(self, seconds: float, error: LLMClientError) -> None:
+        """Wait before the next try, for everybody to see; a cell shows it by itself."""
+        call = self._call
+        level = logging.INFO if call.context.surface in {"magic", "chat"} else logging.WARNING
+        logger.log(level, "%s: %s Trying again in %.1f s", call.name, error.message, seconds)
+        call.waiting = Waiting(until=monotonic() + seconds, error=error, attempt=call.attempts + 1)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            call.waiting = None
+
     def _wait(self, error: LLMClientError) -> float | None:
         """Return the seconds before the next try; `None` if there shall be none."""
-        if self._call.started:
+        call = self._call
+        if call.started or not call.attempts:
             return None
-        if self._without_refused(error):
+        if self._without_refused(error) or self._with_another_key(error):
             return 0.0
-        wait = self._line.retry.wait(error, self._call.attempts)
-        if wait is None or self._end is None or asyncio.get_running_loop().time() + wait < self._end:
+        self._retries += 1
+        wait = self._line.retry.wait(error, self._retries)
+        if wait is not None and (call.end is None or monotonic() + wait < call.end):
             return wait
+        if error.retryable and error.retry_after:
+            error.hint = come_back(error.retry_after)
         return None
+
+    def _with_another_key(self, error: LLMClientError) -> bool:
+        """Go on to a key that this call has not tried, if the error blames the last one."""
+        credentials, used = self._line.credentials, self._key
+        if credentials is None or used is None or not blames_key(error):
+            return False
+        self._tried.append(used)
+        other = credentials.advance(used)
+        if other is None or any(other is key for key in self._tried):
+            return False
+        logger.warning("%s: %s Going on with the key from %s", self._call.name, error.message, other.source)
+        return True
 
     def _without_refused(self, error: LLMClientError) -> bool:
         """Leave out a parameter that the server refused, and remember that for this model."""

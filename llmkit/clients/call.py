@@ -5,22 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit import prices, tokens
+from llmkit import prices
+from llmkit.clients import bill
 from llmkit.clients.codec import Answer, Request
-from llmkit.errors import ConfigurationError, LLMClientError, StreamInterruptedError
-from llmkit.messages import LLMResponse, Usage, UsageSource
-from llmkit.records import CallRecord, Status, current_context, current_recorder, session_id
+from llmkit.errors import LLMClientError, StreamInterruptedError
+from llmkit.messages import LLMResponse, Usage
+from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from concurrent.futures import Future
     from types import TracebackType
 
+    from llmkit.clients.keys import Secret
+    from llmkit.clients.tape import Recording
+    from llmkit.records import Guard
+
+ENDLESS = 3600.0
+"""Seconds for which money stays reserved for a call without a total timeout."""
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A pause before another try.
+
+    Attributes:
+        until: When it ends, in the time of `time.monotonic`.
+        error: Why the last try failed.
+        attempt: Number of the next one.
+    """
+
+    until: float
+    error: LLMClientError
+    attempt: int
 
 
 class Call:
@@ -32,10 +56,16 @@ class Call:
         simulated: Whether the sandbox answers.
 
     Attributes:
+        context: Where the call was made, and what holds for it.
         answer: What the provider said about the answer so far.
         attempts: Requests that were sent.
-        accepted: Whether the provider took a request (status 200), so that it may charge for it.
+        accepted: Whether the provider took the last request (status 200), so that it may charge for it.
         request_id: The provider's identifier, from the headers.
+        key: The key of the last request.
+        end: When the call must be over, in the time of `time.monotonic`.
+        fallback_from: `provider:model` that was asked first, if another one stands in for it.
+        waiting: The pause that is under way.
+        replayed: Whether the answer is a recorded one.
         outcome: The answer as far as it came, once the call is over, however it ended.
     """
 
@@ -45,17 +75,30 @@ class Call:
         self.simulated = simulated
         self.uid = uuid.uuid4().hex
         self.time = datetime.now(UTC)
+        self.context = current_context()
         self.answer = Answer()
         self.attempts = 0
         self.accepted = False
         self.request_id: str | None = None
+        self.key: Secret | None = None
+        self.end: float | None = None
+        self.fallback_from: str | None = None
+        self.waiting: Waiting | None = None
+        self.replayed = False
         self.outcome: LLMResponse | None = None
-        self._context = current_context()
         self._parts: list[str] = []
         self._status: Status = "ok"
         self._error: BaseException | None = None
         self._start = perf_counter()
         self._first: float | None = None
+        self._bills: list[bill.Bill] = []
+        self._guard: Guard | None = None
+        self._reserved = -1
+
+    @property
+    def name(self) -> str:
+        """Who is asked, as `provider:model`."""
+        return f"{self.provider}:{self.request.model}"
 
     @property
     def text(self) -> str:
@@ -78,10 +121,53 @@ class Call:
             self._first = perf_counter() - self._start
         self._parts.append(text)
 
-    def again(self) -> None:
-        """Begin a new attempt."""
+    async def begin(self) -> None:
+        """Begin an attempt, if the budgets allow it.
+
+        Raises:
+            BudgetExceededError: If the call might cost more than a budget leaves; nothing is sent then.
+        """
+        await self._admit()
         self.attempts += 1
         self.answer = Answer()
+        self.accepted = False
+
+    def give_up_attempt(self) -> None:
+        """Note what an attempt has used that another one will follow."""
+        if self.attempts:
+            self._bills.append(bill.reported(self.request, self.provider, self.answer, self.time))
+            self.answer = Answer()
+
+    def stand_in(self, request: Request, provider: str, *, simulated: bool) -> None:
+        """Go on with another model, maybe of another provider.
+
+        Args:
+            request: What it is asked.
+            provider: Name of its provider.
+            simulated: Whether the sandbox answers.
+        """
+        self.give_up_attempt()
+        self.fallback_from = self.fallback_from or self.name
+        self.request, self.provider, self.simulated = request, provider, simulated
+        self.key = None
+
+    def replay(self, recording: Recording) -> None:
+        """Take over what is known of a recorded answer: nothing is sent, nothing is paid.
+
+        Args:
+            recording: The recorded answer.
+        """
+        self.replayed = True
+        self.simulated = recording.simulated
+        self.answer = Answer(
+            usage=recording.usage,
+            finish_reason=recording.finish_reason,
+            model=recording.model,
+            request_id=recording.request_id,
+            ended=True,
+            tier=recording.tier,
+            cost_usd=recording.cost_usd,
+        )
 
     def fail(self, error: BaseException) -> None:
         """Note how the call failed, and put the text so far and the names on the exception.
@@ -109,54 +195,72 @@ class Call:
     def settle(self) -> Future[bool] | None:
         """Close the books: price the call, build the response, hand over the record.
 
+        Nothing here waits, so that it also works while the call is being cancelled.
+
         Returns:
-            The recorder's acknowledgement; `None` if nobody keeps books, or they are closed already.
+            A future that is done when the record is safe; `None` if nobody keeps records, nothing was
+            sent, or the books are closed already.
         """
         if self.outcome is not None:
             return None
         duration = perf_counter() - self._start
-        usage, source = self._usage()
-        record = self._record(duration, usage or Usage(), source, self._price(usage))
-        self.outcome = self._response(record, usage, source)
-        recorder = current_recorder() if self.attempts else None  # what was never sent is no call
+        spent = self._bill()
+        record = self._record(duration, spent)
+        self.outcome = self._response(record, spent)
+        if not (self.attempts or self.replayed):  # what was never sent is no call
+            if self._guard is not None:
+                self._guard.release(self.uid)
+            return None
+        recorder = current_recorder()
         return None if recorder is None else recorder.record(record)
 
-    def _usage(self) -> tuple[Usage | None, UsageSource | None]:
-        """Return the tokens: as reported, completed by estimates where the report never came."""
-        reported, text = self.answer.usage, self.text
-        whole = (
-            reported is not None and reported.input_tokens is not None and reported.output_tokens is not None
-        )
-        if whole and (self._status == "ok" or self.answer.ended):
-            return reported, "reported"
-        if not (text or self.accepted or reported):
-            return None, None
-        reported = reported or Usage()
-        written = max(tokens.estimate(text), 1) if text else 0
-        guess = Usage(
-            input_tokens=_or(reported.input_tokens, tokens.estimate_prompt(self.request.messages)),
-            output_tokens=max(reported.output_tokens or 0, written),
-            cache_read_tokens=reported.cache_read_tokens,
-            cache_write_tokens=reported.cache_write_tokens,
-            cache_write_1h_tokens=reported.cache_write_1h_tokens,
-            reasoning_tokens=reported.reasoning_tokens,
-        )
-        return guess, "estimated" if reported == Usage() else "partial"
+    async def _admit(self) -> None:
+        """Ask whoever guards the budgets, if anybody does; the sandbox costs nothing."""
+        recorder = None if self.simulated else current_recorder()
+        guard = None if recorder is None else recorder.guard(self.context.cap_nanos)
+        if guard is None:
+            return
+        self._guard = guard
+        intent = self._intent()
+        if intent.nanos is None or intent.nanos > self._reserved:
+            await guard.admit(intent)
+            self._reserved = -1 if intent.nanos is None else intent.nanos
 
-    def _price(self, usage: Usage | None) -> prices.Price | None:
-        if usage is None:
-            return None
-        if (cost := self.answer.cost_usd) is not None:
-            date = self.time.date().isoformat()
-            return prices.Price(nanos=prices.to_nanos(cost), source="provider", date=date)
-        names = dict.fromkeys(name for name in (self.answer.model, self.request.model) if name)
-        try:
-            return prices.price(self.provider, tuple(names), usage, when=self.time, tier=self.answer.tier)
-        except ConfigurationError as error:  # the file was changed while the call ran
-            logger.warning("The call has no price: %s", error)
-            return None
+    def _intent(self) -> Intent:
+        """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
+        from llmkit.clients.ceiling import ceiling  # only calls with a budget need it
 
-    def _response(self, record: CallRecord, usage: Usage | None, source: UsageSource | None) -> LLMResponse:
+        most = ceiling(self.request, self.provider)
+        before = bill.total(self._bills)
+        known = before.usage is None or before.price is not None
+        spent = 0 if before.price is None else before.price.nanos
+        left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
+        return Intent(
+            uid=self.uid,
+            time=self.time,
+            provider=self.provider,
+            model=self.request.model,
+            nanos=None if most.nanos is None or not known else spent + most.nanos,
+            input_tokens=most.input_tokens,
+            output_tokens=most.output_tokens,
+            lease_s=left,
+            notebook=self.context.notebook,
+            cap_nanos=self.context.cap_nanos,
+        )
+
+    def _bill(self) -> bill.Bill:
+        last = bill.final(
+            self.request,
+            self.provider,
+            self.answer,
+            self.time,
+            text=self.text,
+            accepted=self.accepted,
+            whole=self._status == "ok",
+        )
+        return bill.total([*self._bills, last])
+
+    def _response(self, record: CallRecord, spent: bill.Bill) -> LLMResponse:
         return LLMResponse(
             content=self.text,
             provider=self.provider,
@@ -166,24 +270,27 @@ class Call:
             cost_estimate=None if record.cost_nanos is None else record.cost_nanos / prices.NANO,
             response_time=record.duration_s,
             finish_reason=record.finish_reason,
-            usage=usage,
-            usage_source=source,
+            usage=spent.usage,
+            usage_source=spent.source,
             price_source=record.price_source,
             request_id=self.request_id or self.answer.request_id,
             attempts=record.attempts,
             first_token_s=record.first_token_s,
             uid=record.uid,
             simulated=record.simulated,
+            replayed=self.replayed,
+            saved_cost=None if record.saved_nanos is None else record.saved_nanos / prices.NANO,
+            fallback_from=self.fallback_from,
         )
 
-    def _record(
-        self, duration: float, usage: Usage, source: UsageSource | None, price: prices.Price | None
-    ) -> CallRecord:
-        context = self._context
+    def _record(self, duration: float, spent: bill.Bill) -> CallRecord:
+        context, price = self.context, spent.price
+        usage = spent.usage or Usage()
+        nanos = None if price is None else price.nanos
         return CallRecord(
             time=self.time,
             uid=self.uid,
-            status=self._status,
+            status="replayed" if self.replayed else self._status,
             surface=context.surface,
             provider=self.provider,
             model=self.request.model,
@@ -193,10 +300,11 @@ class Call:
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
             reasoning_tokens=usage.reasoning_tokens,
-            cost_nanos=None if price is None else price.nanos,
+            cost_nanos=0 if self.replayed else nanos,
+            saved_nanos=nanos if self.replayed else None,
             price_source=None if price is None else price.source,
             price_date=None if price is None else price.date,
-            usage_source=source,
+            usage_source=spent.source,
             first_token_s=self._first,
             duration_s=duration,
             attempts=self.attempts,
@@ -208,6 +316,8 @@ class Call:
             session=session_id(),
             tags=context.tags,
             simulated=self.simulated,
+            fallback_from=self.fallback_from,
+            key_source=None if self.key is None else self.key.source,
         )
 
 
@@ -288,7 +398,3 @@ async def _acknowledged(future: Future[bool]) -> None:
         await asyncio.wait([asyncio.wrap_future(future)])
     if (trouble := future.exception()) is not None:
         logger.warning("The call was not recorded: %s", trouble)
-
-
-def _or(value: int | None, other: int) -> int:
-    return other if value is None else value

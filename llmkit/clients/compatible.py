@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.openai import OpenAIClient
 
 if TYPE_CHECKING:
-    from llmkit.clients.deadlines import Timeouts
+    from llmkit.clients.access import Keys
+    from llmkit.clients.engine import Options
 
 
 class CompatibleClient(OpenAIClient):
@@ -15,12 +16,10 @@ class CompatibleClient(OpenAIClient):
 
     Args:
         provider_name: Its name, e.g. `"ollama"`; any other name goes with a `base_url`.
-        api_key: The key, if the server wants one.
+        api_key: The key, if the server wants one, or several that take turns.
         base_url: Its address; by default the catalogue's.
-        model: Model to use where a call names none.
-        timeout: Seconds for a whole call, or all the deadlines.
-        max_retries: Tries after the first one.
         client: Your own `openai.AsyncOpenAI`.
+        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Example:
         ```python
@@ -31,20 +30,10 @@ class CompatibleClient(OpenAIClient):
     def __init__(
         self,
         provider_name: str,
-        api_key: str | None = None,
+        api_key: Keys = None,
         base_url: str | None = None,
         *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        max_retries: int = 2,
         client: Any = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            api_key,
-            base_url,
-            model=model,
-            timeout=timeout,
-            max_retries=max_retries,
-            client=client,
-            provider_name=provider_name,
-        )
+        super().__init__(api_key, base_url, client=client, provider_name=provider_name, **options)

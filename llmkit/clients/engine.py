@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from itertools import compress
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit import catalog, settings
 from llmkit.clients.attempts import Attempts, Line, read, send, warn_dropped
@@ -11,6 +13,7 @@ from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.call import Call, booked, finished
 from llmkit.clients.codec import Codec, Request
 from llmkit.clients.deadlines import Timeouts, timeouts
+from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
 from llmkit.clients.keys import redact_error
 from llmkit.clients.retry import RetryPolicy
@@ -19,11 +22,25 @@ from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientErro
 from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmkit.clients.access import Credentials
+    from llmkit.clients.call import Source
+    from llmkit.clients.metered import MeteredClient
     from llmkit.messages import LLMResponse
     from llmkit.wire.carrier import Carrier
 
 LIST_TIMEOUT = 30.0
 """Seconds to wait for a list of models."""
+
+
+class Options(TypedDict, total=False):
+    """What every client takes, with the meaning it has for `ProviderClient`."""
+
+    model: str | None
+    timeout: float | Timeouts | None
+    max_retries: int
+    fallback: Sequence[str | BaseLLMClient]
 
 
 class ProviderClient(BaseLLMClient):
@@ -36,10 +53,13 @@ class ProviderClient(BaseLLMClient):
         model: Model to use where a call names none; by default the provider's first in the catalogue.
         timeout: Seconds for a whole call, or all the deadlines; by default the settings' or 600 s.
         max_retries: Tries after the first one.
+        fallback: Models that stand in, in this order, where this one gives no answer: names as for
+            `llmkit.client`, or clients.
+        credentials: The keys, which take turns; `None` if the carrier has its own.
         simulated: Whether the sandbox answers.
 
     Raises:
-        ConfigurationError: If a number makes no sense.
+        ConfigurationError: If a number makes no sense, or a stand-in is not known.
     """
 
     def __init__(
@@ -51,6 +71,8 @@ class ProviderClient(BaseLLMClient):
         model: str | None = None,
         timeout: float | Timeouts | None = None,
         max_retries: int = 2,
+        fallback: Sequence[str | BaseLLMClient] = (),
+        credentials: Credentials | None = None,
         simulated: bool = False,
     ) -> None:
         super().__init__(provider_name)
@@ -58,12 +80,17 @@ class ProviderClient(BaseLLMClient):
             raise ConfigurationError(f"max_retries={max_retries} cannot be: 0 or more is expected.")
         self.model = model
         self.simulated = simulated
+        self._stand_ins = [_stand_in(other) for other in fallback]
+        self._made = [
+            other for other, given in zip(self._stand_ins, fallback, strict=True) if other is not given
+        ]
         self._line = Line(
             codec=codec,
             carrier=carrier,
             timeouts=timeouts(timeout),
             retry=RetryPolicy(max_retries=max_retries),
             refused={},
+            credentials=credentials,
         )
 
     async def generate_text(
@@ -76,7 +103,7 @@ class ProviderClient(BaseLLMClient):
     ) -> LLMResponse:
         """Generate a whole answer; see `BaseLLMClient.generate_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
-        return await finished(call, Attempts(self._line, call))
+        return await finished(call, self._source(call))
 
     def stream_text(
         self,
@@ -92,7 +119,17 @@ class ProviderClient(BaseLLMClient):
             A stream that also has `.response`, `.usage` and `.finish_reason`.
         """
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
-        return TextStream(booked(call, Attempts(self._line, call)), call)
+        return TextStream(booked(call, self._source(call)), call)
+
+    def take_over(self, call: Call, protocol: type[Codec]) -> Source:
+        """Ask this client's model in place of one that failed; see `StandIn`."""
+        asked, model = call.request, self.default_model()
+        extra = asked.extra if isinstance(self._line.codec, protocol) else {}
+        for name in asked.extra.keys() - extra.keys():
+            warn_dropped(name, model)
+        request = replace(asked, model=model, without=self._refused(model), extra=extra)
+        call.stand_in(request, self.provider_name, simulated=self.simulated)
+        return Attempts(self._line, call)
 
     async def list_models(self) -> list[str]:
         """Ask the provider for its models: a call that costs nothing.
@@ -132,8 +169,13 @@ class ProviderClient(BaseLLMClient):
         return await check(self.provider_name, self.list_models)
 
     async def close(self) -> None:
-        """Close the connections of the running event loop; the client can be used again."""
+        """Close the connections of the running event loop; the client can be used again.
+
+        Stand-ins that were given by name are closed, too.
+        """
         await self._line.carrier.aclose()
+        for client in self._made:
+            await client.close()
 
     def default_model(self) -> str:
         """Return the model that a call uses when it names none.
@@ -167,9 +209,7 @@ class ProviderClient(BaseLLMClient):
         chosen = not isinstance(temperature, ContractTemperature)
         if not chosen and defaults.temperature is not None:
             temperature = defaults.temperature
-        refused = self._line.refused.get(model, frozenset())
-        if (known := catalog.providers().get(self.provider_name)) is not None:
-            refused |= known.refused(model)
+        refused = self._refused(model)
         if chosen and "temperature" in refused:
             warn_dropped("temperature", model)
         request = Request(
@@ -182,6 +222,24 @@ class ProviderClient(BaseLLMClient):
             without=refused,
         )
         return Call(request, self.provider_name, simulated=self.simulated)
+
+    def _refused(self, model: str) -> frozenset[str]:
+        """Return the parameters that a model is known to refuse."""
+        known = catalog.providers().get(self.provider_name)
+        met = self._line.refused.get(model, frozenset())
+        return met if known is None else met | known.refused(model)
+
+    def _source(self, call: Call) -> Source:
+        source = Attempts(self._line, call)
+        if not self._stand_ins:
+            return source
+        return Fallbacks(call, source, self._stand_ins, type(self._line.codec))
+
+
+def _stand_in(other: str | BaseLLMClient) -> ProviderClient | MeteredClient:
+    from llmkit.clients.registry import client, metered  # it makes clients, so it is built on this module
+
+    return client(other) if isinstance(other, str) else metered(other)
 
 
 def _checked(messages: list[LLMMessage]) -> tuple[LLMMessage, ...]:

@@ -6,24 +6,20 @@ Source: Gemini API reference, "Generating content".
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit import catalog, settings
+from llmkit.clients.access import Keys, access
 from llmkit.clients.classify import classify, decoded_parts, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
-from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
+from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
-from llmkit.sandbox import url as sandbox_url
-from llmkit.wire.carrier import Carrier, WireRequest
+from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from llmkit.clients.deadlines import Timeouts
 
 ADDRESS = "https://generativelanguage.googleapis.com"
 
@@ -195,13 +191,11 @@ class GoogleAIClient(ProviderClient):
     Vertex credentials, say) is used through its public methods.
 
     Args:
-        api_key: The key; by default from `%llm key`, then `GOOGLE_AI_API_KEY`, `GOOGLE_API_KEY`,
-            `GEMINI_API_KEY`.
+        api_key: The key, or several that take turns; by default from `%llm key`, then
+            `GOOGLE_AI_API_KEY`, `GOOGLE_API_KEY`, `GEMINI_API_KEY`.
         base_url: The API's address, without version; by default `GOOGLE_GEMINI_BASE_URL`, then Google's.
-        model: Model to use where a call names none.
-        timeout: Seconds for a whole call, or all the deadlines.
-        max_retries: Tries after the first one.
         client: Your own `google.genai.Client` in place of key and address; it stays yours to close.
+        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
         ConfigurationError: If a number makes no sense.
@@ -215,35 +209,27 @@ class GoogleAIClient(ProviderClient):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Keys = None,
         base_url: str | None = None,
         *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        max_retries: int = 2,
         client: Any = None,
+        **options: Unpack[Options],
     ) -> None:
-        simulated = client is None and base_url is None and settings.load().sandbox
-        if simulated:
-            api_key, base_url = SANDBOX_KEY, sandbox_url("google")
-        address = base_url or settings.base_url(catalog.providers()["google"]) or ADDRESS
-        self._key = known_key(api_key)
-        carrier: Carrier = DirectCarrier(address, self._headers) if client is None else GenAICarrier(client)
+        self._access = access(
+            "google", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
+        )
+        direct = DirectCarrier(self._access.address, self._headers)
         super().__init__(
             "google",
             codec=GoogleCodec(),
-            carrier=carrier,
-            model=model,
-            timeout=timeout,
-            max_retries=max_retries,
-            simulated=simulated,
+            carrier=direct if client is None else GenAICarrier(client),
+            credentials=self._access.credentials if client is None else None,
+            simulated=self._access.simulated,
+            **options,
         )
 
     def _headers(self) -> dict[str, str]:
-        key = self._key or keys.find("google")
-        if key is None:
-            raise missing_key("google")
-        return {"x-goog-api-key": key.reveal()}
+        return {"x-goog-api-key": self._access.credentials.current().reveal()}
 
 
 def camel(name: str) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
-from llmkit import catalog, settings
-from llmkit.clients.engine import ProviderClient
+from llmkit.clients.access import Keys, access
+from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.google import ADDRESS, GoogleCodec
-from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
-from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.legacy import LegacyCarrier, load_sdk
-
-if TYPE_CHECKING:
-    from llmkit.clients.deadlines import Timeouts
 
 
 class GoogleGenerativeAIClient(ProviderClient):
@@ -21,12 +16,10 @@ class GoogleGenerativeAIClient(ProviderClient):
     Needs `pip install "llmkit[google-legacy]"`.
 
     Args:
-        api_key: The key; by default as for `GoogleAIClient`.
+        api_key: The key, or several that take turns; by default as for `GoogleAIClient`.
         base_url: The API's address; by default as for `GoogleAIClient`.
-        model: Model to use where a call names none.
-        timeout: Seconds for a whole call, or all the deadlines.
-        max_retries: Tries after the first one.
         client: Your own `google.generativeai.GenerativeModel`, in place of key, address and model.
+        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
         ConfigurationError: If the package is not installed, or a number makes no sense.
@@ -39,32 +32,21 @@ class GoogleGenerativeAIClient(ProviderClient):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Keys = None,
         base_url: str | None = None,
         *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        max_retries: int = 2,
         client: Any = None,
+        **options: Unpack[Options],
     ) -> None:
         load_sdk()
-        simulated = client is None and base_url is None and settings.load().sandbox
-        if simulated:
-            api_key, base_url = SANDBOX_KEY, sandbox_url("google")
-        self._key = known_key(api_key)
-        address = base_url or settings.base_url(catalog.providers()["google-legacy"]) or ADDRESS
+        at = access(
+            "google-legacy", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
+        )
         super().__init__(
             "google-legacy",
             codec=GoogleCodec(),
-            carrier=LegacyCarrier(address, self._find_key, client),
-            model=model,
-            timeout=timeout,
-            max_retries=max_retries,
-            simulated=simulated,
+            carrier=LegacyCarrier(at.address, lambda: at.credentials.current().reveal(), client),
+            credentials=at.credentials if client is None else None,
+            simulated=at.simulated,
+            **options,
         )
-
-    def _find_key(self) -> str:
-        key = self._key or keys.find("google-legacy")
-        if key is None:
-            raise missing_key("google-legacy")
-        return key.reveal()

@@ -3,66 +3,36 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-import weakref
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmkit import catalog
-from llmkit.errors import AuthenticationError, ConfigurationError, LLMClientError
+from llmkit.clients.redaction import Secret, redact, redact_error
+from llmkit.errors import AuthenticationError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HIDDEN = "[redacted]"
+__all__ = [
+    "KEYRING",
+    "SANDBOX_KEY",
+    "APIKeyManager",
+    "KeyStatus",
+    "Secret",
+    "keys",
+    "missing_key",
+    "redact",
+    "redact_error",
+    "save_key",
+]
+
 SANDBOX_KEY = "no-key-for-the-sandbox"
 """What the SDKs send to the sandbox: they insist on a key."""
 
 KEYRING = "llmkit"
 """Service under which keys are kept in the operating system's keyring."""
-
-_KEY_SHAPES = re.compile(
-    r"\b(?:sk-[A-Za-z0-9_*.-]{8,}|AIza[A-Za-z0-9_-]{20,}|AQ\.[A-Za-z0-9_-]{20,}"
-    r"|(?:gsk|hf|r8)_[A-Za-z0-9]{16,}|(?:xai|pplx)-[A-Za-z0-9]{16,})"
-    r"|(?i:(?<=bearer )[A-Za-z0-9._~+/=-]{8,})"
-    r"|(?i:(?<=api-key\": \")|(?<=api-key': ')|(?<=api-key: ))[^\s\"',]{6,}"  # a header, as servers echo it
-)
-_seen: weakref.WeakSet[Secret] = weakref.WeakSet()
-
-
-class Secret:
-    """A key that does not show itself: not in a repr, a log, a traceback, a pickle.
-
-    Args:
-        value: The key.
-        source: Where it came from, to show in its place.
-
-    Example:
-        >>> Secret("sk-123456789", "an argument")
-        Secret('[redacted]', from an argument)
-    """
-
-    __slots__ = ("__weakref__", "_value", "source")
-
-    def __init__(self, value: str, source: str) -> None:
-        self._value = value
-        self.source = source
-        _seen.add(self)
-
-    def reveal(self) -> str:
-        """Return the key itself; only for the one who sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return f"Secret({HIDDEN!r}, from {self.source})"
-
-    def __str__(self) -> str:
-        return HIDDEN
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
-        return Secret, ("", f"{self.source}; a key is never pickled")
 
 
 class KeyStatus(StrEnum):
@@ -109,10 +79,8 @@ class APIKeyManager:
         Args:
             provider: Name of the provider.
         """
-        keys = self._keys.get(provider) or _from_environment(provider)
-        if not keys:
-            return _from_keyring(provider)
-        return keys[self._current.get(provider, 0) % len(keys)]
+        keys = self._all(provider)
+        return keys[self._current.get(provider, 0) % len(keys)] if keys else _from_keyring(provider)
 
     def get_key(self, provider: str) -> str:
         """Return the key in use.
@@ -137,6 +105,24 @@ class APIKeyManager:
         with self._lock:
             self._current[provider] = self._current.get(provider, 0) + 1
 
+    def advance(self, provider: str, used: Secret) -> Secret | None:
+        """Go on to the next key, unless another call has done so already.
+
+        Args:
+            provider: Name of the provider.
+            used: The key that was refused or is used up.
+
+        Returns:
+            The key that is in use now; `None` if there is only this one.
+        """
+        with self._lock:
+            keys = self._all(provider)
+            current = self._current.get(provider, 0)
+            if keys and keys[current % len(keys)] is used:
+                self._current[provider] = current + 1
+        now = self.find(provider)
+        return None if now is used else now
+
     def set_key(self, provider: str, value: str) -> None:
         """Use this key for a provider until the process ends; it wins over the environment.
 
@@ -152,6 +138,9 @@ class APIKeyManager:
         with self._lock:
             self._keys[provider] = [Secret(value.strip(), "%llm key")]
             self._current[provider] = 0
+
+    def _all(self, provider: str) -> list[Secret]:
+        return self._keys.get(provider) or _from_environment(provider)
 
 
 def save_key(provider: str, value: str) -> None:
@@ -190,73 +179,6 @@ def missing_key(provider: str) -> AuthenticationError:
         provider=provider,
         hint=f"%llm key {provider}, or set {variable}, or use -m sandbox.",
     )
-
-
-def known_key(api_key: str | None, client: Any = None) -> Secret | None:
-    """Wrap a key that was given, as an argument or inside the user's own SDK client.
-
-    Args:
-        api_key: The argument.
-        client: The SDK client; its key is wrapped so that `redact` knows it.
-    """
-    if api_key is None and client is not None:
-        api_key = getattr(client, "api_key", None)
-        return Secret(api_key, "your SDK client") if isinstance(api_key, str) else None
-    return None if api_key is None else Secret(api_key.strip(), "an argument")
-
-
-def redact(text: str) -> str:
-    """Blank out every key in a text: those in use, and what looks like one.
-
-    Args:
-        text: A provider's words, which may echo the key it was sent.
-
-    Example:
-        >>> redact("Incorrect API key provided: sk-abcdefgh1234.")
-        'Incorrect API key provided: [redacted]'
-    """
-    for secret in tuple(_seen):
-        value = secret.reveal()
-        if len(value) >= 6 and value in text:
-            text = text.replace(value, HIDDEN)
-    return _KEY_SHAPES.sub(HIDDEN, text)
-
-
-def redact_error(error: BaseException) -> None:
-    """Blank out keys in an exception and in what caused it.
-
-    Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
-
-    Args:
-        error: Changed in place: its arguments, its message, its body.
-    """
-    seen: set[int] = set()
-    links: list[BaseException | None] = [error]
-    while links:
-        link = links.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
-        if link is not error:
-            link.__traceback__ = None
-        link.args = tuple(_clean(value) for value in link.args)
-        # Our own errors hold the model's text, which stays as it is.
-        names = ("message", "request_id") if isinstance(link, LLMClientError) else tuple(vars(link))
-        for name in names:
-            value = getattr(link, name)
-            if (clean := _clean(value)) != value:
-                setattr(link, name, clean)
-        links += [link.__cause__, link.__context__]
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    return value
 
 
 def _from_environment(provider: str) -> list[Secret]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
@@ -13,6 +14,8 @@ from llmkit.messages import Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from llmkit.clients.call import Source
+    from llmkit.clients.codec import Codec
     from llmkit.messages import LLMMessage, LLMResponse
 
 
@@ -42,15 +45,8 @@ class MeteredClient(BaseLLMClient):
         **kwargs: Any,
     ) -> LLMResponse:
         """Generate a whole answer; see `BaseLLMClient.generate_text`."""
-        call = self._call(messages, model)
-        options = self._options(model, temperature, max_tokens) | kwargs
-
-        async def whole() -> AsyncGenerator[str, None]:
-            response = await self.inner.generate_text(messages, **options)
-            _take_over(call, response)
-            yield response.content
-
-        return await finished(call, Pieces(call, whole()))
+        call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
+        return await finished(call, self._source(call))
 
     def stream_text(
         self,
@@ -61,25 +57,58 @@ class MeteredClient(BaseLLMClient):
         **kwargs: Any,
     ) -> TextStream:
         """Generate an answer as it is written; see `BaseLLMClient.stream_text`."""
-        call = self._call(messages, model)
-        options = self._options(model, temperature, max_tokens) | kwargs
-        source = self.inner.stream_text(messages, **options)
-        return TextStream(booked(call, Pieces(call, source)), call)
+        call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
+        return TextStream(booked(call, self._source(call)), call)
+
+    def take_over(self, call: Call, protocol: type[Codec]) -> Source:  # noqa: ARG002 - nobody's words here
+        """Ask this client in place of one that failed; see `StandIn`."""
+        request = replace(call.request, model=self.default_model(), extra={}, without=frozenset())
+        call.stand_in(request, self.provider_name, simulated=False)
+        return self._source(call)
 
     async def close(self) -> None:
         """Close the other client."""
         await self.inner.close()
 
-    def _options(self, model: str | None, temperature: float, max_tokens: int | None) -> dict[str, Any]:
-        """Return what was chosen, and only that: the other client has defaults of its own."""
-        given: dict[str, Any] = {"model": model or self.model, "max_tokens": max_tokens}
-        if not isinstance(temperature, ContractTemperature):
-            given |= {"temperature": temperature}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def _call(self, messages: list[LLMMessage], model: str | None) -> Call:
-        request = Request(messages=tuple(messages), model=model or self.default_model())
+    def _call(
+        self,
+        messages: list[LLMMessage],
+        model: str | None,
+        temperature: float,
+        max_tokens: int | None,
+        extra: dict[str, Any],
+        *,
+        stream: bool,
+    ) -> Call:
+        request = Request(
+            messages=tuple(messages),
+            model=model or self.default_model(),
+            temperature=temperature,
+            max_tokens=max_tokens,
+            stream=stream,
+            extra=extra,
+        )
         return Call(request, self.provider_name)
+
+    def _source(self, call: Call) -> Source:
+        request = call.request
+        messages, options = list(request.messages), self._options(request)
+        if request.stream:
+            return Pieces(call, self.inner.stream_text(messages, **options))
+
+        async def whole() -> AsyncGenerator[str, None]:
+            response = await self.inner.generate_text(messages, **options)
+            _take_over(call, response)
+            yield response.content
+
+        return Pieces(call, whole())
+
+    def _options(self, request: Request) -> dict[str, Any]:
+        """Return what was chosen, and only that: the other client has defaults of its own."""
+        named = request.model if request.model != self.default_model() or self.model else None
+        chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
+        given = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
+        return {name: value for name, value in given.items() if value is not None} | dict(request.extra)
 
 
 class Pieces:
@@ -93,11 +122,13 @@ class Pieces:
     def __init__(self, call: Call, source: AsyncGenerator[str, None]) -> None:
         self._call = call
         self._source = source
+        self._begun = False
 
     async def next(self) -> list[str] | None:
         """Wait for the next piece; `None` at the end."""
-        if not self._call.attempts:
-            self._call.again()
+        if not self._begun:
+            self._begun = True
+            await self._call.begin()
         piece = await anext(self._source, None)
         return None if piece is None else [piece]
 

@@ -5,24 +5,20 @@ Source: OpenAI API reference, "Create chat completion" and "The chat completion 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit import catalog, settings
+from llmkit.clients.access import Keys, access
 from llmkit.clients.classify import classify, decoded_parts, error_parts
 from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text
-from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import SANDBOX_KEY, keys, known_key, missing_key
+from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.messages import Usage
-from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from llmkit.clients.deadlines import Timeouts
 
 ADDRESS = "https://api.openai.com/v1"
 
@@ -161,14 +157,12 @@ class OpenAIClient(ProviderClient):
     """Client of OpenAI, or of any server that speaks its Chat Completions API.
 
     Args:
-        api_key: The key; by default from `%llm key`, then `OPENAI_API_KEY`.
+        api_key: The key, or several that take turns; by default from `%llm key`, then `OPENAI_API_KEY`.
         base_url: The API's address, with its `/v1`; by default `OPENAI_BASE_URL`, then OpenAI's.
-        model: Model to use where a call names none.
-        timeout: Seconds for a whole call, or all the deadlines.
-        max_retries: Tries after the first one.
         client: Your own `openai.AsyncOpenAI` (or `AsyncAzureOpenAI`, …) in place of key and address;
             it stays yours to close.
         provider_name: Name in the books; compatible servers have their own.
+        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
         ConfigurationError: If a number makes no sense.
@@ -183,45 +177,29 @@ class OpenAIClient(ProviderClient):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Keys = None,
         base_url: str | None = None,
         *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        max_retries: int = 2,
         client: Any = None,
         provider_name: str = "openai",
+        **options: Unpack[Options],
     ) -> None:
-        known = catalog.providers().get(provider_name)
-        simulated = (
-            client is None and base_url is None and (settings.load().sandbox or bool(known and known.sandbox))
+        self._access = access(
+            provider_name, "openai", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )
-        if simulated:
-            api_key, base_url = SANDBOX_KEY, sandbox_url("openai")
-        address = base_url or (settings.base_url(known) if known else None) or ADDRESS
-        self._key = known_key(api_key, client)
+        address = self._access.address
         headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
         super().__init__(
             provider_name,
             codec=OpenAICodec(official="api.openai.com" in address),
             carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("openai", client),
-            model=model,
-            timeout=timeout,
-            max_retries=max_retries,
-            simulated=simulated,
+            credentials=self._access.credentials if client is None else None,
+            simulated=self._access.simulated,
+            **options,
         )
 
     def _sign(self, client: Any) -> None:
-        client.api_key = self._find_key()
-
-    def _find_key(self) -> str:
-        """Return the key for the next call: an argument, `%llm key`, the environment."""
-        if (key := self._key or keys.find(self.provider_name)) is not None:
-            return key.reveal()
-        known = catalog.providers().get(self.provider_name)
-        if known is None or known.local:
-            return "none"  # the SDK insists on one; the server does not
-        raise missing_key(self.provider_name)
+        client.api_key = self._access.credentials.current().reveal()
 
 
 def _sdk_client(address: str) -> Any:

@@ -26,7 +26,7 @@ ENTRY_POINTS = "llmkit.clients"
 """Group in which another package announces its clients, by provider name."""
 
 _registered: dict[str, Callable[..., BaseLLMClient]] = {}
-_shared: dict[tuple[int, str, str | None], BaseLLMClient] = {}
+_shared: dict[tuple[int, str, tuple[str, ...], str | None], ProviderClient | MeteredClient] = {}
 _lock = threading.Lock()
 
 
@@ -46,14 +46,14 @@ class ModelName:
         return self.provider if self.model is None else f"{self.provider}:{self.model}"
 
 
-def client(name: str | None = None, **options: Any) -> BaseLLMClient:
+def client(name: str | None = None, **options: Any) -> ProviderClient | MeteredClient:
     """Return a new client by name.
 
     Args:
         name: `"provider:model"`, a provider, an alias, or a model whose provider is clear; by default
             the settings' model, or the first provider that has a key, or the sandbox.
         **options: Arguments of the client's class, such as `api_key`, `base_url`, `timeout`,
-            `max_retries` or `client`.
+            `max_retries`, `fallback` or `client`.
 
     Returns:
         The client; its calls are recorded, also those of another package's plain class.
@@ -74,20 +74,21 @@ def client(name: str | None = None, **options: Any) -> BaseLLMClient:
     return metered(_make(factory, found, options), model=found.model)
 
 
-def shared_client(name: str | None = None) -> BaseLLMClient:
+def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | MeteredClient:
     """Return the process's one client for a name, as magics and batches use it.
 
     Args:
         name: As for `client`.
+        fallback: Names of the models that stand in for it.
 
     Raises:
         ConfigurationError: If the name is not known.
     """
     found = resolve(name)
-    key = (os.getpid(), str(found), os.environ.get("LLMKIT_SANDBOX"))
+    key = (os.getpid(), str(found), fallback, os.environ.get("LLMKIT_SANDBOX"))
     with _lock:
         if key not in _shared:
-            _shared[key] = client(str(found))
+            _shared[key] = client(str(found), **({"fallback": fallback} if fallback else {}))
         return _shared[key]
 
 
@@ -116,7 +117,7 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
         _shared.clear()
 
 
-def metered(client: BaseLLMClient, model: str | None = None) -> BaseLLMClient:
+def metered(client: BaseLLMClient, model: str | None = None) -> ProviderClient | MeteredClient:
     """Return a client whose calls are recorded: the same one, or a plain one adapted.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -57,6 +58,23 @@ class RetryPolicy:
             return None
         pause: float = min(self.base_delay * 2 ** (attempt - 1), self.max_delay)
         return max(pause * random.uniform(1.0, 1.25), error.retry_after or 0.0)  # noqa: S311 - jitter
+
+
+def come_back(seconds: float) -> str:
+    """Say when another try makes sense.
+
+    Args:
+        seconds: How long the provider asks to wait.
+
+    Example:
+        >>> come_back(5)[:22]
+        'It asks to wait 5 s: t'
+    """
+    when = datetime.now() + timedelta(seconds=seconds)  # noqa: DTZ005 - local, for a person to read
+    day = "" if when.date() == datetime.now().date() else f"{when:%Y-%m-%d} "  # noqa: DTZ005
+    minutes = math.ceil(seconds / 60)
+    span = f"{math.ceil(seconds)} s" if seconds < 120 else f"{minutes} min"
+    return f"It asks to wait {span}: try again after {day}{when:%H:%M:%S}, or use another model."
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,0 +1,144 @@
+"""What the attempts of a call used, and what that costs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from llmkit import prices, tokens
+from llmkit.errors import ConfigurationError
+from llmkit.messages import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from llmkit.clients.codec import Answer, Request
+    from llmkit.messages import UsageSource
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """Tokens and price of one or several attempts.
+
+    Attributes:
+        usage: The tokens; `None` if nothing was used, as far as anybody knows.
+        source: Where the counts came from.
+        price: The price; `None` if nothing was used, or nobody knows it.
+    """
+
+    usage: Usage | None = None
+    source: UsageSource | None = None
+    price: prices.Price | None = None
+
+
+def reported(request: Request, provider: str, answer: Answer, when: datetime) -> Bill:
+    """Return the bill of an attempt that came to nothing: what the provider said it used, if it did.
+
+    Args:
+        request: What was asked.
+        provider: Name of the provider.
+        answer: What came back.
+        when: When the call was made.
+    """
+    if answer.usage is None:
+        return Bill()
+    usage = answer.usage
+    return Bill(usage=usage, source="reported", price=_price(request, provider, answer, usage, when))
+
+
+def final(
+    request: Request, provider: str, answer: Answer, when: datetime, *, text: str, accepted: bool, whole: bool
+) -> Bill:
+    """Return the bill of the last attempt: reported, or completed by estimates where no report came.
+
+    Args:
+        request: What was asked.
+        provider: Name of the provider.
+        answer: What came back.
+        when: When the call was made.
+        text: The text that arrived.
+        accepted: Whether the provider took the request, so that it may charge for it.
+        whole: Whether the answer is complete.
+    """
+    usage, source = _usage(request, answer, text, accepted=accepted, whole=whole)
+    if usage is None:
+        return Bill()
+    return Bill(usage=usage, source=source, price=_price(request, provider, answer, usage, when))
+
+
+def total(bills: Iterable[Bill]) -> Bill:
+    """Add up the bills of a call's attempts; where one price is unknown, so is the sum.
+
+    Args:
+        bills: One bill for each attempt, the last one at the end.
+
+    Example:
+        >>> first, second = Bill(usage=Usage(input_tokens=3)), Bill(usage=Usage(input_tokens=4))
+        >>> total([first, second]).usage.input_tokens
+        7
+    """
+    used = [bill for bill in bills if bill.usage is not None]
+    if len(used) < 2:
+        return used[0] if used else Bill()
+    found = [bill.price for bill in used]
+    known = [price for price in found if price is not None]
+    whole = len(known) == len(found)
+    last = used[-1]
+    return Bill(
+        usage=_sum([bill.usage for bill in used if bill.usage is not None]),
+        source=last.source if all(bill.source == "reported" for bill in used[:-1]) else "partial",
+        price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
+    )
+
+
+def _with(price: prices.Price, nanos: int) -> prices.Price:
+    return prices.Price(nanos=nanos, source=price.source, date=price.date)
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    def add(name: str) -> int | None:
+        known = [count for usage in usages if (count := getattr(usage, name)) is not None]
+        return sum(known) if known else None
+
+    return Usage(**{field.name: add(field.name) for field in fields(Usage)})
+
+
+def _usage(
+    request: Request, answer: Answer, text: str, *, accepted: bool, whole: bool
+) -> tuple[Usage | None, UsageSource | None]:
+    said = answer.usage
+    complete = said is not None and said.input_tokens is not None and said.output_tokens is not None
+    if complete and (whole or answer.ended):
+        return said, "reported"
+    if not (text or accepted or said):
+        return None, None
+    said = said or Usage()
+    written = max(tokens.estimate(text), 1) if text else 0
+    prompt = tokens.estimate_prompt(request.messages) if said.input_tokens is None else said.input_tokens
+    guess = Usage(
+        input_tokens=prompt,
+        output_tokens=max(said.output_tokens or 0, written),
+        cache_read_tokens=said.cache_read_tokens,
+        cache_write_tokens=said.cache_write_tokens,
+        cache_write_1h_tokens=said.cache_write_1h_tokens,
+        reasoning_tokens=said.reasoning_tokens,
+    )
+    return guess, "estimated" if said == Usage() else "partial"
+
+
+def _price(
+    request: Request, provider: str, answer: Answer, usage: Usage, when: datetime
+) -> prices.Price | None:
+    if answer.cost_usd is not None:
+        date = when.date().isoformat()
+        return prices.Price(nanos=prices.to_nanos(answer.cost_usd), source="provider", date=date)
+    names = dict.fromkeys(name for name in (answer.model, request.model) if name)
+    try:
+        return prices.price(provider, tuple(names), usage, when=when, tier=answer.tier)
+    except ConfigurationError as error:  # the file was changed while the call ran
+        logger.warning("The call has no price: %s", error)
+        return None
