@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.errors import LLMClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HIDDEN = "[redacted]"
 
@@ -44,7 +44,8 @@ class Secret:
     __slots__ = ("__weakref__", "_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
-        self._value = lambda: value  # debuggers and variable lists show slots; this one shows a function
+        # Debuggers and lists of variables show slots; this one shows a function.
+        self._value: Callable[[], str] = lambda: value
         self.source = source
         _seen.add(self)
 
@@ -82,7 +83,7 @@ def redact(text: str) -> str:
 
     Example:
         >>> redact("Incorrect API key provided: sk-abcdefgh1234.")
-        'Incorrect API key provided: [redacted]'
+        'Incorrect API key provided: [redacted].'
     """
     low = text.lower()
     for secret in tuple(_seen):
@@ -185,7 +186,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
 def _sign(form: str) -> str:
     """Return the longest part of a key that no encoding changes."""
     low = form.lower()
-    return max(re.findall("[a-z0-9]+", low) or [low], key=len)
+    runs: list[str] = re.findall("[a-z0-9]+", low)
+    return max(runs, key=len, default=low)
 
 
 def _escaped(char: str) -> str:
@@ -214,7 +216,8 @@ _BASE64 = {"+": "(?:[+-]|%2b)", "/": r"(?:\\?/|_|%2f)"}
 
 
 def _hide(match: re.Match[str]) -> str:
-    return (match.groupdict().get("name") or "") + HIDDEN
+    name: str = match.groupdict().get("name") or ""
+    return name + HIDDEN
 
 
 def _shape(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
@@ -227,13 +230,16 @@ def _shape(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
 _MIXED = r"(?=[A-Za-z*_-]{0,80}[0-9*])"
 """Letters alone are a name or a CSS class."""
 
-_RANDOM = rf"(?:[A-Za-z0-9]{{24,}}|{_MIXED}[A-Za-z0-9]{{16,}})"
+_RANDOM = rf"(?:[A-Za-z0-9]{{20,}}|{_MIXED}[A-Za-z0-9]{{16,}})"
 
 _SHAPES = (
     # Sources: each provider's documentation of its keys, and GitHub's list of secret scanning patterns.
-    *(_shape(f"sk-{kind}-", rf"{_MIXED}[\w*-]{{8,}}") for kind in ("proj", "svcacct", "admin", "ant", "or")),
+    *(
+        _shape(f"sk-{kind}-", rf"(?:{_MIXED}[\w*-]{{8,}}|[A-Za-z0-9]{{20,}})")
+        for kind in ("proj", "svcacct", "admin", "ant", "or")
+    ),
     _shape(
-        "sk-", rf"(?:[A-Za-z0-9]{{24,}}|{_MIXED}[A-Za-z0-9]{{12,}}|[\w-]{{2,40}}(?:\*{{2,}}|•+|…))[\w*•…-]*"
+        "sk-", rf"(?:[A-Za-z0-9]{{20,}}|{_MIXED}[A-Za-z0-9]{{12,}}|[\w-]{{2,40}}(?:\*{{2,}}|•+|…))[\w*•…-]*"
     ),
     _shape("AIza", r"[\w-]{20,}"),
     _shape("AQ.", rf"{_MIXED}[\w-]{{20,}}"),
@@ -253,7 +259,9 @@ _SHAPES = (
     ),
     (
         "bearer ",
-        re.compile(r"(?P<name>(?i:bearer) {1,3})(?=[A-Za-z.~+/=-]{0,200}[0-9_])[A-Za-z0-9._~+/=-]{8,}"),
+        re.compile(
+            r"(?i:bearer) {1,3}(?:(?=[A-Za-z.~+/=-]{0,80}[0-9_])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9]{20,})"
+        ),
     ),
     (
         "api-key",  # a header, as servers echo it

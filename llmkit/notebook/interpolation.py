@@ -10,29 +10,23 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.redaction import redact
 from llmkit.notebook.options import CellError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MAX_ROWS = 200
 """Most rows of a pandas object that go into a prompt; of a longer one its beginning and its end."""
 
-REDACTED = "[redacted]"
+LARGE = 1_000_000
+"""Bytes (UTF-8) of a value from which on the user is told how large it is."""
 
 _SLOT = re.compile(r"(\\?)\{\{([^{}]{1,300})\}\}")
 _LITERAL = r"""-?\d{1,18}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _STEP = re.compile(rf"\s*(?:\.\s*([^\W\d_]\w*)|\[\s*({_LITERAL})\s*\])")
 _NAME = re.compile(r"\s*([^\W\d]\w*)")
 _GOES_ON = re.compile(r"\s*[.\[(]")
-_KEY = re.compile(
-    r"""\b(?:
-        sk-[A-Za-z0-9_-]{16,} | AIza[A-Za-z0-9_-]{30,} | gsk_[A-Za-z0-9]{20,} | xai-[A-Za-z0-9_-]{20,}
-        | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | hf_[A-Za-z0-9]{20,}
-        | (?:AKIA|ASIA)[A-Z0-9]{16} | Bearer\ +[A-Za-z0-9._~+/-]{16,}=*
-    )""",
-    re.VERBOSE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +36,12 @@ class Interpolated:
     Attributes:
         text: The prompt.
         redacted: Look-ups whose values held something like a key, e.g. `settings.token`; it was left out.
+        notes: What the user should know of the values, in sentences: what was left out, what is large.
     """
 
     text: str
     redacted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
@@ -66,7 +62,8 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
         >>> interpolate("Sum of {{n[1]}} and {x}?", {"n": [1, 2]}).text
         'Sum of 2 and {x}?'
     """
-    redacted: list[str] = []
+    redacted: dict[str, None] = {}
+    notes: dict[str, None] = {}
 
     def fill(match: re.Match[str]) -> str:
         if match[1]:
@@ -75,12 +72,17 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
         if found is None:
             return match[0]
         path, value = found
-        safe, keys = _KEY.subn(REDACTED, _text(value))
-        if keys and path not in redacted:
-            redacted.append(path)
+        text = _text(value)
+        notes.update(dict.fromkeys(_notes(path, value, text)))
+        safe = redact(text)
+        if safe != text:
+            redacted[path] = None
         return safe
 
-    return Interpolated(text=_SLOT.sub(fill, text), redacted=tuple(redacted))
+    filled = _SLOT.sub(fill, text)
+    if redacted:
+        notes[f"Left out of the prompt, for it looks like a key: {', '.join(redacted)}."] = None
+    return Interpolated(text=filled, redacted=tuple(redacted), notes=tuple(notes))
 
 
 def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
@@ -130,6 +132,21 @@ def _choices(value: Any, attribute: str | None) -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "to_string"):
+    if _is_table(value):
         return str(value.to_string(max_rows=MAX_ROWS))
     return str(value)
+
+
+def _is_table(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "to_string")
+
+
+def _notes(path: str, value: Any, text: str) -> Iterator[str]:
+    """Say what of a value is not sent, and that it is large."""
+    if _is_table(value):
+        if len(value) > MAX_ROWS:
+            yield f"{path} has {len(value):,} rows: the first and last {MAX_ROWS // 2} were sent."
+    elif hasattr(value, "__len__") and hasattr(value, "dtype") and "..." in text:  # an array, an index
+        yield f"{path} has {len(value):,} items: not all were sent."
+    if (size := len(text.encode(errors="replace"))) >= LARGE:
+        yield f"{path} is {size / 1e6:,.1f} MB of the prompt."
