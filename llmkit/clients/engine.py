@@ -81,9 +81,8 @@ class ProviderClient(BaseLLMClient):
         self.model = model
         self.simulated = simulated
         self._stand_ins = [_stand_in(other) for other in fallback]
-        self._made = [
-            other for other, given in zip(self._stand_ins, fallback, strict=True) if other is not given
-        ]
+        named = [isinstance(other, str) for other in fallback]
+        self._made = list(compress(self._stand_ins, named))
         self._line = Line(
             codec=codec,
             carrier=carrier,

@@ -62,6 +62,25 @@ class ModelManager:
         logger.warning("Model %s not available, using %s", requested_model, chosen)
         return chosen
 
+    def fallbacks(self, provider: str, model: str) -> list[str]:
+        """Return who stands in for a model, as a client's `fallback` wants it.
+
+        Args:
+            provider: Name of the provider.
+            model: The model that is wanted.
+
+        Returns:
+            `provider:model` of its stand-in, of the stand-in's stand-in, and so on.
+
+        Example:
+            >>> ModelManager({}, {"gpt-x": "gpt-b", "gpt-b": "gpt-a"}).fallbacks("openai", "gpt-x")
+            ['openai:gpt-b', 'openai:gpt-a']
+        """
+        chain = [model]
+        while (other := self.fallback_models.get(chain[-1])) is not None and other not in chain:
+            chain.append(other)
+        return [f"{provider}:{name}" for name in chain[1:]]
+
     async def validate_model(self, provider: str, model: str) -> bool:
         """Ask the provider whether it has a model: a call that costs nothing.
 
