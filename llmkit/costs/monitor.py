@@ -1,36 +1,64 @@
-"""Counts of calls, for a health check."""
+"""Counts, rates and times of calls, and alerts when they leave their limits."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import TYPE_CHECKING, TypedDict
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 from llmkit.costs.totals import NANOS, is_unpriced, to_nanos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import date
     from decimal import Decimal
 
     from llmkit.costs.ledger import Ledger
     from llmkit.records import CallRecord
 
+KEPT = 1000
+"""Calls that a monitor remembers one by one, for times, windows and alerts."""
+
+logger = logging.getLogger(__name__)
+
+Outcome = Literal["ok", "error", "cancelled", "replayed"]
+
 
 class Metrics(TypedDict):
-    """What `LLMMonitor.get_metrics` returns."""
+    """What `LLMMonitor.get_metrics` returns.
+
+    Rates are percents of the calls that succeeded or failed; a call that was cancelled did neither. Times are
+    seconds of the calls whose time is known, 0 if there are none; percentiles are by nearest rank.
+    """
 
     total_requests: int
     successful_requests: int
     failed_requests: int
+    cancelled_requests: int
+    replayed_requests: int
     unpriced_requests: int
     total_tokens: int
     total_cost: float
     avg_response_time: float
+    p50_response_time: float
+    p95_response_time: float
+    avg_first_token_time: float
     success_rate: float
     error_rate: float
+    errors_by_class: dict[str, int]
 
 
 class LLMMonitor:
     """Counts requests, tokens, money and time; any thread may report.
+
+    Args:
+        keep: Calls to remember one by one; older ones stay in the counts, but not in percentiles and windows.
+
+    Raises:
+        ValueError: If `keep` is less than 1.
 
     Example:
         >>> monitor = LLMMonitor()
@@ -39,11 +67,39 @@ class LLMMonitor:
         100.0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: int = KEPT) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep} cannot be: a monitor remembers at least one call.")
         # Re-entrant: the garbage collector may end a stream, and so report it, while this is held.
         self._lock = threading.RLock()
-        self._good = self._bad = self._unpriced = self._tokens = self._nanos = self._timed = 0
-        self._seconds = 0.0
+        self._counts = _Counts()
+        self._kept: deque[_Seen] = deque(maxlen=keep)
+        self._alerts: tuple[_Alert, ...] = ()
+
+    @classmethod
+    def from_ledger(cls, ledger: Ledger, *, since: date | str | None = None, keep: int = KEPT) -> Self:
+        """Count the calls that a ledger holds.
+
+        Args:
+            ledger: The ledger.
+            since: Only calls of this time or later; a time without a zone is local.
+            keep: As for the class.
+
+        Returns:
+            A monitor; with `watch` it goes on counting.
+
+        Raises:
+            ConfigurationError: If the ledger cannot be read, or the time cannot.
+
+        Example:
+            >>> from llmkit import Ledger
+            >>> LLMMonitor.from_ledger(Ledger(":memory:")).get_metrics()["total_requests"]
+            0
+        """
+        monitor = cls(keep=keep)
+        for seen in _stored(ledger, since):
+            monitor._add(seen)
+        return monitor
 
     def record_request(
         self,
@@ -51,6 +107,8 @@ class LLMMonitor:
         tokens: int | None = None,
         cost: float | Decimal | None = None,
         response_time: float | None = None,
+        *,
+        error: BaseException | None = None,
     ) -> None:
         """Count one request.
 
@@ -58,28 +116,31 @@ class LLMMonitor:
             success: Whether it ended well.
             tokens: Tokens in all; `None` if unknown.
             cost: US dollars; `None` if unknown: then it counts among `unpriced_requests`.
-            response_time: Seconds; `None` if unknown: then it does not count for the average.
+            response_time: Seconds; `None` if unknown: then it does not count for the times.
+            error: Why it failed, for `errors_by_class`.
 
         Raises:
             ValueError: If the cost is negative, infinite or not a number.
         """
-        nanos = None if cost is None else to_nanos(cost)
-        self._add(success=success, tokens=tokens, nanos=nanos, unpriced=cost is None, seconds=response_time)
+        self._add(
+            _Seen(
+                end=datetime.now(UTC),
+                outcome="ok" if success else "error",
+                error=None if success else type(error).__name__ if error is not None else "unknown",
+                tokens=tokens or 0,
+                nanos=0 if cost is None else to_nanos(cost),
+                unpriced=cost is None,
+                seconds=response_time,
+            )
+        )
 
     def observe(self, record: CallRecord) -> None:
         """Count one call of the toolkit; what the sandbox answered costs nothing.
 
         Args:
-            record: The finished call.
+            record: The finished call. A replayed one counts as a success, but not for tokens, cost and times.
         """
-        counts = [count for count in (record.input_tokens, record.output_tokens) if count is not None]
-        self._add(
-            success=record.status in {"ok", "replayed"},
-            tokens=sum(counts) if counts else None,
-            nanos=None if record.simulated else record.cost_nanos,
-            unpriced=is_unpriced(record) and not record.simulated,
-            seconds=record.duration_s,
-        )
+        self._add(_seen(record))
 
     def watch(self, ledger: Ledger) -> Callable[[], None]:
         """Count every call that this process records in a ledger from now on.
@@ -92,36 +153,289 @@ class LLMMonitor:
         """
         return ledger.subscribe(self.observe)
 
-    def get_metrics(self) -> Metrics:
-        """Return the counts so far.
+    def get_metrics(
+        self,
+        *,
+        last: int | None = None,
+        minutes: float | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+    ) -> Metrics:
+        """Return the counts so far, or those of a window over the calls that are remembered.
+
+        Args:
+            last: Only so many calls, the latest ones.
+            minutes: Only calls that ended within so many minutes.
+            provider: Only calls of this provider.
+            model: Only calls of this model, as it was asked for.
 
         Returns:
-            Requests (`total_`, `successful_`, `failed_`, `unpriced_requests`), `total_tokens`,
-            `total_cost` in US dollars (of the priced ones), `avg_response_time` in seconds,
-            `success_rate` and `error_rate` in percent. Without any request all are 0.
+            Requests (`total_`, `successful_`, `failed_`, `cancelled_`, `replayed_`, `unpriced_requests`),
+            `total_tokens`, `total_cost` in US dollars (of the priced ones), `avg_`, `p50_` and
+            `p95_response_time` and `avg_first_token_time` in seconds, `success_rate` and `error_rate` in
+            percent, `errors_by_class`. Without any request all are 0. Percentiles are always those of the
+            remembered calls.
+
+        Example:
+            >>> LLMMonitor().get_metrics(last=100, provider="openai")["error_rate"]
+            0.0
         """
         with self._lock:
-            total = self._good + self._bad
-            return {
-                "total_requests": total,
-                "successful_requests": self._good,
-                "failed_requests": self._bad,
-                "unpriced_requests": self._unpriced,
-                "total_tokens": self._tokens,
-                "total_cost": self._nanos / NANOS,
-                "avg_response_time": self._seconds / (self._timed or 1),
-                "success_rate": 100 * self._good / (total or 1),
-                "error_rate": 100 * self._bad / (total or 1),
-            }
+            kept = list(self._kept)
+            if last is None and minutes is None and provider is None and model is None:
+                return self._counts.metrics(kept)
+        chosen = [seen for seen in kept if provider in {None, seen.provider} and model in {None, seen.model}]
+        return _metrics(_window(chosen, last, minutes))
 
-    def _add(
-        self, *, success: bool, tokens: int | None, nanos: int | None, unpriced: bool, seconds: float | None
-    ) -> None:
+    def by_model(self, *, last: int | None = None, minutes: float | None = None) -> dict[str, Metrics]:
+        """Return the metrics of each model among the calls that are remembered.
+
+        Args:
+            last: Only so many calls of all models, the latest ones.
+            minutes: Only calls that ended within so many minutes.
+
+        Returns:
+            Metrics by `"provider:model"`, in alphabetical order.
+        """
         with self._lock:
-            self._good += success
-            self._bad += not success
-            self._unpriced += unpriced
-            self._tokens += tokens or 0
-            self._nanos += nanos or 0
-            self._timed += seconds is not None
-            self._seconds += seconds or 0.0
+            kept = list(self._kept)
+        groups: dict[str, list[_Seen]] = {}
+        for seen in _window(kept, last, minutes):
+            groups.setdefault(f"{seen.provider}:{seen.model}", []).append(seen)
+        return {name: _metrics(groups[name]) for name in sorted(groups)}
+
+    def alert(
+        self,
+        call: Callable[[Metrics], object],
+        *,
+        error_rate: float | None = None,
+        p95_response_time: float | None = None,
+        when: Callable[[Metrics], bool] | None = None,
+        last: int = 100,
+        at_least: int = 10,
+    ) -> Callable[[], None]:
+        """Call a function when the latest calls pass a limit: once, and again after they were back within.
+
+        It is called on the thread that the last call ended on, and must not take long. What it raises is
+        logged; so is every alert, as a warning.
+
+        Args:
+            call: Called with the metrics of the latest calls.
+            error_rate: Percent that `error_rate` may reach.
+            p95_response_time: Seconds that `p95_response_time` may reach.
+            when: A condition of your own on the metrics.
+            last: How many calls to look at.
+            at_least: Calls that there must be: one failure of one is no rate.
+
+        Returns:
+            A function that takes the alert back.
+
+        Raises:
+            ValueError: If there is no limit, or the monitor does not remember so many calls.
+
+        Example:
+            >>> monitor = LLMMonitor()
+            >>> stop = monitor.alert(print, error_rate=20, last=50)
+            >>> stop()
+        """
+        if error_rate is None and p95_response_time is None and when is None:
+            raise ValueError("An alert needs a limit: error_rate=, p95_response_time= or when=.")
+        if not 1 <= at_least <= last <= (self._kept.maxlen or 0):
+            raise ValueError(
+                f"at_least={at_least}, last={last} cannot be: 1 <= at_least <= last <= {self._kept.maxlen}"
+                " is expected; remember more calls with LLMMonitor(keep=…)."
+            )
+        alert = _Alert(
+            call=call,
+            error_rate=error_rate,
+            p95_response_time=p95_response_time,
+            when=when,
+            last=last,
+            at_least=at_least,
+        )
+        with self._lock:
+            self._alerts = (*self._alerts, alert)
+
+        def stop() -> None:
+            with self._lock:
+                self._alerts = tuple(other for other in self._alerts if other is not alert)
+
+        return stop
+
+    def _add(self, seen: _Seen) -> None:
+        with self._lock:
+            self._counts.add(seen)
+            self._kept.append(seen)
+            raised = [(alert, metrics) for alert in self._alerts if (metrics := alert.look(self._kept))]
+        for alert, metrics in raised:  # without the lock: it may ask for the metrics
+            alert.tell(metrics)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One call, as the monitor remembers it; times in seconds, `None` if they do not count."""
+
+    end: datetime
+    outcome: Outcome
+    error: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    tokens: int = 0
+    nanos: int = 0
+    unpriced: bool = False
+    seconds: float | None = None
+    first: float | None = None
+
+
+class _Counts:
+    """Sums over calls."""
+
+    def __init__(self) -> None:
+        self._outcomes: Counter[Outcome] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._unpriced = self._tokens = self._nanos = self._timed = self._firsts = 0
+        self._seconds = self._first_seconds = 0.0
+
+    def add(self, seen: _Seen) -> None:
+        self._outcomes[seen.outcome] += 1
+        if seen.error is not None:
+            self._errors[seen.error] += 1
+        self._unpriced += seen.unpriced
+        self._tokens += seen.tokens
+        self._nanos += seen.nanos
+        self._timed += seen.seconds is not None
+        self._seconds += seen.seconds or 0.0
+        self._firsts += seen.first is not None
+        self._first_seconds += seen.first or 0.0
+
+    def metrics(self, kept: Iterable[_Seen]) -> Metrics:
+        """Return the sums as metrics; the percentiles are those of the calls given."""
+        good = self._outcomes["ok"] + self._outcomes["replayed"]
+        bad = self._outcomes["error"]
+        times = sorted(seen.seconds for seen in kept if seen.seconds is not None)
+        return {
+            "total_requests": self._outcomes.total(),
+            "successful_requests": good,
+            "failed_requests": bad,
+            "cancelled_requests": self._outcomes["cancelled"],
+            "replayed_requests": self._outcomes["replayed"],
+            "unpriced_requests": self._unpriced,
+            "total_tokens": self._tokens,
+            "total_cost": self._nanos / NANOS,
+            "avg_response_time": self._seconds / (self._timed or 1),
+            "p50_response_time": _percentile(times, 50),
+            "p95_response_time": _percentile(times, 95),
+            "avg_first_token_time": self._first_seconds / (self._firsts or 1),
+            "success_rate": 100 * good / (good + bad or 1),
+            "error_rate": 100 * bad / (good + bad or 1),
+            "errors_by_class": dict(self._errors.most_common()),
+        }
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Alert:
+    """A limit and whom to tell; it is armed while the calls are within the limit."""
+
+    call: Callable[[Metrics], object]
+    error_rate: float | None
+    p95_response_time: float | None
+    when: Callable[[Metrics], bool] | None
+    last: int
+    at_least: int
+    armed: bool = True
+
+    def look(self, kept: deque[_Seen]) -> Metrics | None:
+        """Return the metrics if the limit has just been passed."""
+        if len(kept) < self.at_least:
+            return None
+        metrics = _metrics(_window(kept, self.last, None))
+        beyond = self._beyond(metrics)
+        passed, self.armed = beyond and self.armed, not beyond
+        return metrics if passed else None
+
+    def tell(self, metrics: Metrics) -> None:
+        """Log the alert and call the function."""
+        logger.warning(
+            "LLM alert: %.1f %% of %d calls failed, p95 %.2f s",
+            metrics["error_rate"],
+            metrics["total_requests"],
+            metrics["p95_response_time"],
+        )
+        try:
+            self.call(metrics)
+        except Exception:  # a watcher's mistake must not break the call it watches
+            logger.exception("An alert's function failed: %r", self.call)
+
+    def _beyond(self, metrics: Metrics) -> bool:
+        limits = (
+            (self.error_rate, metrics["error_rate"]),
+            (self.p95_response_time, metrics["p95_response_time"]),
+        )
+        if any(limit is not None and value > limit for limit, value in limits):
+            return True
+        try:
+            return self.when is not None and bool(self.when(metrics))
+        except Exception:  # as above
+            logger.exception("An alert's condition failed: %r", self.when)
+            return False
+
+
+def _seen(record: CallRecord) -> _Seen:
+    counts = (record.input_tokens or 0) + (record.output_tokens or 0)
+    real = record.status != "replayed"
+    good = record.status in {"ok", "replayed"}
+    return _Seen(
+        end=record.time + timedelta(seconds=record.duration_s or 0),
+        outcome=_outcome(record.status),
+        error=None if good or record.status == "cancelled" else record.error or record.status,
+        provider=record.provider,
+        model=record.model,
+        tokens=counts if real else 0,
+        nanos=(record.cost_nanos or 0) if real and not record.simulated else 0,
+        unpriced=is_unpriced(record) and not record.simulated,
+        seconds=record.duration_s if real else None,
+        first=record.first_token_s if real else None,
+    )
+
+
+def _outcome(status: str) -> Outcome:
+    return "ok" if status == "ok" else status if status in {"cancelled", "replayed"} else "error"  # type: ignore[return-value]  # mypy does not narrow by `in`
+
+
+def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
+    """Read the calls of a ledger, oldest first."""
+    from llmkit.costs.frame import nanos
+    from llmkit.costs.moments import moment
+    from llmkit.costs.schema import EPOCH, MICROSECOND
+    from llmkit.records import CallRecord
+
+    frame = ledger.df.sort_values("time", kind="stable")
+    if (start := moment(since)) is not None:
+        frame = frame[frame["time"] >= EPOCH + start * MICROSECOND]
+    money = nanos(frame["cost_usd"]).where(frame["cost_usd"].notna())
+    names = ["time", "uid", "status", "provider", "model", "input_tokens", "output_tokens", "duration_s"]
+    names += ["first_token_s", "error", "simulated"]
+    table = frame[names].assign(cost_nanos=money.astype("Int64")).astype(object)
+    table = table.where(table.notna(), None)
+    for row in table.to_dict("records"):
+        yield _seen(CallRecord(**{str(name): value for name, value in row.items()}))
+
+
+def _window(kept: Iterable[_Seen], last: int | None, minutes: float | None) -> list[_Seen]:
+    chosen = list(kept)
+    if minutes is not None:
+        start = datetime.now(UTC) - timedelta(minutes=minutes)
+        chosen = [seen for seen in chosen if seen.end >= start]
+    return chosen if last is None else chosen[max(len(chosen) - last, 0) :]
+
+
+def _metrics(calls: list[_Seen]) -> Metrics:
+    counts = _Counts()
+    for seen in calls:
+        counts.add(seen)
+    return counts.metrics(calls)
+
+
+def _percentile(times: list[float], percent: int) -> float:
+    """Return a percentile by nearest rank: the smallest time that so many percent do not exceed."""
+    return times[-(-percent * len(times) // 100) - 1] if times else 0.0
