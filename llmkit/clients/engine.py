@@ -16,13 +16,14 @@ from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
 from llmkit.clients.keys import redact_error
+from llmkit.clients.replay import asked_on_wire, replayed
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.stream import TextStream
 from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmkit.clients.access import Credentials
     from llmkit.clients.call import Source
@@ -139,11 +140,15 @@ class ProviderClient(BaseLLMClient):
         Raises:
             LLMClientError: If the key is refused or the provider is not available.
         """
+        return (await self._listed())[0]
+
+    async def _listed(self) -> tuple[list[str], Mapping[str, str]]:
+        """Return the provider's models and the headers of its answer."""
         line = self._line
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
                 exchange = await send(line.carrier, line.codec, line.codec.models_request())
-                return line.codec.decode_models(await read(exchange))
+                return line.codec.decode_models(await read(exchange)), exchange.headers
         except TimeoutError as error:
             raise LLMTimeoutError(f"{line.carrier.address} did not list its models in time.") from error
         except LLMClientError as error:
@@ -165,7 +170,7 @@ class ProviderClient(BaseLLMClient):
         Returns:
             What was found: true if it answers; nothing is raised if it does not.
         """
-        return await check(self.provider_name, self.list_models)
+        return await check(self.provider_name, self._listed)
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the client can be used again.
@@ -229,10 +234,11 @@ class ProviderClient(BaseLLMClient):
         return met if known is None else met | known.refused(model)
 
     def _source(self, call: Call) -> Source:
-        source = Attempts(self._line, call)
-        if not self._stand_ins:
-            return source
-        return Fallbacks(call, source, self._stand_ins, type(self._line.codec))
+        line = self._line
+        source: Source = Attempts(line, call)
+        if self._stand_ins:
+            source = Fallbacks(call, source, self._stand_ins, type(line.codec))
+        return replayed(call, source, lambda: asked_on_wire(line.codec, line.carrier.address, call))
 
 
 def _stand_in(other: str | BaseLLMClient) -> ProviderClient | MeteredClient:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LLMClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Health:
         latency_s: Seconds until it answered.
         models: Names of its models.
         error: Why it did not.
+        skew_s: Seconds that this machine's clock is ahead of the provider's, to about a second; `None` if
+            the answer does not tell.
     """
 
     provider: str
@@ -29,24 +33,55 @@ class Health:
     latency_s: float
     models: tuple[str, ...] = ()
     error: LLMClientError | None = None
+    skew_s: float | None = None
 
     def __bool__(self) -> bool:
         return self.ok
 
 
-async def check(provider: str, list_models: Callable[[], Awaitable[list[str]]]) -> Health:
+async def check(
+    provider: str, list_models: Callable[[], Awaitable[tuple[list[str], Mapping[str, str]]]]
+) -> Health:
     """Ask a provider for its models and take the time.
 
     Args:
         provider: Its name.
-        list_models: Asks it.
+        list_models: Asks it; returns the names and the answer's headers.
 
     Returns:
         What was found; nothing is raised for a provider that fails.
     """
-    start = perf_counter()
+    began, start = time.time(), perf_counter()
     try:
-        models = tuple(await list_models())
+        names, headers = await list_models()
     except LLMClientError as error:
         return Health(provider=provider, ok=False, latency_s=perf_counter() - start, error=error)
-    return Health(provider=provider, ok=True, latency_s=perf_counter() - start, models=models)
+    latency = perf_counter() - start
+    skew = clock_skew(headers, began + latency / 2)
+    return Health(provider=provider, ok=True, latency_s=latency, models=tuple(names), skew_s=skew)
+
+
+def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
+    """Compare a clock with the one of the server that sent these headers.
+
+    Args:
+        headers: Headers of an answer, looked up in lower case.
+        now: What the clock said when the server answered, in seconds since 1970.
+
+    Returns:
+        Seconds that the clock is ahead; `None` if there is no usable `Date`, or a cache answered.
+
+    Example:
+        >>> clock_skew({"date": "Thu, 01 Jan 1970 00:01:00 GMT"}, 63.5)
+        3.0
+
+    Source:
+        RFC 9110, 6.6.1: `Date` has whole seconds; half of one is what it lacks on average.
+    """
+    if "age" in headers:
+        return None
+    try:
+        sent = parsedate_to_datetime(headers.get("date") or "")
+        return now - sent.timestamp() - 0.5
+    except (TypeError, ValueError, OverflowError):
+        return None
