@@ -89,6 +89,28 @@ def aliases() -> Mapping[str, str]:
     return aliases
 
 
+def output_limit(model: str) -> int:
+    """Return how many tokens an answer of a model can have.
+
+    Args:
+        model: The provider's name of the model; one in front of a slash, as routers write it, is
+            passed over.
+
+    Returns:
+        The limit that the catalogue lists; for a model that it does not know, a cautious default.
+
+    Example:
+        >>> output_limit("gpt-4o-mini-2024-07-18"), output_limit("anthropic/claude-haiku-4-5")
+        (16384, 64000)
+    """
+    limits: dict[str, Any] = _data()["outputs"]
+    name = model.rpartition("/")[2].removeprefix("ft:").lower()
+    for tokens, patterns in limits["models"].items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            return int(tokens)
+    return int(limits["other"])
+
+
 def prices() -> Mapping[str, Mapping[str, float]]:
     """Return the prices that come with llmkit, in US dollars per million tokens, by model."""
     prices: Mapping[str, Mapping[str, float]] = _data()["prices"]

@@ -6,6 +6,7 @@ million are 375 of them, where micro-dollars would round to nothing.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,6 +143,32 @@ def to_nanos(usd: Decimal | float) -> int:
     """
     exact = usd if isinstance(usd, Decimal) else Decimal(repr(usd))
     return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def format_money(usd: float | None) -> str:
+    """Write an amount so that a small one stays readable and none becomes zero.
+
+    Args:
+        usd: US dollars; `None` or NaN if unknown.
+
+    Returns:
+        The amount: two decimals from a dollar up, two significant digits below; `$?` if unknown.
+
+    Example:
+        >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]
+        ['$12.35', '$0.031', '$0.0056', '$0.000012', '$?']
+    """
+    if usd is None or not math.isfinite(usd):
+        return "$?"
+    sign, amount = ("-" if usd < 0 else ""), abs(usd)
+    if amount == 0 or amount >= 0.995:
+        return f"{sign}${amount:,.2f}"
+    if amount < 1e-9:
+        return f"{sign}<$0.000000001"
+    decimals = max(2, 1 - math.floor(math.log10(float(f"{amount:.1e}"))))
+    digits = f"{amount:.{decimals}f}"
+    whole = digits.rstrip("0")
+    return f"{sign}${whole if len(whole) >= 4 else digits[:4]}"
 
 
 def data_version() -> str:

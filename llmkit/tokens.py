@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 PER_MESSAGE = 4
 """Tokens that a message's role and separators take, about."""
+
+MOST_PER_MESSAGE = 16
+"""Tokens that a message's role and separators take at most."""
+
+_PAIRS = re.compile("[a-z ][a-z]").finditer
 
 
 def estimate(text: str) -> int:
@@ -43,6 +49,39 @@ def estimate_prompt(messages: Iterable[LLMMessage]) -> int:
         The estimate, with a few tokens for each message's frame.
     """
     return sum(estimate(message.content) + PER_MESSAGE for message in messages)
+
+
+def upper_bound(text: str) -> int:
+    """Return a number of tokens that a text hardly ever exceeds, whatever the model's tokeniser.
+
+    Tokenisers build tokens from bytes. All have two small letters, or a space and a small letter, in one
+    token; digits, capitals, punctuation and blanks may each be one, and so may each byte of any other
+    character. English prose has about half as many tokens.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The bytes of the text in UTF-8, where each such pair counts once.
+
+    Example:
+        >>> upper_bound("Hello, world"), upper_bound("2026"), upper_bound("日本")
+        (7, 4, 6)
+    """
+    pairs = sum(1 for _ in _PAIRS(text))
+    return len(text.encode("utf-8", "surrogatepass")) - pairs
+
+
+def upper_bound_prompt(messages: Iterable[LLMMessage]) -> int:
+    """Return a number of tokens that a conversation hardly ever exceeds.
+
+    Args:
+        messages: The messages that are sent.
+
+    Returns:
+        The bound, with a generous frame for each message.
+    """
+    return sum(upper_bound(message.content) + MOST_PER_MESSAGE for message in messages)
 
 
 def count(text: str, model: str) -> int:

@@ -24,13 +24,14 @@ class CostController:
     """Says whether a call still fits into today's budget; a day ends at local midnight.
 
     Asking does not reserve anything: calls that are asked for at the same time may together exceed the
-    budget.
+    budget. `llmkit.budget` holds all calls of a ledger, by reserving.
 
     Args:
         daily_budget: US dollars per day.
-        ledger: Counts the real calls of this ledger, too, from every notebook that writes to it. Then
-            use `record_cost` only for what the ledger does not see.
-        clock: Returns the local time; with a time zone, that zone's midnight counts.
+        ledger: Counts the real calls of this ledger, too, from every notebook that writes to it, as
+            `Ledger.budget` does. Then use `record_cost` only for what the ledger does not see.
+        clock: Returns the local time; with a time zone, that zone's midnight counts, and the ledger's
+            rows are added up for it.
 
     Raises:
         ValueError: If the budget is negative, infinite or not a number.
@@ -105,6 +106,8 @@ class CostController:
             spent = self._spent
         if self._ledger is None:
             return spent
+        if midnight.tzinfo is None:
+            return spent + self._ledger.spent_nanos(midnight)
         return spent + self._ledger.sums(since=midnight).get(False, NOTHING).nanos
 
     def _begin_day(self) -> datetime:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from llmkit.costs.caps import Amounts, Caps
     from llmkit.costs.schema import Row
     from llmkit.costs.totals import Sums
-    from llmkit.records import CallRecord
+    from llmkit.records import CallRecord, Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Store(Protocol):
             record: A finished call.
 
         Returns:
-            A future: `True` once the row is committed, `False` if it waits in memory.
+            A future: `True` once the row is committed, `False` if it waits in memory. The commit also
+            takes the call's reservation back and adds a real call's cost to what its local day spent.
         """
         ...
 
@@ -93,10 +95,80 @@ class Store(Protocol):
             before: Only rows before this time (microseconds).
 
         Returns:
-            How many are gone.
+            How many are gone; what was spent of the budgets stays spent.
 
         Raises:
             ConfigurationError: If that is impossible now.
+        """
+        ...
+
+    def caps(self) -> Caps:
+        """Return the budgets that hold for everybody; quickly, and without creating anything.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def change_caps(self, changes: dict[str, Any]) -> Caps:
+        """Change budgets for everybody, in one transaction.
+
+        Args:
+            changes: New values by the names of `Caps`.
+
+        Returns:
+            All of them.
+
+        Raises:
+            ConfigurationError: If that is impossible now.
+        """
+        ...
+
+    def reserve(self, intent: Intent) -> Future[None]:
+        """Reserve what a call may cost, in place of what was reserved for it before; never blocks.
+
+        It must be one step for all who share the ledger: two calls that do not fit together must never
+        both be admitted, whatever dies in between. Rows that were appended before count. A reservation
+        ends with the row of its call, with `release`, or some time after the call's lease.
+
+        Args:
+            intent: The call; its `nanos` are known.
+
+        Returns:
+            A future, done once the amount is reserved; it raises `BudgetExceededError` if the call does
+            not fit, and `ConfigurationError` if nobody can say.
+        """
+        ...
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back, after those that were asked for before; never blocks, never raises.
+
+        Args:
+            uid: The call's identifier.
+        """
+        ...
+
+    def amounts(self, time: int, notebook: str | None) -> Amounts:
+        """Return what is used of the budgets, the unwritten rows included.
+
+        Args:
+            time: A time of the local day that counts (microseconds).
+            notebook: The notebook that counts.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
+        """Return what is used once the rows that were appended before are committed; never blocks.
+
+        Args:
+            time: As in `amounts`.
+            notebook: As in `amounts`.
+
+        Returns:
+            A future; it raises `ConfigurationError` if the rows cannot be written now.
         """
         ...
 

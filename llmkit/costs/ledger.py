@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.costs import forks
+from llmkit.costs.budget import KEEP, Budgets
 from llmkit.costs.names import known
 from llmkit.costs.totals import Tally, total_of
 from llmkit.errors import ConfigurationError
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
-    from datetime import date
+    from datetime import date, datetime
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from llmkit.costs.alerts import Alert
+    from llmkit.costs.budget import Amount, Budget, Keep
+    from llmkit.costs.caps import Unpriced
     from llmkit.costs.frame import Frame
     from llmkit.costs.interface import Store
     from llmkit.costs.totals import Sums, Total
@@ -83,7 +87,7 @@ class Ledger(forks.ForkAware):
         Returns:
             A future: `True` once the row is committed, `False` if it has to wait in memory.
         """
-        future = self._store.append(record)
+        future = self._budgets.watch(record, self._store.append(record))
         for (callback,) in ((self._tally.add,), *self._subscribers):
             try:
                 callback(record)
@@ -93,7 +97,73 @@ class Ledger(forks.ForkAware):
 
     def guard(self, cap_nanos: int | None) -> Guard | None:
         """Return who guards the budgets; see `llmkit.records.Recorder`."""
-        return None
+        return self._budgets.guard(cap_nanos)
+
+    def budget(
+        self,
+        *,
+        daily: Amount = KEEP,
+        per_notebook: Amount = KEEP,
+        per_call: Amount = KEEP,
+        unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
+        on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
+    ) -> Budget:
+        """Set budgets for everybody who shares this ledger's file, or look at them.
+
+        The limits are kept in the file and hold for all its notebooks and processes, within a second,
+        until they are changed. A day is the one on which a call begins, by the local clock. Deleting
+        calls (`clear`) does not give money back.
+
+        Args:
+            daily: US dollars that all calls of a day may cost; `None` lifts the limit. An argument that
+                is not given stays as it is.
+            per_notebook: US dollars that the calls of one notebook may cost in a day; calls from outside
+                a notebook are not held by it.
+            per_call: US dollars that one call may cost at most.
+            unpriced: What becomes of a call whose price nobody knows: `"refuse"` it (the default),
+                `"allow"` it, or `"ask"`: refuse it until `Budget.allow_model` says yes.
+            on_alert: Called in this process, on a thread of its own, with an `Alert` when 80 % and when
+                100 % of a day's budget are spent; it replaces the one before.
+
+        Returns:
+            The limits and what is used of them.
+
+        Raises:
+            ConfigurationError: If a value makes no sense, or the file cannot be read or written.
+
+        Example:
+            >>> books = Ledger(":memory:")
+            >>> books.budget(daily=5, per_call=0.10).left
+            5.0
+            >>> books.budget(per_call=None).daily
+            5.0
+        """
+        self._budgets.change(daily=daily, per_notebook=per_notebook, per_call=per_call, unpriced=unpriced)
+        if on_alert is not KEEP:
+            self._budgets.alerts.callback = on_alert
+        self.flush(SETTLE)
+        return self._budgets.status()
+
+    def take_alerts(self) -> list[Alert]:
+        """Return the budget alerts of this process that were not taken yet, for who shows them."""
+        return self._budgets.alerts.take()
+
+    def spent_nanos(self, time: datetime) -> int:
+        """Return what the real calls of a local day cost, for who keeps count against a budget.
+
+        Args:
+            time: Any time of the day; one without a zone is local.
+
+        Returns:
+            Billionths of a US dollar. Deleted calls still count.
+
+        Raises:
+            ConfigurationError: If the file cannot be read.
+        """
+        from llmkit.costs.schema import micros
+
+        self.flush(SETTLE)
+        return self._store.amounts(micros(time.astimezone()), None).spent
 
     @property
     def waiting(self) -> int:
@@ -207,7 +277,7 @@ class Ledger(forks.ForkAware):
         return KINDS[kind](spending(self.df, simulated), ax)
 
     def clear(self, before: date | str | None = None) -> int:
-        """Delete calls, at once and for all notebooks.
+        """Delete calls, at once and for all notebooks; what they spent of a budget stays spent.
 
         Args:
             before: Only calls before this date or time; one without a zone is local.
@@ -270,11 +340,20 @@ class Ledger(forks.ForkAware):
         self._opening.release()
 
     def in_child(self) -> None:
-        """Start this process's own tally and cache."""
+        """Start this process's own tally, cache and alerts."""
         self._opening = threading.RLock()
         self._reading = threading.RLock()
         self._tally = Tally()
         self._frame = None
+        self._guards: Budgets | None = None
+
+    @property
+    def _budgets(self) -> Budgets:
+        if self._guards is None:
+            with self._opening:
+                if self._guards is None:
+                    self._guards = Budgets(self._store)
+        return self._guards
 
     @property
     def _store(self) -> Store:

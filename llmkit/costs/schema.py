@@ -1,7 +1,8 @@
 """The ledger's table, as code, once: its columns are the fields of `CallRecord`.
 
-Schema versions are additive: a new version only adds columns that may be empty. So an older llmkit can
-read and extend the file of a newer one, and a newer one brings an older file up to date.
+Schema versions are additive: a new version only adds columns that may be empty, and tables of its own
+that triggers keep up to date. So an older llmkit can read and extend the file of a newer one, and a newer
+one brings an older file up to date.
 """
 
 from __future__ import annotations
@@ -82,9 +83,51 @@ def _create() -> Iterator[str]:
     yield f"PRAGMA application_id = {APPLICATION_ID}"
 
 
+def _added(names: tuple[str, ...]) -> Iterator[str]:
+    return (f"ALTER TABLE calls ADD COLUMN {name} {COLUMNS[name]}" for name in names)
+
+
+def local_day(time: str) -> str:
+    """Return SQL for the local day of a time, e.g. `2026-11-22`.
+
+    Args:
+        time: SQL for microseconds since 1970.
+    """
+    return f"date({time} / 1000000, 'unixepoch', 'localtime')"
+
+
+# What real calls cost since yesterday's local midnight, by local day and notebook ('' is none).
+SPENT = (
+    f"SELECT {local_day('time')} AS day, coalesce(notebook, '') AS notebook, sum(cost_nanos) AS nanos"  # noqa: S608 - names
+    " FROM calls WHERE cost_nanos > 0 AND NOT coalesce(simulated, 0)"
+    " AND time >= strftime('%s', 'now', 'localtime', 'start of day', '-1 day', 'utc') * 1000000 GROUP BY 1, 2"
+)
+
+BUDGETS = (
+    # What running calls may still cost; `expires` (microseconds) is for those that died.
+    (
+        "CREATE TABLE holds (uid TEXT PRIMARY KEY, day TEXT NOT NULL, notebook TEXT NOT NULL,"
+        " nanos INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID"
+    ),
+    (
+        "CREATE TABLE spending (day TEXT NOT NULL, notebook TEXT NOT NULL, nanos INTEGER NOT NULL,"
+        " PRIMARY KEY (day, notebook)) WITHOUT ROWID"
+    ),
+    f"INSERT INTO spending {SPENT}",
+    # Triggers, so that a call is settled with its row, whoever writes that: an older llmkit, too.
+    (
+        "CREATE TRIGGER calls_spent AFTER INSERT ON calls"  # noqa: S608 - names
+        " WHEN new.cost_nanos > 0 AND NOT coalesce(new.simulated, 0) BEGIN"
+        f" INSERT INTO spending VALUES ({local_day('new.time')}, coalesce(new.notebook, ''), new.cost_nanos)"
+        " ON CONFLICT (day, notebook) DO UPDATE SET nanos = nanos + excluded.nanos; END"
+    ),
+    "CREATE TRIGGER calls_settled AFTER INSERT ON calls BEGIN DELETE FROM holds WHERE uid = new.uid; END",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
-    *(tuple(f"ALTER TABLE calls ADD COLUMN {name} {COLUMNS[name]}" for name in names) for names in ADDED),
+    (*_added(ADDED[0]), *BUDGETS),
+    *(tuple(_added(names)) for names in ADDED[1:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
@@ -254,8 +297,19 @@ def sums(connection: sqlite3.Connection, since: int | None, session: str | None)
     return {bool(row[0]): Sums(*map(int, row[1:])) for row in connection.execute(query, values)}
 
 
+def has(connection: sqlite3.Connection, row: Row) -> bool:
+    """Return whether a row is in the ledger.
+
+    Args:
+        connection: An open ledger.
+        row: Values as `encode` gives them.
+    """
+    query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
+    return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
+
+
 def delete(connection: sqlite3.Connection, before: int | None) -> int:
-    """Delete rows, and begin another epoch.
+    """Delete rows, and begin another epoch; what they spent of the budgets stays spent.
 
     Args:
         connection: An open ledger, in a transaction.

@@ -11,23 +11,28 @@ import sys
 import threading
 import weakref
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import platformdirs
 
-from llmkit.costs import database, forks, schema
+from llmkit.costs import database, forks, holds, schema
+from llmkit.costs.caps import Amounts, Caps
 from llmkit.costs.interface import Page
 from llmkit.costs.totals import NOTHING
 from llmkit.costs.writer import Writer
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from llmkit.costs.schema import Row
     from llmkit.costs.totals import Sums
-    from llmkit.records import CallRecord
+    from llmkit.records import CallRecord, Intent
+
+T = TypeVar("T")
 
 MEMORY = ":memory:"
 """The path of a ledger that lives and dies with its process."""
@@ -41,7 +46,15 @@ PAGE = 50_000
 BRIEFLY = 1.0
 """Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
 
+AT_ONCE = 0.05
+"""Seconds to wait for a lock to read the caps: an event loop waits as well."""
+
 logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
 
 
 def default_path() -> str | Path:
@@ -63,13 +76,21 @@ class SQLiteStore(forks.ForkAware):
         path: The file, which is created, readable for its owner only, with the first record;
             `":memory:"` keeps the rows in this process.
         busy_timeout: Seconds to wait for other processes that write.
+        clock: Returns the time (aware), for the leases of reservations.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_timeout: float = 30.0,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._in_memory = str(path) == MEMORY
         # Unlike Path's own, this does not raise where there is no home.
         self.path = Path(path) if self._in_memory else Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
         self._busy_timeout = busy_timeout
+        self._clock = clock
         self._writer = Writer(self._commit, str(self.path))
         self.in_child()
         forks.watch(self)
@@ -113,17 +134,11 @@ class SQLiteStore(forks.ForkAware):
         with self._reader() as connection:
             if connection and schema.present(connection):
                 sums = schema.sums(connection, since, session)
-                known = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
-                waiting = [
-                    row
-                    for row in waiting
-                    if not connection.execute(known, (row[schema.TIME], row[schema.UID])).fetchone()
-                ]
+                waiting = [row for row in waiting if not schema.has(connection, row)]
             else:
                 sums = {}
         if waiting:
-            with contextlib.closing(database.open_memory()) as memory:
-                memory.executemany(schema.INSERT, map(schema.salvage, waiting))
+            with self._written(waiting) as memory:
                 extra = schema.sums(memory, since, session)
             sums = {key: sums.get(key, NOTHING) + extra.get(key, NOTHING) for key in {*sums, *extra}}
         return sums
@@ -136,6 +151,43 @@ class SQLiteStore(forks.ForkAware):
             with database.transaction(connection):
                 count = schema.delete(connection, before)
             return count + self._writer.discard(before=before, column=schema.TIME)
+
+    def caps(self) -> Caps:
+        """Return the budgets; see `Store.caps`."""
+        with self._reader(self._glancing, AT_ONCE) as connection:
+            return holds.caps(connection) if connection and schema.present(connection) else Caps()
+
+    def change_caps(self, changes: dict[str, Any]) -> Caps:
+        """Change budgets; see `Store.change_caps`."""
+        with self._writer.writing, self._explained("written"):
+            connection = self._connected()
+            with database.transaction(connection):
+                return holds.change(connection, changes)
+
+    def reserve(self, intent: Intent) -> Future[None]:
+        """Reserve what a call may cost; see `Store.reserve`."""
+        self._mind_multiprocessing()
+        return self._job(lambda connection: holds.reserve(connection, intent, now=self._now()))
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back; see `Store.release`."""
+        self._job(lambda connection: holds.release(connection, uid))
+
+    def amounts(self, time: int, notebook: str | None) -> Amounts:
+        """Return what is used; see `Store.amounts`."""
+        waiting, now, used = self.unwritten(), self._now(), Amounts()
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                used = holds.amounts(connection, time, notebook, now=now)
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        with self._written(waiting) as memory:
+            return used + holds.amounts(memory, time, notebook, now=now)
+
+    def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
+        """Return what is used later on; see `Store.settled`."""
+        return self._job(
+            lambda connection: holds.amounts(connection, time, notebook, now=self._now()), database.snapshot
+        )
 
     def flush(self, timeout: float | None = None) -> bool:
         """Write what waits; see `Store.flush`."""
@@ -156,6 +208,7 @@ class SQLiteStore(forks.ForkAware):
     def before_fork(self) -> None:
         """Wait for the writer and the readers, and close the file."""
         self._reading.acquire()
+        self._glancing.acquire()
         self._writer.writing.acquire()
         if not self._in_memory:
             self._disconnect()
@@ -163,12 +216,14 @@ class SQLiteStore(forks.ForkAware):
     def after_fork(self) -> None:
         """Let the writer and the readers go on, in the parent."""
         self._writer.writing.release()
+        self._glancing.release()
         self._reading.release()
 
     def in_child(self) -> None:
         """Start afresh: what waited belongs to the parent, and so do the rows in memory."""
         self._writer.reset()
         self._reading = threading.RLock()
+        self._glancing = threading.RLock()  # whoever looks at the caps does not wait for a long reading
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._finalizer = False
@@ -196,6 +251,45 @@ class SQLiteStore(forks.ForkAware):
             ):  # one value that SQLite refuses must not keep the others out
                 connection.executemany(schema.INSERT, map(schema.salvage, rows))
 
+    def _job(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        scope: Callable[[sqlite3.Connection], AbstractContextManager[None]] = database.transaction,
+    ) -> Future[T]:
+        """Run a transaction on the writer's thread, after the rows that came before."""
+
+        def attempt(trouble: str | None) -> T:
+            if trouble is not None:  # what those rows spent would not count
+                raise self._uncheckable(trouble)
+            try:
+                connection = self._connected()
+                with scope(connection):
+                    return work(connection)
+            except (sqlite3.Error, OSError) as error:
+                if not self._in_memory:
+                    self._disconnect()
+                raise self._uncheckable(str(error)) from error
+
+        return self._writer.run(attempt)
+
+    def _uncheckable(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The budget cannot be checked, so the call was not sent: the ledger {self.path} cannot be"
+            f" written: {reason.rstrip('.')}.",
+            hint="Free or repair the file, or name another one with LLMKIT_LEDGER.",
+        )
+
+    def _now(self) -> int:
+        return schema.micros(self._clock())
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _written(rows: list[Row]) -> Iterator[sqlite3.Connection]:
+        """Yield a ledger of these rows alone."""
+        with contextlib.closing(database.open_memory()) as memory:
+            memory.executemany(schema.INSERT, map(schema.salvage, rows))
+            yield memory
+
     def _connected(self) -> sqlite3.Connection:
         """Return the writing connection; the caller holds `writing`."""
         if (
@@ -222,16 +316,19 @@ class SQLiteStore(forks.ForkAware):
                 connection.close()
 
     @contextlib.contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection | None]:
+    def _reader(
+        self, lock: threading.RLock | None = None, patience: float | None = None
+    ) -> Iterator[sqlite3.Connection | None]:
         """Yield a connection that sees the committed rows, or `None` if there is no file."""
+        patience = self._busy_timeout if patience is None else patience
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._explained("read"))
             if self._in_memory:
                 stack.enter_context(self._writer.writing)
                 connection: sqlite3.Connection | None = self._connected()
             else:
-                stack.enter_context(self._reading)
-                connection = database.open_reader(self.path, timeout=self._busy_timeout)
+                stack.enter_context(lock or self._reading)
+                connection = database.open_reader(self.path, timeout=patience)
                 if connection is not None:
                     stack.enter_context(contextlib.closing(connection))
             if connection is not None:

@@ -1,6 +1,7 @@
 """The writing thread: callers hand rows over, one thread commits them together.
 
-It knows no database: a store gives it the function that commits some rows.
+It also runs jobs, such as a reservation, in order with the rows. It knows no database: a store gives it
+the function that commits some rows, and the jobs.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import threading
 import warnings
 from collections import deque
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmkit.costs.schema import Row
+
+T = TypeVar("T")
 
 CHUNK = 1000
 """Rows in one transaction at most, so that a retry of many that fails is a cheap one."""
@@ -26,6 +30,30 @@ logger = logging.getLogger(__name__)
 
 class LedgerWarning(UserWarning):
     """Calls cannot be written down at the moment; they wait in memory."""
+
+
+class Job(Generic[T]):
+    """Something else to do with what is written to.
+
+    Args:
+        work: Called with the reason why the rows before it are not committed, `None` if they are.
+
+    Attributes:
+        future: What `work` returns or raises.
+    """
+
+    def __init__(self, work: Callable[[str | None], T]) -> None:
+        self._work = work
+        self.future: Future[T] = Future()
+        self.future.set_running_or_notify_cancel()
+
+    def run(self, trouble: str | None) -> Callable[[], None]:
+        """Do the work; return what tells those who wait for it."""
+        try:
+            result = self._work(trouble)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, result)
 
 
 class Writer:
@@ -48,7 +76,7 @@ class Writer:
         """Start afresh, with nothing to write: what a forked child does."""
         # Appending to a deque and putting into a SimpleQueue are safe even if the garbage collector or
         # a signal makes the same thread do it twice at once; a lock here could wait for itself.
-        self._fresh: deque[tuple[Row | None, Future[bool]]] = deque()
+        self._fresh: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._kept: list[Row] = []
         self._moving = threading.RLock()
@@ -63,11 +91,24 @@ class Writer:
         """Whether the last attempt to write failed."""
         return self._trouble is not None
 
-    def submit(self, row: Row | None) -> Future[bool]:
+    def run(self, work: Callable[[str | None], T]) -> Future[T]:
+        """Do something else, after the rows that came before; never blocks, never raises.
+
+        Args:
+            work: As for `Job`.
+
+        Returns:
+            What it returns or raises; nobody can cancel it.
+        """
+        job = Job(work)
+        self.submit(job)
+        return job.future
+
+    def submit(self, row: Row | Job[Any] | None) -> Future[bool]:
         """Take one row; never blocks, never raises.
 
         Args:
-            row: The row; `None` only asks for another attempt.
+            row: The row, or a job; `None` only asks for another attempt.
 
         Returns:
             A future that is done after the next attempt: whether everything so far is committed.
@@ -108,7 +149,7 @@ class Writer:
     def unwritten(self) -> list[Row]:
         """Return the rows that are not known to be committed, oldest first."""
         with self._moving:
-            return self._kept + [row for row, _ in self._fresh.copy() if row is not None]
+            return self._kept + [row for row, _ in self._fresh.copy() if isinstance(row, tuple)]
 
     def discard(self, *, before: int | None, column: int) -> int:
         """Forget rows that could not be written.
@@ -177,20 +218,29 @@ class Writer:
                 self._write()
 
     def _write(self) -> None:
-        with self.writing:
-            futures = self._take()
-            written = self._drain()
-        self._settle(futures, written=written)
+        """Write what waits: the rows up to a job, then the job, and so on."""
+        while True:
+            with self.writing:
+                futures, job = self._take()
+                written = self._drain()
+                tell = job.run(self._trouble) if job is not None else None
+            self._settle(futures, written=written)
+            if tell is not None:
+                tell()
+            if not self._fresh:
+                return
 
-    def _take(self) -> list[Future[bool]]:
+    def _take(self) -> tuple[list[Future[bool]], Job[Any] | None]:
         futures = []
         with self._moving:
             while self._fresh:
                 row, future = self._fresh.popleft()
                 futures.append(future)
+                if isinstance(row, Job):
+                    return futures, row
                 if row is not None:
                     self._kept.append(row)
-        return futures
+        return futures, None
 
     def _drain(self) -> bool:
         while self._kept:

@@ -1,0 +1,219 @@
+"""The arithmetic of budgets: what there is, what is used, and whether a call still fits. No I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from datetime import time as clock_time
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from llmkit.costs.totals import NANOS
+from llmkit.errors import BudgetExceededError, ConfigurationError
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from llmkit.records import Intent
+
+Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
+"""What becomes of a call whose price nobody knows."""
+
+POLICIES = ("refuse", "allow", "ask")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """What may be spent, in billionths of a US dollar; `None` is no limit.
+
+    Attributes:
+        daily: By everybody who shares the ledger, from local midnight to local midnight.
+        per_notebook: By one notebook in the same time.
+        per_call: By one call.
+        unpriced: What becomes of a call whose price nobody knows.
+    """
+
+    daily: int | None = None
+    per_notebook: int | None = None
+    per_call: int | None = None
+    unpriced: Unpriced = "refuse"
+
+    @property
+    def shared(self) -> bool:
+        """Whether calls use up something together, so that one has to be reserved beside the others."""
+        return self.daily is not None or self.per_notebook is not None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.shared or self.per_call is not None
+
+
+class Amounts(NamedTuple):
+    """What is used of the budgets of one local day, in billionths of a US dollar.
+
+    Attributes:
+        spent: What the calls of that day cost.
+        reserved: What running calls may still cost.
+        notebook_spent: The part of `spent` of one notebook.
+        notebook_reserved: The part of `reserved` of that notebook.
+    """
+
+    spent: int = 0
+    reserved: int = 0
+    notebook_spent: int = 0
+    notebook_reserved: int = 0
+
+    def __add__(self, other: tuple[int, ...]) -> Amounts:  # type: ignore[override]  # sums, not a longer tuple
+        return Amounts(*(mine + yours for mine, yours in zip(self, other, strict=True)))
+
+
+class Limit(NamedTuple):
+    """One cap and what is used of it; `name` is for the message."""
+
+    cap: int
+    name: str
+    spent: int
+    reserved: int
+    resets: bool
+
+
+def read(text: str | None) -> Caps:
+    """Read caps as the ledger keeps them.
+
+    Args:
+        text: JSON; `None` if none were ever set. Keys of a newer llmkit are passed over.
+
+    Returns:
+        The caps.
+
+    Raises:
+        ConfigurationError: If the text is something else.
+
+    Example:
+        >>> read('{"daily": 5}')
+        Caps(daily=5, per_notebook=None, per_call=None, unpriced='refuse')
+    """
+    known = {field.name for field in fields(Caps)}
+    return Caps(**{name: value for name, value in _parsed(text).items() if name in known})
+
+
+def write(text: str | None, changes: dict[str, Any]) -> str:
+    """Change caps as the ledger keeps them.
+
+    Args:
+        text: JSON, as for `read`; what is damaged is replaced.
+        changes: New values by name.
+
+    Returns:
+        JSON; what does not change stays, a newer llmkit's keys included.
+
+    Example:
+        >>> write('{"daily": 5, "weekly": 7}', {"daily": None})
+        '{"daily": null, "weekly": 7}'
+    """
+    try:
+        kept = _parsed(text)
+    except ConfigurationError:
+        kept = {}
+    return json.dumps(kept | changes)
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    """Read the JSON and check what this version knows of it."""
+    try:
+        values = json.loads(text or "{}")
+        sound = isinstance(values, dict) and values.get("unpriced", "refuse") in POLICIES
+        amounts = [values.get(name) for name in ("daily", "per_notebook", "per_call")] if sound else [False]
+    except ValueError:
+        amounts = [False]
+    if any(amount is not None and type(amount) is not int for amount in amounts):
+        raise ConfigurationError(
+            f"The budget in the ledger is damaged: {str(text)[:80]!r}.",
+            hint="Set it again: llmkit.budget(daily=…, per_notebook=…, per_call=…).",
+        )
+    return dict(values)
+
+
+def refusal(caps: Caps, used: Amounts, intent: Intent) -> BudgetExceededError | None:
+    """Decide whether a call may be sent: it is refused only if its worst case does not fit.
+
+    Args:
+        caps: The limits.
+        used: What is used of them, without this call.
+        intent: What the call may cost at most.
+
+    Returns:
+        The refusal; `None` if the call fits, to the last billionth, or costs nothing.
+    """
+    if not intent.nanos:
+        return None
+    for limit in _limits(caps, used, intent):
+        if limit.spent + limit.reserved + intent.nanos > limit.cap:
+            return _refused(limit, intent)
+    return None
+
+
+def _limits(caps: Caps, used: Amounts, intent: Intent) -> list[Limit]:
+    """List what holds a call: the nearest first, for that one is the easiest to mend."""
+    notebook = f"budget of {intent.notebook}"
+    per_notebook = None if intent.notebook is None else caps.per_notebook
+    limits = [
+        (intent.cap_nanos, ("limit of this call", 0, 0, False)),
+        (caps.per_call, ("limit per call", 0, 0, False)),
+        (per_notebook, (notebook, used.notebook_spent, used.notebook_reserved, True)),
+        (caps.daily, ("daily budget", used.spent, used.reserved, True)),
+    ]
+    return [Limit(cap, *rest) for cap, rest in limits if cap is not None]
+
+
+def _refused(limit: Limit, intent: Intent) -> BudgetExceededError:
+    assert intent.nanos is not None
+    cap, spent, reserved, needed = (
+        nanos / NANOS for nanos in (limit.cap, limit.spent, limit.reserved, intent.nanos)
+    )
+    tokens = f"{intent.input_tokens:,} input and up to {intent.output_tokens:,} output tokens"
+    worst = f"this call may cost up to {format_money(needed)} ({tokens})"
+    begins = next_day(intent.time) if limit.resets else None
+    if begins is None:
+        text = f"{limit.name} {format_money(cap)}: {worst}."
+    else:
+        running = f"{format_money(reserved)} reserved by running calls"
+        text = f"{limit.name} {format_money(cap)}: {format_money(spent)} spent, {running}, and {worst}."
+        text += f" Resets at midnight ({begins:%Y-%m-%d %H:%M})."
+    return BudgetExceededError(
+        text[0].upper() + text[1:], cap=cap, spent=spent, reserved=reserved, needed=needed, resets=begins
+    )
+
+
+def unpriced(caps: Caps, intent: Intent) -> BudgetExceededError:
+    """Return the refusal of a call whose price nobody knows.
+
+    Args:
+        caps: The limits, with the policy.
+        intent: The call.
+    """
+    name = f"{intent.provider}:{intent.model}"
+    yes = (
+        f'Say yes for this session with llmkit.budget().allow_model("{name}")'
+        if caps.unpriced == "ask"
+        else 'Let such calls pass with llmkit.budget(unpriced="allow")'
+    )
+    tightest = min((limit.cap for limit in _limits(caps, Amounts(), intent)), default=None)
+    return BudgetExceededError(
+        f"The price of {name} is unknown, so nobody can say whether the call fits into the budget.",
+        cap=None if tightest is None else tightest / NANOS,
+        hint=f'{yes}, or give its price in the settings: [tool.llmkit.prices."{intent.model}"].',
+    )
+
+
+def next_day(time: datetime) -> datetime:
+    """Return the local midnight at which the day of a time ends.
+
+    Args:
+        time: An aware time.
+
+    Returns:
+        An aware local time; where the clocks change at midnight, the first moment of the next day.
+    """
+    tomorrow = time.astimezone().date() + timedelta(days=1)
+    return datetime.combine(tomorrow, clock_time()).astimezone()
