@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access
 from llmkit.clients.base import ContractTemperature
-from llmkit.clients.classify import classify, error_parts
-from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
+from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
+from llmkit.clients.classify import of_event, of_status
+from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 ADDRESS = "https://api.anthropic.com"
 
-MAX_TOKENS = 4096
-"""Limit of an answer where none is given: the API insists on one."""
-
 FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -36,6 +34,9 @@ FINISH_REASONS = {
 }
 
 _NAMES = {"stop": "stop_sequences"}
+
+_PROGRESS = ("thinking", "partial_json", "signature")
+"""What a delta brings that is no text, and yet shows that the model is at work."""
 
 
 class AnthropicCodec:
@@ -67,30 +68,30 @@ class AnthropicCodec:
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""
-        event = obj(loads(data))
-        kind = event.get("type")
+        if answer.closed:
+            return ""
+        told = event(data)
+        kind = told.get("type")
         if kind == "content_block_delta":
-            return self._delta(obj(event.get("delta")), answer)
+            return self._delta(obj(told.get("delta")), answer)
         if kind == "content_block_start":
-            return text(obj(event.get("content_block")).get("text"))
+            return text(obj(told.get("content_block")).get("text"))
         if kind == "message_start":
-            self._start(obj(event.get("message")), answer)
+            self._start(obj(told.get("message")), answer)
         elif kind == "message_delta":
-            self._finish(obj(event.get("delta")), event.get("usage"), answer)
+            self._finish(obj(told.get("delta")), told.get("usage"), answer)
         elif kind == "message_stop":
-            answer.ended = True
-        elif kind == "error" or "error" in event:
-            message, code = error_parts(data)
-            raise classify(0, {}, message, code)
+            answer.ended = answer.closed = True
+        elif kind == "error" or "error" in told:
+            raise of_event(told)
         return ""  # pings, and kinds that are yet to come
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer; see `Codec.decode_body`."""
         message = obj(loads(body))
         if message.get("type") == "error" or "error" in message:
-            said, code = error_parts(body)
-            raise classify(0, {}, said, code)
-        if "content" not in message:
+            raise of_event(message)
+        if message.get("content") is None:
             raise BadResponseError("The answer has no content.")
         self._start(message, answer)
         self._finish(message, None, answer)
@@ -100,8 +101,7 @@ class AnthropicCodec:
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status; see `Codec.classify`."""
-        message, code = error_parts(body)
-        return classify(status, headers, message, code)
+        return of_status(status, headers, body)
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
@@ -115,12 +115,12 @@ class AnthropicCodec:
         kind = delta.get("type")
         if kind == "text_delta" or (kind is None and "text" in delta):
             return text(delta.get("text"))
-        answer.thinking = answer.thinking or kind in {"thinking_delta", "input_json_delta"}
+        answer.thinking = answer.thinking or any(delta.get(name) for name in _PROGRESS)
         return ""
 
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
-        answer.model = text(message.get("model")) or None
-        answer.request_id = text(message.get("id")) or None
+        answer.model = word(message.get("model"))
+        answer.request_id = word(message.get("id"))
         self._usage(message.get("usage"), answer)
 
     def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
@@ -130,13 +130,13 @@ class AnthropicCodec:
 
     def _usage(self, usage: Any, answer: Answer) -> None:
         """Take over counts: they are cumulative, and what a later event says replaces the earlier."""
-        if not usage:
-            return
-        new = read_usage(obj(usage))
+        usage = part(usage)
+        new = read_usage(usage)
         old = answer.usage or Usage()
         changes = {name: n for name in Usage.__dataclass_fields__ if (n := getattr(new, name)) is not None}
-        answer.usage = replace(old, **_whole_input(changes, old))
-        answer.tier = text(usage.get("service_tier")) or answer.tier
+        if changes:
+            answer.usage = replace(old, **_whole_input(changes, old))
+        answer.tier = word(usage.get("service_tier")) or answer.tier
         if usage.get("speed") == "fast":
             answer.tier = "fast"
 
@@ -147,7 +147,8 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     Args:
         usage: The `usage` object. Where it lists `iterations`, each one was charged: they are summed.
     """
-    rounds = [obj(one) for one in items(usage.get("iterations"))] or [usage]
+    iterations = usage.get("iterations")
+    rounds = [part(one) for one in iterations] if isinstance(iterations, list) and iterations else [usage]
 
     def tally(name: str) -> int | None:
         return total(*(count(one.get(name)) for one in rounds))
@@ -160,9 +161,9 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         cache_read_tokens=read,
         cache_write_tokens=write,
         cache_write_1h_tokens=total(
-            *(count(obj(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds)
+            *(count(part(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds)
         ),
-        reasoning_tokens=count(obj(usage.get("output_tokens_details")).get("thinking_tokens")),
+        reasoning_tokens=count(part(usage.get("output_tokens_details")).get("thinking_tokens")),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.codec import loads
+from llmkit.clients.codec import loads, word
 from llmkit.clients.keys import redact
-from llmkit.clients.retry import retry_after
+from llmkit.clients.retry import retry_after, seconds
 from llmkit.errors import (
     AuthenticationError,
     BadResponseError,
@@ -23,6 +24,12 @@ from llmkit.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+BODY = 100_000
+"""How much of an error is looked at, in characters."""
+
+DAILY = "quota_per_day"
+"""Our code for a quota that is used up for the day."""
 
 _OPTIONAL = re.compile(
     r"unsupported|not support|n't support|unrecognized|unknown|not permitted|extra inputs|deprecated"
@@ -66,40 +73,97 @@ def same_name(one: str, other: str) -> bool:
     return one.replace("_", "").lower() == other.replace("_", "").lower()
 
 
-def classify(status: int, headers: Mapping[str, str], message: str, code: str = "") -> LLMClientError:
-    """Return the exception for an error, by its code where that is telling, else by its status.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an error says of itself.
+
+    Attributes:
+        message: The provider's own words, short and without keys.
+        code: Its codes, types and reasons, with blanks between them.
+        wait: Seconds after which it asks to come back.
+    """
+
+    message: str
+    code: str = ""
+    wait: float | None = None
+
+
+def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+    """Return the exception for an answer with an error status, by its code where that is telling.
 
     Args:
-        status: HTTP status; 0 for an error inside a stream.
+        status: HTTP status.
         headers: The answer's headers.
-        message: The provider's own words.
-        code: The provider's codes or types of the error.
+        body: JSON in any of the providers' formats, or whatever a proxy wrote.
 
     Returns:
         The exception, without provider and model.
 
     Example:
-        >>> type(classify(400, {}, "prompt is too long: 250000 tokens")).__name__
+        >>> type(of_status(400, {}, b'{"error": {"message": "prompt is too long"}}')).__name__
         'ContextLengthError'
     """
-    said = message or f"HTTP status {status}"
-    return _kind(status, code.lower(), message.lower())(
-        said if not status else f"{said.rstrip('.')} (HTTP {status}).",
-        status_code=status or None,
-        retry_after=retry_after(headers),
+    try:
+        said = told(loads(body))
+    except BadResponseError:
+        said = Told(_plain(body[:BODY].decode("utf-8", "replace")))
+    wait = retry_after(headers)
+    return _kind(status, said)(
+        f"{(said.message or 'The server gave no reason').rstrip('.')} (HTTP {status}).",
+        status_code=status,
+        retry_after=said.wait if wait is None else wait,
         request_id=headers.get("x-request-id") or headers.get("request-id"),
     )
 
 
-def _kind(status: int, code: str, message: str) -> type[LLMClientError]:
+def of_event(data: Any) -> LLMClientError:
+    """Return the exception for an error that came with the status 200: in a stream, or as an answer.
+
+    Args:
+        data: The JSON value: an object with an `error`, or the error itself.
+
+    Example:
+        >>> type(of_event({"error": {"type": "rate_limit_error"}})).__name__
+        'RateLimitError'
+    """
+    said = told(data)
+    return _kind(0, said)(said.message or "The server reported an error.", retry_after=said.wait)
+
+
+def told(data: Any) -> Told:
+    """Read an error in any of the providers' formats.
+
+    Args:
+        data: The JSON value: an object with an `error`, the error itself, a list of them, or a text.
+    """
+    if isinstance(data, list):  # Gemini's streaming endpoint wraps its error
+        data = data[0] if data else None
+    if not isinstance(data, dict):
+        return Told(_plain(_sentence(data)))
+    outer = data.get("error")
+    error = outer if isinstance(outer, dict) else data
+    details = error.get("details")
+    details = [d for d in details if isinstance(d, dict)] if isinstance(details, list) else []
+    codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
+    if any(map(_daily, details)):
+        codes.append(DAILY)
+    places = (error.get("message"), error.get("detail"), data.get("message"), outer, error.get("msg"))
+    return Told(
+        message=_plain(next(filter(None, map(_sentence, places)), "")),
+        code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
+        wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
+    )
+
+
+def _kind(status: int, said: Told) -> type[LLMClientError]:
     """Decide: a telling code, a telling message, the status, and inside a stream a general code."""
+    code, message = said.code.lower(), said.message.lower()[:300]
     if not status:  # some servers put it into the error
         status = next((int(word) for word in code.split() if re.fullmatch("[45][0-9][0-9]", word)), 0)
-    ours = status == 0 or 400 <= status < 500  # what a server says of its own trouble tells nothing of us
-    for pattern, kind in _TELLING:
-        if ours and (pattern.search(code) or pattern.search(message[:300])):
-            return kind
-    return _find(_NAMED, code if ours else "") or _by_status(status) or _find(_GENERAL, code) or _BY_DEFAULT
+    if status >= 500:  # what a server says of its own trouble tells nothing of us
+        return ProviderNotAvailableError
+    telling = _find(_TELLING, code) or _find(_TELLING, message) or _find(_NAMED, code)
+    return telling or _by_status(status) or _find(_GENERAL, code) or _BY_DEFAULT
 
 
 def _find(table: _Table, code: str) -> type[LLMClientError] | None:
@@ -109,9 +173,7 @@ def _find(table: _Table, code: str) -> type[LLMClientError] | None:
 def _by_status(status: int) -> type[LLMClientError] | None:
     if status in _STATUSES:
         return _STATUSES[status]
-    if 400 <= status < 500:
-        return InvalidRequestError
-    return ProviderNotAvailableError if status >= 500 else None
+    return InvalidRequestError if status else None
 
 
 def _words(*patterns: str) -> re.Pattern[str]:
@@ -126,7 +188,8 @@ _TELLING: _Table = (
     (
         _words(
             "insufficient_quota",
-            "billing_error",
+            "billing_(error|hard_limit|not_active)",
+            DAILY,
             "payment_required",
             "credit balance",
             "insufficient (balance|credit)",
@@ -136,11 +199,15 @@ _TELLING: _Table = (
     (
         _words(
             "context_length",
-            "prompt is too long",
-            "maximum context",
+            "(prompt|input) is too long",
+            "maximum (context|prompt)",
+            "exceeds? (the )?(available )?context",
+            "context_?window",
+            "context window",
             "request_too_large",
             "input token count.*exceeds",
-            "context window",
+            "request payload size exceeds",
+            "'messages.*string too long",
         ),
         ContextLengthError,
     ),
@@ -149,12 +216,13 @@ _TELLING: _Table = (
             "invalid_api_key",
             "authentication_error",
             "api_key_invalid",
-            "api key not valid",
+            "api key (not valid|expired)",
             "unauthenticated",
             "incorrect api key",
         ),
         AuthenticationError,
     ),
+    (_words("rate limit (is )?(reached|exceeded)", "too many requests"), RateLimitError),
 )
 _NAMED: _Table = (
     (_words("permission"), PermissionDeniedError),
@@ -163,7 +231,7 @@ _NAMED: _Table = (
 )
 _GENERAL: _Table = (
     (
-        _words("invalid_request", "invalid_argument", "failed_precondition", "bad_request"),
+        _words("invalid_request", "invalid_argument", "failed_precondition", "bad_?request"),
         InvalidRequestError,
     ),
 )
@@ -182,41 +250,31 @@ _STATUSES: dict[int, type[LLMClientError]] = {
 }
 
 
-def error_parts(body: bytes) -> tuple[str, str]:
-    """Return message and code of an error body in any of the providers' formats.
-
-    Args:
-        body: The body of an answer with an error status: JSON, or whatever a proxy wrote.
-    """
-    try:
-        data = loads(body)
-    except BadResponseError:
-        return _plain(body.decode("utf-8", "replace")), ""
-    return decoded_parts(data)
+def _sentence(value: Any) -> str:
+    """Return a text, or the texts of a list as FastAPI gives them: one for each wrong field."""
+    if isinstance(value, list):
+        texts = (one.get("msg") if isinstance(one, dict) else one for one in value[:5])
+        return "; ".join(text for text in texts if isinstance(text, str))
+    return value if isinstance(value, str) else ""
 
 
-def decoded_parts(data: Any) -> tuple[str, str]:
-    """Return message and code of an error that is decoded already, as `error_parts` does.
+def _delay(detail: dict[str, Any]) -> float | None:
+    """Read Google's RetryInfo, e.g. `"retryDelay": "7.5s"`."""
+    delay = detail.get("retryDelay")
+    return seconds(delay.removesuffix("s")) if isinstance(delay, str) else None
 
-    Args:
-        data: The JSON value: an object with an `error`, the error itself, or a list of them.
-    """
-    if isinstance(data, list) and data:  # Gemini's streaming endpoint wraps its error
-        data = data[0]
-    error = data.get("error", data) if isinstance(data, dict) else data
-    if not isinstance(error, dict):
-        return _plain(str(error)), ""
-    details = error.get("details")
-    details = details if isinstance(details, list) else []
-    reasons = [str(d["reason"]) for d in details if isinstance(d, dict) and d.get("reason")]
-    codes = [*reasons, *(str(error[key]) for key in ("code", "type", "status") if error.get(key))]
-    said = error.get("message") or error.get("detail") or data.get("message") or ""
-    return _plain(str(said)), " ".join(codes)
+
+def _daily(detail: dict[str, Any]) -> bool:
+    """Whether Google's QuotaFailure names a quota of a day: waiting for a moment does not help."""
+    violations = detail.get("violations")
+    named = violations if isinstance(violations, list) else []
+    return any("PerDay" in (word(one.get("quotaId")) or "") for one in named if isinstance(one, dict))
 
 
 def _plain(said: str) -> str:
     """Return what a text or a page of HTML says, shortly; a key in it is blanked out before it is cut."""
-    said = redact(said[:100_000])[:5000]
+    said = redact(said[:BODY])[:5000]
     if re.search(r"(?i)<(html|!doctype|body)", said):
         said = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", said)
-    return " ".join(said.split())[:400]
+    # Neither half a surrogate pair nor the escape codes of a terminal belong into a message.
+    return " ".join("".join(c if c.isprintable() else " " for c in said).split())[:400]

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from llmkit.wire.carrier import WireRequest
 
 
+DONE = b"[DONE]"
+"""OpenAI's last event."""
+
+MOST_TOKENS = 10**12
+"""What is beyond is no number of tokens, and would not fit into the books."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call in our words.
@@ -51,6 +58,7 @@ class Answer:
         model: Model that answers, in the provider's words.
         request_id: The provider's identifier, from the body.
         ended: Whether the provider's terminal marker was seen.
+        closed: Whether nothing can follow: the protocol's very last event was seen.
         thinking: Whether the last event brought reasoning, which is progress without text.
         tier: The provider's service tier.
         cost_usd: Price as the provider itself reports it, in US dollars.
@@ -61,6 +69,7 @@ class Answer:
     model: str | None = None
     request_id: str | None = None
     ended: bool = False
+    closed: bool = False
     thinking: bool = False
     tier: str | None = None
     cost_usd: float | None = None
@@ -131,15 +140,31 @@ def _loads_slowly(data: bytes) -> Any:
     import json
 
     try:
-        return json.loads(data)
+        return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadResponseError(
             f"The server did not send JSON but {excerpt(data.decode('utf-8', 'replace'))}."
         ) from error
 
 
+def event(data: bytes) -> dict[str, Any]:
+    """Read the data of one server-sent event; one without any content is an empty object.
+
+    Proxies that speak several formats send an empty event to keep a connection alive, and OpenAI's
+    `[DONE]` to end any stream.
+
+    Raises:
+        BadResponseError: If it is no object.
+    """
+    if not data.startswith(b"{") and data.strip() in {b"", DONE}:
+        return {}
+    return obj(loads(data))
+
+
 def excerpt(value: Any) -> str:
     """Return the beginning of what a server sent, quoted; a key in it is blanked out before it is cut."""
+    if isinstance(value, (dict, list)):  # nested too deeply to be written, perhaps
+        return "an object" if isinstance(value, dict) else "a list"
     return repr(redact(str(value)[:10_000])[:80])
 
 
@@ -156,6 +181,16 @@ def obj(value: Any) -> dict[str, Any]:
     raise BadResponseError(f"The server sent {excerpt(value)} where an object belongs.")
 
 
+def part(value: Any) -> dict[str, Any]:
+    """Return a JSON object, an empty one for anything else: for what is not worth an answer, such as usage.
+
+    Example:
+        >>> part({"a": 1}), part("odd")
+        ({'a': 1}, {})
+    """
+    return value if isinstance(value, dict) else {}
+
+
 def items(value: Any) -> list[Any]:
     """Return a JSON array, an empty one for `null` or what is missing.
 
@@ -167,6 +202,16 @@ def items(value: Any) -> list[Any]:
     if value is None:
         return []
     raise BadResponseError(f"The server sent {excerpt(value)} where a list belongs.")
+
+
+def word(value: Any) -> str | None:
+    """Return a name or an identifier; `None` for anything else, which is not worth an answer.
+
+    Example:
+        >>> word("gpt-4o-mini"), word(7), word("")
+        ('gpt-4o-mini', None, None)
+    """
+    return value if isinstance(value, str) and value else None
 
 
 def text(value: Any) -> str:
@@ -189,11 +234,12 @@ def count(value: Any) -> int | None:
         >>> count("12"), count(-1), count(None)
         (12, None, None)
     """
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= MOST_TOKENS else None
 
 
 def total(*counts: int | None) -> int | None:

@@ -5,12 +5,11 @@ Source: Gemini API reference, "Generating content".
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access
-from llmkit.clients.classify import classify, decoded_parts, error_parts
-from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text, total
+from llmkit.clients.classify import of_event, of_status
+from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
@@ -100,29 +99,23 @@ class GoogleCodec:
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""
-        if data == b"[DONE]":  # proxies that speak both formats close so
-            return ""
-        return self._read(obj(loads(data)), answer)
+        return self._read(event(data), answer)
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer; see `Codec.decode_body`."""
         data = loads(body)
         if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
-            return "".join(self._read(obj(event), answer) for event in data)
-        event = obj(data)
-        if not event.keys() & {"candidates", "promptFeedback", "usageMetadata", "error"}:
+            return "".join(self._read(obj(one), answer) for one in data)
+        whole = obj(data)
+        if not any(whole.get(name) for name in ("candidates", "promptFeedback", "usageMetadata", "error")):
             raise BadResponseError("The answer has no candidates.")
-        written = self._read(event, answer)
+        written = self._read(whole, answer)
         answer.ended = True
         return written
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status; see `Codec.classify`."""
-        message, code = error_parts(body)
-        error = classify(status, headers, message, code)
-        if error.retry_after is None:
-            error.retry_after = _retry_delay(body)
-        return error
+        return of_status(status, headers, body)
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
@@ -133,18 +126,19 @@ class GoogleCodec:
         names = (text(obj(model).get("name")) for model in items(obj(loads(body)).get("models")))
         return [name.removeprefix("models/") for name in names]
 
-    def _read(self, event: dict[str, Any], answer: Answer) -> str:
-        if "error" in event:
-            message, code = decoded_parts(event)
-            raise classify(0, {}, message, code)
-        if usage := event.get("usageMetadata"):  # cumulative: the last one counts
-            answer.usage = read_usage(obj(usage))
-        answer.model = text(event.get("modelVersion")) or answer.model
-        answer.request_id = text(event.get("responseId")) or answer.request_id
-        if block := text(obj(event.get("promptFeedback")).get("blockReason")):
-            answer.finish_reason, answer.ended = "content_filter", bool(block)
-        candidates = items(event.get("candidates"))
-        return self._candidate(obj(candidates[0]), answer) if candidates else ""
+    def _read(self, told: dict[str, Any], answer: Answer) -> str:
+        if told.get("error") is not None:
+            raise of_event(told)
+        if usage := part(told.get("usageMetadata")):  # cumulative: the last one counts
+            answer.usage = read_usage(usage)
+        answer.model = word(told.get("modelVersion")) or answer.model
+        answer.request_id = word(told.get("responseId")) or answer.request_id
+        if word(obj(told.get("promptFeedback")).get("blockReason")):
+            answer.finish_reason, answer.ended = "content_filter", True
+        for candidate in items(told.get("candidates")):
+            if obj(candidate).get("index", 0) in (0, None):  # noqa: PLR6201 - a list cannot be hashed
+                return self._candidate(obj(candidate), answer)
+        return ""
 
     def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
         reason = text(candidate.get("finishReason"))
@@ -152,11 +146,12 @@ class GoogleCodec:
             answer.finish_reason = FINISH_REASONS.get(reason, reason.lower())
             answer.ended = True
         written = ""
-        for part in items(obj(candidate.get("content")).get("parts")):
-            if obj(part).get("thought"):
-                answer.thinking = True
+        for one in map(obj, items(obj(candidate.get("content")).get("parts"))):
+            if one.get("thought"):
+                answer.thinking = answer.thinking or bool(one.get("text"))
             else:
-                written += text(part.get("text"))
+                answer.thinking = answer.thinking or "functionCall" in one
+                written += text(one.get("text"))
         return written
 
 
@@ -241,9 +236,3 @@ def camel(name: str) -> str:
     """
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
-
-
-def _retry_delay(body: bytes) -> float | None:
-    """Read Google's RetryInfo, e.g. `"retryDelay": "7s"`."""
-    match = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', body)
-    return float(match[1]) if match else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access
-from llmkit.clients.classify import classify, decoded_parts, error_parts
-from llmkit.clients.codec import Answer, Request, count, items, loads, obj, text
+from llmkit.clients.classify import of_event, of_status
+from llmkit.clients.codec import DONE, Answer, Request, count, event, items, loads, obj, part, text, word
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.messages import Usage
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ADDRESS = "https://api.openai.com/v1"
 
 FINISH_REASONS = {"function_call": "tool_calls"}
+
+_PROGRESS = ("reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
+"""What a model writes that is no text, and yet shows that it is at work."""
 
 
 class OpenAICodec:
@@ -57,16 +60,18 @@ class OpenAICodec:
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""
-        if data == b"[DONE]":
-            answer.ended = True
+        if answer.closed:
             return ""
-        chunk = obj(loads(data))
+        if data.startswith(DONE):
+            answer.ended = answer.closed = True
+            return ""
+        chunk = event(data)
         self._common(chunk, answer)
         choice = _first_choice(chunk)
         if choice is None:
             return ""
-        if (reason := choice.get("finish_reason")) is not None:
-            answer.finish_reason = answer.finish_reason or FINISH_REASONS.get(reason, text(reason))
+        if reason := text(choice.get("finish_reason")):  # some servers send "" until the end
+            answer.finish_reason = answer.finish_reason or FINISH_REASONS.get(reason, reason)
             answer.ended = True
         delta = obj(choice.get("delta"))
         content = delta.get("content")
@@ -82,15 +87,14 @@ class OpenAICodec:
         if choice is None:
             raise BadResponseError("The answer has no choices.")
         answer.ended = True
-        reason = text(choice.get("finish_reason")) or None
-        answer.finish_reason = FINISH_REASONS.get(reason or "", reason)
+        reason = text(choice.get("finish_reason"))
+        answer.finish_reason = FINISH_REASONS.get(reason, reason) or None
         message = obj(choice.get("message"))
         return self._rest(message.get("content"), message, answer)
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status; see `Codec.classify`."""
-        message, code = error_parts(body)
-        return classify(status, headers, message, code)
+        return of_status(status, headers, body)
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
@@ -102,28 +106,26 @@ class OpenAICodec:
 
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Note what every event and every whole answer may bring."""
-        if (error := data.get("error")) is not None:
-            message, code = decoded_parts({"error": error})
-            raise classify(0, {}, message, code)
-        if answer.model is None and (model := data.get("model")):
-            answer.model = text(model)
-            answer.request_id = text(data.get("id")) or None
-        groq = data.get("x_groq")
-        usage = data.get("usage") or (groq and obj(groq).get("usage"))
+        if data.get("error") is not None or data.get("object") == "error":  # vLLM's has no envelope
+            raise of_event(data)
+        if answer.model is None and "model" in data:
+            answer.model = word(data["model"])
+            answer.request_id = word(data.get("id"))
+        usage = data.get("usage") or part(data.get("x_groq")).get("usage")
         if usage:
-            answer.usage = read_usage(obj(usage))
-            answer.cost_usd = _dollars(usage.get("cost"))  # OpenRouter says what it charged
-        if tier := data.get("service_tier"):
-            answer.tier = text(tier)
+            answer.usage = read_usage(part(usage))
+            answer.cost_usd = _dollars(part(usage).get("cost"))  # OpenRouter says what it charged
+        if tier := word(data.get("service_tier")):
+            answer.tier = tier
 
     def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
-        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai)."""
-        if message.get("reasoning_content") or message.get("reasoning"):
+        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai), calls of tools."""
+        if any(message.get(name) for name in _PROGRESS):
             answer.thinking = True
         if isinstance(content, list):
-            parts = [obj(part) for part in content]
-            answer.thinking = answer.thinking or any(part.get("type") == "thinking" for part in parts)
-            return "".join(text(part.get("text")) for part in parts if part.get("type", "text") == "text")
+            parts = [obj(one) for one in content]
+            answer.thinking = answer.thinking or any(one.get("type") == "thinking" for one in parts)
+            return "".join(text(one.get("text")) for one in parts if one.get("type", "text") == "text")
         if refusal := text(message.get("refusal")):
             answer.finish_reason = "refusal"
             return text(content) + refusal
@@ -137,8 +139,8 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         usage: The `usage` object; details in OpenAI's place, DeepSeek's or Hugging Face's.
     """
     prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    details = obj(usage.get("prompt_tokens_details"))
-    reasoning = count(obj(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    details = part(usage.get("prompt_tokens_details"))
+    reasoning = count(part(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     if reasoning and prompt is not None and completion is not None:
         # xAI counts reasoning beside the completion; only the total tells the two manners apart.
         completion += reasoning if usage.get("total_tokens") == prompt + completion + reasoning else 0
@@ -211,7 +213,7 @@ def _sdk_client(address: str) -> Any:
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
     """Return choice 0; the chunk that only brings usage has none."""
     for choice in items(data.get("choices")):
-        if obj(choice).get("index", 0) in {0, None}:
+        if obj(choice).get("index", 0) in (0, None):  # noqa: PLR6201 - a list as index cannot be hashed
             return obj(choice)
     return None
 

@@ -92,25 +92,34 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
         (2.0, 0.5)
     """
-    if (ms := _seconds(headers.get("retry-after-ms"))) is not None:
+    if (ms := seconds(headers.get("retry-after-ms"))) is not None:
         return ms / 1000
     value = headers.get("retry-after")
-    if (seconds := _seconds(value)) is not None or value is None:
-        return seconds
+    if (pause := seconds(value)) is not None or value is None:
+        return pause
     try:
         when = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _seconds(value: str | None) -> float | None:
+def seconds(value: str | None) -> float | None:
+    """Read a number of seconds, 0 or more; `None` if it is none.
+
+    Args:
+        value: What a provider wrote.
+
+    Example:
+        >>> seconds("1.5"), seconds("-1"), seconds("soon")
+        (1.5, None, None)
+    """
     try:
-        seconds = float(value or "")
+        number = float(value or "")
     except ValueError:
         return None
-    return seconds if 0 <= seconds < float("inf") else None
+    return number if 0 <= number < float("inf") else None
 
 
 def rate_limit_retry(

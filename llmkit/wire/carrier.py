@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import weakref
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 T = TypeVar("T")
+
+_UNPACKING = re.compile("Decod|Decompress|ContentEncoding")
+"""Names of the HTTP libraries' exceptions for a body whose compression is broken."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -187,7 +192,7 @@ def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError
 
 def broken(error: BaseException) -> LLMClientError:
     """Say why a body could not be read to its end; the caller adds the text that had arrived."""
-    if "Decod" in type(error).__name__ or "ContentEncoding" in type(error).__name__:
+    if any(isinstance(e, zlib.error) or _UNPACKING.search(type(e).__name__) for e in _chain(error)):
         return BadResponseError(f"The answer's compression is broken: {error}.")
     return StreamInterruptedError(
         f"The connection broke before the answer was complete: {str(error) or type(error).__name__}."

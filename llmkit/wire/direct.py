@@ -67,7 +67,10 @@ class DirectCarrier:
         except ValueError:  # its traceback would show the headers
             raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None
         except aiohttp.ClientResponseError as error:
-            raise unreachable(_without_headers(error), self.address) from error
+            _without_headers(error)
+            if "chunk" in error.message:  # the head was good, the body is not
+                raise broken(error) from error
+            raise unreachable(error, self.address) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unreachable(error, self.address) from error
         return DirectExchange(response)
@@ -126,14 +129,13 @@ class DirectExchange:
             self._response.close()
 
 
-def _without_headers(error: aiohttp.ClientResponseError) -> aiohttp.ClientResponseError:
+def _without_headers(error: aiohttp.ClientResponseError) -> None:
     """Drop the request's headers from an exception: its repr would show the key."""
     from multidict import CIMultiDict, CIMultiDictProxy
 
     nothing: CIMultiDict[str] = CIMultiDict()
     error.request_info = error.request_info._replace(headers=CIMultiDictProxy(nothing))
     error.args = (error.request_info, error.history)
-    return error
 
 
 def encode(body: Any) -> bytes:
