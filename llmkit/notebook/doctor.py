@@ -1,0 +1,276 @@
+"""`%llm doctor`: what works, what does not, and what to do about it.
+
+All checks run at once on the bridge, each with its own deadline; what blocks runs in threads that nobody
+waits for, so that an interrupt ends the cell at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+import sys
+import textwrap
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmkit.errors import LLMClientError
+from llmkit.wire.legacy import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from llmkit.catalog import Provider
+    from llmkit.clients.health import Health
+
+PATIENCE = 8.0
+"""Seconds that each check may take."""
+
+WIDTH = 100
+"""Columns of the report."""
+
+SKEW = 60.0
+"""Seconds that this machine's clock may be off before certificates and signatures fail."""
+
+ROOM = 100_000_000
+"""Bytes that should be free where the ledger is."""
+
+WIDGETS = ("ipywidgets", "anywidget", "jupyterlab_widgets")
+LAB_EXTENSION = Path("@jupyter-widgets", "jupyterlab-manager")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: What was examined.
+        text: What was found, and what to do where it is not well.
+        ok: Whether it is well; `None` where there is nothing to judge.
+        health: What a provider answered.
+    """
+
+    name: str
+    text: str
+    ok: bool | None = True
+    health: Health | None = None
+
+    def __str__(self) -> str:
+        mark = "·" if self.ok is None else "✓" if self.ok else "✗"
+        lines = textwrap.wrap(self.text, WIDTH - 15, break_on_hyphens=False)
+        return f"{mark} {self.name:<12} " + f"\n{' ' * 15}".join(lines)
+
+
+async def examine(model: str | None = None) -> str:
+    """Examine everything.
+
+    Args:
+        model: The default model of the magics, an alias or `provider:model`.
+
+    Returns:
+        The report, a line or two for each finding.
+    """
+    name = await in_thread(_resolved, model)
+    asked = _providers(name)
+    findings = await asyncio.gather(
+        *(_in_time(provider.name, _provider(provider)) for provider in asked),
+        *(_in_time(what, in_thread(look)) for what, look in _LOCAL.items()),
+    )
+    answers, local = findings[: len(asked)], findings[len(asked) :]
+    found = {finding.name: finding.health for finding in answers if finding.health is not None}
+    return "\n".join(map(str, [_model(name, found), *answers, _clock(list(found.values())), *local]))
+
+
+async def _in_time(name: str, check: Awaitable[Finding]) -> Finding:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await check
+    except TimeoutError:
+        text = f"no answer in {PATIENCE:g} s: check the network, a proxy, or the disk, and try again"
+        return Finding(name=name, ok=False, text=text)
+
+
+def _resolved(model: str | None) -> str | LLMClientError:
+    """Return the default model's full name, or why there is none."""
+    from llmkit.clients.registry import resolve, shared_client
+
+    try:
+        name = resolve(model)
+        return f"{name.provider}:{name.model or shared_client(name.provider).default_model()}"
+    except LLMClientError as error:
+        return error
+
+
+def _providers(name: str | LLMClientError) -> list[Provider]:
+    """Return the providers to examine: those that want a key, and the default model's."""
+    from llmkit import catalog
+
+    default = name.partition(":")[0] if isinstance(name, str) else None
+    return [
+        provider
+        for provider in catalog.providers().values()
+        if provider.name == default
+        or (provider.key_env and not provider.local and provider.name != "google-legacy")
+    ]
+
+
+async def _provider(provider: Provider) -> Finding:
+    """Examine one provider; one without a key is not asked for its models."""
+    from llmkit.clients.engine import ProviderClient
+    from llmkit.clients.keys import keys
+    from llmkit.clients.registry import shared_client
+
+    key = await in_thread(keys.find, provider.name)  # a keyring may ask the user
+    client = await in_thread(shared_client, provider.name)
+    if not isinstance(client, ProviderClient):
+        return Finding(name=provider.name, ok=None, text="another package's client: not asked")
+    if key is None and not client.simulated and not provider.local:
+        text = f"no key: %llm key {provider.name}, or set {provider.key_env[0]}"
+        return Finding(name=provider.name, ok=False, text=text)
+    source = "sandbox" if client.simulated else f"key from {key.source}" if key else "no key needed"
+    await in_thread(client.load)  # imports an SDK, which would hold up the other checks
+    health = await client.health_check()
+    if health.error is None:
+        text = f"{source}; {len(health.models)} models in {health.latency_s:.1f} s"
+        return Finding(name=provider.name, text=text, health=None if client.simulated else health)
+    tls = "; is this machine's clock right?" if "certificate" in str(health.error).lower() else ""
+    return Finding(name=provider.name, ok=False, text=f"{source}; {health.error}{tls}")
+
+
+def _model(name: str | LLMClientError, found: dict[str, Health]) -> Finding:
+    if isinstance(name, LLMClientError):
+        return Finding(name="model", ok=False, text=str(name))
+    provider, _, model = name.partition(":")
+    health = found.get(provider)
+    if health is None:
+        return Finding(name="model", ok=None, text=f"{name}; {provider} was not asked whether it has it")
+    if model in health.models:
+        return Finding(name="model", text=f"{name}; {provider} lists it")
+    text = f"{name}; {provider} does not list it: see %llm models {provider}, then %llm model NAME"
+    return Finding(name="model", ok=False, text=text)
+
+
+def _clock(found: list[Health]) -> Finding:
+    """Compare this machine's clock with the providers'; one of them may be wrong, all of them hardly."""
+    skews = sorted((health.skew_s for health in found if health.skew_s is not None), key=abs)
+    if not skews:
+        return Finding(name="clock", ok=None, text="not compared: no provider answered with the time")
+    skew = skews[0]
+    if abs(skew) <= SKEW:
+        return Finding(name="clock", text="right to a minute")
+    way = "ahead" if skew > 0 else "behind"
+    text = (
+        f"{abs(skew):,.0f} s {way}: certificates and signatures will be refused; set the clock, or turn"
+        " on time synchronisation (timedatectl set-ntp true; restart a suspended virtual machine)"
+    )
+    return Finding(name="clock", ok=False, text=text)
+
+
+def _ledger() -> Finding:
+    from llmkit.costs.ledger import ledger
+
+    path = ledger.path
+    if str(path) == ":memory:":
+        return Finding(name="ledger", text="in memory: its rows go with this process")
+    if not path.exists():
+        text = f"{path}; not there yet: the first call makes it"
+        return _judged("ledger", text, _unwritable(path))
+    try:
+        facts = _facts(path)
+    except sqlite3.Error as error:
+        text = f"{path} cannot be read: {error}. Move it away, or point LLMKIT_LEDGER at another file"
+        return Finding(name="ledger", ok=False, text=text)
+    waiting = f"{ledger.waiting} calls wait in memory because it cannot be written" if ledger.waiting else ""
+    return _judged("ledger", f"{path}; {facts}", waiting, _unwritable(path), _open_to_others(path))
+
+
+def _judged(name: str, text: str, *troubles: str) -> Finding:
+    found = [trouble for trouble in troubles if trouble]
+    return Finding(name=name, ok=not found, text="; ".join([text, *found]))
+
+
+def _facts(path: Path) -> str:
+    """Read a ledger's size, rows and version, without waiting long for those who write."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        (rows,) = connection.execute("SELECT count(*) FROM calls").fetchone()
+    parts = (path, path.with_name(f"{path.name}-wal"))
+    size = sum(part.stat().st_size for part in parts if part.exists())
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return f"{rows:,} rows, {size / 1e6:,.1f} MB, permissions {mode:03o}, schema {schema}"
+
+
+def _unwritable(path: Path) -> str:
+    """Say what keeps a ledger from being written, and what to do."""
+    folder = next(place for place in (path.parent, *path.parents) if place.exists())
+    if not (os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))):
+        return "it cannot be written: change its owner, or point LLMKIT_LEDGER at another file"
+    free = shutil.disk_usage(folder).free
+    return f"only {free / 1e6:,.0f} MB are free there: make room" if free < ROOM else ""
+
+
+def _open_to_others(path: Path) -> str:
+    others = os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return f"others on this machine may open it: chmod 600 {path}" if others else ""
+
+
+def _prices() -> Finding:
+    from llmkit import prices
+
+    return Finding(
+        name="prices", ok=None, text=f"{prices.data_version()}; newer: pip install -U genai-prices"
+    )
+
+
+def _widgets() -> Finding:
+    """Examine what chat and widgets need, here and in the browser's JupyterLab."""
+    found = {name: _version(name) for name in WIDGETS}
+    text = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+    missing = [name for name, number in found.items() if not number]
+    install = f"missing: pip install {' '.join(missing)}" if missing else ""
+    places = [place / LAB_EXTENSION for place in _extension_folders()]
+    lab = (
+        ""
+        if any(place.is_dir() for place in places)
+        else "no labextension in this environment: where JupyterLab runs, pip install jupyterlab_widgets, and"
+        " reload the page"
+    )
+    return _judged("widgets", text or "none", install, lab)
+
+
+def _extension_folders() -> Iterator[Path]:
+    try:
+        from jupyter_core.paths import jupyter_path
+    except ImportError:
+        yield Path(sys.prefix, "share", "jupyter", "labextensions")
+        return
+    yield from map(Path, jupyter_path("labextensions"))
+
+
+def _versions() -> Finding:
+    names = {"llmkit": "llmkit", "IPython": "ipython", "ipykernel": "ipykernel"}
+    shown = [f"{name} {_version(package) or 'is not installed'}" for name, package in names.items()]
+    return Finding(name="versions", ok=None, text=", ".join([*shown, f"Python {platform.python_version()}"]))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+_LOCAL: dict[str, Callable[[], Finding]] = {
+    "ledger": _ledger,
+    # The states of budgets and of the replay belong here.
+    "prices": _prices,
+    "widgets": _widgets,
+    "versions": _versions,
+}
+"""What is examined on this machine, in the order of the report."""
