@@ -25,7 +25,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from llmkit import catalog
 from llmkit.errors import ConfigurationError
@@ -38,6 +38,9 @@ FALSE = frozenset({"0", "false", "no", "off", ""})
 PRICE_KEYS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h"})
 """What a price table may name, in US dollars per million tokens."""
 
+ReplayMode = Literal["off", "auto", "only"]
+"""`auto` plays a recorded answer back, else calls and records; `only` never calls."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -49,6 +52,8 @@ class Settings:
         max_tokens: Default limit of an answer, in tokens (`LLMKIT_MAX_TOKENS`, `LLM_MAX_TOKENS`).
         timeout: Default limit of a call, in seconds (`LLMKIT_TIMEOUT`, `LLM_TIMEOUT`).
         sandbox: Whether every provider is played by the sandbox (`LLMKIT_SANDBOX`).
+        replay: Whether recorded answers are played back (`LLMKIT_REPLAY`).
+        replay_file: Where they are kept (`LLMKIT_REPLAY_FILE`); in a settings file, beside that file.
         aliases: The user's own short names of models.
         prices: The user's own prices: US dollars per million tokens, by model.
         base_urls: Addresses of APIs, by provider.
@@ -59,6 +64,8 @@ class Settings:
     max_tokens: int | None = None
     timeout: float | None = None
     sandbox: bool = False
+    replay: ReplayMode = "off"
+    replay_file: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     base_urls: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +90,13 @@ def _flag(value: Any) -> bool:
     if word not in TRUE | FALSE:
         raise ValueError("1 or 0 is expected")
     return word in TRUE
+
+
+def _mode(value: Any) -> str:
+    word = str(value).strip().lower()
+    if word not in get_args(ReplayMode):
+        raise ValueError("off, auto or only is expected")
+    return word
 
 
 def _text(value: Any) -> str:
@@ -113,6 +127,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": _count,
     "timeout": _number,
     "sandbox": _flag,
+    "replay": _mode,
+    "replay_file": _text,
     "aliases": _texts,
     "prices": _prices,
     "base_urls": _texts,
@@ -124,6 +140,8 @@ _ENVIRONMENT = {
     "max_tokens": ("LLMKIT_MAX_TOKENS", "LLM_MAX_TOKENS"),
     "timeout": ("LLMKIT_TIMEOUT", "LLM_TIMEOUT"),
     "sandbox": ("LLMKIT_SANDBOX",),
+    "replay": ("LLMKIT_REPLAY",),
+    "replay_file": ("LLMKIT_REPLAY_FILE",),
 }
 _VARIABLES = tuple(name for names in _ENVIRONMENT.values() for name in names)
 
@@ -143,6 +161,21 @@ def load() -> Settings:
     """
     here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
     return _load(here, int(time.monotonic()), tuple(map(os.environ.get, _VARIABLES)))
+
+
+def replay_mode() -> ReplayMode:
+    """Return `load().replay`, at a fifth of its CPU: it is asked for before every call.
+
+    Raises:
+        ConfigurationError: If a value cannot be used.
+    """
+    here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
+    return _replay_mode(here, int(time.monotonic()), os.environ.get("LLMKIT_REPLAY"))
+
+
+@lru_cache(maxsize=8)
+def _replay_mode(_folder: str, _second: int, _variable: str | None) -> ReplayMode:
+    return load().replay
 
 
 @lru_cache(maxsize=8)
@@ -234,7 +267,10 @@ def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
         raise ConfigurationError(
             f"{path} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
         )
-    return {name: _read(name, value, str(path)) for name, value in table.items()}
+    values = {name: _read(name, value, str(path)) for name, value in table.items()}
+    if (file := values.get("replay_file")) is not None:
+        values["replay_file"] = str(path.parent / Path(file).expanduser())
+    return values
 
 
 def _read(name: str, value: Any, source: str) -> Any:

@@ -1,0 +1,373 @@
+"""The file of recorded answers: one SQLite table, small enough to commit.
+
+A file holds answers **and the requests they answer**, prompts included; that is why replay is off until
+it is switched on. It never holds a key or a header: what looks like a key in a request is blanked out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sqlite3
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from llmkit import sqlite
+from llmkit.clients.keys import redact
+from llmkit.errors import ConfigurationError
+from llmkit.messages import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+APPLICATION_ID = 0x6C6C6D72
+"""What `PRAGMA application_id` says in a file of recordings: `llmr`."""
+
+LEDGER_ID = 0x6C6C6D6B
+VERSION = 1
+
+PAGE_SIZE = 1024
+"""Bytes per page: an answer takes one to three, and half a page of each is air."""
+
+LIMIT = 64 * 2**20
+"""Longest answer or request that is unpacked, in bytes: a few bytes of a file can stand for gigabytes."""
+
+UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
+"""What unpacking raises for bytes that are not what was packed."""
+
+NEAREST = 50
+"""Requests that are compared to say what a missing one differs in."""
+
+COLUMNS = (
+    "key TEXT PRIMARY KEY",  # SHA-256 of the request, in hexadecimal
+    "recorded_at TEXT NOT NULL",  # ISO 8601
+    "provider TEXT NOT NULL",
+    "model TEXT NOT NULL",
+    "answer BLOB NOT NULL",  # JSON, compressed by zlib, which also notices damage
+    "request BLOB NOT NULL",  # the same way
+)
+
+KINDS: dict[str, Any] = {
+    "text": str,
+    **dict.fromkeys(("finish_reason", "model", "tier", "request_id"), str | None),
+    **dict.fromkeys(("cost_usd", "duration_s", "first_token_s"), int | float | None),
+    "simulated": bool,
+}
+"""Types of a recording's values."""
+
+TABLE = (
+    f"CREATE TABLE recordings ({', '.join(COLUMNS)})",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One recorded answer.
+
+    Attributes:
+        text: The whole text.
+        usage: Tokens as the provider reported them; `None` if it did not.
+        finish_reason: Why the answer ended.
+        model: Model that answered, in the provider's words.
+        tier: The provider's service tier.
+        request_id: The provider's identifier of the request.
+        cost_usd: Price as the provider itself reported it, in US dollars.
+        recorded_at: When the answer ended (aware, UTC).
+        duration_s: Seconds the call took.
+        first_token_s: Seconds to its first text.
+        simulated: Whether the sandbox answered.
+    """
+
+    text: str
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    tier: str | None = None
+    request_id: str | None = None
+    cost_usd: float | None = None
+    recorded_at: datetime
+    duration_s: float | None = None
+    first_token_s: float | None = None
+    simulated: bool = False
+
+
+class DamagedRecordingError(ConfigurationError):
+    """One recording cannot be read; the file around it can."""
+
+    default_hint = 'Record it anew with llmkit.replay(mode="auto").'
+
+
+class Tape:
+    """A file of recorded answers. Every operation opens it anew, so that it survives forks and swaps.
+
+    Args:
+        path: The file, absolute; it is created by the first recording.
+        timeout: Seconds to wait for another process's lock.
+    """
+
+    def __init__(self, path: Path, *, timeout: float = 10.0) -> None:
+        self.path = path
+        self._timeout = timeout
+
+    def check(self) -> None:
+        """Find out whether the file, if there is one, is a file of recordings.
+
+        Raises:
+            ConfigurationError: If it is something else, or cannot be read.
+        """
+        with self._reading():
+            pass
+
+    def read(self, key: str) -> Recording | None:
+        """Return the recording of a request.
+
+        Args:
+            key: The request's key.
+
+        Returns:
+            The recording; `None` if there is none.
+
+        Raises:
+            DamagedRecordingError: If it was changed by accident.
+            ConfigurationError: If the file is no file of recordings, or cannot be read.
+        """
+        with self._reading() as file:
+            wanted = "SELECT answer FROM recordings WHERE key = ?"
+            row = None if file is None else file.execute(wanted, (key,)).fetchone()
+        return None if row is None else self._recording(row[0])
+
+    def write(self, key: str, recording: Recording, *, provider: str, model: str, request: Any) -> None:
+        """Keep a recording; an earlier one of the same request goes.
+
+        Args:
+            key: The request's key.
+            recording: The answer.
+            provider: Name of the provider.
+            model: Model that was asked for.
+            request: What was asked, as JSON values; what looks like a key in it is blanked out.
+
+        Raises:
+            ConfigurationError: If it cannot be written.
+        """
+        answer = asdict(recording) | {"recorded_at": recording.recorded_at.isoformat()}
+        row = (key, answer["recorded_at"], provider, model, _pack(answer), _pack(_without_keys(request)))
+        with self._writing() as file:
+            file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def count(self) -> int:
+        """Return how many recordings there are.
+
+        Raises:
+            ConfigurationError: If the file is no file of recordings, or cannot be read.
+        """
+        with self._reading() as file:
+            return 0 if file is None else int(file.execute("SELECT count(*) FROM recordings").fetchone()[0])
+
+    def nearest(self, provider: str, model: str, request: Any) -> str:
+        """Say what is in the file in place of a request that has no recording.
+
+        Args:
+            provider: Name of the provider.
+            model: Model that was asked for.
+            request: What was asked, as JSON values.
+
+        Returns:
+            Half a sentence, for a message.
+
+        Raises:
+            ConfigurationError: If the file is no file of recordings, or cannot be read.
+        """
+        with self._reading() as file:
+            if file is None:
+                return "it is empty, or does not exist"
+            total = file.execute("SELECT count(*) FROM recordings").fetchone()[0]
+            rows = file.execute(
+                "SELECT request FROM recordings WHERE provider = ? AND model = ? ORDER BY rowid DESC LIMIT ?",
+                (provider, model, NEAREST),
+            ).fetchall()
+        wanted = _fields(_without_keys(request))
+        changes = [_changed(wanted, _fields(found)) for found in map(_readable, rows) if found is not None]
+        if not changes:
+            return f"it has {total} of other models"
+        _, names = min((len(names), names) for names in changes)
+        return f"the nearest of its {total} differs in {', '.join(names) or 'a key or the server'}"
+
+    def clear(self) -> int:
+        """Remove all recordings, and what they leave in the file.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ConfigurationError: If that cannot be done.
+        """
+        if self.count() == 0:
+            return 0
+        with self._writing() as file:
+            number = file.execute("DELETE FROM recordings").rowcount
+        with self._writing(transaction=False) as file:
+            file.execute("VACUUM")
+        return number
+
+    def _recording(self, data: Any) -> Recording:
+        try:
+            return _checked(_unpack(data))
+        except UNREADABLE as error:
+            raise DamagedRecordingError(f"A recording in {self.path} is damaged: {error}.") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Open the file for reading; `None` if it has no recordings yet."""
+        with self._telling("read"):
+            if not self.path.exists():
+                yield None
+                return
+            with contextlib.closing(self._opened()) as file:
+                yield file if self._is_ours(file) else None
+
+    def _opened(self) -> sqlite3.Connection:
+        """Connect for reading; a write that a dead process left half done is undone first."""
+        file = sqlite.connect(self.path, timeout=self._timeout)
+        try:
+            file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        except sqlite3.OperationalError as error:
+            file.close()
+            if sqlite.code(error) not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+                raise
+            return sqlite.connect(self.path, timeout=self._timeout, write=True)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @contextlib.contextmanager
+    def _writing(self, *, transaction: bool = True) -> Iterator[sqlite3.Connection]:
+        self.check()  # for reading only: opening a foreign file for writing might already change it
+        with self._telling("written"):
+            sqlite.create(self.path)
+            with contextlib.closing(sqlite.connect(self.path, timeout=self._timeout, write=True)) as file:
+                file.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only a new file takes it
+                with sqlite.transaction(file) if transaction else contextlib.nullcontext():
+                    if not self._is_ours(file):
+                        for statement in TABLE:
+                            file.execute(statement)
+                    yield file
+
+    def _is_ours(self, file: sqlite3.Connection) -> bool:
+        """Return whether a file holds recordings; one that is still empty does not yet.
+
+        Raises:
+            ConfigurationError: If it holds something else.
+        """
+        application = file.execute("PRAGMA application_id").fetchone()[0]
+        version = file.execute("PRAGMA user_version").fetchone()[0]
+        if application == APPLICATION_ID:
+            if version > VERSION:
+                raise ConfigurationError(
+                    f"{self.path} was recorded by a newer llmkit (format {version}, not {VERSION}).",
+                    hint="Update llmkit, or choose another file.",
+                )
+            return True
+        if application == 0 and file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None:
+            return False
+        what = "the ledger" if application == LEDGER_ID else "a database of another program"
+        raise self._foreign(what)
+
+    def _foreign(self, what: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path} is no file of recordings but {what}; it was left as it is.",
+            hint='Choose another file: llmkit.replay("demo.replay").',
+        )
+
+    @contextlib.contextmanager
+    def _telling(self, done: str) -> Iterator[None]:
+        """Say what is the matter with the file in our own words."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._reason(error, done) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.path} cannot be {done}: {error.strerror or error}.",
+                hint="Check the folder and its permissions, or choose another file.",
+            ) from error
+
+    def _reason(self, error: sqlite3.Error, done: str) -> ConfigurationError:
+        code = sqlite.code(error)
+        if code == sqlite3.SQLITE_NOTADB:
+            return self._foreign("something else")
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return ConfigurationError(
+                f"{self.path} was locked by another program for {self._timeout:g} s.",
+                hint="Close that program, or choose another file.",
+            )
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}:
+            return ConfigurationError(
+                f"{self.path} is damaged ({error}).",
+                hint="Restore it from a copy, or delete it and record again.",
+            )
+        return ConfigurationError(
+            f"{self.path} cannot be {done}: {error}.",
+            hint="Check the file, its folder and their permissions, or choose another file.",
+        )
+
+
+def _pack(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _without_keys(value: Any) -> Any:
+    """Return JSON values in which what looks like a key is blanked out."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(name): _without_keys(item) for name, item in value.items()}
+    return [_without_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def _unpack(data: bytes) -> Any:
+    unpacking = zlib.decompressobj()
+    text = unpacking.decompress(data, LIMIT)
+    if not unpacking.eof:
+        raise ValueError("it is incomplete, or too long")
+    return json.loads(text)
+
+
+def _readable(row: tuple[Any]) -> Any:
+    """Return a request as it was kept; `None` if it cannot be read."""
+    try:
+        return _unpack(row[0])
+    except UNREADABLE:
+        return None
+
+
+def _fields(request: Any) -> dict[str, Any]:
+    """Return what a request says, by name; a wire request's body is taken apart."""
+    if not isinstance(request, dict):
+        return {}
+    body = request.get("body")
+    return {**request, **body, "body": None} if isinstance(body, dict) else request
+
+
+def _changed(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def _checked(values: dict[str, Any]) -> Recording:
+    """Build a recording; what somebody else wrote into the file does not get past here."""
+    usage = None if values["usage"] is None else Usage(**values["usage"])
+    time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
+    recording = Recording(**{**values, "usage": usage, "recorded_at": time})
+    counts = dict.fromkeys(values["usage"] or (), int | None)
+    for thing, kinds in ((recording, KINDS), (usage, counts)):
+        for name, kind in kinds.items():
+            value = getattr(thing, name)
+            if not isinstance(value, kind) or (isinstance(value, int | float) and not 0 <= value < math.inf):
+                raise ValueError(f"{name} is {value!r:.40}")
+    return recording

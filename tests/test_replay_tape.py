@@ -1,0 +1,511 @@
+"""The file of recorded answers: what it keeps, what it refuses, and that nothing breaks it."""
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import zlib
+from contextlib import closing
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmkit import ConfigurationError, Usage
+from llmkit.clients.keys import Secret
+from llmkit.clients.tape import DamagedRecordingError, Recording, Tape
+from llmkit.costs.ledger import Ledger
+from llmkit.records import CallRecord
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PLAIN = Recording(text="Hello", recorded_at=NOW)
+FULL = Recording(
+    text="Grüße \U0001f600 \ud800 \0 \u2028",
+    usage=Usage(input_tokens=3, output_tokens=4, reasoning_tokens=0),
+    finish_reason="stop",
+    model="served",
+    tier="flex",
+    request_id="req_1",
+    cost_usd=0.25,
+    recorded_at=NOW,
+    duration_s=1.5,
+    first_token_s=0.5,
+    simulated=True,
+)
+REQUEST = {"path": "/x", "body": {"model": "m", "temperature": 0.7, "messages": ["Hi"]}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new folder" / "demo.replay"
+
+
+@pytest.fixture
+def tape(path):
+    return Tape(path, timeout=0.05)
+
+
+def write(tape, key="a", recording=PLAIN, *, provider="p", model="m", request=REQUEST):
+    tape.write(key, recording, provider=provider, model=model, request=request)
+
+
+def sql(path, *statements):
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        return [file.execute(statement).fetchall() for statement in statements]
+
+
+class TestKeeping:
+    @pytest.mark.parametrize("recording", [PLAIN, FULL, replace(FULL, usage=None, text="")])
+    def test_what_is_recorded_comes_back(self, tape, recording):
+        write(tape, recording=recording)
+        assert tape.read("a") == recording
+
+    def test_a_full_recording_leaves_no_field_out(self):
+        assert all(getattr(FULL, field.name) is not None for field in fields(Recording))
+
+    @given(text=st.text(st.characters(exclude_categories=())))
+    def test_any_text_comes_back(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            tape = Tape(Path(folder, "tape"))
+            write(tape, recording=replace(PLAIN, text=text))
+            assert tape.read("a").text == text
+
+    def test_without_a_file_nothing_is_recorded(self, tape, path):
+        assert tape.read("a") is None
+        assert tape.count() == tape.clear() == 0
+        tape.check()
+        assert not path.exists()
+
+    def test_another_request_has_no_recording(self, tape):
+        write(tape)
+        assert tape.read("b") is None
+
+    def test_a_second_recording_replaces_the_first(self, tape):
+        write(tape)
+        write(tape, recording=FULL)
+        assert tape.read("a") == FULL
+        assert tape.count() == 1
+
+    def test_a_time_is_kept_in_utc(self, tape):
+        local = datetime.fromisoformat("2026-11-22T13:00:00+01:00")
+        write(tape, recording=replace(PLAIN, recorded_at=local))
+        assert str(tape.read("a").recorded_at) == "2026-11-22 12:00:00+00:00"
+
+    def test_clearing_leaves_nothing_in_the_file(self, tape, path):
+        for key in range(20):
+            write(tape, str(key), provider="canary-provider")
+        assert tape.clear() == 20
+        assert tape.count() == 0
+        assert b"canary" not in path.read_bytes()
+        assert path.stat().st_size < 5_000
+        write(tape)
+        assert tape.count() == 1
+
+    def test_only_the_owner_may_read_it(self, tape, path):
+        before = os.umask(0)
+        try:
+            write(tape)
+        finally:
+            os.umask(before)
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+        assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
+
+    def test_it_stands_alone(self, tape, path):
+        write(tape)
+        assert list(path.parent.iterdir()) == [path]
+        assert sql(path, "PRAGMA journal_mode", "PRAGMA user_version") == [[("delete",)], [(1,)]]
+
+    def test_twenty_answers_of_300_words_are_small_enough_to_commit(self, tape, path):
+        rng = random.Random(1)
+        words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(2_000)]
+        for key in range(20):
+            answer = replace(FULL, text=" ".join(rng.choices(words, k=300)))
+            write(tape, f"{key:064}", answer, request={"messages": " ".join(rng.choices(words, k=60))})
+        assert path.stat().st_size < 60_000
+
+    def test_a_key_is_not_kept(self, tape, path):
+        keys = [Secret("canary-key-0123456789", "a test"), "sk-proj-abcdefgh12345678"]
+        request = {"a": [f"Use {keys[0].reveal()}!"], keys[1]: 7}
+        write(tape, request=request)
+        (((data,),),) = sql(path, "SELECT request FROM recordings")
+        assert json.loads(zlib.decompress(data)) == {"a": ["Use [redacted]!"], "[redacted]": 7}
+        assert b"canary" not in path.read_bytes()
+
+
+class TestNearest:
+    def test_an_empty_file_says_so(self, tape, path):
+        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        path.parent.mkdir()
+        path.touch()
+        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+
+    def test_other_models_are_counted(self, tape):
+        write(tape, model="other")
+        write(tape, "b", provider="other")
+        assert tape.nearest("p", "m", REQUEST) == "it has 2 of other models"
+
+    def test_the_one_with_the_fewest_differences_is_meant(self, tape):
+        body = REQUEST["body"]
+        write(tape, "a", request={"path": "/y", "body": body | {"temperature": 1, "seed": 1}})
+        write(tape, "b", request={"path": "/x", "body": body | {"temperature": 1, "top_p": 1}})
+        write(tape, "c", request={"path": "/y", "body": body | {"temperature": 1, "messages": []}})
+        assert tape.nearest("p", "m", REQUEST) == "the nearest of its 3 differs in temperature, top_p"
+
+    def test_a_request_without_a_wire_format_is_compared_by_name(self, tape):
+        write(tape, request={"messages": [["user", "a"]], "model": "m"})
+        said = tape.nearest("p", "m", {"messages": [["user", "b"]], "model": "m"})
+        assert said == "the nearest of its 1 differs in messages"
+
+    def test_the_server_is_not_in_the_request(self, tape):
+        write(tape)
+        assert tape.nearest("p", "m", REQUEST) == "the nearest of its 1 differs in a key or the server"
+
+    def test_what_cannot_be_read_is_passed_over(self, tape, path):
+        write(tape, "a", request=[1])
+        write(tape, "b")
+        sql(path, "UPDATE recordings SET request = x'00' WHERE key = 'b'")
+        said = "the nearest of its 2 differs in messages, model, path, temperature"
+        assert tape.nearest("p", "m", REQUEST) == said
+
+
+def empty(path):
+    path.touch()
+
+
+def text_file(path):
+    path.write_text("Dear diary, today I did not use SQLite. " * 50)
+
+
+def ledger(path):
+    books = Ledger(path)
+    books.record(CallRecord(time=NOW, uid="1", status="ok", provider="p", model="m")).result(10)
+    books.close()
+
+
+def other_database(path):
+    sql(path, "CREATE TABLE t (x)", "INSERT INTO t VALUES (1)")
+
+
+def other_application(path):
+    sql(path, "PRAGMA application_id = 7", "CREATE TABLE t (x)")
+
+
+def in_write_ahead_mode(path):
+    sql(path, "PRAGMA journal_mode = WAL", "CREATE TABLE t (x)")
+
+
+def newer(path):
+    write(Tape(path))
+    sql(path, "PRAGMA user_version = 2")
+
+
+def without_table(path):
+    write(Tape(path))
+    sql(path, "DROP TABLE recordings")
+
+
+def cut(path):
+    for key in range(20):
+        write(Tape(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
+    os.truncate(path, 20_000)
+
+
+def overwritten(path):
+    for key in range(20):
+        write(Tape(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
+    with path.open("r+b") as file:
+        file.seek(1024)
+        file.write(b"\xff" * 20_000)
+
+
+def folder(path):
+    path.mkdir()
+
+
+BROKEN = [
+    (text_file, "no file of recordings but something else"),
+    (ledger, "no file of recordings but the ledger"),
+    (other_database, "a database of another program"),
+    (other_application, "a database of another program"),
+    (in_write_ahead_mode, "a database of another program"),
+    (newer, "newer llmkit"),
+    (without_table, "is damaged"),
+    (cut, "is damaged"),
+    (overwritten, "is damaged"),
+    (folder, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), BROKEN)
+def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(tape, path, make, said):
+    path.parent.mkdir()
+    make(path)
+    files = {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file()}
+    for use in (tape.count, lambda: tape.read("a"), lambda: write(tape), tape.clear):
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            use()
+        assert str(path) in str(caught.value)
+        assert caught.value.hint
+        assert len(str(caught.value)) <= 500
+    assert files == {file: file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [case for case in BROKEN if case[0].__name__ in "ledger text_file newer"]
+)
+def test_checking_a_file_finds_what_it_is(tape, path, make, said):
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(ConfigurationError, match=said):
+        tape.check()
+
+
+def test_an_empty_file_becomes_one_of_ours(tape, path):
+    path.parent.mkdir()
+    empty(path)
+    tape.check()
+    assert tape.read("a") is None
+    assert tape.count() == tape.clear() == 0
+    write(tape)
+    assert tape.read("a") == PLAIN
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"file/tape cannot be written: .*Check the folder"):
+        write(Tape(tmp_path / "file" / "tape"))
+
+
+def test_a_locked_file_is_waited_for_then_refused(tape, path):
+    write(tape)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for use in (lambda: tape.read("a"), lambda: write(tape)):
+            with pytest.raises(ConfigurationError, match=r"locked by another program for 0\.05 s"):
+                use()
+        other.execute("COMMIT")
+    assert tape.read("a") == PLAIN
+
+
+def test_a_file_that_went_away_is_made_again(tape, path):
+    write(tape)
+    path.unlink()
+    path.parent.rmdir()
+    assert tape.read("a") is None
+    write(tape)
+    assert tape.read("a") == PLAIN
+
+
+def packed(**changes):
+    values = {field.name: getattr(FULL, field.name) for field in fields(Recording)}
+    values |= {"usage": {"input_tokens": 1}, "recorded_at": "2026-01-01T00:00:00+00:00"} | changes
+    return zlib.compress(json.dumps({name: v for name, v in values.items() if v is not ...}).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no zlib",
+        packed()[:-1],
+        packed()[:-2] + b"xx",
+        zlib.compress(b"no json"),
+        zlib.compress(b"[]"),
+        zlib.compress(b"7"),
+        zlib.compress(b"[" * 100_000),
+        zlib.compress(b" " * 70_000_000 + b"{}"),
+        packed(text=None),
+        packed(text=7),
+        packed(text=...),
+        packed(surplus=1),
+        packed(model=7),
+        packed(simulated="no"),
+        packed(cost_usd="1"),
+        packed(cost_usd=-0.1),
+        packed(cost_usd=float("inf")),
+        packed(duration_s=float("nan")),
+        packed(recorded_at="yesterday"),
+        packed(recorded_at=None),
+        packed(usage=[1]),
+        packed(usage={"input_tokens": -1}),
+        packed(usage={"input_tokens": 1.5}),
+        packed(usage={"tokens": 1}),
+    ],
+)
+def test_a_damaged_recording_is_told_from_a_damaged_file(tape, path, data):
+    write(tape)
+    write(tape, "b", FULL)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE recordings SET answer = ? WHERE key = 'a'", (data,))
+    with pytest.raises(DamagedRecordingError, match=r"A recording in .*demo\.replay is damaged"):
+        tape.read("a")
+    assert tape.read("b") == FULL
+    write(tape)
+    assert tape.read("a") == PLAIN
+
+
+def test_what_the_damage_test_packs_is_a_recording(tape, path):
+    write(tape)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE recordings SET answer = ?", (packed(),))
+    assert tape.read("a").usage == Usage(input_tokens=1)
+
+
+HEAD = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from llmkit import ConfigurationError
+from llmkit.clients.tape import Recording, Tape
+
+tape = Tape(Path(sys.argv[1]))
+
+def write(key, text):
+    recording = Recording(text=text, recorded_at=datetime.now(UTC))
+    tape.write(key, recording, provider="p", model="m", request={})
+"""
+
+
+def start(code, path):
+    arguments = [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(code), str(path)]
+    return subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(process):
+    try:
+        out, err = process.communicate(timeout=100)
+    finally:
+        process.kill()  # nothing outlives a test that fails
+    assert process.returncode == 0, err
+    assert not err
+    return out
+
+
+@pytest.fixture
+def foreign_folder():
+    """Make a folder of a user whom permissions stop, which they do not do for root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield folder
+        folder.chmod(0o700)
+
+
+def test_a_file_that_may_only_be_read_is_read(foreign_folder):
+    path = foreign_folder / "demo.replay"
+    write(Tape(path), "known")
+    path.chmod(0o444)
+    foreign_folder.chmod(0o555)
+    code = """
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    assert tape.read("known").text == "Hello" and tape.count() == 1
+    try:
+        write("new", "x")
+    except ConfigurationError as error:
+        print(error)
+    """
+    assert "demo.replay cannot be written" in finish(start(code, path))
+
+
+def test_a_folder_that_may_not_be_entered_is_named(foreign_folder):
+    inner = foreign_folder / "closed"
+    inner.mkdir()
+    inner.chmod(0)
+    foreign_folder.chmod(0o755)
+    code = """
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        tape.read("x")
+    except ConfigurationError as error:
+        print(error)
+    """
+    assert "cannot be read" in finish(start(code, inner / "tape"))
+    inner.chmod(0o700)
+
+
+def test_four_processes_write_while_another_reads(path):
+    code = "for n in range(40): write(f'{os.getpid()}-{n}', 'x' * n * 50)"
+    writers = [start(code, path) for _ in range(4)]
+    tape = Tape(path)
+    while any(process.poll() is None for process in writers):
+        tape.check()
+        assert tape.read("none") is None
+    for process in writers:
+        finish(process)
+    assert tape.count() == 160
+    assert len(tape.read(f"{writers[0].pid}-39").text) == 39 * 50
+
+
+def kill_while_writing(path, rng):
+    """Kill a process in the middle of it; return the keys that it said were safe."""
+    code = """
+    for n in range(10**6):
+        write(f"{os.getpid()}-{n}", "canary " * 600)
+        print(f"{os.getpid()}-{n}", flush=True)
+    """
+    process = start(code, path)
+    with process:
+        said = [process.stdout.readline()]
+        time.sleep(rng.random() * 0.02)  # any moment will do
+        process.kill()
+        said += process.stdout.read().splitlines(keepends=True)
+        process.stderr.close()
+    return [key.strip() for key in said if key.endswith("\n")]
+
+
+def check_after_kills(path, moments):
+    rng, safe = random.Random(moments), []
+    for _ in range(moments):
+        safe += kill_while_writing(path, rng)
+        tape = Tape(path)
+        assert all(tape.read(key).text == "canary " * 600 for key in rng.sample(safe, min(10, len(safe))))
+    assert sql(path, "PRAGMA integrity_check") == [[("ok",)]]
+    assert all(Tape(path).read(key) is not None for key in safe)
+    return safe
+
+
+def test_a_killed_process_leaves_a_whole_file(path):
+    assert len(check_after_kills(path, 4)) >= 4
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_200_killed_processes_leave_a_whole_file(path):
+    assert len(check_after_kills(path, 200)) >= 200
+
+
+def half_written(path):
+    """Leave the file as a process does that dies between its journal and its commit."""
+    write(Tape(path), "before")
+    code = """
+    import sqlite3
+    file = sqlite3.connect(tape.path, isolation_level=None)
+    file.execute("PRAGMA cache_size = 1")
+    file.execute("BEGIN IMMEDIATE")
+    for n in range(200):
+        file.execute("INSERT INTO recordings VALUES (?, '', 'p', 'm', ?, x'00')", (n, b"x" * 2000))
+    os.kill(os.getpid(), 9)
+    """
+    with start(code, path) as process:
+        process.wait(60)
+        process.stdout.close()
+        process.stderr.close()
+    assert path.with_name(f"{path.name}-journal").exists()
+
+
+@pytest.mark.parametrize("use", [lambda tape: tape.count() == 1, write, Tape.check])
+def test_what_a_dead_process_left_half_done_is_undone(path, use):
+    half_written(path)
+    use(Tape(path))
+    assert Tape(path).read("before") == PLAIN
+    assert "x" * 100 not in path.read_bytes().decode("latin-1")
+    assert not path.with_name(f"{path.name}-journal").exists()
