@@ -55,10 +55,10 @@ class TestCellMagic:
         assert (ask.thread, ask.model) == (thread, model)
 
     def test_every_option_can_be_given_at_once(self):
-        line = "-m a,b -o x -s 'Be brief.' -t y -n -T 0.5 -k 9 -q --raw -h"
+        line = "-m a,b -o x -s 'Be brief.' -t y -n -T 0.5 -k 9 -b 0.05 -r --no-cache -q --raw -h"
         assert parse_cell(line, "p") == Ask(
             prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True, temperature=0.5,
-            max_tokens=9, quiet=True, raw=True, help=True,
+            max_tokens=9, budget=0.05, refresh=True, no_cache=True, quiet=True, raw=True, help=True,
         )  # fmt: skip
 
     def test_a_system_prompt_may_come_from_a_variable(self):
@@ -104,6 +104,9 @@ class TestLineMagic:
             ("- a", "- a"),
             ("model trains for the pope", "model trains for the pope"),
             ("doctor who?", "doctor who?"),
+            ("budget for a wedding", "budget for a wedding"),
+            ("budget 5 people", "budget 5 people"),
+            ("replay attack explained", "replay attack explained"),
             ("cost: why?", "cost: why?"),
             ("-t review this", "review this"),
             ("  spaces   inside  ", "spaces   inside"),
@@ -134,6 +137,11 @@ class TestLineMagic:
             ("key openai --save", Command(name="key", argument="openai", save=True)),
             ("cost day", Command(name="cost", argument="day")),
             (" doctor ", Command(name="doctor")),
+            ("budget", Command(name="budget")),
+            ("budget 5", Command(name="budget", argument="5")),
+            ("budget daily=5 per_call=.10", Command(name="budget", argument="daily=5 per_call=.10")),
+            ("budget off", Command(name="budget", argument="off")),
+            ("replay only demo.replay", Command(name="replay", argument="only demo.replay")),
             ("help me", Command(name="help", argument="me")),
         ],
     )

@@ -23,12 +23,17 @@ class TestFooter:
         assert str(footer) == "sonnet · 812→214 tok · 3.4 s · $0.0056 · Σ $0.031"
 
     def test_a_replayed_call_says_what_it_saved(self):
-        footer = build_footer(answer(), label="sonnet", session_cost=0.031, status="replayed", saved=0.0056)
+        replayed = answer(replayed=True, saved_cost=0.0056, cost_estimate=0.0)
+        footer = build_footer(replayed, label="sonnet", session_cost=0.031)
         assert str(footer) == "sonnet · 812→214 tok · ↺ replayed · saved $0.0056 · Σ $0.031"
 
     def test_an_unknown_price_is_never_zero(self):
         assert str(build_footer(answer(cost_estimate=None))) == "claude-sonnet-5-5 · 812→214 tok · 3.4 s · $?"
-        assert "saved $?" in str(build_footer(answer(), status="replayed"))
+        assert "saved $?" in str(build_footer(answer(replayed=True)))
+
+    def test_a_stand_in_is_named(self):
+        footer = build_footer(answer(fallback_from="openai:gpt-6-luna"))
+        assert footer.note.endswith("stood in for openai:gpt-6-luna.")
 
     def test_a_local_model_is_free(self):
         assert str(build_footer(answer(cost_estimate=0.0))).endswith("3.4 s · free")

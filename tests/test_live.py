@@ -105,6 +105,19 @@ class TestGrowing:
         assert front.shown.index("sonnet") > front.shown.index("world")
 
     @pytest.mark.parametrize("kind", [RichAnswer, InlineAnswer])
+    def test_a_pause_counts_down_in_the_status_line(self, kind):
+        front, clock = Front(), Clock()
+        live = kind(front, clock)
+        live.start("sonnet")
+        for left in (3, 2, 1):
+            clock.now += 1
+            live.tick(f"rate limited (HTTP 429): attempt 2 in {left} s")
+            assert f"● sonnet · rate limited (HTTP 429): attempt 2 in {left} s" in front.shown
+        clock.now += 1
+        live.feed("Hello")
+        assert "rate limited" not in front.shown
+
+    @pytest.mark.parametrize("kind", [RichAnswer, InlineAnswer])
     @pytest.mark.parametrize("rate", [20, 80, 400])
     def test_what_travels_is_linear_in_the_answer(self, kind, rate):
         text = long_answer(16_000)
@@ -211,6 +224,22 @@ class TestTerminal:
         out = Terminal()
         PlainAnswer(out).finish("x", FOOTER, {})
         assert out.getvalue() == "x\n\x1b[2msonnet · $0.0056\x1b[0m\n"
+
+    def test_a_pause_counts_down_on_one_line_of_a_terminal_and_goes_away(self):
+        out = Terminal()
+        live = PlainAnswer(out)
+        for notice in ("attempt 2 in 2 s", "attempt 2 in 2 s", "attempt 2 in 1 s"):
+            live.tick(notice)
+        live.feed("Hello")
+        erase = "\r\x1b[2K"
+        assert out.getvalue() == f"{erase}attempt 2 in 2 s{erase}attempt 2 in 1 s{erase}Hello"
+
+    def test_a_pause_is_one_line_in_a_file(self):
+        out = io.StringIO()
+        live = PlainAnswer(out)
+        for notice in ("attempt 2 in 2 s", "attempt 2 in 1 s", "", "attempt 3 in 1 s"):
+            live.tick(notice)
+        assert out.getvalue() == "attempt 2 in 2 s\nattempt 3 in 1 s\n"
 
     def test_a_model_cannot_command_the_terminal(self):
         out = io.StringIO()

@@ -259,3 +259,90 @@ def test_a_question_without_a_key_leaves_no_row(kernel, ledger):
     result = kernel.run("%%llm sonnet\nHello")
     assert result.reply["ename"] == "AuthenticationError"
     assert not ledger.exists() or rows(ledger) == []
+
+
+def test_a_retry_counts_down_and_can_be_interrupted(kernel, ledger):
+    shown, moments = [], []
+
+    def stop(kernel, result):
+        shown.append(" ".join(result.data("text/html")))
+        if not moments and "attempt 2 in 2" in shown[-1]:
+            moments.append(time.monotonic())
+            kernel.interrupt()
+
+    kernel.run("%%llm -o warm\nHi")
+    result = kernel.run("%%llm sandbox:sandbox!429;retry-after=25\nHello", during=stop)
+    assert moments
+    assert time.monotonic() - moments[0] < 1
+    assert any("rate limited (HTTP 429): attempt 2 in" in html for html in shown)
+    assert result.reply["ename"] == "Stopped"
+    assert not result.text  # no log line beside the countdown
+    assert rows(ledger)[-1] == ("cancelled",)
+
+
+def test_a_longer_wait_than_a_minute_is_refused_with_the_time_to_come_back(kernel):
+    result = kernel.run("%%llm sandbox:sandbox!429;retry-after=3600\nHello")
+    assert result.reply["ename"] == "RateLimitError"
+    assert "asks to wait 60 min: try again after" in result.reply["evalue"]
+
+
+def test_another_model_stands_in_and_is_named(kernel, ledger):
+    kernel.run("%config LLMMagics.fallback = ['sandbox:second']")
+    result = kernel.run("%%llm sandbox:sandbox!401\nrepeat exactly: hello")
+    assert result.data("text/plain") == ["hello"]
+    assert "sandbox:second stood in for sandbox:sandbox!401." in result.data("text/html")[0]
+    assert rows(ledger, "model, fallback_from, attempts") == [("second", "sandbox:sandbox!401", 2)]
+
+
+def test_a_replayed_answer_costs_nothing_and_says_so(kernel, ledger, tmp_path):
+    assert "auto" in kernel.run("%llm replay auto demo.replay").text
+    for _ in range(2):
+        result = kernel.run("%%llm\nExplain generators.")
+    assert "↺ replayed · saved $" in result.data("text/html")[0]
+    assert [row[0] for row in rows(ledger)] == ["ok", "replayed"]
+    assert rows(ledger, "cost_nanos")[1] == (0,)
+    assert (tmp_path / "demo.replay").stat().st_mode & 0o777 == 0o600
+    kernel.run("%%llm -r\nExplain generators.")
+    kernel.run("%%llm --no-cache\nExplain generators.")
+    assert [row[0] for row in rows(ledger)] == ["ok", "replayed", "ok", "ok"]
+    kernel.run("%llm replay only demo.replay")
+    result = kernel.run("%%llm\nSomething else.")
+    assert result.reply["ename"] == "ReplayMissError"
+    assert len(rows(ledger)) == 4
+
+
+OPENAI = """
+import os, llmkit
+os.environ.update(OPENAI_BASE_URL=llmkit.sandbox.server().url("openai"), OPENAI_API_KEY="no-real-key")
+"""
+
+
+def test_a_cell_over_budget_is_refused_before_anything_leaves(kernel, ledger):
+    kernel.run(OPENAI)
+    result = kernel.run("%%llm openai:gpt-4o-mini -b 0.0000001\nHello")
+    assert result.reply["ename"] == "BudgetExceededError"
+    assert "imit of this call $0.0000001" in result.reply["evalue"]
+    kernel.run("%llm budget daily=0.00001 per_call=1")
+    result = kernel.run("%%llm openai:gpt-4o-mini\nHello")
+    assert "aily budget $0.00001: $0.00 spent" in result.reply["evalue"]
+    assert rows(ledger) == []
+    assert kernel.run("print(len(llmkit.sandbox.server().requests))").text == "0\n"
+    shown = kernel.run("%llm budget off").data("text/plain")[0]
+    assert "daily        no limit" in shown
+    assert kernel.run("%%llm openai:gpt-4o-mini -q\nHello").status == "ok"
+    assert len(rows(ledger)) == 1
+
+
+def test_the_sandbox_passes_every_budget(kernel):
+    kernel.run("%llm budget 0")
+    assert kernel.run("%%llm\nHello").status == "ok"
+
+
+def test_a_model_without_a_price_is_asked_about_where_somebody_can_answer(kernel, ledger):
+    kernel.run(OPENAI)
+    kernel.run("%llm budget daily=5 unpriced=ask")
+    result = kernel.run("%%llm openai:nobody-knows\nHello")  # the test's client takes no questions
+    assert result.reply["ename"] == "BudgetExceededError"
+    assert "allow_model" in result.reply["evalue"]
+    kernel.run('llmkit.budget().allow_model("openai:nobody-knows")')
+    assert kernel.run("%%llm openai:nobody-knows\nHello").status == "ok"

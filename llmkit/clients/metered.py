@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.call import Call, booked, finished
 from llmkit.clients.codec import Request
+from llmkit.clients.replay import asked_of_client, replayed
 from llmkit.clients.stream import TextStream
 from llmkit.messages import Usage
 
@@ -46,7 +47,7 @@ class MeteredClient(BaseLLMClient):
     ) -> LLMResponse:
         """Generate a whole answer; see `BaseLLMClient.generate_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
-        return await finished(call, self._source(call))
+        return await finished(call, self._recorded(call))
 
     def stream_text(
         self,
@@ -58,7 +59,7 @@ class MeteredClient(BaseLLMClient):
     ) -> TextStream:
         """Generate an answer as it is written; see `BaseLLMClient.stream_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
-        return TextStream(booked(call, self._source(call)), call)
+        return TextStream(booked(call, self._recorded(call)), call)
 
     def take_over(self, call: Call, protocol: type[Codec]) -> Source:  # noqa: ARG002 - nobody's words here
         """Ask this client in place of one that failed; see `StandIn`."""
@@ -89,6 +90,9 @@ class MeteredClient(BaseLLMClient):
             extra=extra,
         )
         return Call(request, self.provider_name)
+
+    def _recorded(self, call: Call) -> Source:
+        return replayed(call, self._source(call), lambda: asked_of_client(call))
 
     def _source(self, call: Call) -> Source:
         request = call.request

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import TracebackType
 
-    from llmkit.clients.call import Call
+    from llmkit.clients.call import Call, Waiting
     from llmkit.messages import LLMResponse, Usage
 
 
@@ -61,6 +61,11 @@ class TextStream(AsyncGenerator[str, None]):
     def finish_reason(self) -> str | None:
         """Why the answer ended; `None` while it runs."""
         return self._call.answer.finish_reason
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """The pause before another try, while one is under way."""
+        return self._call.waiting
 
     @property
     def text(self) -> str:

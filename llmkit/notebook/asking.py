@@ -12,11 +12,12 @@ from llmkit.errors import LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.cell import interpolate
-from llmkit.notebook.errors import Stopped, uninterrupted
+from llmkit.notebook.errors import Stopped, countdown, uninterrupted
 from llmkit.notebook.footer import build_footer
 from llmkit.notebook.live import live_answer
 from llmkit.notebook.options import CellError
 from llmkit.notebook.reply import Reply
+from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
@@ -52,7 +53,7 @@ class Asking:
         self._name = resolve(ask.model or magics.model or None)
         self._label = ask.model or magics.model or self._name.model or self._name.provider
         self._history = [] if ask.new or ask.thread is None else magics.threads.get(ask.thread, [])
-        self._note = ""
+        self._notes: list[str] = []
         self._question = LLMMessage(role="user", content=self._fill(ask.prompt.strip("\n")))
 
     def run(self, *, alone: bool) -> Reply:
@@ -66,7 +67,7 @@ class Asking:
             Stopped: If the user interrupted it.
         """
         display = live_answer(self._magics.shell, quiet=self._ask.quiet, alone=alone)
-        with records.calling(surface="magic"):
+        with records.calling(surface="magic", **self._limits()):
             stream = self._stream()
         try:
             display.start(self._label)
@@ -74,7 +75,7 @@ class Asking:
                 for piece in pieces:
                     if piece is not None:
                         display.feed(piece)
-                    display.tick()
+                    display.tick(countdown(stream.waiting))
         except KeyboardInterrupt:
             self._finish(display, stream, "cancelled")
             raise Stopped from None
@@ -101,7 +102,7 @@ class Asking:
 
     def _stream(self) -> TextStream:
         """Open the stream; nothing is sent before its first step."""
-        client = shared_client(str(self._name))
+        client = shared_client(str(self._name), tuple(self._magics.fallback))
         chosen = self._ask.temperature if self._ask.temperature is not None else self._magics.temperature
         options = {} if chosen is None else {"temperature": chosen}
         messages = [*self._system(), *self._history, self._question]
@@ -110,11 +111,19 @@ class Asking:
         )
         return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
+    def _limits(self) -> dict[str, Any]:
+        """Return what holds for this call alone: what it may cost, and whether it is replayed."""
+        budget = self._magics.budget if self._ask.budget is None else self._ask.budget
+        replay = "off" if self._ask.no_cache else "refresh" if self._ask.refresh else None
+        return {"cap_nanos": None if budget is None else to_nanos(budget), "replay": replay}
+
     def _system(self) -> list[LLMMessage]:
         name = self._ask.system_variable
         text = self._ask.system if self._ask.system is not None else self._magics.system
         if name is not None:
-            text = str(interpolate(f"{{{{{name}}}}}", self._magics.variables).text)
+            filled = interpolate(f"{{{{{name}}}}}", self._magics.variables)
+            self._notes += filled.notes
+            text = filled.text
         return [LLMMessage(role="system", content=text)] if text and text.strip() else []
 
     def _fill(self, prompt: str) -> str:
@@ -122,9 +131,7 @@ class Asking:
         if self._ask.raw:
             return prompt
         filled = interpolate(prompt, self._magics.variables)
-        if filled.redacted:
-            left = ", ".join(filled.redacted)
-            self._note = f"Left out of the prompt, for it looks like a key: {left}."
+        self._notes += filled.notes
         if not filled.text.strip():
             raise CellError(
                 "The prompt is empty once its variables are filled in.", hint="Check their values."
@@ -145,7 +152,7 @@ class Asking:
         footer = build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
-        return replace(footer, note=" ".join(filter(None, (self._note, footer.note, trouble))))
+        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble))))
 
 
 def _facts(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
@@ -166,5 +173,8 @@ def _facts(stream: TextStream, error: Exception | None = None) -> dict[str, Any]
         "first_token_s": outcome.first_token_s,
         "attempts": outcome.attempts,
         "simulated": outcome.simulated,
+        "replayed": outcome.replayed,
+        "saved_usd": outcome.saved_cost,
+        "fallback_from": outcome.fallback_from,
         "error": None if error is None else type(error).__name__,
     }

@@ -40,6 +40,9 @@ class Ask:
         new: Whether to start that conversation afresh.
         temperature: Randomness, 0 to 2.
         max_tokens: Longest answer, in tokens.
+        budget: What the call may cost at most, in US dollars.
+        refresh: Whether to ask again although the answer is recorded.
+        no_cache: Whether to neither replay nor record the answer.
         quiet: Whether to display nothing.
         raw: Whether `{{name}}` stays as it is.
         help: Whether only help is wanted; the prompt may be empty then.
@@ -53,6 +56,9 @@ class Ask:
     new: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
+    budget: float | None = None
+    refresh: bool = False
+    no_cache: bool = False
     quiet: bool = False
     raw: bool = False
     help: bool = False
@@ -70,7 +76,7 @@ class Command:
 
     Attributes:
         name: Its name.
-        argument: The word after it, if there is one.
+        argument: The words after it, if there are any.
         save: Whether `--save` was given.
     """
 
@@ -84,6 +90,12 @@ class _Form:
     metavar: str = ""
     switch: str = ""
     help: str
+    words: re.Pattern[str] | None = None  # what all the words must look like; without it there is one at most
+
+    def takes(self, words: list[str]) -> bool:
+        if self.words is not None:
+            return all(self.words.fullmatch(word) for word in words)
+        return len(words) <= bool(self.metavar) and all(_is_argument(word) for word in words)
 
     def usage(self, name: str) -> str:
         value = f"[{self.metavar}]" if self.metavar and name != "key" else self.metavar
@@ -96,6 +108,18 @@ COMMANDS = {
     "models": _Form(metavar="FILTER", help="list the models that can be asked"),
     "key": _Form(metavar="PROVIDER", switch="--save", help="enter a provider's key without showing it"),
     "cost": _Form(metavar="BY", help="what the calls have cost"),
+    "budget": _Form(
+        metavar="[NAME=]USD ...",
+        words=re.compile(
+            r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)|unpriced=[a-z]+"
+        ),
+        help="show or set what may be spent: daily, per_notebook, per_call, unpriced; off lifts it",
+    ),
+    "replay": _Form(
+        metavar="auto|only|off [FILE]",
+        words=re.compile(r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"),
+        help="show or set whether recorded answers are played back, at no cost",
+    ),
     "doctor": _Form(help="check keys, models and the notebook"),
     "help": _Form(metavar="TOPIC", help="show this"),
 }
@@ -174,13 +198,13 @@ def _command(words: list[str]) -> Command | None:
     if not words or words[0] not in COMMANDS:
         return None
     name, form = words[0], COMMANDS[words[0]]
-    rest = [word for word in words[1:] if word != form.switch]
+    rest = [word for word in words[1:] if not form.switch or word != form.switch]
     save = len(rest) < len(words) - 1
     if name == "key" and not rest:
         raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
-    if len(rest) > bool(form.metavar) or not all(_is_argument(word) for word in rest):
+    if not form.takes(rest):
         return None
-    return Command(name=name, argument=rest[0] if rest else None, save=save)
+    return Command(name=name, argument=" ".join(rest) or None, save=save)
 
 
 def _is_argument(word: str) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
+
+from llmkit.errors import LLMTimeoutError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llmkit.clients.call import Waiting
     from llmkit.errors import LLMClientError
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
@@ -38,6 +43,24 @@ def uninterrupted() -> Iterator[list[int]]:
         yield late
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def countdown(waiting: Waiting | None) -> str:
+    """Say why a call pauses and when it goes on; nothing if it does not pause.
+
+    Args:
+        waiting: The pause.
+    """
+    if waiting is None:
+        return ""
+    error, reason = waiting.error, "not available"
+    if isinstance(error, RateLimitError):
+        reason = "rate limited"
+    elif isinstance(error, LLMTimeoutError):
+        reason = "no answer in time"
+    status = "" if error.status_code is None else f" (HTTP {error.status_code})"
+    seconds = max(0, math.ceil(waiting.until - monotonic()))
+    return f"{reason}{status}: attempt {waiting.attempt} in {seconds} s"
 
 
 def shorten(error: LLMClientError) -> LLMClientError:

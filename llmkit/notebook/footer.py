@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 from llmkit.notebook.tex import UNTOUCHED
+from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from llmkit.messages import LLMResponse
@@ -65,7 +65,6 @@ def build_footer(
     label: str | None = None,
     session_cost: float | None = None,
     status: Status = "ok",
-    saved: float | None = None,
     note: str = "",
 ) -> Footer:
     """Build the footer of one answer.
@@ -75,8 +74,8 @@ def build_footer(
         label: What to call the model; by default its name.
         session_cost: What this session has cost so far, in US dollars; not shown if `None`.
         status: How the call ended.
-        saved: What a replayed answer would have cost, in US dollars; `None` if unknown.
-        note: A sentence for a line of its own; a simulated answer has one by itself.
+        note: A sentence for a line of its own; an answer that is simulated, or another model's than the
+            one that was asked, has one by itself.
 
     Returns:
         The footer.
@@ -87,19 +86,28 @@ def build_footer(
         >>> str(build_footer(answer, label="luna", session_cost=0.031))
         'luna · 3.4 s · $0.0056 · Σ $0.031'
     """
-    facts = [label or response.model, _tokens(response), *_spent(response, status, saved)]
+    facts = [label or response.model, _tokens(response), *_spent(response)]
     if session_cost is not None:
         facts.append(f"Σ {format_money(session_cost)}")
     return Footer(
         facts=tuple(filter(None, facts)),
         warning=_ENDINGS.get(status) or _FINISHES.get(response.finish_reason or "", ""),
-        note=note or (SIMULATED if response.simulated else ""),
+        note=note or " ".join(_notes(response)),
     )
 
 
-def _spent(response: LLMResponse, status: Status, saved: float | None) -> list[str]:
-    if status == "replayed":
-        return ["↺ replayed", f"saved {format_money(saved)}"]
+def _notes(response: LLMResponse) -> list[str]:
+    notes = []
+    if response.fallback_from is not None:
+        notes.append(f"{response.provider}:{response.model} stood in for {response.fallback_from}.")
+    if response.simulated:
+        notes.append(SIMULATED)
+    return notes
+
+
+def _spent(response: LLMResponse) -> list[str]:
+    if response.replayed:
+        return ["↺ replayed", f"saved {format_money(response.saved_cost)}"]
     seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
     return [*seconds, _approximately(response, _price(response.cost_estimate))]
 
@@ -119,32 +127,6 @@ def _tokens(response: LLMResponse) -> str:
         return ""
     before, after = ("?" if count is None else f"{count:,}" for count in counts)
     return _approximately(response, f"{before}→{after} tok")
-
-
-def format_money(usd: float | None) -> str:
-    """Write an amount so that a small one stays readable and none becomes zero.
-
-    Args:
-        usd: US dollars; `None` or NaN if unknown.
-
-    Returns:
-        The amount: two decimals from a dollar up, two significant digits below; `$?` if unknown.
-
-    Example:
-        >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]
-        ['$12.35', '$0.031', '$0.0056', '$0.000012', '$?']
-    """
-    if usd is None or not math.isfinite(usd):
-        return "$?"
-    sign, amount = ("-" if usd < 0 else ""), abs(usd)
-    if amount == 0 or amount >= 0.995:
-        return f"{sign}${amount:,.2f}"
-    if amount < 1e-9:
-        return f"{sign}<$0.000000001"
-    decimals = max(2, 1 - math.floor(math.log10(float(f"{amount:.1e}"))))
-    digits = f"{amount:.{decimals}f}"
-    whole = digits.rstrip("0")
-    return f"{sign}${whole if len(whole) >= 4 else digits[:4]}"
 
 
 def format_seconds(seconds: float) -> str:

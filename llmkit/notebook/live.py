@@ -50,8 +50,12 @@ class LiveAnswer(Protocol):
         """
         ...
 
-    def tick(self) -> None:
-        """Bring the display up to date; to be called about ten times a second."""
+    def tick(self, notice: str = "") -> None:
+        """Bring the display up to date; to be called about ten times a second.
+
+        Args:
+            notice: What the call is waiting for, if it is waiting.
+        """
         ...
 
     def finish(
@@ -100,7 +104,7 @@ class QuietAnswer:
     def feed(self, delta: str) -> None:
         """Do nothing."""
 
-    def tick(self) -> None:
+    def tick(self, notice: str = "") -> None:
         """Do nothing."""
 
     def finish(
@@ -122,6 +126,7 @@ class PlainAnswer:
         self._stream = stream
         self._printed = False
         self._last = "\n"
+        self._notice = ""
 
     def start(self, label: str) -> None:
         """Do nothing: the text speaks for itself."""
@@ -133,12 +138,23 @@ class PlainAnswer:
             delta: Text as it came.
         """
         text = _CONTROL.sub("", printable(delta))
+        self.tick()
         self._printed = self._printed or bool(text)
         self._last = text[-1:] or self._last
         self._write(text)
 
-    def tick(self) -> None:
-        """Do nothing."""
+    def tick(self, notice: str = "") -> None:
+        """Show on a line of its own what the call is waiting for, as long as it does.
+
+        Args:
+            notice: What it is waiting for.
+        """
+        if notice != self._notice and self._out.isatty():
+            # Back to the start of the line, and what stands there is erased.
+            self._write(f"\r\x1b[2K{_CONTROL.sub('', notice)}")
+        elif notice and not self._notice:
+            self._write(f"{_CONTROL.sub('', notice)}\n")
+        self._notice = notice
 
     def finish(
         self,
@@ -155,6 +171,7 @@ class PlainAnswer:
             metadata: Not shown.
             status: Shown by the footer.
         """
+        self.tick()
         if not self._printed:
             self.feed(text)
         line = _CONTROL.sub("", str(footer or ""))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Float, Unicode
+from traitlets import Bool, Float, List, Unicode
 
 from llmkit.errors import LLMClientError
 from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
@@ -31,6 +31,14 @@ class LLMMagics(Magics):
     warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.").tag(
         config=True
     )
+    fallback = List(
+        Unicode(), help="Models that stand in, in this order, where the first one gives no answer."
+    ).tag(config=True)
+    budget = Float(
+        None,
+        allow_none=True,
+        help="What one call may cost at most, in US dollars.",
+    ).tag(config=True)
     footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.").tag(
         config=True
     )
@@ -57,6 +65,8 @@ class LLMMagics(Magics):
             %llm model sonnet        use this model from now on
             %llm models              what can be asked, and its price
             %llm cost                what it has cost
+            %llm budget 5            spend five dollars a day at most
+            %llm replay auto         record answers, and play them back for nothing
             %llm key openai          enter a key without showing it
             %llm doctor              what works and what does not
             %llm help                all options

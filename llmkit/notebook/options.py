@@ -86,6 +86,12 @@ def _max_tokens(text: str) -> int:
     return int(text)
 
 
+def _budget(text: str) -> float:
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
+        raise ValueError("it must be US dollars, like 0.05")
+    return float(text)
+
+
 def _words(text: str) -> str:
     if not text.strip():
         raise ValueError("it must not be empty")
@@ -140,6 +146,15 @@ OPTIONS = (
         convert=_max_tokens,
         help="longest answer, in tokens",
     ),
+    Option(
+        field="budget",
+        names=("budget", "b"),
+        metavar="USD",
+        convert=_budget,
+        help="do not send what may cost more than this",
+    ),
+    Option(field="refresh", names=("refresh", "r"), help="ask again, and record the new answer for replay"),
+    Option(field="no_cache", names=("no-cache",), help="neither replay nor record the answer"),
     Option(field="quiet", names=("quiet", "q"), help="display nothing"),
     Option(field="raw", names=("raw",), help="leave {{name}} in the prompt as it is"),
     Option(field="help", names=("help", "h"), help="show this"),

@@ -98,6 +98,7 @@ class _Growing:
         self._started = self._next_text = self._next_status = clock()
         self._changed = False
         self._size = 0
+        self._notice = ""
 
     def feed(self, delta: str) -> None:
         """Take the next piece, and show it if it is time to.
@@ -112,8 +113,13 @@ class _Growing:
         self._changed = self._changed or bool(delta)
         self.tick()
 
-    def tick(self) -> None:
-        """Bring text and status line up to date, if it is time to."""
+    def tick(self, notice: str = "") -> None:
+        """Bring text and status line up to date, if it is time to.
+
+        Args:
+            notice: What the call is waiting for, to stand in the status line.
+        """
+        self._notice = notice
         now = self._clock()
         if not self._label:
             return
@@ -126,7 +132,7 @@ class _Growing:
             self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
 
     def _status(self) -> str:
-        facts = [self._label, format_seconds(self._clock() - self._started)]
+        facts = [self._label, *filter(None, [self._notice]), format_seconds(self._clock() - self._started)]
         if self._characters:
             # Four characters a token, and said to be a guess: the count comes with the end of the stream.
             facts.append(f"≈{math.ceil(self._characters / 4):,} tok")
