@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from llmkit.catalog import Provider
     from llmkit.clients.health import Health
+    from llmkit.costs.ledger import Ledger
 
 PATIENCE = 8.0
 """Seconds that each check may take."""
@@ -94,6 +95,8 @@ async def _in_time(name: str, check: Awaitable[Finding]) -> Finding:
     except TimeoutError:
         text = f"no answer in {PATIENCE:g} s: check the network, a proxy, or the disk, and try again"
         return Finding(name=name, ok=False, text=text)
+    except (LLMClientError, OSError) as error:
+        return Finding(name=name, ok=False, text=str(error))
 
 
 def _resolved(model: str | None) -> str | LLMClientError:
@@ -175,6 +178,15 @@ def _clock(found: list[Health]) -> Finding:
 def _ledger() -> Finding:
     from llmkit.costs.ledger import ledger
 
+    return examine_ledger(ledger)
+
+
+def examine_ledger(ledger: Ledger) -> Finding:
+    """Examine a ledger: where it is, what it holds, whether it can be written and who may read it.
+
+    Args:
+        ledger: The ledger; its file is only read, and not created.
+    """
     path = ledger.path
     if str(path) == ":memory:":
         return Finding(name="ledger", text="in memory: its rows go with this process")
