@@ -11,7 +11,7 @@ from llmkit.errors import ConfigurationError
 from llmkit.messages import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from llmkit.clients.codec import Answer, Request
@@ -51,7 +51,14 @@ def reported(request: Request, provider: str, answer: Answer, when: datetime) ->
 
 
 def final(
-    request: Request, provider: str, answer: Answer, when: datetime, *, text: str, accepted: bool, whole: bool
+    request: Request,
+    provider: str,
+    answer: Answer,
+    when: datetime,
+    *,
+    parts: Sequence[str],
+    accepted: bool,
+    whole: bool,
 ) -> Bill:
     """Return the bill of the last attempt: reported, or completed by estimates where no report came.
 
@@ -60,11 +67,11 @@ def final(
         provider: Name of the provider.
         answer: What came back.
         when: When the call was made.
-        text: The text that arrived.
+        parts: The text that arrived, piece by piece.
         accepted: Whether the provider took the request, so that it may charge for it.
         whole: Whether the answer is complete.
     """
-    usage, source = _usage(request, answer, text, accepted=accepted, whole=whole)
+    usage, source = _usage(request, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Bill()
     return Bill(usage=usage, source=source, price=_price(request, provider, answer, usage, when))
@@ -108,16 +115,17 @@ def _sum(usages: list[Usage]) -> Usage:
 
 
 def _usage(
-    request: Request, answer: Answer, text: str, *, accepted: bool, whole: bool
+    request: Request, answer: Answer, parts: Sequence[str], *, accepted: bool, whole: bool
 ) -> tuple[Usage | None, UsageSource | None]:
     said = answer.usage
     complete = said is not None and said.input_tokens is not None and said.output_tokens is not None
     if complete and (whole or answer.ended):
         return said, "reported"
-    if not (text or accepted or said):
+    if not (parts or accepted or said):
         return None, None
     said = said or Usage()
-    written = max(tokens.estimate(text), 1) if text else 0
+    # Providers send a token or more at a time, so that there are no fewer tokens than pieces.
+    written = max(tokens.estimate("".join(parts)), len(parts))
     prompt = tokens.estimate_prompt(request.messages) if said.input_tokens is None else said.input_tokens
     guess = Usage(
         input_tokens=prompt,

@@ -254,7 +254,7 @@ class Call:
             self.provider,
             self.answer,
             self.time,
-            text=self.text,
+            parts=self._parts,
             accepted=self.accepted,
             whole=self._status == "ok",
         )
