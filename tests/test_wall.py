@@ -45,7 +45,8 @@ async def one(client, told):
 
 async def main():
     told = {"refused": [], "failed": 0, "done": 0}
-    async with llmkit.OpenAIClient("no-real-key", url, model="gpt-4o-mini", max_retries=1, timeout=20) as client:
+    options = {"model": "gpt-4o-mini", "max_retries": 1, "timeout": 20}
+    async with llmkit.OpenAIClient("no-real-key", url, **options) as client:
         print("ready", flush=True)
         await asyncio.gather(*(one(client, told) for _ in range(calls)))
     print(json.dumps(told), flush=True)
