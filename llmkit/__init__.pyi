@@ -43,6 +43,7 @@ from .errors import PermissionDeniedError as PermissionDeniedError
 from .errors import ProviderNotAvailableError as ProviderNotAvailableError
 from .errors import QuotaExceededError as QuotaExceededError
 from .errors import RateLimitError as RateLimitError
+from .errors import ReplayMissError as ReplayMissError
 from .errors import StreamInterruptedError as StreamInterruptedError
 from .messages import LLMMessage as LLMMessage
 from .messages import LLMResponse as LLMResponse

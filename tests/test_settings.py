@@ -22,6 +22,10 @@ def test_nothing_set_is_nothing():
         ("LLM_TIMEOUT", "30", "timeout", 30.0),
         ("LLMKIT_SANDBOX", "1", "sandbox", True),
         ("LLMKIT_SANDBOX", "off", "sandbox", False),
+        ("LLMKIT_REPLAY", " Only ", "replay", "only"),
+        ("LLMKIT_REPLAY", "auto", "replay", "auto"),
+        ("LLMKIT_REPLAY", "off", "replay", "off"),
+        ("LLMKIT_REPLAY_FILE", "demo.replay", "replay_file", "demo.replay"),
         ("LLM_DEFAULT_MODEL", "  ", "model", None),
     ],
 )
@@ -46,6 +50,7 @@ def test_our_own_names_win_over_the_specifications(monkeypatch):
         ("LLM_MAX_TOKENS", "1.5"),
         ("LLM_TIMEOUT", "soon"),
         ("LLMKIT_SANDBOX", "maybe"),
+        ("LLMKIT_REPLAY", "1"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch, variable, text):
@@ -99,6 +104,8 @@ def test_a_changed_file_shows_within_two_seconds(tmp_path):
         ("timeout = 'x'", "timeout"),
         ("model = 7", "model"),
         ("aliases = 7", "aliases"),
+        ("replay = true", "off, auto or only is expected"),
+        ("replay_file = 7", "replay_file"),
         ("[prices.m]\ninput = 1", "needs both input and output"),
         ("[prices.m]\ninput = 1\noutput = 1\ncached = 1", "unknown keys: cached"),
         ("[prices.m]\ninput = -1\noutput = 1", "prices"),
@@ -110,6 +117,32 @@ def test_a_bad_file_is_named(tmp_path, text, said):
     with pytest.raises(ConfigurationError, match=said) as caught:
         settings.load()
     assert "llmkit.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["llmkit.toml", "pyproject.toml"])
+def test_a_replay_file_is_found_beside_the_settings_that_name_it(tmp_path, monkeypatch, name):
+    table = "" if name == "llmkit.toml" else "[tool.llmkit]\n"
+    (tmp_path / name).write_text(table + 'replay = "only"\nreplay_file = "x/demo.replay"\n')
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert settings.load().replay_file == str(tmp_path / "x" / "demo.replay")
+    assert settings.replay_mode() == "only"
+    monkeypatch.setenv("LLMKIT_REPLAY", "auto")
+    assert settings.replay_mode() == "auto"
+
+
+@pytest.mark.parametrize("file", ["/x/demo.replay", "~/demo.replay"])
+def test_a_replay_file_may_be_anywhere(tmp_path, monkeypatch, file):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "llmkit.toml").write_text(f'replay_file = "{file}"\n')
+    assert settings.load().replay_file == file.replace("~", "/home/me")
+
+
+def test_the_replay_mode_is_the_settings(monkeypatch):
+    assert settings.replay_mode() == settings.load().replay == "off"
+    monkeypatch.setenv("LLMKIT_REPLAY", "always")
+    with pytest.raises(ConfigurationError, match="LLMKIT_REPLAY cannot be used: off, auto or only"):
+        settings.replay_mode()
 
 
 async def test_arguments_win_over_the_environment(server, recorder, monkeypatch):

@@ -8,6 +8,7 @@ server, model, messages and every parameter. Whether the answer is streamed make
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -51,7 +52,7 @@ _flights: Flights[Recording] = Flights()
 _warned: set[str] = set()
 _chosen: Replay | None = None
 
-if hasattr(os, "register_at_fork"):
+with contextlib.suppress(AttributeError):  # Windows does not fork
     os.register_at_fork(after_in_child=_flights.forget)
 
 
