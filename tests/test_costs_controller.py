@@ -100,6 +100,34 @@ def test_a_ledgers_real_calls_of_today_count_and_simulated_ones_do_not():
     assert controller.daily_spent == 0.5
 
 
+def test_a_ledgers_spending_is_that_of_its_budget_to_the_last_billionth():
+    ledger = Ledger(":memory:")
+    for nanos in (1, 10**17, 375):
+        ledger.record(call(cost_nanos=nanos))
+    controller = CostController(2e8, ledger=ledger)
+    assert controller._spent_nanos() == ledger.spent_nanos(datetime.now(UTC)) == 10**17 + 376
+    assert controller.daily_spent == ledger.budget().spent
+
+
+def test_deleting_calls_does_not_give_a_controller_money_back():
+    ledger = Ledger(":memory:")
+    ledger.record(call(cost_nanos=400_000_000))
+    ledger.clear()
+    assert CostController(1.0, ledger=ledger).daily_spent == 0.4
+
+
+def test_a_controllers_new_day_is_that_of_the_ledger():
+    ledger = Ledger(":memory:")
+    ledger.record(call(cost_nanos=400_000_000))
+    clock = Clock(datetime.now())  # noqa: DTZ005 - the time on the wall
+    controller = CostController(1.0, ledger=ledger, clock=clock)
+    assert controller.daily_spent == 0.4
+    clock.now += timedelta(days=1)
+    assert controller.daily_spent == 0.0
+    clock.now -= timedelta(days=1)
+    assert controller.daily_spent == 0.4
+
+
 @pytest.mark.parametrize("amount", [math.nan, math.inf, -0.01])
 def test_what_is_no_amount_of_money_is_refused(amount):
     controller = CostController()

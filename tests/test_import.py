@@ -30,10 +30,13 @@ HEAVY = [
 ]
 NAMES = [
     "APIKeyManager",
+    "Alert",
     "AnthropicClient",
     "AuthenticationError",
     "BadResponseError",
     "BaseLLMClient",
+    "Budget",
+    "BudgetExceededError",
     "CallRecord",
     "ConfigurationError",
     "ContextLengthError",
@@ -66,6 +69,7 @@ NAMES = [
     "Timeouts",
     "Usage",
     "batch",
+    "budget",
     "build_conversation",
     "check_environment_variables",
     "client",

@@ -31,6 +31,9 @@ LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", 
 CHOICES = frozenset({"n", "candidate_count", "candidateCount"})
 """Names of the number of answers."""
 
+TIERS = frozenset({"service_tier", "speed"})
+"""Names of the service tier."""
+
 NESTED = frozenset({"generation_config", "generationConfig", "extra_body"})
 """Parameters that hold further ones."""
 
@@ -126,7 +129,7 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
 
 def _tiers(request: Request) -> set[str | None]:
     """Return the service tiers that may answer: the one that is asked for, or the usual one."""
-    asked = {value for name, value in _parameters(request.extra) if name in {"service_tier", "speed"}}
+    asked = (value for name, value in _parameters(request.extra) if name in TIERS)
     return {None, *(tier for tier in asked if isinstance(tier, str))}
 
 

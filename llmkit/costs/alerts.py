@@ -113,8 +113,8 @@ class Alerts:
         return news
 
     def _start(self, alerts: list[Alert]) -> None:
-        # No daemon: the last call of a script may be the one that sends an alert by mail.
-        thread = threading.Thread(target=self._deliver, args=(alerts,), name="llmkit-alerts")
+        # No daemon, as the writing thread is: the last call of a script may have to send an alert by mail.
+        thread = threading.Thread(target=self._deliver, args=(alerts,), name="llmkit-alerts", daemon=False)
         try:
             thread.start()
         except RuntimeError:  # the interpreter is going down

@@ -165,12 +165,11 @@ class Budgets:
         if intent.nanos is None:
             self._weigh(caps, intent)
             return
-        # Before the transaction: what is refused for its own size need not wait for anybody.
-        if (error := arithmetic.refusal(caps, Amounts(), intent)) is not None and not caps.shared:
-            raise error
         if caps.shared:
             self._reserves = True
             await asyncio.wrap_future(self._store.reserve(intent))
+        elif (error := arithmetic.refusal(caps, Amounts(), intent)) is not None:
+            raise error
 
     def release(self, uid: str) -> None:
         """Take a reservation back; see `Guard.release`."""

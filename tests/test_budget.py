@@ -1,0 +1,822 @@
+# ruff: noqa: PT031 - a warning is due at one of several calls
+import asyncio
+import logging
+import math
+import sqlite3
+import threading
+import time
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+import llmkit
+from llmkit.costs import caps, database, schema
+from llmkit.costs.alerts import Alert
+from llmkit.costs.budget import KEEP, Budgets
+from llmkit.costs.caps import Amounts, Caps
+from llmkit.costs.ledger import Ledger
+from llmkit.costs.store import SQLiteStore
+from llmkit.errors import BudgetExceededError, ConfigurationError
+from llmkit.records import CallRecord, Intent, calling
+
+NANO = 1_000_000_000
+
+
+class Clock:
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """Return a function that moves this machine to another time zone."""
+
+    def move(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def books(path):
+    books = Ledger(path)
+    yield books
+    books.close()
+
+
+@pytest.fixture
+def store(path):
+    store = SQLiteStore(path, busy_timeout=0.2, clock=Clock(datetime(2026, 11, 22, 12, tzinfo=UTC)))
+    yield store
+    store._writer.discard(before=None, column=0)
+    store.close()
+
+
+def plan(usd=1.0, **changes):
+    fields = {
+        "uid": uuid.uuid4().hex,
+        "time": datetime.now(UTC),
+        "provider": "openai",
+        "model": "gpt-9",
+        "nanos": None if usd is None else round(usd * NANO),
+        "input_tokens": 1200,
+        "output_tokens": 16384,
+        "lease_s": 60.0,
+    }
+    return Intent(**fields | changes)
+
+
+def done(intent, usd=None, **changes):
+    fields = {
+        "time": intent.time,
+        "uid": intent.uid,
+        "status": "ok",
+        "provider": intent.provider,
+        "model": intent.model,
+        "notebook": intent.notebook,
+        "cost_nanos": intent.nanos if usd is None else round(usd * NANO),
+    }
+    return CallRecord(**fields | changes)
+
+
+async def admit(books, intent):
+    guard = books.guard(intent.cap_nanos)
+    assert guard is not None
+    await guard.admit(intent)
+    return intent
+
+
+def used(store, time=None, notebook=None):
+    """Return what is used once everything that was asked for is done."""
+    return store.settled(schema.micros(time or datetime.now(UTC)), notebook).result(10)
+
+
+def holding(path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return closing(connection)
+
+
+def test_without_a_budget_nobody_is_asked_and_no_file_is_made(books, path):
+    assert books.guard(None) is None
+    assert not path.exists()
+
+
+async def test_a_budget_is_used_up_to_the_last_billionth(books):
+    books.budget(daily=0.3)
+    await admit(books, plan(0.1))
+    await admit(books, plan(0.1))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(nanos=100_000_001))
+    await admit(books, plan(0.1))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(nanos=1))
+    assert books.budget().left == 0.0
+
+
+async def test_what_a_call_costs_takes_the_place_of_what_was_reserved_for_it(books):
+    books.budget(daily=1)
+    call = await admit(books, plan(0.9))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(0.2))
+    assert await asyncio.wrap_future(books.record(done(call, 0.1)))
+    state = books.budget()
+    assert (state.spent, state.reserved, state.left) == (0.1, 0.0, 0.9)
+    await admit(books, plan(0.9))
+
+
+async def test_another_attempt_replaces_the_reservation_of_the_first(books):
+    books.budget(daily=1)
+    call = await admit(books, plan(0.6))
+    await admit(books, plan(1.0, uid=call.uid))
+    assert books.budget().reserved == 1.0
+    await admit(books, plan(0.5, uid=call.uid))
+    assert books.budget().reserved == 0.5
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(1.1, uid=call.uid))
+    assert books.budget().reserved == 0.5
+
+
+@pytest.mark.parametrize("status", ["ok", "error", "interrupted", "cancelled"])
+async def test_however_a_call_ends_its_row_settles_it(books, status):
+    books.budget(daily=1)
+    call = await admit(books, plan(1.0))
+    await asyncio.wrap_future(books.record(done(call, 0.25, status=status)))
+    assert (books.budget().spent, books.budget().reserved) == (0.25, 0.0)
+
+
+async def test_a_row_without_a_price_ends_the_reservation_too(books):
+    books.budget(daily=1)
+    call = await admit(books, plan(1.0))
+    await asyncio.wrap_future(books.record(done(call, cost_nanos=None)))
+    assert (books.budget().spent, books.budget().reserved) == (0.0, 0.0)
+
+
+async def test_a_call_that_turns_out_to_be_simulated_costs_nothing(books):
+    books.budget(daily=1)
+    call = await admit(books, plan(1.0))
+    await asyncio.wrap_future(books.record(done(call, 1.0, simulated=True)))
+    assert (books.budget().spent, books.budget().reserved) == (0.0, 0.0)
+
+
+async def test_a_released_call_leaves_nothing_behind(books):
+    books.budget(daily=1)
+    call = await admit(books, plan(1.0))
+    guard = books.guard(None)
+    guard.release(call.uid)
+    guard.release(call.uid)
+    guard.release("unknown")
+    await admit(books, plan(1.0))
+
+
+async def test_a_call_that_is_cancelled_while_it_is_admitted_leaves_no_reservation(books, path):
+    books.budget(daily=1)
+    call = plan(1.0)
+    with holding(path):
+        task = asyncio.create_task(admit(books, call))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        books.guard(None).release(call.uid)
+    assert used(books._store) == Amounts()
+
+
+def test_a_release_before_any_reservation_does_not_touch_the_file(books, path):
+    Budgets(books._store).release("unknown")
+    books.close()
+    assert not path.exists()
+
+
+async def test_what_costs_nothing_passes_an_empty_budget(books):
+    books.budget(daily=0, per_call=0)
+    await admit(books, plan(0.0))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(nanos=1))
+    assert used(books._store) == Amounts()
+
+
+async def test_a_notebook_has_a_budget_of_its_own(books):
+    books.budget(per_notebook=1)
+    await admit(books, plan(1.0, notebook="a.ipynb"))
+    with pytest.raises(BudgetExceededError, match=r"^Budget of a\.ipynb \$1\.00: \$0\.00 spent, \$1\.00 res"):
+        await admit(books, plan(0.1, notebook="a.ipynb"))
+    await admit(books, plan(1.0, notebook="b.ipynb"))
+    for _ in range(3):
+        await admit(books, plan(1.0, notebook=None))
+    with calling(notebook="a.ipynb"):
+        state = books.budget()
+    assert (state.notebook_reserved, state.notebook_left, state.reserved) == (1.0, 0.0, 5.0)
+
+
+async def test_what_a_notebook_spent_counts_for_it_and_for_the_day(books):
+    books.budget(daily=2, per_notebook=1)
+    call = await admit(books, plan(0.75, notebook="a.ipynb"))
+    await asyncio.wrap_future(books.record(done(call)))
+    with pytest.raises(BudgetExceededError, match=r"a\.ipynb \$1\.00: \$0\.75 spent, \$0\.00 reserved"):
+        await admit(books, plan(0.5, notebook="a.ipynb"))
+    with pytest.raises(BudgetExceededError, match=r"Daily budget \$2\.00: \$0\.75 spent"):
+        await admit(books, plan(1.5))
+    with calling(notebook="a.ipynb"):
+        state = books.budget()
+    assert (state.notebook, state.notebook_spent, state.notebook_left, state.spent) == (
+        "a.ipynb", 0.75, 0.25, 0.75,
+    )  # fmt: skip
+
+
+async def test_a_limit_per_call_needs_no_reservation(books):
+    books.budget(per_call=0.1)
+    for _ in range(20):
+        await admit(books, plan(0.1))
+    with pytest.raises(
+        BudgetExceededError, match=r"Limit per call \$0\.10: this call may cost up to \$0\.11 "
+    ) as e:
+        await admit(books, plan(0.11))
+    assert (e.value.cap, e.value.spent, e.value.needed, e.value.resets) == (0.1, 0.0, 0.11, None)
+    assert used(books._store) == Amounts()
+
+
+async def test_a_call_may_have_a_limit_of_its_own_without_any_budget(books, path):
+    await admit(books, plan(0.05, cap_nanos=NANO // 20))
+    with pytest.raises(BudgetExceededError, match=r"^Limit of this call \$0\.05: "):
+        await admit(books, plan(0.06, cap_nanos=NANO // 20))
+    assert not path.exists()
+
+
+async def test_the_tightest_limit_holds(books):
+    books.budget(per_call=0.1, daily=5)
+    with pytest.raises(BudgetExceededError, match="Limit of this call"):
+        await admit(books, plan(0.06, cap_nanos=NANO // 20))
+    with pytest.raises(BudgetExceededError, match="Limit per call"):
+        await admit(books, plan(0.2, cap_nanos=NANO))
+    assert used(books._store) == Amounts()
+
+
+async def test_the_refusal_says_everything_there_is_to_know(books, zone):
+    zone("UTC")
+    at = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
+    books.budget(daily=5)
+    await asyncio.wrap_future(books.record(done(plan(4.62, time=at))))
+    await admit(books, plan(0.3, time=at))
+    with pytest.raises(BudgetExceededError) as caught:
+        await admit(books, plan(0.21, time=at))
+    error = caught.value
+    assert error.message == (
+        "Daily budget $5.00: $4.62 spent, $0.30 reserved by running calls, and this call may cost up to $0.21"
+        " (1,200 input and up to 16,384 output tokens). Resets at midnight (2026-11-23 00:00)."
+    )
+    assert (error.cap, error.spent, error.reserved, error.needed) == (5.0, 4.62, 0.3, 0.21)
+    assert error.resets == datetime(2026, 11, 23, tzinfo=UTC)
+    assert "llmkit.budget" in error.hint
+    assert len(str(error)) <= 500
+
+
+async def test_the_budget_begins_anew_at_local_midnight(store, zone):
+    zone("Europe/Berlin")
+    budgets = Budgets(store)
+    budgets.change(daily=1)
+    evening = datetime(2026, 11, 22, 22, 59, 59, tzinfo=UTC)
+    midnight = datetime(2026, 11, 22, 23, 0, 0, tzinfo=UTC)
+    assert budgets.guard(None) is budgets
+    await budgets.admit(plan(1.0, time=evening))
+    with pytest.raises(BudgetExceededError) as caught:
+        await budgets.admit(plan(1.0, time=evening))
+    assert caught.value.resets == midnight
+    await budgets.admit(plan(1.0, time=midnight))
+
+
+@pytest.mark.parametrize(
+    ("first", "hours"),
+    [(datetime(2026, 3, 28, 23, tzinfo=UTC), 23), (datetime(2026, 10, 24, 22, tzinfo=UTC), 25)],
+    ids=["spring", "autumn"],
+)
+async def test_the_day_on_which_the_clocks_change_has_its_own_length(store, zone, first, hours):
+    zone("Europe/Berlin")
+    budgets = Budgets(store)
+    budgets.change(daily=1)
+    await asyncio.wrap_future(store.append(done(plan(1.0, time=first))))
+    budgets.guard(None)
+    last = first + timedelta(hours=hours, microseconds=-1)
+    with pytest.raises(BudgetExceededError) as caught:
+        await budgets.admit(plan(1.0, time=last))
+    assert caught.value.resets == first + timedelta(hours=hours)
+    await budgets.admit(plan(1.0, time=first + timedelta(hours=hours)))
+    with pytest.raises(BudgetExceededError):
+        await budgets.admit(plan(nanos=1, time=first))
+
+
+def test_the_cost_of_a_call_counts_for_the_day_on_which_it_began(store, zone):
+    zone("Europe/Berlin")
+    evening = datetime(2026, 11, 22, 22, 59, 59, tzinfo=UTC)
+    store.append(done(plan(0.5, time=evening), duration_s=7200.0))
+    assert used(store, evening).spent == NANO // 2
+    assert used(store, evening + timedelta(seconds=1)).spent == 0
+
+
+def test_a_reservation_ends_with_its_lease_and_half_a_minute(store):
+    store.change_caps({"daily": NANO})
+    clock, call = store._clock, plan(1.0, time=datetime(2026, 11, 22, 12, tzinfo=UTC), lease_s=60)
+    store.reserve(call).result(10)
+    clock.now += timedelta(seconds=90, microseconds=-1)
+    assert used(store, call.time).reserved == NANO
+    with pytest.raises(BudgetExceededError):
+        store.reserve(plan(1.0, time=call.time)).result(10)
+    clock.now += timedelta(microseconds=1)
+    assert used(store, call.time).reserved == 0
+    store.reserve(plan(1.0, time=call.time)).result(10)
+    assert used(store, call.time).reserved == NANO
+
+
+def test_a_call_that_outlives_its_lease_is_still_booked(store):
+    store.change_caps({"daily": NANO})
+    call = plan(1.0, time=datetime(2026, 11, 22, 12, tzinfo=UTC), lease_s=60)
+    store.reserve(call).result(10)
+    store._clock.now += timedelta(hours=1)
+    other = plan(0.5, time=call.time)
+    store.reserve(other).result(10)
+    assert store.append(done(call, 0.75)).result(10)
+    assert used(store, call.time) == Amounts(750_000_000, 500_000_000, 750_000_000, 500_000_000)
+
+
+def test_what_is_reserved_without_bound_does_not_break_the_sums(store):
+    store.change_caps({"per_notebook": NANO})
+    for _ in range(3):
+        store.reserve(plan(nanos=2**80)).result(10)
+    assert used(store).reserved == 3 * 10**18
+
+
+def test_deleting_calls_does_not_give_the_money_back(books):
+    books.record(done(plan(0.5))).result(10)
+    assert books.clear() == 1
+    assert books.total().calls == 0
+    assert books.budget().spent == 0.5
+
+
+def test_a_row_that_is_written_twice_is_paid_once(store):
+    record = done(plan(0.5))
+    store.append(record)
+    store.append(record)
+    assert used(store).spent == NANO // 2
+
+
+@pytest.mark.parametrize("name", ["daily", "per_notebook", "per_call"])
+@pytest.mark.parametrize("value", [-0.01, math.nan, math.inf, "5", 1e9 + 1, Decimal(-1), object()])
+def test_what_is_no_limit_is_refused_and_changes_nothing(books, name, value):
+    books.budget(daily=1)
+    with pytest.raises(ConfigurationError, match=rf"{name}=.*cannot be.*Use None to lift"):
+        books.budget(**{"per_call": 2} | {name: value})
+    state = books.budget()
+    assert (state.daily, state.per_notebook, state.per_call) == (1.0, None, None)
+
+
+def test_an_unknown_policy_is_refused(books):
+    with pytest.raises(ConfigurationError, match=r"unpriced='maybe' is no policy.*refuse, allow, ask"):
+        books.budget(unpriced="maybe")
+
+
+def test_what_is_not_given_stays_and_none_lifts_a_limit(books):
+    books.budget(daily=5, per_notebook=1, per_call=Decimal("0.1"), unpriced="ask")
+    books.budget(daily=None)
+    state = books.budget()
+    assert (state.daily, state.per_notebook, state.per_call, state.unpriced) == (None, 1.0, 0.1, "ask")
+    assert (state.left, state.notebook_left) == (None, None)
+    assert books.budget(daily=1e9).daily == 1e9
+    assert repr(KEEP) == "KEEP"
+
+
+def test_looking_at_the_budget_makes_no_file(books, path):
+    state = books.budget()
+    assert (state.daily, state.spent, state.unpriced) == (None, 0.0, "refuse")
+    assert not path.exists()
+
+
+def test_the_status_reads_well(zone, path):
+    zone("UTC")
+    store = SQLiteStore(path)
+    now = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
+    store.append(done(plan(4.62, time=now, notebook="<a>.ipynb"))).result(10)
+    budgets = Budgets(store, clock=Clock(now))
+    assert repr(budgets.status()) == (
+        "daily        no limit: $4.62 spent, $0.00 reserved; resets 2026-11-23 00:00\n"
+        "per notebook no limit\nper call     no limit\nunpriced     refuse"
+    )
+    budgets.change(daily=5, per_notebook=4.7, per_call=0.1)
+    with calling(notebook="<a>.ipynb"):
+        state = budgets.status()
+    assert repr(state) == (
+        "daily        $5.00: $4.62 spent, $0.00 reserved, $0.38 left; resets 2026-11-23 00:00\n"
+        "per notebook $4.70: $4.62 spent, $0.00 reserved, $0.08 left (<a>.ipynb)\n"
+        "per call     $0.10\nunpriced     refuse"
+    )
+    assert "(&lt;a&gt;.ipynb)</td>" in state._repr_html_()
+    assert "per notebook $4.70\n" in repr(budgets.status())
+    assert state.resets == datetime(2026, 11, 23, tzinfo=UTC)
+    store.close()
+
+
+def test_the_public_function_speaks_of_the_default_ledger():
+    state = llmkit.budget(per_call=0.5)
+    try:
+        assert state == llmkit.ledger.budget()
+        assert llmkit.budget().per_call == 0.5
+    finally:
+        llmkit.budget(per_call=None)
+    assert isinstance(state, llmkit.Budget)
+
+
+def test_this_processs_change_holds_at_once_and_anothers_within_a_second(path):
+    mine, yours = Ledger(path), Ledger(path)
+    assert (mine.guard(None), yours.guard(None)) == (None, None)
+    mine.budget(daily=1)
+    assert mine.guard(None) is not None
+    end = time.monotonic() + 10
+    while yours.guard(None) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert yours.guard(None) is not None
+    assert yours.budget(daily=None).daily is None
+    assert yours.guard(None) is None
+    mine.close()
+    yours.close()
+
+
+async def test_the_caps_in_the_file_count_even_if_older_ones_are_known(path):
+    mine, yours = Ledger(path), Ledger(path)
+    mine.budget(daily=5)
+    yours.budget(daily=1)
+    with pytest.raises(BudgetExceededError, match=r"Daily budget \$1\.00"):
+        await admit(mine, plan(2.0))
+    yours.budget(daily=None, per_call=1)
+    with pytest.raises(BudgetExceededError, match=r"Limit per call \$1\.00"):
+        await admit(mine, plan(2.0))
+    mine.close()
+    yours.close()
+
+
+def test_nobody_waits_for_a_thread_that_changes_the_caps(books):
+    books.budget(daily=1)
+    budgets = books._budgets
+    budgets._until = 0.0
+    with budgets._looking:
+        assert books.guard(None) is budgets
+    assert budgets._until == 0.0
+    assert books.guard(None) is budgets
+    assert budgets._until > 0.0
+
+
+async def test_a_ledger_that_cannot_be_read_guards_nothing(path):
+    path.write_bytes(b"\xff" * 5000)
+    books = Ledger(path)
+    assert books.guard(None) is None
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        books.budget()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        books.budget(daily=1)
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(1.0, cap_nanos=1))
+
+
+async def test_a_budget_that_is_known_holds_even_if_the_file_breaks(path):
+    books = Ledger(path)
+    books.budget(daily=1)
+    books.close()
+    path.write_bytes(b"\xff" * 5000)
+    books._budgets._until = 0.0
+    with pytest.raises(
+        ConfigurationError, match=r"budget cannot be checked, so the call was not sent.*LLMKIT_LEDGER"
+    ):
+        await admit(books, plan(0.1))
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "[]", '{"daily": "5"}', '{"daily": 1.5}', '{"per_call": true}', '{"unpriced": "no"}']
+)
+async def test_a_damaged_budget_is_no_budget_to_pass(store, text):
+    budgets = Budgets(store)
+    budgets.change(daily=1)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'budget'", (text,))
+    with pytest.raises(ConfigurationError, match=r"damaged: .*Set it again"):
+        budgets.status()
+    with pytest.raises(ConfigurationError, match="damaged"):
+        await budgets.admit(plan(0.1))
+    budgets.change(daily=2)
+    assert budgets.status().daily == 2.0
+
+
+def test_what_a_newer_llmkit_keeps_in_the_budget_is_left_alone(store):
+    store.change_caps({"daily": 1, "weekly": 7})
+    assert store.caps() == Caps(daily=1)
+    store.change_caps({"daily": 2})
+    with closing(sqlite3.connect(store.path)) as connection:
+        (text,) = connection.execute("SELECT value FROM meta WHERE key = 'budget'").fetchone()
+    assert text == '{"daily": 2, "weekly": 7}'
+
+
+async def test_while_another_process_holds_the_lock_nothing_is_sent(store):
+    budgets = Budgets(store)
+    budgets.change(daily=1)
+    call = plan(0.1)
+    with holding(store.path):
+        with pytest.raises(ConfigurationError, match="database is locked"):
+            await budgets.admit(call)
+        budgets.release(call.uid)
+        assert used_up(store) is ConfigurationError
+        with pytest.raises(ConfigurationError, match="cannot be written: database is locked"):
+            budgets.change(daily=2)
+    await budgets.admit(call)
+    assert used(store).reserved == call.nanos
+
+
+def used_up(store):
+    """Return the class of the error that a queued reservation ends with."""
+    return type(store.reserve(plan(0.1)).exception(10))
+
+
+def test_rows_that_cannot_be_written_count_or_nothing_is_admitted(store):
+    store.change_caps({"daily": NANO})
+    with holding(store.path), pytest.warns(llmkit.costs.writer.LedgerWarning, match="locked"):
+        assert store.append(done(plan(0.9))).result(10) is False
+        with pytest.raises(
+            ConfigurationError, match=r"not sent: the ledger .* cannot be written: database is locked\. "
+        ):
+            store.reserve(plan(0.1)).result(10)
+        with pytest.raises(ConfigurationError, match="locked"):
+            used(store)
+        assert store.amounts(schema.micros(datetime.now(UTC)), None).spent == 900_000_000
+        store.flush(10)
+    with pytest.raises(BudgetExceededError):
+        store.reserve(plan(0.2)).result(10)
+    store.reserve(plan(0.1)).result(10)
+    assert store.amounts(schema.micros(datetime.now(UTC)), None).spent == 900_000_000
+
+
+def test_a_mistake_in_a_job_reaches_who_waits_for_it(store):
+    with pytest.raises(AttributeError):
+        store.reserve(None).result(10)
+    store.reserve(plan(0.1)).result(10)
+
+
+def test_a_file_that_is_deleted_takes_its_budget_with_it(store):
+    store.change_caps({"daily": 1})
+    store.close()
+    store.path.unlink()
+    assert store.caps() == Caps()
+    store.reserve(plan(5.0)).result(10)
+
+
+async def test_a_ledger_in_memory_has_budgets_as_well():
+    books = Ledger(":memory:")
+    books.budget(daily=1)
+    call = await admit(books, plan(0.9))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(0.2))
+    assert books.record(done(call, 0.5)).result(10)
+    assert books.budget().left == 0.5
+    assert isinstance(books._store.reserve(None).exception(10), AttributeError)
+    assert books.budget().left == 0.5
+
+
+def test_a_memory_that_runs_full_keeps_what_it_has():
+    store = SQLiteStore(":memory:")
+    store.change_caps({"daily": NANO})
+    store._connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(ConfigurationError, match="readonly"):
+        store.reserve(plan(0.1)).result(10)
+    store._connection.execute("PRAGMA query_only = 0")
+    assert store.caps().daily == NANO
+
+
+async def test_a_call_without_a_known_price_is_refused_once_there_is_a_limit(books):
+    books.budget(daily=5)
+    with pytest.raises(BudgetExceededError, match="price of openai:gpt-9 is unknown") as caught:
+        await admit(books, plan(None))
+    assert caught.value.needed is None
+    assert caught.value.cap == 5.0
+    assert 'llmkit.budget(unpriced="allow")' in caught.value.hint
+    assert '[tool.llmkit.prices."gpt-9"]' in caught.value.hint
+    assert len(str(caught.value)) <= 500
+
+
+async def test_a_call_without_a_known_price_is_refused_for_a_limit_of_its_own(books):
+    with pytest.raises(BudgetExceededError, match="unknown") as caught:
+        await admit(books, plan(None, cap_nanos=NANO))
+    assert caught.value.cap == 1.0
+
+
+async def test_calls_without_a_known_price_can_be_let_pass(books):
+    books.budget(daily=0, unpriced="allow")
+    await admit(books, plan(None))
+    assert used(books._store) == Amounts()
+
+
+async def test_a_model_without_a_known_price_passes_after_a_yes(books):
+    books.budget(daily=1, unpriced="ask")
+    with pytest.raises(BudgetExceededError, match=r'budget\(\)\.allow_model\("openai:gpt-9"\)'):
+        await admit(books, plan(None))
+    books.budget().allow_model("openai:gpt-9")
+    await admit(books, plan(None))
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(None, model="gpt-10"))
+    books.budget(unpriced="refuse")
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(None))
+
+
+@pytest.mark.parametrize("name", ["gpt-9", ":gpt-9", "openai:", ""])
+def test_a_yes_needs_the_whole_name(books, name):
+    with pytest.raises(ConfigurationError, match="names no model"):
+        books.budget().allow_model(name)
+
+
+async def test_a_guard_that_was_asked_for_in_vain_lets_pass(books):
+    guard = books.guard(NANO)
+    await guard.admit(plan(5.0))
+    await guard.admit(plan(None))
+
+
+class Listener:
+    def __init__(self):
+        self.alerts = []
+        self.heard = threading.Semaphore(0)
+
+    def __call__(self, alert):
+        self.alerts.append(alert)
+        self.heard.release()
+
+    def wait(self):
+        assert self.heard.acquire(timeout=10)
+
+
+def pay(books, usd, **changes):
+    assert books.record(done(plan(usd, **changes))).result(10)
+    return [(alert.kind, alert.threshold, alert.spent) for alert in books.take_alerts()]
+
+
+def test_an_alert_comes_once_at_four_fifths_and_once_at_the_end(books, caplog):
+    listener = Listener()
+    books.budget(daily=1, on_alert=listener)
+    assert pay(books, 0.79) == []
+    assert pay(books, 0.01) == [("daily", 0.8, 0.8)]
+    assert pay(books, 0.19) == []
+    assert pay(books, 0.01) == [("daily", 1.0, 1.0)]
+    assert pay(books, 0.5) == []
+    listener.wait()
+    listener.wait()
+    alert = min(listener.alerts, key=lambda each: each.threshold)
+    assert (alert.cap, alert.notebook) == (1.0, None)
+    assert alert.time.utcoffset() == timedelta(0)
+    assert str(alert) == "80% of the daily budget is used: $0.80 of $1.00."
+    assert "80% of the daily budget" in caplog.text
+    assert {record.name for record in caplog.records} == {"llmkit.costs.budget"}
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_a_jump_over_both_thresholds_is_one_alert(books):
+    books.budget(daily=1)
+    assert pay(books, 2.0) == [("daily", 1.0, 2.0)]
+    assert pay(books, 0.1) == []
+
+
+def test_a_new_cap_is_worth_new_alerts(books):
+    books.budget(daily=1)
+    assert pay(books, 0.9) == [("daily", 0.8, 0.9)]
+    books.budget(daily=1.1)
+    assert pay(books, 0.01) == [("daily", 0.8, 0.91)]
+
+
+def test_each_notebook_and_each_day_has_its_own_alerts(books):
+    books.budget(per_notebook=1)
+    assert pay(books, 0.9, notebook="a.ipynb") == [("per_notebook", 0.8, 0.9)]
+    assert pay(books, 0.01, notebook="a.ipynb") == []
+    assert pay(books, 0.9, notebook="b.ipynb") == [("per_notebook", 0.8, 0.9)]
+    assert pay(books, 5.0) == []
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert pay(books, 0.9, notebook="a.ipynb", time=yesterday) == [("per_notebook", 0.8, 0.9)]
+
+
+def test_simulated_and_free_calls_are_no_reason_for_an_alert(books):
+    books.budget(daily=0)
+    assert books.record(done(plan(1.0), simulated=True)).result(10)
+    assert books.record(done(plan(0.0))).result(10)
+    assert books.record(done(plan(1.0), cost_nanos=None)).result(10)
+    assert books.take_alerts() == []
+    assert pay(books, 0.1) == [("daily", 1.0, 0.1)]
+
+
+def test_an_alert_says_which_notebook_it_means(books):
+    books.budget(per_notebook=1)
+    books.record(done(plan(1.0, notebook="a.ipynb"))).result(10)
+    (alert,) = books.take_alerts()
+    assert str(alert) == "100% of the budget of a.ipynb is used: $1.00 of $1.00."
+    assert alert.notebook == "a.ipynb"
+    assert isinstance(alert, Alert)
+
+
+def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(books, caplog):
+    heard, go_on = threading.Event(), threading.Event()
+
+    def callback(_):
+        heard.set()
+        assert go_on.wait(10)
+        raise ValueError("a mistake")
+
+    books.budget(daily=1, on_alert=callback)
+    assert len(pay(books, 0.9)) == 1
+    assert heard.wait(10)
+    assert pay(books, 0.01) == []
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "llmkit-alerts":
+            thread.join(10)
+    assert "A callback for budget alerts failed" in caplog.text
+    books.budget(on_alert=None)
+    assert len(pay(books, 0.1)) == 1
+
+
+def test_a_row_that_has_to_wait_is_acknowledged_as_such_beside_a_budget(path):
+    books = Ledger(path)
+    books._opened = SQLiteStore(path, busy_timeout=0.1)
+    books.budget(daily=1)
+    with holding(path), pytest.warns(llmkit.costs.writer.LedgerWarning, match="locked"):
+        assert books.record(done(plan(2.0))).result(10) is False
+        assert books.take_alerts() == []
+        books.flush(10)
+    assert books.flush(10)
+    assert books.budget().spent == 2.0
+    books.close()
+
+
+def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(path, zone):
+    zone("Europe/Berlin")
+    now = datetime.now(UTC)
+    rows = [
+        done(plan(0.5, time=now, notebook="a.ipynb")),
+        done(plan(0.25, time=now)),
+        done(plan(9.0, time=now), simulated=True),
+        done(plan(0.125, time=now - timedelta(days=1))),
+        done(plan(9.0, time=now - timedelta(days=3))),
+    ]
+    version_1(path, rows)
+    store = SQLiteStore(path)
+    assert store.caps() == Caps()
+    assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
+    store.change_caps({"daily": NANO})
+    assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
+    assert used(store, now - timedelta(days=1)).spent == 125_000_000
+    assert used(store, now - timedelta(days=3)).spent == 0
+    with pytest.raises(BudgetExceededError):
+        store.reserve(plan(0.26)).result(10)
+    store.reserve(plan(0.25)).result(10)
+    store.close()
+
+
+def test_rows_of_an_older_llmkit_settle_and_count(store):
+    store.change_caps({"daily": NANO})
+    call = plan(1.0)
+    store.reserve(call).result(10)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        insert_as_version_1(connection, [done(call, 0.75)])
+        insert_as_version_1(connection, [done(call, 0.75)])
+    assert used(store) == Amounts(750_000_000, 0, 750_000_000, 0)
+
+
+def version_1(path, records):
+    """Write a file as llmkit did before it had budgets."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in schema.MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        insert_as_version_1(connection, records)
+
+
+def insert_as_version_1(connection, records):
+    names = [name for name in schema.COLUMNS if name not in {"fallback_from", "key_source"}]
+    marks = ", ".join("?" * len(names))
+    insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks}) ON CONFLICT (time, uid) DO NOTHING"
+    places = [list(schema.COLUMNS).index(name) for name in names]
+    with database.transaction(connection):
+        rows = [[row[place] for place in places] for row in map(schema.encode, records)]
+        connection.executemany(insert, rows)
+
+
+def test_the_arithmetic_knows_no_rounding():
+    cap = 10**17 + 1
+    limits = Caps(daily=cap)
+    assert caps.refusal(limits, Amounts(spent=cap - 1), plan(nanos=1)) is None
+    assert caps.refusal(limits, Amounts(spent=cap), plan(nanos=1)) is not None
+    assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 2), plan(nanos=1)) is None
+    assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 1), plan(nanos=1)) is not None
