@@ -71,6 +71,11 @@ class Replay:
         mode: As above.
         pace: As above.
         tape: The file's contents.
+
+    Example:
+        >>> with replay("off") as state:
+        ...     state.mode, bool(state)
+        ('off', False)
     """
 
     def __init__(self, path: Path, mode: ReplayMode, pace: Pace = "instant") -> None:
@@ -130,6 +135,9 @@ def replay(
 
     The file keeps answers and the requests they answer, prompts included, readable for its owner only.
     It holds no key. It may be committed, so that others run a notebook without a key and for $0.
+
+    The same request always gets the same answer: to ask for several answers to one prompt, let a parameter
+    differ, or leave replay off.
 
     Args:
         file: Where the answers are kept; by default what `LLMKIT_REPLAY_FILE` or the settings say, else a
