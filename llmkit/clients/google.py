@@ -136,7 +136,7 @@ class GoogleCodec:
         if word(obj(told.get("promptFeedback")).get("blockReason")):
             answer.finish_reason, answer.ended = "content_filter", True
         for candidate in items(told.get("candidates")):
-            if obj(candidate).get("index", 0) in (0, None):  # noqa: PLR6201 - a list cannot be hashed
+            if obj(candidate).get("index", 0) in (0, None):
                 return self._candidate(obj(candidate), answer)
         return ""
 

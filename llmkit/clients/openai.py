@@ -119,7 +119,7 @@ class OpenAICodec:
             answer.tier = tier
 
     def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
-        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai), calls of tools."""
+        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai), tool calls."""
         if any(message.get(name) for name in _PROGRESS):
             answer.thinking = True
         if isinstance(content, list):
@@ -213,7 +213,7 @@ def _sdk_client(address: str) -> Any:
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
     """Return choice 0; the chunk that only brings usage has none."""
     for choice in items(data.get("choices")):
-        if obj(choice).get("index", 0) in (0, None):  # noqa: PLR6201 - a list as index cannot be hashed
+        if obj(choice).get("index", 0) in (0, None):
             return obj(choice)
     return None
 

@@ -168,8 +168,8 @@ async def _keep(item: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerato
         await close(item)
 
 
-def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError:
-    """Say why no answer came.
+def unreachable(error: BaseException, address: str) -> LLMClientError:
+    """Say why no answer came; an HTTP library may read the body, too, before it gives an answer.
 
     Args:
         error: What the HTTP library raised.
@@ -179,7 +179,12 @@ def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError
         The exception to raise; a broken TLS handshake is not worth another try.
     """
     reasons = _chain(error)
-    text = next((str(e) for e in reversed(reasons) if str(e)), type(error).__name__)
+    for reason in reasons:
+        _hide_headers(reason)
+    if any(map(_of_the_body, reasons)):
+        return broken(error)
+    texts = (str(e) for e in reversed(reasons) if isinstance(getattr(e, "message", ""), str))
+    text = next(filter(None, texts), "the server closed the connection")  # aiohttp shows half a head
     if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs call a refused connection one, too
         return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
     tls = any("ssl" in type(e).__name__.lower() or "certificate" in str(e).lower() for e in reasons)
@@ -188,6 +193,23 @@ def unreachable(error: BaseException, address: str) -> ProviderNotAvailableError
         retryable=not tls,
         hint="Check the address, the network and the server's certificate." if tls else None,
     )
+
+
+def _of_the_body(error: BaseException) -> bool:
+    """Whether a head had arrived: what is wrong is the body's length, its chunks or its compression."""
+    kind, said = type(error).__name__, getattr(error, "message", "")
+    return bool(_UNPACKING.search(kind)) or "Payload" in kind or (isinstance(said, str) and " chunk" in said)
+
+
+def _hide_headers(error: BaseException) -> None:
+    """Drop the request's headers from an exception of aiohttp's: its repr would show the key."""
+    import aiohttp
+    from multidict import CIMultiDict, CIMultiDictProxy
+
+    if isinstance(error, aiohttp.ClientResponseError):
+        nothing: CIMultiDict[str] = CIMultiDict()
+        error.request_info = error.request_info._replace(headers=CIMultiDictProxy(nothing))
+        error.args = (error.request_info, error.history)
 
 
 def broken(error: BaseException) -> LLMClientError:

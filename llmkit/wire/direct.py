@@ -12,6 +12,7 @@ from llmkit.errors import ConfigurationError, InvalidRequestError
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     import aiohttp
@@ -66,11 +67,6 @@ class DirectCarrier:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
         except ValueError:  # its traceback would show the headers
             raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None
-        except aiohttp.ClientResponseError as error:
-            _without_headers(error)
-            if "chunk" in error.message:  # the head was good, the body is not
-                raise broken(error) from error
-            raise unreachable(error, self.address) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unreachable(error, self.address) from error
         return DirectExchange(response)
@@ -100,6 +96,13 @@ class DirectExchange:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        self._lost = None if protocol is None else protocol.closed
+        if self._lost is not None:
+            self._lost.add_done_callback(self._leave)
+        elif protocol is not None:  # it is gone already
+            self._leave()
 
     @property
     def status(self) -> int:
@@ -119,23 +122,35 @@ class DirectExchange:
             async for chunk in self._response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
-            raise broken(error) from error
+            if self.status < 400:  # the status says enough
+                raise broken(error) from error
 
     async def aclose(self) -> None:
         """Close the connection if the body was not read to its end, else give it back."""
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._leave)
+            self._lost.remove_done_callback(_noted)
+            self._lost.add_done_callback(_noted)
         if self._response.content.is_eof():
             self._response.release()
         else:
             self._response.close()
 
+    def _leave(self, lost: asyncio.Future[None] | None = None) -> None:
+        """Tell the reader that the connection is gone: aiohttp does not when a chunk was broken."""
+        import aiohttp
 
-def _without_headers(error: aiohttp.ClientResponseError) -> None:
-    """Drop the request's headers from an exception: its repr would show the key."""
-    from multidict import CIMultiDict, CIMultiDictProxy
+        if lost is not None:
+            _noted(lost)
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("its chunks are broken"))
 
-    nothing: CIMultiDict[str] = CIMultiDict()
-    error.request_info = error.request_info._replace(headers=CIMultiDictProxy(nothing))
-    error.args = (error.request_info, error.history)
+
+def _noted(lost: asyncio.Future[None]) -> None:
+    """Look at how a connection ended: asyncio complains of exceptions that nobody has seen."""
+    if not lost.cancelled():
+        lost.exception()
 
 
 def encode(body: Any) -> bytes:

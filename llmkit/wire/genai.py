@@ -1,13 +1,14 @@
 """A user's own `google.genai.Client` as a carrier, through its public methods.
 
-It costs what the SDK costs: each chunk is parsed by the SDK and written as JSON again, so that all
-that follows sees the bytes it knows.
+A whole answer comes as the server wrote it. A stream costs what the SDK costs: each chunk is parsed by the
+SDK and written as JSON again, so that all that follows sees the bytes it knows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,22 +41,23 @@ class GenAICarrier:
 
     async def send(self, request: WireRequest) -> GenAIExchange:
         """Send a request through the SDK; see `Carrier.send`."""
-        import aiohttp
-        import httpx2
         from google.genai import errors
 
         try:
             return await self._send(request)
-        except (errors.UnknownApiResponseError, json.JSONDecodeError) as error:
-            raise _unreadable(error) from error
         except errors.APIError as error:
-            return GenAIExchange(_one(_details(error)), status=int(error.code or 500), cause=error)
-        except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+            headers = getattr(error.response, "headers", {})
+            return GenAIExchange(_one(_details(error)), headers, int(error.code or 500), error)
+        except _unreadable_errors() as error:
+            raise _unreadable(error) from error
+        except _http_errors() as error:
             raise unreachable(error, self.address) from error
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise InvalidRequestError(f"The google-genai SDK refused the request: {error}.") from error
 
     async def _send(self, request: WireRequest) -> GenAIExchange:
+        from google.genai.types import GenerateContentConfig, HttpOptions, HttpRetryOptions
+
         models = self._client.aio.models
         if request.body is None:
             pager = await models.list(config={"query_base": True})
@@ -65,13 +67,17 @@ class GenAICarrier:
         arguments = {
             "model": request.path.rpartition(":")[0].split("/", 2)[-1].removeprefix("models/"),
             "contents": body.pop("contents"),
-            "config": {"http_options": {"extra_body": body, "retry_options": {"attempts": 1}}},
+            "config": GenerateContentConfig(
+                http_options=HttpOptions(extra_body=body, retry_options=HttpRetryOptions(attempts=1)),
+                should_return_http_response=not request.stream,
+            ),
         }
         if request.stream:
             stream = await models.generate_content_stream(**arguments)
             first = await anext(aiter(stream), None)  # the SDK sends at the first step; errors show here
             return GenAIExchange(_events(first, stream))
-        return GenAIExchange(_one(_json(await models.generate_content(**arguments))))
+        answer = (await models.generate_content(**arguments)).sdk_http_response
+        return GenAIExchange(_one((answer.body or "").encode()), answer.headers)
 
     async def aclose(self) -> None:
         """Leave the user's client open."""
@@ -82,16 +88,21 @@ class GenAIExchange:
 
     Args:
         chunks: The body.
+        headers: The headers, as far as the SDK tells them.
         status: HTTP status.
         cause: The SDK's exception, for an error status.
     """
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], status: int = 200, cause: BaseException | None = None
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
+        cause: BaseException | None = None,
     ) -> None:
         self._chunks = chunks
         self.status = status
-        self.headers: Mapping[str, str] = {}
+        self.headers = {name.lower(): value for name, value in (headers or {}).items()}
         self.cause = cause
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -109,8 +120,6 @@ async def _one(body: bytes) -> AsyncGenerator[bytes, None]:
 
 async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
     """Write the SDK's chunks as events again."""
-    import aiohttp
-    import httpx2
     from google.genai import errors
 
     if first is None:
@@ -121,9 +130,9 @@ async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
             yield _event(chunk)
     except errors.APIError as error:  # an error inside the stream, as the server wrote it
         yield b"data: " + _details(error) + b"\n\n"
-    except (errors.UnknownApiResponseError, json.JSONDecodeError) as error:
+    except _unreadable_errors() as error:
         raise _unreadable(error) from error
-    except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+    except _http_errors() as error:
         raise broken(error) from error
     finally:
         await _leave(rest)
@@ -138,12 +147,30 @@ async def _leave(stream: Any) -> None:
     await stream.aclose()
 
 
+def _unreadable_errors() -> tuple[type[Exception], ...]:
+    """Return what the SDK raises over an answer that is not Google's."""
+    from google.genai.errors import UnknownApiResponseError
+    from pydantic import ValidationError
+
+    unforeseen = (AttributeError, KeyError, TypeError, RecursionError)
+    return (UnknownApiResponseError, json.JSONDecodeError, UnicodeDecodeError, ValidationError, *unforeseen)
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    import aiohttp
+    import httpx2
+
+    return (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, zlib.error, OSError)
+
+
 def _unreadable(error: Exception) -> BadResponseError:
-    return BadResponseError(f"The google-genai SDK could not read the answer: {error}.")
+    said = "".join(c if c.isprintable() else " " for c in str(error)[:300]) or type(error).__name__
+    return BadResponseError(f"The google-genai SDK could not read the answer: {said}.")
 
 
 def _details(error: Any) -> bytes:
-    return orjson.dumps(error.details if isinstance(error.details, dict) else {"error": str(error)})
+    """Return an error's body; unlike orjson, the slow writer knows half a surrogate pair."""
+    return json.dumps(error.details).encode()
 
 
 def _event(chunk: Any) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, InvalidRequestError
@@ -91,6 +91,8 @@ class SDKCarrier:
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
             ) from error
+        except _http_errors() as error:  # while the SDK read the body of an error
+            return SDKExchange(_refused(error, self.address), cause=error)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(f"The {self._sdk} SDK refused the request: {error}.") from error
         return SDKExchange(response)
@@ -124,8 +126,9 @@ class SDKExchange:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; see `Exchange.chunks`."""
-        if self.cause is not None:  # the SDK has read it
-            yield self._response.content
+        if self.cause is not None:  # the SDK has read it, as far as it came
+            with suppress(*_http_errors()):
+                yield self._response.content
             return
         try:
             async with aclosing(self._response.aiter_bytes()) as chunks:
@@ -137,6 +140,16 @@ class SDKExchange:
     async def aclose(self) -> None:
         """Close the response."""
         await self._response.aclose()
+
+
+def _refused(error: BaseException, address: str) -> Any:
+    """Return the answer with an error status whose body could not be read."""
+    reason = error.__context__
+    while reason is not None and not hasattr(reason, "response"):
+        reason = reason.__context__
+    if reason is None:
+        raise unreachable(error, address) from error
+    return reason.response
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
