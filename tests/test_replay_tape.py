@@ -146,6 +146,9 @@ class TestNearest:
         path.parent.mkdir()
         path.touch()
         assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        write(tape)
+        tape.clear()
+        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
 
     def test_other_models_are_counted(self, tape):
         write(tape, model="other")

@@ -184,9 +184,9 @@ class Tape:
             ConfigurationError: If the file is no file of recordings, or cannot be read.
         """
         with self._reading() as file:
-            if file is None:
+            total = 0 if file is None else file.execute("SELECT count(*) FROM recordings").fetchone()[0]
+            if file is None or not total:
                 return "it is empty, or does not exist"
-            total = file.execute("SELECT count(*) FROM recordings").fetchone()[0]
             rows = file.execute(
                 "SELECT request FROM recordings WHERE provider = ? AND model = ? ORDER BY rowid DESC LIMIT ?",
                 (provider, model, NEAREST),
