@@ -109,16 +109,16 @@ async def test_a_client_works_again_after_it_was_closed(ours, server, recorder):
         assert (await client.generate_text(QUESTION)).content == TEXT
 
 
-async def test_fifty_streams_at_once_are_all_whole(protocol, server, recorder):
+async def test_a_hundred_streams_at_once_are_all_whole(protocol, server, recorder):
     async with opened(protocol, server) as client:
 
         async def text(number):
             message = [LLMMessage("user", f"echo: {number} " + "word " * 30)]
             return "".join(await read(client.stream_text(message)))
 
-        texts = await asyncio.gather(*map(text, range(50)))
-    assert texts == [f"{number} " + "word " * 30 for number in range(50)]
-    assert recorder.statuses == ["ok"] * 50
+        texts = await asyncio.gather(*map(text, range(100)))
+    assert texts == [f"{number} " + "word " * 30 for number in range(100)]
+    assert recorder.statuses == ["ok"] * 100
 
 
 async def test_an_own_sdk_client_stays_open(server, recorder):
