@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -12,7 +13,6 @@ from llmkit.errors import ConfigurationError, InvalidRequestError
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     import aiohttp
@@ -63,6 +63,8 @@ class DirectCarrier:
                 allow_redirects=False,
                 proxy=self._proxy,
             )
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # frames of aiohttp hold the key
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
         except ValueError:  # its traceback would show the headers

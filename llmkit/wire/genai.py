@@ -45,6 +45,8 @@ class GenAICarrier:
 
         try:
             return await self._send(request)
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # frames of the SDK hold the key
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
             return GenAIExchange(_one(_details(error)), headers, int(error.code or 500), error)

@@ -52,9 +52,8 @@ class LegacyCarrier:
         from google.api_core import exceptions
         from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
 
-        key = "" if self._model is not None else self._key()
         try:
-            return LegacyExchange(await in_thread(self._answer, request, key))
+            return LegacyExchange(await in_thread(self._answer, request))
         except json_format.Error as error:
             raise _unreadable(error) from error
         except exceptions.GoogleAPICallError as error:
@@ -68,7 +67,7 @@ class LegacyCarrier:
     async def aclose(self) -> None:
         """Do nothing: each request has a connection of its own."""
 
-    def _answer(self, request: WireRequest, key: str) -> Body:
+    def _answer(self, request: WireRequest) -> Body:
         """Send the request and wait for the answer's headers; blocks.
 
         The SDK cannot read errors of streams, which are lists; asked plainly, it can.
@@ -76,15 +75,15 @@ class LegacyCarrier:
         from google.api_core.exceptions import BadRequest
 
         try:
-            return self._ask(request, key)
+            return self._ask(request)
         except (AttributeError, BadRequest) as error:
             if not request.stream or "'get'" not in str(error.__context__ or error):
                 raise
-        return self._ask(replace(request, stream=False), key)
+        return self._ask(replace(request, stream=False))
 
-    def _ask(self, request: WireRequest, key: str) -> Body:
+    def _ask(self, request: WireRequest) -> Body:
         if request.body is None:
-            names = [{"name": model.name} for model in self._service("Model", key).list_models(**_OPTIONS)]
+            names = [{"name": model.name} for model in self._service("Model").list_models(**_OPTIONS)]
             return Body(iter([orjson.dumps({"models": names})]))
         if self._model is not None:
             return self._of_own_model(request)
@@ -92,7 +91,7 @@ class LegacyCarrier:
 
         name = request.path.rpartition(":")[0].split("/", 2)[-1]
         message = glm.GenerateContentRequest.from_json(orjson.dumps({**request.body, "model": name}))
-        service = self._service("Generative", key)
+        service = self._service("Generative")
         if not request.stream:
             return Body(iter([_json(service.generate_content(message, **_OPTIONS))]))
         chunks = service.stream_generate_content(message, **_OPTIONS)
@@ -111,14 +110,15 @@ class LegacyCarrier:
             return Body(_event(chunk) for chunk in _unblocked(answer))
         return Body(iter([_json(_plain(answer))]))
 
-    def _service(self, kind: str, key: str) -> Any:
+    def _service(self, kind: str) -> Any:
         from google.ai import generativelanguage as glm
         from google.api_core.gapic_v1.client_info import ClientInfo
 
         agent = f"genai-py/{load_sdk().__version__}"
         return getattr(glm, f"{kind}ServiceClient")(
             transport="rest",
-            client_options={"api_endpoint": self.address, "api_key": key},
+            # The key is no variable of any frame: a traceback may show those.
+            client_options={"api_endpoint": self.address, "api_key": "" if self._model else self._key()},
             client_info=ClientInfo(user_agent=agent),  # type: ignore[no-untyped-call]  # theirs
         )
 

@@ -6,6 +6,7 @@ organization, versions. A user's own SDK client sends by itself, for only it kno
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from contextlib import aclosing, suppress
@@ -83,6 +84,8 @@ class SDKCarrier:
                 stream_cls=sdk.AsyncStream,
                 **body,
             )
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None  # frames of the SDK hold the key
         except sdk.APIStatusError as error:
             return SDKExchange(error.response, cause=error)
         except sdk.APIConnectionError as error:  # APITimeoutError is one of them
