@@ -820,3 +820,44 @@ def test_the_arithmetic_knows_no_rounding():
     assert caps.refusal(limits, Amounts(spent=cap), plan(nanos=1)) is not None
     assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 2), plan(nanos=1)) is None
     assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 1), plan(nanos=1)) is not None
+
+
+def test_what_costs_nothing_fits_even_where_too_much_was_spent():
+    assert caps.refusal(Caps(daily=0), Amounts(spent=5), plan(nanos=0)) is None
+
+
+def test_a_record_that_cannot_be_kept_does_not_raise_beside_a_budget(books, caplog):
+    books.budget(daily=1)
+    books.subscribe(lambda _: None)
+    assert books.record(done(plan(1.0, time="noon"))).result(10) is False
+    assert "cannot be kept" in caplog.text
+
+
+def test_where_no_thread_can_start_alerts_and_reservations_come_all_the_same(path):
+    heard = []
+    books = Ledger(path)
+    before = threading.stack_size(1 << 46)  # more than any system has: no thread starts
+    try:
+        books.budget(daily=1, on_alert=heard.append)
+        books._store.reserve(plan(0.5)).result(0)
+        assert books.record(done(plan(0.9))).result(0) is True
+        assert [alert.threshold for alert in heard] == [0.8]
+    finally:
+        threading.stack_size(before)
+    books.close()
+
+
+async def test_many_calls_at_once_are_admitted_up_to_the_cap_and_no_further(books):
+    books.budget(daily=1)
+    calls = [admit(books, plan(nanos=10**8)) for _ in range(25)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, BudgetExceededError)]
+    assert len(refused) == 15
+    assert books.budget().reserved == 1.0
+
+
+async def test_admissions_count_the_rows_that_were_handed_over_before_them(books):
+    books.budget(daily=1)
+    books.record(done(plan(0.9)))  # nobody waits for it
+    with pytest.raises(BudgetExceededError):
+        await admit(books, plan(0.2))

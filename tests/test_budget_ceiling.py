@@ -29,9 +29,12 @@ def nanos(provider, model, before, after, tier=None, **parts):
     return prices.price(provider, (model,), usage, when=WHEN, tier=tier).nanos
 
 
-def test_prose_is_bounded_by_half_its_letters_and_everything_else_byte_by_byte():
+def test_words_are_bounded_by_about_half_their_letters_and_everything_else_byte_by_byte():
     assert tokens.upper_bound("") == 0
-    assert tokens.upper_bound("a river in the north") == 11
+    assert tokens.upper_bound("a river in the north") == 12
+    assert tokens.upper_bound("bcd") == 3
+    assert tokens.upper_bound("ab" * 8) == tokens.upper_bound(" " + "ab" * 7 + "a") == 8
+    assert tokens.upper_bound(" x" * 50) == 50
     assert tokens.upper_bound("x = 3.14159;") == 12
     assert tokens.upper_bound("QXZ") == 3
     assert tokens.upper_bound("né") == 3
@@ -44,6 +47,14 @@ def test_the_bound_is_between_half_the_bytes_and_all_of_them(text):
     size = len(text.encode("utf-8", "surrogatepass"))
     assert (size + 1) // 2 <= tokens.upper_bound(text) <= size
     assert tokens.estimate(text) <= tokens.upper_bound(text)
+
+
+def test_what_is_no_word_is_bounded_byte_by_byte():
+    bases = "gattaca" * 3
+    assert tokens.upper_bound(bases) == 21
+    assert tokens.upper_bound(f"in {bases}") == 2 - 1 + 1 + 21
+    assert tokens.upper_bound(f"0{bases}.{bases} {bases}") == 3 * 21 + 3
+    assert tokens.upper_bound("ab" * 8 + "a") == 17
 
 
 def test_the_input_has_a_frame_for_each_message_and_counts_other_texts():

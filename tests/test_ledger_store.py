@@ -16,7 +16,7 @@ import pytest
 
 from llmkit.costs import database, schema
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore
+from llmkit.costs.store import SQLiteStore, default_path
 from llmkit.costs.writer import LedgerWarning
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
@@ -292,6 +292,24 @@ def test_flushing_from_a_callback_of_the_writer_does_not_wait_for_itself(store):
     store.append(call()).add_done_callback(callback)
     assert done.wait(10)
     assert len(uids(store)) == 2
+
+
+def test_a_value_that_fits_no_column_becomes_unknown(store):
+    record = call(cost_nanos=2**70, attempts=10**30, duration_s="soon", first_token_s=float("inf"))
+    assert store.append(record).result(10)
+    (row,) = store.read().rows
+    values = dict(zip(schema.COLUMNS, row[1:], strict=True))
+    assert (values["cost_nanos"], values["attempts"]) == (None, None)
+    assert (values["duration_s"], values["first_token_s"]) == (None, None)
+
+
+def test_what_a_store_stands_for_is_known_before_its_first_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMKIT_LEDGER", str(tmp_path / "mine.sqlite"))
+    assert default_path() == str(tmp_path / "mine.sqlite")
+    monkeypatch.delenv("LLMKIT_LEDGER")
+    assert default_path().name == "ledger.sqlite"
+    assert SQLiteStore("~/x.sqlite").path.is_absolute()
+    assert SQLiteStore("x.sqlite").in_trouble is False
 
 
 def test_version_1_of_the_table_has_these_columns(path):
