@@ -135,10 +135,9 @@ async def test_whose_reader_is_away_is_not_waited_for(flights):
 
 async def test_whose_reader_comes_back_is_waited_for(flights):
     pilot, tasks = await waiting(flights, 1)
-    for _ in range(20):
-        pilot.pause()
-        pilot.resume()
-        await asyncio.sleep(SOON / 4)
+    pilot.pause()
+    pilot.resume()
+    await asyncio.sleep(6 * SOON)
     assert not tasks[0].done()
     pilot.land("x")
     assert await tasks[0] == "x"
@@ -150,11 +149,23 @@ async def test_a_pilot_who_was_overtaken_may_still_be_first(flights):
     done, rest = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     second = done.pop().result()
     pilot.pause()  # says nothing about the second one any more
-    pilot.resume()
+    await asyncio.sleep(6 * SOON)
+    assert not any(task.done() for task in rest)
     pilot.land("from the first")
     assert await rest.pop() == "from the first"
     second.land("too late")
     assert not flights._flights
+
+
+async def test_a_pilot_who_was_overtaken_does_not_bring_the_second_ones_reader_back(flights):
+    pilot, tasks = await waiting(flights, 2)
+    pilot.pause()
+    done, rest = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    done.pop().result().pause()
+    pilot.resume()
+    third = await asyncio.wait_for(rest.pop(), 10)
+    assert isinstance(third, Seat)
+    third.land(None)
 
 
 async def test_a_pilot_who_was_overtaken_and_fails_takes_nothing_away(flights):

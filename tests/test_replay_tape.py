@@ -121,7 +121,8 @@ class TestKeeping:
     def test_it_stands_alone(self, tape, path):
         write(tape)
         assert list(path.parent.iterdir()) == [path]
-        assert sql(path, "PRAGMA journal_mode", "PRAGMA user_version") == [[("delete",)], [(1,)]]
+        said = sql(path, "PRAGMA journal_mode", "PRAGMA user_version", "PRAGMA application_id")
+        assert said == [[("delete",)], [(1,)], [(int.from_bytes(b"llmr", "big"),)]]
 
     def test_twenty_answers_of_300_words_are_small_enough_to_commit(self, tape, path):
         rng = random.Random(1)
@@ -363,7 +364,7 @@ def test_what_the_damage_test_packs_is_a_recording(tape, path):
 
 
 HEAD = """
-import os, sys
+import os, sys, urllib.parse  # now: another user may not be allowed to read it
 from datetime import UTC, datetime
 from pathlib import Path
 from llmkit import ConfigurationError
