@@ -195,7 +195,8 @@ async def boarded(flights, number):
         await asyncio.sleep(0.001)
 
 
-async def test_loops_in_other_threads_share_the_call(flights):
+async def test_loops_in_other_threads_share_the_call():
+    flights = Flights(patience=60)  # longer than a busy machine may stall this thread
     pilot = await flights.board("a")
     results = []
     threads = [on_another_loop(flights.board("a"), results) for _ in range(4)]
@@ -207,7 +208,8 @@ async def test_loops_in_other_threads_share_the_call(flights):
     assert results == ["x"] * 4
 
 
-async def test_a_seat_crosses_threads(flights):
+async def test_a_seat_crosses_threads():
+    flights = Flights(patience=60)
     pilot = await flights.board("a")
     results = []
     thread = on_another_loop(flights.board("a"), results)
