@@ -671,6 +671,8 @@ class TestKeys:
             ("http://10.0.0.1:80", False, "10.0.0.1:80"),
             ("http://127.0.0.1:1234/v1", True, "sandbox"),
             ("", False, ""),
+            ("http://host:99999/v1", False, "http://host:99999/v1"),
+            ("http://[host/v1", False, "http://[host/v1"),
         ],
     )
     def test_the_server_counts_as_far_as_it_matters(self, address, simulated, expected):

@@ -163,9 +163,8 @@ def replay(
         file, mode = None, file  # type: ignore[assignment]  # it is one of the three words
     if mode not in get_args(ReplayMode):
         raise ConfigurationError(f"mode={mode!r} is unknown.", hint='Take "off", "auto" or "only".')
-    if file is None and (file := settings.load().replay_file) is None:
-        file = default_path()
-    state = Replay(_absolute(file), mode, checked(pace))
+    path = _file(settings.load()) if file is None else _absolute(file)
+    state = Replay(path, mode, checked(pace))
     if mode != "off":
         state.tape.check()
     if mode == "only" and not state.path.exists():
@@ -186,7 +185,7 @@ def current() -> Replay:
     if _chosen is not None:
         return _chosen
     loaded = settings.load()
-    return Replay(_absolute(loaded.replay_file or default_path()), loaded.replay)
+    return Replay(_file(loaded), loaded.replay)
 
 
 def default_path() -> Path:
@@ -257,10 +256,13 @@ def place(address: str, *, simulated: bool) -> str:
     """
     if simulated:
         return SANDBOX
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    port = "" if _is_loopback(host) or parts.port is None else f":{parts.port}"
-    return f"{host}{port}{parts.path.rstrip('/')}"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # it is no address; the call itself will say so
+        return address
+    shown = "" if port is None or _is_loopback(host) else f":{port}"
+    return f"{host}{shown}{parts.path.rstrip('/')}"
 
 
 def request_key(provider: str, place: str, payload: Any) -> str:
@@ -307,10 +309,13 @@ def replayed(call: Call, source: Source, asked: Callable[[], Asked]) -> Source:
     Raises:
         ConfigurationError: If a setting cannot be used.
     """
-    mode = settings.replay_mode() if _chosen is None else _chosen.mode
+    state = _chosen
+    mode = settings.replay_mode() if state is None else state.mode
     if mode == "off" or call.context.replay == "off":
         return source
-    return Replayed(call, source, current(), asked)
+    if state is None:
+        state = Replay(_file(settings.load()), mode)
+    return Replayed(call, source, state, asked)
 
 
 class Replayed:
@@ -460,6 +465,10 @@ class Replayed:
             first_token_s=self._first,
             simulated=call.simulated,
         )
+
+
+def _file(loaded: settings.Settings) -> Path:
+    return _absolute(loaded.replay_file or default_path())
 
 
 def _absolute(file: str | os.PathLike[str]) -> Path:
