@@ -279,6 +279,31 @@ def test_processes_that_bring_an_old_file_up_to_date_at_once_count_every_row_onc
     store.close()
 
 
+def test_a_worker_of_multiprocessing_keeps_its_promises_and_may_drop_its_ledger(path):
+    code = """
+        import multiprocessing
+        store.change_caps({"daily": NANO})
+        intent = plan(NANO)
+        def work():
+            mine = SQLiteStore(sys.argv[1])
+            mine.reserve(intent).result(60)
+            mine.release(intent.uid)  # nobody waits for it
+            other = SQLiteStore(sys.argv[1])
+            other.append(done(plan(5), 5)).result(60)
+            other.close()
+            del other
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
+        """
+    finish(start(code, path))
+    store = SQLiteStore(path)
+    amounts = used(store)
+    assert (amounts.spent, amounts.reserved) == (5, 0)
+    store.close()
+
+
 def test_two_ledgers_of_one_process_share_the_budget(path):
     first, second = SQLiteStore(path), SQLiteStore(path)
     first.change_caps({"daily": 10**9})

@@ -312,6 +312,17 @@ def test_what_a_store_stands_for_is_known_before_its_first_use(tmp_path, monkeyp
     assert SQLiteStore("x.sqlite").in_trouble is False
 
 
+def test_calls_that_cannot_be_written_at_the_end_are_at_least_reported(store, path, caplog):
+    store.append(call()).result(10)
+    with holding(path), pytest.warns(LedgerWarning, match="locked"):
+        store.append(call())
+        store.finish()
+        store._writer.tell()
+    assert "1 calls could not be written" in caplog.text
+    store.finish()
+    assert len(uids(store)) == 2
+
+
 def test_version_1_of_the_table_has_these_columns(path):
     """A new field of `CallRecord` belongs into `schema.ADDED`, or old files would lack it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
