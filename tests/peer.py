@@ -57,12 +57,16 @@ def chunked(*pieces):
 class Peer:
     """The server: one script of answers for each model name; the last answer of a script repeats.
 
+    Args:
+        tls: The server's side of TLS; plain HTTP without.
+
     Attributes:
         asked: When each model's requests came, in the loop's time.
         heads: The head of every request.
     """
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        self.tls = tls
         self.scripts = {}
         self.asked = {}
         self.answered = {}
@@ -80,8 +84,6 @@ class Peer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    tls = None
 
     async def _serve(self, reader, writer):
         task = asyncio.current_task()

@@ -51,9 +51,15 @@ class LegacyCarrier:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.api_core import exceptions
         from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
+        from requests import TooManyRedirects
 
         try:
             return LegacyExchange(await in_thread(self._answer, request))
+        except TooManyRedirects as error:
+            assert error.response is not None  # it is what was one too many
+            exchange = LegacyExchange(Body(iter([])), status=error.response.status_code, cause=error)
+            exchange.headers = error.response.headers
+            return exchange
         except json_format.Error as error:
             raise _unreadable(error) from error
         except exceptions.GoogleAPICallError as error:
@@ -115,12 +121,15 @@ class LegacyCarrier:
         from google.api_core.gapic_v1.client_info import ClientInfo
 
         agent = f"genai-py/{load_sdk().__version__}"
-        return getattr(glm, f"{kind}ServiceClient")(
+        service = getattr(glm, f"{kind}ServiceClient")(
             transport="rest",
             # The key is no variable of any frame: a traceback may show those.
             client_options={"api_endpoint": self.address, "api_key": "" if self._model else self._key()},
             client_info=ClientInfo(user_agent=agent),  # type: ignore[no-untyped-call]  # theirs
         )
+        # The SDK would carry the key to another origin; its session has no other way to say no.
+        service.transport._session.max_redirects = 0  # noqa: SLF001
+        return service
 
 
 class Body:
