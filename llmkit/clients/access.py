@@ -14,7 +14,7 @@ from llmkit.sandbox import url as sandbox_url
 if TYPE_CHECKING:
     from llmkit.sandbox.dialect import ProtocolName
 
-Keys: TypeAlias = str | Sequence[str] | APIKeyManager | None
+Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
 """What a client takes as `api_key`: a key, several that take turns, a manager of keys, or none."""
 
 NO_KEY = "none"
@@ -36,7 +36,8 @@ class Credentials:
 
     def __init__(self, provider: str, given: Keys = None) -> None:
         self._provider = provider
-        self._wrapped = _wrapped(given)
+        hidden = wrapped(given)
+        self._wrapped = hidden if isinstance(hidden, tuple) else ()
         self._manager = given if isinstance(given, APIKeyManager) else keys
         self._turn = 0
 
@@ -133,9 +134,23 @@ def _key_of(own: Any) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _wrapped(given: Keys) -> list[Secret]:
+def wrapped(given: Keys) -> tuple[Secret, ...] | APIKeyManager | None:
+    """Wrap the keys of an argument.
+
+    A function that takes a key and may fail puts this in the argument's place: a traceback shows arguments.
+
+    Args:
+        given: Keys as a client takes them, or wrapped already.
+
+    Example:
+        >>> wrapped("first-key")
+        (Secret('[redacted]', from an argument),)
+    """
     if given is None or isinstance(given, APIKeyManager):
-        return []
+        return given
     if isinstance(given, str):
-        return [Secret(given.strip(), "an argument")]
-    return [Secret(key.strip(), f"an argument, number {n}") for n, key in enumerate(given, start=1)]
+        return (Secret(given.strip(), "an argument"),)
+    return tuple(
+        key if isinstance(key, Secret) else Secret(key.strip(), f"an argument, number {number}")
+        for number, key in enumerate(given, start=1)
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access
+from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.clients.classify import of_event, of_status
@@ -205,6 +205,7 @@ class AnthropicClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
+        api_key = wrapped(api_key)
         self._access = access(
             "anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

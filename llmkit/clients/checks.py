@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.access import wrapped
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import KeyStatus
 from llmkit.clients.registry import client as make_client
@@ -31,7 +32,8 @@ async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeySt
     Raises:
         ConfigurationError: If the provider is not known.
     """
-    client = make_client(provider, api_key=api_key, **options)
+    options["api_key"], api_key = wrapped(api_key), ""
+    client = make_client(provider, **options)
     async with client:
         assert isinstance(client, ProviderClient)
         health = await client.health_check()

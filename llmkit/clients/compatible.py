@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from llmkit.clients.access import wrapped
 from llmkit.clients.openai import OpenAIClient
 
 if TYPE_CHECKING:
@@ -36,4 +37,5 @@ class CompatibleClient(OpenAIClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
+        api_key = wrapped(api_key)
         super().__init__(api_key, base_url, client=client, provider_name=provider_name, **options)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access
+from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
 from llmkit.clients.engine import Options, ProviderClient
@@ -210,6 +210,7 @@ class GoogleAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
+        api_key = wrapped(api_key)
         self._access = access(
             "google", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

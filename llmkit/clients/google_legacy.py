@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from llmkit.clients.access import Keys, access
+from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.google import ADDRESS, GoogleCodec
 from llmkit.wire.legacy import LegacyCarrier, load_sdk
@@ -38,6 +38,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
+        api_key = wrapped(api_key)
         load_sdk()
         at = access(
             "google-legacy", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS

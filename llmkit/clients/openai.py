@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access
+from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import DONE, Answer, Request, count, event, items, loads, obj, part, text, word
 from llmkit.clients.engine import Options, ProviderClient
@@ -186,6 +186,7 @@ class OpenAIClient(ProviderClient):
         provider_name: str = "openai",
         **options: Unpack[Options],
     ) -> None:
+        api_key = wrapped(api_key)
         self._access = access(
             provider_name, "openai", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

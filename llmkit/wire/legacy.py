@@ -56,9 +56,9 @@ class LegacyCarrier:
         try:
             return LegacyExchange(await in_thread(self._answer, request))
         except TooManyRedirects as error:
-            assert error.response is not None  # it is what was one too many
-            exchange = LegacyExchange(Body(iter([])), status=error.response.status_code, cause=error)
-            exchange.headers = error.response.headers
+            answer: Any = error.response
+            exchange = LegacyExchange(Body(iter([])), status=answer.status_code, cause=error)
+            exchange.headers = answer.headers
             return exchange
         except json_format.Error as error:
             raise _unreadable(error) from error
