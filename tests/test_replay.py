@@ -4,8 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import zlib
 from contextlib import closing
@@ -20,6 +23,7 @@ from hypothesis import strategies as st
 
 import llmkit
 from llmkit import (
+    AuthenticationError,
     BaseLLMClient,
     ConfigurationError,
     InvalidRequestError,
@@ -184,8 +188,10 @@ class TestCalls:
         async with opened(protocol, server) as client:
             await ask(client)
         server.stop()
-        async with opened(protocol, server) as client:
+        async with SDKS[protocol](base_url=server.url(protocol), model="sandbox") as client:
             assert (await ask(client, stream=True)).content == TEXT
+            with pytest.raises(AuthenticationError):
+                await ask(client, max_tokens=3)
 
     async def test_only_plays_back(self, kind, server, recorder, auto, file):
         async with opened(kind, server) as client:
@@ -770,3 +776,39 @@ async def read_all(source):
     while (texts := await source.next()) is not None:
         pieces += texts
     return pieces
+
+
+PROGRAM = """
+import asyncio, sys
+from llmkit import LLMMessage, OpenAIClient, ledger
+
+async def main():
+    async with OpenAIClient(base_url=sys.argv[1], model="sandbox") as client:
+        for text in ("echo: one", "echo: two"):
+            async for piece in client.stream_text([LLMMessage("user", text)]):
+                print(piece)
+
+asyncio.run(main())
+print(list(ledger.df["status"]), ledger.total())
+"""
+
+
+def test_a_program_that_runs_again_costs_nothing(server, tmp_path):
+    price = "[prices.sandbox]\ninput = 1\noutput = 1\n"
+    (tmp_path / "llmkit.toml").write_text(f'replay = "auto"\nreplay_file = "demo.replay"\n{price}')
+    said = []
+    for key in ({"OPENAI_API_KEY": CANARY}, {"LLMKIT_REPLAY": "only"}):
+        environment = {**os.environ, "LLMKIT_LEDGER": str(tmp_path / f"{len(said)}.sqlite"), **key}
+        command = [sys.executable, "-W", "error", "-c", PROGRAM, server.url()]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environment, timeout=100
+        )
+        assert not done.stderr
+        said.append(done.stdout.splitlines())
+        server.stop()
+    assert said[0][:-1] == said[1][:-1] == ["one", "two"]
+    assert "saved" not in said[0][-1]
+    assert re.fullmatch(
+        r"\['replayed', 'replayed'\] \$0\.00 over 2 simulated calls, \$0\.0*[1-9]\d* saved by replay",
+        said[1][-1],
+    )
