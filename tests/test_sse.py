@@ -1,9 +1,17 @@
 """Server-sent events, however they are written and cut."""
 
+import json
+import re
+
 import pytest
+from dialects import DIALECTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmkit.clients.anthropic import AnthropicCodec
+from llmkit.clients.codec import Answer
+from llmkit.clients.google import GoogleCodec
+from llmkit.clients.openai import OpenAICodec
 from llmkit.wire.sse import SSEReader
 
 PIECES = st.sampled_from(
@@ -151,3 +159,91 @@ def test_where_the_chunks_are_cut_does_not_matter(stream, data):
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_read_as_the_standard_reads_them(stream):
     assert read(stream) == by_the_book(stream)
+
+
+# --- framings of whole streams, through the codecs
+
+CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
+NOISE = st.lists(
+    st.sampled_from([": note", ":", "id: 7", "id", "retry: 5", "other: x", "retry", "Data: no"]), max_size=2
+)
+
+
+@st.composite
+def framed(draw, protocol):
+    """A stream of a protocol, framed in one of the legal ways and cut anywhere; the bare events, too."""
+    dialect = DIALECTS[protocol]
+    texts = draw(st.lists(st.text(min_size=1, max_size=12), max_size=6))
+    stream = dialect.start() + b"".join(map(dialect.piece, texts)) + dialect.end()
+    events = [line[6:] for line in re.split(rb"\r?\n", stream) if line.startswith(b"data: ")]
+    ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
+    one = draw(st.one_of(st.none(), ends))  # the same line end everywhere, or a mixture
+    end = ends if one is None else st.just(one)
+    out = [draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))]
+    for event in events:
+        lines = draw(broken_up(event))
+        blank = draw(st.sampled_from([b"", b" "]))
+        frame = [b"data:" + blank + line for line in lines]
+        if draw(st.booleans()):
+            frame.insert(draw(st.integers(0, len(frame))), b"event: x")
+        for noise in draw(NOISE):
+            frame.insert(draw(st.integers(0, len(frame))), noise.encode())
+        for line in frame:
+            out += [line, draw(end)]
+        # A CR and an LF would be one line end: the blank line ends as the line before it.
+        out += [out[-1]] * draw(st.integers(1, 2))
+    stream = b"".join(out)
+    if draw(st.booleans()):
+        stream = stream.rstrip(b"\r\n")
+    places = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=9)))
+    return texts, events, [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
+
+
+@st.composite
+def broken_up(draw, event):
+    """The data of an event in one line or several: between tokens JSON takes a line end."""
+    if not event.startswith(b"{"):
+        return [event]
+    value = json.loads(event)
+    indent = draw(st.sampled_from([None, None, 0, 1]))
+    return json.dumps(value, indent=indent, ensure_ascii=draw(st.booleans())).encode().split(b"\n")
+
+
+def decoded(protocol, events):
+    """What a codec makes of events: the text, and what it knows of the answer."""
+    answer = Answer()
+    text = "".join([CODECS[protocol].decode(data, answer) for data in events])
+    return text, answer
+
+
+def told(protocol, chunks):
+    """What becomes of the bytes of a stream."""
+    reader = SSEReader()
+    events = [data for chunk in chunks for _, data in reader.feed(chunk)]
+    return decoded(protocol, events + [data for _, data in reader.close()])
+
+
+def check_framing(protocol, stream):
+    texts, events, chunks = stream
+    truth = decoded(protocol, events)
+    text, answer = told(protocol, chunks)
+    assert text == "".join(texts)
+    assert (text, answer) == truth
+    assert (answer.ended, answer.finish_reason) == (True, "stop")
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (5, 9)
+
+
+@pytest.mark.parametrize("protocol", CODECS)
+@given(data=st.data())
+@settings(max_examples=300)
+def test_a_legal_framing_changes_nothing(protocol, data):
+    check_framing(protocol, data.draw(framed(protocol)))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("protocol", CODECS)
+@given(data=st.data())
+@settings(max_examples=10_000)
+def test_a_legal_framing_changes_nothing_10000_times(protocol, data):
+    check_framing(protocol, data.draw(framed(protocol)))
