@@ -79,6 +79,8 @@ def test_what_json_does_not_know_counts_as_its_text():
     [
         ({"max_completion_tokens": 70}, 70),
         ({"max_tokens": 70}, 70),
+        ({"max_tokens": 1}, 1),
+        ({"max_tokens": -1}, 16384),
         ({"max_output_tokens": 70}, 70),
         ({"maxOutputTokens": 70}, 70),
         ({"maxOutputTokens": 70.0}, 70),
