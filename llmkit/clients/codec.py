@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from llmkit.clients.keys import redact
-from llmkit.errors import BadResponseError
+from llmkit.errors import BadResponseError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,16 @@ class Request:
     stream: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Refuse what JSON has no word for.
+
+        Raises:
+            InvalidRequestError: If a parameter is NaN or infinite: it would go out as `null`.
+        """
+        parameters = {"temperature": self.temperature, **self.extra}
+        for name in [name for name, value in parameters.items() if not _finite(value)]:
+            raise InvalidRequestError(f"{name} holds NaN or an infinite number, which JSON cannot say.")
 
 
 @dataclass(slots=True)
@@ -118,6 +129,14 @@ class Codec(Protocol):
     def decode_models(self, body: bytes) -> list[str]:
         """Read the names from the list of models."""
         ...
+
+
+def _finite(value: Any, depth: int = 20) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if not depth or not isinstance(value, (dict, list, tuple)):
+        return True
+    return all(_finite(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def loads(data: bytes) -> Any:

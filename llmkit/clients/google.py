@@ -5,6 +5,7 @@ Source: Gemini API reference, "Generating content".
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access, wrapped
@@ -36,6 +37,9 @@ FINISH_REASONS = {
     "MODEL_ARMOR": "content_filter",
     "CONTINUATION": "length",  # the limit of one request; another could go on
 }
+
+_ASTRAY = re.compile(r"[?#%\\\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+"""What would lead a request to another address if it stood in the name of a model."""
 
 _NAMES = {"stop": "stopSequences"}
 _GENERATION = frozenset(
@@ -93,6 +97,11 @@ class GoogleCodec:
         if config := {k: v for k, v in generation.items() if v is not None and k not in request.without}:
             body["generationConfig"] = config
         body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.without}
+        if _ASTRAY.search(request.model):
+            raise InvalidRequestError(
+                f"{request.model!r:.80} is no name of a model: Gemini's stand in the address.",
+                hint="Write it like gemini-2.5-flash; %llm models google lists them.",
+            )
         name = request.model if "/" in request.model else f"models/{request.model}"
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)

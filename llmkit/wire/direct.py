@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+LARGE = 2**20
+"""Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""
+
 
 class DirectCarrier:
     """Carry requests with aiohttp.
@@ -27,6 +31,11 @@ class DirectCarrier:
     """
 
     def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:
+        if not address.isprintable() or " " in address:
+            raise ConfigurationError(
+                f"{address!r:.80} is no web address.",
+                hint="It has blanks or control characters: remove them.",
+            )
         if "@" in urlsplit(address).netloc:
             raise ConfigurationError(
                 "An address must not hold a name or a password.", hint="Give the key as api_key."
@@ -57,7 +66,7 @@ class DirectCarrier:
             response = await session.request(
                 "GET" if get else "POST",
                 self._address + request.path,
-                data=None if get else encode(request.body),
+                data=None if get else _payload(request.body),
                 headers={"content-type": "application/json", **self._headers()},
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                 allow_redirects=False,
@@ -157,6 +166,11 @@ def _noted(lost: asyncio.Future[None]) -> None:
     """Look at how a connection ended: asyncio complains of exceptions that nobody has seen."""
     if not lost.cancelled():
         lost.exception()
+
+
+def _payload(body: Any) -> bytes | io.BytesIO:
+    data = encode(body)
+    return data if len(data) < LARGE else io.BytesIO(data)
 
 
 def encode(body: Any) -> bytes:

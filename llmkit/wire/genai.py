@@ -16,6 +16,7 @@ import orjson
 
 from llmkit.errors import BadResponseError, InvalidRequestError
 from llmkit.wire.carrier import WireRequest, broken, unreachable
+from llmkit.wire.direct import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -65,6 +66,7 @@ class GenAICarrier:
             pager = await models.list(config={"query_base": True})
             names = [{"name": model.name} async for model in pager]
             return GenAIExchange(_one(orjson.dumps({"models": names})))
+        encode(request.body)  # what JSON cannot say is refused here; the SDK would send it
         body = dict(request.body)
         arguments = {
             "model": request.path.rpartition(":")[0].split("/", 2)[-1].removeprefix("models/"),
