@@ -1,8 +1,10 @@
 """A provider that charges: it counts what it sends, and goes wrong as often as it is told to."""
 
 import asyncio
+import contextlib
 import json
 import random
+import threading
 
 from aiohttp import web
 
@@ -71,3 +73,19 @@ class Provider:
 
     async def send(self, response, event):
         await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+
+@contextlib.contextmanager
+def charging(seed=1):
+    """A provider without faults, served by a thread."""
+    loop, provider = asyncio.new_event_loop(), Provider(seed, faults=0)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(provider.__aenter__(), loop).result()
+    try:
+        yield provider
+    finally:
+        asyncio.run_coroutine_threadsafe(provider.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

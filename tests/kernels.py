@@ -60,7 +60,7 @@ class Kernel:
             seconds: When to give up.
         """
         result, places, clear = Result(), {}, False
-        request = self.client.execute(code)
+        request = self.client.execute(code, allow_stdin=False)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:

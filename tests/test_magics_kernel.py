@@ -6,6 +6,7 @@ import sqlite3
 import time
 
 import pytest
+from billing import charging
 from kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -346,3 +347,29 @@ def test_a_model_without_a_price_is_asked_about_where_somebody_can_answer(kernel
     assert "allow_model" in result.reply["evalue"]
     kernel.run('llmkit.budget().allow_model("openai:nobody-knows")')
     assert kernel.run("%%llm openai:nobody-knows\nHello").status == "ok"
+
+
+@pytest.mark.parametrize(("answer", "status", "count"), [("y", "ok", 2), ("n", "error", 0)])
+def test_who_is_asked_may_say_yes_for_the_rest_of_the_session(kernel, ledger, answer, status, count):
+    kernel.run(OPENAI)
+    kernel.run("%llm budget daily=5 unpriced=ask")
+    request = kernel.client.execute("%%llm openai:nobody-knows\nHello", allow_stdin=True)
+    question = kernel.client.get_stdin_msg(timeout=30)["content"]["prompt"]
+    assert question == "The price of openai:nobody-knows is unknown. Send it all the same? [y/N] "
+    kernel.client.input(answer)
+    assert kernel._reply(request)["status"] == status
+    kernel.run("%%llm openai:nobody-knows\nHello")
+    assert len(rows(ledger)) == count
+
+
+def test_an_alert_is_shown_once(kernel, ledger):
+    with charging() as provider:
+        kernel.run(f"import os\nos.environ.update(OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k')")
+        kernel.run("%llm budget daily=0.001")
+        shown, refused = "", 0
+        while not refused:
+            result = kernel.run("%%llm openai:gpt-4o-mini -k 60\nCount.")
+            shown += " ".join(result.data("text/html"))
+            refused += result.status == "error"
+    assert shown.count("80% of the daily budget is used") == 1
+    assert {row[0] for row in rows(ledger, "simulated")} == {0}

@@ -6,9 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import StdinNotImplementedError
+
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.errors import LLMClientError
+from llmkit.errors import BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.cell import interpolate
@@ -67,15 +69,16 @@ class Asking:
             Stopped: If the user interrupted it.
         """
         display = live_answer(self._magics.shell, quiet=self._ask.quiet, alone=alone)
-        with records.calling(surface="magic", **self._limits()):
-            stream = self._stream()
+        stream = self._stream()
         try:
             display.start(self._label)
-            with closing(bridge.stream(stream)) as pieces:
-                for piece in pieces:
-                    if piece is not None:
-                        display.feed(piece)
-                    display.tick(countdown(stream.waiting))
+            try:
+                self._show(display, stream)
+            except BudgetExceededError as error:
+                if not agreed(error):
+                    raise
+                stream = self._stream()
+                self._show(display, stream)
         except KeyboardInterrupt:
             self._finish(display, stream, "cancelled")
             raise Stopped from None
@@ -92,6 +95,14 @@ class Asking:
         self._remember(stream.text)
         return Reply(stream.response, self._magics.shell)
 
+    def _show(self, display: LiveAnswer, stream: TextStream) -> None:
+        """Show the answer as it comes."""
+        with closing(bridge.stream(stream)) as pieces:
+            for piece in pieces:
+                if piece is not None:
+                    display.feed(piece)
+                display.tick(countdown(stream.waiting))
+
     def _finish(
         self, display: LiveAnswer, stream: TextStream, status: Ending, error: Exception | None = None
     ) -> None:
@@ -106,9 +117,10 @@ class Asking:
         chosen = self._ask.temperature if self._ask.temperature is not None else self._magics.temperature
         options = {} if chosen is None else {"temperature": chosen}
         messages = [*self._system(), *self._history, self._question]
-        stream: Any = client.stream_text(
-            messages, self._name.model, max_tokens=self._ask.max_tokens, **options
-        )
+        with records.calling(surface="magic", **self._limits()):
+            stream: Any = client.stream_text(
+                messages, self._name.model, max_tokens=self._ask.max_tokens, **options
+            )
         return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
     def _limits(self) -> dict[str, Any]:
@@ -146,13 +158,40 @@ class Asking:
     def _footer(self, stream: TextStream, status: Ending) -> Footer | None:
         from llmkit.costs.ledger import ledger
 
-        if stream.outcome is None or not self._magics.footer:
+        sent = stream.outcome is not None and (stream.outcome.attempts or stream.outcome.replayed)
+        if stream.outcome is None or not sent or not self._magics.footer:
             return None
         spent = ledger.session_total(simulated=stream.outcome.simulated)
         footer = build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
-        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble))))
+        alerts = map(str, ledger.take_alerts())
+        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
+
+
+def agreed(error: BudgetExceededError) -> bool:
+    """Ask the user about a model whose price nobody knows, if the budget says so.
+
+    Args:
+        error: Why the call was refused.
+
+    Returns:
+        Whether to send it after all.
+    """
+    from llmkit.costs.ledger import ledger
+
+    budget = ledger.budget()
+    if error.needed is not None or budget.unpriced != "ask":
+        return False
+    name = f"{error.provider}:{error.model}"
+    try:
+        answer = input(f"The price of {name} is unknown. Send it all the same? [y/N] ")
+    except (StdinNotImplementedError, EOFError):  # nobody is there, as in nbconvert
+        return False
+    if answer.strip().lower() not in {"y", "yes"}:
+        return False
+    budget.allow_model(name)
+    return True
 
 
 def _facts(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
