@@ -93,6 +93,25 @@ async def test_an_answer_after_two_failures_is_an_answer(kind, server, recorder)
     assert recorder.statuses == ["ok"]
 
 
+async def test_what_a_failed_attempt_used_is_counted_and_paid(server, recorder):
+    """Anthropic counts the prompt before the first text; what fails after that is charged."""
+    async with opened("anthropic", server) as client:
+        hurry(client)
+        once = await read_all(client)
+        server.fail_next("error=0")
+        twice = await read_all(client)
+    assert (twice.attempts, twice.prompt_tokens) == (2, 2 * once.prompt_tokens)
+    assert twice.completion_tokens >= once.completion_tokens
+    assert twice.usage_source == "reported"
+    assert recorder.last.cost_nanos > recorder.records[0].cost_nanos
+
+
+async def read_all(client):
+    stream = client.stream_text(QUESTION)
+    assert "".join(await read(stream)) == TEXT
+    return stream.response
+
+
 async def test_retry_after_is_never_undercut(protocol, server, recorder):
     server.fail_next("429;retry-after=0.6")
     async with opened(protocol, server) as client:

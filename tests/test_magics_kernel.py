@@ -373,3 +373,11 @@ def test_an_alert_is_shown_once(kernel, ledger):
             refused += result.status == "error"
     assert shown.count("80% of the daily budget is used") == 1
     assert {row[0] for row in rows(ledger, "simulated")} == {0}
+
+
+def test_the_configuration_turns_replay_on(kernel, ledger, tmp_path):
+    kernel.run(f"import os; os.environ['LLMKIT_REPLAY_FILE'] = {str(tmp_path / 'r.replay')!r}")
+    kernel.run("%config LLMMagics.replay = 'auto'")
+    for _ in range(2):
+        kernel.run("%%llm\nHello")
+    assert [row[0] for row in rows(ledger)] == ["ok", "replayed"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Float, List, Unicode
+from traitlets import Bool, Enum, Float, List, Unicode, observe
 
 from llmkit.errors import LLMClientError
 from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
@@ -39,6 +39,9 @@ class LLMMagics(Magics):
         allow_none=True,
         help="What one call may cost at most, in US dollars.",
     ).tag(config=True)
+    replay = Enum(
+        ["", "off", "auto", "only"], "", help="Whether recorded answers are played back; see llmkit.replay."
+    ).tag(config=True)
     footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.").tag(
         config=True
     )
@@ -47,6 +50,13 @@ class LLMMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.threads: dict[str, list[LLMMessage]] = {}
+
+    @observe("replay")
+    def _set_replay(self, change: Any) -> None:
+        from llmkit.clients.replay import replay
+
+        if change.new:
+            replay(mode=change.new)
 
     @no_var_expand  # IPython would fill in {name} and $name, and a key with them
     @line_cell_magic
