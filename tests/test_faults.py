@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 CANARY = "AIzaSy-canary-0123456789abcdefXYZ"
 QUESTION = [LLMMessage("user", "Hello")]
 PATIENT = Timeouts(connect=15, first_token=15, idle=15, total=15)
-SHORT = Timeouts(connect=5, first_token=0.8, idle=0.8, total=2.5)
+SHORT = Timeouts(connect=5, first_token=1.2, idle=1.2, total=3.5)
 GUARD = 60
 """Seconds after which a cell counts as hung."""
 

@@ -54,16 +54,7 @@ class AnthropicCodec:
         }
         if request.stream:
             body["stream"] = True
-        # Newer models take no temperature, so one that nobody chose is not sent.
-        unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
-        optional = {
-            "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
-            "temperature": None if unchosen else request.temperature,
-            **{_NAMES.get(name, name): value for name, value in request.extra.items()},
-        }
-        if isinstance(optional.get("stop_sequences"), str):
-            optional["stop_sequences"] = [optional["stop_sequences"]]
-        body |= {k: v for k, v in optional.items() if v is not None and k not in request.without}
+        body |= _optional(request)
         return WireRequest(path="/v1/messages", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
@@ -139,6 +130,20 @@ class AnthropicCodec:
         answer.tier = word(usage.get("service_tier")) or answer.tier
         if usage.get("speed") == "fast":
             answer.tier = "fast"
+
+
+def _optional(request: Request) -> dict[str, Any]:
+    """Return what need not be sent: the system prompt and the parameters."""
+    # Newer models take no temperature, so one that nobody chose is not sent.
+    unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
+    fields = {
+        "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
+        "temperature": None if unchosen else request.temperature,
+        **{_NAMES.get(name, name): value for name, value in request.extra.items()},
+    }
+    if isinstance(fields.get("stop_sequences"), str):
+        fields["stop_sequences"] = [fields["stop_sequences"]]
+    return {k: v for k, v in fields.items() if v is not None and k not in request.without}
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:

@@ -76,33 +76,14 @@ class GoogleCodec:
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
-        turns = [
-            {"role": "model" if m.role == "assistant" else "user", "parts": [{"text": m.content}]}
-            for m in request.messages
-            if m.role != "system"
-        ]
-        if not turns:
-            raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
-        generation = {
-            "temperature": None if request.temperature is None else float(request.temperature),
-            "maxOutputTokens": request.max_tokens,
-            **{name: value for name, value in extra.items() if name in _GENERATION},
-        }
-        if isinstance(generation.get("stopSequences"), str):
-            generation["stopSequences"] = [generation["stopSequences"]]
-        body: dict[str, Any] = {"contents": turns}
+        body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
             body["systemInstruction"] = {"parts": system}
-        if config := {k: v for k, v in generation.items() if v is not None and k not in request.without}:
+        if config := _generation(request, extra):
             body["generationConfig"] = config
         body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.without}
-        if _ASTRAY.search(request.model):
-            raise InvalidRequestError(
-                f"{request.model!r:.80} is no name of a model: Gemini's stand in the address.",
-                hint="Write it like gemini-2.5-flash; %llm models google lists them.",
-            )
-        name = request.model if "/" in request.model else f"models/{request.model}"
+        name = _path(request.model)
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
 
@@ -162,6 +143,40 @@ class GoogleCodec:
                 answer.thinking = answer.thinking or "functionCall" in one
                 written += text(one.get("text"))
         return written
+
+
+def _turns(request: Request) -> list[dict[str, Any]]:
+    """Return the conversation without its system prompt."""
+    turns = [
+        {"role": "model" if m.role == "assistant" else "user", "parts": [{"text": m.content}]}
+        for m in request.messages
+        if m.role != "system"
+    ]
+    if not turns:
+        raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
+    return turns
+
+
+def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that belong into `generationConfig`."""
+    config = {
+        "temperature": None if request.temperature is None else float(request.temperature),
+        "maxOutputTokens": request.max_tokens,
+        **{name: value for name, value in extra.items() if name in _GENERATION},
+    }
+    if isinstance(config.get("stopSequences"), str):
+        config["stopSequences"] = [config["stopSequences"]]
+    return {k: v for k, v in config.items() if v is not None and k not in request.without}
+
+
+def _path(model: str) -> str:
+    """Return a model's place in the address."""
+    if _ASTRAY.search(model):
+        raise InvalidRequestError(
+            f"{model!r:.80} is no name of a model: Gemini's stand in the address.",
+            hint="Write it like gemini-2.5-flash; %llm models google lists them.",
+        )
+    return model if "/" in model else f"models/{model}"
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
