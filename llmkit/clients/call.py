@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from llmkit import prices
 from llmkit.clients import bill
@@ -18,9 +16,7 @@ from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from concurrent.futures import Future
-    from types import TracebackType
 
     from llmkit.clients.keys import Secret
     from llmkit.clients.tape import Recording
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
 
 ENDLESS = 3600.0
 """Seconds for which money stays reserved for a call without a total timeout."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,82 +313,3 @@ class Call:
             fallback_from=self.fallback_from,
             key_source=None if self.key is None else self.key.source,
         )
-
-
-class Source(Protocol):
-    """Where a call's text comes from."""
-
-    async def next(self) -> list[str] | None:
-        """Wait for the next pieces; `None` at the end."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop."""
-        ...
-
-
-class Books:
-    """Closes a call's books and its source at the end of an `async with` block, however it ends.
-
-    Args:
-        call: The call.
-        source: Where its text comes from.
-    """
-
-    def __init__(self, call: Call, source: Source) -> None:
-        self._call = call
-        self._source = source
-
-    async def __aenter__(self) -> None:
-        """Begin."""
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._call.fail(error)
-        # The record is handed over before anything is awaited: a second interrupt cannot lose it.
-        future = self._call.settle()
-        await self._source.aclose()
-        if future is not None and not isinstance(error, GeneratorExit):
-            await _acknowledged(future)
-
-
-async def booked(call: Call, source: Source) -> AsyncGenerator[str, None]:
-    """Yield an answer's pieces and close the call's books, however it ends.
-
-    Args:
-        call: The books.
-        source: The pieces of text.
-    """
-    async with Books(call, source):
-        while (texts := await source.next()) is not None:
-            for text in texts:
-                call.add(text)
-                yield text
-
-
-async def finished(call: Call, source: Source) -> LLMResponse:
-    """Read an answer to its end, keep its books and return it.
-
-    Args:
-        call: The books.
-        source: The pieces of text.
-
-    Returns:
-        The answer.
-    """
-    async with Books(call, source):
-        while (texts := await source.next()) is not None:
-            for text in texts:
-                call.add(text)
-    assert call.response is not None
-    return call.response
-
-
-async def _acknowledged(future: Future[bool]) -> None:
-    """Wait until a record is safe; that it could not be written does not cost the answer."""
-    if not future.done():
-        await asyncio.wait([asyncio.wrap_future(future)])
-    if (trouble := future.exception()) is not None:
-        logger.warning("The call was not recorded: %s", trouble)

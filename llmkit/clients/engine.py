@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit import catalog, settings
 from llmkit.clients.attempts import Attempts, Line, read, send, warn_dropped
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
-from llmkit.clients.call import Call, booked, finished
+from llmkit.clients.books import booked, finished
+from llmkit.clients.call import Call
 from llmkit.clients.codec import Codec, Request
 from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from llmkit.clients.access import Credentials
-    from llmkit.clients.call import Source
+    from llmkit.clients.books import Source
     from llmkit.clients.metered import MeteredClient
     from llmkit.messages import LLMResponse
     from llmkit.wire.carrier import Carrier

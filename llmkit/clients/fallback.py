@@ -17,7 +17,8 @@ from llmkit.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.clients.call import Call, Source
+    from llmkit.clients.books import Source
+    from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
 
 logger = logging.getLogger(__name__)

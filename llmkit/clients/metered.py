@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
-from llmkit.clients.call import Call, booked, finished
+from llmkit.clients.books import booked, finished
+from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.replay import asked_of_client, replayed
 from llmkit.clients.stream import TextStream
@@ -15,7 +16,7 @@ from llmkit.messages import Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from llmkit.clients.call import Source
+    from llmkit.clients.books import Source
     from llmkit.clients.codec import Codec
     from llmkit.messages import LLMMessage, LLMResponse
 

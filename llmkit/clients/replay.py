@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
-import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, get_args
-from urllib.parse import urlsplit
 
 import platformdirs
 
 from llmkit import settings
-from llmkit.clients.base import ContractTemperature
+from llmkit.clients.asked import Asked, canonical, request_key
+from llmkit.clients.asked import asked_of_client as asked_of_client
+from llmkit.clients.asked import asked_on_wire as asked_on_wire
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.keys import redact
 from llmkit.clients.pace import Pace, Player, checked
@@ -38,13 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from llmkit.clients.call import Call, Source
-    from llmkit.clients.codec import Codec
-
-FORMAT = 1
-"""Version of the key; a new one makes all recordings strangers."""
-
-SANDBOX = "sandbox"
+    from llmkit.clients.books import Source
+    from llmkit.clients.call import Call
 
 logger = logging.getLogger(__name__)
 
@@ -193,108 +183,6 @@ def default_path() -> Path:
     return platformdirs.user_data_path("llmkit") / "replay.sqlite"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a call asks, as far as it matters for the answer.
-
-    Attributes:
-        place: Which server is asked.
-        request: The request, as JSON values.
-    """
-
-    place: str
-    request: Mapping[str, Any]
-
-
-def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
-    """Return what a call asks of a provider.
-
-    Neither streaming nor a parameter that this server was found to refuse makes it another request.
-
-    Args:
-        codec: The provider's wire format.
-        address: Base URL of its API.
-        call: The call.
-    """
-    wire = codec.encode(replace(call.request, stream=False, without=frozenset()))
-    return Asked(
-        place=place(address, simulated=call.simulated), request={"path": wire.path, "body": wire.body}
-    )
-
-
-def asked_of_client(call: Call) -> Asked:
-    """Return what a call asks of a client that has no wire format of ours."""
-    request = call.request
-    chosen = not isinstance(request.temperature, ContractTemperature)
-    return Asked(
-        place="",
-        request={
-            "messages": [[message.role, message.content] for message in request.messages],
-            "model": request.model,
-            "temperature": request.temperature if chosen else None,
-            "max_tokens": request.max_tokens,
-            "extra": request.extra,
-        },
-    )
-
-
-def place(address: str, *, simulated: bool) -> str:
-    """Return which server is asked, as far as it matters for the answer.
-
-    Args:
-        address: Base URL of its API.
-        simulated: Whether it is the sandbox, which answers alike wherever it runs.
-
-    Returns:
-        Host, port and path; without the port on this machine, where it may be another one each time.
-
-    Example:
-        >>> place("https://api.openai.com/v1/", simulated=False)
-        'api.openai.com/v1'
-        >>> place("http://127.0.0.1:40123/v1", simulated=False)
-        '127.0.0.1/v1'
-    """
-    if simulated:
-        return SANDBOX
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:  # it is no address; the call itself will say so
-        return address
-    shown = "" if port is None or _is_loopback(host) else f":{port}"
-    return f"{host}{shown}{parts.path.rstrip('/')}"
-
-
-def request_key(provider: str, place: str, payload: Any) -> str:
-    """Return the key of a request: SHA-256 over its canonical JSON.
-
-    The order of an object's names does not matter, and 1.0 is 1.
-
-    Args:
-        provider: Name of the provider.
-        place: Which server is asked.
-        payload: The request, as JSON values.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        InvalidRequestError: If the request holds something that is no JSON value.
-
-    Example:
-        >>> request_key("a", "b", {"x": 1, "y": 2.0}) == request_key("a", "b", {"y": 2, "x": 1})
-        True
-
-    Source: RFC 8785 for what is the same JSON.
-    """
-    try:
-        document = _canonical([FORMAT, provider, place, payload])
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"The request has no canonical JSON: {error}.") from error
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def replayed(call: Call, source: Source, asked: Callable[[], Asked]) -> Source:
     """Let a call's text come from a recording, and record it, as the mode has it.
 
@@ -376,7 +264,7 @@ class Replayed:
             if self._state.mode == "only" and self._call.context.replay is None:
                 raise self._miss(f"no answer to it can be recorded ({error.message})") from error
             return self._source
-        self._request = _canonical(asked.request)
+        self._request = canonical(asked.request)
         if self._call.context.replay == "refresh":
             return self._live(key)
         if self._state.mode == "only":
@@ -473,33 +361,6 @@ def _file(loaded: settings.Settings) -> Path:
 
 def _absolute(file: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(os.path.expanduser(file)))  # noqa: PTH100, PTH111 - `..` goes, links stay
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _canonical(value: Any) -> Any:
-    """Return JSON values in which the same number is written the same way."""
-    if isinstance(value, float):
-        whole = math.isfinite(value) and value.is_integer()
-        return int(value) if whole else float(value)
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, Mapping):
-        return {_name(name): _canonical(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"the name {value!r} is no text")
-    return value
 
 
 def _warn_once(message: str) -> None:
