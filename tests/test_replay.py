@@ -36,12 +36,13 @@ from llmkit import (
     records,
 )
 from llmkit.clients import replay as module
+from llmkit.clients.asked import asked_of_client, canonical, place, request_key
 from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.registry import metered
-from llmkit.clients.replay import asked_of_client, current, place, replayed, request_key
+from llmkit.clients.replay import current, replayed
 
 CANARY = "canary-key-4711-0123456789"
 
@@ -620,9 +621,7 @@ class TestKeys:
 
     @given(JSON, JSON)
     def test_different_json_has_different_keys(self, one, other):
-        same = json.dumps(module._canonical(one), sort_keys=True) == json.dumps(
-            module._canonical(other), sort_keys=True
-        )
+        same = json.dumps(canonical(one), sort_keys=True) == json.dumps(canonical(other), sort_keys=True)
         assert (request_key("p", "h", one) == request_key("p", "h", other)) == same
 
     def test_a_key_stays_what_it_was(self):

@@ -20,8 +20,8 @@ import platformdirs
 
 from llmkit import settings
 from llmkit.clients.asked import Asked, canonical, request_key
-from llmkit.clients.asked import asked_of_client as asked_of_client
-from llmkit.clients.asked import asked_on_wire as asked_on_wire
+from llmkit.clients.asked import asked_of_client as asked_of_client  # noqa: PLC0414 - handed on
+from llmkit.clients.asked import asked_on_wire as asked_on_wire  # noqa: PLC0414 - handed on
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.keys import redact
 from llmkit.clients.pace import Pace, Player, checked

@@ -1,0 +1,160 @@
+"""What a call asks, as far as it matters for the answer, and the key under which that is recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llmkit.clients.base import ContractTemperature
+from llmkit.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from llmkit.clients.call import Call
+    from llmkit.clients.codec import Codec
+
+FORMAT = 1
+"""Version of the key; a new one makes all recordings strangers."""
+
+SANDBOX = "sandbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a call asks, as far as it matters for the answer.
+
+    Attributes:
+        place: Which server is asked.
+        request: The request, as JSON values.
+    """
+
+    place: str
+    request: Mapping[str, Any]
+
+
+def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
+    """Return what a call asks of a provider.
+
+    Neither streaming nor a parameter that this server was found to refuse makes it another request.
+
+    Args:
+        codec: The provider's wire format.
+        address: Base URL of its API.
+        call: The call.
+    """
+    wire = codec.encode(replace(call.request, stream=False, without=frozenset()))
+    return Asked(
+        place=place(address, simulated=call.simulated), request={"path": wire.path, "body": wire.body}
+    )
+
+
+def asked_of_client(call: Call) -> Asked:
+    """Return what a call asks of a client that has no wire format of ours."""
+    request = call.request
+    chosen = not isinstance(request.temperature, ContractTemperature)
+    return Asked(
+        place="",
+        request={
+            "messages": [[message.role, message.content] for message in request.messages],
+            "model": request.model,
+            "temperature": request.temperature if chosen else None,
+            "max_tokens": request.max_tokens,
+            "extra": request.extra,
+        },
+    )
+
+
+def place(address: str, *, simulated: bool) -> str:
+    """Return which server is asked, as far as it matters for the answer.
+
+    Args:
+        address: Base URL of its API.
+        simulated: Whether it is the sandbox, which answers alike wherever it runs.
+
+    Returns:
+        Host, port and path; without the port on this machine, where it may be another one each time.
+
+    Example:
+        >>> place("https://api.openai.com/v1/", simulated=False)
+        'api.openai.com/v1'
+        >>> place("http://127.0.0.1:40123/v1", simulated=False)
+        '127.0.0.1/v1'
+    """
+    if simulated:
+        return SANDBOX
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # it is no address; the call itself will say so
+        return address
+    shown = "" if port is None or _is_loopback(host) else f":{port}"
+    return f"{host}{shown}{parts.path.rstrip('/')}"
+
+
+def request_key(provider: str, place: str, payload: Any) -> str:
+    """Return the key of a request: SHA-256 over its canonical JSON.
+
+    The order of an object's names does not matter, and 1.0 is 1.
+
+    Args:
+        provider: Name of the provider.
+        place: Which server is asked.
+        payload: The request, as JSON values.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        InvalidRequestError: If the request holds something that is no JSON value.
+
+    Example:
+        >>> request_key("a", "b", {"x": 1, "y": 2.0}) == request_key("a", "b", {"y": 2, "x": 1})
+        True
+
+    Source: RFC 8785 for what is the same JSON.
+    """
+    try:
+        document = canonical([FORMAT, provider, place, payload])
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"The request has no canonical JSON: {error}.") from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def canonical(value: Any) -> Any:
+    """Return JSON values in which the same number is written the same way.
+
+    Args:
+        value: JSON values, tuples and other mappings among them.
+
+    Raises:
+        TypeError: If something in it is no JSON value.
+    """
+    if isinstance(value, float):
+        whole = math.isfinite(value) and value.is_integer()
+        return int(value) if whole else float(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {_name(name): canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"the name {value!r} is no text")
+    return value
