@@ -84,6 +84,10 @@ def test_a_crlf_that_is_cut_in_two_is_one_line_end():
     assert datas(b"data: 1\r", b"\n", b"data: 2\r", b"\n\r", b"\n") == [b"1\n2"]
 
 
+def test_an_empty_chunk_between_a_cr_and_its_lf_changes_nothing():
+    assert datas(b"data: 1\r", b"", b"\ndata: 2\r\n\r\n") == [b"1\n2"]
+
+
 def test_a_cr_at_the_end_of_a_chunk_ends_the_line_at_once():
     reader = SSEReader()
     assert reader.feed(b"data: 1\r\r") == [(b"", b"1")]
