@@ -340,6 +340,7 @@ def test_a_reservation_ends_with_its_lease_and_half_a_minute(store):
     assert used(store, call.time).reserved == 0
     store.reserve(plan(1.0, time=call.time)).result(10)
     assert used(store, call.time).reserved == NANO
+    assert store._connection.execute("SELECT count(*) FROM holds").fetchone() == (1,), "the old one is gone"
 
 
 def test_a_call_that_outlives_its_lease_is_still_booked(store):
