@@ -1,10 +1,15 @@
 """A key is shown nowhere: not in a repr, a message, a log, a traceback, a pickle, the ledger's file."""
 
+import base64
+import copy
+import html
 import io
 import json
 import logging
 import pickle
 import traceback
+import types
+import urllib.parse
 from contextlib import redirect_stdout
 
 import anthropic
@@ -25,7 +30,7 @@ from llmkit import (
     OpenAIClient,
     records,
 )
-from llmkit.clients.keys import redact
+from llmkit.clients.redaction import HIDDEN, Secret, redact, redact_error
 from llmkit.costs.ledger import Ledger
 
 SHAPED = "sk-proj-Canary0123456789abcdefABCDEF"
@@ -184,7 +189,7 @@ async def test_no_traceback_of_a_refused_key_shows_it(gossip, mode, provider):
 
 
 @pytest.mark.parametrize("mode", ["Context", "Verbose"])
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://nowhere.invalid", "no address"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://nowhere.invalid", "nowhere.invalid"])
 async def test_no_traceback_of_a_failed_connection_shows_the_key(url, mode, provider):
     shown, error = await cell(provider, url, mode)
     assert isinstance(error, LLMClientError)
@@ -253,3 +258,84 @@ def test_ordinary_words_are_left_alone():
 def test_the_configuration_does_not_show_keys(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", PLAIN)
     assert PLAIN not in f"{llmkit.LLM_CONFIG} {llmkit.LLM_CONFIG!r}"
+
+
+def encodings(key):
+    """The key as servers may write it back."""
+    coded = [
+        base64.b64encode(f"{before}{key}{after}".encode())
+        for before in ("", "u", "ur", "user:")
+        for after in ("", "x")
+    ]
+    yield from [key, key.upper(), key.lower(), urllib.parse.quote(key, safe=""), urllib.parse.quote(key)]
+    yield from [
+        key.encode().hex(),
+        key.encode().hex().upper(),
+        json.dumps(key)[1:-1],
+        key.replace("/", "\\/"),
+    ]
+    yield from [
+        key.replace("=", "\\u003d").replace("+", "\\u002B"),
+        html.escape(key),
+        html.escape(key).replace("/", "&#x2F;"),
+    ]
+    yield from [code.decode() for code in coded]
+    yield from [code.translate(bytes.maketrans(b"+/", b"-_")).decode().rstrip("=") for code in coded]
+    yield from [key[:20], key[:20] + "...", key[:6] + "*" * 12 + key[-4:], key[:5] + "…" + key[-4:]]
+
+
+@pytest.mark.parametrize(
+    "known", [SHAPED, PLAIN, "a/b+c=d&e'f<g>h~1234567890", "0123456789abcdef0123456789abcdef"]
+)
+def test_a_key_in_use_is_found_in_every_encoding(known):
+    held = Secret(known, "a test")
+    for form in encodings(known):
+        said = redact(f"you sent {form}, which is wrong")
+        assert HIDDEN in said, form
+        assert form not in said
+        assert said.startswith("you sent ")
+        assert said.endswith("which is wrong")
+    assert held.source == "a test"
+
+
+def test_a_wrapped_key_stays_wrapped():
+    secret = Secret(PLAIN, "a test")
+    assert copy.copy(secret) is copy.deepcopy([secret])[0] is secret
+    assert f"{secret:>12}" == "  [redacted]"
+    assert (
+        PLAIN
+        not in f"{secret} {secret!r} {secret.__getstate__()} {[getattr(secret, n) for n in dir(secret)]}"
+    )
+    assert pickle.loads(pickle.dumps(secret)).reveal() == ""
+    with pytest.raises(TypeError):
+        json.dumps(secret)
+    with pytest.raises(TypeError):
+        vars(secret)
+
+
+def test_words_that_stand_in_for_a_key_are_not_hidden():
+    held = [Secret(word, "a test") for word in ("EMPTY", "ollama", "k", "")]
+    assert redact("EMPTY ollama k") == "EMPTY ollama k"
+    assert len(held) == 4
+
+
+def test_every_part_of_an_exception_is_cleaned():
+    held = Secret(PLAIN, "a test")
+    cause = OSError(5, f"bad {PLAIN}", f"/tmp/{PLAIN}")
+    cause.body = {PLAIN: [f"x{PLAIN}".encode(), (PLAIN,)]}
+    cause.request = types.SimpleNamespace(headers={"x-api-key": PLAIN, "accept": "all"})
+    error = LLMClientError(f"No: {PLAIN}", hint=f"Not {PLAIN}")
+    error.add_note(f"with {PLAIN}")
+    error.__cause__ = ExceptionGroup("several", [cause, ValueError(PLAIN)])
+    redact_error(error)
+    said = f"{error} {error.hint} {error.__notes__} {cause} {cause.args} {cause.body} {cause.request.headers}"
+    assert PLAIN not in said + "".join(traceback.format_exception(error))
+    assert cause.request.headers == {"x-api-key": HIDDEN, "accept": "all"}
+    assert held.reveal() == PLAIN
+
+
+@pytest.mark.parametrize("odd", ["*.+?(k)[0-9]^$|\\", "k\ud800y-with-a-half-pair", "schlüssel-ключ-鍵-1234"])
+def test_a_key_with_odd_characters_is_found_too(odd):
+    held = Secret(odd, "a test")
+    assert redact(f"<{odd}> and others") == "<[redacted]> and others"
+    assert held.reveal() == odd

@@ -153,6 +153,7 @@ def save_key(provider: str, value: str) -> None:
     Raises:
         ConfigurationError: If there is no keyring.
     """
+    hidden, value = Secret(value, "the keyring"), ""  # a traceback may show arguments
     try:
         import keyring
         from keyring.errors import KeyringError
@@ -160,9 +161,11 @@ def save_key(provider: str, value: str) -> None:
         hint = 'pip install "llmkit[keyring]"'
         raise ConfigurationError("The package keyring is missing.", hint=hint) from error
     try:
-        keyring.set_password(KEYRING, provider, value)
-    except KeyringError as error:
-        raise ConfigurationError(f"The keyring did not take the key: {error}.") from error
+        keyring.set_password(KEYRING, provider, hidden.reveal())
+    except KeyringError as error:  # frames of the keyring hold the key
+        raise ConfigurationError(
+            f"The keyring did not take the key: {redact(str(error))}."
+        ) from error.with_traceback(None)
     _from_keyring.cache_clear()
 
 

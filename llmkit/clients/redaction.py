@@ -7,6 +7,7 @@ and texts that have the shape of a well-known provider's key.
 from __future__ import annotations
 
 import base64
+import html
 import re
 import weakref
 from collections.abc import MutableMapping
@@ -122,7 +123,11 @@ def _clean_one(error: BaseException) -> None:
     # Our own errors hold the model's text, which stays as it is.
     ours = ("message", "request_id", "hint", "__notes__")
     # An OSError and a UnicodeError keep their words where `vars` does not look.
-    names = ours if isinstance(error, LLMClientError) else (*vars(error), "strerror", "object", "reason")
+    names = (
+        ours
+        if isinstance(error, LLMClientError)
+        else (*vars(error), "strerror", "filename", "object", "reason")
+    )
     for name in names:
         value = getattr(error, name, None)
         if isinstance(value, (str, bytes, dict, list, tuple)):
@@ -170,9 +175,9 @@ def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
     start = key[:4]
     yield (
         start.lower(),
-        _compile(rf"(?<![A-Z0-9]){re.escape(start)}[\w-]{{0,20}}(?:\*{{2,}}|•+|…)[\w-]{{0,20}}"),
+        _compile(rf"(?<![A-Z0-9]){re.escape(start)}[\w.~+/=-]{{0,20}}(?:\*{{2,}}|•+|…)[\w.~+/=-]{{0,20}}"),
     )
-    code = key.encode().hex()
+    code = key.encode(errors="replace").hex()
     yield code, _compile(code)
     for shift in range(3):
         code = _base64(key, shift)
@@ -195,8 +200,10 @@ def _escaped(char: str) -> str:
     if char.isascii() and char.isalnum():
         return char
     code = ord(char)
-    percent = "".join(f"%(?:25)?{byte:02x}" for byte in char.encode())
-    numbers = rf"\\{{1,3}}(?:u{code:04x}|x{code:02x})|&#(?:x0*{code:x}|{code});"
+    percent = "".join(f"%(?:25)?{byte:02x}" for byte in char.encode(errors="replace"))
+    numbers = (
+        rf"\\{{1,3}}(?:u{code:04x}|x{code:02x})|&#(?:x0*{code:x}|{code});|{re.escape(html.escape(char))}"
+    )
     return rf"(?:\\{{0,3}}{re.escape(char)}|{percent}|{numbers})"
 
 
@@ -207,8 +214,9 @@ def _base64(key: str, shift: int) -> str:
         key: The key.
         shift: Bytes that come before it, modulo 3: in `user:key`, say, or in a longer text.
     """
-    whole = base64.b64encode(b"\0" * shift + key.encode()).decode()
-    return whole[-(-shift * 8 // 6) : (shift + len(key.encode())) * 8 // 6]
+    data = key.encode(errors="replace")
+    whole = base64.b64encode(b"\0" * shift + data).decode()
+    return whole[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6]
 
 
 _BASE64 = {"+": "(?:[+-]|%2b)", "/": r"(?:\\?/|_|%2f)"}

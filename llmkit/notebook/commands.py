@@ -73,16 +73,16 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
 
 def _key(_magics: LLMMagics, command: Command) -> None:
     from llmkit import catalog
-    from llmkit.clients.keys import keys, save_key
+    from llmkit.clients.keys import Secret, keys, save_key
     from llmkit.clients.registry import unknown_name
 
     provider = command.argument or ""
     if provider not in catalog.providers():
         raise unknown_name(provider)
-    value = getpass(f"{provider} key: ")
-    keys.set_key(provider, value)
+    value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
+    keys.set_key(provider, value.reveal())
     if command.save:
-        save_key(provider, value)
+        save_key(provider, value.reveal())
     _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
 
 
