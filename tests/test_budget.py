@@ -13,7 +13,8 @@ from decimal import Decimal
 import pytest
 
 import llmkit
-from llmkit.costs import caps, database, schema
+from llmkit import sqlite
+from llmkit.costs import caps, schema
 from llmkit.costs.alerts import Alert
 from llmkit.costs.budget import KEEP, Budgets
 from llmkit.costs.caps import Amounts, Caps
@@ -809,7 +810,7 @@ def insert_as_version_1(connection, records):
     marks = ", ".join("?" * len(names))
     insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks}) ON CONFLICT (time, uid) DO NOTHING"
     places = [list(schema.COLUMNS).index(name) for name in names]
-    with database.transaction(connection):
+    with sqlite.transaction(connection):
         rows = [[row[place] for place in places] for row in map(schema.encode, records)]
         connection.executemany(insert, rows)
 

@@ -297,13 +297,14 @@ class TestCalls:
         assert not file.exists()
         assert not current().path.exists()
 
-    async def test_an_explicit_wish_wins_over_only(self, server, recorder, auto, file):
+    async def test_only_never_calls_whatever_a_cell_wishes(self, server, recorder, auto, file):
         async with opened("openai", server) as client:
             await ask(client)
             llmkit.replay(file, mode="only")
             for wish in ("refresh", "off"):
-                with records.calling(replay=wish):
-                    assert not (await ask(client)).replayed
+                with records.calling(replay=wish), pytest.raises(ReplayMissError, match="nothing is sent"):
+                    await ask(client)
+        assert len(server.requests) == 1
 
     async def test_the_settings_are_followed_from_call_to_call(self, server, recorder, monkeypatch):
         monkeypatch.setenv("LLMKIT_REPLAY_FILE", "demo.replay")
@@ -587,8 +588,6 @@ class TestPlainClients:
         llmkit.replay(file, mode="only")
         with pytest.raises(ReplayMissError, match=r"object is no JSON value"):
             await ask(client, tool=object())
-        with records.calling(replay="refresh"):
-            assert not (await ask(client, tool=object())).replayed
 
 
 JSON = st.recursive(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from llmkit.clients.access import blames_key
 from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
-from llmkit.clients.deadlines import FAREWELL, Deadlines, Timeouts
+from llmkit.clients.deadlines import FAREWELL, LAST_WORD, Deadlines, Timeouts
 from llmkit.clients.keys import redact_error
 from llmkit.clients.retry import come_back
 from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
@@ -204,7 +204,7 @@ class Reading:
         if self._over:
             return None
         if self._answer.ended:
-            self._clock.moved(FAREWELL)
+            self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
         elif self._delivered:  # the reader is back for more: what it took in between is not idle time
             self._clock.moved()
         try:
@@ -238,7 +238,7 @@ class Reading:
             if texts or self._failure is not None:
                 return texts
             if self._answer.ended:
-                self._clock.moved(FAREWELL)
+                self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
             elif self._answer.thinking:
                 self._answer.thinking = False
                 self._clock.moved()

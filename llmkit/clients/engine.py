@@ -8,6 +8,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit import catalog, settings
+from llmkit.clients.asked import asked_on_wire
 from llmkit.clients.attempts import Attempts, Line, read, send, warn_dropped
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
@@ -17,7 +18,7 @@ from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
 from llmkit.clients.keys import redact_error
-from llmkit.clients.replay import asked_on_wire, replayed
+from llmkit.clients.replay import replayed
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.stream import TextStream
 from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.asked import asked_of_client
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
-from llmkit.clients.replay import asked_of_client, replayed
+from llmkit.clients.replay import replayed
 from llmkit.clients.stream import TextStream
 from llmkit.messages import Usage
 

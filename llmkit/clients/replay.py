@@ -20,8 +20,6 @@ import platformdirs
 
 from llmkit import settings
 from llmkit.clients.asked import Asked, canonical, request_key
-from llmkit.clients.asked import asked_of_client as asked_of_client  # noqa: PLC0414 - handed on
-from llmkit.clients.asked import asked_on_wire as asked_on_wire  # noqa: PLC0414 - handed on
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.keys import redact
 from llmkit.clients.pace import Pace, Player, checked
@@ -199,7 +197,7 @@ def replayed(call: Call, source: Source, asked: Callable[[], Asked]) -> Source:
     """
     state = _chosen
     mode = settings.replay_mode() if state is None else state.mode
-    if mode == "off" or call.context.replay == "off":
+    if mode == "off" or (mode == "auto" and call.context.replay == "off"):
         return source
     if state is None:
         state = Replay(_file(settings.load()), mode)
@@ -258,10 +256,12 @@ class Replayed:
     async def _choose(self) -> Source:
         """Find out where the text comes from."""
         asked = self._asked()
+        if self._state.mode == "only" and self._call.context.replay is not None:
+            raise self._miss("a new answer was asked for, and nothing is sent in this mode")
         try:
             key = request_key(self._call.provider, asked.place, asked.request)
         except InvalidRequestError as error:
-            if self._state.mode == "only" and self._call.context.replay is None:
+            if self._state.mode == "only":
                 raise self._miss(f"no answer to it can be recorded ({error.message})") from error
             return self._source
         self._request = canonical(asked.request)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from llmkit import sqlite
 from llmkit.costs import schema
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
         OSError: If the folder or the file cannot be created.
         sqlite3.Error: If the file cannot be opened.
     """
-    _create(path)
+    sqlite.create(path)
     connection = _connect(str(path), timeout=timeout)
     try:
         schema.check(connection)
@@ -90,26 +91,6 @@ def _checked(uri: str, timeout: float) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run statements as one writing transaction.
-
-    Args:
-        connection: In autocommit mode.
-
-    Yields:
-        Nothing; the transaction is committed at the end of the block, or undone if that raises.
-    """
-    # A deferred BEGIN could not wait for the lock once it has read: the row would fail at once.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
-
-
-@contextlib.contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Let several queries see the same state.
 
@@ -147,14 +128,6 @@ def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connect
     return sqlite3.connect(
         name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri, factory=_Connection
     )
-
-
-def _create(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Never open a file that exists: closing it again would drop the locks that SQLite holds on it in
-    # this process. The log's files get the same permissions as this one, from SQLite.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _use_log(connection: sqlite3.Connection, timeout: float) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import platformdirs
 
+from llmkit import sqlite
 from llmkit.costs import database, forks, holds, schema
 from llmkit.costs.caps import Amounts, Caps
 from llmkit.costs.interface import Page
@@ -148,7 +149,7 @@ class SQLiteStore(forks.ForkAware):
         self.flush(self._busy_timeout)
         with self._writer.writing, self._explained("cleared"):
             connection = self._connected()
-            with database.transaction(connection):
+            with sqlite.transaction(connection):
                 count = schema.delete(connection, before)
             return count + self._writer.discard(before=before, column=schema.TIME)
 
@@ -161,7 +162,7 @@ class SQLiteStore(forks.ForkAware):
         """Change budgets; see `Store.change_caps`."""
         with self._writer.writing, self._explained("written"):
             connection = self._connected()
-            with database.transaction(connection):
+            with sqlite.transaction(connection):
                 return holds.change(connection, changes)
 
     def reserve(self, intent: Intent) -> Future[None]:
@@ -243,18 +244,16 @@ class SQLiteStore(forks.ForkAware):
     @staticmethod
     def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
         try:
-            with database.transaction(connection):
+            with sqlite.transaction(connection):
                 connection.executemany(schema.INSERT, rows)
         except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
-            with database.transaction(
-                connection
-            ):  # one value that SQLite refuses must not keep the others out
+            with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out
                 connection.executemany(schema.INSERT, map(schema.salvage, rows))
 
     def _job(
         self,
         work: Callable[[sqlite3.Connection], T],
-        scope: Callable[[sqlite3.Connection], AbstractContextManager[None]] = database.transaction,
+        scope: Callable[[sqlite3.Connection], AbstractContextManager[None]] = sqlite.transaction,
     ) -> Future[T]:
         """Run a transaction on the writer's thread, after the rows that came before."""
 

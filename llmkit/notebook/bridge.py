@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -45,6 +46,17 @@ class Bridge:
                 thread.start()
                 atexit.register(_stop, self._loop, thread)
             return self._loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine there and return at once, as a widget's handler has to.
+
+        Args:
+            work: The coroutine.
+
+        Returns:
+            Its future; cancelling it cancels the coroutine.
+        """
+        return asyncio.run_coroutine_threadsafe(work, self.loop())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for it; an interrupt cancels it.

@@ -232,6 +232,24 @@ def _open_to_others(path: Path) -> str:
     return f"others on this machine may open it: chmod 600 {path}" if others else ""
 
 
+def _budget() -> Finding:
+    """Say what is left; that it is used up explains why calls are refused."""
+    from llmkit.costs.budget import budget
+
+    state = budget()
+    left = [usd for usd in (state.left, state.notebook_left) if usd is not None]
+    text = "; ".join(" ".join(line.split()) for line in repr(state).splitlines())
+    return _judged("budget", text, "used up: raise it with %llm budget" if left and min(left) <= 0 else "")
+
+
+def _replay() -> Finding:
+    """Say whether answers are replayed, and whether their file can be read."""
+    from llmkit.clients.replay import current
+
+    state = current()
+    return Finding(name="replay", ok=None, text=repr(state) if state else "off")
+
+
 def _prices() -> Finding:
     from llmkit import prices
 
@@ -280,7 +298,8 @@ def _version(package: str) -> str | None:
 
 _LOCAL: dict[str, Callable[[], Finding]] = {
     "ledger": _ledger,
-    # The states of budgets and of the replay belong here.
+    "budget": _budget,
+    "replay": _replay,
     "prices": _prices,
     "widgets": _widgets,
     "versions": _versions,
