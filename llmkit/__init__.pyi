@@ -1,6 +1,8 @@
 import typing
 
 from . import sandbox as sandbox
+from .attachments import Attachment as Attachment
+from .attachments import attach as attach
 from .clients.anthropic import AnthropicClient as AnthropicClient
 from .clients.base import BaseLLMClient as BaseLLMClient
 from .clients.checks import safe_llm_call as safe_llm_call

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llmkit.attachments import Attachment
+
 ROLES = ("system", "user", "assistant")
 
 UsageSource = Literal["reported", "partial", "estimated"]
@@ -18,10 +20,12 @@ class LLMMessage:
     Args:
         role: `"system"`, `"user"` or `"assistant"`.
         content: The text; not blank.
+        attachments: Images, PDFs and text files, made by `llmkit.attach`; only a user's message has any.
 
     Raises:
-        ValueError: If the role is another word, or the content is blank.
-        TypeError: If the content is not text.
+        ValueError: If the role is another word, the content is blank, or the message is not the user's and
+            has attachments.
+        TypeError: If the content is not text, or an attachment is no `Attachment`.
 
     Example:
         >>> LLMMessage(role="user", content="Hello").role
@@ -30,6 +34,7 @@ class LLMMessage:
 
     role: str
     content: str
+    attachments: tuple[Attachment, ...] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -40,6 +45,19 @@ class LLMMessage:
             raise TypeError(f"Message content must be text (str), not {type(self.content).__name__}")
         if not self.content.strip():
             raise ValueError("Message content cannot be empty")
+        if self.attachments:
+            self._check_attachments()
+
+    def _check_attachments(self) -> None:
+        given: object = self.attachments
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(f"attachments is a tuple of attachments, not {type(given).__name__}")
+        for one in given:
+            if not isinstance(one, Attachment):
+                raise TypeError(f"{type(one).__name__} is no attachment: llmkit.attach makes one")
+        self.attachments = tuple(given)
+        if self.role != "user":
+            raise ValueError(f"Only a user message can have attachments, not one of the role {self.role}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

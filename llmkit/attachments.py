@@ -1,0 +1,265 @@
+"""Images, PDFs and text files that go with a message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import mimetypes
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from llmkit.errors import InvalidRequestError
+
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+"""Images that all providers take."""
+
+PDF = "application/pdf"
+
+LARGEST = 50 * 2**20
+"""Bytes of the largest file that any provider takes inline (OpenAI, Gemini: 50 MB for a PDF)."""
+
+TAKEN = "llmkit takes PNG, JPEG, WebP and GIF images, PDFs and text files."
+
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"%PDF-": PDF,
+}
+
+_OTHERS = (
+    (re.compile(rb"BM"), "a BMP image"),
+    (re.compile(rb"II\*\0|MM\0\*"), "a TIFF image"),
+    (re.compile(rb"....ftyp(heic|heix|mif1|avif)", re.DOTALL), "an HEIC or AVIF image"),
+    (re.compile(rb"....ftyp", re.DOTALL), "a video or audio file"),
+    (re.compile(rb"ID3|RIFF....WAVE|OggS|fLaC", re.DOTALL), "an audio file"),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive or an Office document"),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), "an Office document"),
+)
+"""What is recognised only to say what it is."""
+
+_CONTROLS = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
+_ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image, a PDF or a text file; `llmkit.attach` makes one from nearly anything.
+
+    Args:
+        media_type: What the data is, e.g. `"image/png"`, `"application/pdf"` or `"text/csv"`.
+        data: The file's bytes; not shown in the repr.
+        name: The file's name, which the model sees where a provider has a place for it.
+
+    Raises:
+        InvalidRequestError: If the data is empty, or something else than the type says.
+
+    Example:
+        >>> Attachment("text/plain", b"Hello", "hello.txt")
+        Attachment('text/plain', 5 bytes, name='hello.txt')
+    """
+
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, bytes):
+            raise InvalidRequestError(f"The data of an attachment is bytes, not {type(self.data).__name__}.")
+        if not self.data:
+            raise InvalidRequestError(f"{self.shown} is empty: there is nothing to send.")
+        found = media_type(self.data, self.name)
+        if found is None:
+            raise InvalidRequestError(f"{self.shown} is {_guess(self.data)}.", hint=TAKEN)
+        if found != self.media_type and not (_is_text(found) and _is_text(self.media_type)):
+            raise InvalidRequestError(f"{self.shown} is {found}, not {self.media_type}.", hint=TAKEN)
+
+    def __repr__(self) -> str:
+        return f"Attachment({self.media_type!r}, {len(self.data)} bytes, name={self.name!r})"
+
+    @property
+    def shown(self) -> str:
+        """What to call it in a sentence."""
+        return repr(self.name[:80]) if self.name else "The attachment"
+
+    @property
+    def kind(self) -> Literal["image", "pdf", "text"]:
+        """What it is, roughly."""
+        if self.media_type in IMAGES:
+            return "image"
+        return "pdf" if self.media_type == PDF else "text"
+
+    @property
+    def text(self) -> str:
+        """The text of a text file.
+
+        Raises:
+            InvalidRequestError: If it is none.
+        """
+        found = _decoded(self.data)
+        if self.kind != "text" or found is None:
+            raise InvalidRequestError(f"{self.shown} is {self.media_type}: it has no text of its own.")
+        return found
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the data, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def base64(self) -> str:
+        """The data as base64, as the providers want it."""
+        return base64.b64encode(self.data).decode()
+
+
+def attach(source: Any, name: str | None = None) -> Attachment:
+    r"""Make an attachment from a file, from bytes, or from something with a picture.
+
+    The type is found in the content, not in the file's name. Images are sent as they are: where a provider
+    takes no more than so many pixels, it makes them smaller itself.
+
+    Args:
+        source: A path; bytes; a matplotlib figure or axes; a PIL image; an `IPython.display.Image`; or
+            anything that shows itself as PNG or JPEG in a notebook.
+        name: The file's name for the model; by default that of the file.
+
+    Returns:
+        The attachment, for `LLMMessage(role, content, attachments=(…,))`.
+
+    Raises:
+        InvalidRequestError: If there is no such file, or it is empty, larger than 50 MB, or of a type that no
+            provider takes.
+
+    Example:
+        >>> attach(b"a,b\n1,2\n", "table.csv")
+        Attachment('text/csv', 8 bytes, name='table.csv')
+    """
+    if isinstance(source, Attachment):
+        return source if name is None else replace(source, name=name)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        return _made(_read(path), path.name if name is None else name)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _made(bytes(source), name or "")
+    return _made(_picture(source), name or "")
+
+
+def media_type(data: bytes, name: str = "") -> str | None:
+    r"""Find out what some bytes are.
+
+    Args:
+        data: The beginning is enough, but for text.
+        name: The file's name, which tells one kind of text from another.
+
+    Returns:
+        A media type that llmkit sends; `None` for anything else.
+
+    Example:
+        >>> media_type(b"GIF89a..."), media_type(b"a,b", "x.csv"), media_type(b"PK\x03\x04")
+        ('image/gif', 'text/csv', None)
+    """
+    for signature, kind in _SIGNATURES.items():
+        if data.startswith(signature):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if _decoded(data) is None:
+        return None
+    guessed = mimetypes.guess_type(name)[0] or ""
+    return guessed if _is_text(guessed) else "text/plain"
+
+
+def _is_text(kind: str) -> bool:
+    """Whether a type is one of text; any is, but for the others that have one of their own."""
+    return kind not in {*IMAGES, PDF} and (
+        kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "toml", "javascript", "sql"))
+    )
+
+
+def _decoded(data: bytes) -> str | None:
+    """Return a text file's text; `None` if it is something else."""
+    encoding = next((code for mark, code in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROLS.search(text) else text
+
+
+def _made(data: bytes, name: str) -> Attachment:
+    shown = repr(name[:80]) if name else "The attachment"
+    if len(data) > LARGEST:
+        raise _too_large(shown, len(data))
+    kind = media_type(data, name)
+    return Attachment(kind or "application/octet-stream", data, name)
+
+
+def _read(path: Path) -> bytes:
+    """Read a file whose size is known to be bearable."""
+    if str(path).startswith(("http:", "https:", "data:")):
+        raise InvalidRequestError(
+            f"{str(path)[:80]!r} is an address, not a file.", hint="Download it, then attach the file."
+        )
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is no file"
+            raise InvalidRequestError(
+                f"{str(path)[:200]!r} {what}." if path.exists() else f"There is no file {str(path)[:200]!r}.",
+                hint=f"Paths start at {str(Path.cwd())[:150]}.",
+            )
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise _too_large(repr(path.name[:80]), size)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InvalidRequestError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
+
+
+def _too_large(shown: str, size: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{shown} has {size / 2**20:.1f} MB; no provider takes more than {LARGEST / 2**20:.0f} MB inline.",
+        hint="Send a part of it, or a smaller version.",
+    )
+
+
+def _picture(source: Any) -> bytes:
+    """Return the picture of a figure or of whatever shows itself as one."""
+    figure: Any = source if hasattr(source, "savefig") else getattr(source, "figure", None)
+    if hasattr(figure, "savefig"):
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        return file.getvalue()
+    for method in ("_repr_png_", "_repr_jpeg_"):
+        show = getattr(source, method, None)
+        shown = show() if callable(show) else None
+        shown = shown[0] if isinstance(shown, tuple) else shown  # the data, and how to show it
+        if shown:
+            return _bytes(shown)
+    data = getattr(source, "data", None)
+    if isinstance(data, bytes):  # an IPython.display.Image of another format
+        return data
+    raise InvalidRequestError(
+        f"A {type(source).__name__} cannot be attached: it shows itself as no PNG or JPEG.", hint=TAKEN
+    )
+
+
+def _bytes(shown: Any) -> bytes:
+    """Return a picture as bytes: IPython's own are base64."""
+    if isinstance(shown, bytes):
+        return shown
+    try:
+        return base64.b64decode(shown)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise InvalidRequestError(f"Its picture is no base64: {error}.") from error
+
+
+def _guess(data: bytes) -> str:
+    """Say what unknown bytes may be."""
+    found = (name for pattern, name in _OTHERS if pattern.match(data))
+    return next(found, "neither an image nor a PDF nor text in UTF-8")
