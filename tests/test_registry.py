@@ -4,6 +4,7 @@ import pytest
 
 import llmkit
 from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessage, OpenAIClient
+from llmkit.clients import registry
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.registry import resolve, shared_client
 
@@ -191,3 +192,18 @@ def test_a_name_that_cannot_be_is_not_registered(name):
 def test_numbers_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigurationError):
         OpenAIClient("k", **options)
+
+
+def test_an_alias_may_stand_for_another_one(monkeypatch):
+    monkeypatch.setattr(registry, "session_aliases", {"quick": "fast", "fast": "sandbox:small"})
+    assert str(registry.resolve("quick")) == "sandbox:small"
+
+
+def test_an_alias_that_leads_back_to_itself_says_so(monkeypatch):
+    monkeypatch.setattr(registry, "session_aliases", {"a": "b", "b": "a"})
+    with pytest.raises(ConfigurationError, match="The alias 'a' leads back to itself: a → b → a"):
+        registry.resolve("a")
+
+
+def test_the_address_of_a_call_is_known_before_it_is_sent():
+    assert llmkit.client("ollama:m").address == "http://127.0.0.1:11434/v1"

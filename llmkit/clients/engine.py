@@ -183,6 +183,11 @@ class ProviderClient(BaseLLMClient):
         for client in self._made:
             await client.close()
 
+    @property
+    def address(self) -> str:
+        """The API's base URL: where calls go."""
+        return self._line.carrier.address
+
     def default_model(self) -> str:
         """Return the model that a call uses when it names none.
 

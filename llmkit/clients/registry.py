@@ -18,12 +18,15 @@ from llmkit.clients.metered import MeteredClient
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from llmkit.clients.base import BaseLLMClient
 
 ENTRY_POINTS = "llmkit.clients"
 """Group in which another package announces its clients, by provider name."""
+
+session_aliases: dict[str, str] = {}
+"""Short names of models for this session alone; they win over those of the settings."""
 
 _registered: dict[str, Callable[..., BaseLLMClient]] = {}
 _shared: dict[tuple[int, str, tuple[str, ...], str | None], ProviderClient | MeteredClient] = {}
@@ -143,7 +146,7 @@ def resolve(name: str | None = None) -> ModelName:
         'anthropic:claude-haiku-5-5'
     """
     name = (name or settings.load().model or _first_with_key()).strip()
-    name = {**catalog.aliases(), **settings.load().aliases}.get(name, name)
+    name = _follow(name, aliases())
     provider, colon, model = name.partition(":")
     if colon and provider and model:
         return ModelName(provider, model)
@@ -167,7 +170,30 @@ def provider_names() -> list[str]:
 def model_names() -> list[str]:
     """Return what `resolve` knows by name: aliases and the catalogue's models with their providers."""
     listed = [f"{p.name}:{model}" for p in catalog.providers().values() for model in p.models]
-    return [*catalog.aliases(), *settings.load().aliases, *provider_names(), *listed]
+    return [*aliases(), *provider_names(), *listed]
+
+
+def aliases() -> dict[str, str]:
+    """Return what each short name stands for: llmkit's own, the settings', this session's.
+
+    Example:
+        >>> aliases()["sonnet"].partition(":")[0]
+        'anthropic'
+    """
+    return {**catalog.aliases(), **settings.load().aliases, **session_aliases}
+
+
+def _follow(name: str, short: Mapping[str, str]) -> str:
+    """Return what a name stands for: an alias may stand for another one."""
+    passed = [name]
+    while (target := short.get(passed[-1])) is not None:
+        if target in passed:
+            raise ConfigurationError(
+                f"The alias {name!r} leads back to itself: {' → '.join([*passed, target])}.",
+                hint=f"Let it stand for a model: %llm alias {name}=openai:gpt-6-luna.",
+            )
+        passed.append(target)
+    return passed[-1]
 
 
 def unknown_name(name: str) -> ConfigurationError:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from llmkit.clients.call import Call, Waiting
+    from llmkit.clients.codec import Request
     from llmkit.messages import LLMResponse, Usage
 
 
@@ -71,6 +72,11 @@ class TextStream(AsyncGenerator[str, None]):
     def text(self) -> str:
         """The text so far."""
         return self._call.text
+
+    @property
+    def request(self) -> Request:
+        """What is asked; known before anything is sent."""
+        return self._call.request
 
     @property
     def simulated(self) -> bool:
