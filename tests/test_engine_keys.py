@@ -13,7 +13,6 @@ from llmkit import (
     QuotaExceededError,
     RateLimitError,
 )
-
 from llmkit.clients.keys import keys
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -113,7 +113,7 @@ def _parameters(extra: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: datetime | None) -> int | None:
