@@ -77,7 +77,7 @@ class Bridge:
             pass
         return results[0]
 
-    def stream(self, source: AsyncGenerator[str, None]) -> Generator[str | None]:
+    def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:
         """Iterate an async generator there and its items here.
 
         Args:
@@ -87,7 +87,7 @@ class Bridge:
         Yields:
             The items; `None` about twelve times a second while none comes.
         """
-        items: queue.SimpleQueue[str | _End] = queue.SimpleQueue()
+        items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         relay = _Relay(self.loop(), source, items)
         try:
             relay.start()
@@ -119,8 +119,8 @@ class _Relay:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        source: AsyncGenerator[str, None],
-        items: queue.SimpleQueue[str | _End],
+        source: AsyncGenerator[Any, None],
+        items: queue.SimpleQueue[Any],
     ) -> None:
         self._loop = loop
         self._source = source

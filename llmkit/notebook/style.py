@@ -61,5 +61,26 @@ div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; paddi
 .llmkit-cut { border-left: 3px solid var(--amber); padding-left: .8em; }
 """
 
-STYLESHEET = re.sub(r"\s*([{};])\s*|\s+", lambda match: match[1] or " ", _SOURCE).strip()
+_COMPARE = """
+.llmkit-compare {
+  display: grid; gap: .8em; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15em), 1fr));
+}
+.llmkit-many { grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: minmax(17em, 1fr);
+  overflow-x: auto; }
+.llmkit-compare > .llmkit-column {
+  min-width: 0; border: 1px solid #88888866; border-radius: 6px; padding: .6em .8em;
+}
+.llmkit .llmkit-name { margin: 0; }
+.llmkit .llmkit-failed { color: var(--jp-error-color1, #b31d28); }
+"""
+
+
+def _short(css: str) -> str:
+    return re.sub(r"\s*([{};])\s*|\s+", lambda match: match[1] or " ", css).strip()
+
+
+STYLESHEET = _short(_SOURCE)
 """Rules for everything inside `.llmkit`, without spare white space: each saved answer carries them."""
+
+COMPARE = f"<style>{_short(_COMPARE)}</style>"
+"""The `style` element of comparisons, beside the one of all answers."""

@@ -1,0 +1,131 @@
+"""Several models asked at once: their pieces of text as one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from llmkit.errors import LLMClientError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from llmkit.clients.registry import ModelName
+    from llmkit.clients.stream import TextStream
+    from llmkit.messages import LLMResponse
+
+TICK = 0.08
+"""Seconds between two looks at the clock while nothing arrives."""
+
+LaneStatus = Literal["ok", "error", "cancelled"]
+
+
+class Step(NamedTuple):
+    """What happened in one lane.
+
+    Attributes:
+        lane: Its number.
+        text: The next piece of its text.
+        over: Whether it ended.
+        error: Why it failed, if it did.
+    """
+
+    lane: int
+    text: str = ""
+    over: bool = False
+    error: BaseException | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """One model of a comparison.
+
+    Attributes:
+        label: What the user calls it.
+        name: Who is asked.
+        stream: Its answer; `None` if its client could not be made.
+        error: Why it failed; `None` if it did not.
+        over: Whether it ended by itself.
+    """
+
+    label: str
+    name: ModelName
+    stream: TextStream | None = None
+    error: LLMClientError | None = None
+    over: bool = False
+
+    def end(self, error: BaseException | None) -> None:
+        """Note that it ended, and why; another package's client may have raised anything."""
+        self.over = True
+        if error is None or isinstance(error, LLMClientError):
+            self.error = error
+            return
+        self.error = LLMClientError(
+            f"The call failed: {type(error).__name__}: {error}", provider=self.name.provider
+        )
+        self.error.__cause__ = error
+
+    @property
+    def status(self) -> LaneStatus:
+        """How it ended; what was still under way counts as cancelled."""
+        if self.error is not None:
+            return "error"
+        whole = self.stream is not None and self.stream.response is not None
+        return "ok" if self.over or whole else "cancelled"
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "" if self.stream is None else self.stream.text
+
+    @property
+    def outcome(self) -> LLMResponse | None:
+        """The answer as far as it came, once it is over; `None` if nothing was sent."""
+        found = None if self.stream is None else self.stream.outcome
+        return found if found is not None and (found.attempts or found.replayed) else None
+
+
+async def race(lanes: Sequence[Lane]) -> AsyncGenerator[Step | None, None]:
+    """Let all lanes run side by side.
+
+    Args:
+        lanes: The lanes; a failure of one does not touch the others.
+
+    Yields:
+        What happens, in the order of time; `None` about twelve times a second while nothing does. Leaving
+        early cancels what is still under way, and waits until it has closed its connections.
+    """
+    steps: asyncio.Queue[Step] = asyncio.Queue()
+    running = [(number, lane.stream) for number, lane in enumerate(lanes) if lane.stream is not None]
+    tasks = [_start(number, stream, steps) for number, stream in running]
+    left = len(tasks)
+    try:
+        while left:
+            try:
+                step = await asyncio.wait_for(steps.get(), TICK)
+            except TimeoutError:
+                yield None
+                continue
+            left -= step.over
+            yield step
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _start(number: int, stream: TextStream, steps: asyncio.Queue[Step]) -> asyncio.Task[None]:
+    async def move() -> None:
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                steps.put_nowait(Step(number, piece))
+
+    def done(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            steps.put_nowait(Step(number, over=True, error=task.exception()))
+
+    task = asyncio.create_task(move())
+    task.add_done_callback(done)
+    return task
