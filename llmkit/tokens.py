@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.media import most_tokens
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from llmkit.messages import LLMMessage
 
@@ -40,16 +42,21 @@ def estimate(text: str) -> int:
     return len(text) // 4
 
 
-def estimate_prompt(messages: Iterable[LLMMessage]) -> int:
+def estimate_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
     """Estimate the tokens of a conversation.
 
     Args:
         messages: The messages that are sent.
+        provider: Name of the provider, by whose formula images and PDFs count.
+        model: Name of the model.
 
     Returns:
         The estimate, with a few tokens for each message's frame.
     """
-    return sum(estimate(message.content) + PER_MESSAGE for message in messages)
+    return sum(
+        estimate(message.content) + PER_MESSAGE + _attached(message, estimate, provider, model)
+        for message in messages
+    )
 
 
 def upper_bound(text: str) -> int:
@@ -74,16 +81,31 @@ def upper_bound(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) - pairs
 
 
-def upper_bound_prompt(messages: Iterable[LLMMessage]) -> int:
+def upper_bound_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
     """Return a number of tokens that a conversation hardly ever exceeds.
 
     Args:
         messages: The messages that are sent.
+        provider: Name of the provider, by whose formula images and PDFs count.
+        model: Name of the model.
 
     Returns:
         The bound, with a generous frame for each message.
     """
-    return sum(upper_bound(message.content) + MOST_PER_MESSAGE for message in messages)
+    return sum(
+        upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, provider, model)
+        for message in messages
+    )
+
+
+def _attached(message: LLMMessage, count_text: Callable[[str], int], provider: str, model: str) -> int:
+    """Count the tokens of what is attached to a message."""
+    return sum(
+        count_text(one.text) + count_text(one.name) + MOST_PER_MESSAGE
+        if one.kind == "text"
+        else most_tokens(one, provider, model) + MOST_PER_MESSAGE
+        for one in message.attachments
+    )
 
 
 def count(text: str, model: str) -> int:

@@ -13,7 +13,9 @@ from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
+from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.schema import for_anthropic, in_prompt
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
@@ -22,6 +24,9 @@ from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from llmkit.attachments import Attachment
+    from llmkit.messages import LLMMessage
 
 ADDRESS = "https://api.anthropic.com"
 
@@ -35,6 +40,11 @@ FINISH_REASONS = {
 
 _NAMES = {"stop": "stop_sequences"}
 
+LIMITS = Limits(
+    name="Anthropic", request=32 * MB, image=5 * MB, side=8000, many=20, many_side=2000, pages=600
+)
+"""Source: Anthropic, "Images and vision" (general limits) and "PDF support"."""
+
 _PROGRESS = ("thinking", "partial_json", "signature")
 """What a delta brings that is no text, and yet shows that the model is at work."""
 
@@ -44,7 +54,9 @@ class AnthropicCodec:
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
-        turns = [{"role": m.role, "content": m.content} for m in request.messages if m.role != "system"]
+        check(request.messages, LIMITS)
+        request, output = _with_format(request)
+        turns = [{"role": m.role, "content": _content(m)} for m in request.messages if m.role != "system"]
         if not turns:
             raise InvalidRequestError("Anthropic needs a user message beside the system prompt.")
         body: dict[str, Any] = {
@@ -54,7 +66,7 @@ class AnthropicCodec:
         }
         if request.stream:
             body["stream"] = True
-        body |= _optional(request)
+        body |= _optional(request) | output
         return WireRequest(path="/v1/messages", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
@@ -179,6 +191,31 @@ def _whole_input(changes: dict[str, int], old: Usage) -> dict[str, int]:
             if f"{name}_tokens" not in changes:
                 changes["input_tokens"] += getattr(old, f"{name}_tokens") or 0
     return changes
+
+
+def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
+    """Return the parameter that asks for a schema; where it cannot be had, the messages ask for it."""
+    schema = request.schema
+    if schema is None:
+        return request, {}
+    wanted = None if "output_config" in request.without else for_anthropic(schema)
+    if wanted is None:
+        return replace(request, messages=in_prompt(request.messages, schema)), {}
+    return request, {"output_config": {**part(request.extra.get("output_config")), "format": wanted}}
+
+
+def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or blocks if it has images or PDFs, which come first."""
+    blocks = [_block(one) for one in media(message)]
+    said = written(message)
+    return [*blocks, {"type": "text", "text": said}] if blocks else said
+
+
+def _block(one: Attachment) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": one.media_type, "data": one.base64}
+    if one.kind == "image":
+        return {"type": "image", "source": source}
+    return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}
 
 
 class AnthropicClient(ProviderClient):

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llmkit.clients.base import ContractTemperature
+from llmkit.clients.content import without_media
 from llmkit.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
+    from llmkit.messages import LLMMessage
 
 FORMAT = 1
 """Version of the key; a new one makes all recordings strangers."""
@@ -40,7 +42,8 @@ class Asked:
 def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
     """Return what a call asks of a provider.
 
-    Neither streaming nor a parameter that this server was found to refuse makes it another request.
+    Neither streaming nor a parameter that this server was found to refuse makes it another request. Digests
+    stand for attachments.
 
     Args:
         codec: The provider's wire format.
@@ -48,9 +51,8 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
         call: The call.
     """
     wire = codec.encode(replace(call.request, stream=False, without=frozenset()))
-    return Asked(
-        place=place(address, simulated=call.simulated), request={"path": wire.path, "body": wire.body}
-    )
+    body = without_media(wire.body, call.request.messages)
+    return Asked(place=place(address, simulated=call.simulated), request={"path": wire.path, "body": body})
 
 
 def asked_of_client(call: Call) -> Asked:
@@ -60,13 +62,19 @@ def asked_of_client(call: Call) -> Asked:
     return Asked(
         place="",
         request={
-            "messages": [[message.role, message.content] for message in request.messages],
+            "messages": list(map(_message, request.messages)),
             "model": request.model,
             "temperature": request.temperature if chosen else None,
             "max_tokens": request.max_tokens,
             "extra": request.extra,
+            **({} if request.schema is None else {"schema": request.schema.json}),
         },
     )
+
+
+def _message(message: LLMMessage) -> list[Any]:
+    digests = [[one.media_type, one.name, f"sha256:{one.digest}"] for one in message.attachments]
+    return [message.role, message.content, *([digests] if digests else [])]
 
 
 def place(address: str, *, simulated: bool) -> str:

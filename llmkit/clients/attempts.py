@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from llmkit.clients.access import blames_key
 from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
+from llmkit.clients.content import explain
 from llmkit.clients.deadlines import FAREWELL, LAST_WORD, Deadlines, Timeouts
 from llmkit.clients.keys import redact_error
 from llmkit.clients.retry import come_back
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from llmkit.clients.keys import Secret
     from llmkit.clients.retry import RetryPolicy
     from llmkit.wire.carrier import Carrier, Exchange, WireRequest
+
+SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
+"""Parameters that carry a schema."""
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
 
@@ -82,6 +86,7 @@ class Attempts:
                 texts = await self._reading.next()
             except LLMClientError as error:
                 redact_error(error)
+                explain(error, self._call.request.messages, self._call.request.model)
                 await self.aclose()
                 wait = self._wait(error)
                 if wait is None:
@@ -164,6 +169,8 @@ class Attempts:
             return False
         if any(same_name(name, chosen) for chosen in ("temperature", *request.extra)):
             warn_dropped(name, request.model)
+        elif request.schema is not None and name in SCHEMA_NAMES:
+            warn_dropped(name, request.model, "the schema is in the prompt instead")
         self._line.refused[request.model] = request.without | {name}
         self._call.request = replace(request, without=request.without | {name})
         return True
@@ -306,9 +313,9 @@ async def read(exchange: Exchange) -> bytes:
         await exchange.aclose()
 
 
-def warn_dropped(name: str, model: str) -> None:
+def warn_dropped(name: str, model: str, instead: str = "it was left out") -> None:
     """Tell the user that a parameter of theirs was not sent."""
-    warnings.warn(f"{model} does not take {name}: it was left out.", UserWarning, stacklevel=4)
+    warnings.warn(f"{model} does not take {name}: {instead}.", UserWarning, stacklevel=4)
 
 
 def _redirected(exchange: Exchange) -> BadResponseError:

@@ -71,7 +71,7 @@ def final(
         accepted: Whether the provider took the request, so that it may charge for it.
         whole: Whether the answer is complete.
     """
-    usage, source = _usage(request, answer, parts, accepted=accepted, whole=whole)
+    usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Bill()
     return Bill(usage=usage, source=source, price=_price(request, provider, answer, usage, when))
@@ -115,7 +115,7 @@ def _sum(usages: list[Usage]) -> Usage:
 
 
 def _usage(
-    request: Request, answer: Answer, parts: Sequence[str], *, accepted: bool, whole: bool
+    request: Request, provider: str, answer: Answer, parts: Sequence[str], *, accepted: bool, whole: bool
 ) -> tuple[Usage | None, UsageSource | None]:
     said = answer.usage
     complete = said is not None and said.input_tokens is not None and said.output_tokens is not None
@@ -126,7 +126,11 @@ def _usage(
     said = said or Usage()
     # Providers send a token or more at a time, so that there are no fewer tokens than pieces.
     written = max(tokens.estimate("".join(parts)), len(parts))
-    prompt = tokens.estimate_prompt(request.messages) if said.input_tokens is None else said.input_tokens
+    prompt = (
+        tokens.estimate_prompt(request.messages, provider, request.model)
+        if said.input_tokens is None
+        else said.input_tokens
+    )
     guess = Usage(
         input_tokens=prompt,
         output_tokens=max(said.output_tokens or 0, written),

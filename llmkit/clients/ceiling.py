@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit import catalog, prices, tokens
+from llmkit.clients.schema import instruction
 from llmkit.messages import Usage
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ PER_REQUEST = 32
 """Tokens that frame a prompt at most."""
 
 PER_TOOLS = 1024
-"""Tokens of the system prompt that a provider adds to a request with tools, at most (Anthropic documents
-up to 804)."""
+"""Tokens of the system prompt that a provider adds to a request with tools or a schema, at most (Anthropic
+documents up to 804)."""
 
 LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"})
 """Names of the limit of an answer in the providers' words."""
@@ -80,7 +81,10 @@ def ceiling(request: Request, provider: str, *, when: datetime | None = None) ->
         Ceiling(nanos=67650, input_tokens=51, output_tokens=100)
     """
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
-    before = tokens.upper_bound_prompt(request.messages) + tokens.upper_bound(extra) + PER_REQUEST
+    before = tokens.upper_bound_prompt(request.messages, provider, request.model)
+    before += tokens.upper_bound(extra) + PER_REQUEST
+    if request.schema is not None:
+        before += tokens.upper_bound(instruction(request.schema)) + PER_TOOLS
     if "tools" in extra:
         before += PER_TOOLS
     after = _output(request, provider) * max([1, *_numbers(request.extra, CHOICES)])

@@ -33,7 +33,7 @@ DAILY = "quota_per_day"
 
 _OPTIONAL = re.compile(
     r"unsupported|not support|n't support|unrecognized|unknown|not permitted|extra inputs|deprecated"
-    r"|not allowed"
+    r"|not allowed|unavailable"
 )
 
 

@@ -14,6 +14,7 @@ from llmkit.errors import BadResponseError, InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llmkit.clients.schema import Schema
     from llmkit.errors import LLMClientError
     from llmkit.messages import LLMMessage, Usage
     from llmkit.wire.carrier import WireRequest
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 DONE = b"[DONE]"
 """OpenAI's last event."""
+
+FORMATS = frozenset(
+    {"response_format", "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"}
+)
+"""The providers' words for a schema."""
 
 MOST_TOKENS = 10**12
 """What is beyond is no number of tokens, and would not fit into the books."""
@@ -38,6 +44,7 @@ class Request:
         stream: Whether the answer is to arrive as it is written.
         extra: Parameters in the provider's own words.
         without: Parameters that this server is known to refuse for this model.
+        schema: What the answer must look like if it is to be JSON.
     """
 
     messages: tuple[LLMMessage, ...]
@@ -47,13 +54,18 @@ class Request:
     stream: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    schema: Schema | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what JSON has no word for.
+        """Refuse what JSON has no word for, and what is said twice.
 
         Raises:
-            InvalidRequestError: If a parameter is NaN or infinite: it would go out as `null`.
+            InvalidRequestError: If a parameter is NaN or infinite: it would go out as `null`. If there is a
+                schema, and a parameter that asks for one, too.
         """
+        both = FORMATS & self.extra.keys() if self.schema is not None else ()
+        for name in both:
+            raise InvalidRequestError(f"schema and {name} are both given.", hint="Leave one of them out.")
         parameters = {"temperature": self.temperature, **self.extra}
         for name in [name for name, value in parameters.items() if not _finite(value)]:
             raise InvalidRequestError(f"{name} holds NaN or an infinite number, which JSON cannot say.")

@@ -20,6 +20,7 @@ from llmkit.clients.health import Health, check
 from llmkit.clients.keys import redact_error
 from llmkit.clients.replay import replayed
 from llmkit.clients.retry import RetryPolicy
+from llmkit.clients.schema import schema_of
 from llmkit.clients.stream import TextStream
 from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.messages import LLMMessage
@@ -103,7 +104,25 @@ class ProviderClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Generate a whole answer; see `BaseLLMClient.generate_text`."""
+        """Generate a whole answer; see `BaseLLMClient.generate_text`.
+
+        Args:
+            messages: The conversation.
+            model: The provider's name of the model; by default the client's.
+            temperature: Randomness.
+            max_tokens: Limit of the answer, in tokens.
+            **kwargs: `schema`: what the answer must look like if it is to be JSON (a JSON schema, a
+                dataclass, a `TypedDict`, a pydantic model, or `"json"` for any JSON object). It goes out by
+                the provider's own mechanism, or in the system prompt where there is none; the answer is still
+                text. All others are parameters in the provider's own words.
+
+        Returns:
+            The answer with its tokens and its price.
+
+        Raises:
+            InvalidRequestError: If the schema is none, or an attachment is none that the provider takes.
+            LLMClientError: If there is no whole answer; one of its subclasses says why.
+        """
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
         return await finished(call, self._source(call))
 
@@ -116,6 +135,13 @@ class ProviderClient(BaseLLMClient):
         **kwargs: Any,
     ) -> TextStream:
         """Generate an answer as it is written; see `BaseLLMClient.stream_text`.
+
+        Args:
+            messages: The conversation.
+            model: The provider's name of the model; by default the client's.
+            temperature: Randomness.
+            max_tokens: Limit of the answer, in tokens.
+            **kwargs: As for `generate_text`, `schema` among them.
 
         Returns:
             A stream that also has `.response`, `.usage` and `.finish_reason`.
@@ -223,6 +249,7 @@ class ProviderClient(BaseLLMClient):
         refused = self._refused(model)
         if chosen and "temperature" in refused:
             warn_dropped("temperature", model)
+        schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
         request = Request(
             messages=_checked(messages),
             model=model,
@@ -231,6 +258,7 @@ class ProviderClient(BaseLLMClient):
             stream=stream,
             extra=extra,
             without=refused,
+            schema=schema,
         )
         return Call(request, self.provider_name, simulated=self.simulated)
 

@@ -6,12 +6,15 @@ Source: Gemini API reference, "Generating content".
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
+from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.schema import in_prompt
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
@@ -20,6 +23,9 @@ from llmkit.wire.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from llmkit.attachments import Attachment
+    from llmkit.messages import LLMMessage
 
 ADDRESS = "https://generativelanguage.googleapis.com"
 
@@ -37,6 +43,14 @@ FINISH_REASONS = {
     "MODEL_ARMOR": "content_filter",
     "CONTINUATION": "length",  # the limit of one request; another could go on
 }
+
+LIMITS = Limits(
+    name="Gemini",
+    types=frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf"}),
+    request=100 * MB,
+    pages=1000,
+)
+"""Source: Gemini API, "Image understanding", "Document understanding" and "File input methods"."""
 
 _ASTRAY = re.compile(r"[?#%\\\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
 """What would lead a request to another address if it stood in the name of a model."""
@@ -69,14 +83,19 @@ class GoogleCodec:
 
     Args:
         version: Version of the API in the path.
+        schemas: Whether `responseJsonSchema` is known; the former SDK does not know it.
     """
 
-    def __init__(self, version: str = "v1beta") -> None:
+    def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
         self._version = version
+        self._schemas = schemas
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
+        check(request.messages, LIMITS)
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
+        request, wanted = self._with_format(request)
+        extra = {**wanted, **extra}
         body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
             body["systemInstruction"] = {"parts": system}
@@ -86,6 +105,18 @@ class GoogleCodec:
         name = _path(request.model)
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
+
+    def _with_format(self, request: Request) -> tuple[Request, dict[str, Any]]:
+        """Return the parameters that ask for a schema; where they cannot be had, the messages ask for it."""
+        schema = request.schema
+        if schema is None:
+            return request, {}
+        wanted: dict[str, Any] = {"responseMimeType": "application/json"}
+        if schema.json is None:
+            return request, wanted
+        if not self._schemas or {"responseJsonSchema", "responseMimeType"} & request.without:
+            return replace(request, messages=in_prompt(request.messages, schema)), wanted
+        return request, {**wanted, "responseJsonSchema": dict(schema.json)}
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""
@@ -148,13 +179,22 @@ class GoogleCodec:
 def _turns(request: Request) -> list[dict[str, Any]]:
     """Return the conversation without its system prompt."""
     turns = [
-        {"role": "model" if m.role == "assistant" else "user", "parts": [{"text": m.content}]}
+        {"role": "model" if m.role == "assistant" else "user", "parts": _parts(m)}
         for m in request.messages
         if m.role != "system"
     ]
     if not turns:
         raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
     return turns
+
+
+def _parts(message: LLMMessage) -> list[dict[str, Any]]:
+    """Return a message's parts, images and PDFs first."""
+    return [*map(_data, media(message)), {"text": written(message)}]
+
+
+def _data(one: Attachment) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": one.media_type, "data": one.base64}}
 
 
 def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:

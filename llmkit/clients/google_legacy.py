@@ -45,7 +45,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         )
         super().__init__(
             "google-legacy",
-            codec=GoogleCodec(),
+            codec=GoogleCodec(schemas=False),
             carrier=LegacyCarrier(at.address, lambda: at.credentials.current().reveal(), client),
             credentials=at.credentials if client is None else None,
             simulated=at.simulated,

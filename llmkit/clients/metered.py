@@ -11,6 +11,7 @@ from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.replay import replayed
+from llmkit.clients.schema import in_prompt, schema_of
 from llmkit.clients.stream import TextStream
 from llmkit.messages import Usage
 
@@ -47,7 +48,7 @@ class MeteredClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Generate a whole answer; see `BaseLLMClient.generate_text`."""
+        """Generate a whole answer; see `ProviderClient.generate_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
         return await finished(call, self._recorded(call))
 
@@ -59,7 +60,7 @@ class MeteredClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> TextStream:
-        """Generate an answer as it is written; see `BaseLLMClient.stream_text`."""
+        """Generate an answer as it is written; see `ProviderClient.stream_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(booked(call, self._recorded(call)), call)
 
@@ -83,6 +84,7 @@ class MeteredClient(BaseLLMClient):
         *,
         stream: bool,
     ) -> Call:
+        schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
         request = Request(
             messages=tuple(messages),
             model=model or self.default_model(),
@@ -90,6 +92,7 @@ class MeteredClient(BaseLLMClient):
             max_tokens=max_tokens,
             stream=stream,
             extra=extra,
+            schema=schema,
         )
         return Call(request, self.provider_name)
 
@@ -98,7 +101,8 @@ class MeteredClient(BaseLLMClient):
 
     def _source(self, call: Call) -> Source:
         request = call.request
-        messages, options = list(request.messages), self._options(request)
+        asked = request.messages if request.schema is None else in_prompt(request.messages, request.schema)
+        messages, options = list(asked), self._options(request)
         if request.stream:
             return Pieces(call, self.inner.stream_text(messages, **options))
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import DONE, Answer, Request, count, event, items, loads, obj, part, text, word
+from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.schema import for_openai, in_prompt
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
@@ -20,9 +22,15 @@ from llmkit.wire.sdk import SDKCarrier, SDKHeaders
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llmkit.attachments import Attachment
+    from llmkit.messages import LLMMessage
+
 ADDRESS = "https://api.openai.com/v1"
 
 FINISH_REASONS = {"function_call": "tool_calls"}
+
+LIMITS = Limits(name="OpenAI", request=70 * MB)
+"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB."""
 
 _PROGRESS = ("reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
 """What a model writes that is no text, and yet shows that it is at work."""
@@ -43,15 +51,18 @@ class OpenAICodec:
         limit = "max_completion_tokens" if self._official else "max_tokens"
         if limit in request.without:
             limit = "max_tokens" if self._official else "max_completion_tokens"
+        check(request.messages, LIMITS)
+        response_format, messages = _format(request)
         optional = {
             "temperature": None if request.temperature is None else float(request.temperature),
             limit: request.max_tokens,
             "stream_options": {"include_usage": True} if request.stream else None,
+            "response_format": response_format,
             **request.extra,
         }
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [{"role": m.role, "content": _content(m)} for m in messages],
         }
         if request.stream:
             body["stream"] = True
@@ -130,6 +141,31 @@ class OpenAICodec:
             answer.finish_reason = "refusal"
             return text(content) + refusal
         return text(content)
+
+
+def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, ...]]:
+    """Return the `response_format` and the messages; where the first cannot be had, they ask for it."""
+    schema = request.schema
+    if schema is None:
+        return None, request.messages
+    wanted = None if "response_format" in request.without else for_openai(schema)
+    if wanted is not None and schema.json is not None:
+        return wanted, request.messages
+    return wanted, in_prompt(request.messages, schema)  # its JSON mode wants the word in the prompt, too
+
+
+def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or parts if it has images or PDFs."""
+    parts = [_part(one) for one in media(message)]
+    said = written(message)
+    return [*parts, {"type": "text", "text": said}] if parts else said
+
+
+def _part(one: Attachment) -> dict[str, Any]:
+    url = f"data:{one.media_type};base64,{one.base64}"
+    if one.kind == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": one.name or "document.pdf", "file_data": url}}
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:

@@ -1,0 +1,212 @@
+"""The content of a message with attachments: what every provider's format shares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmkit.attachments import IMAGES, PDF
+from llmkit.errors import InvalidRequestError, LLMClientError
+from llmkit.media import pages, pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from llmkit.attachments import Attachment
+    from llmkit.messages import LLMMessage
+
+MB = 2**20
+
+SMALLER = "Make it smaller, or attach a part of it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a provider takes, as it documents it.
+
+    Attributes:
+        name: What to call the provider.
+        types: Media types beside text.
+        request: Bytes of all attachments together, as base64.
+        image: Bytes of one image, as base64.
+        side: Pixels of an image's longer side.
+        many: Number of images above which `many_side` holds.
+        many_side: Pixels of the longer side then.
+        pages: Pages of one PDF.
+    """
+
+    name: str
+    types: frozenset[str] = frozenset({*IMAGES, PDF})
+    request: int
+    image: int | None = None
+    side: int | None = None
+    many: int | None = None
+    many_side: int | None = None
+    pages: int | None = None
+
+
+def media(message: LLMMessage) -> list[Attachment]:
+    """Return a message's images and PDFs, which go beside its text."""
+    return [one for one in message.attachments if one.kind != "text"]
+
+
+def written(message: LLMMessage) -> str:
+    """Return a message's text, the text files that are attached in front of it.
+
+    Args:
+        message: The message.
+
+    Example:
+        >>> from llmkit.attachments import attach
+        >>> from llmkit.messages import LLMMessage
+        >>> print(written(LLMMessage("user", "Sum up.", (attach(b"a,b", "t.csv"),))))
+        File t.csv:
+        ```
+        a,b
+        ```
+        <BLANKLINE>
+        Sum up.
+    """
+    files = [one for one in message.attachments if one.kind == "text"]
+    return "".join(map(_file, files)) + message.content if files else message.content
+
+
+def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
+    """Refuse what a provider is known not to take, before anything is sent.
+
+    Args:
+        messages: The conversation.
+        limits: What the provider takes.
+
+    Raises:
+        InvalidRequestError: If an attachment is of a type or size that it does not take.
+    """
+    messages = [message for message in messages if message.attachments]
+    if not messages:
+        return
+    for message in messages:
+        if message.role != "user":
+            raise InvalidRequestError(
+                f"A message of the role {message.role} has attachments.",
+                hint="Attach them to a user message.",
+            )
+    sent = [one for message in messages for one in media(message)]
+    size = sum(map(_encoded, sent))
+    if size > limits.request:
+        have = f"The attachments have {size / MB:.1f} MB as base64"
+        raise InvalidRequestError(f"{have}; {limits.name} takes {limits.request // MB} MB.", hint=SMALLER)
+    images = sum(one.kind == "image" for one in sent)
+    side = limits.many_side if limits.many is not None and images > limits.many else limits.side
+    for one in sent:
+        _check_one(one, limits, side)
+
+
+def without_media(body: object, messages: Iterable[LLMMessage]) -> object:
+    """Return a request's body in which digests stand for the attachments: a replay keeps no files.
+
+    Args:
+        body: JSON values.
+        messages: The messages that it was made of.
+    """
+    digests = {one.base64: f"sha256:{one.digest}" for m in messages for one in media(m)}
+    return _replaced(body, digests) if digests else body
+
+
+def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -> None:
+    """Say that it was an attachment that a model does not take, where a provider's error means that.
+
+    Args:
+        error: What the provider answered; changed in place.
+        messages: What was sent.
+        model: The model that was asked.
+    """
+    sent = [one for message in messages for one in media(message)]
+    if not sent or error.status_code in _OTHERWISE:
+        return
+    what = _refused(error.message.lower(), sent)
+    if what is not None:
+        error.message = f"{model} does not take {what}: {error.message}"
+        error.hint = "Choose a model that does, or leave the attachment out."
+        error.retryable = False
+
+
+def _refused(said: str, sent: list[Attachment]) -> str | None:
+    """Return what a server refuses: a type, or a kind of attachment."""
+    if not _NOT_TAKEN.search(said) or _BROKEN.search(said):
+        return None
+    types = [one.media_type for one in sent if one.media_type in said and "mime" in said]
+    kinds = {one.kind for one in sent}
+    named = [_WORDS[kind] for kind in sorted(kinds) if _NAMED[kind].search(said)]
+    if _NO_PARTS.search(said):
+        named = named or [_WORDS[kind] for kind in sorted(kinds)]
+    return " or ".join(dict.fromkeys(types or named)) or None
+
+
+_OTHERWISE = frozenset({401, 402, 403, 429})
+"""Statuses that are about something else, whatever they name."""
+
+_WORDS = {"image": "images", "pdf": "PDFs"}
+
+_NOT_TAKEN = re.compile(
+    r"not support|n't support|unsupported|only supported|no endpoints|at most 0|unknown variant"
+    r"|not (a multimodal|multimodal|enabled|allowed|available|permitted)"
+    r"|(must|should) be|expected .?(text|string)"
+)
+
+_BROKEN = re.compile(
+    r"unsupported image[.,!]|valid image|image (data|url)[^.]{0,20}(not valid|invalid)|base64"
+)
+"""What servers say of a picture that is damaged."""
+
+_NAMED = {
+    "image": re.compile(r"image|vision|multimodal|mmproj|modalit"),
+    "pdf": re.compile(r"\bpdf|\bfiles?\b|document|file_data|modalit"),
+}
+
+_NO_PARTS = re.compile(r"content[^.]{0,40} be a (valid )?str|content part|expected .?(text|string)")
+"""What servers say that know no parts of a message but its text."""
+
+
+def _file(one: Attachment) -> str:
+    text = one.text
+    longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"File {one.name or 'without a name'}:\n{fence}\n{text.rstrip()}\n{fence}\n\n"
+
+
+def _encoded(one: Attachment) -> int:
+    return (len(one.data) + 2) // 3 * 4
+
+
+def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
+    for trouble in _troubles(one, limits, side):
+        raise InvalidRequestError(f"{one.shown} {trouble}", hint=SMALLER)
+    if one.media_type not in limits.types:
+        raise InvalidRequestError(
+            f"{limits.name} does not take {one.media_type}.", hint="Convert it to PNG, and attach that."
+        )
+
+
+def _troubles(one: Attachment, limits: Limits, side: int | None) -> Iterator[str]:
+    if one.kind == "pdf":
+        number = None if limits.pages is None else pages(one.data)
+        if limits.pages is not None and number is not None and number > limits.pages:
+            yield f"has {number} pages; {limits.name} takes {limits.pages}."
+        return
+    if limits.image is not None and _encoded(one) > limits.image:
+        size = f"{_encoded(one) / MB:.1f} MB as base64"
+        yield f"has {size}; {limits.name} takes {limits.image // MB} MB for an image."
+    found = pixels(one.data)
+    if side is not None and found is not None and max(found) > side:
+        yield f"has {found.width}x{found.height} pixels; {limits.name} takes {side} a side."
+
+
+def _replaced(value: object, digests: dict[str, str]) -> object:
+    if isinstance(value, str):
+        head, comma, data = value.rpartition(";base64,")
+        found = digests.get(data)
+        return value if found is None else f"{head}{comma}{found}"
+    if isinstance(value, dict):
+        return {name: _replaced(item, digests) for name, item in value.items()}
+    return [_replaced(item, digests) for item in value] if isinstance(value, (list, tuple)) else value

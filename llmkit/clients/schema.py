@@ -1,0 +1,282 @@
+"""Structured output: a schema in many forms, and what each provider wants of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, is_typeddict
+
+from llmkit.errors import InvalidRequestError
+from llmkit.messages import LLMMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+SchemaLike: TypeAlias = "Schema | Mapping[str, Any] | type | str | bool | None"
+"""What `schema=` takes: a JSON schema, a class, or `"json"` for any JSON object."""
+
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_NAMED = ("properties", "$defs", "definitions", "patternProperties")
+_SINGLE = ("items", "additionalProperties", "not")
+
+_BOUNDS = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
+    | {"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"}
+)
+"""Keywords that Anthropic refuses in a schema."""
+
+_NOT_STRICT = frozenset(
+    {"allOf", "oneOf", "not", "if", "then", "else", "patternProperties", "dependentRequired"}
+    | {"dependentSchemas", "unevaluatedProperties", "propertyNames", "minProperties", "maxProperties"}
+)
+"""Keywords that OpenAI refuses in a strict schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What an answer in JSON must look like.
+
+    Attributes:
+        json: The JSON schema; `None` for any JSON object.
+        name: What to call it.
+    """
+
+    json: Mapping[str, Any] | None = None
+    name: str = "answer"
+
+
+def schema_of(given: SchemaLike) -> Schema | None:
+    """Read what `schema=` was given.
+
+    Args:
+        given: A JSON schema; a dataclass, `TypedDict`, pydantic model or another type that pydantic knows,
+            such as `list[Person]`; `"json"` or `True` for any JSON object; `None` or `False` for plain text.
+
+    Returns:
+        The schema; `None` for plain text.
+
+    Raises:
+        InvalidRequestError: If it is none of these, or no valid JSON schema.
+
+    Example:
+        >>> schema_of({"type": "object", "properties": {"city": {"type": "string"}}}).name
+        'answer'
+        >>> schema_of("json")
+        Schema(json=None, name='answer')
+
+    Source: JSON Schema, draft 2020-12.
+    """
+    if given is None or given is False:
+        return None
+    if given is True or given == "json":
+        return Schema()
+    if isinstance(given, Schema):
+        return given
+    if isinstance(given, Mapping):
+        return Schema(_checked(given), _name(given.get("title")))
+    if isinstance(given, str):
+        raise _no_schema(f"{given!r:.60}")
+    return _of_type(given)
+
+
+def in_prompt(messages: Iterable[LLMMessage], schema: Schema) -> tuple[LLMMessage, ...]:
+    """Ask for a schema in words, where a provider has no better way.
+
+    Args:
+        messages: The conversation.
+        schema: What is asked for.
+
+    Returns:
+        The conversation, the schema at the end of its system prompt.
+
+    Example:
+        >>> [m.role for m in in_prompt([LLMMessage("user", "Hi")], Schema())]
+        ['system', 'user']
+    """
+    words = instruction(schema)
+    changed = list(messages)
+    systems = [place for place, message in enumerate(changed) if message.role == "system"]
+    if not systems:
+        return (LLMMessage("system", words), *changed)
+    place = systems[-1]
+    changed[place] = replace(changed[place], content=f"{changed[place].content}\n\n{words}")
+    return tuple(changed)
+
+
+def instruction(schema: Schema) -> str:
+    """Return the words that ask for a schema."""
+    if schema.json is None:
+        return "Answer with one JSON object and nothing else: no explanation, no code fence."
+    written = json.dumps(schema.json, ensure_ascii=False, separators=(",", ":"))
+    return (
+        "Answer with JSON and nothing else: no explanation, no code fence. "
+        f"It must be valid by this JSON schema:\n{written}"
+    )
+
+
+def for_openai(schema: Schema) -> dict[str, Any] | None:
+    """Return OpenAI's `response_format`, strict where the schema can be.
+
+    Args:
+        schema: What is asked for.
+
+    Returns:
+        The parameter; `None` if it is no schema of an object, which OpenAI insists on.
+
+    Source: OpenAI, "Structured model outputs", supported schemas.
+    """
+    if schema.json is None:
+        return {"type": "json_object"}
+    if schema.json.get("type") != "object" or "anyOf" in schema.json:
+        return None
+    strict = _can_be_strict(schema.json)
+    document = _closed(schema.json, every=True) if strict else dict(schema.json)
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": schema.name, "schema": document, "strict": strict},
+    }
+
+
+def for_anthropic(schema: Schema) -> dict[str, Any] | None:
+    """Return Anthropic's `output_config.format`; bounds, which it refuses, go into the descriptions.
+
+    Args:
+        schema: What is asked for.
+
+    Returns:
+        The parameter; `None` where objects may have names that the schema does not list: Anthropic wants
+        them closed.
+
+    Source: Anthropic, "Structured outputs", JSON schema limitations.
+    """
+    if schema.json is None or _is_free(schema.json):
+        return None
+    return {"type": "json_schema", "schema": _walked(_closed(schema.json), _told)}
+
+
+def _of_type(given: Any) -> Schema:
+    """Let pydantic, which comes with the SDKs, write the schema of a class."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+    if not _is_type(given):
+        raise _no_schema(f"a {type(given).__name__}")
+    try:
+        document = TypeAdapter(given).json_schema()
+    except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidRequestError(f"No JSON schema can be made of {_called(given)}: {reason:.200}") from error
+    return Schema(document, _name(_called(given)))
+
+
+def _is_type(given: Any) -> bool:
+    return (
+        isinstance(given, type) or is_dataclass(given) or is_typeddict(given) or hasattr(given, "__origin__")
+    )
+
+
+def _called(given: Any) -> str:
+    return getattr(given, "__name__", None) or str(given)
+
+
+def _no_schema(what: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"schema is {what}, which is no schema.",
+        hint='Give a JSON schema (a dict), a dataclass, a TypedDict, a pydantic model, or "json".',
+    )
+
+
+def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(given)
+    except SchemaError as error:
+        raise InvalidRequestError(
+            f"The schema is no JSON schema: {error.json_path}: {error.message:.200}."
+        ) from error
+    return given
+
+
+def _name(title: Any) -> str:
+    """Return a name as OpenAI wants it: letters, digits, `_` and `-`, at most 64."""
+    text = title if isinstance(title, str) else ""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text)
+    return kept.strip("_")[:64] or "answer"
+
+
+def _walked(node: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return a schema in which every part has been changed."""
+    if not isinstance(node, Mapping):
+        return node
+    new = dict(node)
+    for name in _LISTS:
+        if isinstance(new.get(name), (list, tuple)):
+            new[name] = [_walked(part, change) for part in new[name]]
+    for name in _NAMED:
+        if isinstance(new.get(name), Mapping):
+            new[name] = {key: _walked(part, change) for key, part in new[name].items()}
+    for name in _SINGLE:
+        if name in new:
+            new[name] = _walked(new[name], change)
+    return change(new)
+
+
+def _is_object(node: Mapping[str, Any]) -> bool:
+    kind = node.get("type")
+    return "properties" in node or kind == "object" or (isinstance(kind, list) and "object" in kind)
+
+
+def _closed(schema: Mapping[str, Any], *, every: bool = False) -> Any:
+    """Return a schema whose objects have no other names than those listed, and, if `every`, all of them."""
+
+    def close(node: dict[str, Any]) -> dict[str, Any]:
+        if _is_object(node):
+            node["additionalProperties"] = False
+            if every:
+                node["required"] = list(node.get("properties", {}))
+        if every:
+            node.pop("default", None)
+        return node
+
+    return _walked(schema, close)
+
+
+def _told(node: dict[str, Any]) -> dict[str, Any]:
+    """Move what a provider refuses into the description."""
+    bounds = {name: node.pop(name) for name in sorted(_BOUNDS & node.keys())}
+    if bounds:
+        said = ", ".join(f"{name}: {value}" for name, value in bounds.items())
+        node["description"] = f"{node.get('description', '')} ({said})".strip()
+    return node
+
+
+def _parts(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all parts of a schema, itself among them."""
+    found: list[dict[str, Any]] = []
+
+    def note(node: dict[str, Any]) -> dict[str, Any]:
+        found.append(node)
+        return node
+
+    _walked(schema, note)
+    return found
+
+
+def _is_free(schema: Mapping[str, Any]) -> bool:
+    """Whether an object in it may have names that it does not list, and lists none, or says so."""
+    return any(
+        node.get("additionalProperties", False) is not False
+        or (_is_object(node) and not node.get("properties"))
+        for node in _parts(schema)
+    )
+
+
+def _can_be_strict(schema: Mapping[str, Any]) -> bool:
+    """Whether OpenAI's strict subset says the same: no optional and no free names, no logic."""
+    return not _is_free(schema) and not any(
+        _NOT_STRICT & node.keys()
+        or set(node.get("required", node.get("properties", ()))) != set(node.get("properties", ()))
+        for node in _parts(schema)
+    )

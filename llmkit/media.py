@@ -1,0 +1,182 @@
+"""What a picture's or a PDF's bytes tell without a library: its pixels, its pages, the tokens they cost."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmkit.attachments import Attachment
+
+MOST_PAGES = 1000
+"""Pages of the longest PDF that a provider takes (Gemini; Anthropic takes 600)."""
+
+PAGE_TEXT = 3000
+"""Tokens of the text of a page, at most about (Anthropic documents 1,500 to 3,000)."""
+
+_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_OBJECTS = re.compile(rb"/Type\s*/ObjStm\b.*?stream\r?\n(.*?)endstream", re.DOTALL)
+_UNPACKED = 2**24
+"""Bytes of a PDF's list of objects that are looked at."""
+
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+"""Markers of a JPEG after which its size stands."""
+
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers of a JPEG without a length."""
+
+
+class Pixels(NamedTuple):
+    """The size of a picture."""
+
+    width: int
+    height: int
+
+
+def pixels(data: bytes) -> Pixels | None:
+    r"""Read the size of a PNG, JPEG, GIF or WebP image.
+
+    Args:
+        data: The file's bytes.
+
+    Returns:
+        Its width and height; `None` if that cannot be read.
+
+    Example:
+        >>> pixels(b"GIF89a" + (640).to_bytes(2, "little") + (480).to_bytes(2, "little"))
+        Pixels(width=640, height=480)
+
+    Source: PNG (W3C), section 11.2.2; GIF89a, section 18; ITU-T T.81, annex B; RFC 9649 for WebP.
+    """
+    if data.startswith(b"\x89PNG"):
+        return _size(data[16:20], data[20:24], "big")
+    if data.startswith(b"GIF8"):
+        return _size(data[6:8], data[8:10], "little")
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data)
+    return _webp(data) if data[8:12] == b"WEBP" else None
+
+
+def pages(data: bytes) -> int | None:
+    """Count the pages of a PDF, those in compressed lists of objects included.
+
+    Args:
+        data: The file's bytes.
+
+    Returns:
+        How many there are; `None` where that cannot be read, as in an encrypted file.
+
+    Example:
+        >>> pages(b"%PDF-1.4 1 0 obj << /Type /Page >> endobj 2 0 obj << /Type /Pages >> endobj")
+        1
+    """
+    found = len(_PAGE.findall(data))
+    for match in _OBJECTS.finditer(data):
+        try:
+            found += len(_PAGE.findall(zlib.decompressobj().decompress(match[1], _UNPACKED)))
+        except zlib.error:
+            return None
+    return found or None
+
+
+def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> int:
+    """Return a number of tokens that an image or a PDF hardly ever exceeds.
+
+    Args:
+        attachment: The image or PDF.
+        provider: Name of the provider; for any but the three big ones it is the dearest of their counts.
+        model: Name of the model.
+
+    Returns:
+        The bound, by the provider's documented formula.
+
+    Source: OpenAI, "Images and vision", calculating costs; Anthropic, "Images and vision" and "PDF support";
+        Gemini API, "Understand and count tokens" and "Media resolution".
+    """
+    known = next((name for name in _COUNTS if provider.startswith(name)), None)
+    counts = list(_COUNTS.values()) if known is None else [_COUNTS[known]]
+    if attachment.kind == "image":
+        return max(count(pixels(attachment.data), model) for count in counts)
+    number = pages(attachment.data) or min(MOST_PAGES, max(1, len(attachment.data) // 1000))
+    return number * (PAGE_TEXT + max(count(_PRINTED, model) for count in counts))
+
+
+def _openai(size: Pixels | None, model: str) -> int:
+    """Count tiles and patches, and take the dearer way: which one a model has is not in its name."""
+    size = size or Pixels(10_000, 10_000)
+    shrink = min(1.0, 2048 / max(size), 768 / min(size))
+    tiles = ceil(size.width * shrink / 512) * ceil(size.height * shrink / 512)
+    patches = min(10_000, ceil(size.width / 32) * ceil(size.height / 32))
+    if "gpt-4o-mini" in model:
+        return 2833 + 5667 * tiles
+    return max(85 + 170 * tiles, ceil(patches * 2.46))
+
+
+def _anthropic(size: Pixels | None, _model: str) -> int:
+    """Count patches of 28 pixels; what is larger than a model reads is made smaller first."""
+    return 4784 if size is None else min(4784, ceil(size.width / 28) * ceil(size.height / 28) + 1)
+
+
+def _google(size: Pixels | None, _model: str) -> int:
+    """Take the highest resolution of Gemini 3, or the tiles of Gemini 2."""
+    size = size or Pixels(10_000, 10_000)
+    unit = min(768, max(256, min(size) * 2 // 3))
+    return max(2240, 258 * ceil(size.width / unit) * ceil(size.height / unit))
+
+
+_COUNTS: dict[str, Callable[[Pixels | None, str], int]] = {
+    "openai": _openai,
+    "anthropic": _anthropic,
+    "google": _google,
+}
+
+_PRINTED = Pixels(1275, 1650)
+"""A page of a PDF as a picture, at 150 dots per inch."""
+
+
+def _size(width: bytes, height: bytes, order: str) -> Pixels | None:
+    big = order == "big"
+    found = Pixels(
+        int.from_bytes(width, "big" if big else "little"), int.from_bytes(height, "big" if big else "little")
+    )
+    return found if all(found) else None
+
+
+def _jpeg(data: bytes) -> Pixels | None:
+    """Walk over the segments to the one with the size."""
+    place = 2
+    while place + 9 <= len(data):
+        if data[place] != 0xFF:
+            return None
+        marker = data[place + 1]
+        if marker in _FRAMES:
+            return _size(data[place + 7 : place + 9], data[place + 5 : place + 7], "big")
+        if marker == 0xFF:  # padding
+            place += 1
+        elif marker in _BARE:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
+
+
+def _webp(data: bytes) -> Pixels | None:
+    """Read the size from the first chunk, which is of one of three kinds."""
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        return Pixels(
+            int.from_bytes(data[24:27], "little") + 1,
+            int.from_bytes(data[27:30], "little") + 1,
+        )
+    if kind == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return Pixels((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 " and len(data) >= 30:
+        return Pixels(
+            int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+        )
+    return None
