@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.render import printable
-from llmkit.notebook.rich import MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
+from llmkit.notebook.rich import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,12 @@ class LiveAnswer(Protocol):
         ...
 
     def finish(
-        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],
+        status: Ending = "ok",
+        html: str | None = None,
     ) -> None:
         """Show the whole answer, once and for all.
 
@@ -68,11 +73,12 @@ class LiveAnswer(Protocol):
             footer: The line under it; `None` for none.
             metadata: Facts about the call that are saved with the output: JSON, no prompt, no key.
             status: How the call ended; an incomplete answer is marked as such.
+            html: What to show in place of the rendered text; safe HTML.
         """
         ...
 
 
-def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True) -> LiveAnswer:
+def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:
     """Choose how to show an answer.
 
     Args:
@@ -81,6 +87,7 @@ def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True) -> LiveA
         alone: Whether the answer is all that the cell shows, as after `%%llm`. Then it grows in several
             outputs, and the final one replaces them together with anything else the cell has shown. If
             `False`, as for `%llm` between other statements, it lives in one output and touches no other.
+        max_hz: Most updates of the growing text in a second.
 
     Returns:
         The display for this shell.
@@ -92,7 +99,8 @@ def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True) -> LiveA
     publisher = shell.display_pub
     if isinstance(publisher, CapturingDisplayPublisher):
         return FinalAnswer(publisher)
-    return RichAnswer(publisher) if alone else InlineAnswer(publisher)
+    kind = RichAnswer if alone else InlineAnswer
+    return kind(publisher, max_hz=max_hz)
 
 
 class QuietAnswer:
@@ -108,7 +116,12 @@ class QuietAnswer:
         """Do nothing."""
 
     def finish(
-        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],
+        status: Ending = "ok",
+        html: str | None = None,
     ) -> None:
         """Do nothing."""
 
@@ -162,6 +175,7 @@ class PlainAnswer:
         footer: Footer | None,
         metadata: Mapping[str, Any],  # noqa: ARG002 - a terminal has no place for it
         status: Ending = "ok",  # noqa: ARG002 - the footer says it
+        html: str | None = None,  # noqa: ARG002 - a terminal shows text
     ) -> None:
         """Print the text, if it did not stream, and the footer.
 
@@ -170,6 +184,7 @@ class PlainAnswer:
             footer: The line under it; `None` for none.
             metadata: Not shown.
             status: Shown by the footer.
+            html: Not shown.
         """
         self.tick()
         if not self._printed:

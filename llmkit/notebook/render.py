@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from markdown_it.rules_core import StateCore
 
-__all__ = ["Blocks", "page", "printable", "render", "render_partial", "stylesheet"]
+__all__ = ["Blocks", "page", "printable", "render", "render_partial", "sanitise", "stylesheet"]
 
 MAX_WHOLE = 100_000
 """Up to this many characters a text is rendered as one; a longer one block by block."""
@@ -164,14 +164,26 @@ def _render_one(markdown: str, env: dict[str, Any]) -> str:
     # markdown-it drops what is nested deeper than this, and an answer must not lose text.
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return _plain(markdown)
-    return _sanitise(_parser().renderer.render(tokens, _parser().options, env))
+    return sanitise(_parser().renderer.render(tokens, _parser().options, env))
 
 
 def _plain(markdown: str) -> str:
     return f'<pre class="llmkit-code"><code>{escapeHtml(markdown)}</code></pre>\n'
 
 
-def _sanitise(html: str) -> str:
+def sanitise(html: str) -> str:
+    """Let only the tags, attributes and classes of an answer through.
+
+    Args:
+        html: Any HTML.
+
+    Returns:
+        HTML in which nothing can run and nothing is fetched.
+
+    Example:
+        >>> sanitise('<p onclick="x()">Hi<img src="https://example.org/a.png"></p>')
+        '<p>Hi</p>'
+    """
     return nh3.clean(
         html,
         tags=set(_TAGS.split()),

@@ -88,8 +88,11 @@ class _Screen:
 class _Growing:
     """What both ways to show a growing answer share: its text, its status line, its pace."""
 
-    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
+    ) -> None:
         self._screen = _Screen(publisher)
+        self._pause = 1 / max_hz
         self._clock = clock
         self._blocks = Blocks()
         self._sealed = ""
@@ -126,7 +129,7 @@ class _Growing:
         if self._changed and now >= self._next_text:
             # Drawing costs, too: none in vain while even the last drawing would be too large to send.
             self._changed = not (self._screen.affords(self._size) and self._draw_text())
-            self._next_text = now + max(1 / MAX_HZ, (self._clock() - now) / MAX_CPU)
+            self._next_text = now + max(self._pause, (self._clock() - now) / MAX_CPU)
         if now >= self._next_status:
             self._draw_status()
             self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
@@ -159,10 +162,13 @@ class RichAnswer(_Growing):
     Args:
         publisher: The shell's `display_pub`.
         clock: Where the time comes from, in seconds.
+        max_hz: Most updates of the text in a second.
     """
 
-    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
-        super().__init__(publisher, clock)
+    def __init__(
+        self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
+    ) -> None:
+        super().__init__(publisher, clock, max_hz)
         self._shown: list[str] = []
         self._tail_place = self._status_place = ""
 
@@ -177,7 +183,12 @@ class RichAnswer(_Growing):
         self._status_place = self._screen.show(self._status())
 
     def finish(
-        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],
+        status: Ending = "ok",
+        html: str | None = None,
     ) -> None:
         """Replace everything by one output that holds the whole answer.
 
@@ -186,8 +197,11 @@ class RichAnswer(_Growing):
             footer: The line under it; `None` for none.
             metadata: Facts about the call that are saved with the output.
             status: How the call ended.
+            html: What to show in place of the rendered text; safe HTML.
         """
-        final = _final(text, footer, metadata, status)  # takes a while: what is shown stays until then
+        final = final_data(
+            text, footer, metadata, status, html
+        )  # takes a while: what is shown stays until then
         self._screen.clear()
         self._screen.end(final)
 
@@ -235,10 +249,13 @@ class InlineAnswer(_Growing):
     Args:
         publisher: The shell's `display_pub`.
         clock: Where the time comes from, in seconds.
+        max_hz: Most updates of the text in a second.
     """
 
-    def __init__(self, publisher: Any, clock: Callable[[], float] = time.perf_counter) -> None:
-        super().__init__(publisher, clock)
+    def __init__(
+        self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
+    ) -> None:
+        super().__init__(publisher, clock, max_hz)
         self._html = self._place = ""
 
     def start(self, label: str) -> None:
@@ -251,7 +268,12 @@ class InlineAnswer(_Growing):
         self._place = self._screen.show(self._status())
 
     def finish(
-        self, text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending = "ok"
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],
+        status: Ending = "ok",
+        html: str | None = None,
     ) -> None:
         """Put the whole answer into its output.
 
@@ -260,8 +282,9 @@ class InlineAnswer(_Growing):
             footer: The line under it; `None` for none.
             metadata: Facts about the call that are saved with the output.
             status: How the call ended.
+            html: What to show in place of the rendered text; safe HTML.
         """
-        self._screen.end(_final(text, footer, metadata, status), self._place)
+        self._screen.end(final_data(text, footer, metadata, status, html), self._place)
 
     def _draw_text(self) -> bool:
         sealed, self._sealed = self._sealed, ""
@@ -284,11 +307,30 @@ class FinalAnswer(InlineAnswer):
         """Do nothing."""
 
 
-def _final(text: str, footer: Footer | None, metadata: Mapping[str, Any], status: Ending) -> dict[str, Any]:
+def final_data(
+    text: str,
+    footer: Footer | None,
+    metadata: Mapping[str, Any],
+    status: Ending = "ok",
+    html: str | None = None,
+) -> dict[str, Any]:
+    """Return the one output that is saved.
+
+    Args:
+        text: The whole text, or what there is of it.
+        footer: The line under it; `None` for none.
+        metadata: Facts about the call: JSON, no prompt, no key.
+        status: How the call ended.
+        html: What to show in place of the rendered text; safe HTML.
+
+    Returns:
+        Data by MIME type.
+    """
     footer = footer or Footer()
-    body = render(text if status == "ok" else close_open(text))
+    if html is None:
+        html = render(text if status == "ok" else close_open(text))
     return {
-        "text/html": page(body, footer.html, cut=status != "ok"),
+        "text/html": page(html, footer.html, cut=status != "ok"),
         "text/plain": printable(text) or str(footer),
         MIME_TYPE: dict(metadata),
     }
