@@ -8,6 +8,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox import samples
+from llmkit.sandbox.parts import facts
 from llmkit.sandbox.structured import write_json
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _LEAD = re.compile(
     r"|show me|about|a|an|the|me|to)\s+)+",
     re.IGNORECASE,
 )
+_PICTURES = re.compile(r"\b(?:image|picture|photo|figure|plot|chart|pdf|document|attach)", re.IGNORECASE)
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -142,7 +144,16 @@ def _overview(ask: Ask) -> str:
     return samples.OVERVIEW.format(title=subject[:1].upper() + subject[1:], topic=subject)
 
 
-_KINDS = (_echo, _json, _name, _words, _code, _sum, _fact, _short)
+def _media(ask: Ask) -> str | None:
+    """Say what the user's images and PDFs are, if they came now or are asked about."""
+    now = next((turn.media for turn in reversed(ask.turns) if turn.role == "user"), ())
+    if not now and not _PICTURES.search(ask.last_user_text):
+        return None
+    seen = list(facts(ask.media))
+    return "Attached:\n\n" + "\n".join(f"- {fact}" for fact in seen) if seen else None
+
+
+_KINDS = (_echo, _json, _media, _name, _words, _code, _sum, _fact, _short)
 
 
 def write(ask: Ask) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from llmkit.attachments import IMAGES, PDF
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialect import (
     CONTEXT_TOKENS,
@@ -20,15 +21,30 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
+from llmkit.sandbox.formats import anthropic_trouble
+from llmkit.sandbox.parts import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from llmkit.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
     from llmkit.sandbox.dialect import Call, ProtocolName
 
 # The Messages API takes `system` among the messages, too, for instructions in mid-conversation.
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+_BLOCKS = (
+    "text",
+    "image",
+    "document",
+    "search_result",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+    "server_tool_use",
+)
+_IMAGE = 5 * 2**20
 _TYPES = {
     401: "authentication_error",
     402: "billing_error",
@@ -54,7 +70,42 @@ def _turn(place: int, message: Any) -> Turn:
         raise RefusedError(400, f"{where}.role: Input should be 'user', 'assistant' or 'system'")
     if "content" not in message:
         raise _required(f"{where}.content")
-    return Turn(_ROLES[message["role"]], text_of(message["content"], f"{where}.content"))
+    content, role = message["content"], message["role"]
+    return Turn(_ROLES[role], text_of(content, f"{where}.content"), _media(content, where, role))
+
+
+def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
+    """Take the images and documents out of a message's content."""
+    found = []
+    for place, block in enumerate(content if isinstance(content, list) else []):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind not in _BLOCKS:
+            known = ", ".join(f"'{name}'" for name in _BLOCKS)
+            tag = f"Input tag '{kind}' found using 'type' does not match any of the expected tags"
+            raise RefusedError(400, f"{where}.content.{place}: {tag}: {known}")
+        if kind in {"image", "document"}:
+            if role != "user":
+                raise RefusedError(
+                    400, f"{where}.content.{place}: `{kind}` blocks are only allowed in `user` messages"
+                )
+            found.append(_block(block, f"{where}.content.{place}.{kind}.source"))
+    return tuple(one for one in found if one is not None)
+
+
+def _block(block: dict[str, Any], where: str) -> Attachment | None:
+    """Read an image or a document; `None` for one that does not come as bytes."""
+    source = block.get("source")
+    if not isinstance(source, dict):
+        raise _required(where)
+    if source.get("type") != "base64":
+        return None  # a text, or something that would have to be loaded
+    taken = IMAGES if block["type"] == "image" else (PDF,)
+    data = source.get("data")
+    if block["type"] == "image" and isinstance(data, str) and len(data) > _IMAGE:
+        text = f"{where}.base64: image exceeds 5 MB maximum: {len(data)} bytes > {_IMAGE} bytes"
+        raise RefusedError(400, text)
+    name = block.get("title") or ""
+    return decoded(source.get("media_type"), data, f"{where}.base64", name=name, taken=taken)
 
 
 def _turns(body: dict[str, Any]) -> tuple[Turn, ...]:
@@ -139,6 +190,10 @@ class AnthropicDialect(Dialect):
         if call.action == "generate" and body.get("max_tokens") is None:
             raise _required("max_tokens")
         wanted = (body.get("output_config") or {}).get("format") or {}
+        if wanted and wanted.get("type") != "json_schema":
+            raise RefusedError(400, "output_config.format.type: Input should be 'json_schema'")
+        if wanted and (trouble := anthropic_trouble(wanted.get("schema"))):
+            raise RefusedError(400, f"output_config.format.schema: {trouble}")
         return Ask(
             model=call.model,
             turns=_turns(body),
@@ -147,6 +202,7 @@ class AnthropicDialect(Dialect):
             stop=texts(body.get("stop_sequences")),
             wants_json=wanted.get("type") == "json_schema",
             schema=wanted.get("schema"),
+            protocol=self.name,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

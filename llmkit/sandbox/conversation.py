@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from llmkit.media import most_tokens
 from llmkit.sandbox.pieces import count
+
+if TYPE_CHECKING:
+    from llmkit.attachments import Attachment
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "stop_sequence"]
@@ -18,10 +22,12 @@ class Turn:
     Attributes:
         role: Who speaks; the protocols' other words (`developer`, `model`, `tool`) are mapped.
         text: What is said; parts that are not text are left out.
+        media: Its images and PDFs.
     """
 
     role: Role
     text: str
+    media: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ class Ask:
         stop: Texts before which the answer ends.
         wants_json: Whether the request's settings ask for JSON.
         schema: JSON schema of the answer, if one was given.
+        protocol: Whose protocol it came in, for the tokens of images.
     """
 
     model: str
@@ -49,11 +56,18 @@ class Ask:
     stop: tuple[str, ...] = ()
     wants_json: bool = False
     schema: dict[str, Any] | None = None
+    protocol: str = ""
 
     @property
     def input_tokens(self) -> int:
         """Tokens of all turns together."""
-        return sum(count(turn.text) for turn in self.turns)
+        seen = sum(most_tokens(one, self.protocol) for turn in self.turns for one in turn.media)
+        return seen + sum(count(turn.text) for turn in self.turns)
+
+    @property
+    def media(self) -> tuple[Attachment, ...]:
+        """Images and PDFs of the user's last message that has any."""
+        return next((turn.media for turn in reversed(self.turns) if turn.media), ())
 
     @property
     def last_user_text(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from llmkit.attachments import PDF
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialect import (
     CONTEXT_TOKENS,
@@ -20,10 +21,12 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
+from llmkit.sandbox.parts import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from llmkit.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
     from llmkit.sandbox.dialect import Call, ProtocolName
 
@@ -39,6 +42,7 @@ _STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_TAKEN = ("image/png", "image/jpeg", "image/webp", PDF)
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "stop_sequence": "STOP"}
 _RPC = "type.googleapis.com/google.rpc."
 _VERSION = "/{version:v1(?:alpha|beta)?}"
@@ -66,7 +70,21 @@ def _turn(place: int, content: Any) -> Turn:
     parts = content.get("parts")
     if not parts:
         raise RefusedError(400, f"* GenerateContentRequest.{where}.parts: contents.parts must not be empty.")
-    return Turn(_ROLES[role], text_of(parts, f"{where}.parts"))
+    media = tuple(one for one in (_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)) if one)
+    return Turn(_ROLES[role], text_of(parts, f"{where}.parts"), media)
+
+
+def _part(part: Any, where: str) -> Attachment | None:
+    """Read one part of a message; `None` for one of text."""
+    inline = _pick(part, "inlineData") if isinstance(part, dict) else None
+    if inline is None:
+        return None
+    if not isinstance(inline, dict):
+        raise RefusedError(400, f"Invalid value at '{where}.inline_data': expected an object.")
+    kind, data = _pick(inline, "mimeType"), inline.get("data")
+    # Like all bytes in JSON of protocol buffers, they may be in the alphabet for URLs.
+    data = data.replace("-", "+").replace("_", "/") if isinstance(data, str) else data
+    return decoded(kind, data, f"{where}.inline_data", taken=_TAKEN)
 
 
 def _turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -113,6 +131,16 @@ def _sse(value: Any) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\r\n\r\n"
 
 
+def _check_format(settings: Mapping[str, Any]) -> None:
+    """Refuse a schema without the type of JSON, as the API does."""
+    schemas = [name for name in ("responseSchema", "responseJsonSchema") if _pick(settings, name) is not None]
+    if len(schemas) > 1:
+        raise RefusedError(400, "Only one of response_schema and response_json_schema can be set.")
+    if schemas and _pick(settings, "responseMimeType") not in {"application/json", "text/x.enum"}:
+        where = "* GenerateContentRequest.generation_config.response_schema"
+        raise RefusedError(400, f"{where}: only allowed with response mime type application/json")
+
+
 class GoogleDialect(Dialect):
     """Requests and answers of `:generateContent`, `:streamGenerateContent`, `:countTokens` and `models`."""
 
@@ -140,6 +168,7 @@ class GoogleDialect(Dialect):
         if call.action == "count":
             body = _pick(body, "generateContentRequest") or body
         settings = self.settings(call)
+        _check_format(settings)
         return Ask(
             model=call.model,
             turns=_turns(body),
@@ -149,6 +178,7 @@ class GoogleDialect(Dialect):
             stop=texts(_pick(settings, "stopSequences")),
             wants_json=_pick(settings, "responseMimeType") == "application/json",
             schema=_pick(settings, "responseSchema") or _pick(settings, "responseJsonSchema"),
+            protocol=self.name,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

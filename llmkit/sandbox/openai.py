@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from llmkit.attachments import IMAGES, PDF
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialect import (
     MODELS,
@@ -18,10 +19,13 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
+from llmkit.sandbox.formats import openai_trouble
+from llmkit.sandbox.parts import from_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from llmkit.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
     from llmkit.sandbox.dialect import Call, ProtocolName
 
@@ -33,6 +37,7 @@ _ROLES: dict[str, Role] = {
     "tool": "assistant",
     "function": "assistant",
 }
+_PARTS = ("text", "image_url", "input_audio", "refusal", "file")
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 _FINISH = {"stop": "stop", "length": "length", "stop_sequence": "stop"}
 
@@ -53,7 +58,44 @@ def _turn(place: int, message: Any) -> Turn:
         supported = ", ".join(f"'{known}'" for known in _ROLES)
         text = f"Invalid value: '{role}'. Supported values are: {supported}."
         raise RefusedError(400, text, code="invalid_value", param=f"{where}.role")
-    return Turn(_ROLES[role], text_of(message.get("content"), f"{where}.content"))
+    content = message.get("content")
+    return Turn(_ROLES[role], text_of(content, f"{where}.content"), _media(content, where, role))
+
+
+def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
+    """Take the images and files out of a message's content."""
+    parts = content if isinstance(content, list) else []
+    found = [_part(part, f"{where}.content[{place}]") for place, part in enumerate(parts)]
+    media = tuple(one for one in found if one is not None)
+    if media and role != "user":
+        text = (
+            f"Invalid '{where}'. Image URLs are only allowed for messages with role 'user', but this message "
+            f"with role '{role}' contains an image URL."
+        )
+        raise RefusedError(400, text, code="invalid_value", param=where)
+    return media
+
+
+def _part(part: Any, where: str) -> Attachment | None:
+    """Read one part of a message; `None` for one of text."""
+    kind = part.get("type") if isinstance(part, dict) else "text"
+    if kind not in _PARTS:
+        known = ", ".join(f"'{name}'" for name in _PARTS)
+        text = f"Invalid value: '{kind}'. Supported values are: {known}."
+        raise RefusedError(400, text, code="invalid_value", param=f"{where}.type")
+    if kind == "image_url":
+        image = part.get("image_url")
+        if not isinstance(image, dict):
+            raise RefusedError(
+                400, f"Invalid type for '{where}.image_url': expected an object.", code="invalid_type"
+            )
+        return from_url(image.get("url"), f"{where}.image_url.url", taken=IMAGES)
+    if kind == "file":
+        file = part.get("file")
+        if not isinstance(file, dict) or not file.get("filename"):
+            raise _missing(f"{where}.file.filename")
+        return from_url(file.get("file_data"), f"{where}.file.file_data", name=file["filename"], taken=(PDF,))
+    return None
 
 
 def _turns(messages: Any) -> tuple[Turn, ...]:
@@ -88,6 +130,24 @@ def _finish(answer: Answer) -> str:
     return answer.finish_word or _FINISH[answer.finish]
 
 
+def _check_format(wanted: dict[str, Any], body: Mapping[str, Any]) -> None:
+    """Refuse a format that the API would refuse."""
+    kind, where = wanted.get("type"), "response_format"
+    if wanted and kind not in {"text", "json_object", "json_schema"}:
+        text = f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and 'text'."
+        raise RefusedError(400, text, code="invalid_value", param=f"{where}.type")
+    if kind == "json_object" and "json" not in str(body.get("messages")).lower():
+        text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type"
+        raise RefusedError(400, f"{text} 'json_object'.", param="messages")
+    if kind == "json_schema":
+        described = wanted.get("json_schema")
+        if not isinstance(described, dict) or not described.get("name"):
+            raise _missing(f"{where}.json_schema.name")
+        if trouble := openai_trouble(described.get("schema"), strict=bool(described.get("strict"))):
+            text = f"Invalid schema for {where} '{described['name']}': {trouble}"
+            raise RefusedError(400, text, param=where)
+
+
 class OpenAIDialect(Dialect):
     """Requests and answers of `POST /chat/completions` and `GET /models`."""
 
@@ -114,6 +174,7 @@ class OpenAIDialect(Dialect):
             raise _missing("model")
         limits = [whole_number(body.get(name), name) for name in ("max_completion_tokens", "max_tokens")]
         wanted = body.get("response_format") or {}
+        _check_format(wanted, body)
         return Ask(
             model=call.model,
             turns=_turns(body.get("messages")),
@@ -123,6 +184,7 @@ class OpenAIDialect(Dialect):
             stop=texts(body.get("stop")),
             wants_json=str(wanted.get("type", "")).startswith("json"),
             schema=(wanted.get("json_schema") or {}).get("schema"),
+            protocol=self.name,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

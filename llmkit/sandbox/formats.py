@@ -1,0 +1,86 @@
+"""What the providers refuse in a schema of the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOUNDS = (
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+)
+
+
+def openai_trouble(schema: Any, *, strict: bool) -> str | None:
+    """Find what OpenAI refuses in a schema of the answer.
+
+    Args:
+        schema: The JSON schema.
+        strict: Whether it is to be kept strictly.
+
+    Returns:
+        The reason; `None` if it is accepted.
+
+    Example:
+        >>> print(openai_trouble({"type": "array"}, strict=False))
+        schema must be a JSON Schema of 'type: "object"', got 'type: "array"'.
+    """
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        kind = schema.get("type") if isinstance(schema, dict) else None
+        return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
+    for where, node in _nodes(schema) if strict else ():
+        names = node.get("properties")
+        if node.get("type") == "object" and node.get("additionalProperties") is not False:
+            return f"In context={where}, 'additionalProperties' is required to be supplied and to be false."
+        if isinstance(names, dict) and set(node.get("required", ())) != set(names):
+            wanted = "to be supplied and to be an array including every key in properties"
+            return f"In context={where}, 'required' is required {wanted}."
+        for word in ("allOf", "oneOf", "not", "default", "patternProperties"):
+            if word in node:
+                return f"In context={where}, '{word}' is not permitted."
+    return None
+
+
+def anthropic_trouble(schema: Any) -> str | None:
+    """Find what Anthropic refuses in a schema.
+
+    Args:
+        schema: The JSON schema.
+
+    Returns:
+        The reason; `None` if it is accepted.
+
+    Example:
+        >>> anthropic_trouble({"type": "integer", "minimum": 1})
+        "For 'integer' type, property 'minimum' is not supported"
+    """
+    if not isinstance(schema, dict):
+        return "Field required"
+    for _, node in _nodes(schema):
+        kind = node.get("type")
+        if kind == "object" and node.get("additionalProperties") is not False:
+            return "For 'object' type, 'additionalProperties' must be explicitly set to false"
+        if found := [word for word in _BOUNDS if word in node]:
+            return f"For '{kind}' type, property '{found[0]}' is not supported"
+    return None
+
+
+def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield every part of a schema with its place."""
+    if not isinstance(node, dict):
+        return
+    yield where, node
+    for name in ("properties", "$defs", "definitions"):
+        for key, part in (node.get(name) or {}).items():
+            yield from _nodes(part, (*where, name, key))
+    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for place, part in enumerate(node.get(name) or ()):
+            yield from _nodes(part, (*where, name, str(place)))
+    yield from _nodes(node.get("items"), (*where, "items"))

@@ -1,0 +1,93 @@
+"""The images and PDFs of a request, checked as the providers check them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from llmkit.attachments import IMAGES, PDF, Attachment
+from llmkit.errors import InvalidRequestError
+from llmkit.media import pages, pixels
+from llmkit.sandbox.dialect import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def decoded(
+    kind: Any, data: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
+) -> Attachment:
+    """Read an image or a PDF that a request brings.
+
+    Args:
+        kind: Its media type.
+        data: Its bytes as base64.
+        where: Its place in the request, for an error.
+        name: Its name.
+        taken: Media types that the provider takes.
+
+    Returns:
+        The attachment.
+
+    Raises:
+        RefusedError: If the type is none that is taken, the data is no base64, or no such file.
+
+    Example:
+        >>> decoded("image/gif", "R0lGODlhAgABAA==", "content.0")
+        Attachment('image/gif', 10 bytes, name='')
+    """
+    if kind not in taken:
+        raise RefusedError(
+            400, f"{where}: Unsupported MIME type: {kind!r}; supported are {', '.join(taken)}."
+        )
+    try:
+        raw = base64.b64decode(data if isinstance(data, str) else "", validate=True)
+        found = Attachment(kind, raw, name)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(400, f"{where}: Base64 decoding failed: {error}.") from None
+    except InvalidRequestError as error:
+        raise RefusedError(400, f"{where}: {error.message}") from None
+    if found.kind == "image" and pixels(raw) is None:
+        raise RefusedError(400, f"{where}: Could not process image: its size cannot be read.")
+    return found
+
+
+def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)) -> Attachment:
+    """Read an image or a PDF from a data URL.
+
+    Args:
+        url: `data:image/png;base64,…`, or a web address.
+        where: Its place in the request, for an error.
+        name: Its name.
+        taken: Media types that the provider takes.
+
+    Returns:
+        The attachment; `None` for a web address, from which the sandbox loads nothing.
+
+    Raises:
+        RefusedError: As for `decoded`.
+    """
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
+        return None
+    head, comma, data = url.partition(";base64,") if isinstance(url, str) else ("", "", "")
+    if not comma or not head.startswith("data:"):
+        raise RefusedError(400, f"{where}: expected a base64-encoded data URL or a web address.")
+    return decoded(head.removeprefix("data:"), data, where, name=name, taken=taken)
+
+
+def facts(media: tuple[Attachment, ...]) -> Iterator[str]:
+    r"""Say of each attachment what its bytes tell, to prove that they arrived.
+
+    Args:
+        media: Images and PDFs.
+
+    Example:
+        >>> list(facts((Attachment("image/gif", b"GIF89a\x02\x00\x01\x00"),)))
+        ['image/gif 2x1, 10 bytes']
+    """
+    for one in media:
+        size = pixels(one.data)
+        shown = f"{pages(one.data)} pages" if size is None else f"{size.width}x{size.height}"
+        name = f", {one.name}" if one.name else ""
+        yield f"{one.media_type} {shown}, {len(one.data)} bytes{name}"
