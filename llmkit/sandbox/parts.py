@@ -53,7 +53,9 @@ def decoded(
     return found
 
 
-def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)) -> Attachment:
+def from_url(
+    url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
+) -> Attachment | None:
     """Read an image or a PDF from a data URL.
 
     Args:

@@ -32,6 +32,7 @@ _KEY_LIST = re.compile(r"\b(?:keys?|fields?)\b[^.\n{]*", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]*)['"`]""")
 _ARRAY = re.compile(r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b[^.\n]*\bjson\b", re.IGNORECASE)
 _BOUNDS = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:-|\u2013|to|\.\.)\s*(-?\d+(?:\.\d+)?)")
+_SCHEMA = re.compile(r"(\bjson schema\b[^{]{0,40})\{", re.IGNORECASE)
 _TEXT_KEYS = _words("reason explanation summary rationale comment description answer text message")
 # A schema that refers to itself in a circle must not hang the server.
 _LONGEST_CHAIN = 20
@@ -167,11 +168,23 @@ def _named_keys(prompt: str) -> dict[str, str]:
     return {}
 
 
+def _spoken_schema(prompt: str) -> dict[str, Any] | None:
+    """Find a JSON schema that a prompt spells out."""
+    found = _SCHEMA.search(prompt)
+    if found is None:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(prompt, found.end(1))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def write_json(ask: Ask) -> str:
     r"""Write an answer in JSON.
 
     Args:
-        ask: The request; a schema wins over keys that the prompt names.
+        ask: The request; a schema, in the settings or the prompt, wins over keys that the prompt names.
 
     Returns:
         Valid JSON, indented.
@@ -185,8 +198,8 @@ def write_json(ask: Ask) -> str:
     prompt = "\n".join(turn.text for turn in ask.turns if turn.role != "assistant")
     subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
     value: Any
-    if ask.schema:
-        value = _by_schema(ask.schema, ask.schema, "answer", subject)
+    if schema := ask.schema or _spoken_schema(prompt):
+        value = _by_schema(schema, schema, "answer", subject)
     elif keys := _named_keys(prompt):
         value = {key: _by_hint(key, hint, subject) for key, hint in keys.items()}
     elif _ARRAY.search(prompt):

@@ -105,9 +105,11 @@ class LegacyCarrier:
 
     def _of_own_model(self, request: WireRequest) -> Body:
         """Ask the user's model, which adds its own instruction, settings and tools."""
+        from google.ai import generativelanguage as glm
+
         body = request.body or {}
         answer = self._model.generate_content(
-            body["contents"],
+            [glm.Content.from_json(orjson.dumps(turn)) for turn in _with_instruction(body)],
             generation_config={_snake(k): v for k, v in body.get("generationConfig", {}).items()},
             stream=request.stream,
             request_options=_OPTIONS,
@@ -255,6 +257,15 @@ def load_sdk() -> Any:
             hint='pip install "llmkit[google-legacy]", or use GoogleAIClient, which is maintained.',
         ) from error
     return sdk
+
+
+def _with_instruction(body: Mapping[str, Any]) -> list[Any]:
+    """Return the turns, our own instruction in front: the place for one is taken by the user's model."""
+    turns = list(body["contents"])
+    parts = body.get("systemInstruction", {}).get("parts", [])
+    if not parts or turns[0]["role"] != "user":
+        return [{"role": "user", "parts": parts}, *turns] if parts else turns
+    return [{**turns[0], "parts": [*parts, *turns[0]["parts"]]}, *turns[1:]]
 
 
 def _unblocked(answer: Any) -> Iterator[Any]:
