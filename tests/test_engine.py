@@ -7,7 +7,7 @@ import openai
 import pytest
 from callers import QUESTION, TEXT, make, opened, read
 
-from llmkit import LLMMessage, OpenAIClient
+from llmkit import LLMMessage, OpenAIClient, settings
 
 pytestmark = pytest.mark.usefixtures("quiet")
 OURS = ["openai", "anthropic", "google", "google-legacy"]
@@ -34,6 +34,45 @@ async def test_a_stream_brings_the_same_as_a_whole_answer(kind, server, recorder
 async def test_a_stream_comes_in_pieces(kind, server, recorder):
     async with opened(kind, server) as client:
         assert await read(client.stream_text(QUESTION)) == ["one", " two", " three", " four", " five"]
+
+
+async def test_a_stream_knows_what_has_come_while_it_runs(protocol, server, recorder):
+    async with opened(protocol, server) as client:
+        stream = client.stream_text(QUESTION)
+        assert (stream.text, stream.waiting, stream.response, stream.outcome) == ("", None, None, None)
+        await anext(stream)
+        assert stream.text == "one"
+        assert stream.simulated
+        assert stream.response is None
+        await read(stream)
+    assert stream.text == stream.response.content == stream.outcome.content == TEXT
+    assert stream.finish_reason == "stop"
+    assert stream.usage == stream.response.usage
+
+
+async def test_a_stream_that_waits_for_another_try_says_until_when(server, recorder):
+    server.fail_next("429;retry-after=0.4")
+    async with opened("openai", server) as client:
+        stream = client.stream_text(QUESTION)
+        task = asyncio.create_task(read(stream))
+        while stream.waiting is None:  # noqa: ASYNC110 - it is what a display does
+            await asyncio.sleep(0.005)
+        pause = stream.waiting
+        assert (pause.attempt, pause.error.status_code) == (2, 429)
+        assert "".join(await task) == TEXT
+    assert stream.waiting is None
+
+
+async def test_a_price_that_cannot_be_looked_up_any_more_is_unknown(server, recorder, tmp_path, caplog):
+    async with opened("openai", server) as client:
+        stream = client.stream_text(QUESTION)
+        await anext(stream)
+        (tmp_path / "llmkit.toml").write_text("nonsense = 1")
+        settings._load.cache_clear()
+        await read(stream)
+    assert recorder.last.cost_nanos is None
+    assert recorder.last.output_tokens == 5
+    assert "The call has no price" in caplog.text
 
 
 async def test_a_finished_call_leaves_one_row(kind, server, recorder):

@@ -26,7 +26,7 @@ async def settled(server):
 @pytest.mark.usefixtures("quiet")
 async def test_a_hundred_streams_cancelled_at_random_leave_a_row_each_and_no_socket(protocol, recorder):
     chance = random.Random(7)
-    with sandbox.start(rate=400, first_token=0.01) as server:
+    with sandbox.start(rate=50, first_token=0.01) as server:
         client = make(protocol, server)
 
         async def read():
