@@ -53,6 +53,7 @@ from .messages import Usage as Usage
 from .messages import build_conversation as build_conversation
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
+from .notebook.chat import Chat as Chat
 from .notebook.compare import acompare as acompare
 from .notebook.compare import compare as compare
 from .notebook.comparison import Comparison as Comparison

@@ -39,6 +39,7 @@ NAMES = [
     "Budget",
     "BudgetExceededError",
     "CallRecord",
+    "Chat",
     "Comparison",
     "ConfigurationError",
     "ContextLengthError",

@@ -1,0 +1,271 @@
+"""A conversation as a tree: edited questions and further answers are branches, and none is ever lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from llmkit.messages import LLMMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llmkit.attachments import Attachment
+    from llmkit.messages import LLMResponse
+
+Role = Literal["user", "assistant"]
+
+State = Literal["open", "ok", "cancelled", "error"]
+"""`open`: it is being written."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Node:
+    """One message, and what followed it.
+
+    Attributes:
+        number: Its identifier within the conversation.
+        role: Who says it.
+        text: What is said, as Markdown; grows while an answer arrives.
+        parent: What it follows; `None` for the root alone.
+        attachments: What goes with a question.
+        state: How far it is, or how it ended.
+        hidden: Whether the turn that this question begins stays out of what the model sees.
+        model: Who was asked for this answer, as the user named it.
+        error: Why there is no whole answer, on one line.
+        response: The answer's facts, once the call is over.
+        children: What followed it, in the order of time.
+        chosen: The one of them that is shown.
+    """
+
+    number: int
+    role: Role
+    text: str
+    parent: Node | None
+    attachments: tuple[Attachment, ...] = ()
+    state: State = "ok"
+    hidden: bool = False
+    model: str = ""
+    error: str = ""
+    response: LLMResponse | None = None
+    children: list[Node] = field(default_factory=list)
+    chosen: Node | None = None
+
+    @property
+    def siblings(self) -> Sequence[Node]:
+        """Its versions, itself included: other wordings of a question, other answers to it."""
+        return (self,) if self.parent is None else tuple(self.parent.children)
+
+
+class Conversation:
+    """Questions and answers in turn, with all their versions; one branch of them is shown.
+
+    Example:
+        >>> talk = Conversation()
+        >>> question = talk.ask("Name a river.")
+        >>> first = talk.answer(question, "The Rhine.")
+        >>> second = talk.answer(question, "The Po.")
+        >>> [node.text for node in talk.branch]
+        ['Name a river.', 'The Po.']
+        >>> talk.show(first)
+        >>> [node.text for node in talk.branch]
+        ['Name a river.', 'The Rhine.']
+    """
+
+    def __init__(self) -> None:
+        self._root = Node(number=0, role="assistant", text="", parent=None)
+        self._nodes = [self._root]
+
+    def __len__(self) -> int:
+        return len(self._nodes) - 1
+
+    def __iter__(self) -> Iterator[Node]:
+        """Go through all messages of all branches, the oldest first."""
+        return iter(self._nodes[1:])
+
+    @property
+    def branch(self) -> list[Node]:
+        """The messages that are shown, from the first to the last."""
+        shown, node = [], self._root.chosen
+        while node is not None:
+            shown.append(node)
+            node = node.chosen
+        return shown
+
+    def find(self, number: object) -> Node | None:
+        """Return the message with this number, if there is one.
+
+        Args:
+            number: As in `Node.number`; a front end may send anything.
+        """
+        if not isinstance(number, int) or not 0 < number < len(self._nodes):
+            return None
+        return self._nodes[number]
+
+    def ask(
+        self, text: str, *, attachments: Sequence[Attachment] = (), instead_of: Node | None = None
+    ) -> Node:
+        """Add a question, and show it.
+
+        Args:
+            text: The question.
+            attachments: What goes with it.
+            instead_of: The question of which it is another version; by default it follows the last message.
+
+        Returns:
+            The question.
+        """
+        if instead_of is not None and instead_of.parent is not None:
+            parent = instead_of.parent
+        else:
+            parent = self._last_answer()
+        return self._add("user", text, parent, attachments=tuple(attachments))
+
+    def answer(self, question: Node, text: str = "", *, state: State = "ok", model: str = "") -> Node:
+        """Add an answer, and show it.
+
+        Args:
+            question: What it answers; may have answers already.
+            text: The answer, or what there is of it.
+            state: How far it is.
+            model: Who is asked.
+
+        Returns:
+            The answer.
+        """
+        return self._add("assistant", text, question, state=state, model=model)
+
+    def show(self, node: Node) -> None:
+        """Show the branch that a message is on.
+
+        Args:
+            node: The message.
+        """
+        while node.parent is not None:
+            node.parent.chosen = node
+            node = node.parent
+
+    def step(self, node: Node, by: int) -> Node:
+        """Show another version of a message.
+
+        Args:
+            node: The message.
+            by: How many versions to go on; negative to go back. The ends stop it.
+
+        Returns:
+            The version.
+        """
+        versions = node.siblings
+        found = versions[min(max(versions.index(node) + by, 0), len(versions) - 1)]
+        self.show(found)
+        return found
+
+    def hide(self, node: Node, hidden: bool = True) -> None:  # noqa: FBT001, FBT002 - the state to be in
+        """Keep a turn out of what the model sees, or take it back in.
+
+        A question and its answers go together: providers want turns that alternate.
+
+        Args:
+            node: The question, or an answer to it.
+            hidden: Whether to hide them.
+        """
+        question = question_of(node)
+        question.hidden = hidden
+
+    def context(self, question: Node) -> list[Node]:
+        """Return what a model is sent for a question.
+
+        Args:
+            question: The question.
+
+        Returns:
+            The turns above it, where both the question and an answer have text and are not hidden; then the
+            question. So questions and answers alternate, and the first and the last are questions.
+        """
+        sent: list[Node] = [question]
+        node = question.parent
+        while node is not None and node.parent is not None:
+            asked = node.parent
+            if not asked.hidden and node.text.strip():
+                sent += [node, asked]
+            node = asked.parent
+        return sent[::-1]
+
+    def turns(self) -> list[Node]:
+        """Return what of the shown branch the next question would bring along."""
+        last = self._last_answer()
+        probe = Node(number=-1, role="user", text="?", parent=last)
+        return self.context(probe)[:-1]
+
+    def messages(self) -> list[LLMMessage]:
+        """Return `turns` as messages."""
+        return [as_message(node) for node in self.turns()]
+
+    def adopt(self, messages: Sequence[LLMMessage]) -> None:
+        """Show the branch that consists of these messages; what is missing of it is added.
+
+        Args:
+            messages: Questions and answers in turn; system messages are passed over.
+        """
+        node = self._root
+        for message in messages:
+            if message.role == "system":
+                continue
+            role: Role = "user" if message.role == "user" else "assistant"
+            if role == node.role:
+                continue
+            found = (
+                c for c in node.children if c.text == message.content and c.attachments == message.attachments
+            )
+            known = next(found, None)
+            if known is None:
+                known = self._add(role, message.content, node, attachments=message.attachments)
+            node.chosen, node = known, known
+        node.chosen = None
+
+    def _last_answer(self) -> Node:
+        """Return what a new question follows: the last answer; the root if there is none."""
+        shown = [node for node in self.branch if node.role == "assistant"]
+        return shown[-1] if shown else self._root
+
+    def _add(
+        self,
+        role: Role,
+        text: str,
+        parent: Node,
+        *,
+        attachments: tuple[Attachment, ...] = (),
+        state: State = "ok",
+        model: str = "",
+    ) -> Node:
+        node = Node(
+            number=len(self._nodes),
+            role=role,
+            text=text,
+            parent=parent,
+            attachments=attachments,
+            state=state,
+            model=model,
+        )
+        self._nodes.append(node)
+        parent.children.append(node)
+        self.show(node)
+        return node
+
+
+def question_of(node: Node) -> Node:
+    """Return the question of the turn that a message belongs to.
+
+    Args:
+        node: A question, or an answer.
+    """
+    return node if node.role == "user" or node.parent is None else node.parent
+
+
+def as_message(node: Node) -> LLMMessage:
+    """Return a message as the clients take it.
+
+    Args:
+        node: The message; its text is not blank.
+    """
+    return LLMMessage(role=node.role, content=node.text, attachments=node.attachments)
