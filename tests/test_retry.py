@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from callers import QUESTION, opened
 
 from llmkit import (
     InvalidRequestError,
@@ -13,7 +14,7 @@ from llmkit import (
     RetryPolicy,
 )
 from llmkit import StreamInterruptedError as Interrupted
-from llmkit.clients.retry import LONGEST_WAIT, retry_after
+from llmkit.clients.retry import LONGEST_WAIT, come_back, retry_after
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,32 @@ def test_retries_are_counted():
     policy = RetryPolicy(max_retries=2)
     waits = [policy.wait(ProviderNotAvailableError("x"), attempt) for attempt in (1, 2, 3)]
     assert [wait is None for wait in waits] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (61.2, "It asks to wait 62 s: try again after 23:51:01"),
+        (119.0, "It asks to wait 119 s: try again after 23:51:59"),
+        (120, "It asks to wait 2 min: try again after 23:52:00"),
+        (601, "It asks to wait 11 min: try again after 2026-11-23 00:00:01"),
+    ],
+)
+def test_a_long_wait_says_when_to_come_back(seconds, text):
+    now = datetime(2026, 11, 22, 23, 50)  # noqa: DTZ001 - the time on the wall
+    assert come_back(seconds, now) == f"{text}, or use another model."
+
+
+def test_a_time_is_said_without_being_told_the_time():
+    assert "asks to wait 5 s: try again after" in come_back(5)
+
+
+async def test_a_wait_above_a_minute_is_raised_and_never_waited_for(protocol, server, recorder):
+    server.fail_next("429;retry-after=61", times=2)
+    async with opened(protocol, server) as client:
+        with pytest.raises(RateLimitError, match="It asks to wait 61 s: try again after") as caught:
+            await client.generate_text(QUESTION)
+    assert caught.value.retry_after == 61
+    assert recorder.last.attempts == 1
+    assert RetryPolicy().wait(RateLimitError(retry_after=60.0), 1) == 60
+    assert RetryPolicy().wait(RateLimitError(retry_after=60.5), 1) is None

@@ -60,18 +60,20 @@ class RetryPolicy:
         return max(pause * random.uniform(1.0, 1.25), error.retry_after or 0.0)  # noqa: S311 - jitter
 
 
-def come_back(seconds: float) -> str:
+def come_back(seconds: float, now: datetime | None = None) -> str:
     """Say when another try makes sense.
 
     Args:
         seconds: How long the provider asks to wait.
+        now: The local time; by default that of the clock.
 
     Example:
-        >>> come_back(5)[:22]
-        'It asks to wait 5 s: t'
+        >>> come_back(90, datetime(2026, 11, 22, 9, 30))
+        'It asks to wait 90 s: try again after 09:31:30, or use another model.'
     """
-    when = datetime.now() + timedelta(seconds=seconds)  # noqa: DTZ005 - local, for a person to read
-    day = "" if when.date() == datetime.now().date() else f"{when:%Y-%m-%d} "  # noqa: DTZ005
+    now = now or datetime.now()  # noqa: DTZ005 - local, for a person to read
+    when = now + timedelta(seconds=seconds)
+    day = "" if when.date() == now.date() else f"{when:%Y-%m-%d} "
     minutes = math.ceil(seconds / 60)
     span = f"{math.ceil(seconds)} s" if seconds < 120 else f"{minutes} min"
     return f"It asks to wait {span}: try again after {day}{when:%H:%M:%S}, or use another model."
