@@ -1,0 +1,356 @@
+"""From an answer's text to what was asked for: JSON, a table, code. Pure: nothing is shown, nothing sent."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmkit.clients.schema import Schema, schema_of
+from llmkit.errors import BadResponseError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from llmkit.clients.schema import SchemaLike
+
+Format = Literal["md", "text", "json", "df", "code"]
+"""The formats of an answer: Markdown, plain text, JSON, a DataFrame, code."""
+
+TRIES = 200
+"""Places at which JSON is sought in a text with other words around it."""
+
+SHOWN = 20_000
+"""Characters of an answer that a repair shows to the model again."""
+
+_OPENING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+_START = re.compile(r"[{\[]")
+_ALIASES = {"py": "python", "python3": "python", "ipython": "python", "ipython3": "python", "pycon": "python"}
+_BARE_CODE = re.compile(r"[=(:]|^\s*(import|from|def|class|return)\b", re.MULTILINE)
+
+_WORDS = {
+    "json": "Answer with JSON and nothing else: no explanation, no code fence.",
+    "df": "Answer with one table as CSV in a fenced block that starts with ```csv, a header in its first "
+    "line, and nothing else. Numbers are plain: no units, no thousands separators. Dates are ISO 8601.",
+    "code": "Answer with one fenced code block and nothing else.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fenced block.
+
+    Attributes:
+        language: Its language in lower case, as it is called most; empty if it names none.
+        code: What stands in it.
+    """
+
+    language: str
+    code: str
+
+
+def words(format: Format) -> str:  # noqa: A002 - as the option is called
+    """Return what to add to the system prompt for a format without a schema; empty for Markdown and text."""
+    return _WORDS.get(format, "")
+
+
+def wanted(format: Format, schema: SchemaLike = None) -> Schema | None:  # noqa: A002 - as the option is called
+    """Return the schema to ask a provider for.
+
+    Args:
+        format: The format of the answer.
+        schema: What the user gave; with `"df"` it is the schema of a row, or of the whole list.
+
+    Returns:
+        The schema for `generate_text(…, schema=…)`; `None` if words are enough. Rows are wrapped into an
+        object, for not all providers take a list.
+
+    Raises:
+        InvalidRequestError: If it is no schema.
+
+    Example:
+        >>> wanted("df", {"type": "object", "properties": {"city": {"type": "string"}}}).json["required"]
+        ['rows']
+        >>> wanted("json")
+        Schema(json=None, name='answer')
+    """
+    if format == "json":
+        return schema_of("json" if schema is None else schema)
+    found = schema_of(schema) if format == "df" else None
+    if found is None or found.json is None:
+        return None
+    row, definitions = _row(found.json)
+    rows: dict[str, Any] = {"type": "array", "items": row}
+    whole = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], **definitions}
+    return Schema(whole, found.name)
+
+
+def parse(
+    text: str,
+    format: Format = "text",  # noqa: A002 - as the option is called
+    schema: SchemaLike = None,
+    *,
+    language: str | None = None,
+) -> Any:
+    r"""Turn an answer into what was asked for.
+
+    Words around the answer and a fence are no matter; the JSON inside must be strict.
+
+    Args:
+        text: The answer.
+        format: What was asked for.
+        schema: What the JSON must look like; with `"df"`, each row or the whole list.
+        language: The language of the code that is wanted; by default Python, if there is any, else the first.
+
+    Returns:
+        The text itself, JSON values, a `pandas.DataFrame`, or the code.
+
+    Raises:
+        BadResponseError: If the answer is something else; it names the place that does not fit, and has the
+            text in `.partial`.
+        InvalidRequestError: If the schema is none.
+
+    Example:
+        >>> parse('Here it is:\n```json\n{"a": [1, 2]}\n```', "json")
+        {'a': [1, 2]}
+        >>> parse('{"a": "x"}', "json", {"properties": {"a": {"type": "integer"}}})
+        Traceback (most recent call last):
+        ...
+        llmkit.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'. ...
+    """
+    if format == "json":
+        return _json(text, schema_of(schema))
+    if format == "df":
+        from llmkit.notebook.frames import frame
+
+        return frame(text, schema_of(schema))
+    if format == "code":
+        return _code(text, language)
+    return text
+
+
+def repair_message(error: Exception, text: str = "") -> str:
+    """Return what to ask a model whose answer could not be used.
+
+    Args:
+        error: What `parse` raised.
+        text: The answer, if the conversation does not have it.
+
+    Example:
+        >>> print(repair_message(BadResponseError("The answer is no JSON: line 1, column 1.")))
+        Your last answer could not be used. The answer is no JSON: line 1, column 1.
+        Answer again with all of it, corrected, and nothing else.
+    """
+    reason = error.message if isinstance(error, BadResponseError) else str(error)
+    shown = text if len(text) <= SHOWN else text[:SHOWN] + "\n[…]"
+    again = "Answer again with all of it, corrected, and nothing else."
+    whole = f"Your last answer could not be used. {reason}\n{again}"
+    return f"{whole} Your last answer was:\n\n{shown}" if text else whole
+
+
+def fences(text: str) -> list[Fence]:
+    r"""Return the fenced blocks of a text; one that is still open ends with it.
+
+    Args:
+        text: Markdown.
+
+    Example:
+        >>> fences("Do:\n```py\na = 1\n```\n")
+        [Fence(language='python', code='a = 1')]
+
+    Source: CommonMark, section 4.5; blocks in lists may be indented deeper.
+    """
+    found: list[Fence] = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if opening := _OPENING.match(line):
+            indent, mark, info = opening.groups()
+            named = (info.split() or [""])[0].strip("{}.,").lower()
+            inside = list(_inside(lines, mark, len(indent)))
+            found.append(Fence(_ALIASES.get(named, named), "\n".join(inside)))
+    return found
+
+
+def code_in(text: str, language: str | None = None) -> str:
+    r"""Return the code of the fenced blocks in one language, one block after the other.
+
+    Args:
+        text: Markdown.
+        language: The language; by default Python, if there is any, else that of the first block.
+
+    Returns:
+        The code; empty if there is none.
+
+    Example:
+        >>> code_in("```bash\npip install x\n```\n```python\nimport x\n```")
+        'import x'
+    """
+    blocks = fences(text)
+    named = [block.language for block in blocks if block.language]
+    if language is not None:
+        chosen = _ALIASES.get(language.lower(), language.lower())
+    else:
+        chosen = "python" if "python" in named else next(iter(named), "")
+    return "\n".join(block.code for block in blocks if block.language == chosen)
+
+
+def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
+    """Check a value against a JSON schema.
+
+    Args:
+        value: JSON values.
+        schema: The schema.
+        text: The answer, for the error.
+
+    Raises:
+        BadResponseError: If it does not fit; it names the place.
+        InvalidRequestError: If the schema refers to something that is not in it.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    registry: Registry[Any] = Registry()  # an empty one: nothing is loaded from the net
+    try:
+        error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
+    except Unresolvable as missing:
+        raise InvalidRequestError(f"The schema refers to {missing.ref!r}, which is not in it.") from missing
+    if error is not None:
+        raise unusable(f"The answer does not fit: {error.json_path}: {error.message:.200}.", text)
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """Yield the JSON values in a text, likely ones first: all of it, a fenced block, an object, a list.
+
+    Args:
+        text: The answer.
+    """
+    blocks = [block.code for block in fences(text) if block.language in {"", "json", "json5", "jsonc"}]
+    for source in (text, *blocks):
+        try:
+            yield _strict(source)
+        except (ValueError, RecursionError):
+            continue
+    yield from _inner(text)
+
+
+def unusable(message: str, text: str) -> BadResponseError:
+    """Return the error for an answer that is not what was asked for."""
+    return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
+
+
+def _inside(lines: Iterator[str], mark: str, indent: int) -> Iterator[str]:
+    """Yield a block's lines up to its end, without the indentation of its beginning."""
+    for line in lines:
+        bare = line.strip()
+        if len(bare) >= len(mark) and not bare.strip(mark[0]):
+            return
+        yield line[min(indent, len(line) - len(line.lstrip())) :]
+
+
+def _json(text: str, schema: Schema | None) -> Any:
+    values = list(json_values(text))
+    if not values:
+        raise unusable(f"The answer is not JSON: {_why(text)}.", text)
+    document = None if schema is None else schema.json
+    if schema is None:
+        return values[0]
+    if document is None:
+        document = {"type": "object"}
+    failures: list[BadResponseError] = []
+    for value in values:
+        try:
+            check(value, document, text)
+        except BadResponseError as error:
+            failures.append(error)
+        else:
+            return value
+    raise failures[0]
+
+
+def _strict(source: str) -> Any:
+    return json.loads(source, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _inner(text: str) -> Iterator[Any]:
+    """Yield the objects and lists within other words, the longest first."""
+    decoder = json.JSONDecoder(parse_constant=_no_number)
+    found: list[tuple[int, Any]] = []
+    end = 0
+    for start in islice(_START.finditer(text), TRIES):
+        if start.start() < end:
+            continue
+        try:
+            value, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        found.append((end - start.start(), value))
+    found.sort(key=lambda one: -one[0])
+    yield from (value for _, value in found)
+
+
+def _why(text: str) -> str:
+    """Say where the likeliest JSON in a text breaks off."""
+    blocks = fences(text)
+    source = blocks[0].code if blocks else text
+    start = _START.search(source)
+    if start is None:
+        return "there is neither an object nor a list in it"
+    try:
+        json.JSONDecoder(parse_constant=_no_number).raw_decode(source, start.start())
+    except json.JSONDecodeError as error:
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return "there is something else around it"
+
+
+def _code(text: str, language: str | None) -> str:
+    found = code_in(text, language)
+    if found:
+        return found
+    if not fences(text) and _is_python(text):
+        return text.strip("\n")
+    what = f"{language} code" if language else "code"
+    raise unusable(f"The answer has no fenced block of {what}.", text)
+
+
+def _is_python(text: str) -> bool:
+    """Whether a text without any fence is a program rather than words."""
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return _BARE_CODE.search(text) is not None
+
+
+def _row(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the schema of a row, and the definitions that it may refer to."""
+    kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    rest = {name: value for name, value in schema.items() if name not in kept}
+    inner = list(rest.get("properties", {}).values())
+    if rest.get("type") == "array":
+        return rest.get("items", {}), kept
+    if len(inner) == 1 and inner[0].get("type") == "array":
+        return inner[0].get("items", {}), kept
+    return rest, kept
+
+
+def row_schema(schema: Schema) -> dict[str, Any] | None:
+    """Return the JSON schema of one row of a table; `None` for any.
+
+    Args:
+        schema: The schema of a row, of a list of rows, or of an object that holds nothing but such a list.
+    """
+    if schema.json is None:
+        return None
+    row, definitions = _row(schema.json)
+    return {**row, **definitions}

@@ -1,0 +1,216 @@
+"""From an answer's text to a DataFrame: JSON, CSV or a Markdown table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.formats import Fence, check, fences, json_values, row_schema, unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from llmkit.clients.schema import Schema
+
+Rows = list[list[str]]
+
+_SEPARATORS = {"csv": ",", "tsv": "\t", "psv": "|"}
+_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
+_CELL = re.compile(r"(?<!\\)\|")
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2013", "\u2014"})
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+_TRUTHS = {"true": True, "false": False}
+
+
+def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
+    r"""Read a table from an answer.
+
+    Args:
+        text: The answer: a list of records, an object of columns, CSV in a fenced block, a Markdown table, or
+            CSV alone; words around it are no matter.
+        schema: What each row must look like.
+
+    Returns:
+        The table; columns of whole numbers, numbers, truth values and ISO dates have these types.
+
+    Raises:
+        BadResponseError: If there is no table in it, or a row does not fit.
+
+    Example:
+        >>> frame("```csv\ncity,people\nParis,2100000\nRome,2800000\n```").dtypes["people"].name
+        'int64'
+    """
+    import pandas as pd
+
+    rows = _rows(text)
+    if rows is not None:
+        table = _from_rows(rows, text)
+        records = json.loads(table.to_json(orient="records", date_format="iso"))
+        records = [{name: value for name, value in one.items() if value is not None} for one in records]
+    else:
+        columns, records = _from_json(text)
+        table = _with_dates(pd.DataFrame(records if columns is None else columns))
+    wanted = None if schema is None else row_schema(schema)
+    if wanted is not None:
+        check(records, {"type": "array", "items": _inlined(wanted), **_definitions(wanted)}, text)
+    return table
+
+
+def _inlined(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in {"$defs", "definitions"}}
+
+
+def _definitions(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("$defs", "definitions") if name in row}
+
+
+def _rows(text: str) -> Rows | None:
+    """Return the cells of a table that is no JSON; `None` if there is none, or JSON comes first."""
+    blocks = fences(text)
+    for block in blocks:
+        if block.language in _SEPARATORS:
+            return _csv(block.code, _SEPARATORS[block.language])
+    if next(json_values(text), None) is not None and _is_table(next(json_values(text))):
+        return None
+    return _markdown(text) or _bare(text, blocks)
+
+
+def _csv(source: str, separator: str) -> Rows:
+    found = csv.reader(source.strip().splitlines(), delimiter=separator, skipinitialspace=True)
+    return [[cell.strip() for cell in row] for row in found if any(cell.strip() for cell in row)]
+
+
+def _bare(text: str, blocks: list[Fence]) -> Rows | None:
+    """Read CSV without a name: all of the text, or the only block."""
+    source = blocks[0].code if len(blocks) == 1 else text
+    rows = _csv(source, ",")
+    even = len({len(row) for row in rows}) == 1
+    return rows if len(rows) > 1 and even and len(rows[0]) > 1 else None
+
+
+def _markdown(text: str) -> Rows | None:
+    """Read the first Markdown table."""
+    lines = text.splitlines()
+    for place in range(1, len(lines)):
+        if "|" in lines[place - 1] and "-" in lines[place] and _RULE.match(lines[place]):
+            rows = [_cells(lines[place - 1])]
+            for line in lines[place + 1 :]:
+                if "|" not in line:
+                    break
+                rows.append(_cells(line))
+            return rows
+    return None
+
+
+def _cells(line: str) -> list[str]:
+    inner = line.strip().removeprefix("|")
+    if inner.endswith("|") and not inner.endswith("\\|"):
+        inner = inner[:-1]
+    return [cell.strip().replace("\\|", "|").strip("`*") for cell in _CELL.split(inner)]
+
+
+def _from_rows(rows: Rows, text: str) -> pd.DataFrame:
+    import pandas as pd
+
+    head, *body = rows
+    for name in head:
+        if head.count(name) > 1:
+            raise unusable(f"The table has two columns {name!r}.", text)
+    for number, row in enumerate(body, 1):
+        if len(row) != len(head):
+            raise unusable(f"Row {number} of the table has {len(row)} cells, its header {len(head)}.", text)
+    return pd.DataFrame({name: _typed([row[place] for row in body]) for place, name in enumerate(head)})
+
+
+def _typed(cells: list[str]) -> Any:
+    """Return a column with the type that all its cells have."""
+    import pandas as pd
+
+    known = [None if cell.lower() in _MISSING else cell for cell in cells]
+    given = [cell for cell in known if cell is not None]
+    if given and all(map(_THOUSANDS.fullmatch, [cell for cell in given if "," in cell])):
+        known = [None if cell is None else cell.replace(",", "") for cell in known]
+    plain = [cell for cell in known if cell is not None]
+    if not plain:
+        return pd.Series(known, dtype=object)
+    if all(map(_WHOLE.fullmatch, plain)):
+        return pd.array(_each(known, int), dtype="Int64") if None in known else pd.Series(_each(known, int))
+    if all(_NUMBER.fullmatch(cell) and any(map(str.isdigit, cell)) for cell in plain):
+        return pd.Series(_each(known, float), dtype=float)
+    if all(cell.lower() in _TRUTHS for cell in plain):
+        truths = [None if cell is None else _TRUTHS[cell.lower()] for cell in known]
+        return pd.array(truths, dtype="boolean") if None in known else pd.Series(truths)
+    return _dated(pd.Series(known))
+
+
+def _each(cells: list[str | None], kind: type) -> list[Any]:
+    return [None if cell is None else kind(cell) for cell in cells]
+
+
+def _is_table(value: Any) -> bool:
+    return (isinstance(value, list) and bool(value)) or isinstance(value, dict)
+
+
+def _from_json(text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
+    """Return the columns, if the answer has such, and the records."""
+    value = next((one for one in json_values(text) if _is_table(one)), None)
+    if value is None:
+        raise unusable(
+            "The answer has no table: neither records in JSON, nor CSV, nor a Markdown table.", text
+        )
+    if isinstance(value, dict):
+        value = _unwrapped(value)
+    if isinstance(value, dict):
+        lengths = {len(cells) if isinstance(cells, list) else -1 for cells in value.values()}
+        if lengths == {-1}:
+            return None, [value]
+        if len(lengths) > 1:
+            raise unusable("The columns of the table differ in length.", text)
+        return value, [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    return None, _records(value, text)
+
+
+def _unwrapped(value: dict[str, Any]) -> Any:
+    """Return the list of records that an object holds beside nothing else."""
+    inner = list(value.values())
+    lonely = len(inner) == 1 and isinstance(inner[0], list)
+    return inner[0] if lonely and all(isinstance(one, dict) for one in inner[0]) else value
+
+
+def _records(value: list[Any], text: str) -> list[Any]:
+    if all(isinstance(one, dict) for one in value):
+        return value
+    if not any(isinstance(one, (dict, list)) for one in value):
+        return [{"value": one} for one in value]
+    head = value[0]
+    named = isinstance(head, list) and all(isinstance(name, str) for name in head)
+    if named and all(isinstance(one, list) and len(one) == len(head) for one in value):
+        return [dict(zip(head, one, strict=True)) for one in value[1:]]
+    raise unusable("The JSON is no table: its rows are of different kinds.", text)
+
+
+def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
+    for name in table.columns:
+        table[name] = _dated(table[name])
+    return table
+
+
+def _dated(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of ISO dates as such; any other as it is."""
+    import pandas as pd
+
+    given = [cell for cell in column if isinstance(cell, str)]
+    if not given or len(given) != column.notna().sum() or not all(map(_DATE.fullmatch, given)):
+        return column
+    zones = {cell.endswith("Z") or bool(re.search(r"[+-]\d\d:?\d\d$", cell[10:])) for cell in given}
+    try:
+        return pd.to_datetime(column, format="ISO8601", utc=zones == {True})
+    except ValueError:  # a thirteenth month, or some with a zone and some without
+        return column
