@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _ECHO = re.compile(r"(?:^|\n|please\s+)\s*(?:repeat exactly|echo):[ ]?(.+)", re.IGNORECASE | re.DOTALL)
 _JSON = re.compile(r"\bjson\b", re.IGNORECASE)
+_AS_CSV = re.compile(r"\b(?:as|in) csv\b|\bcsv (?:table|file)\b", re.IGNORECASE)
+_AS_CODE = re.compile(r"\bcode block and nothing else\b", re.IGNORECASE)
 _CODE = re.compile(
     r"\b(?:write|implement|code|program|create|give|show)\b.*\b(?:code|function|script|python|program|class|"
     r"algorithm|\w*sort|fibonacci|primes?|factorial)\b|\bquicksort\b",
@@ -79,10 +81,18 @@ def _echo(ask: Ask) -> str | None:
     return found[1] if found else None
 
 
+def _spoken(ask: Ask) -> str:
+    """Return what the system prompt and the user's last message say."""
+    return "\n".join([*(turn.text for turn in ask.turns if turn.role == "system"), ask.last_user_text])
+
+
 def _json(ask: Ask) -> str | None:
-    spoken = (turn.text for turn in ask.turns if turn.role == "system")
-    asked = ask.wants_json or any(_JSON.search(text) for text in (*spoken, ask.last_user_text))
+    asked = ask.wants_json or _JSON.search(_spoken(ask))
     return write_json(ask) if asked else None
+
+
+def _csv(ask: Ask) -> str | None:
+    return samples.CSV if _AS_CSV.search(_spoken(ask)) else None
 
 
 def _words(ask: Ask) -> str | None:
@@ -99,7 +109,7 @@ def _words(ask: Ask) -> str | None:
 
 def _code(ask: Ask) -> str | None:
     text = ask.last_user_text
-    if not _CODE.search(text):
+    if not (_CODE.search(text) or _AS_CODE.search(_spoken(ask))):
         return None
     chosen = (sample for word, sample in samples.CODE.items() if word in text.lower())
     title, code = next(chosen, ("Counting words", samples.WORDS))
@@ -153,7 +163,7 @@ def _media(ask: Ask) -> str | None:
     return "Attached:\n\n" + "\n".join(f"- {fact}" for fact in seen) if seen else None
 
 
-_KINDS = (_echo, _json, _media, _name, _words, _code, _sum, _fact, _short)
+_KINDS = (_echo, _json, _csv, _media, _name, _words, _code, _sum, _fact, _short)
 
 
 def write(ask: Ask) -> str:

@@ -106,6 +106,14 @@ def most_common(text: str, n: int = 3) -> list[tuple[str, int]]:
 
 print(most_common("the cat and the dog and the bird"))'''
 
+CSV = """\
+```csv
+city,people,share,founded
+Paris,2103000,0.032,1976-01-01
+Rome,2755000,0.047,1870-09-20
+Madrid,3339000,0.069,1561-05-08
+```"""
+
 CODE = {
     "sort": ("Quicksort", QUICKSORT),
     "fibonacci": ("Fibonacci numbers", FIBONACCI),
