@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import doctest
 import importlib
 
@@ -12,19 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.errors import InvalidRequestError
-from llmkit.notebook.cell import (
-    COMMANDS,
-    Ask,
-    CellError,
-    Command,
-    completions,
-    help_text,
-    interpolate,
-    options_table,
-    parse_cell,
-    parse_line,
-)
-from llmkit.notebook.options import OPTIONS
+from llmkit.notebook.cell import Ask, parse_cell, parse_line
+from llmkit.notebook.interpolation import interpolate
+from llmkit.notebook.options import OPTIONS, CellError
+from llmkit.notebook.subcommands import COMMANDS, Command
+from llmkit.notebook.usage import help_on, help_text, options_table
 
 
 class TestCellMagic:
@@ -55,11 +48,32 @@ class TestCellMagic:
         assert (ask.thread, ask.model) == (thread, model)
 
     def test_every_option_can_be_given_at_once(self):
-        line = "-m a,b -o x -s 'Be brief.' -t y -n -T 0.5 -k 9 -b 0.05 -r --no-cache -q --raw -h"
+        line = (
+            "-m a,b -o x -s 'Be brief.' -t y -n -v df -v f.g -i 3-5,9 -a plot.png -a fig -f json --schema S -c "
+            "-T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h"
+        )
         assert parse_cell(line, "p") == Ask(
-            prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True, temperature=0.5,
-            max_tokens=9, budget=0.05, refresh=True, no_cache=True, quiet=True, raw=True, help=True,
+            prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True,
+            variables=("df", "f.g"), cells=(3, 4, 5, 9), attachments=("plot.png", "fig"), format="json",
+            schema="S", code=True, temperature=0.5, max_tokens=9, params=(("top_p", 0.9), ("tier", "flex")),
+            budget=0.05, dry_run=True, refresh=True, no_cache=True, quiet=True, raw=True, help=True,
         )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("value", "parsed"),
+        [
+            ("seed=7", ("seed", 7)),
+            ("stop='[\"a\", \"b\"]'", ("stop", ["a", "b"])),
+            ("on=true", ("on", True)),
+            ("nothing=null", ("nothing", None)),
+            ("tier=flex", ("tier", "flex")),
+            ("x=NaN", ("x", "NaN")),
+            ("empty=", ("empty", "")),
+            ("eq=a=b", ("eq", "a=b")),
+        ],
+    )
+    def test_a_parameter_is_json_if_it_can_be_read_as_such(self, value, parsed):
+        assert parse_cell(f"-p {value}", "p").params == (parsed,)
 
     def test_a_system_prompt_may_come_from_a_variable(self):
         assert parse_cell("-s @rules", "p").system_variable == "rules"
@@ -108,6 +122,14 @@ class TestLineMagic:
             ("budget 5 people", "budget 5 people"),
             ("replay attack explained", "replay attack explained"),
             ("cost: why?", "cost: why?"),
+            ("fix my code", "fix my code"),
+            ("fix this", "fix this"),
+            ("explain recursion", "explain recursion"),
+            ("alias Smith and his model", "alias Smith and his model"),
+            ("thread safety in Python", "thread safety in Python"),
+            ("last words of Goethe", "last words of Goethe"),
+            ("export controls", "export controls"),
+            ("-- fix", "fix"),
             ("-t review this", "review this"),
             ("  spaces   inside  ", "spaces   inside"),
         ],
@@ -143,6 +165,20 @@ class TestLineMagic:
             ("budget off", Command(name="budget", argument="off")),
             ("replay only demo.replay", Command(name="replay", argument="only demo.replay")),
             ("help me", Command(name="help", argument="me")),
+            ("help --cells", Command(name="help", argument="--cells")),
+            ("alias", Command(name="alias")),
+            ("alias fast=openai:gpt-6-luna", Command(name="alias", argument="fast=openai:gpt-6-luna")),
+            ("alias remove fast", Command(name="alias", argument="remove fast")),
+            ("fix", Command(name="fix")),
+            ("explain", Command(name="explain")),
+            ("thread", Command(name="thread")),
+            ("thread review", Command(name="thread", argument="review")),
+            ("thread rename a b", Command(name="thread", argument="rename a b")),
+            ("export", Command(name="export")),
+            ("export notes.md", Command(name="export", argument="notes.md")),
+            ("export thread a notes.md", Command(name="export", argument="thread a notes.md")),
+            ("last", Command(name="last")),
+            ("chat review", Command(name="chat", argument="review")),
         ],
     )
     def test_a_subcommand_is_the_whole_line(self, line, command):
@@ -162,6 +198,18 @@ class TestLineMagic:
             ("-T 2.5 hi", "-T '2.5': it must be a number from 0 to 2, like 0.7."),
             ("-T nan hi", "-T 'nan': it must be a number from 0 to 2, like 0.7."),
             ("--temperature=inf hi", "--temperature 'inf': it must be a number from 0 to 2, like 0.7."),
+            ("-T . hi", "-T '.': it must be a number from 0 to 2, like 0.7."),
+            ("-T ٣ hi", "-T '٣': it must be a number from 0 to 2, like 0.7."),
+            ("-T 1e hi", "-T '1e': it must be a number from 0 to 2, like 0.7."),
+            ("-i x hi", "-i 'x': it must be numbers of cells, like 3-7 or 3,5."),
+            ("-i 7-3 hi", "-i '7-3': cells count from 1, and a range goes up, like 3-7."),
+            ("-i 0 hi", "-i '0': cells count from 1, and a range goes up, like 3-7."),
+            ("-i 1-999 hi", "-i '1-999': that is more than 100 cells."),
+            ("-i 1-60,70-160 hi", "-i '1-60,70-160': that is more than 100 cells."),
+            ("-f yaml hi", "-f 'yaml': it must be one of md, text, json, df, code."),
+            ("-p top_p hi", "-p 'top_p': it must be KEY=VALUE, like top_p=0.9."),
+            ("-p temperature=1 hi", "-p 'temperature=1': temperature has an option of its own: -T."),
+            ("-v 2x hi", "-v '2x': it must be a variable's name, like df."),
             ("-T warm hi", "-T 'warm': it must be a number from 0 to 2, like 0.7."),
             ("-k 0 hi", "-k '0': it must be a whole number above 0, like 500."),
             ("-k 1.5 hi", "-k '1.5': it must be a whole number above 0, like 500."),
@@ -206,14 +254,16 @@ class TestHelp:
             assert option.usage in help_text()
         assert all(f"%llm {name}" in help_text() for name in COMMANDS)
 
-    def test_completion_knows_options_and_subcommands(self):
-        assert completions("--m", cell=True) == ["--max-tokens", "--model"]
-        assert completions("mo", cell=False) == ["model", "models"]
-        assert completions("mo", cell=True) == []
+    def test_help_on_a_topic_has_the_lines_about_it(self):
+        assert help_on("--cells").startswith("-i, --cells 3-7")
+        assert help_on("nothing like it") == ""
 
     @pytest.mark.parametrize(
         "module",
-        ["blocks", "cell", "footer", "highlight", "interpolation", "options", "partial", "render", "tex"],
+        [
+            "blocks", "cards", "cell", "completion", "footer", "highlight", "interpolation", "options", "partial",
+            "render", "request", "shown", "subcommands", "tex", "usage", "values",
+        ],  # fmt: skip
     )
     def test_the_examples_in_the_docstrings_are_true(self, module):
         assert doctest.testmod(importlib.import_module(f"llmkit.notebook.{module}")).failed == 0
@@ -233,6 +283,9 @@ SPACE = {
     "d": {"k": [10, 20]},
     "_": "last",
     "naïve": "yes",
+    "big": 1_234_567,
+    "word": "two",
+    "day": datetime.date(2026, 11, 22),
     "frame": pd.DataFrame({"u": [1, 2]}),
 }
 
@@ -249,6 +302,11 @@ class TestInterpolation:
             (r"\{{n}} stays", "{{n}} stays"),
             ("{{frame}}", "   u\n0  1\n1  2"),
             ("{{frame.u[1]}}", "2"),
+            ("{{frame.shape}}", "(2, 1)"),
+            ("{{n:.2f}} {{ n:>4 }}|{{big:,}}", "3.00    3|1,234,567"),
+            ("{{word!r}} {{word!s:>6}}", "'two'    two"),
+            ("{{day:%Y-%m-%d}}", "2026-11-22"),
+            ("{{thing.name:.3}}", "pro"),
         ],
     )
     def test_a_name_stands_for_its_value(self, text, filled):
@@ -311,6 +369,24 @@ class TestInterpolation:
     def test_only_look_ups_are_allowed(self, text):
         with pytest.raises(CellError, match="is more than a look-up"):
             interpolate(text, SPACE)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{{word:.2f}}", "{{word:.2f}}: a str does not take the format '.2f'."),
+            ("{{n:.2q}}", "{{n:.2q}} has a format that does not work here."),
+            ("{{n!x}}", "{{n!x}} has a format that does not work here."),
+            ("{{n:99999d}}", "{{n:99999d}} has a format that does not work here."),
+        ],
+    )
+    def test_a_format_that_does_not_fit_says_what_to_do(self, text, message):
+        with pytest.raises(CellError) as caught:
+            interpolate(text, SPACE)
+        assert str(caught.value).startswith(message)
+
+    @pytest.mark.parametrize("text", ["style={{n: 'red'}}", "{{a: b}}", "2^{{n-1}}"])
+    def test_a_colon_and_a_blank_are_no_format(self, text):
+        assert interpolate(text, SPACE).text == text
 
     @pytest.mark.parametrize(
         "key",

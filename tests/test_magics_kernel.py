@@ -226,9 +226,16 @@ def test_a_cell_magic_in_a_loop_keeps_what_the_cell_has_shown(kernel):
     assert result.data("text/plain") == ["a", "b"]
 
 
-def test_several_models_are_refused_before_anything_is_sent(kernel, ledger):
-    result = kernel.run("%%llm sandbox,sandbox-mini\nHello")
-    assert (result.status, result.reply["ename"]) == ("error", "UsageError")
+def test_several_models_are_asked_side_by_side(kernel, ledger):
+    result = kernel.run("%%llm sandbox,sandbox-mini -o both -T 0.5\nrepeat exactly: hi")
+    assert result.status == "ok"
+    assert kernel.run("print([str(both[m]) for m in both.models])").text == "['hi', 'hi']\n"
+    assert sorted(rows(ledger, "model, surface")) == [("sandbox", "magic"), ("sandbox-mini", "magic")]
+
+
+def test_one_unknown_model_among_several_is_told_before_anything_is_sent(kernel, ledger):
+    result = kernel.run("%%llm sandbox,sonet\nHello")
+    assert (result.status, result.reply["ename"]) == ("error", "ConfigurationError")
     assert not ledger.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
+    from llmkit.notebook.completer import add_matcher
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.question import keep_questions
     from llmkit.notebook.warm import warm_up_soon
@@ -24,8 +26,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     unload_ipython_extension(shell)
     magics = LLMMagics(shell=shell)
     shell.register_magics(magics)
-    for name in ("%%llm", "%llm"):
-        shell.set_hook("complete_command", magics.complete, str_key=name)  # type: ignore[no-untyped-call]  # IPython
+    add_matcher(shell, magics)
+    shell.events.register("post_run_cell", magics.note_failure)
     shell.input_transformers_cleanup.append(keep_questions)
     records.set_ambient(lambda: _where(shell))
     if magics.warm_up and getattr(shell, "kernel", None) is not None:
@@ -38,6 +40,12 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
+    from llmkit.notebook.completer import remove_matchers
+
+    remove_matchers(shell)
+    if (magics := shell.magics_manager.registry.get("LLMMagics")) is not None:
+        with contextlib.suppress(ValueError):  # it was unloaded before
+            shell.events.unregister("post_run_cell", magics.note_failure)
     kept = [t for t in shell.input_transformers_cleanup if getattr(t, "__name__", "") != "keep_questions"]
     shell.input_transformers_cleanup[:] = kept
     records.set_ambient(records.CallContext)

@@ -1,4 +1,4 @@
-"""One question from a cell: who is asked, what is sent, how the answer is shown."""
+"""One question from a cell: ask, show the answer as it comes, and keep the books of the notebook."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from IPython.core.error import StdinNotImplementedError
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.errors import BudgetExceededError, LLMClientError
+from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.cell import interpolate
 from llmkit.notebook.errors import Stopped, countdown, uninterrupted
 from llmkit.notebook.footer import build_footer
-from llmkit.notebook.live import live_answer
-from llmkit.notebook.options import CellError
-from llmkit.notebook.reply import Reply
-from llmkit.prices import to_nanos
+from llmkit.notebook.formats import parse, repair_message
+from llmkit.notebook.live import PlainAnswer, live_answer
+from llmkit.notebook.nextcell import put_next
+from llmkit.notebook.record import Exchange
+from llmkit.notebook.reply import Reply, execution_number
+from llmkit.notebook.shown import READ, opening
+from llmkit.prices import format_money, to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.footer import Footer
     from llmkit.notebook.live import LiveAnswer
     from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.request import Outgoing
     from llmkit.notebook.rich import Ending
 
 
@@ -36,27 +39,39 @@ class Asking:
     Args:
         magics: The magics: settings, threads, the shell.
         ask: The question.
+        outgoing: What it sends.
+        model: Who is asked; empty for the default.
 
     Attributes:
+        name: Who is asked.
+        stream: The call; it begins with `run`.
         interrupted: Whether the user interrupted while the whole answer was being shown.
 
     Raises:
-        CellError: If the cell names a variable that is not there, or several models.
         ConfigurationError: If the model is not known.
     """
 
-    def __init__(self, magics: LLMMagics, ask: Ask) -> None:
+    def __init__(self, magics: LLMMagics, ask: Ask, outgoing: Outgoing, model: str = "") -> None:
         self._magics = magics
         self._ask = ask
+        self._outgoing = outgoing
+        self.name = resolve(model or None)
+        self._label = model or self.name.model or self.name.provider
+        self._notes = list(outgoing.notes)
+        self.stream = self.open()
         self.interrupted = False
-        chosen = ask.model or magics.model
-        if "," in chosen:
-            raise CellError(f"Several models: {chosen}.", hint="Ask one at a time.")
-        self._name = resolve(ask.model or magics.model or None)
-        self._label = ask.model or magics.model or self._name.model or self._name.provider
-        self._history = [] if ask.new or ask.thread is None else magics.threads.get(ask.thread, [])
-        self._notes: list[str] = []
-        self._question = LLMMessage(role="user", content=self._fill(ask.prompt.strip("\n")))
+
+    def open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
+        """Open the call; nothing is sent before its first step.
+
+        Args:
+            further: Messages that follow those of the question.
+        """
+        client = shared_client(str(self.name), tuple(self._magics.fallback))
+        messages = [*self._outgoing.messages, *further]
+        with records.calling(**limits(self._magics, self._ask)):
+            stream: Any = client.stream_text(messages, self.name.model, **self._outgoing.options)
+        return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
     def run(self, *, alone: bool) -> Reply:
         """Ask, show the answer as it comes, and return it.
@@ -68,105 +83,162 @@ class Asking:
             LLMClientError: If there is no whole answer; what had arrived stays on display.
             Stopped: If the user interrupted it.
         """
-        display = live_answer(self._magics.shell, quiet=self._ask.quiet, alone=alone)
-        stream = self._stream()
+        display = live_answer(
+            self._magics.shell, quiet=self._ask.quiet, alone=alone, max_hz=self._magics.max_refresh_hz
+        )
         try:
             display.start(self._label)
-            try:
-                self._show(display, stream)
-            except BudgetExceededError as error:
-                if not agreed(error):
-                    raise
-                stream = self._stream()
-                self._show(display, stream)
+            value = self._answer(display)
         except KeyboardInterrupt:
-            self._finish(display, stream, "cancelled")
+            self._finish(display, "cancelled")
             raise Stopped from None
         except LLMClientError as error:
-            self._finish(display, stream, "error", error)
+            # An answer that came whole, and is not what was asked for, is shown as it is.
+            self._finish(display, "error" if self.stream.response is None else "ok", error)
             raise
         except Exception as error:  # the cell boundary: another package's client may raise anything
-            self._finish(display, stream, "error", error)
+            self._finish(display, "error", error)
             raise LLMClientError(
-                f"The call failed: {type(error).__name__}: {error}", provider=self._name.provider
+                f"The call failed: {type(error).__name__}: {error}", provider=self.name.provider
             ) from error
-        assert stream.response is not None
-        self._finish(display, stream, "ok")
-        self._remember(stream.text)
-        return Reply(stream.response, self._magics.shell)
+        return self._conclude(display, value)
 
-    def _show(self, display: LiveAnswer, stream: TextStream) -> None:
-        """Show the answer as it comes."""
-        with closing(bridge.stream(stream)) as pieces:
+    def _answer(self, display: LiveAnswer) -> Any:
+        """Ask until there is an answer of the right form: twice at most; return what was read from it."""
+        try:
+            self._show(display)
+        except BudgetExceededError as error:
+            if not agreed(error):
+                raise
+            self.stream = self.open()
+            self._show(display)
+        try:
+            return self._read()
+        except BadResponseError as error:
+            return self._mend(display, error)
+
+    def _mend(self, display: LiveAnswer, error: BadResponseError) -> Any:
+        """Show the model what was wrong with its answer, and ask once more: a call of its own."""
+        answer, spent = self.stream.text, self.stream.outcome
+        if not answer.strip():
+            raise error
+        said = LLMMessage(role="assistant", content=answer)
+        self.stream = self.open((said, LLMMessage(role="user", content=repair_message(error))))
+        more = format_money(None if spent is None else spent.cost_estimate)
+        self._notes.append(
+            f"The first answer was not what was asked for, so it was asked again: {more} more."
+        )
+        self._show(display, "asking again: the answer has the wrong form")
+        return self._read()
+
+    def _read(self) -> Any:
+        """Return what the answer's text stands for in its format.
+
+        Raises:
+            BadResponseError: If it is not in that format.
+        """
+        form = self._outgoing.format
+        if form not in READ:
+            return None
+        return parse(self.stream.text, form, self._outgoing.schema)
+
+    def _show(self, display: LiveAnswer, notice: str = "") -> None:
+        """Show the answer as it comes; under a notice nothing but that."""
+        form, terminal = self._outgoing.format, isinstance(display, PlainAnswer)
+        silent = bool(notice) or (terminal and form in READ)
+        before = "" if terminal else opening(form)
+        with closing(bridge.stream(self.stream)) as pieces:
             for piece in pieces:
-                if piece is not None:
-                    display.feed(piece)
-                display.tick(countdown(stream.waiting))
+                if piece is not None and not silent:
+                    display.feed(before + piece)
+                    before = ""
+                display.tick(countdown(self.stream.waiting) or notice)
+
+    def _conclude(self, display: LiveAnswer, value: Any) -> Reply:
+        """Show the whole answer, and remember it."""
+        response = self.stream.response
+        assert response is not None
+        shell, ask = self._magics.shell, self._ask
+        reply = Reply(response, shell, form=self._outgoing.format, value=value)
+        if ask.code:
+            self._notes += filter(None, [put_next(shell, reply.code, self._magics.made)])
+        reply.footer = self._finish(display, "ok", reply=reply)
+        if ask.thread is not None:
+            remember(self._magics, ask.thread, self._outgoing, reply)
+        self._magics.log.append(
+            Exchange(
+                number=execution_number(shell),
+                label=self._label,
+                prompt=self._outgoing.parts[-1].text,
+                along=tuple(part.title for part in self._outgoing.parts[:-1]),
+                answer=reply.text,
+                footer=str(reply.footer or ""),
+            )
+        )
+        self._magics.last = reply
+        return reply
 
     def _finish(
-        self, display: LiveAnswer, stream: TextStream, status: Ending, error: Exception | None = None
-    ) -> None:
+        self,
+        display: LiveAnswer,
+        status: Ending,
+        error: Exception | None = None,
+        reply: Reply | None = None,
+    ) -> Footer | None:
         """Show the final answer; an interrupt waits until that is done."""
         with uninterrupted() as late:
-            display.finish(stream.text, self._footer(stream, status), _facts(stream, error), status)
+            footer = self._footer(status)
+            final, facts = None if reply is None else reply.shown, facts_of(self.stream, error)
+            if final is None:
+                display.finish(self.stream.text, footer, facts, status)
+            else:
+                display.finish(final.text, footer, facts, status, final.html)
         self.interrupted = bool(late)
+        return footer
 
-    def _stream(self) -> TextStream:
-        """Open the stream; nothing is sent before its first step."""
-        client = shared_client(str(self._name), tuple(self._magics.fallback))
-        chosen = self._ask.temperature if self._ask.temperature is not None else self._magics.temperature
-        options = {} if chosen is None else {"temperature": chosen}
-        messages = [*self._system(), *self._history, self._question]
-        with records.calling(surface="magic", **self._limits()):
-            stream: Any = client.stream_text(
-                messages, self._name.model, max_tokens=self._ask.max_tokens, **options
-            )
-        return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
-
-    def _limits(self) -> dict[str, Any]:
-        """Return what holds for this call alone: what it may cost, and whether it is replayed."""
-        budget = self._magics.budget if self._ask.budget is None else self._ask.budget
-        replay = "off" if self._ask.no_cache else "refresh" if self._ask.refresh else None
-        return {"cap_nanos": None if budget is None else to_nanos(budget), "replay": replay}
-
-    def _system(self) -> list[LLMMessage]:
-        name = self._ask.system_variable
-        text = self._ask.system if self._ask.system is not None else self._magics.system
-        if name is not None:
-            filled = interpolate(f"{{{{{name}}}}}", self._magics.variables)
-            self._notes += filled.notes
-            text = filled.text
-        return [LLMMessage(role="system", content=text)] if text and text.strip() else []
-
-    def _fill(self, prompt: str) -> str:
-        """Put variables into the prompt; what looks like a key stays out."""
-        if self._ask.raw:
-            return prompt
-        filled = interpolate(prompt, self._magics.variables)
-        self._notes += filled.notes
-        if not filled.text.strip():
-            raise CellError(
-                "The prompt is empty once its variables are filled in.", hint="Check their values."
-            )
-        return filled.text
-
-    def _remember(self, answer: str) -> None:
-        if self._ask.thread is not None and answer.strip():
-            reply = LLMMessage(role="assistant", content=answer)
-            self._magics.threads[self._ask.thread] = [*self._history, self._question, reply]
-
-    def _footer(self, stream: TextStream, status: Ending) -> Footer | None:
+    def _footer(self, status: Ending) -> Footer | None:
         from llmkit.costs.ledger import ledger
 
-        sent = stream.outcome is not None and (stream.outcome.attempts or stream.outcome.replayed)
-        if stream.outcome is None or not sent or not self._magics.footer:
+        outcome = self.stream.outcome
+        sent = outcome is not None and (outcome.attempts or outcome.replayed)
+        if outcome is None or not sent or not self._magics.footer:
             return None
-        spent = ledger.session_total(simulated=stream.outcome.simulated)
-        footer = build_footer(stream.outcome, label=self._label, session_cost=spent.usd, status=status)
+        spent = ledger.session_total(simulated=outcome.simulated)
+        footer = build_footer(outcome, label=self._label, session_cost=spent.usd, status=status)
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
         alerts = map(str, ledger.take_alerts())
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
+
+
+def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
+    """Return what holds for the calls of one question: what each may cost, whether it is replayed.
+
+    Args:
+        magics: The magics' settings.
+        ask: The question.
+
+    Returns:
+        Fields of `records.CallContext`.
+    """
+    budget = magics.budget if ask.budget is None else ask.budget
+    replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
+    cap = None if budget is None else to_nanos(budget)
+    return {"surface": "magic", "cap_nanos": cap, "replay": replay}
+
+
+def remember(magics: LLMMagics, thread: str, outgoing: Outgoing, reply: Reply) -> None:
+    """Add a question and its answer to a conversation.
+
+    Args:
+        magics: The magics, which hold the conversations.
+        thread: Name of the conversation.
+        outgoing: The question, and what went before.
+        reply: The answer; a blank one is not remembered, for no provider takes it back.
+    """
+    if reply.text.strip():
+        answer = LLMMessage(role="assistant", content=reply.text)
+        magics.threads[thread] = [*outgoing.history, outgoing.question, answer]
 
 
 def agreed(error: BudgetExceededError) -> bool:
@@ -194,8 +266,13 @@ def agreed(error: BudgetExceededError) -> bool:
     return True
 
 
-def _facts(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
-    """Return what is saved with the output: no prompt, no key."""
+def facts_of(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
+    """Return what is saved with the output: no prompt, no key.
+
+    Args:
+        stream: The call.
+        error: How it failed, if it did.
+    """
     outcome = stream.outcome
     if outcome is None:  # it was interrupted before anything was sent
         return {}

@@ -5,26 +5,15 @@ Only options at the beginning are read; the rest is the prompt, to the letter.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.interpolation import Interpolated, interpolate
-from llmkit.notebook.options import DEFAULT_THREAD, OPTIONS, CellError, OptionReader, flags
+from llmkit.notebook.options import CellError
+from llmkit.notebook.reader import OptionReader
+from llmkit.notebook.subcommands import parse_command
 
-__all__ = [
-    "COMMANDS",
-    "DEFAULT_THREAD",
-    "Ask",
-    "CellError",
-    "Command",
-    "Interpolated",
-    "completions",
-    "help_text",
-    "interpolate",
-    "options_table",
-    "parse_cell",
-    "parse_line",
-]
+if TYPE_CHECKING:
+    from llmkit.notebook.subcommands import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +27,17 @@ class Ask:
         system: System prompt as it was typed; see `system_variable`.
         thread: Conversation to continue; `None` for no memory.
         new: Whether to start that conversation afresh.
+        variables: Names of variables to tell of.
+        cells: Numbers of earlier inputs to send along.
+        attachments: Paths and names of variables to send along as files.
+        format: How the answer is shown and returned, one of `values.FORMATS`; `None` for the default.
+        schema: Name of the variable that holds the schema of the answer.
+        code: Whether the answer's code goes into the next cell.
         temperature: Randomness, 0 to 2.
         max_tokens: Longest answer, in tokens.
+        params: Parameters in the provider's own words, name and value.
         budget: What the call may cost at most, in US dollars.
+        dry_run: Whether to show what would be sent, and to send nothing.
         refresh: Whether to ask again although the answer is recorded.
         no_cache: Whether to neither replay nor record the answer.
         quiet: Whether to display nothing.
@@ -54,9 +51,17 @@ class Ask:
     system: str | None = None
     thread: str | None = None
     new: bool = False
+    variables: tuple[str, ...] = ()
+    cells: tuple[int, ...] = ()
+    attachments: tuple[str, ...] = ()
+    format: str | None = None
+    schema: str | None = None
+    code: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
+    params: tuple[tuple[str, Any], ...] = ()
     budget: float | None = None
+    dry_run: bool = False
     refresh: bool = False
     no_cache: bool = False
     quiet: bool = False
@@ -68,64 +73,6 @@ class Ask:
         """Name of the variable that holds the system prompt (`-s @VAR`), if it is one."""
         name = (self.system or "").removeprefix("@")
         return name if name != self.system and name.isidentifier() else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One of the subcommands of `%llm`.
-
-    Attributes:
-        name: Its name.
-        argument: The words after it, if there are any.
-        save: Whether `--save` was given.
-    """
-
-    name: str
-    argument: str | None = None
-    save: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    metavar: str = ""
-    switch: str = ""
-    help: str
-    words: re.Pattern[str] | None = None  # what all the words must look like; without it there is one at most
-
-    def takes(self, words: list[str]) -> bool:
-        if self.words is not None:
-            return all(self.words.fullmatch(word) for word in words)
-        return len(words) <= bool(self.metavar) and all(_is_argument(word) for word in words)
-
-    def usage(self, name: str) -> str:
-        value = f"[{self.metavar}]" if self.metavar and name != "key" else self.metavar
-        switch = f"[{self.switch}]" if self.switch else ""
-        return " ".join(filter(None, ["%llm", name, value, switch]))
-
-
-COMMANDS = {
-    "model": _Form(metavar="NAME", help="show or set the default model"),
-    "models": _Form(metavar="FILTER", help="list the models that can be asked"),
-    "key": _Form(metavar="PROVIDER", switch="--save", help="enter a provider's key without showing it"),
-    "cost": _Form(metavar="BY", help="what the calls have cost"),
-    "budget": _Form(
-        metavar="[NAME=]USD ...",
-        words=re.compile(
-            r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)|unpriced=[a-z]+"
-        ),
-        help="show or set what may be spent: daily, per_notebook, per_call, unpriced; off lifts it",
-    ),
-    "replay": _Form(
-        metavar="auto|only|off [FILE]",
-        words=re.compile(r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"),
-        help="show or set whether recorded answers are played back, at no cost",
-    ),
-    "doctor": _Form(help="check keys, models and the notebook"),
-    "help": _Form(metavar="TOPIC", help="show this"),
-}
-"""The subcommands of `%llm`."""
-
-_ARGUMENT = re.compile(r"[\w.:/@*+-]+")
 
 
 def parse_cell(line: str, cell: str) -> Ask:
@@ -180,7 +127,7 @@ def parse_line(line: str) -> Ask | Command:
         >>> parse_line("-T 0 what's up -m?").prompt
         "what's up -m?"
     """
-    if command := _command(line.split()):
+    if command := parse_command(line.split()):
         return command
     reader = OptionReader(line, detached=False)
     reader.read()
@@ -191,66 +138,3 @@ def _ask(reader: OptionReader, prompt: str, hint: str) -> Ask:
     if not prompt.strip() and not reader.values.get("help"):
         raise CellError("The prompt is empty.", hint=hint)
     return Ask(prompt=prompt, **reader.values)
-
-
-def _command(words: list[str]) -> Command | None:
-    """Return the subcommand that all of the words make up; a prompt may begin with such a word, too."""
-    if not words or words[0] not in COMMANDS:
-        return None
-    name, form = words[0], COMMANDS[words[0]]
-    rest = [word for word in words[1:] if not form.switch or word != form.switch]
-    save = len(rest) < len(words) - 1
-    if name == "key" and not rest:
-        raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
-    if not form.takes(rest):
-        return None
-    return Command(name=name, argument=" ".join(rest) or None, save=save)
-
-
-def _is_argument(word: str) -> bool:
-    return bool(_ARGUMENT.fullmatch(word)) and not word.startswith("-")
-
-
-def completions(word: str, *, cell: bool) -> list[str]:
-    """Complete a word after `%%llm` or `%llm`.
-
-    Args:
-        word: What has been typed of it.
-        cell: Whether it is the cell magic; only the line magic has subcommands.
-
-    Returns:
-        Options, or subcommands, that begin like it. Models are not among them.
-
-    Example:
-        >>> completions("--t", cell=True)
-        ['--temperature', '--thread']
-    """
-    words = flags() if word.startswith("-") else [] if cell else list(COMMANDS)
-    return sorted(choice for choice in words if choice.startswith(word))
-
-
-def options_table() -> str:
-    """Return the options as a Markdown table, for the README."""
-    rows = [f"| `{option.usage}` | {option.help} |" for option in OPTIONS]
-    return "\n".join(["| option | meaning |", "|---|---|", *rows])
-
-
-def help_text() -> str:
-    """Return how to use the magics, as plain text."""
-    options = [(option.usage, option.help) for option in OPTIONS]
-    commands = [(form.usage(name), form.help) for name, form in COMMANDS.items()]
-    width = max(len(usage) for usage, _ in options + commands)
-    lines = [f"  {usage:<{width}}  {text}" for usage, text in options]
-    subcommands = [f"  {usage:<{width}}  {text}" for usage, text in commands]
-    return "\n".join(
-        [
-            "%%llm [MODEL] [OPTIONS]   the prompt is the lines below",
-            "%llm [OPTIONS] PROMPT     the prompt is the rest of the line; -- ends the options",
-            "",
-            *lines,
-            "",
-            *subcommands,
-            "",
-            "{{name}} in a prompt stands for a variable, with .attribute and ['key'] or [0]; \\{{ does not.",
-        ]
-    )

@@ -6,12 +6,15 @@ from getpass import getpass
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmkit.errors import ConfigurationError
+from llmkit.notebook.cell import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from llmkit.notebook.cell import Command
+    from llmkit.messages import LLMMessage
     from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.subcommands import Command
+    from llmkit.notebook.trouble import Trouble
 
 
 def run(magics: LLMMagics, command: Command) -> Any:
@@ -40,35 +43,72 @@ def _model(magics: LLMMagics, command: Command) -> None:
 
 
 def _models(_magics: LLMMagics, command: Command) -> Any:
-    """List models with aliases and prices in US dollars per million tokens."""
+    """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
     import pandas as pd
 
-    from llmkit import catalog, prices, settings
-    from llmkit.messages import Usage
+    from llmkit import catalog
+    from llmkit.clients import registry
 
-    names = {**catalog.aliases(), **settings.load().aliases}
-    million = 1_000_000
-    rows = []
-    for provider in catalog.providers().values():
-        for model in provider.models:
-            full = f"{provider.name}:{model}"
-            if command.argument and command.argument.lower() not in full.lower():
-                continue
-            into = prices.price(provider.name, (model,), Usage(input_tokens=million, output_tokens=0))
-            out = prices.price(provider.name, (model,), Usage(input_tokens=0, output_tokens=million))
-            rows.append(
-                {
-                    "model": full,
-                    "alias": ", ".join(alias for alias, target in names.items() if target == full),
-                    "input $/M": None if into is None else into.usd,
-                    "output $/M": None if out is None else out.usd,
-                }
-            )
+    names = registry.aliases()
+    known = catalog.providers()
+    listed = [(p.name, model) for p in known.values() for model in p.models]
+    own = [(name, None) for name in registry.provider_names() if name not in known]
+    rows = [
+        _model_row(provider, model, names)
+        for provider, model in [*own, *listed]
+        if (command.argument or "").lower() in (provider if model is None else f"{provider}:{model}").lower()
+    ]
     if not rows:
         raise ConfigurationError(
             f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."
         )
     return pd.DataFrame(rows).set_index("model")
+
+
+def _model_row(provider: str, model: str | None, names: Mapping[str, str]) -> dict[str, Any]:
+    from llmkit import prices
+    from llmkit.messages import Usage
+
+    full, million = provider if model is None else f"{provider}:{model}", 1_000_000
+    into = out = None
+    if model is not None:
+        into = prices.price(provider, (model,), Usage(input_tokens=million, output_tokens=0))
+        out = prices.price(provider, (model,), Usage(input_tokens=0, output_tokens=million))
+    return {
+        "model": full,
+        "alias": ", ".join(alias for alias, target in names.items() if target == full),
+        "input $/M": None if into is None else into.usd,
+        "output $/M": None if out is None else out.usd,
+    }
+
+
+def _alias(magics: LLMMagics, command: Command) -> None:
+    """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
+    from llmkit.clients import registry
+
+    argument = command.argument or ""
+    name, equals, target = argument.partition("=")
+    if equals:
+        before = dict(magics.aliases)
+        magics.aliases = {**before, name: target}
+        try:
+            registry.resolve(name)
+        except ConfigurationError:
+            magics.aliases = before
+            raise
+    elif argument.startswith("remove "):
+        name = argument.removeprefix("remove ")
+        if name not in magics.aliases:
+            raise ConfigurationError(
+                f"{name!r} is no alias of this session.", hint="%llm alias lists them; settings keep theirs."
+            )
+        magics.aliases = {alias: model for alias, model in magics.aliases.items() if alias != name}
+    known = registry.aliases()
+    if name and not argument.startswith("remove ") and name not in known:
+        raise ConfigurationError(f"{name!r} is no alias.", hint=f"%llm alias {name}=MODEL makes it one.")
+    shown = {name: known[name]} if name in known else known
+    width = max(map(len, shown))
+    _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
 
 
 def _key(_magics: LLMMagics, command: Command) -> None:
@@ -100,10 +140,6 @@ def _doctor(magics: LLMMagics, _command: Command) -> None:
     from llmkit.notebook.doctor import examine
 
     _say(bridge.run(examine(magics.model or None)))
-
-
-# NOTE to whoever wrote _budget and _replay: a parallel edit (doctor moved to doctor.py) took them out at
-# 17:50, sorry; please put them back here and delete this note.
 
 
 def _budget(_magics: LLMMagics, command: Command) -> Any:
@@ -144,13 +180,102 @@ def _replay(_magics: LLMMagics, command: Command) -> None:
     _say(current())
 
 
-def _help(_magics: LLMMagics, command: Command) -> None:
-    from llmkit.notebook.cell import help_text
+def _fix(magics: LLMMagics, _command: Command) -> Any:
+    """Ask for the failing cell, mended; its code goes into the next cell."""
+    from llmkit.notebook.trouble import FIX
 
-    lines = help_text().splitlines()
+    return _ask_about(_trouble(magics), magics, FIX, code=True)
+
+
+def _explain(magics: LLMMagics, _command: Command) -> Any:
+    """Ask what the last error means."""
+    from llmkit.notebook.trouble import EXPLAIN
+
+    return _ask_about(_trouble(magics), magics, EXPLAIN)
+
+
+def _ask_about(trouble: Trouble, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
+    ask = Ask(prompt=trouble.prompt(wish), raw=True, code=code)
+    return magics.ask(ask, trouble.announcement)
+
+
+def _trouble(magics: LLMMagics) -> Trouble:
+    from llmkit.notebook.trouble import last_trouble
+
+    found = magics.trouble or last_trouble()
+    if found is None:
+        raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
+    return found
+
+
+def _thread(magics: LLMMagics, command: Command) -> None:
+    """List the conversations, or show, delete or rename one."""
+    words = (command.argument or "").split()
+    if not words:
+        lines = [f"{name}: {len(messages)} messages" for name, messages in magics.threads.items()]
+        _say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
+        return
+    action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
+    messages = _messages(magics, names[0])
+    if action == "show":
+        _say("\n\n".join(f"{message.role}: {message.content.strip()}" for message in messages))
+    elif action == "delete":
+        del magics.threads[names[0]]
+        _say(f"The conversation {names[0]!r} is deleted.")
+    else:
+        if names[1] in magics.threads:
+            raise ConfigurationError(
+                f"There is a conversation {names[1]!r} already.", hint="Delete it first."
+            )
+        magics.threads[names[1]] = magics.threads.pop(names[0])
+        _say(f"The conversation {names[0]!r} is called {names[1]!r} now.")
+
+
+def _messages(magics: LLMMagics, name: str) -> list[LLMMessage]:
+    from llmkit.notebook.options import did_you_mean
+
+    if name not in magics.threads:
+        hint = did_you_mean(name, magics.threads, "%llm thread lists them.")
+        raise ConfigurationError(f"There is no conversation {name!r}.", hint=hint)
+    return magics.threads[name]
+
+
+def _last(magics: LLMMagics, _command: Command) -> Any:
+    """Show the last answer again."""
+    if magics.last is None:
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+    if getattr(magics.shell, "kernel", None) is not None:
+        return magics.last
+    magics.last.show()
+    return None
+
+
+def _export(magics: LLMMagics, command: Command) -> None:
+    """Write the session's questions and answers, or a thread, as Markdown: into a file, or here."""
+    from llmkit.notebook.record import session_markdown, thread_markdown, write_markdown
+
+    words = (command.argument or "").split()
+    if words[:1] == ["thread"]:
+        text, words = thread_markdown(words[1], _messages(magics, words[1])), words[2:]
+    elif magics.log:
+        text = session_markdown(magics.log)
+    else:
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+    _say(f"Written to {write_markdown(words[0], text)}." if words else text.rstrip())
+
+
+def _chat(magics: LLMMagics, command: Command) -> Any:
+    from llmkit.notebook.chat import open_chat
+
+    return open_chat(magics, command.argument)
+
+
+def _help(_magics: LLMMagics, command: Command) -> None:
+    from llmkit.notebook.usage import help_on, help_text
+
     topic = command.argument
-    found = [line for line in lines if not topic or topic in line]
-    _say("\n".join(found) or f"Nothing about {topic}; see %llm help.")
+    found = help_on(topic) if topic else help_text()
+    _say(found or f"Nothing about {topic}; see %llm help.")
 
 
 def _say(line: object) -> None:
@@ -160,9 +285,16 @@ def _say(line: object) -> None:
 _COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
     "model": _model,
     "models": _models,
+    "alias": _alias,
     "key": _key,
+    "fix": _fix,
+    "explain": _explain,
     "cost": _cost,
     "budget": _budget,
+    "thread": _thread,
+    "chat": _chat,
+    "last": _last,
+    "export": _export,
     "replay": _replay,
     "doctor": _doctor,
     "help": _help,

@@ -1,6 +1,7 @@
 r"""`{{name}}` in a prompt → the value of the variable.
 
-Only look-ups, one pass, no calls. Single braces, `$`, LaTeX, JSON and code stay as they were typed.
+Only look-ups, one pass, no calls; a format may follow, as in Python's own strings: `{{x:.2f}}`, `{{name!r}}`.
+Single braces, `$`, LaTeX, JSON and code stay as they were typed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _LITERAL = r"""-?\d{1,18}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _STEP = re.compile(rf"\s*(?:\.\s*([^\W\d_]\w*)|\[\s*({_LITERAL})\s*\])")
 _NAME = re.compile(r"\s*([^\W\d]\w*)")
 _GOES_ON = re.compile(r"\s*[.\[(]")
+_NUMBER_FORMAT = r"(?:\S?[<>=^])?[+-]?z?#?0?\d{0,3}[,_]?(?:\.\d{1,3})?[bcdeEfFgGnosxX%]?"
+_DATE_FORMAT = r"[-/:., T]?(?:%[A-Za-z][-/:., T]{0,2}){1,10}"
+_FORMAT = re.compile(rf"(?:!(?P<conversion>[rs]))?(?::(?P<spec>{_NUMBER_FORMAT}|{_DATE_FORMAT}))?\s*")
+_WANTS_FORMAT = re.compile(r"!\w|:\S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +53,20 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
     r"""Put the values of variables into a prompt.
 
     Args:
-        text: The prompt, with `{{name}}`, `{{name.attribute}}`, `{{name['key']}}` or `{{name[0]}}`. A slot
-            after a backslash (`\{{`) stays, without the backslash.
+        text: The prompt, with `{{name}}`, `{{name.attribute}}`, `{{name['key']}}` or `{{name[0]}}`, and maybe
+            a format, `{{name:.2f}}` or `{{name!r}}`. A slot after a backslash (`\{{`) stays, without the
+            backslash.
         lookup: The variables.
 
     Returns:
         The prompt. Values are put in as they are and not looked through again.
 
     Raises:
-        CellError: If a name is not defined, or a slot asks for more than a look-up.
+        CellError: If a name is not defined, a slot asks for more than a look-up, or a format does not fit.
 
     Example:
-        >>> interpolate("Sum of {{n[1]}} and {x}?", {"n": [1, 2]}).text
-        'Sum of 2 and {x}?'
+        >>> interpolate("Sum of {{n[1]}}, {{n[0]:.2f}} and {x}?", {"n": [1, 2]}).text
+        'Sum of 2, 1.00 and {x}?'
     """
     redacted: dict[str, None] = {}
     notes: dict[str, None] = {}
@@ -94,14 +100,41 @@ def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
     while step := _STEP.match(slot, position):
         steps.append(step)
         position = step.end()
-    if slot[position:].strip():
-        if steps or _GOES_ON.match(slot, position):
-            raise CellError(
-                f"{{{{{slot.strip()}}}}} is more than a look-up.",
-                hint="Only .attribute, ['key'] and [0] work here: assign it to a variable first.",
-            )
+    shape = _FORMAT.fullmatch(slot, position)
+    if shape is None:
+        _refuse(slot, position, steps=bool(steps), known=name[1] in lookup)
         return None
-    return slot.strip(), _follow(_root(name[1], lookup), name[1], steps)
+    value = _follow(_root(name[1], lookup), name[1], steps)
+    return slot[:position].strip(), _formatted(value, slot, shape["conversion"], shape["spec"])
+
+
+def _refuse(slot: str, position: int, *, steps: bool, known: bool) -> None:
+    """Say what a slot may hold if it goes on like one; JSON, LaTeX and the like pass."""
+    if (steps or known) and _WANTS_FORMAT.match(slot, position):
+        raise CellError(
+            f"{{{{{slot.strip()}}}}} has a format that does not work here.",
+            hint="Write one like .2f, >10, %Y-%m-%d or !r, or \\{{ (or --raw) to keep the braces.",
+        )
+    if steps or _GOES_ON.match(slot, position):
+        raise CellError(
+            f"{{{{{slot.strip()}}}}} is more than a look-up.",
+            hint="Only .attribute, ['key'] and [0] work here: assign it to a variable first.",
+        )
+
+
+def _formatted(value: Any, slot: str, conversion: str | None, spec: str | None) -> Any:
+    """Return the value as its format wants it; without one, as it is."""
+    if conversion is not None:
+        value = repr(value) if conversion == "r" else str(value)
+    if not spec:
+        return value
+    try:
+        return format(value, spec)
+    except (TypeError, ValueError) as error:
+        raise CellError(
+            f"{{{{{slot.strip()}}}}}: a {type(value).__name__} does not take the format {spec!r}.",
+            hint="Take it out, or assign the text that you want to a variable.",
+        ) from error
 
 
 def _root(name: str, lookup: Mapping[str, Any]) -> Any:

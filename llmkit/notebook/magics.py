@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Enum, Float, List, Unicode, observe
+from traitlets import Bool, Dict, Enum, Float, List, Unicode, observe
 
 from llmkit.errors import LLMClientError
-from llmkit.notebook.cell import Command, completions, help_text, parse_cell, parse_line
+from llmkit.notebook.cell import parse_cell, parse_line
 from llmkit.notebook.errors import Stopped, shorten
 from llmkit.notebook.options import CellError
+from llmkit.notebook.subcommands import Command
+from llmkit.notebook.usage import help_text
+from llmkit.notebook.values import FORMATS
 
 if TYPE_CHECKING:
     from llmkit.messages import LLMMessage
     from llmkit.notebook.cell import Ask
+    from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply
+    from llmkit.notebook.trouble import Trouble
 
 
 @magics_class
@@ -26,30 +31,41 @@ class LLMMagics(Magics):
     model = Unicode("", help="Model that is asked where none is named: an alias or provider:model.").tag(
         config=True
     )
+    aliases = Dict(
+        key_trait=Unicode(), value_trait=Unicode(), help="Short names of models, for this session."
+    ).tag(config=True)
     system = Unicode("", help="System prompt where a cell gives none.").tag(config=True)
-    temperature = Float(None, allow_none=True, help="Temperature where a cell gives none.").tag(config=True)
-    warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.").tag(
-        config=True
-    )
+    format = Enum(["", *FORMATS], "", help="Format of answers where a cell gives none.").tag(config=True)
+    temperature = Float(
+        None, allow_none=True, min=0.0, max=2.0, help="Temperature where a cell gives none."
+    ).tag(config=True)
     fallback = List(
         Unicode(), help="Models that stand in, in this order, where the first one gives no answer."
     ).tag(config=True)
-    budget = Float(
-        None,
-        allow_none=True,
-        help="What one call may cost at most, in US dollars.",
-    ).tag(config=True)
+    budget = Float(None, allow_none=True, min=0.0, help="What one call may cost at most, in US dollars.").tag(
+        config=True
+    )
     replay = Enum(
         ["", "off", "auto", "only"], "", help="Whether recorded answers are played back; see llmkit.replay."
     ).tag(config=True)
     footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.").tag(
         config=True
     )
+    max_refresh_hz = Float(
+        12.0, min=0.1, max=60.0, help="How often a growing answer is drawn anew, per second at most."
+    ).tag(config=True)
     short_errors = Bool(default_value=True, help="Show an error on one line; %tb shows all.").tag(config=True)
+    warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.").tag(
+        config=True
+    )
 
     def __init__(self, shell: Any) -> None:
-        super().__init__(shell)
         self.threads: dict[str, list[LLMMessage]] = {}
+        self.log: list[Exchange] = []
+        self.last: Reply | None = None
+        self.made: set[str] = set()
+        self.trouble: Trouble | None = None
+        super().__init__(shell)
 
     @observe("replay")
     def _set_replay(self, change: Any) -> None:
@@ -57,6 +73,13 @@ class LLMMagics(Magics):
 
         if change.new:
             replay(mode=change.new)
+
+    @observe("aliases")
+    def _set_aliases(self, change: Any) -> None:
+        from llmkit.clients.registry import session_aliases
+
+        session_aliases.clear()
+        session_aliases.update(change.new)
 
     @no_var_expand  # IPython would fill in {name} and $name, and a key with them
     @line_cell_magic
@@ -68,18 +91,24 @@ class LLMMagics(Magics):
             %%llm
             Explain asyncio in three sentences.
 
-            %%llm sonnet -o plan -T 0
-            Plan the analysis of {{df.columns}}.
+            %%llm sonnet -o plan -v df -T 0
+            Plan the analysis of this table; it has {{df.shape}} rows and columns.
+
+            %%llm sonnet,gpt,flash
+            Name the best of three models. This asks all of them, side by side.
 
             reply = %llm name three rivers
-            %llm model sonnet        use this model from now on
-            %llm models              what can be asked, and its price
-            %llm cost                what it has cost
-            %llm budget 5            spend five dollars a day at most
-            %llm replay auto         record answers, and play them back for nothing
-            %llm key openai          enter a key without showing it
-            %llm doctor              what works and what does not
-            %llm help                all options
+            planets = %llm -f df list the planets and their masses in kg
+            %llm -d name three rivers    what would be sent and its price; sends nothing
+            %llm fix                     mend the cell that failed last
+            %llm model sonnet            use this model from now on
+            %llm models                  what can be asked, and its price
+            %llm cost                    what it has cost
+            %llm budget 5                spend five dollars a day at most
+            %llm replay auto             record answers, and play them back for nothing
+            %llm key openai              enter a key without showing it
+            %llm doctor                  what works and what does not
+            %llm help                    all options and subcommands
         """
         try:
             parsed = parse_line(line) if cell is None else parse_cell(line, cell)
@@ -90,7 +119,7 @@ class LLMMagics(Magics):
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
                 return None
-            return self._ask(parsed)
+            return self.ask(parsed)
         except CellError as error:
             raise UsageError(str(error)) from None
         except LLMClientError as error:
@@ -98,36 +127,57 @@ class LLMMagics(Magics):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The user's variables."""
+        """The user's variables, and IPython's."""
         assert self.shell is not None
         variables: dict[str, Any] = self.shell.user_ns
         return variables
 
-    def _ask(self, ask: Ask) -> Reply | None:
-        from llmkit.notebook.asking import Asking  # the clients load at the first question
+    @property
+    def own_variables(self) -> dict[str, Any]:
+        """The user's variables, without those that IPython brings along."""
+        shell: Any = self.shell
+        hidden = shell.user_ns_hidden
+        return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
+
+    def ask(self, ask: Ask, announcement: str = "") -> Any:
+        """Ask one model or several; what the cell magic and some subcommands do.
+
+        Args:
+            ask: The question.
+            announcement: What to say before anything is sent.
+
+        Returns:
+            The reply, or the comparison; `None` for a dry run, and in a terminal, which has shown it.
+
+        Raises:
+            LLMClientError: If there is no answer.
+            Stopped: If the user interrupted.
+        """
+        from llmkit.notebook.questions import put  # the clients load at the first question
 
         shell: Any = self.shell
         source = shell.history_manager.input_hist_raw[-1].lstrip()
-        asking = Asking(self, ask)
-        reply = asking.run(alone=source.startswith("%%llm"))
+        asked = put(self, ask, alone=source.startswith("%%llm"), announcement=announcement)
+        if asked.result is None:
+            return None
         if ask.out is not None:
-            self.variables[ask.out] = reply
-        if asking.interrupted:
+            self.variables[ask.out] = asked.result
+        if asked.interrupted:
             raise Stopped
         if source.startswith(("%%llm", "%llm")) and getattr(shell, "kernel", None) is None:
             # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
-            shell.displayhook.update_user_ns(reply)
+            shell.displayhook.update_user_ns(asked.result)
             return None
-        return reply
+        return asked.result
 
-    def complete(self, _shell: Any, event: Any) -> list[str]:
-        """Complete options, subcommands and models for IPython's completer.
+    def note_failure(self, result: Any) -> None:
+        """Remember a cell that failed, for `%llm fix`; called by IPython after each cell.
 
         Args:
-            event: What was typed: `line` and `symbol`.
+            result: IPython's result of the cell.
         """
-        from llmkit.clients.registry import model_names
+        from llmkit.notebook.trouble import failed, is_about_trouble, trouble
 
-        typed = event.symbol
-        found = completions(typed, cell=event.line.lstrip().startswith("%%"))
-        return found + [name for name in model_names() if name.startswith(typed)]
+        error, source = failed(result), result.info.raw_cell if result.info else ""
+        if error is not None and not is_about_trouble(source):
+            self.trouble = trouble(source, error, result.execution_count)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import BadResponseError
+from llmkit.notebook.formats import code_in, parse
 
 if TYPE_CHECKING:
-    from llmkit.messages import LLMResponse, Usage
+    import pandas as pd
 
-_FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^(?P=mark)[ \t]*$", re.DOTALL | re.MULTILINE)
+    from llmkit.clients.schema import SchemaLike
+    from llmkit.messages import LLMResponse, Usage
+    from llmkit.notebook.footer import Footer
+    from llmkit.notebook.formats import Format
+    from llmkit.notebook.shown import Shown
 
 
 class Reply:
@@ -22,6 +25,12 @@ class Reply:
     Args:
         response: The answer.
         shell: The IPython shell, to know the execution that made it.
+        form: The format that was asked for.
+        value: What was read from the text in that format.
+
+    Attributes:
+        form: The format that was asked for.
+        footer: The line under the answer.
 
     Example:
         >>> from llmkit.messages import LLMResponse
@@ -29,8 +38,13 @@ class Reply:
         'Hello'
     """
 
-    def __init__(self, response: LLMResponse, shell: Any = None) -> None:
+    def __init__(
+        self, response: LLMResponse, shell: Any = None, *, form: str = "md", value: Any = None
+    ) -> None:
         self.response = response
+        self.form = form
+        self.footer: Footer | None = None
+        self._value = value
         self._shell = shell
         self._made_in = execution_number(shell)
 
@@ -51,25 +65,51 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The code in its fenced blocks, one block after the other; empty if there is none."""
-        return "\n".join(match["code"].rstrip("\n") for match in _FENCE.finditer(self.text))
+        """The code in its fenced blocks of one language, Python if there is any; empty if there is none."""
+        return str(self._value) if self.form == "code" and self._value is not None else code_in(self.text)
 
-    def json(self) -> Any:
-        """Read the answer as JSON, inside a fence or not.
+    @property
+    def df(self) -> pd.DataFrame:
+        """The table in it as a DataFrame: from records in JSON, CSV, or a Markdown table.
 
         Raises:
-            BadResponseError: If it is not JSON; the text is in `.partial`.
+            BadResponseError: If there is no table; the text is in `.partial`.
         """
-        source = self.code if self.text.lstrip().startswith(("```", "~~~")) else self.text
+        import pandas as pd
+
+        found = self._value if self.form == "df" and self._value is not None else self._parsed("df")
+        assert isinstance(found, pd.DataFrame)
+        return found
+
+    def json(self, schema: SchemaLike = None) -> Any:
+        """Read the answer as JSON, whatever words or fence are around it.
+
+        Args:
+            schema: What it must look like: a JSON schema, a dataclass, a `TypedDict` or a pydantic model.
+
+        Raises:
+            BadResponseError: If it is not JSON, or does not fit; the text is in `.partial`.
+
+        Example:
+            >>> from llmkit.messages import LLMResponse
+            >>> Reply(LLMResponse('Sure: {"a": 1}', "openai", "gpt-6-luna")).json()
+            {'a': 1}
+        """
+        return self._parsed("json", schema)
+
+    @property
+    def shown(self) -> Shown:
+        """How it is shown in the end."""
+        from llmkit.notebook.shown import shown
+
+        return shown(self.form, self.text, self._value)
+
+    def _parsed(self, format: Format, schema: SchemaLike = None) -> Any:  # noqa: A002 - as the option is called
         try:
-            return json.loads(source)
-        except ValueError as error:
-            raise BadResponseError(
-                f"The answer is not JSON: {error}.",
-                model=self.response.model,
-                hint="Ask for JSON only, or read .text.",
-                partial=self.text,
-            ) from error
+            return parse(self.text, format, schema)
+        except BadResponseError as error:
+            error.provider, error.model = self.response.provider, self.response.model
+            raise
 
     def __str__(self) -> str:
         return self.text
@@ -83,14 +123,21 @@ class Reply:
     def _ipython_display_(self) -> None:
         """Show the answer again, but not twice in the execution that streamed it."""
         if self._shell is None or execution_number(self._shell) != self._made_in:
-            from IPython.display import display
+            self.show()
 
-            display(self._data(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
+    def show(self) -> None:
+        """Show the answer and its footer."""
+        from IPython.display import display
 
-    def _data(self) -> dict[str, str]:
-        from llmkit.notebook.render import page, render
+        from llmkit.notebook.live import live_answer
+        from llmkit.notebook.rich import final_data
 
-        return {"text/plain": self.text, "text/html": page(render(self.text))}
+        final = self.shown
+        if self._shell is None or getattr(self._shell, "kernel", None) is not None:
+            data = final_data(final.text, self.footer, {}, html=final.html)
+            display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
+        else:
+            live_answer(self._shell).finish(final.text, self.footer, {}, html=final.html)
 
 
 def execution_number(shell: Any) -> int | None:

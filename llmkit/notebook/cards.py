@@ -1,0 +1,192 @@
+"""A variable in words: what `-v` tells a model of it.
+
+A card says what the variable is and shows its beginning, never more than `CARD` bytes. Nothing of the user's
+is called but `repr`, `len` and what pandas and numpy objects have.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import reprlib
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CARD = 2_000
+"""Bytes (UTF-8) of the largest card."""
+
+SOURCE = 20_000
+"""Bytes of the longest source of a function or class: cut code would mislead."""
+
+ROWS = 5
+"""Rows of a table that are shown."""
+
+COLUMNS = 40
+"""Columns of a table that are described."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A variable in words.
+
+    Attributes:
+        name: The variable.
+        text: What it is, and its beginning.
+        notes: What the user should know: what was left out.
+    """
+
+    name: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def card(name: str, value: Any) -> Card:
+    """Describe a variable.
+
+    Args:
+        name: Its name.
+        value: Its value.
+
+    Returns:
+        The card; what looks like a key is left out of it.
+
+    Example:
+        >>> print(card("rivers", ["Rhine", "Elbe"]).text)
+        rivers: list with 2 items
+        ['Rhine', 'Elbe']
+    """
+    head, body, limit = _described(value)
+    body = _cut(body, limit)
+    text = f"{name}: {head}\n{body}".strip()
+    safe = redact(text)
+    notes = [f"Left out of what is told of {name}, for it looks like a key."] if safe != text else []
+    return Card(name=name, text=safe, notes=tuple(notes))
+
+
+def _described(value: Any) -> tuple[str, str, int]:
+    """Return what a value is, its content, and how many bytes of that may be shown."""
+    for fits, describe, limit in _KINDS:
+        if fits(value):
+            head, body = describe(value)
+            return head, body, limit
+    return _kind(value), _short(value), CARD
+
+
+def _kind(value: Any) -> str:
+    module, name = type(value).__module__, type(value).__qualname__
+    return name if module in {"builtins", "__main__"} else f"{module}.{name}"
+
+
+def _from(package: str, *names: str) -> Callable[[Any], bool]:
+    """Return a test for objects of a package that need not be imported for it."""
+
+    def fits(value: Any) -> bool:
+        kinds = type(value).__mro__
+        return any(k.__module__.split(".")[0] == package and k.__name__ in names for k in kinds)
+
+    return fits
+
+
+def _frame(value: Any) -> tuple[str, str]:
+    rows, columns = value.shape
+    nulls = value.isna().sum()
+    lines = [
+        f"  {_label(name)}: {dtype}{_nulls(int(nulls.iloc[i]))}"
+        for i, (name, dtype) in enumerate(zip(value.columns[:COLUMNS], value.dtypes, strict=False))
+    ]
+    more = [f"  … and {columns - COLUMNS} more columns"] if columns > COLUMNS else []
+    table = _table(value.iloc[:ROWS, :COLUMNS])
+    shown = f"First {min(rows, ROWS)} rows:" if rows else "No rows."
+    head = f"{_kind_of_frame(value)} with {rows:,} rows and {columns:,} columns"
+    return head, "\n".join(["Columns:", *lines, *more, shown, *([table] if rows else [])])
+
+
+def _series(value: Any) -> tuple[str, str]:
+    head = f"pandas Series with {len(value):,} rows, {value.dtype}{_nulls(int(value.isna().sum()))}"
+    return head, _table(value.iloc[:ROWS].to_frame()) if len(value) else ""
+
+
+def _kind_of_frame(value: Any) -> str:
+    return "pandas DataFrame" if type(value).__name__ == "DataFrame" else _kind(value)
+
+
+def _nulls(count: int) -> str:
+    return f", {count:,} missing" if count else ""
+
+
+def _label(name: Any) -> str:
+    return str(name)[:80].replace("\n", " ")
+
+
+def _table(rows: Any) -> str:
+    """Return rows as CSV: the shortest form that models read well."""
+    short = rows.map(lambda cell: reprlib.repr(cell).strip("'\"") if isinstance(cell, str) else cell)
+    file = io.StringIO()
+    short.to_csv(file, lineterminator="\n")
+    return file.getvalue().rstrip("\n")
+
+
+def _array(value: Any) -> tuple[str, str]:
+    return f"numpy array of shape {value.shape}, {value.dtype}", _short(value.ravel()[:20].tolist())
+
+
+def _code(value: Any) -> tuple[str, str]:
+    what = "class" if isinstance(value, type) else "function"
+    try:
+        return f"{what}, its source:", inspect.cleandoc("\n" + inspect.getsource(value))
+    except (OSError, TypeError):
+        return f"{what} {_signature(value)}", inspect.getdoc(value) or ""
+
+
+def _signature(value: Any) -> str:
+    try:
+        return f"{value.__qualname__}{inspect.signature(value)}"
+    except (TypeError, ValueError):
+        return str(getattr(value, "__qualname__", _kind(value)))
+
+
+def _module(value: Any) -> tuple[str, str]:
+    return f"module {value.__name__}", (inspect.getdoc(value) or "").partition("\n\n")[0]
+
+
+def _sized(value: Any) -> tuple[str, str]:
+    return f"{_kind(value)} with {len(value):,} items", _short(value)
+
+
+def _string(value: Any) -> tuple[str, str]:
+    return f"text of {len(value):,} characters", value
+
+
+def _short(value: Any) -> str:
+    """Return a representation that leaves out what is long or deep."""
+    shortened = reprlib.Repr()
+    shortened.maxdict = shortened.maxlist = shortened.maxtuple = shortened.maxset = 20
+    shortened.maxstring, shortened.maxother, shortened.maxlevel = 200, 1_000, 4
+    return shortened.repr(value)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return the beginning of a text, up to the end of a line if there is one."""
+    data = text.encode(errors="replace")
+    if len(data) <= limit:
+        return text
+    start = data[: limit - 20].decode(errors="ignore")
+    whole, newline, _ = start.rpartition("\n")
+    return (whole if newline and len(whole) > limit // 2 else start) + "\n… cut here"
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any], tuple[str, str]], int], ...] = (
+    (_from("pandas", "DataFrame"), _frame, CARD - 200),
+    (_from("pandas", "Series"), _series, CARD - 200),
+    (_from("numpy", "ndarray"), _array, CARD - 200),
+    (lambda value: isinstance(value, types.ModuleType), _module, CARD - 200),
+    (lambda value: isinstance(value, (type, types.FunctionType, types.MethodType)), _code, SOURCE),
+    (lambda value: isinstance(value, str), _string, CARD - 200),
+    (lambda value: isinstance(value, (dict, list, tuple, set, frozenset)), _sized, CARD - 200),
+)

@@ -1,0 +1,136 @@
+"""What a question would send, shown and not sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from llmkit import prices, tokens
+from llmkit.clients.ceiling import ceiling
+from llmkit.clients.engine import ProviderClient
+from llmkit.clients.registry import shared_client
+from llmkit.clients.schema import instruction
+from llmkit.media import most_tokens
+from llmkit.messages import Usage
+from llmkit.notebook.request import Part
+from llmkit.prices import NANO, format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmkit.clients.codec import Request
+    from llmkit.clients.registry import ModelName
+    from llmkit.clients.stream import TextStream
+    from llmkit.notebook.request import Outgoing
+
+MAX_TEXT = 20_000
+"""Characters of one part that are printed; of a longer one its beginning and its end."""
+
+
+def dry_run(outgoing: Outgoing, name: ModelName, stream: TextStream) -> str:
+    """Say what a call would send, to whom, and what it would cost.
+
+    Args:
+        outgoing: What the question sends.
+        name: Who is asked.
+        stream: The call, opened and not begun.
+
+    Returns:
+        The report: the parts with their tokens and prices, the upper bound, and every text to the letter.
+    """
+    request, host = stream.request, _host(name)
+    parts = [*_parts(outgoing), *_schema(request)]
+    rows = [_row(part, request, name.provider) for part in parts]
+    lines = [
+        f"Dry run: nothing was sent. A call would go to {name.provider}:{request.model} at {host}.",
+        "",
+        *_table([("part", "role", "tokens", "price"), *rows]),
+        "",
+        _total(request, name.provider),
+        *_parameters(request),
+    ]
+    return "\n".join([*lines, *(_letter(part) for part in parts)])
+
+
+def _parts(outgoing: Outgoing) -> list[Part]:
+    history = [
+        Part(title=f"message {n}", role=message.role, text=message.content)  # type: ignore[arg-type]  # a role
+        for n, message in enumerate(outgoing.history, 1)
+    ]
+    files = [
+        Part(title=f"message {n}: {file.name or file.media_type}", attachment=file)
+        for n, message in enumerate(outgoing.history, 1)
+        for file in message.attachments
+    ]
+    return [*outgoing.system, *history, *files, *outgoing.parts]
+
+
+def _schema(request: Request) -> list[Part]:
+    """Return what asks for the form of the answer."""
+    if request.schema is None:
+        return []
+    return [Part(title="schema", role="system", text=instruction(request.schema))]
+
+
+def _host(name: ModelName) -> str:
+    """Return where the call goes, as far as that can be known."""
+    client = shared_client(str(name))
+    if not isinstance(client, ProviderClient):
+        return "an address that its own client knows"
+    host = urlsplit(client.address).netloc or client.address
+    return f"{host} (the sandbox: nothing leaves this machine)" if client.simulated else host
+
+
+def _row(part: Part, request: Request, provider: str) -> tuple[str, str, str, str]:
+    count = _count(part, request.model, provider)
+    price = prices.price(provider, (request.model,), Usage(input_tokens=count, output_tokens=0))
+    return part.title, part.role, f"≈{count:,}", format_money(None if price is None else price.usd)
+
+
+def _count(part: Part, model: str, provider: str) -> int:
+    file = part.attachment
+    if file is None:
+        return tokens.count(part.text, model)
+    return tokens.count(file.text, model) if file.kind == "text" else most_tokens(file, provider, model)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _total(request: Request, provider: str) -> str:
+    most = ceiling(request, provider)
+    usd = None if most.nanos is None else most.nanos / NANO
+    return (
+        f"At most {most.input_tokens:,} tokens of prompt and {most.output_tokens:,} of answer: "
+        f"{format_money(usd)} at most."
+    )
+
+
+def _parameters(request: Request) -> list[str]:
+    given = {"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra}
+    sent = [f"{name}={value!r}" for name, value in given.items() if _is_sent(name, value, request)]
+    return [f"Parameters: {', '.join(sent)}."] if sent else []
+
+
+def _is_sent(name: str, value: object, request: Request) -> bool:
+    return value is not None and name not in request.without
+
+
+def _letter(part: Part) -> str:
+    """Return a part to the letter, under its title."""
+    file = part.attachment
+    if file is None:
+        body = part.text
+    elif file.kind == "text":
+        body = file.text
+    else:
+        body = f"{file.media_type}, {len(file.data):,} bytes"
+    if len(body) > MAX_TEXT:
+        half = MAX_TEXT // 2
+        body = f"{body[:half]}\n… {len(body) - MAX_TEXT:,} characters more …\n{body[-half:]}"
+    return f"\n── {part.title} ({part.role}) ──\n{body}"

@@ -1,0 +1,114 @@
+"""From a question to its result: shown only, asked of one model, or asked of several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmkit.notebook.asking import Asking, limits, remember
+from llmkit.notebook.options import CellError
+from llmkit.notebook.request import Place, gather
+
+if TYPE_CHECKING:
+    from llmkit.notebook.cell import Ask
+    from llmkit.notebook.comparison import Comparison
+    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.reply import Reply
+    from llmkit.notebook.request import Outgoing
+
+
+class Asked(NamedTuple):
+    """What came of a question.
+
+    Attributes:
+        result: The reply, or the replies of several models; `None` if nothing was sent.
+        interrupted: Whether the user interrupted while the whole answer was being shown.
+    """
+
+    result: Reply | Comparison | None
+    interrupted: bool = False
+
+
+def put(magics: LLMMagics, ask: Ask, *, alone: bool, announcement: str = "") -> Asked:
+    """Put a question, or show what it would send.
+
+    Args:
+        magics: The magics: settings, threads, the shell.
+        ask: The question.
+        alone: Whether the answer is all that the cell shows.
+        announcement: What to say before anything is sent.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        CellError: If the question names what is not there.
+        LLMClientError: If there is no answer.
+        Stopped: If the user interrupted.
+    """
+    outgoing = gather(ask, place(magics, ask))
+    names = (ask.model or magics.model).split(",")
+    if ask.dry_run:
+        _report(magics, ask, outgoing, names)
+        return Asked(None)
+    for line in filter(None, [announcement, outgoing.sent_along]):
+        _say(line, quiet=ask.quiet)
+    if len(names) > 1:
+        return Asked(_compare(magics, ask, outgoing, names, alone=alone))
+    asking = Asking(magics, ask, outgoing, names[0].strip())
+    reply = asking.run(alone=alone)
+    return Asked(reply, asking.interrupted)
+
+
+def place(magics: LLMMagics, ask: Ask) -> Place:
+    """Return what a question may take from the notebook.
+
+    Args:
+        magics: The magics.
+        ask: The question.
+    """
+    shell: Any = magics.shell
+    return Place(
+        variables=magics.variables,
+        inputs=shell.history_manager.input_hist_raw,
+        history=magics.threads.get(ask.thread or "", []),
+        system=magics.system,
+        temperature=magics.temperature,
+        format=magics.format,
+    )
+
+
+def _report(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str]) -> None:
+    from llmkit.notebook.dryrun import dry_run
+
+    reports = []
+    for name in names:
+        asking = Asking(magics, ask, outgoing, name.strip())
+        reports.append(dry_run(outgoing, asking.name, asking.stream))
+    _say("\n\n".join([*reports, *outgoing.notes]), quiet=False)
+
+
+def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], *, alone: bool) -> Comparison:
+    from llmkit.notebook.compare import run_compare
+
+    if ask.code:
+        raise CellError("Whose code? -c goes with one model.", hint="Take .keep(…).code of the comparison.")
+
+    def keep(reply: Reply) -> None:
+        if ask.thread is not None:
+            remember(magics, ask.thread, outgoing, reply)
+
+    return run_compare(
+        outgoing.messages,
+        names,
+        options=outgoing.options,
+        limits=limits(magics, ask),
+        shell=magics.shell,
+        alone=alone,
+        quiet=ask.quiet,
+        on_keep=keep,
+    )
+
+
+def _say(line: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(line)  # noqa: T201 - what leaves the notebook is said in words

@@ -1,0 +1,280 @@
+"""From a question to what is sent: pure, so that a dry run shows the very thing."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from llmkit.attachments import Attachment, attach
+from llmkit.clients.redaction import redact
+from llmkit.messages import LLMMessage
+from llmkit.notebook.cards import card
+from llmkit.notebook.formats import wanted, words
+from llmkit.notebook.interpolation import interpolate
+from llmkit.notebook.options import CellError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from llmkit.clients.schema import Schema
+    from llmkit.notebook.cell import Ask
+    from llmkit.notebook.formats import Format
+
+MAX_CELL = 20_000
+"""Characters of an earlier input that are sent at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a question is asked: what it may take from the notebook.
+
+    Attributes:
+        variables: The user's variables.
+        inputs: The inputs so far, as typed; the last one is the question itself.
+        history: The conversation that it continues.
+        system: System prompt where the question gives none.
+        temperature: Temperature where the question gives none.
+        format: Format of the answer where the question gives none.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
+    history: Sequence[LLMMessage] = ()
+    system: str = ""
+    temperature: float | None = None
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of what is sent.
+
+    Attributes:
+        title: What to call it.
+        role: Whose message it is in.
+        text: Its text; empty for an attachment.
+        attachment: The attachment, if it is one.
+    """
+
+    title: str
+    role: Literal["system", "user", "assistant"] = "user"
+    text: str = ""
+    attachment: Attachment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """What a question sends.
+
+    Attributes:
+        system: The pieces of the system prompt, if there is one.
+        history: The conversation so far.
+        parts: The pieces of the question, in order; the last one is the prompt.
+        options: Arguments of `stream_text` besides the messages and the model.
+        format: How the answer is shown and returned.
+        schema: What the user gave as the schema of the answer.
+        notes: What the user should know of it, in sentences.
+    """
+
+    system: tuple[Part, ...] = ()
+    history: tuple[LLMMessage, ...] = ()
+    parts: tuple[Part, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    format: Format = "md"
+    schema: Any = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> LLMMessage:
+        """The user's message: all of its parts."""
+        texts = [part.text for part in self.parts if part.attachment is None]
+        files = tuple(part.attachment for part in self.parts if part.attachment is not None)
+        return LLMMessage(role="user", content="\n\n".join(texts), attachments=files)
+
+    @property
+    def messages(self) -> list[LLMMessage]:
+        """All messages, in order."""
+        system = "\n\n".join(part.text for part in self.system)
+        first = [LLMMessage(role="system", content=system)] if system else []
+        return [*first, *self.history, self.question]
+
+    @property
+    def sent_along(self) -> str:
+        """One sentence that names the earlier inputs among the parts; empty if there are none."""
+        cells = [part for part in self.parts if part.title.startswith("In[")]
+        lines = sum(part.text.count("\n") - 2 for part in cells)
+        names = ", ".join(part.title for part in cells)
+        return f"Sent along: {names} ({lines:,} line{'s' * (lines != 1)})." if cells else ""
+
+
+def gather(ask: Ask, place: Place) -> Outgoing:
+    r"""Gather what a question sends.
+
+    Args:
+        ask: The question.
+        place: Where it is asked.
+
+    Returns:
+        What is sent, to the letter; values that look like keys are left out.
+
+    Raises:
+        CellError: If it names a variable or a cell that is not there.
+        InvalidRequestError: If something cannot be attached.
+
+    Example:
+        >>> from llmkit.notebook.cell import parse_cell
+        >>> gather(parse_cell("-v n", "Is {{n}} prime?"), Place(variables={"n": 7})).question.content
+        'n: int\n7\n\nIs 7 prime?'
+    """
+    notes: list[str] = []
+    parts = [
+        *_cards(ask, place, notes),
+        *_cells(ask, place, notes),
+        *_attachments(ask, place, notes),
+        Part(title="prompt", text=_prompt(ask, place, notes)),
+    ]
+    form = _format(ask, place)
+    given = None if ask.schema is None else look_up(ask.schema, place.variables, "--schema")
+    schema = wanted(form, given)
+    return Outgoing(
+        system=tuple(_system(ask, place, notes, "" if schema else words(form))),
+        history=() if ask.new or ask.thread is None else tuple(place.history),
+        parts=tuple(parts),
+        options=_options(ask, place, schema),
+        format=form,
+        schema=given,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
+    """Return the value of a variable that an option names.
+
+    Args:
+        name: The variable, maybe with attributes.
+        variables: The user's variables.
+        option: The option.
+
+    Raises:
+        CellError: If it is not there; the nearest name is given.
+    """
+    first, *attributes = name.split(".")
+    if first not in variables:
+        near = did_you_mean(first, (n for n in variables if not n.startswith("_")), "Define it first.")
+        raise CellError(f"{option} {name}: {first} is not defined.", hint=near)
+    value = variables[first]
+    for attribute in attributes:
+        try:
+            value = getattr(value, attribute)
+        except AttributeError as error:
+            raise CellError(f"{option} {name}: there is no .{attribute}.", hint="") from error
+    return value
+
+
+def _prompt(ask: Ask, place: Place, notes: list[str]) -> str:
+    """Put variables into the prompt; what looks like a key stays out."""
+    prompt = ask.prompt.strip("\n")
+    if ask.raw:
+        return prompt
+    filled = interpolate(prompt, place.variables)
+    notes += filled.notes
+    if not filled.text.strip():
+        raise CellError("The prompt is empty once its variables are filled in.", hint="Check their values.")
+    return filled.text
+
+
+def _system(ask: Ask, place: Place, notes: list[str], form: str) -> Iterator[Part]:
+    """Yield the system prompt, and the words that ask for a format."""
+    text = place.system if ask.system is None else ask.system
+    if (name := ask.system_variable) is not None:
+        filled = interpolate(f"{{{{{name}}}}}", place.variables)
+        notes += filled.notes
+        text = filled.text
+    if text.strip():
+        yield Part(title="system prompt", role="system", text=text)
+    if form:
+        yield Part(title="format", role="system", text=form)
+
+
+def _cards(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+    for name in dict.fromkeys(ask.variables):
+        described = card(name, look_up(name, place.variables, "-v"))
+        notes += described.notes
+        yield Part(title=f"variable {name}", text=described.text)
+
+
+def _cells(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+    for number in ask.cells:
+        if number >= len(place.inputs) - 1:
+            last = max(0, len(place.inputs) - 2)
+            hint = f"The last one is In[{last}]."
+            raise CellError(f"-i {number}: there is no In[{number}] yet.", hint=hint)
+        source = place.inputs[number].strip("\n")
+        if not source.strip():
+            raise CellError(f"-i {number}: In[{number}] is empty.", hint="")
+        if len(source) > MAX_CELL:
+            notes.append(f"In[{number}] is long: only its first {MAX_CELL:,} characters were sent.")
+            source = source[:MAX_CELL]
+        safe = redact(source)
+        if safe != source:
+            notes.append(f"Left out of In[{number}], for it looks like a key.")
+        yield Part(title=f"In[{number}]", text=f"In[{number}]:\n{fenced(safe, 'python')}")
+
+
+def fenced(text: str, language: str = "") -> str:
+    r"""Return a text inside a fence that it cannot end.
+
+    Args:
+        text: Any text.
+        language: Name of its language.
+
+    Example:
+        >>> fenced("1 + 1", "python")
+        '```python\n1 + 1\n```'
+    """
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _attachments(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+    for source in ask.attachments:
+        attachment = _attachment(source, place.variables)
+        if attachment.kind == "text" and (safe := redact(attachment.text)) != attachment.text:
+            notes.append(f"Left out of {source}, for it looks like a key.")
+            attachment = replace(attachment, data=safe.encode())
+        yield Part(title=attachment.name or source, attachment=attachment)
+
+
+def _attachment(source: str, variables: Mapping[str, Any]) -> Attachment:
+    """Attach a variable if there is one of this name, else a file; `plot.png` is a file if it is there."""
+    first, dot, _ = source.partition(".")
+    if first in variables and not (dot and Path(source).exists()):
+        value = look_up(source, variables, "-a")
+        if not isinstance(value, (str, os.PathLike, Attachment)):
+            made = attach(value)
+            return made if made.name else replace(made, name=source)
+        return attach(value)
+    if source.isidentifier() and not Path(source).exists():
+        near = did_you_mean(source, (n for n in variables if not n.startswith("_")), "Check the name.")
+        raise CellError(f"-a {source}: there is neither a variable nor a file of this name.", hint=near)
+    return attach(source)
+
+
+def _format(ask: Ask, place: Place) -> Format:
+    """Return the format of the answer; one with a schema is JSON."""
+    if ask.schema is not None and ask.format not in {None, "json", "df"}:
+        raise CellError(f"--schema and -f {ask.format} do not go together.", hint="Take -f json or df.")
+    if ask.schema is not None and ask.format is None:
+        return "df" if place.format == "df" else "json"
+    return cast("Format", ask.format or place.format or "md")
+
+
+def _options(ask: Ask, place: Place, schema: Schema | None) -> dict[str, Any]:
+    """Return the arguments of `stream_text` that were chosen, and only those."""
+    temperature = place.temperature if ask.temperature is None else ask.temperature
+    chosen = {"temperature": temperature, "max_tokens": ask.max_tokens, "schema": schema}
+    return {name: value for name, value in chosen.items() if value is not None} | dict(ask.params)

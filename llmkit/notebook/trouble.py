@@ -1,0 +1,134 @@
+"""The error that happened last, for `%llm fix` and `%llm explain`."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.redaction import redact
+from llmkit.notebook.request import fenced
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_SOURCE = 12_000
+"""Characters of the failing cell that are sent; of a longer one its beginning and its end."""
+
+MAX_TRACEBACK = 6_000
+"""Characters of the traceback that are sent; its end says most."""
+
+FRAMES = 12
+"""Frames of the traceback that are sent, the last ones."""
+
+_ABOUT = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%llm\s+(?:fix|explain)\s*\??\s*$")
+
+FIX = """\
+This notebook cell failed. Say in one sentence what was wrong. Then give the whole mended cell in one Python \
+code block, with as few changes as possible."""
+
+EXPLAIN = """\
+This notebook cell failed. Explain the error: what happened, why, and how to mend it. Be brief and \
+concrete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A cell that failed.
+
+    Attributes:
+        source: The cell, as typed.
+        error: The traceback, without values of variables and without IPython's own frames.
+        number: The n of its `In[n]`.
+        redacted: Whether something that looks like a key was left out.
+    """
+
+    source: str
+    error: str
+    number: int | None = None
+    redacted: bool = False
+
+    @property
+    def announcement(self) -> str:
+        """One line that says what of it is sent."""
+        cell = "the failing cell" if self.number is None else f"In[{self.number}]"
+        left = " What looks like a key was left out." if self.redacted else ""
+        return f"Sent along: {cell} and its traceback.{left}"
+
+    def prompt(self, wish: str) -> str:
+        """Return the prompt that asks about it.
+
+        Args:
+            wish: What is wanted, `FIX` or `EXPLAIN`.
+        """
+        return f"{wish}\n\nThe cell:\n{fenced(self.source, 'python')}\n\nThe error:\n{fenced(self.error)}"
+
+
+def trouble(source: str, error: BaseException, number: int | None = None) -> Trouble:
+    """Note what went wrong: texts only, so that no frame is kept alive.
+
+    Args:
+        source: The cell, as typed.
+        error: What it raised.
+        number: The n of its `In[n]`.
+    """
+    cell, told = _middle_out(source.strip("\n"), MAX_SOURCE), _told(error)
+    safe_cell, safe_told = redact(cell), redact(told)
+    return Trouble(
+        source=safe_cell, error=safe_told, number=number, redacted=(safe_cell, safe_told) != (cell, told)
+    )
+
+
+def last_trouble() -> Trouble | None:
+    """Return what failed before llmkit was loaded, as far as Python remembers it."""
+    error = getattr(sys, "last_value", None)
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return None
+    trace = _own(error.__traceback__)
+    source = "" if trace is None else "".join(linecache.getlines(trace.tb_frame.f_code.co_filename))
+    return trouble(source, error)
+
+
+def is_about_trouble(source: str) -> bool:
+    """Whether a cell is itself a question about the last error: its failure is not the next one.
+
+    Args:
+        source: The cell, as typed.
+    """
+    return _ABOUT.match(source) is not None
+
+
+def failed(result: Any) -> BaseException | None:
+    """Return what a cell raised.
+
+    Args:
+        result: IPython's result of the cell.
+
+    Returns:
+        The exception; `None` if there was none, or the user interrupted.
+    """
+    error: BaseException | None = result.error_before_exec or result.error_in_exec
+    return None if isinstance(error, KeyboardInterrupt) else error
+
+
+def _told(error: BaseException) -> str:
+    lines = traceback.format_exception(type(error), error, _own(error.__traceback__), limit=-FRAMES)
+    text = "".join(lines).strip()
+    return text if len(text) <= MAX_TRACEBACK else f"…\n{text[-MAX_TRACEBACK:]}"
+
+
+def _own(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame that is not IPython's."""
+    while trace is not None and "IPython" in Path(trace.tb_frame.f_code.co_filename).parts:
+        trace = trace.tb_next
+    return trace
+
+
+def _middle_out(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n# … cut here …\n{text[-most // 2 :]}"

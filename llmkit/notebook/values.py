@@ -1,0 +1,205 @@
+"""The values of options: from what is typed to what is meant."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from typing import Any, NoReturn
+
+IPYTHON_NAMES = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
+"""Variables that a notebook cannot do without."""
+
+FORMATS = ("md", "text", "json", "df", "code")
+"""How an answer can be shown and returned."""
+
+MAX_CELLS = 100
+"""Most cells that one question takes along."""
+
+OWN_OPTIONS = {
+    "model": "-m",
+    "temperature": "-T",
+    "max_tokens": "-k",
+    "schema": "--schema",
+    "messages": "-t",
+    "stream": "-q",
+}
+"""Parameters that `-p` does not take, and the option that does."""
+
+
+def variable(text: str) -> str:
+    """Return the name of a variable that may be assigned.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no name, or one of IPython's own.
+
+    Example:
+        >>> variable("answer")
+        'answer'
+    """
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError("it must be a variable's name, like answer")
+    if text.startswith("_") or text in IPYTHON_NAMES:
+        raise ValueError("that name is IPython's own")
+    return text
+
+
+def existing(text: str) -> str:
+    """Return the name of a variable that is read, maybe with attributes: `df` or `data.frame`.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no such name.
+    """
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
+        raise ValueError("it must be a variable's name, like df")
+    return text
+
+
+def thread(text: str) -> str:
+    """Return the name of a conversation.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is not one word.
+    """
+    if not re.fullmatch(r"[^\W\d][\w-]*", text):
+        raise ValueError("it must be one word, like review")
+    return text
+
+
+def temperature(text: str) -> float:
+    """Return a temperature.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no number from 0 to 2.
+
+    Example:
+        >>> temperature(".7")
+        0.7
+    """
+    if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text) or float(text) > 2:
+        raise ValueError("it must be a number from 0 to 2, like 0.7")
+    return float(text)
+
+
+def count(text: str) -> int:
+    """Return a number of tokens.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no whole number above 0.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise ValueError("it must be a whole number above 0, like 500")
+    return int(text)
+
+
+def dollars(text: str) -> float:
+    """Return an amount of US dollars.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no amount.
+    """
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
+        raise ValueError("it must be US dollars, like 0.05")
+    return float(text)
+
+
+def words(text: str) -> str:
+    """Return a text that is not blank.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is blank.
+    """
+    if not text.strip():
+        raise ValueError("it must not be empty")
+    return text
+
+
+def answer_format(text: str) -> str:
+    """Return one of `FORMATS`.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is another word.
+    """
+    if text not in FORMATS:
+        raise ValueError(f"it must be one of {', '.join(FORMATS)}")
+    return text
+
+
+def cells(text: str) -> tuple[int, ...]:
+    """Return the numbers of cells, in order, each once.
+
+    Args:
+        text: What was typed: numbers and ranges with commas between them.
+
+    Raises:
+        ValueError: If it is something else, or names too many cells.
+
+    Example:
+        >>> cells("3-5,9,4")
+        (3, 4, 5, 9)
+    """
+    if not re.fullmatch(r"[0-9]{1,6}(-[0-9]{1,6})?(,[0-9]{1,6}(-[0-9]{1,6})?)*", text):
+        raise ValueError("it must be numbers of cells, like 3-7 or 3,5")
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start, end = int(first), int(last or first)
+        if not 0 < start <= end:
+            raise ValueError("cells count from 1, and a range goes up, like 3-7")
+        if end - start >= MAX_CELLS or len(numbers | {*range(start, end + 1)}) > MAX_CELLS:
+            raise ValueError(f"that is more than {MAX_CELLS} cells")
+        numbers |= {*range(start, end + 1)}
+    return tuple(sorted(numbers))
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """Return a parameter in the provider's own words.
+
+    Args:
+        text: What was typed: `KEY=VALUE`; the value is JSON if it can be read as such, else text.
+
+    Raises:
+        ValueError: If there is no key, or an option is there for it.
+
+    Example:
+        >>> parameter("top_p=0.9"), parameter("tier=flex")
+        (('top_p', 0.9), ('tier', 'flex'))
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z]\w*", key):
+        raise ValueError("it must be KEY=VALUE, like top_p=0.9")
+    if key in OWN_OPTIONS:
+        raise ValueError(f"{key} has an option of its own: {OWN_OPTIONS[key]}")
+    try:
+        return key, json.loads(value, parse_constant=_refuse)
+    except ValueError:
+        return key, value
+
+
+def _refuse(word: str) -> NoReturn:
+    """Leave NaN and Infinity as words: JSON knows neither."""
+    raise ValueError(word)
