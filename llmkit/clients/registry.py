@@ -69,7 +69,7 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | MeteredC
         'ollama'
     """
     found = resolve(name)
-    if options.get("base_url") and found.provider not in provider_names():
+    if options.get("base_url") and not _is_provider(found.provider):
         return CompatibleClient(found.provider, model=found.model, **options)
     factory = _factory(found.provider)
     if found.model is not None:
@@ -150,7 +150,7 @@ def resolve(name: str | None = None) -> ModelName:
     provider, colon, model = name.partition(":")
     if colon and provider and model:
         return ModelName(provider, model)
-    if name in provider_names():
+    if _is_provider(name):
         return ModelName(name, None)
     owners = _owners(name)
     if len(owners) == 1:
@@ -165,6 +165,12 @@ def provider_names() -> list[str]:
     """Return the names of all providers: llmkit's, registered ones, other packages'."""
     plugins = [point.name for point in entry_points(group=ENTRY_POINTS)]
     return list(dict.fromkeys([*_registered, *catalog.providers(), *plugins]))
+
+
+def _is_provider(name: str) -> bool:
+    """Whether a provider has this name; other packages are asked only for names that are not ours."""
+    ours = name in _registered or name in catalog.providers()
+    return ours or bool(entry_points(group=ENTRY_POINTS, name=name))
 
 
 def model_names() -> list[str]:
