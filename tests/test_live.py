@@ -143,6 +143,21 @@ class TestGrowing:
         assert front.messages <= 2 + 12 * clock.now + 5 * clock.now
         live.finish("x", FOOTER, {})
 
+    @pytest.mark.parametrize("kind", [RichAnswer, InlineAnswer])
+    def test_text_flows_after_a_long_wait_and_when_it_comes_slowly(self, kind):
+        front, clock = Front(), Clock()
+        live = kind(front, clock)
+        live.start("sonnet")
+        for _ in range(600):
+            clock.now += 0.1
+            live.tick()
+        for number in range(40):
+            live.feed(f"word{number}. ")
+            for _ in range(21):
+                clock.now += 0.1
+                live.tick()
+            assert f"word{number}" in front.shown
+
     def test_waiting_costs_little(self):
         front, clock = Front(), Clock()
         live = RichAnswer(front, clock)

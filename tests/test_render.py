@@ -24,10 +24,10 @@ ALLOWED = {
     **{tag: set() for tag in ("table", "tbody", "thead", "tr")},
     "a": {"href", "target", "rel"},
     "code": {"class"},
-    "div": {"class"},
+    "div": {"class", "tabindex"},
     "li": {"class"},
     "ol": {"class", "start"},
-    "pre": {"class"},
+    "pre": {"class", "tabindex"},
     "span": {"class"},
     "sup": {"class"},
     "td": {"align"},
@@ -202,7 +202,10 @@ class TestNothingRuns:
         assert render("<mailto:a@b.c>").count('target="_blank" rel="noopener noreferrer nofollow"') == 1
 
     def test_a_fence_cannot_name_a_class_or_a_strange_lexer(self):
-        assert render("```jp-Notebook\nx\n```") == '<pre class="llmkit-code"><code>x\n</code></pre>\n'
+        assert (
+            render("```jp-Notebook\nx\n```")
+            == '<pre class="llmkit-code" tabindex="0"><code>x\n</code></pre>\n'
+        )
         assert "brainfuck" not in LANGUAGES
 
     def test_the_stylesheet_fetches_nothing(self):
@@ -268,7 +271,7 @@ class TestLook:
     def test_code_is_coloured_and_readable_without_colours(self):
         html = render("```python\nx = 1\n```")
         assert html == (
-            '<pre class="llmkit-code"><code>x <span class="llmkit-o">=</span> <span class="llmkit-n">1</span>\n</code></pre>\n'
+            '<pre class="llmkit-code" tabindex="0"><code>x <span class="llmkit-o">=</span> <span class="llmkit-n">1</span>\n</code></pre>\n'
         )
 
     @pytest.mark.parametrize("language", sorted(LANGUAGES))
@@ -468,7 +471,7 @@ class TestRobust:
     def test_ten_megabytes_are_shown_as_they_were_written(self):
         started = time.process_time()
         html = render("<b> & **x**\n" * 870_000)
-        assert html.startswith('<pre class="llmkit-code"><code>&lt;b&gt; &amp; **x**')
+        assert html.startswith('<pre class="llmkit-code" tabindex="0"><code>&lt;b&gt; &amp; **x**')
         assert time.process_time() - started < 10
 
     def test_a_long_answer_is_still_markdown(self):

@@ -33,7 +33,7 @@ MAX_HZ = 12.0
 MAX_CPU = 0.2
 """Most of the time that may go into drawing."""
 
-BYTES_PER_BYTE = 18
+BYTES_PER_BYTE = 17
 """What updates may send for each byte of the answers: all columns are one output, sent as a whole."""
 
 FIRST_BYTES = 24_000

@@ -47,7 +47,11 @@ MAX_COLOURING = 2.0
 """Longest time that goes into colouring the code of one text, in seconds."""
 
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+_WEB = re.compile("(?i)(?:https?://|mailto:)")
 _TASK = re.compile(r"\[([ xX])\][ \t]+")
+
+# What scrolls sideways can be reached with the keyboard, too.
+_PRE = '<pre class="llmkit-code" tabindex="0">'
 
 _TAGS = """
     a blockquote br code div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong sup
@@ -108,7 +112,7 @@ def render_partial(tail: str) -> str:
     return _render_any(close_open(tail), {"partial": True})
 
 
-def page(body: str, footer: str = "", *, style: bool = True, cut: bool = False) -> str:
+def page(body: str, footer: str = "", *, style: bool = True, cut: bool = False, part: bool = False) -> str:
     """Wrap rendered HTML for one output.
 
     Args:
@@ -116,12 +120,13 @@ def page(body: str, footer: str = "", *, style: bool = True, cut: bool = False) 
         footer: HTML of the footer.
         style: Whether to bring the stylesheet along.
         cut: Whether to mark the answer as incomplete.
+        part: Whether it follows another one of the same answer, at the distance of its first block.
 
     Returns:
         HTML.
     """
     css = stylesheet() if style else ""
-    kind = "llmkit llmkit-cut" if cut else "llmkit"
+    kind = " ".join(["llmkit", *["llmkit-cut"] * cut, *["llmkit-part"] * part])
     return f'{css}<div class="{kind} {UNTOUCHED}">{body}{footer}</div>'
 
 
@@ -168,7 +173,7 @@ def _render_one(markdown: str, env: dict[str, Any]) -> str:
 
 
 def _plain(markdown: str) -> str:
-    return f'<pre class="llmkit-code"><code>{escapeHtml(markdown)}</code></pre>\n'
+    return f"{_PRE}<code>{escapeHtml(markdown)}</code></pre>\n"
 
 
 def sanitise(html: str) -> str:
@@ -193,7 +198,14 @@ def sanitise(html: str) -> str:
         url_relative="deny",
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
+        tag_attribute_values={"div": {"tabindex": {"0"}}, "pre": {"tabindex": {"0"}}},
+        attribute_filter=_web_only,
     )
+
+
+def _web_only(_tag: str, name: str, value: str) -> str | None:
+    """Drop targets such as `http:/lab`, which browsers look for on the server that the page came from."""
+    return value if name != "href" or _WEB.match(value) else None
 
 
 @cache
@@ -258,7 +270,7 @@ def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, en
     started = time.perf_counter()
     html = highlight(token.content, language, env["seconds"][0])
     env["seconds"][0] -= time.perf_counter() - started
-    return f'<pre class="llmkit-code"><code>{html}</code></pre>\n'
+    return f"{_PRE}<code>{html}</code></pre>\n"
 
 
 def _picture(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
@@ -289,7 +301,7 @@ _RULES = {
     "code_block": _code,
     "llmkit_picture": _picture,
     "llmkit_box": _box,
-    "table_open": _constant('<div class="llmkit-table"><table>\n'),
+    "table_open": _constant('<div class="llmkit-table" tabindex="0"><table>\n'),
     "table_close": _constant("</table></div>\n"),
     "footnote_ref": _footnote,
     "footnote_block_open": _constant('<hr>\n<ol class="llmkit-notes">\n'),

@@ -35,11 +35,17 @@ MAX_OUTPUTS = 40
 GROUP = 64
 """Finished blocks get an output of their own once they are this fraction of the text: 1/64."""
 
-BYTES_PER_BYTE = 18
-"""What updates may send for each byte of the answer, in bytes."""
+BYTES_PER_BYTE = 16
+"""What updates of the text may send for each byte of the answer, in bytes."""
 
 FIRST_BYTES = 8_000
 """What they may send in advance, in bytes: a short answer flows at the full rate."""
+
+SMALL = 2_000
+"""An update of so many bytes at most is sent in any case once the last one is `PATIENCE` old."""
+
+PATIENCE = 2.0
+"""Longest time that text waits to be shown, in seconds, as long as its block is small."""
 
 _MESSAGE = 150  # bytes of a display message besides its HTML
 
@@ -52,16 +58,16 @@ class _Screen:
         self._allowance = FIRST_BYTES
         self.outputs = 0
 
-    def show(self, html: str) -> str:
+    def show(self, html: str, *, free: bool = False) -> str:
         """Add an output, and return its identifier."""
         self.outputs += 1
         place = uuid.uuid4().hex[:12]
-        self._send({"text/html": html, "text/plain": ""}, place)
+        self._send({"text/html": html, "text/plain": ""}, place, free=free)
         return place
 
-    def update(self, place: str, html: str) -> None:
-        """Draw an output anew."""
-        self._send({"text/html": html, "text/plain": ""}, place, update=True)
+    def update(self, place: str, html: str, *, free: bool = False) -> None:
+        """Draw an output anew; what time alone makes necessary is free, or a long wait would eat it all."""
+        self._send({"text/html": html, "text/plain": ""}, place, update=True, free=free)
 
     def end(self, data: Mapping[str, Any], place: str = "") -> None:
         """Show the final data, in an output of this answer or as a new one."""
@@ -80,8 +86,8 @@ class _Screen:
         """Whether the allowance is enough to send HTML of this size."""
         return self._allowance >= size + _MESSAGE
 
-    def _send(self, data: Mapping[str, Any], place: str, *, update: bool = False) -> None:
-        self._allowance -= len(data["text/html"].encode()) + _MESSAGE
+    def _send(self, data: Mapping[str, Any], place: str, *, update: bool = False, free: bool = False) -> None:
+        self._allowance -= 0 if free else len(data["text/html"].encode()) + _MESSAGE
         self._publisher.publish(dict(data), transient={"display_id": place}, update=update)
 
 
@@ -98,7 +104,7 @@ class _Growing:
         self._sealed = ""
         self._characters = 0
         self._label = ""
-        self._started = self._next_text = self._next_status = clock()
+        self._started = self._next_text = self._next_status = self._drawn = clock()
         self._changed = False
         self._size = 0
         self._notice = ""
@@ -128,7 +134,8 @@ class _Growing:
             return
         if self._changed and now >= self._next_text:
             # Drawing costs, too: none in vain while even the last drawing would be too large to send.
-            self._changed = not (self._screen.affords(self._size) and self._draw_text())
+            self._changed = not (self._affords(self._size) and self._draw_text())
+            self._drawn = self._drawn if self._changed else now
             self._next_text = now + max(self._pause, (self._clock() - now) / MAX_CPU)
         if now >= self._next_status:
             self._draw_status()
@@ -139,11 +146,15 @@ class _Growing:
         if self._characters:
             # Four characters a token, and said to be a guess: the count comes with the end of the stream.
             facts.append(f"≈{math.ceil(self._characters / 4):,} tok")
-        return page("", Footer(facts=("● " + " · ".join(facts),)).html, style=False)
+        return page("", Footer(facts=("● " + " · ".join(facts),)).html, style=False, part=True)
 
     def _fits(self, html: str) -> bool:
         self._size = len(html)
-        return self._screen.affords(self._size)
+        return self._affords(self._size)
+
+    def _affords(self, size: int) -> bool:
+        late = size <= SMALL and self._clock() >= self._drawn + PATIENCE
+        return late or self._screen.affords(size)
 
     def _draw_text(self) -> bool:
         """Show what has arrived; `False` if that must wait."""
@@ -179,8 +190,8 @@ class RichAnswer(_Growing):
             label: What to call the model.
         """
         self._label, self._started = label, self._clock()
-        self._screen.show(stylesheet())
-        self._status_place = self._screen.show(self._status())
+        self._screen.show(stylesheet(), free=True)
+        self._status_place = self._screen.show(self._status(), free=True)
 
     def finish(
         self,
@@ -211,7 +222,7 @@ class RichAnswer(_Growing):
         tail = self._blocks.tail
         if not (self._sealed or tail.strip()):
             return True
-        html = page(render(self._sealed) + render_partial(tail), style=False)
+        html = page(render(self._sealed) + render_partial(tail), style=False, part=bool(self._shown))
         if not self._fits(html):
             return False
         self._tail_place = self._place(html)
@@ -219,10 +230,11 @@ class RichAnswer(_Growing):
 
     def _show_sealed(self) -> None:
         sealed, self._sealed = self._sealed, ""
+        follows = bool(self._shown)
         self._shown.append(sealed)
         self._size = 0
         if self._screen.outputs < MAX_OUTPUTS:
-            self._place(page(render(sealed), style=False))
+            self._place(page(render(sealed), style=False, part=follows))
         else:
             self._screen.clear()
             self._screen.show(page(render("".join(self._shown))))
@@ -240,7 +252,7 @@ class RichAnswer(_Growing):
         return place
 
     def _draw_status(self) -> None:
-        self._screen.update(self._status_place, self._status())
+        self._screen.update(self._status_place, self._status(), free=True)
 
 
 class InlineAnswer(_Growing):
@@ -297,7 +309,7 @@ class InlineAnswer(_Growing):
 
     def _draw_status(self) -> None:
         if not self._characters:
-            self._screen.update(self._place, self._status())
+            self._screen.update(self._place, self._status(), free=True)
 
 
 class FinalAnswer(InlineAnswer):

@@ -17,22 +17,25 @@ _SOURCE = """
 .vscode-dark .llmkit, html[theme=dark] .llmkit {
   --k: #569cd6; --s: #ce9178; --c: #6a9955; --n: #b5cea8; --d: #dcdcaa; --o: #d4d4d4; --m: #c586c0;
 }
-.llmkit > :first-child { margin-top: 0; }
-.llmkit p, .llmkit ul, .llmkit ol, .llmkit blockquote, .llmkit pre.llmkit-code, .llmkit-table {
-  margin: 0 0 .7em;
+.llmkit p, .llmkit ul, .llmkit ol, .llmkit blockquote, .llmkit pre.llmkit-code, .llmkit .llmkit-table {
+  margin: .65em 0 0;
 }
 .llmkit p, .llmkit li, .llmkit td, .llmkit th { unicode-bidi: plaintext; }
 .llmkit p, .llmkit li { text-align: start; }
-.llmkit h1, .llmkit h2, .llmkit h3, .llmkit h4, .llmkit h5, .llmkit h6 {
-  margin: 1em 0 .4em; font-weight: 600; line-height: 1.25;
+div.llmkit.llmkit { margin-bottom: 0; }
+.llmkit.llmkit h1, .llmkit.llmkit h2, .llmkit.llmkit h3,
+.llmkit.llmkit h4, .llmkit.llmkit h5, .llmkit.llmkit h6 {
+  margin: 1em 0 0; font-weight: 600; line-height: 1.25;
 }
 .llmkit h1 { font-size: 1.5em; } .llmkit h2 { font-size: 1.3em; } .llmkit h3 { font-size: 1.15em; }
 .llmkit h4, .llmkit h5, .llmkit h6 { font-size: 1em; }
-.llmkit ul, .llmkit ol { padding-left: 1.8em; } .llmkit li { margin: .15em 0; }
-.llmkit li > p { margin: 0 0 .3em; } .llmkit li > ul, .llmkit li > ol { margin: 0; }
+.llmkit ul, .llmkit ol { padding-left: 1.8em; }
+.llmkit li { margin: 0; } .llmkit li + li { margin-top: .3em; }
+.llmkit li > p { margin: 0; } .llmkit li > * + p { margin-top: .3em; }
+.llmkit li > ul, .llmkit li > ol { margin: 0; }
 .llmkit li.llmkit-task { list-style: none; margin-left: -1.35em; }
 .llmkit blockquote { border-left: 3px solid var(--line); padding: 0 0 0 .9em; color: var(--mute); }
-.llmkit hr { border: 0; border-top: 1px solid var(--line); margin: 1em 0; }
+.llmkit hr { border: 0; border-top: 1px solid var(--line); margin: 1em 0 .35em; }
 .llmkit pre.llmkit-code {
   background: var(--soft); border-radius: 4px; padding: .6em .8em; overflow-x: auto; line-height: 1.4;
 }
@@ -40,6 +43,7 @@ _SOURCE = """
 div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; padding: .1em .3em; }
 .llmkit pre.llmkit-code > code { background: none; padding: 0; white-space: pre; overflow-wrap: normal; }
 .llmkit-table { overflow-x: auto; }
+.llmkit.llmkit:not(.llmkit-part) > :first-child, .llmkit blockquote > :first-child { margin-top: 0; }
 .llmkit table { border-collapse: collapse; margin: 0; font-size: 1em; }
 .llmkit .llmkit-table th, .llmkit .llmkit-table td { text-align: start; }
 .llmkit th, .llmkit td { padding: .3em .75em; max-width: 40em; vertical-align: top; }
