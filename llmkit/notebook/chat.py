@@ -128,10 +128,14 @@ class Chat:
 
         Raises:
             LLMClientError: If there is no whole answer.
-            Stopped: If it was stopped in the chat.
+            CancelledError: If it was stopped, in the chat or by a cancelled task.
         """
         files = [attach(one) for one in attachments]
-        return _reply(await asyncio.wrap_future(bridge.submit(self._session.ask(text, files))))
+        turn = await asyncio.wrap_future(bridge.submit(self._session.ask(text, files)))
+        try:
+            return _reply(turn)
+        except Stopped:  # a KeyboardInterrupt would end the event loop
+            raise asyncio.CancelledError from None
 
     def stop(self) -> None:
         """Stop the answer that is under way; what has arrived stays."""
