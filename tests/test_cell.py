@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import doctest
-import importlib
+import datetime as dt
 
 import pandas as pd
 import pytest
@@ -49,8 +47,8 @@ class TestCellMagic:
 
     def test_every_option_can_be_given_at_once(self):
         line = (
-            "-m a,b -o x -s 'Be brief.' -t y -n -v df -v f.g -i 3-5,9 -a plot.png -a fig -f json --schema S -c "
-            "-T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h"
+            "-m a,b -o x -s 'Be brief.' -t y -n -v df -v f.g -i 3-5,9 -a plot.png -a fig -f json --schema S "
+            "-c -T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h"
         )
         assert parse_cell(line, "p") == Ask(
             prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True,
@@ -63,7 +61,7 @@ class TestCellMagic:
         ("value", "parsed"),
         [
             ("seed=7", ("seed", 7)),
-            ("stop='[\"a\", \"b\"]'", ("stop", ["a", "b"])),
+            ('stop=\'["a", "b"]\'', ("stop", ["a", "b"])),
             ("on=true", ("on", True)),
             ("nothing=null", ("nothing", None)),
             ("tier=flex", ("tier", "flex")),
@@ -258,16 +256,6 @@ class TestHelp:
         assert help_on("--cells").startswith("-i, --cells 3-7")
         assert help_on("nothing like it") == ""
 
-    @pytest.mark.parametrize(
-        "module",
-        [
-            "blocks", "cards", "cell", "completion", "footer", "highlight", "interpolation", "options", "partial",
-            "render", "request", "shown", "subcommands", "tex", "usage", "values",
-        ],  # fmt: skip
-    )
-    def test_the_examples_in_the_docstrings_are_true(self, module):
-        assert doctest.testmod(importlib.import_module(f"llmkit.notebook.{module}")).failed == 0
-
 
 class Thing:
     name = "probe"
@@ -285,7 +273,7 @@ SPACE = {
     "naïve": "yes",
     "big": 1_234_567,
     "word": "two",
-    "day": datetime.date(2026, 11, 22),
+    "day": dt.date(2026, 11, 22),
     "frame": pd.DataFrame({"u": [1, 2]}),
 }
 

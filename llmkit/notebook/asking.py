@@ -86,6 +86,8 @@ class Asking:
         display = live_answer(
             self._magics.shell, quiet=self._ask.quiet, alone=alone, max_hz=self._magics.max_refresh_hz
         )
+        if alone and not isinstance(display, PlainAnswer):
+            self._notes[:0] = filter(None, [self._outgoing.sent_along])  # the end clears what was printed
         try:
             display.start(self._label)
             value = self._answer(display)

@@ -6,14 +6,17 @@ is called but `repr`, `len` and what pandas and numpy objects have.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
+import linecache
 import reprlib
 import types
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.redaction import redact
+from llmkit.clients.redaction import HIDDEN, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,9 @@ SOURCE = 20_000
 
 ROWS = 5
 """Rows of a table that are shown."""
+
+MAX_CELL = 60
+"""Characters of a text in a table that are shown."""
 
 COLUMNS = 40
 """Columns of a table that are described."""
@@ -62,11 +68,10 @@ def card(name: str, value: Any) -> Card:
         ['Rhine', 'Elbe']
     """
     head, body, limit = _described(value)
-    body = _cut(body, limit)
-    text = f"{name}: {head}\n{body}".strip()
-    safe = redact(text)
-    notes = [f"Left out of what is told of {name}, for it looks like a key."] if safe != text else []
-    return Card(name=name, text=safe, notes=tuple(notes))
+    body = _cut(redact(body), limit)  # before it is cut: half a key is not recognised
+    text = f"{name}: {redact(head)}\n{body}".strip()
+    notes = [f"Left out of what is told of {name}, for it looks like a key."] if HIDDEN in text else []
+    return Card(name=name, text=text, notes=tuple(notes))
 
 
 def _described(value: Any) -> tuple[str, str, int]:
@@ -126,22 +131,54 @@ def _label(name: Any) -> str:
 
 def _table(rows: Any) -> str:
     """Return rows as CSV: the shortest form that models read well."""
-    short = rows.map(lambda cell: reprlib.repr(cell).strip("'\"") if isinstance(cell, str) else cell)
+    short = rows.map(_cell)
     file = io.StringIO()
     short.to_csv(file, lineterminator="\n")
     return file.getvalue().rstrip("\n")
 
 
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    safe = redact(value)
+    return safe if len(safe) <= MAX_CELL else f"{safe[: MAX_CELL // 2]}…{safe[-MAX_CELL // 2 :]}"
+
+
 def _array(value: Any) -> tuple[str, str]:
-    return f"numpy array of shape {value.shape}, {value.dtype}", _short(value.ravel()[:20].tolist())
+    first = [item.item() if hasattr(item, "item") else item for item in islice(value.flat, 20)]
+    return f"numpy array of shape {value.shape}, {value.dtype}", _short(first)
 
 
 def _code(value: Any) -> tuple[str, str]:
     what = "class" if isinstance(value, type) else "function"
+    if source := _source(value):
+        return f"{what}, its source:", inspect.cleandoc("\n" + source)
+    return f"{what} {_signature(value)}", inspect.getdoc(value) or ""
+
+
+def _source(value: Any) -> str | None:
     try:
-        return f"{what}, its source:", inspect.cleandoc("\n" + inspect.getsource(value))
+        return inspect.getsource(value)
     except (OSError, TypeError):
-        return f"{what} {_signature(value)}", inspect.getdoc(value) or ""
+        return _class_in_cell(value) if isinstance(value, type) else None
+
+
+def _class_in_cell(value: type) -> str | None:
+    """Return the source of a class that a cell defines: before Python 3.13 only its methods know where."""
+    methods = (member for member in vars(value).values() if isinstance(member, types.FunctionType))
+    files = (
+        method.__code__.co_filename for method in methods if method.__qualname__.startswith(value.__name__)
+    )
+    source = "".join(linecache.getlines(next(files, "")))
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a cell with magics
+        return None
+    named = (
+        node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == value.__name__
+    )
+    found = next(named, None)
+    return None if found is None else ast.get_source_segment(source, found)
 
 
 def _signature(value: Any) -> str:
@@ -163,9 +200,16 @@ def _string(value: Any) -> tuple[str, str]:
     return f"text of {len(value):,} characters", value
 
 
+class _Shortened(reprlib.Repr):
+    """Leaves keys out before it shortens: half a key is not recognised."""
+
+    def repr_str(self, obj: str, level: int) -> str:
+        return super().repr_str(redact(obj), level)
+
+
 def _short(value: Any) -> str:
     """Return a representation that leaves out what is long or deep."""
-    shortened = reprlib.Repr()
+    shortened = _Shortened()
     shortened.maxdict = shortened.maxlist = shortened.maxtuple = shortened.maxset = 20
     shortened.maxstring, shortened.maxother, shortened.maxlevel = 200, 1_000, 4
     return shortened.repr(value)

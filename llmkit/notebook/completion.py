@@ -225,5 +225,9 @@ def _files(word: str) -> list[Choice]:
 
 
 def _matching(choices: Iterable[Choice], word: str) -> list[Choice]:
-    """Return the choices that begin with a word; each once."""
-    return list({c.text: c for c in choices if c.text.startswith(word)}.values())[:MOST]
+    """Return the choices that begin with a word; each once, with its first hint."""
+    found: dict[str, Choice] = {}
+    for choice in choices:
+        if choice.text.startswith(word):
+            found.setdefault(choice.text, choice)
+    return list(found.values())[:MOST]

@@ -215,12 +215,12 @@ def _cells(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
         source = place.inputs[number].strip("\n")
         if not source.strip():
             raise CellError(f"-i {number}: In[{number}] is empty.", hint="")
-        if len(source) > MAX_CELL:
-            notes.append(f"In[{number}] is long: only its first {MAX_CELL:,} characters were sent.")
-            source = source[:MAX_CELL]
-        safe = redact(source)
+        safe = redact(source)  # before it is cut: half a key is not recognised
         if safe != source:
             notes.append(f"Left out of In[{number}], for it looks like a key.")
+        if len(safe) > MAX_CELL:
+            notes.append(f"In[{number}] is long: only its first {MAX_CELL:,} characters were sent.")
+            safe = safe[:MAX_CELL]
         yield Part(title=f"In[{number}]", text=f"In[{number}]:\n{fenced(safe, 'python')}")
 
 

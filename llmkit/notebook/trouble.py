@@ -76,10 +76,13 @@ def trouble(source: str, error: BaseException, number: int | None = None) -> Tro
         error: What it raised.
         number: The n of its `In[n]`.
     """
-    cell, told = _middle_out(source.strip("\n"), MAX_SOURCE), _told(error)
-    safe_cell, safe_told = redact(cell), redact(told)
+    cell, told = source.strip("\n"), _told(error)
+    safe_cell, safe_told = redact(cell), redact(told)  # before they are cut: half a key is not recognised
     return Trouble(
-        source=safe_cell, error=safe_told, number=number, redacted=(safe_cell, safe_told) != (cell, told)
+        source=_middle_out(safe_cell, MAX_SOURCE),
+        error=safe_told if len(safe_told) <= MAX_TRACEBACK else f"…\n{safe_told[-MAX_TRACEBACK:]}",
+        number=number,
+        redacted=(safe_cell, safe_told) != (cell, told),
     )
 
 
@@ -109,16 +112,15 @@ def failed(result: Any) -> BaseException | None:
         result: IPython's result of the cell.
 
     Returns:
-        The exception; `None` if there was none, or the user interrupted.
+        The exception; `None` if there was none, or the user interrupted or left.
     """
     error: BaseException | None = result.error_before_exec or result.error_in_exec
-    return None if isinstance(error, KeyboardInterrupt) else error
+    return None if isinstance(error, (KeyboardInterrupt, SystemExit)) else error
 
 
 def _told(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, _own(error.__traceback__), limit=-FRAMES)
-    text = "".join(lines).strip()
-    return text if len(text) <= MAX_TRACEBACK else f"…\n{text[-MAX_TRACEBACK:]}"
+    return "".join(lines).strip()
 
 
 def _own(trace: TracebackType | None) -> TracebackType | None:
