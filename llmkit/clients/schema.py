@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, is_typeddict
+from dataclasses import dataclass, replace
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NotRequired,
+    Required,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from llmkit.errors import InvalidRequestError
 from llmkit.messages import LLMMessage
@@ -160,20 +173,35 @@ def _of_type(given: Any) -> Schema:
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-    if not _is_type(given):
+    if not isinstance(given, type) and get_origin(given) is None:
         raise _no_schema(f"a {type(given).__name__}")
     try:
-        document = TypeAdapter(given).json_schema()
+        document = TypeAdapter(_newer(given)).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         reason = str(error).splitlines()[0]
         raise InvalidRequestError(f"No JSON schema can be made of {_called(given)}: {reason:.200}") from error
     return Schema(document, _name(_called(given)))
 
 
-def _is_type(given: Any) -> bool:
-    return (
-        isinstance(given, type) or is_dataclass(given) or is_typeddict(given) or hasattr(given, "__origin__")
-    )
+def _newer(kind: Any) -> Any:
+    """Return a type with newer `TypedDict`s than Python's own: before 3.12 pydantic insists on them."""
+    import typing_extensions
+
+    make: Any = typing_extensions.TypedDict
+    if is_typeddict(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        fields = {name: _field(hint, required=name in kind.__required_keys__) for name, hint in hints.items()}
+        return make(kind.__name__, fields)
+    origin, inner = get_origin(kind), get_args(kind)
+    newer = tuple(map(_newer, inner))
+    if newer == inner or origin is Annotated:
+        return kind
+    return Union[newer] if origin in {Union, UnionType} else origin[newer]  # noqa: UP007 - they are values
+
+
+def _field(hint: Any, *, required: bool) -> Any:
+    bare = get_args(hint)[0] if get_origin(hint) in {Required, NotRequired} else hint
+    return Required[_newer(bare)] if required else NotRequired[_newer(bare)]
 
 
 def _called(given: Any) -> str:
