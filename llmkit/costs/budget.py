@@ -110,7 +110,7 @@ class Budget:
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._rows()
         )
-        return f"<table>{rows}</table>"
+        return f"<div class='mathjax_ignore tex2jax_ignore'><table>{rows}</table></div>"
 
     def _rows(self) -> list[tuple[str, str]]:
         """Say all of it, one line per limit."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llmkit.costs.alerts import Alert
     from llmkit.costs.budget import Amount, Budget, Keep
     from llmkit.costs.caps import Unpriced
+    from llmkit.costs.charts import Charts
     from llmkit.costs.frame import Frame
     from llmkit.costs.interface import Store
     from llmkit.costs.totals import Sums, Total
@@ -254,27 +255,45 @@ class Ledger(forks.ForkAware):
             known(name, [*COLUMNS, *PERIODS], "column")
         return summarise(spending(self.df, simulated), names)
 
+    @property
+    def charts(self) -> Charts:
+        """The charts by name, e.g. `ledger.charts.model()`."""
+        from llmkit.costs.charts import Charts
+
+        return Charts(self)
+
     def plot(
-        self, kind: str = "cumulative", *, ax: Axes | None = None, simulated: bool | None = None
+        self,
+        kind: str = "cumulative",
+        *,
+        ax: Axes | None = None,
+        simulated: bool | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        daily: float | None = None,
     ) -> Axes:
-        """Draw what calls cost.
+        """Draw what calls cost, and how they went. Times are local.
 
         Args:
-            kind: `"cumulative"`: the sum over time; `"model"`: stacked by model, per day.
+            kind: `"cumulative"`: the sum over time, against the daily budget, and where the month will
+                end at this pace; `"model"`: stacked by model, per day; `"latency"`: price against
+                duration; `"tokens"`: per day, by kind; `"hours"`: hours of the week; `"dearest"`: the
+                cells that cost most; `"saved"`: spent, and saved by replay; `"first_token"` and
+                `"duration"`: how long calls took; `"errors"`: the share that failed, by error.
             ax: Where to draw; by default a new figure.
             simulated: As in `total`.
+            since: Only calls of this time or later; a time without a zone is local.
+            until: Only calls before this time.
+            daily: Budget of a day in US dollars, for `"cumulative"`; by default the ledger's own, which
+                holds for real calls.
 
         Returns:
             The Axes; with a hint on it if there are no calls.
 
         Raises:
-            ConfigurationError: If there is no such chart, or the file cannot be read.
+            ConfigurationError: If there is no such chart, the file cannot be read, or a time cannot.
         """
-        from llmkit.costs.charts import KINDS
-        from llmkit.costs.frame import spending
-
-        known(kind, KINDS, "chart")
-        return KINDS[kind](spending(self.df, simulated), ax)
+        return self.charts.draw(kind, ax=ax, simulated=simulated, since=since, until=until, daily=daily)
 
     def clear(self, before: date | str | None = None) -> int:
         """Delete calls, at once and for all notebooks; what they spent of a budget stays spent.
@@ -370,7 +389,8 @@ class Ledger(forks.ForkAware):
 
     def _repr_html_(self) -> str:
         return (
-            f"<b>Ledger</b> {html.escape(self._describe())}<br><small>{html.escape(str(self.path))}</small>"
+            f'<div class="mathjax_ignore tex2jax_ignore"><b>Ledger</b> {html.escape(self._describe())}'
+            f"<br><small>{html.escape(str(self.path))}</small></div>"
         )
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:

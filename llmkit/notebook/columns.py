@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import uuid
 from html import escape
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.comparison import SMALLEST, measured
-from llmkit.notebook.errors import countdown
+from llmkit.notebook.errors import countdown, without_controls
 from llmkit.notebook.footer import Footer, build_footer, format_seconds
 from llmkit.notebook.live import PlainAnswer
 from llmkit.notebook.partial import close_open
@@ -41,8 +40,6 @@ FIRST_BYTES = 24_000
 
 ABREAST = 3
 """More columns than this scroll sideways instead of becoming too narrow to read."""
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class LiveColumns(Protocol):
@@ -407,7 +404,7 @@ def error_line(error: Exception) -> str:
     Returns:
         Text without control characters.
     """
-    return _CONTROL.sub("", printable(" ".join(f"{type(error).__name__}: {error}".split())))
+    return without_controls(printable(" ".join(f"{type(error).__name__}: {error}".split())))
 
 
 def _column(label: str, body: str, footer: str, *, cut: bool = False) -> str:
@@ -423,7 +420,8 @@ def _footer(entry: Entry) -> Footer:
         stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
         return Footer(warning=stopped or "nothing was sent")
     usual = build_footer(found, label="", status=entry.status)
-    facts = [fact for fact in usual.facts if fact != found.model]
+    unused = found.completion_tokens is None and found.cost_estimate is None  # nothing to pay for, then
+    facts = [fact for fact in usual.facts if fact != found.model and not (unused and fact == "$?")]
     if not found.replayed:
         facts += _pace(entry)
     reason = [f"finish: {found.finish_reason}"] if found.finish_reason else []

@@ -117,8 +117,10 @@ class Comparison:
     @property
     def cost(self) -> float | None:
         """What all of it cost, in US dollars; `None` if a price is unknown."""
-        costs = [entry.outcome.cost_estimate for entry in self.entries if entry.outcome is not None]
-        return None if None in costs else math.fsum(cost for cost in costs if cost is not None)
+        found = [entry.outcome for entry in self.entries if entry.outcome is not None]
+        known = [one.cost_estimate for one in found if one.cost_estimate is not None]
+        used = [one for one in found if one.prompt_tokens is not None or one.completion_tokens is not None]
+        return None if any(one.cost_estimate is None for one in used) else math.fsum(known)
 
     @property
     def df(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import signal
 import threading
 from time import monotonic
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from llmkit.errors import LLMClientError
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Stopped(KeyboardInterrupt):
@@ -43,6 +45,22 @@ def uninterrupted() -> Iterator[list[int]]:
         yield late
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def without_controls(text: str) -> str:
+    r"""Drop control characters: a terminal obeys them, and models and servers write what they like.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with its line ends and tabs.
+
+    Example:
+        >>> without_controls("a\x1b[31mb")
+        'a[31mb'
+    """
+    return _CONTROL.sub("", text)
 
 
 def countdown(waiting: Waiting | None) -> str:
@@ -76,7 +94,8 @@ def shorten(error: LLMClientError) -> LLMClientError:
     def render() -> list[str]:
         vars(error).pop("_render_traceback_", None)
         name = ":".join(filter(None, (error.provider, error.model)))
-        return [f"{RED}{type(error).__name__}{PLAIN}: {error}" + (f" [{name}]" if name else "")]
+        line = f"{error}" + (f" [{name}]" if name else "")
+        return [f"{RED}{type(error).__name__}{PLAIN}: {without_controls(line)}"]
 
     vars(error)["_render_traceback_"] = render
     return error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
+from llmkit.notebook.errors import without_controls
 from llmkit.notebook.render import printable
 from llmkit.notebook.rich import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
 
@@ -27,8 +27,6 @@ __all__ = [
     "RichAnswer",
     "live_answer",
 ]
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class LiveAnswer(Protocol):
@@ -150,7 +148,7 @@ class PlainAnswer:
         Args:
             delta: Text as it came.
         """
-        text = _CONTROL.sub("", printable(delta))
+        text = without_controls(printable(delta))
         self.tick()
         self._printed = self._printed or bool(text)
         self._last = text[-1:] or self._last
@@ -164,9 +162,9 @@ class PlainAnswer:
         """
         if notice != self._notice and self._out.isatty():
             # Back to the start of the line, and what stands there is erased.
-            self._write(f"\r\x1b[2K{_CONTROL.sub('', notice)}")
+            self._write(f"\r\x1b[2K{without_controls(notice)}")
         elif notice and not self._notice:
-            self._write(f"{_CONTROL.sub('', notice)}\n")
+            self._write(f"{without_controls(notice)}\n")
         self._notice = notice
 
     def finish(
@@ -189,7 +187,7 @@ class PlainAnswer:
         self.tick()
         if not self._printed:
             self.feed(text)
-        line = _CONTROL.sub("", str(footer or ""))
+        line = without_controls(str(footer or ""))
         if line and self._out.isatty():
             line = f"\x1b[2m{line}\x1b[0m"
         self._write(("" if self._last == "\n" else "\n") + (f"{line}\n" if line else ""))
