@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,17 @@ print(x.text, x.cost > 0)
 %llm --modle x
 get_ipython().run_cell_magic("llm", "-o y", "repeat exactly: **four**")
 y.text
+%llm -f json give me JSON
+%llm -c write a function for primes
+print("next:", get_ipython().rl_next_input.splitlines()[0])
+%llm -d hello
+1/0
+%llm fix
+print("mended:", "def " in get_ipython().rl_next_input)
+%llm repeat exactly: five
+%llm last
+print(get_ipython().Completer.complete(line_buffer="%llm --mo", cursor_pos=9)[1])
+print(get_ipython().Completer.complete(line_buffer="%llm tell me prin", cursor_pos=17)[1])
 """
 
 
@@ -69,4 +81,32 @@ def test_the_line_magic_assigns(session):
 
 def test_a_mistake_is_one_line(session):
     assert "UsageError: There is no option --modle. Did you mean --model?" in session
-    assert "Traceback" not in session
+    assert session.count("Traceback") == 1  # that of 1/0
+
+
+def test_json_is_printed_once_and_pretty(session):
+    assert session.count('"simulated": true') == 1
+    assert '{\n  "answer": ' in session
+
+
+def test_code_waits_in_the_next_prompt(session):
+    assert "next: def primes" in session
+    assert "# made by" not in session
+
+
+def test_a_dry_run_is_printed(session):
+    assert "Dry run: nothing was sent." in session
+
+
+def test_the_last_error_is_mended_into_the_next_prompt(session):
+    assert "Sent along: In[" in session
+    assert "mended: True" in session
+
+
+def test_the_last_answer_is_printed_again_with_its_footer(session):
+    assert len(re.findall(r"five\nsandbox · ", session)) == 2
+
+
+def test_completions_are_ours_alone(session):
+    assert "['--model']" in session
+    assert "['prin']" in session

@@ -127,9 +127,7 @@ class Asking:
         said = LLMMessage(role="assistant", content=answer)
         self.stream = self.open((said, LLMMessage(role="user", content=repair_message(error))))
         more = format_money(None if spent is None else spent.cost_estimate)
-        self._notes.append(
-            f"The first answer was not what was asked for, so it was asked again: {more} more."
-        )
+        self._notes.append(f"The first answer had the wrong form, so it was asked for again: {more} more.")
         self._show(display, "asking again: the answer has the wrong form")
         return self._read()
 

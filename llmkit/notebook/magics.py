@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -66,6 +67,8 @@ class LLMMagics(Magics):
         self.made: set[str] = set()
         self.trouble: Trouble | None = None
         super().__init__(shell)
+        if not self.aliases:
+            self._forget_aliases()
 
     @observe("replay")
     def _set_replay(self, change: Any) -> None:
@@ -80,6 +83,12 @@ class LLMMagics(Magics):
 
         session_aliases.clear()
         session_aliases.update(change.new)
+
+    @staticmethod
+    def _forget_aliases() -> None:
+        """Drop what an earlier load of the extension has left, without loading the clients for it."""
+        if (registry := sys.modules.get("llmkit.clients.registry")) is not None:
+            registry.session_aliases.clear()
 
     @no_var_expand  # IPython would fill in {name} and $name, and a key with them
     @line_cell_magic
