@@ -5,6 +5,8 @@ const PICTURES = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const LARGEST = 7_000_000; // bytes of all files of a question: Jupyter closes its socket at 10 MiB
 const PATIENCE = 5_000; // milliseconds after which a silent kernel is mentioned
 
+const LOST = Symbol.for("llmkit.chat.lost"); // on the window: what was said before a kernel was restarted
+
 /** Make an element: its properties, its attributes (those with a dash, and role), its children. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -514,7 +516,16 @@ class ChatView {
   }
 
   showStarters(texts) {
-    this.starters.replaceChildren(...texts.map((text) => button(text, text, () => this.submit(text), { className: "live" })));
+    const starters = texts.map((text) => button(text, text, () => this.submit(text), { className: "live" }));
+    if (window[LOST]) {
+      const label = `Continue the conversation from before the restart (${window[LOST].length} messages)`;
+      const restore = () => {
+        this.send({ type: "restore", messages: window[LOST] });
+        delete window[LOST];
+      };
+      starters.unshift(button(label, label, restore, { className: "live" }));
+    }
+    this.starters.replaceChildren(...starters);
   }
 
   showBranch({ after, messages }, buffers) {
@@ -572,8 +583,14 @@ class ChatView {
   setDead(dead) {
     if (this.dead === dead) return;
     this.dead = dead;
-    if (dead) this.messages.forEach((message) => message.cut());
-    else this.say("");
+    if (dead) {
+      this.messages.forEach((message) => message.cut());
+      const said = this.messages.map(({ form }) => ({ role: form.role, text: form.text }));
+      if (said.length) window[LOST] = said;
+    } else {
+      this.say("");
+      delete window[LOST];
+    }
     this.input.disabled = this.sendButton.disabled = this.models.disabled = dead;
     if (dead && this.asked) this.input.value = this.asked;
     this.settle();

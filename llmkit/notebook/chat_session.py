@@ -16,9 +16,10 @@ from llmkit.attachments import attach
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.messages import LLMMessage
+from llmkit.notebook.cards import card
 from llmkit.notebook.chat_feed import MAX_HZ, Feed
 from llmkit.notebook.chat_models import context_window, model_menu
-from llmkit.notebook.chat_text import describe, message_form, to_markdown
+from llmkit.notebook.chat_text import message_form, to_markdown
 from llmkit.notebook.conversation import Conversation, as_message, question_of
 from llmkit.notebook.errors import countdown
 from llmkit.prices import format_money, to_nanos
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from llmkit.attachments import Attachment
     from llmkit.clients.stream import TextStream
+    from llmkit.notebook.cards import Card
     from llmkit.notebook.conversation import Node
 
 
@@ -219,6 +221,8 @@ class Session:
             self.set_model(str(message.get("name")))
         elif kind == "system":
             self.set_system(str(message.get("text", "")))
+        elif kind == "restore":
+            self._restore(message.get("messages"))
         elif kind == "export":
             self._send(
                 {
@@ -254,6 +258,14 @@ class Session:
         kept = instead_of.attachments if instead_of is not None and message.get("keep") else ()
         await self.ask(str(message.get("text", "")), (*kept, *files), instead_of)
 
+    def _restore(self, messages: Any) -> None:
+        """Take over what a view kept of a conversation whose kernel has gone."""
+        if not len(self.talk):
+            said = [(str(one["role"]), str(one["text"])) for one in messages]
+            self.talk.adopt([LLMMessage(role, text) for role, text in said if text.strip()])
+            self._show_after(None)
+            self._changed()
+
     async def _ask_again(self, message: Mapping[str, Any], node: Node) -> None:
         if allow := message.get("allow"):
             from llmkit.costs.ledger import ledger
@@ -276,7 +288,9 @@ class Session:
         stream: TextStream | None = None
         turn = Turn(reply)
         try:
-            stream = await asyncio.to_thread(self._open, self.talk.context(question), model)
+            stream = await asyncio.to_thread(
+                self._open, self.talk.context(question), model, asyncio.get_running_loop()
+            )
             await self._read(stream)
             reply.state = "ok"
         except asyncio.CancelledError:
@@ -295,13 +309,16 @@ class Session:
             reply.state = "cancelled"
             self._end(Turn(reply), None)
 
-    def _open(self, context: list[Node], model: str) -> TextStream:
+    def _open(self, context: list[Node], model: str, loop: asyncio.AbstractEventLoop) -> TextStream:
         """Open the stream; nothing is sent before its first step. Runs in a thread: imports take a while."""
         name = resolve(model)
         client = shared_client(str(name), tuple(getattr(self._magics, "fallback", ())))
         temperature = getattr(self._magics, "temperature", None)
         options = {} if temperature is None else {"temperature": temperature}
-        messages = [*self.system_messages(), *map(as_message, context)]
+        cards = self._cards()
+        for note in (note for each in cards for note in each.notes):
+            loop.call_soon_threadsafe(self._send, {"type": "say", "text": note, "kind": "alert"})
+        messages = [*self._system(cards), *map(as_message, context)]
         facts = {
             key: getattr(self._context, key) for key in ("notebook", "cell_id", "execution_count", "tags")
         }
@@ -337,8 +354,13 @@ class Session:
 
     def system_messages(self) -> list[LLMMessage]:
         """Return the system message, with what describes the user's variables; none if there is nothing."""
-        cards = [describe(name, value) for name, value in self.settings.variables().items()]
-        text = "\n\n".join(filter(None, [self.system.strip(), *cards]))
+        return self._system(self._cards())
+
+    def _cards(self) -> list[Card]:
+        return [card(name, value) for name, value in self.settings.variables().items()]
+
+    def _system(self, cards: list[Card]) -> list[LLMMessage]:
+        text = "\n\n".join(filter(None, [self.system.strip(), *(each.text for each in cards)]))
         return [LLMMessage(role="system", content=text)] if text else []
 
     def _cap(self) -> int | None:

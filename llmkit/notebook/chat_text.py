@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.footer import SIMULATED, Footer, build_footer
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.notebook.conversation import Node
-
-MAX_CARD = 2_000
-"""Longest description of one variable, in characters."""
 
 
 def message_form(
@@ -129,21 +125,6 @@ def to_markdown(branch: Iterable[Node], system: str = "") -> str:
         if node.error:
             parts.append(f"> {node.error}")
     return printable("\n\n".join(parts) + "\n")
-
-
-def describe(name: str, value: Any) -> str:
-    """Describe a variable to a model.
-
-    Args:
-        name: Its name.
-        value: Its value.
-
-    Returns:
-        At most 2,000 characters of text.
-    """
-    limited = Repr()
-    limited.maxother = limited.maxstring = limited.maxlong = MAX_CARD
-    return f"The user's variable {name} ({type(value).__name__}):\n{limited.repr(value)}"[:MAX_CARD]
 
 
 def _speaker(node: Node) -> str:
