@@ -1,5 +1,6 @@
 """Whether to try again, and when."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,6 +13,7 @@ from llmkit import (
     ProviderNotAvailableError,
     RateLimitError,
     RetryPolicy,
+    rate_limit_retry,
 )
 from llmkit import StreamInterruptedError as Interrupted
 from llmkit.clients.retry import LONGEST_WAIT, come_back, retry_after
@@ -105,3 +107,34 @@ async def test_a_wait_above_a_minute_is_raised_and_never_waited_for(protocol, se
     assert recorder.last.attempts == 1
     assert RetryPolicy().wait(RateLimitError(retry_after=60.0), 1) == 60
     assert RetryPolicy().wait(RateLimitError(retry_after=60.5), 1) is None
+
+
+def test_the_usual_policy():
+    assert RetryPolicy() == RetryPolicy(max_retries=2, base_delay=0.5, max_delay=20.0)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "1e400", "soon"])
+def test_no_sensible_number_is_no_wait(value):
+    assert retry_after({"retry-after": value}) is None
+
+
+def test_a_date_without_a_zone_is_taken_as_utc():
+    when = datetime.now(UTC) + timedelta(seconds=90)
+    seconds = retry_after({"retry-after": f"{when:%a, %d %b %Y %H:%M:%S} -0000"})
+    assert 80 < seconds <= 90
+
+
+async def test_the_decorator_waits_and_calls_three_times_unless_told_otherwise(caplog):
+    moments = []
+
+    @rate_limit_retry(base_delay=0.05)
+    async def ask():
+        moments.append(asyncio.get_running_loop().time())
+        raise RateLimitError("slow down")
+
+    with pytest.raises(RateLimitError):
+        await ask()
+    assert len(moments) == 3
+    assert moments[1] - moments[0] >= 0.05
+    assert moments[2] - moments[1] >= 0.1
+    assert caplog.text.count("Rate limit: trying again in") == 2
