@@ -207,6 +207,7 @@ class TestLineMagic:
             ("-f yaml hi", "-f 'yaml': it must be one of md, text, json, df, code."),
             ("-p top_p hi", "-p 'top_p': it must be KEY=VALUE, like top_p=0.9."),
             ("-p temperature=1 hi", "-p 'temperature=1': temperature has an option of its own: -T."),
+            ("-p stream=false hi", "-p 'stream=false': llmkit sets stream itself."),
             ("-v 2x hi", "-v '2x': it must be a variable's name, like df."),
             ("-T warm hi", "-T 'warm': it must be a number from 0 to 2, like 0.7."),
             ("-k 0 hi", "-k '0': it must be a whole number above 0, like 500."),

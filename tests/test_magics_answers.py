@@ -272,6 +272,10 @@ class TestSession:
         assert "it stays as it is" in kernel.run("%llm export mine.md").reply["evalue"]
         assert (kernel.folder / "mine.md").read_text() == "# Mine"
 
+    def test_answers_that_were_compared_are_exported(self, kernel):
+        kernel.run("%%llm sandbox,sandbox-mini\nrepeat exactly: hi")
+        assert kernel.run("%llm export").text.count("> repeat exactly: hi\n\nhi") == 2
+
     def test_registered_clients_are_listed(self, kernel):
         kernel.run("llmkit.register('my-own', llmkit.OpenAIClient)")
         assert "my-own" in kernel.run("%llm models my-o").data("text/plain")[0]

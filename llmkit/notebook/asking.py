@@ -165,16 +165,8 @@ class Asking:
         reply.footer = self._finish(display, "ok", reply=reply)
         if ask.thread is not None:
             remember(self._magics, ask.thread, self._outgoing, reply)
-        self._magics.log.append(
-            Exchange(
-                number=execution_number(shell),
-                label=self._label,
-                prompt=self._outgoing.parts[-1].text,
-                along=tuple(part.title for part in self._outgoing.parts[:-1]),
-                answer=reply.text,
-                footer=str(reply.footer or ""),
-            )
-        )
+        footer = str(reply.footer or "")
+        self._magics.log.append(exchange(shell, self._outgoing, self._label, reply.text, footer))
         self._magics.last = reply
         return reply
 
@@ -225,6 +217,26 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
     replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
     cap = None if budget is None else to_nanos(budget)
     return {"surface": "magic", "cap_nanos": cap, "replay": replay}
+
+
+def exchange(shell: Any, outgoing: Outgoing, label: str, answer: str, footer: str = "") -> Exchange:
+    """Return a question and its answer for the session's log.
+
+    Args:
+        shell: The IPython shell.
+        outgoing: The question.
+        label: What the model was called.
+        answer: The answer.
+        footer: The line under it.
+    """
+    return Exchange(
+        number=execution_number(shell),
+        label=label,
+        prompt=outgoing.parts[-1].text,
+        along=tuple(part.title for part in outgoing.parts[:-1]),
+        answer=answer,
+        footer=footer,
+    )
 
 
 def remember(magics: LLMMagics, thread: str, outgoing: Outgoing, reply: Reply) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from llmkit.errors import LLMClientError
 from llmkit.notebook.completion import Choice, Known, complete
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
     def match(context: CompletionContext) -> SimpleMatcherResult:
         lines = context.full_text.split("\n")[: context.cursor_line + 1]
         text = "\n".join([*lines[:-1], lines[-1][: context.cursor_position]])
-        found = complete(text, _known(magics))
+        try:
+            found = complete(text, _known(magics))
+        except LLMClientError:  # settings that cannot be read: the question itself will say what is wrong
+            found = None
         if found is None:
             return {"completions": []}
         # Without any completion IPython would not leave out those of Python: what is typed is one, too.
@@ -69,17 +73,13 @@ def _known(magics: LLMMagics) -> Known:
 
 
 def _models() -> Iterator[Choice]:
-    """Yield aliases, providers and models with their prices; nothing if the settings cannot be read."""
+    """Yield aliases, providers and models with their prices."""
     from llmkit.clients import registry
-    from llmkit.errors import LLMClientError
 
-    try:
-        for alias, target in registry.aliases().items():
-            yield Choice(alias, f"{target} {_price(target)}".strip())
-        for name in registry.model_names():
-            yield Choice(name, _price(name) or "provider")
-    except LLMClientError:  # the question itself will say what is wrong
-        return
+    for alias, target in registry.aliases().items():
+        yield Choice(alias, f"{target} {_price(target)}".strip())
+    for name in registry.model_names():
+        yield Choice(name, _price(name) or "provider")
 
 
 def _price(name: str) -> str:

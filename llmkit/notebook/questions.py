@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit.notebook.asking import Asking, limits, remember
+from llmkit.notebook.asking import Asking, exchange, limits, remember
 from llmkit.notebook.options import CellError
 from llmkit.notebook.request import Place, gather
 
@@ -97,7 +97,7 @@ def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], 
         if ask.thread is not None:
             remember(magics, ask.thread, outgoing, reply)
 
-    return run_compare(
+    comparison = run_compare(
         outgoing.messages,
         names,
         options=outgoing.options,
@@ -107,6 +107,12 @@ def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], 
         quiet=ask.quiet,
         on_keep=keep,
     )
+    magics.log += [
+        exchange(magics.shell, outgoing, entry.label, entry.text)
+        for entry in comparison.entries
+        if entry.status == "ok"
+    ]
+    return comparison
 
 
 def _say(line: str, *, quiet: bool) -> None:

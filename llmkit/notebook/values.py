@@ -16,15 +16,11 @@ FORMATS = ("md", "text", "json", "df", "code")
 MAX_CELLS = 100
 """Most cells that one question takes along."""
 
-OWN_OPTIONS = {
-    "model": "-m",
-    "temperature": "-T",
-    "max_tokens": "-k",
-    "schema": "--schema",
-    "messages": "-t",
-    "stream": "-q",
-}
+OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema": "--schema"}
 """Parameters that `-p` does not take, and the option that does."""
+
+OWN = frozenset({"messages", "stream"})
+"""Parameters that are not the user's to give: a question is streamed, and its messages are its own."""
 
 
 def variable(text: str) -> str:
@@ -183,7 +179,7 @@ def parameter(text: str) -> tuple[str, Any]:
         text: What was typed: `KEY=VALUE`; the value is JSON if it can be read as such, else text.
 
     Raises:
-        ValueError: If there is no key, or an option is there for it.
+        ValueError: If there is no key, or it is not to be given so.
 
     Example:
         >>> parameter("top_p=0.9"), parameter("tier=flex")
@@ -194,6 +190,8 @@ def parameter(text: str) -> tuple[str, Any]:
         raise ValueError("it must be KEY=VALUE, like top_p=0.9")
     if key in OWN_OPTIONS:
         raise ValueError(f"{key} has an option of its own: {OWN_OPTIONS[key]}")
+    if key in OWN:
+        raise ValueError(f"llmkit sets {key} itself")
     try:
         return key, json.loads(value, parse_constant=_refuse)
     except ValueError:
