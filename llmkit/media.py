@@ -8,7 +8,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from llmkit.attachments import Attachment
 
@@ -19,9 +19,10 @@ PAGE_TEXT = 3000
 """Tokens of the text of a page, at most about (Anthropic documents 1,500 to 3,000)."""
 
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_OBJECTS = re.compile(rb"/Type\s*/ObjStm\b.*?stream\r?\n(.*?)endstream", re.DOTALL)
+_LIST = re.compile(rb"/Type\s*/ObjStm\b")
+_STREAM = re.compile(rb"stream\r?\n")
 _UNPACKED = 2**24
-"""Bytes of a PDF's list of objects that are looked at."""
+"""Bytes of a PDF's lists of objects that are looked at: a few bytes of a file can stand for gigabytes."""
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """Markers of a JPEG after which its size stands."""
@@ -75,10 +76,15 @@ def pages(data: bytes) -> int | None:
         1
     """
     found = len(_PAGE.findall(data))
-    for match in _OBJECTS.finditer(data):
+    room = _UNPACKED
+    for packed in _object_lists(data):
         try:
-            found += len(_PAGE.findall(zlib.decompressobj().decompress(match[1], _UNPACKED)))
+            listed = zlib.decompressobj().decompress(packed, room)
         except zlib.error:
+            return None
+        found += len(_PAGE.findall(listed))
+        room -= len(listed)
+        if room <= 0:
             return None
     return found or None
 
@@ -103,6 +109,17 @@ def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> 
         return max(count(pixels(attachment.data), model) for count in counts)
     number = pages(attachment.data) or min(MOST_PAGES, max(1, len(attachment.data) // 1000))
     return number * (PAGE_TEXT + max(count(_PRINTED, model) for count in counts))
+
+
+def _object_lists(data: bytes) -> Iterator[bytes]:
+    """Yield a PDF's compressed lists of objects."""
+    place = 0
+    while (head := _LIST.search(data, place)) and (start := _STREAM.search(data, head.end())):
+        end = data.find(b"endstream", start.end())
+        if end < 0:
+            return
+        yield data[start.end() : end]
+        place = end
 
 
 def _openai(size: Pixels | None, model: str) -> int:

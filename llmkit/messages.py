@@ -48,6 +48,10 @@ class LLMMessage:
         if self.attachments:
             self._check_attachments()
 
+    def __repr__(self) -> str:
+        more = f", attachments={self.attachments!r}" if self.attachments else ""
+        return f"LLMMessage(role={self.role!r}, content={self.content!r}{more})"
+
     def _check_attachments(self) -> None:
         given: object = self.attachments
         if not isinstance(given, (tuple, list)):

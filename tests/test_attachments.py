@@ -204,6 +204,10 @@ class TestMessages:
         with pytest.raises(ValueError, match="cannot be empty"):
             LLMMessage("user", " ", (attach(PNG),))
 
+    def test_its_repr_tells_of_attachments_where_there_are_any(self):
+        assert repr(LLMMessage("user", "Hi")) == "LLMMessage(role='user', content='Hi')"
+        assert f"attachments=({attach(PNG)!r},)" in repr(LLMMessage("user", "Hi", (attach(PNG),)))
+
     def test_a_list_will_do(self):
         assert LLMMessage("user", "Hi", [attach(PNG)]).attachments == (attach(PNG),)
 
@@ -258,6 +262,15 @@ class TestSizes:
         assert media.pages(listed) == 2
         assert media.pages(listed.replace(packed, b"\xff" * 40)) is None
         assert media.pages(b"%PDF-1.4") is None
+
+    def test_a_pdf_that_would_unpack_to_gigabytes_is_left_alone(self):
+        packed = zlib.compress(bytes(2**22))
+        one = b"/Type /ObjStm stream\n" + packed + b"\nendstream "
+        assert media.pages(b"%PDF-1.5 /Type /Page " + one) == 1
+        assert media.pages(b"%PDF-1.5 /Type /Page " + one * 9) is None
+
+    def test_a_pdf_of_open_ends_takes_no_longer_than_others(self):
+        assert media.pages(b"%PDF-1.5 " + b"/Type /ObjStm stream\n" * 100_000) is None
 
     def test_pages_of_a_real_pdf(self):
         from matplotlib.backends.backend_pdf import PdfPages

@@ -18,8 +18,9 @@ def test_it_is_text_where_text_is_wanted():
     assert (reply("Hello").text, reply("Hello").cost) == ("Hello", 0.25)
 
 
-def test_code_is_what_stands_in_fences():
-    assert reply("Do:\n```python\na = 1\n```\nthen\n~~~\nb\n~~~\n").code == "a = 1\nb"
+def test_code_is_what_stands_in_the_fences_of_one_language():
+    assert reply("Do:\n```bash\npip\n```\n```python\na = 1\n```\nthen\n~~~py\nb\n~~~\n").code == "a = 1\nb"
+    assert reply("Do:\n```\na = 1\n```\n").code == "a = 1"
 
 
 def test_code_is_empty_without_a_fence():
@@ -35,6 +36,20 @@ def test_what_is_not_json_is_a_clear_error_with_the_text():
     with pytest.raises(BadResponseError, match="not JSON") as caught:
         reply("Sorry.").json()
     assert caught.value.partial == "Sorry."
+
+
+def test_json_is_checked_against_a_schema():
+    schema = {"type": "object", "required": ["b"]}
+    assert reply('So: {"b": 1}').json(schema) == {"b": 1}
+    with pytest.raises(BadResponseError, match=r"does not fit: \$: 'b' is a required property") as caught:
+        reply('{"a": 1}').json(schema)
+    assert (caught.value.provider, caught.value.model) == ("openai", "gpt-6-luna")
+
+
+def test_a_table_is_a_frame():
+    assert reply("| a | b |\n|---|---|\n| 1 | x |").df.to_dict("list") == {"a": [1], "b": ["x"]}
+    with pytest.raises(BadResponseError, match="no table"):
+        _ = reply("Sorry.").df
 
 
 def test_its_repr_is_short():

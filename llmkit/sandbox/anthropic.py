@@ -40,10 +40,9 @@ _BLOCKS = (
     "search_result",
     "thinking",
     "redacted_thinking",
-    "tool_use",
-    "tool_result",
-    "server_tool_use",
 )
+"""Kinds of blocks; those of tools end in `_use`, `_result` or `_upload`."""
+
 _IMAGE = 5 * 2**20
 _TYPES = {
     401: "authentication_error",
@@ -79,7 +78,7 @@ def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
     found = []
     for place, block in enumerate(content if isinstance(content, list) else []):
         kind = block.get("type") if isinstance(block, dict) else None
-        if kind not in _BLOCKS:
+        if kind not in _BLOCKS and not str(kind).endswith(("_use", "_result", "_upload")):
             known = ", ".join(f"'{name}'" for name in _BLOCKS)
             tag = f"Input tag '{kind}' found using 'type' does not match any of the expected tags"
             raise RefusedError(400, f"{where}.content.{place}: {tag}: {known}")
