@@ -96,8 +96,8 @@ def wait_for(url: str, seconds: float = 60) -> None:
 
 
 @contextlib.contextmanager
-def browse(address: str, notebook: str, *, dark: bool = False) -> Iterator[Page]:
-    """Open a notebook in JupyterLab and wait until it is ready.
+def browse(address: str, notebook: str, *, dark: bool = False, classic: bool = False) -> Iterator[Page]:
+    """Open a notebook in JupyterLab, or in Notebook 7 (`classic`), and wait until it is ready.
 
     Yields:
         The page, with the cell that was clicked first being the first one.
@@ -109,7 +109,10 @@ def browse(address: str, notebook: str, *, dark: bool = False) -> Iterator[Page]
         page = browser.new_page(
             viewport={"width": 1100, "height": 900}, color_scheme="dark" if dark else "light"
         )
-        page.goto(f"{address}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token={TOKEN}")
+        place = (
+            f"notebooks/{notebook}" if classic else f"lab/workspaces/{Path(notebook).stem}/tree/{notebook}"
+        )
+        page.goto(f"{address}/{place}?token={TOKEN}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(
             timeout=60_000
@@ -138,3 +141,16 @@ def run_cell(page: Page, number: int) -> None:
         if cell.locator(".jp-InputPrompt").first.inner_text().strip() != "[ ]:":
             return
     pytest.fail(f"cell {number} did not start")
+
+
+def violations(page: Page, selector: str) -> list[str]:
+    """Return what axe-core finds serious or critical in a part of the page, and where."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context=selector).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:160]}: {node['failureSummary'][:300]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]

@@ -1,4 +1,4 @@
-"""Source code → HTML with the colours of the Jupyter theme."""
+"""Source code → HTML with classes that the stylesheet colours."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def page(body: str, footer: str = "", *, style: bool = True, cut: bool = False, 
 
 
 def stylesheet() -> str:
-    """Return the `style` element for rendered answers: scoped, and in the colours of the Jupyter theme."""
+    """Return the `style` element for rendered answers: scoped, for light and dark themes."""
     return f"<style>{STYLESHEET}</style>"
 
 

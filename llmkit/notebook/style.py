@@ -1,4 +1,7 @@
-"""The look of answers: the theme's own fonts and colours, in light and dark."""
+"""The look of answers, in light and dark: the theme's fonts, and colours that can be read on its ground.
+
+The ratio of contrast is 4.5 at least (WCAG 2.2, 1.4.3); the theme's own colours of code do not reach it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,15 @@ import re
 
 _SOURCE = """
 .llmkit {
-  --k: var(--jp-mirror-editor-keyword-color, #008000); --s: var(--jp-mirror-editor-string-color, #ba2121);
-  --c: var(--jp-mirror-editor-comment-color, #408080); --n: var(--jp-mirror-editor-number-color, #080);
-  --d: var(--jp-mirror-editor-def-color, #00f); --o: var(--jp-mirror-editor-operator-color, #a2f);
-  --m: var(--jp-mirror-editor-meta-color, #a2f);
-  --line: #88888866; --soft: #8888881f; --faint: #88888814; --mute: var(--jp-ui-font-color2, #777);
-  --amber: var(--jp-warn-color1, #b26a00);
+  --k: #007300; --s: #ba2121; --c: #2f6a6a; --n: #066a06; --d: #00f; --o: #8a1fd1; --m: #8a1fd1;
+  --red: #b3261e; --green: #176f2c; --link: var(--jp-content-link-color, #0b57d0);
+  --line: #88888866; --soft: #8888881f; --faint: #88888814; --mute: var(--jp-ui-font-color2, #666);
+  --amber: #8f5500;
   contain: paint; overflow-wrap: break-word; line-height: 1.5;
 }
-.vscode-dark .llmkit, html[theme=dark] .llmkit {
+[data-jp-theme-light=false] .llmkit, .vscode-dark .llmkit, html[theme=dark] .llmkit {
   --k: #569cd6; --s: #ce9178; --c: #6a9955; --n: #b5cea8; --d: #dcdcaa; --o: #d4d4d4; --m: #c586c0;
+  --red: #ff8a80; --green: #7ee787; --amber: #ffb74d; --link: var(--jp-content-link-color, #8ab4f8);
 }
 .llmkit p, .llmkit ul, .llmkit ol, .llmkit blockquote, .llmkit pre.llmkit-code, .llmkit .llmkit-table {
   margin: .65em 0 0;
@@ -34,7 +36,8 @@ div.llmkit.llmkit { margin-bottom: 0; }
 .llmkit li > p { margin: 0; } .llmkit li > * + p { margin-top: .3em; }
 .llmkit li > ul, .llmkit li > ol { margin: 0; }
 .llmkit li.llmkit-task { list-style: none; margin-left: -1.35em; }
-.llmkit blockquote { border-left: 3px solid var(--line); padding: 0 0 0 .9em; color: var(--mute); }
+.llmkit blockquote { border-left: 3px solid var(--line); padding: 0 0 0 .9em; }
+.llmkit a { color: var(--link); }
 .llmkit hr { border: 0; border-top: 1px solid var(--line); margin: 1em 0 .35em; }
 .llmkit pre.llmkit-code {
   background: var(--soft); border-radius: 4px; padding: .6em .8em; overflow-x: auto; line-height: 1.4;
@@ -56,8 +59,7 @@ div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; paddi
 .llmkit-c { color: var(--c); font-style: italic; } .llmkit-k { color: var(--k); font-weight: 600; }
 .llmkit-a, .llmkit-b { color: var(--k); } .llmkit-s { color: var(--s); } .llmkit-n { color: var(--n); }
 .llmkit-d, .llmkit-t { color: var(--d); } .llmkit-o { color: var(--o); } .llmkit-m { color: var(--m); }
-.llmkit-gd { color: var(--jp-error-color1, #b31d28); }
-.llmkit-gi { color: var(--jp-success-color1, #22863a); }
+.llmkit-gd { color: var(--red); } .llmkit-gi { color: var(--green); }
 .llmkit .llmkit-footer, .llmkit-status {
   margin: .5em 0 0; font-size: .8em; color: var(--mute); font-variant-numeric: tabular-nums;
 }
@@ -74,8 +76,9 @@ _COMPARE = """
 .llmkit-compare > .llmkit-column {
   min-width: 0; border: 1px solid #88888866; border-radius: 6px; padding: .6em .8em;
 }
+.llmkit-compare > .llmkit-cut { border-left: 3px solid var(--amber); }
 .llmkit .llmkit-name { margin: 0; }
-.llmkit .llmkit-failed { color: var(--jp-error-color1, #b31d28); }
+.llmkit .llmkit-failed { color: var(--red); }
 """
 
 
