@@ -4,64 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from llmkit.costs import schema
+from llmkit.costs import columns, schema
+from llmkit.costs.columns import COUNTS, MONEY, WORDS, Table
+from llmkit.costs.snapshot import Snapshot
 from llmkit.costs.totals import NANOS, shows_simulated
 from llmkit.errors import ConfigurationError
-from llmkit.records import Status, Surface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.costs.interface import Store
+    from llmkit.costs.columns import Chunk
+    from llmkit.costs.interface import Page, Store
     from llmkit.costs.schema import Row
 
-RENAMED = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd"}
-
-COLUMNS = [RENAMED.get(name, name) for name in schema.COLUMNS]
+COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
 """Names of the frame's columns, in order."""
-
-FIXED = {"status": get_args(Status), "surface": get_args(Surface)}
-"""Categories that are known from the start; those of other columns are added as they come."""
-
-MONEY = [*RENAMED]
-NUMBERS = [name for name, kind in schema.COLUMNS.items() if kind == "REAL"]
-COUNTS = [
-    name
-    for name, kind in schema.COLUMNS.items()
-    if kind == "INTEGER" and name not in {*MONEY, "time", "simulated"}
-]
-WORDS = [name for name, kind in schema.COLUMNS.items() if kind == "TEXT" and name not in {"uid", "tags"}]
 
 # Before pandas 3, what a user writes into a shallow copy shows up in the original.
 COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
-
-
-class Tags(dict[str, str]):
-    """Labels of a call: a dict that cannot change, since rows share it, and can be grouped and sorted by.
-
-    Example:
-        >>> dict(Tags({"project": "thesis"}))
-        {'project': 'thesis'}
-    """
-
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("The ledger's tags cannot be changed; make a copy with dict(tags)")
-
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]  # a dict says it has none
-        return hash(frozenset(self.items()))
-
-    def __lt__(self, other: Tags) -> bool:
-        return sorted(self.items()) < sorted(other.items())
-
-    def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
-        return Tags, (dict(self),)
 
 
 class Frame:
@@ -73,7 +37,7 @@ class Frame:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._raw = self._frame = pd.DataFrame()
+        self._snapshot = Snapshot(store.snapshot) if store.snapshot is not None else None
         self._forget("")
 
     def refresh(self) -> pd.DataFrame:
@@ -83,90 +47,118 @@ class Frame:
             All rows, those that wait in memory last; a copy that its owner may change.
         """
         waiting = self._store.unwritten()  # before reading: whatever is written meanwhile is then in both
-        new = self._read()
-        if new:
-            self._raw = pd.concat([self._raw, *new], ignore_index=True) if len(self._raw) else _join(new)
-        if new:
-            self._frame = self._finish(self._raw)
-        known = set(self._raw["uid"]) if waiting else set()
-        late = [row for row in waiting if row[schema.UID] not in known]
-        if late:
-            return self._finish(pd.concat([self._raw, self._encode(late)], ignore_index=True))
-        return self._frame.copy(deep=not COPIES_LAZILY)
+        self._read()
+        late = self._late(waiting) if waiting else []
+        if not late:
+            return self._shown.refresh().copy(deep=not COPIES_LAZILY)
+        return self._shown.refresh(columns.chunk(late)).copy(deep=True)
 
     def _forget(self, epoch: str) -> None:
         self._epoch = epoch
         self._last = 0
-        self._codes = {name: dict.fromkeys(FIXED.get(name, ()), 0) for name in WORDS}
-        for words in self._codes.values():
-            words.update((word, code) for code, word in enumerate(words))
-        self._tags: dict[str | None, Tags] = {None: Tags()}
-        self._raw = self._encode([])
-        self._frame = self._finish(self._raw)
+        self._kept = 0  # up to here the snapshot goes
+        self._shown = _Shown()
 
-    def _read(self) -> list[pd.DataFrame]:
-        new: list[pd.DataFrame] = []
-        more = True
-        while more:
+    def _read(self) -> None:
+        page = self._store.read(self._last)
+        if page.epoch != self._epoch:
+            self._forget(page.epoch)
+            self._load()
             page = self._store.read(self._last)
-            if page.epoch != self._epoch:
-                self._forget(page.epoch)
-                new.clear()
-                page = self._store.read()
+        while page.epoch == self._epoch:  # or rows have gone meanwhile: the next refresh reads anew
             if page.rows:
-                self._last = page.rows[-1][0]
-                new.append(self._encode([row[1:] for row in page.rows]))
-            more = page.more
-        return new
+                self._take(page)
+            if not page.more:
+                return
+            page = self._store.read(self._last)
+        self._read()
 
-    def _encode(self, rows: Sequence[Row]) -> pd.DataFrame:
-        try:
-            return self._columns(rows)
-        except (TypeError, ValueError, OverflowError):  # another hand wrote what does not fit its column
-            return self._columns([schema.salvage(row) for row in rows])
+    def _take(self, page: Page) -> None:
+        chunk, before, self._last = (
+            columns.chunk([row[1:] for row in page.rows]),
+            self._last,
+            page.rows[-1][0],
+        )
+        self._shown.extend(chunk)
+        if page.more and self._snapshot is not None and self._kept == before:
+            self._snapshot.save(self._epoch, before, self._last, chunk)
+            self._kept = self._last
 
-    def _columns(self, rows: Sequence[Row]) -> pd.DataFrame:
-        """Return rows as columns, words as numbers: those of several pages can be joined cheaply."""
-        values = zip(*rows, strict=True) if rows else [()] * len(schema.COLUMNS)
-        columns: dict[str, Sequence[Any]] = dict(zip(schema.COLUMNS, values, strict=True))
-        data: dict[str, Any] = {
-            "time": np.array(columns["time"], dtype="int64").view("M8[us]"),
-            "uid": pd.Series(columns["uid"], dtype="str"),
-            "tags": pd.Series([self._parse(text) for text in columns["tags"]], dtype=object),
-            "simulated": np.array(columns["simulated"], dtype=bool),
-        }
-        data |= {RENAMED[name]: np.array(columns[name], dtype=float) / NANOS for name in MONEY}
-        data |= {name: np.array(columns[name], dtype=float) for name in NUMBERS}
-        data |= {name: pd.array(list(columns[name]), dtype="Int64") for name in COUNTS}
-        data |= {name: self._number(name, columns[name]) for name in WORDS}
-        return pd.DataFrame(data, columns=COLUMNS, copy=False)
+    def _load(self) -> None:
+        """Take what the snapshot has, as long as its rows are the ledger's."""
+        while self._snapshot is not None and (found := self._snapshot.load(self._epoch, self._last)):
+            last, chunk = found
+            page = self._store.read(last - 1, 1)
+            uids = [row[1 + schema.UID] for row in page.rows if row[0] == last]
+            if page.epoch != self._epoch or uids != [str(uid) for uid in chunk.uids()[-1:]]:
+                return  # e.g. of a ledger that was restored from an older copy
+            self._shown.extend(chunk)
+            self._last = self._kept = last
 
-    def _parse(self, text: str | None) -> Tags:
-        if text not in self._tags:
-            try:
-                tags = json.loads(text or "{}")
-            except ValueError:
-                tags = None
-            self._tags[text] = Tags(tags if isinstance(tags, dict) else {})
-        return self._tags[text]
-
-    def _number(self, name: str, words: Sequence[str | None]) -> np.ndarray[Any, np.dtype[np.int32]]:
-        known = self._codes[name]
-        codes, unique = pd.factorize(np.array(words, dtype=object))
-        numbers = [known.setdefault(word, len(known)) for word in unique]
-        return np.array([*numbers, -1], dtype=np.int32)[codes]  # -1, no word, takes the last
-
-    def _finish(self, raw: pd.DataFrame) -> pd.DataFrame:
-        data: dict[str, Any] = {name: raw[name] for name in COLUMNS}
-        data["time"] = raw["time"].dt.tz_localize("UTC")
-        for name in WORDS:
-            words = pd.Index(list(self._codes[name]), dtype="str")
-            data[name] = pd.Categorical.from_codes(raw[name].to_numpy(), categories=words)
-        return pd.DataFrame(data, copy=False)
+    def _late(self, waiting: list[Row]) -> list[Row]:
+        mine = self._shown.uids
+        known = set(mine[mine.isin([row[schema.UID] for row in waiting])])
+        return [row for row in waiting if row[schema.UID] not in known]
 
 
-def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+class _Shown:
+    """A table as a DataFrame, whose columns are the table's own memory."""
+
+    def __init__(self) -> None:
+        self._table = Table()
+        self.uids = pd.Series([], dtype="str")
+        self._new: list[pd.Series[str]] = []
+        self._bases: list[pd.DataFrame] = []
+        self._version = self._moves = -1
+        self._frame: pd.DataFrame | None = None
+
+    def extend(self, chunk: Chunk) -> None:
+        """Add rows."""
+        self._table.extend(chunk)
+        self._new.append(pd.Series(chunk.uids(), dtype="str"))
+        self._frame = None
+
+    def refresh(self, late: Chunk | None = None) -> pd.DataFrame:
+        """Return all rows, and these behind them; only a copy may be changed."""
+        if self._new:
+            self.uids = pd.concat([self.uids, *self._new], ignore_index=True)
+            self._new.clear()
+        if late is not None:
+            self._table.put(late)
+            more = pd.Series(late.uids(), dtype="str")
+            return self._slice(self._table.size + len(late), pd.concat([self.uids, more], ignore_index=True))
+        if self._frame is None:
+            self._frame = self._slice(self._table.size, self.uids)
+        return self._frame
+
+    def _slice(self, size: int, uids: pd.Series[str]) -> pd.DataFrame:
+        frame = self._base().iloc[:size]
+        frame.insert(list(schema.COLUMNS).index("uid"), "uid", uids)
+        return frame
+
+    def _base(self) -> pd.DataFrame:
+        """Return the table with the room behind its last row, but without identifiers."""
+        if not COPIES_LAZILY or self._moves != self._table.moves:
+            self._bases.clear()  # whatever was given away is a copy, or of memory that was left
+        if not self._bases or self._version != self._table.version:
+            self._version, self._moves = self._table.version, self._table.moves
+            data = {name: self._column(name) for name in COLUMNS if name != "uid"}
+            # The earlier ones stay, for pandas counts who shares an array: were a user's frame the last
+            # one, what is written into it would be written into the table.
+            self._bases.append(pd.DataFrame(data, copy=False))
+        return self._bases[-1]
+
+    def _column(self, name: str) -> Any:
+        array = self._table.arrays[name]
+        if name in WORDS:
+            words = pd.Index(list(self._table.words[name]), dtype="str")
+            return pd.Categorical.from_codes(array, categories=words, validate=False)
+        if name in COUNTS:
+            return pd.arrays.IntegerArray(array, self._table.arrays[f"{name}?"], copy=False)
+        if name == "time":
+            # From integers, for the other ways copy: the table's new rows would not show.
+            return pd.array(array.view("i8"), dtype=pd.DatetimeTZDtype("us", "UTC"), copy=False)
+        return array
 
 
 def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued

@@ -39,6 +39,11 @@ class Store(Protocol):
         ...
 
     @property
+    def snapshot(self) -> Path | None:
+        """Folder for a copy of the rows in columns; `None` if they are not to be copied."""
+        ...
+
+    @property
     def in_trouble(self) -> bool:
         """Whether the last attempt to write failed."""
         ...
@@ -59,11 +64,12 @@ class Store(Protocol):
         """Return the rows that are not known to be committed; `read` may return some of them, too."""
         ...
 
-    def read(self, after: int = 0) -> Page:
+    def read(self, after: int = 0, limit: int | None = None) -> Page:
         """Return committed rows; a row must never appear behind one that was read already.
 
         Args:
             after: Last `id` that is known.
+            limit: Rows at most; by default what the store finds handy.
 
         Returns:
             The next rows.

@@ -98,6 +98,11 @@ class SQLiteStore(forks.ForkAware):
         _stores.add(self)
 
     @property
+    def snapshot(self) -> Path | None:
+        """Where a copy of the rows in columns is; see `Store.snapshot`."""
+        return None if self._in_memory else self.path.with_name(f"{self.path.name}-columns")
+
+    @property
     def in_trouble(self) -> bool:
         """Whether the last attempt to write failed."""
         return self._writer.in_trouble
@@ -118,16 +123,17 @@ class SQLiteStore(forks.ForkAware):
         """Return the rows that wait; see `Store.unwritten`."""
         return self._writer.unwritten()
 
-    def read(self, after: int = 0) -> Page:
+    def read(self, after: int = 0, limit: int | None = None) -> Page:
         """Return committed rows; see `Store.read`."""
+        limit = PAGE if limit is None else limit
         with self._reader() as connection:
             names = schema.present(connection) if connection else set()
             if not connection or not names:
                 return Page("", [], more=False)
             (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
             query = f"SELECT {schema.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
-            rows = connection.execute(query, (after, PAGE)).fetchall()
-            return Page(epoch, rows, more=len(rows) == PAGE)
+            rows = connection.execute(query, (after, limit)).fetchall()
+            return Page(epoch, rows, more=len(rows) == limit)
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
@@ -146,11 +152,15 @@ class SQLiteStore(forks.ForkAware):
 
     def delete(self, before: int | None = None) -> int:
         """Delete rows; see `Store.delete`."""
+        from llmkit.costs.snapshot import Snapshot
+
         self.flush(self._busy_timeout)
         with self._writer.writing, self._explained("cleared"):
             connection = self._connected()
             with sqlite.transaction(connection):
                 count = schema.delete(connection, before)
+            if self.snapshot is not None:
+                Snapshot(self.snapshot).clear()
             return count + self._writer.discard(before=before, column=schema.TIME)
 
     def caps(self) -> Caps:
