@@ -506,6 +506,8 @@ class TestRefusals:
             ("You uploaded an unsupported image. Please make sure your image is valid.", 400),
             ("Invalid image data: base64 decoding failed", 400),
             ("temperature must be between 0 and 1", 400),
+            ("The image must be at least 1 pixel wide", 400),
+            ("Unsupported image format", 400),
             ("This image needs credits: not available.", 402),
         ],
     )

@@ -8,11 +8,13 @@ from dialects import DIALECTS, dump, quota_failure, reason, retry_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmkit import LLMMessage, attach
 from llmkit.clients.anthropic import AnthropicCodec
-from llmkit.clients.codec import Answer
+from llmkit.clients.codec import Answer, Request
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.retry import retry_after
+from llmkit.clients.schema import Schema
 from llmkit.errors import LLMClientError
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
@@ -96,6 +98,24 @@ def test_a_document_that_is_cut_anywhere_is_survived(protocol):
 @settings(max_examples=100)
 def test_any_bytes_are_survived(protocol, raw):
     reads(CODECS[protocol], raw)
+
+
+IMAGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x09\0\0\0\x09"
+FILES = st.sampled_from([attach(IMAGE, "a.png"), attach(b"%PDF-1.4", "a.pdf"), attach(b"```\ntext", "a.md")])
+SCHEMAS = st.sampled_from(
+    [None, Schema(), Schema({"type": "object", "properties": {"a": {"type": "string"}}})]
+)
+
+
+@pytest.mark.parametrize("protocol", CODECS)
+@given(text=st.text(min_size=1).filter(str.strip), files=st.lists(FILES, max_size=3), schema=SCHEMAS)
+def test_whatever_is_attached_and_asked_for_is_json_with_all_its_bytes(protocol, text, files, schema):
+    request = Request(messages=(LLMMessage("user", text, files),), model="m", schema=schema)
+    sent = json.dumps(CODECS[protocol].encode(request).body, ensure_ascii=False)
+    assert json.dumps(text, ensure_ascii=False)[1:-1] in sent
+    for one in files:
+        assert sent.count(one.base64) == (0 if one.kind == "text" else files.count(one))
+        assert one.kind != "text" or "```\\ntext" in sent
 
 
 DATES = st.builds(

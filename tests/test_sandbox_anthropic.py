@@ -1,3 +1,5 @@
+import base64
+
 import anthropic
 import httpx2
 import pytest
@@ -151,3 +153,79 @@ async def test_a_clean_end_without_the_marker_has_no_stop_reason(client):
     events = await stream(client, extra_headers={"x-llmkit-fault": "end=3"})
     assert [event.type for event in events].count("content_block_delta") == 3
     assert events[-1].type == "content_block_delta"
+
+
+# --- images, PDFs and schemas
+
+
+def png(width=640, height=480):
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size + b"\x08\x02\0\0\0"
+
+
+PDF = b"%PDF-1.4 1 0 obj << /Type /Page >> endobj"
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def block(data, kind="image/png", of="image", **more):
+    code = base64.b64encode(data).decode()
+    return {"type": of, "source": {"type": "base64", "media_type": kind, "data": code}, **more}
+
+
+def message(*blocks, role="user"):
+    return [{"role": role, "content": [*blocks, {"type": "text", "text": "What is it?"}]}]
+
+
+async def test_an_image_and_a_pdf_are_described(client):
+    paper = block(PDF, "application/pdf", "document", title="a.pdf")
+    answer = await ask(client, messages=message(block(png()), paper))
+    assert f"image/png 640x480, {len(png())} bytes" in answer.content[0].text
+    assert f"application/pdf 1 pages, {len(PDF)} bytes, a.pdf" in answer.content[0].text
+    assert answer.usage.input_tokens > 23 * 18
+
+
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        (message(block(png(), "image/bmp")), "Unsupported MIME type"),
+        (message(block(png(), "image/jpeg")), "is image/png, not image/jpeg"),
+        (message(block(PDF, "application/pdf")), "Unsupported MIME type"),
+        (message(block(png()[:18])), "Could not process image"),
+        (message(block(png() + bytes(4 * 2**20))), "image exceeds 5 MB maximum"),
+        (message({"type": "image"}), "source: Field required"),
+        (message({"type": "image_url", "image_url": {}}), "Input tag 'image_url' found"),
+        (message(block(png()), role="assistant"), "only allowed in `user` messages"),
+    ],
+)
+async def test_blocks_that_the_api_refuses_are_refused(client, messages, why):
+    with pytest.raises(anthropic.BadRequestError, match=why):
+        await ask(client, messages=messages)
+
+
+async def test_a_document_of_text_is_taken(client):
+    source = {"type": "text", "media_type": "text/plain", "data": "Hello"}
+    assert await ask(client, messages=message({"type": "document", "source": source}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"type": "json"}, "should be 'json_schema'"),
+        ({"type": "json_schema"}, "Field required"),
+        ({"type": "json_schema", "schema": {"type": "object"}}, "must be explicitly set to false"),
+        ({"type": "json_schema", "schema": {"type": "integer", "minimum": 1}}, "'minimum' is not supported"),
+    ],
+)
+async def test_formats_that_the_api_refuses_are_refused(client, wanted, why):
+    with pytest.raises(anthropic.BadRequestError, match=why):
+        await ask(client, output_config={"format": wanted})
+
+
+async def test_a_schema_is_followed(client):
+    answer = await ask(client, output_config={"format": {"type": "json_schema", "schema": CITY}})
+    assert '"city"' in answer.content[0].text

@@ -170,3 +170,80 @@ async def test_an_error_of_an_array_stream_is_an_array(server):
     url = f"{server.url('google')}/v1beta/models/sandbox!429:streamGenerateContent?key=x"
     async with aiohttp.ClientSession() as session, session.post(url, json={}) as response:
         assert (await response.json())[0]["error"]["code"] == 429
+
+
+# --- images, PDFs and schemas
+
+
+def png(width=640, height=480):
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size + b"\x08\x02\0\0\0"
+
+
+PDF = b"%PDF-1.4 1 0 obj << /Type /Page >> endobj"
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def part(data, kind="image/png"):
+    return types.Part.from_bytes(data=data, mime_type=kind)
+
+
+async def test_an_image_and_a_pdf_are_described(client):
+    answer = await ask(client, contents=[part(png()), part(PDF, "application/pdf"), "What is it?"])
+    assert f"image/png 640x480, {len(png())} bytes" in answer.text
+    assert f"application/pdf 1 pages, {len(PDF)} bytes" in answer.text
+    assert answer.usage_metadata.prompt_token_count > 2240
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (part(png(), "image/gif"), "Unsupported MIME type: 'image/gif'"),
+        (part(png(), "image/webp"), "is image/png, not image/webp"),
+        (part(png()[:18]), "Could not process image"),
+        (part(b""), "is empty"),
+    ],
+)
+async def test_data_that_the_api_refuses_is_refused(client, one, why):
+    with pytest.raises(errors.ClientError, match=why):
+        await ask(client, contents=[one, "What is it?"])
+
+
+async def test_bytes_in_either_alphabet_of_base64_are_read(server):
+    url = server.url("google") + "/v1beta/models/sandbox:generateContent"
+    for data in ("iVBORw0KGgoAAAANSUhEUgAAAoAAAAHg+/8=", "iVBORw0KGgoAAAANSUhEUgAAAoAAAAHg-_8="):
+        parts = [{"inlineData": {"mimeType": "image/png", "data": data}}, {"text": "Hi"}]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json={"contents": [{"parts": parts}]}) as answer,
+        ):
+            assert "640x480" in await answer.text()
+
+
+async def test_a_schema_is_followed(client):
+    answer = await ask(client, response_mime_type="application/json", response_json_schema=CITY)
+    assert json.loads(answer.text).keys() == {"city"}
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"response_json_schema": CITY}, "only allowed with response mime type"),
+        (
+            {
+                "response_mime_type": "application/json",
+                "response_json_schema": CITY,
+                "response_schema": {"type": "OBJECT"},
+            },
+            "Only one of",
+        ),
+    ],
+)
+async def test_formats_that_the_api_refuses_are_refused(client, config, why):
+    with pytest.raises(errors.ClientError, match=why):
+        await ask(client, **config)

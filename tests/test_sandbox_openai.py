@@ -1,3 +1,6 @@
+import base64
+import json
+
 import openai
 import pytest
 
@@ -162,3 +165,96 @@ async def test_a_broken_connection_is_a_connection_error(client, fault):
 async def test_an_error_inside_the_stream_is_an_api_error(client):
     with pytest.raises(openai.APIError, match="overloaded"):
         await stream(client, model="sandbox!error=3")
+
+
+# --- images, PDFs and schemas
+
+
+def png(width=640, height=480):
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size + b"\x08\x02\0\0\0"
+
+
+PDF = b"%PDF-1.4 1 0 obj << /Type /Page >> endobj"
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def data_url(kind, data):
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def image(url, **more):
+    return {"type": "image_url", "image_url": {"url": url, **more}}
+
+
+def message(*parts, role="user"):
+    return [{"role": role, "content": [*parts, {"type": "text", "text": "What is it?"}]}]
+
+
+async def test_an_image_and_a_pdf_are_described(client):
+    file = {"filename": "a.pdf", "file_data": data_url("application/pdf", PDF)}
+    parts = (image(data_url("image/png", png()), detail="low"), {"type": "file", "file": file})
+    answer = await ask(client, messages=message(*parts))
+    said = answer.choices[0].message.content
+    assert f"image/png 640x480, {len(png())} bytes" in said
+    assert f"application/pdf 1 pages, {len(PDF)} bytes, a.pdf" in said
+    assert answer.usage.prompt_tokens > 1000
+
+
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        (message(image(data_url("image/bmp", png()))), "Unsupported MIME type"),
+        (message(image(data_url("image/jpeg", png()))), "is image/png, not image/jpeg"),
+        (message(image("data:image/png;base64,%%%")), "Base64 decoding failed"),
+        (message(image(data_url("image/png", png()[:18]))), "Could not process image"),
+        (message(image("photo.png")), "expected a base64-encoded data URL"),
+        (message({"type": "image_url", "image_url": "x"}), "expected an object"),
+        (message({"type": "image", "source": {}}), "Invalid value: 'image'"),
+        (message({"type": "file", "file": {"file_data": data_url("application/pdf", PDF)}}), "file.filename"),
+        (message(image(data_url("image/png", png())), role="system"), "only allowed for messages with role"),
+    ],
+)
+async def test_parts_that_the_api_refuses_are_refused(client, messages, why):
+    with pytest.raises(openai.BadRequestError, match=why):
+        await ask(client, messages=messages)
+
+
+async def test_an_image_on_the_web_is_not_loaded(client):
+    answer = await ask(client, messages=message(image("https://example.invalid/a.png")))
+    assert "Attached" not in answer.choices[0].message.content
+
+
+def formatted(schema, **more):
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, **more}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"type": "yaml"}, "Supported values are"),
+        ({"type": "json_object"}, "must contain the word 'json'"),
+        ({"type": "json_schema"}, "json_schema.name"),
+        (formatted({"type": "array"}), "must be a JSON Schema of 'type"),
+        (
+            formatted({**CITY, "additionalProperties": True}, strict=True),
+            "'additionalProperties' is required",
+        ),
+        (formatted({**CITY, "required": []}, strict=True), "including every key in properties"),
+        (formatted({**CITY, "allOf": []}, strict=True), "'allOf' is not permitted"),
+    ],
+)
+async def test_formats_that_the_api_refuses_are_refused(client, wanted, why):
+    with pytest.raises(openai.BadRequestError, match=why):
+        await ask(client, response_format=wanted)
+
+
+async def test_a_schema_in_the_prompt_is_followed(client):
+    talk = [{"role": "system", "content": f"Fit this JSON schema: {json.dumps(CITY)}"}, *QUESTION]
+    answer = await ask(client, messages=talk)
+    assert json.loads(answer.choices[0].message.content).keys() == {"city"}

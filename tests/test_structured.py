@@ -396,6 +396,8 @@ class TestFrames:
             "city | people\n--- | ---\nRome | 3\nOslo | 1",
             "city,people\nRome,3\nOslo,1",
             '```json\n[{"city": "Rome", "people": 3}, {"city": "Oslo", "people": 1}]\n```',
+            "After [1]:\n\n| city | people |\n|---|---|\n| Rome | 3 |\n| Oslo | 1 |\n\n[1] {}",
+            'So [1] says: [{"city": "Rome", "people": 3}, {"city": "Oslo", "people": 1}].',
         ],
     )
     def test_tables_in_many_forms_are_one_frame(self, text):
@@ -434,9 +436,12 @@ class TestFrames:
         ("text", "why"),
         [
             ("Sorry.", "no table"),
+            ("Sorry, I can not.\nPlease, ask again.", "no table"),
+            ("As [1] and [2, 3] say, no.", "no table"),
             ("42", "no table"),
             ("| a | b |\n|---|---|\n| 1 |\n", "Row 1 of the table has 1 cells, its header 2"),
             ("```csv\na,a\n1,2\n```", "two columns 'a'"),
+            ("```csv\n```", "it has no header"),
             ('{"a": [1], "b": [1, 2]}', "differ in length"),
             ('[{"a": 1}, 2]', "of different kinds"),
         ],

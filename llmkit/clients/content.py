@@ -133,13 +133,13 @@ def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -
 
 def _refused(said: str, sent: list[Attachment]) -> str | None:
     """Return what a server refuses: a type, or a kind of attachment."""
+    kinds = sorted({one.kind for one in sent})
+    named = [_WORDS[kind] for kind in kinds if _NAMED[kind].search(said)]
+    if _NO_PARTS.search(said):
+        return " or ".join(named or [_WORDS[kind] for kind in kinds])
     if not _NOT_TAKEN.search(said) or _BROKEN.search(said):
         return None
     types = [one.media_type for one in sent if one.media_type in said and "mime" in said]
-    kinds = {one.kind for one in sent}
-    named = [_WORDS[kind] for kind in sorted(kinds) if _NAMED[kind].search(said)]
-    if _NO_PARTS.search(said):
-        named = named or [_WORDS[kind] for kind in sorted(kinds)]
     return " or ".join(dict.fromkeys(types or named)) or None
 
 
@@ -151,20 +151,20 @@ _WORDS = {"image": "images", "pdf": "PDFs"}
 _NOT_TAKEN = re.compile(
     r"not support|n't support|unsupported|only supported|no endpoints|at most 0|unknown variant"
     r"|not (a multimodal|multimodal|enabled|allowed|available|permitted)"
-    r"|(must|should) be|expected .?(text|string)"
 )
 
 _BROKEN = re.compile(
     r"unsupported image[.,!]|valid image|image (data|url)[^.]{0,20}(not valid|invalid)|base64"
+    r"|image (format|size|type)|dimension"
 )
-"""What servers say of a picture that is damaged."""
+"""What servers say of a picture that is damaged, or that they take in another form."""
 
 _NAMED = {
     "image": re.compile(r"image|vision|multimodal|mmproj|modalit"),
     "pdf": re.compile(r"\bpdf|\bfiles?\b|document|file_data|modalit"),
 }
 
-_NO_PARTS = re.compile(r"content[^.]{0,40} be a (valid )?str|content part|expected .?(text|string)")
+_NO_PARTS = re.compile(r"content[^.]{0,40} be a (valid )?str|expected .?(text|string)\b")
 """What servers say that know no parts of a message but its text."""
 
 

@@ -229,13 +229,22 @@ def json_values(text: str) -> Iterator[Any]:
     Args:
         text: The answer.
     """
+    yield from whole_values(text)
+    yield from inner_values(text)
+
+
+def whole_values(text: str) -> Iterator[Any]:
+    """Yield the text as a JSON value, and its fenced blocks.
+
+    Args:
+        text: The answer.
+    """
     blocks = [block.code for block in fences(text) if block.language in {"", "json", "json5", "jsonc"}]
     for source in (text, *blocks):
         try:
-            yield _strict(source)
+            yield json.loads(source, parse_constant=_no_number)
         except (ValueError, RecursionError):
             continue
-    yield from _inner(text)
 
 
 def unusable(message: str, text: str) -> BadResponseError:
@@ -272,16 +281,16 @@ def _json(text: str, schema: Schema | None) -> Any:
     raise failures[0]
 
 
-def _strict(source: str) -> Any:
-    return json.loads(source, parse_constant=_no_number)
-
-
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _inner(text: str) -> Iterator[Any]:
-    """Yield the objects and lists within other words, the longest first."""
+def inner_values(text: str) -> Iterator[Any]:
+    """Yield the JSON objects and lists within other words, the longest first.
+
+    Args:
+        text: The answer.
+    """
     decoder = json.JSONDecoder(parse_constant=_no_number)
     found: list[tuple[int, Any]] = []
     end = 0

@@ -7,7 +7,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.formats import Fence, check, fences, json_values, row_schema, unusable
+from llmkit.notebook.formats import (
+    Fence,
+    check,
+    fences,
+    inner_values,
+    row_schema,
+    unusable,
+    whole_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +57,13 @@ def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = _rows(text)
+    rows, value = _found(text)
     if rows is not None:
         table = _from_rows(rows, text)
         records = json.loads(table.to_json(orient="records", date_format="iso"))
-        records = [{name: value for name, value in one.items() if value is not None} for one in records]
+        records = [{name: cell for name, cell in one.items() if cell is not None} for one in records]
     else:
-        columns, records = _from_json(text)
+        columns, records = _from_json(value, text)
         table = _with_dates(pd.DataFrame(records if columns is None else columns))
     wanted = None if schema is None else row_schema(schema)
     if wanted is not None:
@@ -71,15 +79,19 @@ def _definitions(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("$defs", "definitions") if name in row}
 
 
-def _rows(text: str) -> Rows | None:
-    """Return the cells of a table that is no JSON; `None` if there is none, or JSON comes first."""
+def _found(text: str) -> tuple[Rows | None, Any]:
+    """Return the table as rows of cells or as a JSON value; what is plainly meant comes first."""
     blocks = fences(text)
     for block in blocks:
         if block.language in _SEPARATORS:
-            return _csv(block.code, _SEPARATORS[block.language])
-    if next(json_values(text), None) is not None and _is_table(next(json_values(text))):
-        return None
-    return _markdown(text) or _bare(text, blocks)
+            return _csv(block.code, _SEPARATORS[block.language]), None
+    value = next(filter(_is_table, whole_values(text)), None)
+    if value is not None:
+        return None, value
+    if (rows := _markdown(text)) is not None:
+        return rows, None
+    value = next((one for one in inner_values(text) if _is_table(one) and not _is_list(one)), None)
+    return (None, value) if value is not None else (_bare(text, blocks), None)
 
 
 def _csv(source: str, separator: str) -> Rows:
@@ -88,11 +100,13 @@ def _csv(source: str, separator: str) -> Rows:
 
 
 def _bare(text: str, blocks: list[Fence]) -> Rows | None:
-    """Read CSV without a name: all of the text, or the only block."""
+    """Read CSV without a name: all of the text, or the only block. Prose has blanks after its commas."""
     source = blocks[0].code if len(blocks) == 1 else text
     rows = _csv(source, ",")
-    even = len({len(row) for row in rows}) == 1
-    return rows if len(rows) > 1 and even and len(rows[0]) > 1 else None
+    if len(rows) < 2 or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+        return None
+    numbers = any(_NUMBER.fullmatch(cell) and cell for row in rows[1:] for cell in row)
+    return rows if numbers or ", " not in source else None
 
 
 def _markdown(text: str) -> Rows | None:
@@ -119,6 +133,8 @@ def _cells(line: str) -> list[str]:
 def _from_rows(rows: Rows, text: str) -> pd.DataFrame:
     import pandas as pd
 
+    if not rows:
+        raise unusable("The table is empty: it has no header.", text)
     head, *body = rows
     for name in head:
         if head.count(name) > 1:
@@ -155,16 +171,18 @@ def _each(cells: list[str | None], kind: type) -> list[Any]:
 
 
 def _is_table(value: Any) -> bool:
-    return (isinstance(value, list) and bool(value)) or isinstance(value, dict)
+    return isinstance(value, (list, dict)) and bool(value)
 
 
-def _from_json(text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
-    """Return the columns, if the answer has such, and the records."""
-    value = next((one for one in json_values(text) if _is_table(one)), None)
+def _is_list(value: Any) -> bool:
+    """Whether a value is a list of anything but records, such as the number of a footnote."""
+    return isinstance(value, list) and not all(isinstance(one, dict) for one in value)
+
+
+def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
+    """Return the columns, if the value has such, and the records."""
     if value is None:
-        raise unusable(
-            "The answer has no table: neither records in JSON, nor CSV, nor a Markdown table.", text
-        )
+        raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
     if isinstance(value, dict):
         value = _unwrapped(value)
     if isinstance(value, dict):
