@@ -67,6 +67,13 @@ class TestContext:
         assert f"In[{number + 1}]:\n```python\ndf = pd.DataFrame" in message["content"]
         assert message["content"].endswith("repeat exactly: hi")
 
+    def test_a_class_of_a_cell_is_described_by_its_source(self, kernel):
+        kernel.run("class Place:\n    size: int = 3\n    def area(self):\n        return self.size ** 2")
+        kernel.run("%%llm -v Place -q\nWhat is it?")
+        assert (
+            "class Place:\n    size: int = 3\n    def area" in kernel.run("print(sent()[0]['content'])").text
+        )
+
     def test_what_goes_along_is_shown_before_it_is_sent(self, kernel):
         shown = []
 
@@ -220,6 +227,14 @@ class TestLastError:
         kernel.run("%config LLMMagics.model = 'sandbox'")
         kernel.run("%llm explain")
         assert "name 'undefined_name' is not defined" in kernel.run("print(sent()[-1]['content'])").text
+
+    def test_an_error_from_before_the_extension_was_loaded_can_be_explained(self, kernel):
+        kernel.run("%unload_ext llmkit")
+        kernel.run("early = 1 / 0")
+        kernel.run("%llm explain")
+        prompt = kernel.run("print(sent()[-1]['content'])").text
+        assert "early = 1 / 0\n```" in prompt
+        assert "ZeroDivisionError" in prompt
 
     def test_a_syntax_error_can_be_explained(self, kernel):
         kernel.run("for x in")

@@ -6,15 +6,13 @@ from getpass import getpass
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmkit.errors import ConfigurationError
-from llmkit.notebook.cell import Ask
+from llmkit.notebook import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.messages import LLMMessage
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.subcommands import Command
-    from llmkit.notebook.trouble import Trouble
 
 
 def run(magics: LLMMagics, command: Command) -> Any:
@@ -180,90 +178,6 @@ def _replay(_magics: LLMMagics, command: Command) -> None:
     _say(current())
 
 
-def _fix(magics: LLMMagics, _command: Command) -> Any:
-    """Ask for the failing cell, mended; its code goes into the next cell."""
-    from llmkit.notebook.trouble import FIX
-
-    return _ask_about(_trouble(magics), magics, FIX, code=True)
-
-
-def _explain(magics: LLMMagics, _command: Command) -> Any:
-    """Ask what the last error means."""
-    from llmkit.notebook.trouble import EXPLAIN
-
-    return _ask_about(_trouble(magics), magics, EXPLAIN)
-
-
-def _ask_about(trouble: Trouble, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
-    ask = Ask(prompt=trouble.prompt(wish), raw=True, code=code)
-    return magics.ask(ask, trouble.announcement)
-
-
-def _trouble(magics: LLMMagics) -> Trouble:
-    from llmkit.notebook.trouble import last_trouble
-
-    found = magics.trouble or last_trouble()
-    if found is None:
-        raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
-    return found
-
-
-def _thread(magics: LLMMagics, command: Command) -> None:
-    """List the conversations, or show, delete or rename one."""
-    words = (command.argument or "").split()
-    if not words:
-        lines = [f"{name}: {len(messages)} messages" for name, messages in magics.threads.items()]
-        _say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
-        return
-    action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
-    messages = _messages(magics, names[0])
-    if action == "show":
-        _say("\n\n".join(f"{message.role}: {message.content.strip()}" for message in messages))
-    elif action == "delete":
-        del magics.threads[names[0]]
-        _say(f"The conversation {names[0]!r} is deleted.")
-    else:
-        if names[1] in magics.threads:
-            raise ConfigurationError(
-                f"There is a conversation {names[1]!r} already.", hint="Delete it first."
-            )
-        magics.threads[names[1]] = magics.threads.pop(names[0])
-        _say(f"The conversation {names[0]!r} is called {names[1]!r} now.")
-
-
-def _messages(magics: LLMMagics, name: str) -> list[LLMMessage]:
-    from llmkit.notebook.options import did_you_mean
-
-    if name not in magics.threads:
-        hint = did_you_mean(name, magics.threads, "%llm thread lists them.")
-        raise ConfigurationError(f"There is no conversation {name!r}.", hint=hint)
-    return magics.threads[name]
-
-
-def _last(magics: LLMMagics, _command: Command) -> Any:
-    """Show the last answer again."""
-    if magics.last is None:
-        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
-    if getattr(magics.shell, "kernel", None) is not None:
-        return magics.last
-    magics.last.show()
-    return None
-
-
-def _export(magics: LLMMagics, command: Command) -> None:
-    """Write the session's questions and answers, or a thread, as Markdown: into a file, or here."""
-    from llmkit.notebook.record import session_markdown, thread_markdown, write_markdown
-
-    words = (command.argument or "").split()
-    if words[:1] == ["thread"]:
-        text, words = thread_markdown(words[1], _messages(magics, words[1])), words[2:]
-    elif magics.log:
-        text = session_markdown(magics.log)
-    else:
-        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
-    _say(f"Written to {write_markdown(words[0], text)}." if words else text.rstrip())
-
-
 def _chat(magics: LLMMagics, command: Command) -> Any:
     from llmkit.notebook.chat import open_chat
 
@@ -287,14 +201,14 @@ _COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
     "models": _models,
     "alias": _alias,
     "key": _key,
-    "fix": _fix,
-    "explain": _explain,
+    "fix": session.fix,
+    "explain": session.explain,
     "cost": _cost,
     "budget": _budget,
-    "thread": _thread,
+    "thread": session.thread,
     "chat": _chat,
-    "last": _last,
-    "export": _export,
+    "last": session.last,
+    "export": session.export,
     "replay": _replay,
     "doctor": _doctor,
     "help": _help,

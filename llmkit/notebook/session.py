@@ -1,0 +1,144 @@
+"""Subcommands of `%llm` about this session: its last error, its conversations, its answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import ConfigurationError
+from llmkit.notebook.cell import Ask
+from llmkit.notebook.options import did_you_mean
+from llmkit.notebook.record import session_markdown, thread_markdown, write_markdown
+from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
+
+if TYPE_CHECKING:
+    from llmkit.messages import LLMMessage
+    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.subcommands import Command
+    from llmkit.notebook.trouble import Trouble
+
+
+def fix(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
+    """Ask for the cell that failed last, mended; its code goes into the next cell.
+
+    Args:
+        magics: The magics: settings, conversations, the shell.
+        command: The subcommand.
+
+    Returns:
+        The reply; `None` in a terminal, which has shown it.
+
+    Raises:
+        ConfigurationError: If no cell has failed.
+    """
+    return _ask_about(_trouble(magics), magics, FIX, code=True)
+
+
+def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
+    """Ask what the last error means.
+
+    Args:
+        magics: The magics: settings, conversations, the shell.
+        command: The subcommand.
+
+    Returns:
+        The reply; `None` in a terminal, which has shown it.
+
+    Raises:
+        ConfigurationError: If no cell has failed.
+    """
+    return _ask_about(_trouble(magics), magics, EXPLAIN)
+
+
+def _ask_about(trouble: Trouble, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
+    ask = Ask(prompt=trouble.prompt(wish), raw=True, code=code)
+    return magics.ask(ask, trouble.announcement)
+
+
+def _trouble(magics: LLMMagics) -> Trouble:
+    found = magics.trouble or last_trouble()
+    if found is None:
+        raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
+    return found
+
+
+def thread(magics: LLMMagics, command: Command) -> None:
+    """List the conversations, or show, delete or rename one.
+
+    Args:
+        magics: The magics: settings, conversations, the shell.
+        command: The subcommand, with what to do and names.
+
+    Raises:
+        ConfigurationError: If there is no such conversation, or one of the new name.
+    """
+    words = (command.argument or "").split()
+    if not words:
+        lines = [f"{name}: {len(messages)} messages" for name, messages in magics.threads.items()]
+        _say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
+        return
+    action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
+    messages = _messages(magics, names[0])
+    if action == "show":
+        _say("\n\n".join(f"{message.role}: {message.content.strip()}" for message in messages))
+    elif action == "delete":
+        del magics.threads[names[0]]
+        _say(f"The conversation {names[0]!r} is deleted.")
+    else:
+        if names[1] in magics.threads:
+            raise ConfigurationError(
+                f"There is a conversation {names[1]!r} already.", hint="Delete it first."
+            )
+        magics.threads[names[1]] = magics.threads.pop(names[0])
+        _say(f"The conversation {names[0]!r} is called {names[1]!r} now.")
+
+
+def _messages(magics: LLMMagics, name: str) -> list[LLMMessage]:
+    if name not in magics.threads:
+        hint = did_you_mean(name, magics.threads, "%llm thread lists them.")
+        raise ConfigurationError(f"There is no conversation {name!r}.", hint=hint)
+    return magics.threads[name]
+
+
+def last(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
+    """Show the last answer again.
+
+    Args:
+        magics: The magics: settings, conversations, the shell.
+        command: The subcommand.
+
+    Returns:
+        The reply, which shows itself; `None` in a terminal, which has shown it.
+
+    Raises:
+        ConfigurationError: If nothing was answered.
+    """
+    if magics.last is None:
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+    if getattr(magics.shell, "kernel", None) is not None:
+        return magics.last
+    magics.last.show()
+    return None
+
+
+def export(magics: LLMMagics, command: Command) -> None:
+    """Write the session's questions and answers, or a conversation, as Markdown: into a file, or here.
+
+    Args:
+        magics: The magics: settings, conversations, the shell.
+        command: The subcommand, maybe with a conversation's name and a file.
+
+    Raises:
+        ConfigurationError: If there is nothing to write, or the file cannot be written.
+    """
+    words = (command.argument or "").split()
+    if words[:1] == ["thread"]:
+        text, words = thread_markdown(words[1], _messages(magics, words[1])), words[2:]
+    elif magics.log:
+        text = session_markdown(magics.log)
+    else:
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+    _say(f"Written to {write_markdown(words[0], text)}." if words else text.rstrip())
+
+
+def _say(line: object) -> None:
+    print(line)  # noqa: T201 - a subcommand answers in words
