@@ -303,6 +303,13 @@ def test_a_conversation_that_a_view_kept_goes_on(front):
     assert len(front.views.wait("branch", lambda m: m["view"] == "v")["messages"]) == 4
 
 
+@pytest.mark.parametrize("messages", [None, 5, ["x"], [{"role": "user"}], [{"role": "bad", "text": "x"}]])
+def test_what_a_view_gets_wrong_is_said(front, messages):
+    front.send("restore", messages=messages)
+    assert "not understand" in front.views.wait("say")["text"]
+    assert front.shown == []
+
+
 def test_an_unknown_model_is_said_and_nothing_changes(front):
     front.send("model", name="no-such-thing-at-all")
     assert "no-such-thing-at-all" in front.views.wait("say")["text"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import browse, run_cell, serve_lab, write_notebook
+from lab import browse, run_cell, serve_lab, violations, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -116,6 +116,7 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         chat.done(3)
         assert chat.root.locator(".llmkit-chat-composer img").count() == 0
         page.screenshot(path=ARTEFACTS / "chat.png")
+        assert violations(page, ".llmkit-chat") == []
         assert "HACKED" not in page.title()
         assert page.locator("[class*=llmkit-saved-]:visible").count() == 0
         page.locator(
@@ -173,6 +174,7 @@ def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
         chat.root.get_by_text("System ✓").wait_for()
         assert page.locator(".jp-Notebook .jp-Cell").count() == cells
         page.screenshot(path=ARTEFACTS / "chat-dark.png")
+        assert violations(page, ".llmkit-chat") == []
         chat.root.evaluate("e => { e.style.width = '300px'; }")
         chat.root.screenshot(path=ARTEFACTS / "chat-narrow.png")
         assert chat.root.evaluate("e => e.scrollWidth <= e.clientWidth")

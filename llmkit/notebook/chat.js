@@ -261,6 +261,8 @@ class ChatView {
     this.groups = [];
     this.running = false;
     this.dead = false;
+    this.follow = true;
+    this.last = 0; // where the log stood
     this.build(root);
     this.onMessage = (content, buffers) => this.receive(content, buffers);
     this.onLife = () => this.live();
@@ -284,7 +286,10 @@ class ChatView {
     this.log = make("div", { className: "llmkit-chat-log", role: "log", "aria-live": "polite", "aria-label": "Conversation", tabIndex: 0 });
     // Text that arrives is followed until the reader scrolls up, and again once they are back at the end.
     this.log.addEventListener("scroll", () => {
-      this.follow = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
+      const { scrollTop, scrollHeight, clientHeight } = this.log;
+      if (scrollTop < this.last - 2) this.follow = false;
+      else if (scrollHeight - scrollTop - clientHeight < 40) this.follow = true;
+      this.last = scrollTop;
     });
     this.starters = make("div", { className: "llmkit-chat-starters", hidden: true });
     this.notice = make("div", { className: "llmkit-chat-say", role: "status", hidden: true });
@@ -562,7 +567,10 @@ class ChatView {
     this.sendButton.classList.toggle("stop", this.running);
     const idle = !this.running && !this.dead;
     for (const control of this.root.querySelectorAll(".live")) control.disabled = !idle || control.dataset.end === "true";
-    if (this.follow) this.log.scrollTop = this.log.scrollHeight;
+    if (this.follow) {
+      this.log.scrollTop = this.log.scrollHeight;
+      this.last = this.log.scrollTop;
+    }
   }
 
   tick() {

@@ -21,7 +21,7 @@ MAX_HZ = 12.0
 MAX_CPU = 0.2
 """Most of the time that may go into drawing it."""
 
-BYTES_PER_BYTE = 12
+BYTES_PER_BYTE = 11
 """What updates may send for each byte of the answer, in bytes; its end sends the whole once more."""
 
 FIRST_BYTES = 8_000

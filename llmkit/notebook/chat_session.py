@@ -208,6 +208,9 @@ class Session:
             await errand
         except LLMClientError as error:
             self._send({"type": "say", "text": str(error), "kind": "error"})
+        except (KeyError, TypeError, ValueError) as error:
+            text = f"The chat does not understand what its view sent: {error!r:.200}."
+            self._send({"type": "say", "text": text, "kind": "error"})
 
     async def _errand(self, message: Mapping[str, Any], buffers: list[bytes]) -> None:
         kind, node = message.get("type"), self.talk.find(message.get("node"))
@@ -339,7 +342,9 @@ class Session:
     def _end(self, turn: Turn, stream: TextStream | None) -> None:
         reply = turn.reply
         if stream is not None:
-            reply.text, reply.response = stream.text, stream.outcome
+            outcome = stream.outcome
+            sent = outcome is not None and (outcome.attempts or outcome.replayed)
+            reply.text, reply.response = stream.text, outcome if sent else None
         if turn.error is not None:
             reply.state = "error"
             name = ":".join(filter(None, (turn.error.provider, turn.error.model)))

@@ -139,7 +139,8 @@ def _footer(node: Node) -> Footer:
     state = "error" if node.state == "error" else "cancelled" if node.state == "cancelled" else "ok"
     footer = build_footer(node.response, label=node.model or None, status=state)  # type: ignore[arg-type]  # mypy joins to str
     facts = (*footer.facts, "simulated") if node.response.simulated else footer.facts
-    return replace(footer, facts=facts, note=footer.note.replace(SIMULATED, "").strip())
+    warning = "" if node.error else footer.warning  # the error says it
+    return replace(footer, warning=warning, facts=facts, note=footer.note.replace(SIMULATED, "").strip())
 
 
 def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
