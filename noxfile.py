@@ -12,6 +12,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(python="3.11")
+@nox.parametrize("ipykernel", ["6.29.5", "7.3.0", "7.4.0"])
+def kernels(session: nox.Session, ipykernel: str) -> None:
+    """Interrupts, display and errors in real kernels of three releases."""
+    session.install("-e", ".[test]", f"ipykernel=={ipykernel}")
+    session.run("pytest", "-m", "kernel and not soak", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     session.install("-e", ".[dev]")

@@ -12,6 +12,7 @@ import time
 import html5lib
 import pytest
 from billing import charging
+from kernels import Kernel
 from test_live import Clock, Front, long_answer
 
 import llmkit
@@ -263,10 +264,11 @@ class TestColumns:
         assert "Hi" not in facts
         assert "0.01" in facts
 
-    def test_more_than_three_columns_scroll_and_can_be_reached_with_the_keyboard(self):
-        many = html5lib.parse(grid(["a"] * 4, ""), namespaceHTMLElements=False)
-        assert many.find(".//div[@tabindex='0'][@role='region'][@aria-label='Answers']") is not None
-        assert "tabindex" not in grid(["a"] * 3, "")
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_columns_that_scroll_can_be_reached_with_the_keyboard(self, count):
+        html = html5lib.parse(grid(["a"] * count, ""), namespaceHTMLElements=False)
+        (region,) = html.findall(".//div[@tabindex='0'][@role='region'][@aria-label='Answers']")
+        assert ("llmkit-many" in region.get("class")) == (count > 3)
 
     def test_a_script_shows_nothing(self, capsys):
         llmkit.compare("Hi", [ONE])
@@ -303,3 +305,27 @@ def test_an_interrupt_ends_in_stopped_and_cancels_every_call(recorder):
         run_compare([LLMMessage("user", "Hi")], ["sandbox:sandbox!stall=2", "sandbox:sandbox!stall=3"])
     thread.join()
     assert recorder.statuses == ["cancelled", "cancelled"]
+
+
+@pytest.mark.kernel
+def test_in_a_kernel_columns_are_one_output_and_an_interrupt_keeps_their_texts(tmp_path):
+    kernel = Kernel(tmp_path, LLMKIT_LEDGER=":memory:", LLMKIT_SANDBOX_FIRST_TOKEN="0")
+    kernel.run("%load_ext llmkit\nimport llmkit")
+    both = "sandbox:sandbox!rate=0,sandbox:sandbox!rate=0"
+    done = kernel.run(f"found = llmkit.compare('repeat exactly: **hi**', '{both}')\nfound")
+    assert len(done.outputs) == 1
+    assert done.data("text/html")[0].count("<strong>hi</strong>") == 2
+    assert kernel.run("found").data("text/html")[0].count("<strong>hi</strong>") == 2
+
+    def stop(kernel, result):
+        text = "".join(result.data("text/html"))
+        if not asked and text.count("Hello!") == 2:
+            asked.append(True)
+            kernel.interrupt()
+
+    asked = []
+    stopped = kernel.run("%%llm sandbox:sandbox!stall=9,sandbox:sandbox!stall=8\nHello", during=stop)
+    kernel.close()
+    assert stopped.reply["ename"] == "Stopped"
+    (html,) = [output["data"]["text/html"] for output in stopped.outputs if "data" in output]
+    assert html.count("Hello!") == html.count("⏹ stopped") == 2

@@ -39,7 +39,7 @@ FIRST_BYTES = 24_000
 """What they may send in advance, in bytes."""
 
 ABREAST = 3
-"""More columns than this scroll sideways instead of becoming too narrow to read."""
+"""Up to so many columns may become narrow; more of them scroll sideways instead."""
 
 
 class LiveColumns(Protocol):
@@ -377,8 +377,9 @@ def grid(columns: Any, footer: str) -> str:
         HTML.
     """
     drawn = list(columns)
-    many = ' llmkit-many" tabindex="0" role="region" aria-label="Answers' if len(drawn) > ABREAST else ""
-    return page(f'<div class="llmkit-compare{many}">{"".join(drawn)}</div>', footer, style=False)
+    kind = "llmkit-compare llmkit-many" if len(drawn) > ABREAST else "llmkit-compare"
+    region = f'<div class="{kind}" tabindex="0" role="region" aria-label="Answers">'
+    return page(f"{region}{''.join(drawn)}</div>", footer, style=False)
 
 
 def column_html(entry: Entry) -> str:

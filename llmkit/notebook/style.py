@@ -69,10 +69,9 @@ div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; paddi
 
 _COMPARE = """
 .llmkit-compare {
-  display: grid; gap: .8em; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15em), 1fr));
+  display: grid; gap: .8em; grid-auto-flow: column; grid-auto-columns: minmax(13em, 1fr); overflow-x: auto;
 }
-.llmkit-many { grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: minmax(17em, 1fr);
-  overflow-x: auto; }
+.llmkit-many { grid-auto-columns: minmax(17em, 1fr); }
 .llmkit-compare > .llmkit-column {
   min-width: 0; border: 1px solid #88888866; border-radius: 6px; padding: .6em .8em;
 }
