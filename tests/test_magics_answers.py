@@ -125,6 +125,9 @@ class TestDryRun:
         assert "anthropic:claude-sonnet-5-5 at api.anthropic.com" in result.text
         assert "$? at most" in result.text
 
+    def test_a_model_without_a_name_is_told(self, kernel):
+        assert "A model has no name in 'sandbox,'." in kernel.run("%%llm -d sandbox,\nHello").reply["evalue"]
+
     def test_attachments_and_the_schema_have_lines_of_their_own(self, kernel):
         (kernel.folder / "notes.txt").write_text("Some notes.")
         shown = kernel.run("%%llm -d -a notes.txt --schema city\nHello").text
@@ -290,6 +293,9 @@ class TestSession:
     def test_answers_that_were_compared_are_exported(self, kernel):
         kernel.run("%%llm sandbox,sandbox-mini\nrepeat exactly: hi")
         assert kernel.run("%llm export").text.count("> repeat exactly: hi\n\nhi") == 2
+
+    def test_the_default_is_one_model(self, kernel):
+        assert "The default is one model." in kernel.run("%llm model sandbox,sonnet").reply["evalue"]
 
     def test_registered_clients_are_listed(self, kernel):
         kernel.run("llmkit.register('my-own', llmkit.OpenAIClient)")

@@ -34,6 +34,8 @@ def run(magics: LLMMagics, command: Command) -> Any:
 def _model(magics: LLMMagics, command: Command) -> None:
     from llmkit.clients.registry import resolve
 
+    if "," in (command.argument or ""):
+        raise ConfigurationError("The default is one model.", hint="%%llm a,b asks several, side by side.")
     if command.argument:
         resolve(command.argument)
         magics.model = command.argument

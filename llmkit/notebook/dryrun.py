@@ -89,9 +89,9 @@ def _row(part: Part, request: Request, provider: str) -> tuple[str, str, str, st
 
 def _count(part: Part, model: str, provider: str) -> int:
     file = part.attachment
-    if file is None:
-        return tokens.count(part.text, model)
-    return tokens.count(file.text, model) if file.kind == "text" else most_tokens(file, provider, model)
+    if file is not None and file.kind != "text":
+        return most_tokens(file, provider, model)
+    return max(1, tokens.count(part.text if file is None else file.text, model))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -46,7 +46,7 @@ def put(magics: LLMMagics, ask: Ask, *, alone: bool, announcement: str = "") -> 
         Stopped: If the user interrupted.
     """
     outgoing = gather(ask, place(magics, ask))
-    names = (ask.model or magics.model).split(",")
+    names = _names(ask.model or magics.model)
     if ask.dry_run:
         _report(magics, ask, outgoing, names)
         return Asked(None)
@@ -54,9 +54,17 @@ def put(magics: LLMMagics, ask: Ask, *, alone: bool, announcement: str = "") -> 
         _say(line, quiet=ask.quiet)
     if len(names) > 1:
         return Asked(_compare(magics, ask, outgoing, names, alone=alone))
-    asking = Asking(magics, ask, outgoing, names[0].strip())
+    asking = Asking(magics, ask, outgoing, names[0])
     reply = asking.run(alone=alone)
     return Asked(reply, asking.interrupted)
+
+
+def _names(models: str) -> list[str]:
+    """Return the names that commas part; one empty name stands for the default model."""
+    names = [name.strip() for name in models.split(",")]
+    if len(names) > 1 and not all(names):
+        raise CellError(f"A model has no name in {models!r}.", hint="Write as in gpt,sonnet,flash.")
+    return names
 
 
 def place(magics: LLMMagics, ask: Ask) -> Place:
@@ -82,7 +90,7 @@ def _report(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str]) -
 
     reports = []
     for name in names:
-        asking = Asking(magics, ask, outgoing, name.strip())
+        asking = Asking(magics, ask, outgoing, name)
         reports.append(dry_run(outgoing, asking.name, asking.stream))
     _say("\n\n".join([*reports, *outgoing.notes]), quiet=False)
 

@@ -50,7 +50,8 @@ def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what 
 
 
 def _ask_about(trouble: Trouble, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
-    ask = Ask(prompt=trouble.prompt(wish), raw=True, code=code)
+    first = magics.model.partition(",")[0] or None  # where several are the default, one is enough
+    ask = Ask(prompt=trouble.prompt(wish), model=first, raw=True, code=code)
     return magics.ask(ask, trouble.announcement)
 
 

@@ -66,7 +66,7 @@ class Form:
 
 
 COMMANDS = {
-    "model": Form(metavar="NAME", pattern=_NAME, help="show or set the default model"),
+    "model": Form(metavar="NAME", pattern=rf"{_NAME}(?:,{_NAME})*", help="show or set the default model"),
     "models": Form(
         metavar="FILTER", pattern=_NAME, help="list the models that can be asked, and their prices"
     ),
