@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmkit.notebook.completion import Choice, Known, complete
 
@@ -78,3 +80,13 @@ def test_models_come_with_their_prices():
 def test_only_what_stands_before_the_cursor_is_replaced():
     assert complete("%%llm --model=so", KNOWN).fragment == "so"
     assert complete("%%llm\n{{ da", KNOWN).fragment == "da"
+
+
+@given(
+    st.sampled_from(["%%llm", "%llm", "x = %llm", "%%llm\n"]),
+    st.text(alphabet="-mtva=, @{.\"'x\n\t", max_size=30),
+)
+def test_whatever_is_typed_its_end_is_what_is_replaced(start, rest):
+    typed = f"{start} {rest}"
+    found = complete(typed, KNOWN)
+    assert found is None or typed.endswith(found.fragment)

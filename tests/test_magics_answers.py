@@ -144,6 +144,24 @@ class TestFormats:
         body = kernel.run("print(llmkit.sandbox.server().requests[-1].body['response_format'])").text
         assert "json_schema" in body
 
+    def test_of_several_values_the_one_that_fits_is_returned(self, kernel):
+        kernel.run('text = \'repeat exactly: [1] and {"city": "Rome"}\'')
+        kernel.run("%%llm --schema city -q -o r\n{{text}}")
+        assert kernel.run("print(r.json(), count())").text == "{'city': 'Rome'} 1\n"
+
+    def test_an_interrupt_while_json_streams_keeps_the_text(self, kernel):
+        stopped = []
+
+        def stop(kernel, result):
+            if not stopped and "simulated" in str(result.outputs):
+                stopped.append(True)
+                kernel.interrupt()
+
+        result = kernel.run("%%llm sandbox:sandbox!rate=8 -f json\nGive me something.", during=stop)
+        assert result.reply["ename"] == "Stopped"
+        assert '"answer"' in result.data("text/plain")[0]
+        assert rows(kernel)[-1] == ("cancelled",)
+
     def test_an_answer_of_the_wrong_form_is_mended_once_and_both_calls_have_rows(self, kernel):
         before = len(rows(kernel))
         result = kernel.run("%%llm --schema city\nrepeat exactly: not at all")

@@ -25,7 +25,7 @@ MOST = 200
 
 _LINE = re.compile(r"^\s*(?:[\w.,\[\]'\" ]+=\s*)?%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
 _CELL = re.compile(r"^\s*%%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
-_SLOT = re.compile(r"\{\{\s*(?P<name>[\w.]*)$")
+_SLOT = re.compile(r"\{\{\s*(?P<name>[\w.]*)\Z")
 _ATTACHED = re.compile(r"--(?P<long>[\w-]+)=(?P<value>.*)|-(?P<letter>[A-Za-z])=?(?P<short>.+)", re.DOTALL)
 
 
@@ -101,7 +101,7 @@ def _prompt(text: str, known: Known) -> Completions:
     """Complete inside a prompt: variables between double braces, and nothing else."""
     match = _SLOT.search(text)
     if match is None:
-        return Completions(re.search(r"\S*$", text)[0], [])  # type: ignore[index]  # it always matches
+        return Completions(re.search(r"\S*\Z", text)[0], [])  # type: ignore[index]  # it always matches
     return Completions(match["name"], _variables(match["name"], known))
 
 

@@ -95,6 +95,8 @@ class Reply:
             >>> Reply(LLMResponse('Sure: {"a": 1}', "openai", "gpt-6-luna")).json()
             {'a': 1}
         """
+        if schema is None and self.form == "json":
+            return self._value  # of several values in the text, the one that fits what was asked for
         return self._parsed("json", schema)
 
     @property
