@@ -119,7 +119,8 @@ def parse(
         >>> parse('{"a": "x"}', "json", {"properties": {"a": {"type": "integer"}}})
         Traceback (most recent call last):
         ...
-        llmkit.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'. ...
+        llmkit.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'.
+        Ask again, or read the text in .partial.
     """
     if format == "json":
         return _json(text, schema_of(schema))
