@@ -1,18 +1,23 @@
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tempfile
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ledger_frame import records
 
-from llmkit.costs import columns, store
+from llmkit.costs import columns, schema, store
+from llmkit.costs.frame import spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.snapshot import Snapshot
 from llmkit.records import CallRecord
@@ -189,3 +194,174 @@ def test_an_identifier_may_have_any_shape(path):
     write(path, [call(uid=uid) for uid in uids])
     for _ in range(2):
         assert frame(path)["uid"].tolist() == uids
+
+
+KEYS = ["day", "month", "provider", "model", "notebook", "status", "simulated"]
+cheap = st.builds(
+    CallRecord,
+    time=st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 4), timezones=st.just(UTC)),  # noqa: DTZ001
+    uid=st.uuids().map(lambda uid: uid.hex),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    provider=st.sampled_from(["a", "b", ""]),
+    model=st.sampled_from(["m", "n"]),
+    notebook=st.sampled_from([None, "", "x", "y"]),
+    simulated=st.booleans(),
+    cost_nanos=st.none() | st.integers(0, 10**15),
+    saved_nanos=st.none() | st.integers(0, 10**15),
+    input_tokens=st.none() | st.integers(0, 9),
+    output_tokens=st.none() | st.integers(0, 9),
+)
+
+
+def agree(books, by, simulated=None):
+    """Make sure that the daily sums say what the rows say."""
+    table = books._rolled(by, simulated)
+    assert table is not None
+    same(table, summarise(spending(books.df, simulated), by), check_categorical=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(cheap, max_size=12, unique_by=lambda record: record.uid),
+    st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True),
+    st.sampled_from([None, True, False]),
+    st.integers(1, 5),
+    st.none() | st.sampled_from(["2026-01-02", "2026-01-03T12:00"]),
+)
+def test_daily_sums_agree_with_the_rows_to_the_billionth(calls, by, simulated, every, before):
+    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as books:
+        patch.setattr(store, "ROLL", every)
+        for record in calls:
+            books.record(record).result(10)
+        agree(books, by, simulated)
+        books.clear(before)
+        agree(books, by, simulated)
+        for record in calls[:4]:
+            books.record(record).result(10)
+        agree(books, by, simulated)
+        for since in (None, 1_767_311_999_000_000):
+            with books._opened._reader() as connection:
+                rows = schema.sums(connection, since, None)
+            assert books._opened.sums(since=since) == rows
+
+
+def version_2(path, records):
+    """Make a ledger as it was before there were daily sums."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in (*schema.MIGRATIONS[0], *schema.MIGRATIONS[1], "PRAGMA user_version = 2"):
+            connection.execute(statement)
+        connection.executemany(schema.INSERT, map(schema.encode, records))
+
+
+def older(path, statement, rows=None):
+    """Do what an llmkit without daily sums does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executemany(statement, rows or [()])
+
+
+def mark(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT value FROM meta WHERE key = 'rolled'").fetchone()
+
+
+def test_an_older_file_is_added_up_before_and_after_it_gains_daily_sums(path, monkeypatch):
+    monkeypatch.setattr(store.rollups, "STEP", 10)
+    version_2(path, [call(cost_nanos=10**9, model=f"m{number % 3}") for number in range(25)])
+    with closing(Ledger(path)) as books:
+        agree(books, ["model", "day"])
+        assert mark(path) is None, "reading changes nothing"
+        for calls in range(26, 30):
+            books.record(call(cost_nanos=10**9)).result(10)
+            assert books.total().usd == calls
+            agree(books, ["model", "day"])
+    assert int(mark(path)[0].split()[1]) >= 26
+
+
+def test_several_processes_bring_one_file_up_to_date(path):
+    version_2(path, [call(cost_nanos=7) for _ in range(2000)])
+    code = (
+        "import sys, uuid; from datetime import UTC, datetime; from llmkit.costs.ledger import Ledger\n"
+        "from llmkit.records import CallRecord\n"
+        "books = Ledger(sys.argv[1])\n"
+        "for _ in range(300):\n"
+        "    assert books.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status='ok',"
+        " provider='openai', model='m', cost_nanos=7)).result(60)\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(path)]) for _ in range(4)]
+    assert [writer.wait(100) for writer in writers] == [0] * 4
+    with closing(Ledger(path)) as books:
+        assert books._opened is None
+        total = books.total()
+        assert (total.calls, round(total.usd * 10**9)) == (3200, 3200 * 7)
+    with closing(sqlite3.connect(path)) as connection:
+        (kept,) = connection.execute("SELECT sum(calls) FROM rollups").fetchone()
+    assert kept == int(mark(path)[0].split()[1]) > 2000
+
+
+def test_what_an_older_llmkit_writes_deletes_or_another_hand_changes_counts(path):
+    write(path, [call(cost_nanos=1, model=f"m{number}") for number in range(9)])
+    older(path, schema.INSERT, [schema.encode(call(cost_nanos=5))])
+    with closing(Ledger(path)) as books:
+        assert round(books.total().usd * 10**9) == 14
+        older(path, "DELETE FROM calls WHERE id = 3")
+        assert round(books.total().usd * 10**9) == 13
+        older(path, "UPDATE calls SET cost_nanos = 100 WHERE id = 4")
+        assert round(books.total().usd * 10**9) == 112
+        agree(books, ["model"])
+        books.record(call(cost_nanos=1)).result(10)
+        agree(books, ["model", "status"])
+        assert round(books.total().usd * 10**9) == 113
+
+
+def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
+    with closing(Ledger(path)) as books:
+        for day in (1, 2, 3):
+            books.record(call(time=datetime(2026, 11, day, 12).astimezone(), cost_nanos=day))
+        books.record(call(time=datetime(2020, 1, 1).astimezone())).result(10)
+    with closing(Ledger(path)) as books:
+        books.record(call(time=datetime(2026, 11, 3, 13).astimezone())).result(10)
+        assert mark(path)[0].endswith(" 5")
+        assert books.clear("2026-11-02") == 2
+        agree(books, ["day"])
+        assert mark(path)[0].endswith(" 5"), "nothing has to be added up again"
+        assert books.clear("2026-11-02T18:00") == 1
+        agree(books, ["day"])
+        assert books.clear() == 2
+        books.record(call(cost_nanos=3)).result(10)
+        assert round(books.total().usd * 10**9) == 3
+
+
+def test_days_are_those_of_the_readers_clock(path):
+    times = [datetime(2026, 3, 28, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
+    code = (
+        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame import *\n"
+        "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
+        "assert books.summary('day').equals(summarise(spending(books.df), ['day']))"
+    )
+    write(path, [call(time=time) for time in times])
+    write(path, [call(time=times[0])])
+    seen = {
+        subprocess.check_output(
+            [sys.executable, "-c", code, str(path)], text=True, env=os.environ | {"TZ": zone}
+        )
+        for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles")
+    }
+    assert len(seen) == 3
+
+
+def test_daily_sums_that_are_spoiled_keep_no_row_out(path):
+    write(path, [call()])
+    older(path, "DROP TABLE rollups")
+    with closing(Ledger(path)) as books:
+        assert books.record(call()).result(10)
+        assert books.total().calls == 2
+
+
+def test_a_summary_can_be_by_a_tag(path):
+    tags = [{"project": "a"}, {"project": "b"}, {}, {"other": "a"}, {"project": "a", "other": "b"}]
+    with closing(Ledger(path)) as books:
+        for each in tags:
+            books.record(call(tags=each, cost_nanos=len(each)))
+        table = books.summary("tag:project")
+        assert table["calls"].to_dict() == {"a": 2, "b": 1, np.nan: 2}
+        assert books.summary(["tag:none", "model"])["calls"].tolist() == [5]

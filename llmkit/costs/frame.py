@@ -6,16 +6,18 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from llmkit.costs import columns, schema
-from llmkit.costs.columns import COUNTS, MONEY, WORDS, Table
+from llmkit.costs.columns import COUNTS, FIXED, MONEY, WORDS, Table
+from llmkit.costs.rollups import MEASURES
 from llmkit.costs.snapshot import Snapshot
 from llmkit.costs.totals import NANOS, shows_simulated
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from llmkit.costs.columns import Chunk
     from llmkit.costs.interface import Page, Store
@@ -208,19 +210,23 @@ PERIODS = {"hour": "h", "day": "D", "month": "M"}
 """Periods of local time that calls can be grouped by, beside the columns."""
 
 
+TAG = "tag:"
+"""Before the name of a tag, where a column's name may stand."""
+
+
 def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Add calls up in groups.
 
     Args:
         frame: The calls that count.
-        by: Columns, or words of `PERIODS`.
+        by: Columns, words of `PERIODS`, or `tag:` and the name of a tag.
 
     Returns:
         One row per group: calls, errors, tokens, money. Dearest first, or in the order of time.
     """
     timed = bool(PERIODS.keys() & set(by))
     local = local_time(frame["time"]) if timed else frame["time"]
-    keys = [_start(local, PERIODS[name], name) if name in PERIODS else frame[name] for name in by]
+    keys = [_key(frame, local, name) for name in by]
     unknown = frame["cost_usd"].isna()
     used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
     data = pd.DataFrame(
@@ -238,12 +244,87 @@ def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         },
         index=frame.index,
     )
+    return _grouped(data, keys, timed=timed)
+
+
+def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame | None:
+    """Do what `summarise` does with the store's daily sums.
+
+    Args:
+        groups: What `Store.groups` returned for `rolled_by(by)`.
+        by: Names of `rollups.KEYS`, or `"month"`.
+
+    Returns:
+        The same table; `None` if a sum is of several local days, for it was made in another time zone.
+    """
+    names = rolled_by(by)
+    columns = dict(zip([*names, *MEASURES], zip(*groups, strict=True), strict=True)) if groups else {}
+    rows = pd.DataFrame(
+        {name: pd.Series(columns.get(name, ()), dtype=object) for name in [*names, *MEASURES]}
+    )
+    timed = bool(PERIODS.keys() & set(by))
+    if timed:
+        days = local_time(pd.to_datetime(rows["first"].astype("int64"), unit="us", utc=True)).dt.floor("D")
+        ends = local_time(pd.to_datetime(rows["last"].astype("int64"), unit="us", utc=True)).dt.floor("D")
+        if (days != ends).any():
+            return None
+        rows["time"] = days
+    keys = [_rolled_key(rows, name) for name in by]
+    data = rows[["calls", "errors"]].astype("int64")
+    data[["input_tokens", "output_tokens"]] = rows[["input_tokens", "output_tokens"]].astype("Int64")
+    data[["cost_usd", "unpriced", "saved_usd", "priced"]] = rows[
+        ["nanos", "unpriced", "saved_nanos", "priced"]
+    ].astype("int64")
+    return _grouped(data, keys, timed=timed)
+
+
+def rolled_by(by: Sequence[str]) -> list[str]:
+    """Return the keys of the daily sums that a summary needs."""
+    return list(dict.fromkeys("day" if name in PERIODS else name for name in by))
+
+
+def _grouped(data: pd.DataFrame, keys: list[pd.Series[Any]], *, timed: bool) -> pd.DataFrame:
     groups = data.groupby(keys, observed=True, dropna=False, sort=True)
     table = groups.sum(min_count=1)  # tokens that nobody knows stay unknown
     table[["cost_usd", "saved_usd"]] /= NANOS
     table["cost_usd"] = table["cost_usd"].mask((table["priced"] == 0) & (table["unpriced"] > 0))
     table = table.drop(columns="priced")
     return table if timed else table.sort_values("cost_usd", ascending=False, kind="stable")
+
+
+def _key(frame: pd.DataFrame, local: pd.Series[pd.Timestamp], name: str) -> pd.Series[Any]:
+    if name in PERIODS:
+        return _start(local, PERIODS[name], name)
+    if name.startswith(TAG):
+        return _tag(frame["tags"], name.removeprefix(TAG)).rename(name)
+    key = frame[name]
+    if isinstance(key.dtype, pd.CategoricalDtype):
+        return key.cat.set_categories(_categories(name, key.cat.categories))
+    return key
+
+
+def _rolled_key(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
+    if name in PERIODS:
+        return _start(rows["time"], PERIODS[name], name)
+    if name == "simulated":
+        return rows[name].astype(bool)
+    words = rows[name].where(rows[name] != b"", None)
+    return words.astype(pd.CategoricalDtype(_categories(name, words.dropna().unique())))
+
+
+def _categories(name: str, words: Iterable[str]) -> pd.Index[str]:
+    """Return the order in which groups are shown that cost the same."""
+    fixed = FIXED.get(name, ())
+    return pd.Index([*fixed, *sorted(set(words).difference(fixed))], dtype="str")
+
+
+def _tag(tags: pd.Series[Any], key: str) -> pd.Series[Any]:
+    """Return each call's value of one tag; rows share their tags, so few have to be asked."""
+    codes, unique = pd.factorize(np.fromiter(map(id, tags), np.int64, len(tags)))
+    asked = dict(zip(codes.tolist(), tags, strict=True))
+    words = [asked[code].get(key) for code in range(len(unique))]
+    values = pd.Series([None if word is None else str(word) for word in words], dtype="str")
+    return pd.Series(values.take(codes).to_numpy(), index=tags.index, dtype="str").astype("category")
 
 
 def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[pd.Timestamp]:

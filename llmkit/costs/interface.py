@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -88,6 +89,22 @@ class Store(Protocol):
 
         Returns:
             The sums by `simulated`.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+        """Add up all rows in groups, the unwritten ones included, without reading them one by one.
+
+        Args:
+            by: Names of `rollups.KEYS`.
+            since: Only rows of this time or later (microseconds).
+
+        Returns:
+            Keys, an empty blob where there is none, and `rollups.MEASURES`; the same keys may come
+            twice. `None` if only the rows themselves can tell.
 
         Raises:
             ConfigurationError: If there is something that cannot be read.

@@ -239,7 +239,9 @@ class Ledger(forks.ForkAware):
         """Add calls up in groups.
 
         Args:
-            by: A column or several, or `"hour"`, `"day"` or `"month"` (local time).
+            by: A column or several, `"hour"`, `"day"` or `"month"` (local time), or `"tag:"` and the name
+                of a tag. Sums by day, month, provider, model, notebook, status and `simulated` are kept
+                with the rows, and so answer at once, however many rows there are.
             simulated: As in `total`.
 
         Returns:
@@ -248,12 +250,37 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
-        from llmkit.costs.frame import COLUMNS, PERIODS, spending, summarise
+        from llmkit.costs.frame import COLUMNS, PERIODS, TAG, spending, summarise
 
         names = [by] if isinstance(by, str) else list(by)
         for name in names:
-            known(name, [*COLUMNS, *PERIODS], "column")
-        return summarise(spending(self.df, simulated), names)
+            if not str(name).startswith(TAG):
+                known(name, [*COLUMNS, *PERIODS], "column")
+        table = self._rolled(names, simulated)
+        return summarise(spending(self.df, simulated), names) if table is None else table
+
+    def _rolled(self, names: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
+        """Summarise by the daily sums, if they can tell."""
+        from llmkit.costs.frame import rolled_by, summarise_groups
+        from llmkit.costs.rollups import KEYS, MEASURES
+        from llmkit.costs.totals import shows_simulated
+
+        if not names or not {*names} <= {*KEYS, "month"}:
+            return None
+        self.flush(SETTLE)
+        groups = self._store.groups([*rolled_by(names), *({"simulated"} - {*names})])
+        if groups is None:
+            return None
+        place = [*rolled_by(names), "simulated"].index("simulated")
+        calls = len({*rolled_by(names), "simulated"}) + list(MEASURES).index("calls")
+        counts = {False: 0, True: 0}
+        for row in groups:
+            counts[bool(row[place])] += row[calls]
+        which = shows_simulated(simulated, counts)
+        chosen = [row for row in groups if bool(row[place]) is which]
+        if "simulated" not in names:
+            chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
+        return summarise_groups(chosen, names)
 
     @property
     def charts(self) -> Charts:

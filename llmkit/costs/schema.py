@@ -44,7 +44,7 @@ COLUMNS: dict[str, str] = {
 }
 """Name and SQL type of every column."""
 
-ADDED: tuple[tuple[str, ...], ...] = (("fallback_from", "key_source"),)
+ADDED: tuple[tuple[str, ...], ...] = (("fallback_from", "key_source"), ())
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
 UNPRICED = (
@@ -124,10 +124,30 @@ BUDGETS = (
     "CREATE TRIGGER calls_settled AFTER INSERT ON calls BEGIN DELETE FROM holds WHERE uid = new.uid; END",
 )
 
+# What the rows are added up by; an empty blob, which equals no text, stands for NULL.
+ROLLUP_KEYS = {"day": local_day("time")}
+ROLLUP_KEYS |= {name: f"coalesce({name}, x'')" for name in ("provider", "model", "notebook", "status")}
+ROLLUP_KEYS["simulated"] = "coalesce(simulated, 0)"
+
+NEW_EPOCH = "UPDATE meta SET value = lower(hex(randomblob(8))) WHERE key = 'epoch'"
+ON_DELETE = f"CREATE TRIGGER calls_deleted AFTER DELETE ON calls BEGIN {NEW_EPOCH}; END"
+
+ROLLUPS = (
+    (
+        f"CREATE TABLE rollups ({', '.join(f'{key} NOT NULL' for key in ROLLUP_KEYS)}, calls, priced,"
+        " unpriced, input_known, input_tokens, output_known, output_tokens, nanos, saved_nanos, first, last,"
+        f" PRIMARY KEY ({', '.join(ROLLUP_KEYS)})) WITHOUT ROWID"
+    ),
+    # Rows change by another hand only, but then whoever kept some, or sums of them, has to know.
+    f"CREATE TRIGGER calls_changed AFTER UPDATE ON calls BEGIN {NEW_EPOCH}; END",
+    ON_DELETE,
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
-    *(tuple(_added(names)) for names in ADDED[1:]),
+    (*_added(ADDED[1]), *ROLLUPS),
+    *(tuple(_added(names)) for names in ADDED[2:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
@@ -318,9 +338,11 @@ def delete(connection: sqlite3.Connection, before: int | None) -> int:
     Returns:
         How many are gone.
     """
+    connection.execute("DROP TRIGGER calls_deleted")  # once is enough
     if before is None:
         count = connection.execute("DELETE FROM calls").rowcount
     else:
         count = connection.execute("DELETE FROM calls WHERE time < ?", (before,)).rowcount
-    connection.execute("UPDATE meta SET value = lower(hex(randomblob(8))) WHERE key = 'epoch'")
+    connection.execute(NEW_EPOCH)
+    connection.execute(ON_DELETE)
     return count

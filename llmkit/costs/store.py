@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import platformdirs
 
 from llmkit import sqlite
-from llmkit.costs import database, forks, holds, schema
+from llmkit.costs import database, forks, holds, rollups, schema
 from llmkit.costs.caps import Amounts, Caps
 from llmkit.costs.interface import Page
 from llmkit.costs.totals import NOTHING
@@ -26,7 +26,7 @@ from llmkit.costs.writer import Writer
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from llmkit.costs.schema import Row
@@ -43,6 +43,9 @@ ENVIRONMENT = "LLMKIT_LEDGER"
 
 PAGE = 50_000
 """Rows that one read returns at most; bounds the memory that Python objects take."""
+
+ROLL = 1000
+"""Rows after which a process adds them to the daily sums."""
 
 BRIEFLY = 1.0
 """Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
@@ -137,6 +140,8 @@ class SQLiteStore(forks.ForkAware):
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
+        if session is None and (groups := self.groups(("simulated",), since)) is not None:
+            return _added(rollups.sums([row]) for row in groups)
         waiting = self.unwritten()
         with self._reader() as connection:
             if connection and schema.present(connection):
@@ -144,11 +149,24 @@ class SQLiteStore(forks.ForkAware):
                 waiting = [row for row in waiting if not schema.has(connection, row)]
             else:
                 sums = {}
-        if waiting:
-            with self._written(waiting) as memory:
-                extra = schema.sums(memory, since, session)
-            sums = {key: sums.get(key, NOTHING) + extra.get(key, NOTHING) for key in {*sums, *extra}}
-        return sums
+        with self._written(waiting) as memory:
+            return _added([sums, schema.sums(memory, since, session)])
+
+    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+        """Add up all rows in groups; see `Store.groups`."""
+        waiting, behind = self.unwritten(), 0
+        found: list[Row] | None = []
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                found = rollups.groups(connection, by, since)
+                behind = rollups.behind(connection)
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        if behind > rollups.STEP:
+            self._catch_up()
+        if found is None or not waiting:
+            return found
+        with self._written(waiting) as memory:
+            return [*found, *(rollups.groups(memory, by, since) or [])]
 
     def delete(self, before: int | None = None) -> int:
         """Delete rows; see `Store.delete`."""
@@ -158,7 +176,9 @@ class SQLiteStore(forks.ForkAware):
         with self._writer.writing, self._explained("cleared"):
             connection = self._connected()
             with sqlite.transaction(connection):
+                mark = rollups.forget(connection, before)
                 count = schema.delete(connection, before)
+                rollups.keep(connection, mark)
             if self.snapshot is not None:
                 Snapshot(self.snapshot).clear()
             return count + self._writer.discard(before=before, column=schema.TIME)
@@ -238,6 +258,7 @@ class SQLiteStore(forks.ForkAware):
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._finalizer = False
+        self._unrolled = ROLL  # the first rows of a process are added at once, for it may write few
 
     def _commit(self, rows: list[Row]) -> None:
         connection = self._connected()
@@ -251,14 +272,37 @@ class SQLiteStore(forks.ForkAware):
             if recovering and not self._in_memory:
                 self._disconnect()  # the next attempt opens the file anew, with the patience it deserves
 
-    @staticmethod
-    def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
         try:
             with sqlite.transaction(connection):
                 connection.executemany(schema.INSERT, rows)
+                self._roll(connection, len(rows))
         except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
             with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out
                 connection.executemany(schema.INSERT, map(schema.salvage, rows))
+
+    def _roll(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Add rows to the daily sums, now and then; whatever goes wrong with these, the rows are written."""
+        self._unrolled += rows
+        if self._unrolled < ROLL:
+            return
+        connection.execute("SAVEPOINT roll")
+        try:
+            self._unrolled = ROLL if rollups.roll(connection) else 0
+        except sqlite3.Error:
+            logger.debug("The daily sums of %s cannot be written.", self.path, exc_info=True)
+            self._unrolled = 0
+            connection.execute("ROLLBACK TO roll")
+        connection.execute("RELEASE roll")
+
+    def _catch_up(self) -> None:
+        """Add what the daily sums lack, step by step, so that rows can be written in between."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            if rollups.roll(connection):
+                self._catch_up()
+
+        self._job(step)
 
     def _job(
         self,
@@ -360,6 +404,14 @@ class SQLiteStore(forks.ForkAware):
         if util is not None and not self._finalizer:
             util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
             self._finalizer = True
+
+
+def _added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
+    sums: dict[bool, Sums] = {}
+    for part in parts:
+        for key, value in part.items():
+            sums[key] = sums.get(key, NOTHING) + value
+    return sums
 
 
 _stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
