@@ -1,0 +1,127 @@
+"""Sums of calls for charts, in whole nano-dollars; pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from llmkit.costs.frame import local_time
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+REST = "others"
+UNKNOWN = "unknown"
+
+
+class Bins(NamedTuple):
+    """Calls by period of local time.
+
+    Attributes:
+        unit: `"hour"`, `"day"`, `"week"` or `"month"`, whichever makes readable bars.
+        starts: Where the period of each call begins.
+        first: Where the first period begins.
+        last: Where the last one ends.
+    """
+
+    unit: str
+    starts: NDArray[np.datetime64]
+    first: datetime
+    last: datetime
+
+
+DAY = timedelta(days=1)
+LENGTHS = {"hour": DAY / 24, "day": DAY, "week": 7 * DAY, "month": 31 * DAY}
+
+
+def wall_clock(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+    """Return when calls began, as the clock on the wall showed it."""
+    return local_time(frame["time"]).to_numpy().astype("M8[us]")
+
+
+def binned(local: NDArray[np.datetime64]) -> Bins:
+    """Choose the period that bars stand for.
+
+    Args:
+        local: Local times, at least one.
+
+    Returns:
+        Hours up to two days, days up to a quarter of a year, weeks up to two years, else months.
+    """
+    first, last = _moment(local.min()), _moment(local.max())
+    if last - first < 2 * DAY:
+        return _bins("hour", local.astype("M8[h]"))
+    if last - first < 92 * DAY:
+        return _bins("day", local.astype("M8[D]"))
+    if last - first < 730 * DAY:
+        days = local.astype("M8[D]").astype("int64")
+        return _bins("week", ((days + 3) // 7 * 7 - 3).astype("M8[D]"))  # 1970 began on a Thursday
+    return _bins("month", local.astype("M8[M]"))
+
+
+def _bins(unit: str, starts: NDArray[np.datetime64]) -> Bins:
+    starts = starts.astype("M8[us]")
+    return Bins(unit, starts, _moment(starts.min()), _moment(starts.max()) + LENGTHS[unit])
+
+
+def _moment(time: Any) -> datetime:
+    moment = time.astype("M8[us]").item()
+    assert isinstance(moment, datetime)
+    return moment
+
+
+def named(column: pd.Series[Any], otherwise: str = UNKNOWN) -> pd.Series[Any]:
+    """Return words of which none is missing."""
+    words = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
+    if not words.hasnans:
+        return words
+    if otherwise not in words.cat.categories:
+        words = words.cat.add_categories(otherwise)
+    return words.fillna(otherwise)
+
+
+def stacked(starts: NDArray[np.datetime64], names: pd.Series[Any], values: NDArray[np.int64]) -> pd.DataFrame:
+    """Add values up by period and name.
+
+    Args:
+        starts: Period of each call.
+        names: Name of each call, none missing.
+        values: Integers.
+
+    Returns:
+        A row per period and a column per name, the largest first; names that add up to nothing are
+        left out.
+    """
+    data = pd.DataFrame({"value": values, "start": starts, "name": names.array})
+    sums = data.groupby(["start", "name"], observed=True)["value"].sum()
+    table = sums.unstack("name", fill_value=0)  # noqa: PD010 - no duplicates
+    table.columns = pd.Index([str(name) for name in table.columns], dtype=object)
+    table = table.loc[:, (table != 0).any()]
+    return table[table.sum().sort_values(ascending=False, kind="stable").index]
+
+
+def folded(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Add up the columns after the first ones: one more than `most` is the last of them, or the rest."""
+    if table.shape[1] <= most + 1:
+        return table
+    kept = table.iloc[:, :most].copy()
+    kept[f"{table.shape[1] - most} {REST}"] = table.iloc[:, most:].sum(axis=1)
+    return kept
+
+
+def unpriced(frame: pd.DataFrame) -> int:
+    """Count the calls that cost something nobody knows; the rule is `totals.is_unpriced`."""
+    open_price = frame["cost_usd"].isna() & (frame["status"] != "replayed")
+    if not open_price.any():
+        return 0
+    rest = frame[open_price]
+    used = rest[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
+    return int(((rest["status"] == "ok") | used).sum())
+
+
+def integers(column: pd.Series[int]) -> NDArray[np.int64]:
+    """Return counts with 0 for unknown ones."""
+    return np.asarray(column.fillna(0), dtype="int64")

@@ -1,0 +1,347 @@
+"""What all charts share: where they draw, their words, axes and colours.
+
+Ink takes the colour that the Axes has for its labels, and areas differ from the ground by how opaque they
+are, so that a chart reads on light and on dark alike.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Patch
+from matplotlib.ticker import Formatter
+
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from numpy.typing import NDArray
+
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+"""Colours that colour-blind readers can tell apart, the yellow last, for it is pale on white.
+
+Source: M. Okabe, K. Ito, "Color Universal Design", 2008 (jfly.uni-koeln.de/color).
+"""
+
+GREY = "#808080"
+"""What is left over: as far from white as from black."""
+
+NAMED = len(COLORS) - 1
+"""Groups that get a colour of their own; the others share the grey."""
+
+PALETTE = (*COLORS[:NAMED], GREY)
+"""Colours of groups, the largest first."""
+
+EMPTY = "No calls yet.\nMake one with %%llm, and it shows up here."
+ELSEWHERE = "No calls here.\nThere are some at other times, or with another simulated=."
+
+SMALL = 3.4  # inches of width below which words shrink
+ROOM = 0.55  # of the width at most is for words beside the data
+
+
+def axes(ax: Axes | None) -> Axes:
+    """Return the Axes to draw into; by default those of a new figure."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it, once
+
+    return plt.subplots(figsize=(6.4, 4), layout="constrained")[1]
+
+
+def ink(ax: Axes) -> Any:
+    """Return the colour of words: that of the axes' labels, which follows a dark style."""
+    return ax.xaxis.label.get_color()
+
+
+def accent(ax: Axes) -> str:
+    """Return the colour of what is drawn alone: dark on light, light on dark."""
+    return COLORS[4] if sum(to_rgb(ink(ax))) > 1.5 else COLORS[0]
+
+
+def size(ax: Axes, share: float = 0.85) -> float:
+    """Return a font size in points: a share of the usual one, smaller on a small Axes."""
+    return float(rcParams["font.size"]) * share * (1.0 if width(ax) >= SMALL * 72 else 0.8)
+
+
+def width(ax: Axes) -> float:
+    """Return the width of the Axes in points, as far as it is known before the figure is drawn."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return float(ax.get_window_extent().width) * 72 / figure.dpi
+
+
+def words(ax: Axes, text: str, xy: tuple[float, float], **style: Any) -> None:
+    """Write text; dollar signs are dollars, not mathematics."""
+    settings: dict[str, Any] = {"color": ink(ax), "fontsize": size(ax), "parse_math": False}
+    settings |= {"textcoords": "offset points", "annotation_clip": False}
+    ax.annotate(text, xy, **(settings | style))
+
+
+def blank(ax: Axes, hint: str) -> Axes:
+    """Say why there is nothing to see."""
+    ax.text(
+        0.5, 0.5, hint, transform=ax.transAxes, ha="center", va="center", color=ink(ax), alpha=0.75,
+        fontsize=size(ax, 1.0), wrap=True, parse_math=False,
+    )  # fmt: skip
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axes:
+    """Write the title, what stands below it, and leave out every line that says nothing.
+
+    Args:
+        ax: Where the chart is.
+        title: What it shows.
+        notes: What to know about it; empty ones are left out.
+        names: Points of width that long names beside the axes take away from them.
+
+    Returns:
+        The Axes.
+    """
+    caption = "; ".join(note for note in notes if note)
+    letters = max(24, int((width(ax) - names) / (0.52 * size(ax))))
+    lines = textwrap.wrap(caption, letters)
+    pad = 5 + len(lines) * 1.25 * size(ax)
+    ax.set_title(title, loc="left", fontweight="bold", pad=pad + 2, fontsize=size(ax, 1.15), color=ink(ax))
+    words(ax, "\n".join(lines), (0, 1), xytext=(0, 6), xycoords="axes fraction", alpha=0.75, linespacing=1.15)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=size(ax, 0.9))
+    ax.xaxis.get_offset_text().set_fontsize(size(ax, 0.9))
+    ax.set_axisbelow(True)
+    return ax
+
+
+def lined(ax: Axes) -> None:
+    """Draw faint lines to read heights by."""
+    ax.grid(axis="y", alpha=0.25, linewidth=0.6)
+
+
+def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None) -> None:
+    """Name the colours, in room that is made beside the data.
+
+    Args:
+        ax: Where the chart is, its limits set.
+        entries: Text and colour, from the top down.
+        last: Where the data ends; ticks stop there.
+    """
+    if not entries:
+        return
+    longest = 23 if width(ax) < SMALL * 72 else 34
+    legend = ax.legend(
+        handles=[Patch(color=color, label=shorten(text, longest)) for text, color in entries],
+        loc="upper right", bbox_to_anchor=(1.0, 1.0), framealpha=1.0, edgecolor="none",
+        facecolor=ax.get_facecolor(), fancybox=False, fontsize=size(ax), labelcolor=ink(ax),
+        handlelength=0.8, handleheight=0.8, handletextpad=0.5, borderpad=0, borderaxespad=0.2,
+        labelspacing=0.45,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    make_room(ax, legend.get_window_extent().width / ax.get_window_extent().width, last)
+
+
+def make_room(ax: Axes, share: float, last: float | None = None) -> None:
+    """Widen the x axis to the right, so that words cover no data.
+
+    Args:
+        ax: Where the chart is.
+        share: Part of the width that is needed.
+        last: Where the data ends; by default where the axis does.
+    """
+    if ax.get_xscale() == "log":  # its ticks would go on below the words
+        for minor in (False, True):
+            ticks = ax.get_xticks(minor=minor)
+            ax.set_xticks(
+                [tick for tick in ticks if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]], minor=minor
+            )
+    forward = ax.xaxis.get_transform()
+    low, high = forward.transform(np.array(ax.get_xlim(), dtype=float))
+    wide = low + (high - low) / (1 - min(share + 0.03, ROOM))
+    last = float(ax.get_xlim()[1]) if last is None else last
+    ax.set_xlim(right=float(forward.inverted().transform(np.array([wide]))[0]))
+    ax.spines["bottom"].set_bounds(ax.get_xlim()[0], last)
+    locator = ax.xaxis.get_major_locator()
+    if isinstance(locator, Dates):
+        locator.last = last
+
+
+def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> None:
+    """Name lines where they end, one below the other where they end together.
+
+    Args:
+        ax: Where the chart is, its limits set.
+        labels: x and y of the end, text and colour.
+    """
+    if not labels:
+        return
+    font = FontProperties(size=size(ax))
+    line = 1.3 * font.get_size_in_points()
+    ground = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1}
+    height = ax.get_window_extent().height * 72 / dpi(ax)
+    low, high = ax.get_ylim()
+    ordered = sorted(labels, key=lambda label: label[1])
+    points = [(y - low) / (high - low) * height for _, y, _, _ in ordered]
+    placed: list[float] = []
+    for (_, _, text, _), (_, _, below, _), point in zip(ordered, ordered[:1] + ordered, points, strict=False):
+        gap = line * (1 + (text + below).count("\n") / 2)
+        placed.append(max(point, placed[-1] + gap) if placed else point)
+    for (x, y, text, color), point, place in zip(ordered, points, placed, strict=True):
+        at = (6, place - point)
+        words(ax, text, (x, y), xytext=at, va="center", color=color, fontproperties=font, bbox=ground)
+    longest = max(len(part) for *_, text, _ in labels for part in text.split("\n"))
+    make_room(ax, (longest * 0.54 * font.get_size_in_points() + 8) / width(ax))
+
+
+def dpi(ax: Axes) -> float:
+    """Return the pixels of an inch."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return float(figure.dpi)
+
+
+def shorten(text: str, letters: int) -> str:
+    """Leave out the middle of a long name; what stands behind two spaces, an amount, stays whole.
+
+    Example:
+        >>> shorten("a-model-with-a-long-name  $1.20", 20)
+        'a-mod…-name  $1.20'
+    """
+    name, gap, amount = text.partition("  ")
+    left = max(10, letters - len(gap + amount) - 1)
+    if len(name) > left:
+        name = f"{name[: left // 2]}…{name[-(left // 2 - 1) :]}"
+    return name + gap + amount
+
+
+class Dates(AutoDateLocator):
+    """Ticks at round times, up to where the data ends."""
+
+    def __init__(self, maxticks: int) -> None:
+        super().__init__(minticks=2, maxticks=maxticks)  # type: ignore[no-untyped-call]  # matplotlib annotates little
+        self.last = math.inf
+
+    def __call__(self) -> Any:
+        """Return where the ticks are; those for the data alone, without the room for words beside it."""
+        assert self.axis is not None
+        low, high = self.axis.get_view_interval()
+        span = num2date((low, min(high, self.last)))  # type: ignore[no-untyped-call]  # the same
+        return [tick for tick in self.tick_values(*span) if low <= tick < min(high, self.last)]  # type: ignore[no-untyped-call]  # the same
+
+
+def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
+    """Make the x axis one of local time.
+
+    Args:
+        ax: Where the chart is.
+        first: Where it begins.
+        last: Where it ends.
+    """
+    locator = Dates(maxticks=max(5, min(8, int(width(ax) / 55))))
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # the same
+    low, high = date2num([first, last])  # type: ignore[no-untyped-call]  # the same
+    ax.set_xlim(float(low), float(high))
+
+
+class Dollars(Formatter):
+    """Dollars with as many decimals as the steps between ticks need, and no more."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
+        """Write one amount."""
+        return format_money(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the amounts of all ticks alike."""
+        steps = np.abs(np.diff(np.asarray(values, dtype=float)))
+        if not len(steps) or not steps.min() > 0:
+            return [format_money(abs(value)) for value in values]
+        decimals = 0 if float(steps.min()).is_integer() else 2
+        while decimals < 9 and not math.isclose(round(steps.min(), decimals), steps.min(), rel_tol=1e-6):
+            decimals += 1
+        return [f"${abs(value):,.{decimals}f}" for value in values]
+
+
+class LogDollars(Dollars):
+    """Dollars on a logarithmic axis: each tick by itself."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the amounts one by one: $0.001, $0.01, $0.10, $1, $10."""
+        return [f"${value:,.0f}" if value >= 1 else format_money(value) for value in values]
+
+
+def dollars_axis(axis: Axis) -> None:
+    """Write the ticks of an axis as dollars."""
+    log = axis.get_scale() == "log"
+    axis.set_major_formatter(LogDollars() if log else Dollars())
+    if log:
+        from matplotlib.ticker import NullFormatter
+
+        axis.set_minor_formatter(NullFormatter())
+
+
+def seconds(value: float) -> str:
+    """Write a duration: milliseconds below a second, minutes from 100 s.
+
+    Example:
+        >>> seconds(0.0042), seconds(1.234), seconds(42), seconds(600)
+        ('4.2 ms', '1.2 s', '42 s', '10 min')
+    """
+    if value >= 600:
+        return f"{value / 60:.3g} min" if value < 6000 else f"{value / 3600:.3g} h"
+    if value >= 1:
+        return f"{value:.3g} s" if value >= 99.5 else f"{value:.2g} s"
+    return f"{value * 1000:.2g} ms" if value < 0.0995 else f"{value:.2g} s"
+
+
+class Seconds(Formatter):
+    """Durations as people say them."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
+        """Write one duration."""
+        return "0" if x == 0 else seconds(x)
+
+
+def heat(color: str) -> ListedColormap:
+    """Return a scale of one colour, from nearly clear to full: it reads on any ground."""
+    return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0.10, 1.0, 128)])
+
+
+def many(count: int, noun: str = "call") -> str:
+    """Write how many there are.
+
+    Example:
+        >>> many(1), many(1200, "cell")
+        ('1 call', '1,200 cells')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def brief(count: int) -> str:
+    """Write a large number in three digits.
+
+    Example:
+        >>> brief(950), brief(12_345), brief(4_560_000)
+        ('950', '12.3k', '4.56M')
+    """
+    for limit, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= limit:
+            return f"{count / limit:.3g}{unit}" if count < 1000 * limit else f"{count / limit:,.0f}{unit}"
+    return str(count)
+
+
+def usd(nanos: int | NDArray[Any]) -> Any:
+    """Return dollars for nano-dollars."""
+    return nanos / 1_000_000_000

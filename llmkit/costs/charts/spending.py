@@ -1,0 +1,370 @@
+"""Charts of money: over time, by model, by hour, by cell, and what replays saved."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.dates import date2num
+
+from llmkit.costs.charts import aggregates, canvas
+from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
+from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
+from llmkit.costs.frame import nanos
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+POINTS = 2000  # of a line; no screen shows more
+CELLS = 10
+NIGHT = datetime.min.time()
+UNPRICED = "No call has a known price."
+
+
+def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw what the models cost per day, stacked; the cheapest of many share a grey.
+
+    Args:
+        frame: The calls that count.
+        ax: Where to draw; by default a new figure.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    if frame.empty:
+        return canvas.blank(ax, canvas.EMPTY)
+    bins = aggregates.binned(aggregates.wall_clock(frame))
+    costs = np.asarray(nanos(frame["cost_usd"]), dtype="int64")
+    table = aggregates.folded(aggregates.stacked(bins.starts, aggregates.named(frame["model"]), costs), NAMED)
+    return money_bars(ax, frame, table, bins, f"Spent per {bins.unit}, by model")
+
+
+def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw what calls cost, and on top of it what they would have cost had none been replayed.
+
+    Args:
+        frame: The calls that count.
+        ax: Where to draw; by default a new figure.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    if frame.empty:
+        return canvas.blank(ax, canvas.EMPTY)
+    bins = aggregates.binned(aggregates.wall_clock(frame))
+    amounts = {"spent": nanos(frame["cost_usd"]), "saved by replay": nanos(frame["saved_usd"])}
+    sums = pd.DataFrame({name: column.to_numpy() for name, column in amounts.items()})
+    table = sums.groupby(bins.starts).sum()
+    return money_bars(
+        ax, frame, table, bins, f"Spent, and saved by replay, per {bins.unit}", colors=(COLORS[0], COLORS[2])
+    )
+
+
+def money_bars(
+    ax: Axes,
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    bins: Bins,
+    title: str,
+    *,
+    colors: tuple[str, ...] = PALETTE,
+) -> Axes:
+    """Draw nano-dollars per period and name as stacked bars, with the sums of the names beside."""
+    if table.to_numpy().any():
+        stack(ax, table / 1e9, bins, colors)
+        named = [f"{name}  {format_money(canvas.usd(int(total)))}" for name, total in table.sum().items()]
+        finish_bars(ax, [*zip(named, colors, strict=False)], bins)
+        canvas.dollars_axis(ax.yaxis)
+    else:
+        canvas.blank(ax, "Nothing was spent." if known(frame) else UNPRICED)
+    return canvas.dress(ax, title, notes(frame))
+
+
+def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) -> None:
+    """Draw a table as stacked bars, one per period; only what is there."""
+    starts = table.index.to_numpy().astype("M8[us]")
+    lengths = _lengths(starts, bins.unit)
+    gap = 0.1 if (bins.last - bins.first) / LENGTHS[bins.unit] <= 45 else 0.0  # less than a pixel is no gap
+    floor = np.zeros(len(table))
+    for (name, column), color in zip(table.items(), colors, strict=False):
+        heights = column.to_numpy(dtype=float)
+        there = heights != 0
+        left = date2num(starts[there]) + gap * lengths[there]  # type: ignore[no-untyped-call]  # as matplotlib is
+        ax.bar(
+            left,
+            heights[there],
+            (1 - 2 * gap) * lengths[there],
+            floor[there],
+            align="edge",
+            color=color,
+            label=str(name),
+        )
+        floor = floor + heights
+
+
+def finish_bars(ax: Axes, entries: list[tuple[str, str]], bins: Bins) -> None:
+    """Give stacked bars their axes and the names of their colours, in the order of the stack."""
+    least = 8 * LENGTHS[bins.unit] - (bins.last - bins.first)
+    room = max(least / 2, timedelta(0))  # a bar alone is no wall
+    canvas.time_axis(ax, bins.first - room, bins.last + room)
+    _, top = ax.get_ylim()
+    ax.set_ylim(0, top)
+    canvas.lined(ax)
+    canvas.key(ax, entries[::-1], float(ax.get_xlim()[1]))
+
+
+def _lengths(starts: NDArray[np.datetime64], unit: str) -> NDArray[np.float64]:
+    if unit == "month":
+        months = starts.astype("M8[M]")
+        return np.asarray((months + 1).astype("M8[D]") - months.astype("M8[D]"), dtype=float)
+    return np.full(len(starts), LENGTHS[unit] / DAY)
+
+
+def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw at which local hours money is spent: by day up to a week, else by weekday.
+
+    Args:
+        frame: The calls that count.
+        ax: Where to draw; by default a new figure.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    if frame.empty:
+        return canvas.blank(ax, canvas.EMPTY)
+    local = aggregates.wall_clock(frame)
+    hour = (local.astype("M8[h]").astype("int64") % 24).astype("int64")
+    day = local.astype("M8[D]").astype("int64")
+    row, labels = _rows(day)
+    sums = np.zeros((len(labels), 24), dtype="int64")
+    np.add.at(sums, (row, hour), nanos(frame["cost_usd"]).to_numpy())
+    calls = np.zeros_like(sums)
+    np.add.at(calls, (row, hour), 1)
+    ax.pcolormesh(
+        np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, calls == 0),
+        cmap=canvas.heat(canvas.accent(ax)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9), linewidth=0,
+    )  # fmt: skip
+    step = 3 if canvas.width(ax) >= canvas.SMALL * 72 else 6
+    ax.set_xticks(range(0, 25, step), [f"{tick:02}" for tick in range(0, 25, step)])
+    ax.set_yticks(np.arange(len(labels)) + 0.5, labels)
+    ax.invert_yaxis()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    scale = ""
+    if known(frame) and sums.any():
+        at, clock = np.unravel_index(int(sums.argmax()), sums.shape)
+        most = format_money(canvas.usd(int(sums.max())))
+        scale = f"full colour is {most} ({labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h)"
+    return canvas.dress(ax, "Spent by hour of the day, local time", [*notes(frame), scale])
+
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _rows(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+    first, last = int(day.min()), int(day.max())
+    if last - first >= 7:
+        return (day + 3) % 7, list(WEEKDAYS)  # 1970 began on a Thursday
+    days = [np.datetime64(number, "D").item() for number in range(first, last + 1)]
+    return day - first, [f"{WEEKDAYS[day.weekday()]} {day.day}" for day in days]
+
+
+def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the cells whose calls cost most, as `notebook [execution count]`.
+
+    Args:
+        frame: The calls that count.
+        ax: Where to draw; by default a new figure.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    if frame.empty:
+        return canvas.blank(ax, canvas.EMPTY)
+    cells = _cells(frame)
+    height = ax.get_window_extent().height * 72 / canvas.dpi(ax)
+    top = cells.head(max(3, min(CELLS, int(height / (1.7 * canvas.size(ax))))))
+    top = top[top["nanos"] > 0]
+    if top.empty:
+        canvas.blank(ax, "No call with a known price above $0.")
+        return canvas.dress(ax, "Dearest cells", notes(frame))
+    ax.barh(range(len(top)), top["nanos"] / 1e9, height=0.7, color=canvas.accent(ax))
+    letters = 16 if canvas.width(ax) < canvas.SMALL * 72 else 30
+    named = [canvas.shorten(name, letters) for name in top["label"]]
+    ax.set_yticks(range(len(top)), named)
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    ax.set_ylim(max(len(top), 3) - 0.5, -0.5)
+    for place, (amount, calls) in enumerate(zip(top["nanos"], top["calls"], strict=True)):
+        text = f"{format_money(canvas.usd(int(amount)))} \N{MIDDLE DOT} {many(int(calls))}"
+        canvas.words(ax, text, (amount / 1e9, place), xytext=(4, 0), va="center")
+    ax.set_xlim(0, top["nanos"].max() / 1e9)
+    ax.set_xticks([])
+    ax.spines["bottom"].set_visible(False)
+    canvas.make_room(ax, 20 * 0.55 * canvas.size(ax) / canvas.width(ax))
+    ax.tick_params(axis="y", length=0)
+    others = cells.iloc[len(top) :]
+    rest = format_money(canvas.usd(int(others["nanos"].sum())))
+    aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""
+    taken = 0.5 * canvas.size(ax) * max(map(len, named))
+    return canvas.dress(ax, "Dearest cells", [*notes(frame), aside], taken)
+
+
+def _cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add up by cell: by its identifier, or by its number where it has none."""
+    data = pd.DataFrame(
+        {
+            "notebook": aggregates.named(frame["notebook"], "").array,
+            "cell": aggregates.named(frame["cell_id"], "").array,
+            "count": frame["execution_count"].fillna(-1).to_numpy(dtype="int64"),
+            "nanos": nanos(frame["cost_usd"]).to_numpy(),
+            "calls": 1,
+        }
+    )
+    data["number"] = np.where(data["cell"] == "", data["count"], -1)
+    groups = data.groupby(["notebook", "cell", "number"], observed=True, sort=True)
+    cells = groups.agg(nanos=("nanos", "sum"), calls=("calls", "sum"), count=("count", "last")).reset_index()
+    cells["label"] = [
+        _label(str(notebook), int(count))
+        for notebook, count in zip(cells["notebook"], cells["count"], strict=True)
+    ]
+    return cells.sort_values("nanos", ascending=False, kind="stable")
+
+
+def _label(notebook: str, count: int) -> str:
+    number = f"  [{count}]" if count >= 0 else ""
+    return f"{notebook}{number}" if notebook else f"outside a notebook{number}"
+
+
+def known(frame: pd.DataFrame) -> bool:
+    """Return whether any price is known."""
+    return bool(frame["cost_usd"].notna().any())
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """Say how many calls there are, whether they are real, and how many prices nobody knows."""
+    simulated = bool(frame["simulated"].any())
+    count = many(len(frame), "simulated call" if simulated else "call")
+    unknown = aggregates.unpriced(frame)
+    verb = "is" if unknown == 1 else "are"
+    return [
+        f"{count}: not real money" if simulated else count,
+        f"{many(unknown)} without a known price {verb} not in it" if unknown else "",
+    ]
+
+
+def cumulative(
+    frame: pd.DataFrame, ax: Axes | None = None, *, daily: float | None = None, now: datetime | None = None
+) -> Axes:
+    """Draw what all calls so far had cost, against what the daily budget had allowed by then.
+
+    From the second day on, a dashed line goes on at the mean of this month's days, up to its end.
+
+    Args:
+        frame: The calls that count.
+        ax: Where to draw; by default a new figure.
+        daily: Budget of a day in US dollars; without one there is no line.
+        now: Local time (no zone) from which to project; by default the present.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    if frame.empty:
+        return canvas.blank(ax, canvas.EMPTY)
+    if not known(frame):
+        return canvas.dress(canvas.blank(ax, UNPRICED), "Spent so far", notes(frame))
+    times, sums = _line(frame)
+    first, last = times[0].item(), times[-1].item()
+    plan = _projection(times, sums, now or datetime.now())  # noqa: DTZ005 - the clock on the wall
+    spent, color = int(sums[-1]), canvas.accent(ax)
+    if plan:
+        times, sums = np.append(times, np.datetime64(plan[0][0])), np.append(sums, spent)
+    ax.step(times, sums / 1e9, where="post", color=color, linewidth=1.8, label="spent")
+    ax.fill_between(times, sums / 1e9, step="post", color=color, alpha=0.12, linewidth=0)
+    room = max(timedelta(minutes=30) - (last - first), timedelta(0))
+    end = plan[1][0] if plan else last + room
+    begin = datetime.combine(first, NIGHT) if end - first > 2 * DAY else first - room
+    canvas.time_axis(ax, begin, end)
+    labels = [(date2num(times[-1]), spent / 1e9, format_money(canvas.usd(spent)), color)]  # type: ignore[no-untyped-call]  # as matplotlib is
+    top = spent / 1e9
+    if plan:
+        ax.plot(*zip(*plan, strict=True), "--", color=color, linewidth=1.4, label="projection")
+        top = plan[1][1]
+        text = f"projection for\n{plan[1][0] - DAY:%b %d}: {format_money(top)}"
+        labels.append((date2num(plan[1][0]), top, text, color))  # type: ignore[no-untyped-call]  # the same
+    off = _budget(ax, daily, (first, end), top, labels)
+    _, high = ax.get_ylim()
+    ax.set_ylim(0, high if high > 0 else 1)
+    ax.plot(times[-1:], sums[-1:] / 1e9, "o", color=color, markersize=4.5, clip_on=False)
+    canvas.end_labels(ax, labels)
+    canvas.lined(ax)
+    canvas.dollars_axis(ax.yaxis)
+    return canvas.dress(ax, "Spent so far", [*notes(frame), off])
+
+
+def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the running sum in nano-dollars, at some of the calls: the last of each of many short times."""
+    order = np.argsort(frame["time"].dt.tz_localize(None).to_numpy(), kind="stable")
+    # The hour that comes twice when summer ends must not draw the line backwards.
+    times = np.maximum.accumulate(aggregates.wall_clock(frame)[order])
+    sums = nanos(frame["cost_usd"]).to_numpy()[order].cumsum()
+    if len(times) > POINTS:
+        edges = np.linspace(int(times[0].astype("int64")), int(times[-1].astype("int64")), POINTS).astype(
+            "int64"
+        )
+        chosen = np.unique(np.searchsorted(times.astype("int64"), edges, side="right") - 1)
+        chosen[-1] = len(times) - 1
+        times, sums = times[chosen], sums[chosen]
+    return times, sums
+
+
+def _projection(
+    times: NDArray[Any], sums: NDArray[Any], now: datetime
+) -> list[tuple[datetime, float]] | None:
+    """Go on at this month's pace: from now to the end of the month; not before its second day of calls."""
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (month + 32 * DAY).replace(day=1)
+    before = int(np.searchsorted(times, np.datetime64(month)))
+    if before == len(times) or times[-1] > np.datetime64(now):
+        return None
+    begun = datetime.combine(times[before].item(), NIGHT)
+    if begun.date() == times[-1].item().date():
+        return None
+    spent = int(sums[-1]) - (int(sums[before - 1]) if before else 0)
+    rest = spent * ((end - now) / (now - begun))
+    return [(now, int(sums[-1]) / 1e9), (end, (int(sums[-1]) + rest) / 1e9)] if spent else None
+
+
+def _budget(
+    ax: Axes,
+    daily: float | None,
+    span: tuple[datetime, datetime],
+    top: float,
+    labels: list[tuple[float, float, str, Any]],
+) -> str:
+    """Draw what the daily budget allows by each midnight; say so if that is far above the spending."""
+    if daily is None:
+        return ""
+    name = f"budget {format_money(daily)} a day"
+    first = datetime.combine(span[0], NIGHT)
+    days = max(1, -((first - span[1]) // DAY))
+    if daily * days > 4 * top:
+        return f"the {name} is far above"
+    midnights = [first + number * DAY for number in range(days)]
+    allowed = [daily * (number + 1) for number in range(days)]
+    ax.step(
+        date2num([*midnights, span[1]]),  # type: ignore[no-untyped-call]  # the same
+        [*allowed, allowed[-1]], where="post", color=canvas.ink(ax), alpha=0.6,
+        linewidth=1, label="budget",
+    )  # fmt: skip
+    labels.append((float(date2num(span[1])), allowed[-1], name, canvas.ink(ax)))  # type: ignore[no-untyped-call]  # as matplotlib is
+    return ""
