@@ -335,6 +335,7 @@ class TestFrontEnd:
             ("%%llm\ntell me {{printe", ["printer"]),
             ("%%llm\nplease prin", ["prin"]),
             ("%llm why does prin", ["prin"]),
+            ("%llm why does ", [""]),
         ],
     )
     def test_completions_are_ours_alone(self, kernel, jedi, typed, expected):

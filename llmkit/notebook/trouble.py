@@ -22,6 +22,9 @@ MAX_SOURCE = 12_000
 MAX_TRACEBACK = 6_000
 """Characters of the traceback that are sent; its end says most."""
 
+MAX_TOLD = 200_000
+"""Characters of a traceback that are searched for keys, its end."""
+
 FRAMES = 12
 """Frames of the traceback that are sent, the last ones."""
 
@@ -120,7 +123,9 @@ def failed(result: Any) -> BaseException | None:
 
 def _told(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, _own(error.__traceback__), limit=-FRAMES)
-    return "".join(lines).strip()
+    text = "".join(lines).strip()
+    # A message may hold a whole table; the word that the cut begins in goes, and half a key with it.
+    return text if len(text) <= MAX_TOLD else re.sub(r"\A\S*", "", text[-MAX_TOLD:])
 
 
 def _own(trace: TracebackType | None) -> TracebackType | None:
