@@ -133,8 +133,16 @@ def test_a_question_from_a_cell_can_be_interrupted_and_put_into_a_cell(kernel):
     kernel.interrupt()
     error = page.wait(lambda m: m["msg_type"] == "error" and m["parent_header"]["msg_id"] == asked)
     assert error["content"]["ename"] == "Stopped"
+    page.wait(
+        lambda m: m["parent_header"]["msg_id"] == asked and m["content"].get("execution_state") == "idle"
+    )
     kernel.client.get_shell_msg(timeout=10)
-    kernel.run("chat.model = 'sandbox'\nreply = chat.ask('repeat exactly: ```python\\n1 + 1\\n```')")
+    assert (
+        kernel.run(
+            "chat.model = 'sandbox'\nreply = chat.ask('repeat exactly: ```python\\n1 + 1\\n```')"
+        ).status
+        == "ok"
+    )
     done = kernel.run("chat.to_cell()")
     (payload,) = done.reply["payload"]
     assert payload["text"] == "1 + 1"

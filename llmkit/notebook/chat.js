@@ -480,6 +480,8 @@ class ChatView {
   receive(content, buffers) {
     if (content.view && content.view !== this.view) return;
     this.waiting = 0;
+    if (this.impatient) this.say("");
+    this.impatient = false;
     if (content.type === "branch") this.asked = "";
     if (content.type === "head") this.setDead(false);
     const known = this.messages.find((message) => message.form.node === (content.message?.node ?? content.node));
@@ -490,7 +492,8 @@ class ChatView {
     else if (content.type === "notice") known && (known.notice = content.text);
     else if (content.type === "say") this.say(content.text, content.kind);
     else if (content.type === "file") this.download(content.text);
-    this.settle();
+    if (content.type === "grow") this.scroll();
+    else this.settle();
   }
 
   showHead(head) {
@@ -567,16 +570,20 @@ class ChatView {
     this.sendButton.classList.toggle("stop", this.running);
     const idle = !this.running && !this.dead;
     for (const control of this.root.querySelectorAll(".live")) control.disabled = !idle || control.dataset.end === "true";
-    if (this.follow) {
-      this.log.scrollTop = this.log.scrollHeight;
-      this.last = this.log.scrollTop;
-    }
+    this.scroll();
+  }
+
+  scroll() {
+    if (!this.follow) return;
+    this.log.scrollTop = this.log.scrollHeight;
+    this.last = this.log.scrollTop;
   }
 
   tick() {
     for (const message of this.messages) message.tick();
     if (this.waiting && !this.dead && performance.now() - this.waiting > PATIENCE) {
       this.waiting = 0;
+      this.impatient = true;
       this.say("The kernel has not answered yet: it is busy, or was restarted.");
     }
   }
