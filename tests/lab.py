@@ -36,6 +36,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
 ]
 
 
@@ -109,9 +110,8 @@ def browse(address: str, notebook: str, *, dark: bool = False, classic: bool = F
         page = browser.new_page(
             viewport={"width": 1100, "height": 900}, color_scheme="dark" if dark else "light"
         )
-        place = (
-            f"notebooks/{notebook}" if classic else f"lab/workspaces/{Path(notebook).stem}/tree/{notebook}"
-        )
+        workspace = f"lab/workspaces/{Path(notebook).stem}/tree"
+        place = f"{'notebooks' if classic else workspace}/{notebook}"
         page.goto(f"{address}/{place}?token={TOKEN}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(

@@ -1,4 +1,4 @@
-"""Answers and comparisons can be read and reached by everybody: axe-core in a real browser, light and dark."""
+"""Answers and comparisons can be read and reached by everybody: axe-core in a browser, light and dark."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def show(browser, html, theme):
     light, ground, text, mute = THEMES[theme]
     tab = browser.new_page(viewport={"width": 800, "height": 900})
     tab.set_content(
-        f"<html lang=en><title>x</title><body data-jp-theme-light={light} style='background:{ground};color:{text};"
+        f"<html lang=en><title>x</title><body data-jp-theme-light={light} "
+        f"style='background:{ground};color:{text};"
         f"--jp-ui-font-color2:{mute}'><main>{html}</main>"
     )
     return tab

@@ -8,13 +8,26 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import browse, run_cell, serve_lab, write_notebook
+from lab import browse, run_cell, serve_lab, violations, write_notebook
+from nbconvert import HTMLExporter
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 ARTEFACTS = Path(__file__).parents[1] / "test-artifacts"
-HOSTILE = """<img src=x onerror="document.title='HACKED'"><script>document.title='HACKED'</script>
-[link](javascript:document.title='HACKED') ![remote](http://127.0.0.1:9/x.png)"""
+HOSTILE = """<img src=x onerror="window.__ran=1"><script>window.__ran=1</script>
+[link](javascript:window.__ran=1) ![remote](http://evil.example/x.png)"""
+CONTROL = """<img src="http://evil.example/control.png"><img src="data:,x"
+onerror="window.__control = (window.__control || 0) + 1">"""
+SHOW_ALL = """
+from attacks import attacks
+from test_xss import SINKS, SLOW
+payloads = attacks(2_000, seed=11)
+def show(found):
+    display({"text/html": "".join(found), "text/plain": ""}, raw=True)
+show(html for text in payloads for html in SINKS["answer"](text))
+ways = [html for text in payloads[::20] for sink in SLOW.values() for html in sink(text)]
+show([*ways, "the last payload"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -74,35 +87,110 @@ def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
         page.get_by_text("42", exact=True).wait_for(timeout=10_000)
 
 
-def test_nothing_a_model_writes_runs_in_the_page(lab):
+def test_nothing_a_model_writes_runs_or_is_fetched(lab):
+    """Thousands of payloads: as they come, in the notebook opened afresh, and after nbconvert."""
     address, folder = lab
-    control = f"from IPython.display import HTML\nHTML({HOSTILE.replace('HACKED', 'CONTROL')!r})"
+    control = f"display(HTML({CONTROL!r}))"
     write_notebook(
         folder / "hostile.ipynb",
-        f"%load_ext llmkit\nhostile = {HOSTILE!r}",
-        "%%llm\nrepeat exactly: {{hostile}}",
+        f"%load_ext llmkit\nimport sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"from IPython.display import HTML, display\nhostile = {HOSTILE!r}",
+        control,
+        "%%llm sandbox!rate=0\nrepeat exactly: {{hostile}}",
+        SHOW_ALL,
         control,
     )
     with browse(address, "hostile.ipynb") as page:
-        requests = []
-        page.on("request", lambda request: requests.append(request.url))
+        tried = watch(page)
+        for number in range(5):
+            run_cell(page, number)
+        page.wait_for_function("window.__control === 2", timeout=90_000)
+        assert page.evaluate("window.__ran") is None
+        assert [url for url in tried if "control" not in url] == []
+        assert len(tried) >= 2
+        page.keyboard.press("Control+s")
+        saved = read_when_saved(folder / "hostile.ipynb", cell=4)
+    assert len(saved.cells[3].outputs) == len(saved.cells[3].outputs[0].data) == 2
+    with browse(address, "hostile.ipynb") as page:
+        tried = watch(page)
+        page.locator(".jp-OutputArea").get_by_text("the last payload").wait_for(timeout=60_000)
+        assert page.evaluate("window.__ran") is None
+        assert [url for url in tried if "control" not in url] == []
+        html = HTMLExporter().from_notebook_node(saved)[0]
+        (folder / "hostile.html").write_text(html, encoding="utf-8")
+        tried.clear()
+        page.goto(f"file://{folder}/hostile.html")
+        page.wait_for_function("window.__control === 2", timeout=60_000)
+        assert page.evaluate("window.__ran") is None
+        assert [url for url in tried if "control" not in url] == []
+
+
+def watch(page):
+    """Note what the page tries to fetch from the hostile host."""
+    tried = []
+    page.on("request", lambda request: tried.append(request.url) if "evil.example" in request.url else None)
+    return tried
+
+
+def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
+    address, folder = lab
+    models = "sandbox:sandbox!rate=80,sandbox:sandbox!status=401,sandbox:sandbox!rate=120"
+    write_notebook(
+        folder / "compare.ipynb",
+        "%load_ext llmkit",
+        f"%%llm {models} -o three\nPlan a survey. Use a table.",
+        "three.keep(three.best())",
+    )
+    with browse(address, "compare.ipynb", dark=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.get_by_text("Σ $").wait_for(timeout=60_000)
-        time.sleep(0.5)
-        assert "HACKED" not in page.title()
-        assert not [url for url in requests if "x.png" in url]
+        page.get_by_text("at most $").first.wait_for(timeout=30_000)
+        page.locator(".llmkit-column h1").first.wait_for(timeout=30_000)
+        assert page.locator(".llmkit-column").count() == 3
+        page.get_by_text(" at most · ").wait_for(timeout=60_000)
+        tops = [page.locator(".llmkit-column").nth(number).bounding_box()["y"] for number in range(3)]
+        assert len(set(tops)) == 1
+        assert page.locator(".llmkit-failed").count() == 1
+        assert violations(page, ".llmkit") == []
+        page.screenshot(path=ARTEFACTS / "compare-dark.png")
         run_cell(page, 2)
-        page.wait_for_function("document.title.includes('CONTROL')", timeout=10_000)
+        page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for(timeout=10_000)
 
 
-def read_when_saved(path, seconds=10):
+def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
+    address, folder = lab
+    write_notebook(
+        folder / "classic.ipynb",
+        "%load_ext llmkit",
+        "%%llm sandbox:sandbox!rate=15\nPlan a survey. Use a table.",
+        "%%llm\nPlan a survey. Use a table.",
+    )
+    with browse(address, "classic.ipynb", classic=True) as page:
+        run_cell(page, 0)
+        run_cell(page, 1)
+        page.locator(".jp-OutputArea h1").wait_for(timeout=30_000)
+        page.keyboard.press("Escape")
+        page.keyboard.press("i")
+        page.keyboard.press("i")
+        page.get_by_text("⏹ stopped").wait_for(timeout=10_000)
+        run_cell(page, 2)
+        page.get_by_text("Σ $").nth(1).wait_for(timeout=30_000)
+        assert page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea-child").count() == 1
+        page.screenshot(path=ARTEFACTS / "notebook7.png")
+        page.keyboard.press("Control+s")
+        read_when_saved(folder / "classic.ipynb", cell=2)
+    with browse(address, "classic.ipynb", classic=True) as page:
+        page.get_by_text("Σ $").nth(1).wait_for(timeout=30_000)
+        assert page.get_by_text("⏹ stopped").count() == 1
+
+
+def read_when_saved(path, cell=1, seconds=20):
     """Read a notebook once JupyterLab has written all of it, with its outputs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(nbformat.reader.NotJSONError):  # it is being written
             notebook = nbformat.read(path, 4)
-            if notebook.cells[1].outputs:
+            if notebook.cells[cell].outputs:
                 return notebook
         time.sleep(0.2)
     pytest.fail("the notebook was not saved")
