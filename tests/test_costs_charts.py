@@ -366,6 +366,16 @@ def test_a_budget_that_is_far_above_is_named_and_squeezes_nothing(ledger):
     assert ax.get_ylim()[1] < 100
 
 
+@pytest.mark.parametrize("daily", [0.7, 0.75, 0.8, 1.5])
+def test_labels_of_lines_that_end_together_stand_one_below_the_other(month, daily):
+    ax = month.plot(until="2026-10-20", daily=daily)
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 4
+    for number, box in enumerate(boxes):
+        assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[:number])
+
+
 def test_real_budgets_do_not_hold_for_simulated_calls(ledger):
     ledger.budget(daily=2)
     ledger.record(call(simulated=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -11,21 +12,39 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.kernel
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_shows_streamed_html_footers_and_rows(path, tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a notebook in a folder and with a ledger of its own; return the outputs."""
     monkeypatch.setenv("LLMKIT_LEDGER", str(tmp_path / "ledger.sqlite"))
     monkeypatch.setenv("LLMKIT_SANDBOX_RATE", "0")
-    notebook = nbformat.read(path, 4)
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    html = [
-        o.data["text/html"]
-        for c in notebook.cells
-        for o in c.get("outputs", [])
-        if "text/html" in o.get("data", {})
-    ]
-    assert any("llmkit-footer" in page for page in html)
-    assert any("surface" in page for page in html)
+
+    def execute(path):
+        notebook = nbformat.read(path, 4)
+        NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+        return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+    return execute
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_warns_of_nothing(path, run):
+    outputs = run(path)
+    html = " ".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+    if path.stem == "quickstart":
+        assert "llmkit-footer" in html
+        assert "surface" in html
+    if path.stem == "cost_analysis":
+        assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 9
+        assert "ProviderNotAvailableError" in html
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_pictures_of_a_notebook_are_there_and_small(path):
+    text = " ".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+        assert (path.parent / name).stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

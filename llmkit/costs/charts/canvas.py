@@ -249,7 +249,7 @@ def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
         first: Where it begins.
         last: Where it ends.
     """
-    locator = Dates(maxticks=max(5, min(8, int(width(ax) / 55))))
+    locator = Dates(maxticks=max(5, min(8, int(width(ax) / 50))))
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # the same
     low, high = date2num([first, last])  # type: ignore[no-untyped-call]  # the same

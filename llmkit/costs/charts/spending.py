@@ -303,7 +303,7 @@ def cumulative(
         labels.append((date2num(plan[1][0]), top, text, color))  # type: ignore[no-untyped-call]  # the same
     off = _budget(ax, daily, (first, end), top, labels)
     _, high = ax.get_ylim()
-    ax.set_ylim(0, high if high > 0 else 1)
+    ax.set_ylim(0, 1.1 * high if high > 0 else 1)  # room for a label above the highest end
     ax.plot(times[-1:], sums[-1:] / 1e9, "o", color=color, markersize=4.5, clip_on=False)
     canvas.end_labels(ax, labels)
     canvas.lined(ax)
