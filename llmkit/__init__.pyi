@@ -58,6 +58,7 @@ from .notebook.compare import acompare as acompare
 from .notebook.compare import compare as compare
 from .notebook.comparison import Comparison as Comparison
 from .records import CallRecord as CallRecord
+from .records import tags as tags
 from .settings import check_environment_variables as check_environment_variables
 
 __version__: str

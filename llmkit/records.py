@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from llmkit.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
@@ -237,6 +239,33 @@ def calling(**changes: object) -> Iterator[CallContext]:
         yield context
     finally:
         _context.reset(token)
+
+
+@contextlib.contextmanager
+def tags(**labels: str) -> Iterator[None]:
+    """Label the calls made inside the block, beside the labels of blocks around it.
+
+    Args:
+        **labels: Names and values; the inner one of two with the same name holds.
+
+    Yields:
+        Nothing. The ledger's rows have the labels in `tags`.
+
+    Raises:
+        ConfigurationError: If a value is no text.
+
+    Example:
+        >>> with tags(project="thesis"), tags(step="draft"):
+        ...     dict(current_context().tags)
+        {'project': 'thesis', 'step': 'draft'}
+    """
+    for name, value in labels.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(
+                f"The tag {name} is {str(value)[:50]!r}, not text.", hint=f'Write it like tags({name}="x").'
+            )
+    with calling(tags={**current_context().tags, **labels}):
+        yield
 
 
 def set_ambient(source: Callable[[], CallContext]) -> None:

@@ -90,6 +90,7 @@ NAMES = [
     "sandbox",
     "unload_ipython_extension",
     "validate_api_key",
+    "tags",
 ]
 MODULES = [
     m.name for m in pkgutil.walk_packages(llmkit.__path__, "llmkit.") if m.name != "llmkit.sandbox.__main__"

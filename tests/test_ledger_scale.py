@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from test_ledger_frame import records
 
 from llmkit.costs import columns, schema, store
+from llmkit.costs.choices import Choice, statement
 from llmkit.costs.frame import spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.snapshot import Snapshot
@@ -365,3 +366,43 @@ def test_a_summary_can_be_by_a_tag(path):
         table = books.summary("tag:project")
         assert table["calls"].to_dict() == {"a": 2, "b": 1, np.nan: 2}
         assert books.summary(["tag:none", "model"])["calls"].tolist() == [5]
+
+
+def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
+    now = datetime(2026, 11, 5, 12, tzinfo=UTC)
+    with closing(Ledger(path)) as books:
+        for day in range(1, 10):
+            books.record(
+                call(
+                    time=now.replace(day=day),
+                    provider="ab"[day % 2],
+                    model=f"m{day}",
+                    notebook=None if day == 3 else "x.ipynb",
+                    status="error" if day == 4 else "ok",
+                    simulated=day == 5,
+                    tags={'a"b': "1"} if day == 6 else {"project": "x=y"} if day == 7 else {},
+                )
+            )
+
+        def days(**choice):
+            return books.query(**choice)["time"].dt.day.tolist()
+
+        assert days() == list(range(1, 10))
+        assert days(since=now, until=now.replace(day=8)) == [5, 6, 7]
+        assert days(provider="a", model=["m2", "m3", "m4"]) == [2, 4]
+        assert days(status="error") == [4]
+        assert days(simulated=True) == [5]
+        assert len(days(notebook="x.ipynb", simulated=False)) == 7
+        assert (days(tag='a"b'), days(tag='a"b=1'), days(tag='a"b=2')) == ([6], [6], [])
+        assert days(tag="project=x=y") == [7]
+        assert days(model=[]) == []
+        older(path, "UPDATE calls SET tags = '{' WHERE id = 1")
+        assert days(tag="project") == [7]
+        same(books.query(), books.df)
+
+
+def test_a_query_by_time_reads_no_other_rows():
+    with closing(store.database.open_memory()) as connection:
+        query, values = statement(Choice(since=5, words={"model": ("m",)}), schema.COLUMNS)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+    assert "calls_time_uid (time>?)" in plan[0][3]

@@ -103,6 +103,18 @@ class Frame:
         return [row for row in waiting if row[schema.UID] not in known]
 
 
+def table(pages: Iterable[Sequence[Row]]) -> pd.DataFrame:
+    """Return rows as a DataFrame like the ledger's.
+
+    Args:
+        pages: Values as the file keeps them, some rows at a time.
+    """
+    shown = _Shown()
+    for rows in pages:
+        shown.extend(columns.chunk(rows))
+    return shown.refresh().copy(deep=not COPIES_LAZILY)
+
+
 class _Shown:
     """A table as a DataFrame, whose columns are the table's own memory."""
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llmkit.costs.caps import Amounts, Caps
+    from llmkit.costs.choices import Choice
     from llmkit.costs.schema import Row
     from llmkit.costs.totals import Sums
     from llmkit.records import CallRecord, Intent
@@ -74,6 +75,17 @@ class Store(Protocol):
 
         Returns:
             The next rows.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def select(self, choice: Choice) -> list[list[Row]]:
+        """Return some rows, the unwritten ones included, in the order they came, without their `id`.
+
+        Args:
+            choice: Which rows.
 
         Raises:
             ConfigurationError: If there is something that cannot be read.

@@ -79,6 +79,61 @@ class Ledger(forks.ForkAware):
                 self._frame = Frame(self._store)
             return self._frame.refresh()
 
+    def query(
+        self,
+        *,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        provider: str | Sequence[str] | None = None,
+        model: str | Sequence[str] | None = None,
+        notebook: str | Sequence[str] | None = None,
+        status: str | Sequence[str] | None = None,
+        tag: str | None = None,
+        simulated: bool | None = None,
+    ) -> pd.DataFrame:
+        """Read some calls only; those for which all that is given holds.
+
+        Args:
+            since: Calls of this time or later; a time without a zone is local.
+            until: Calls of an earlier time.
+            provider: Its name, or several.
+            model: The name that was asked for, or several.
+            notebook: File name of the notebook, or several.
+            status: How they ended, or several words.
+            tag: Name of a tag that they have, or `"name=value"`.
+            simulated: Only the sandbox's calls, only real ones, or both.
+
+        Returns:
+            A DataFrame like `df`.
+
+        Raises:
+            ConfigurationError: If the file cannot be read, or a time cannot.
+
+        Example:
+            >>> len(Ledger(":memory:").query(since="2026-11-01", status=["error", "interrupted"]))
+            0
+        """
+        from llmkit.costs.choices import Choice
+        from llmkit.costs.frame import table
+        from llmkit.costs.moments import moment
+
+        given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
+        words = {
+            name: (value,) if isinstance(value, str) else tuple(value)
+            for name, value in given.items()
+            if value is not None
+        }
+        name, equals, value = (tag or "").partition("=")
+        self.flush(SETTLE)
+        choice = Choice(
+            since=moment(since),
+            until=moment(until),
+            words=words,
+            tag=(name, value if equals else None) if tag is not None else None,
+            simulated=simulated,
+        )
+        return table(self._store.select(choice))
+
     def record(self, record: CallRecord) -> Future[bool]:
         """Take the record of a call; never blocks, never raises.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import platformdirs
 
 from llmkit import sqlite
-from llmkit.costs import database, forks, holds, rollups, schema
+from llmkit.costs import choices, database, forks, holds, rollups, schema
 from llmkit.costs.caps import Amounts, Caps
 from llmkit.costs.interface import Page
 from llmkit.costs.totals import NOTHING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from llmkit.costs.choices import Choice
     from llmkit.costs.schema import Row
     from llmkit.costs.totals import Sums
     from llmkit.records import CallRecord, Intent
@@ -41,7 +42,7 @@ MEMORY = ":memory:"
 ENVIRONMENT = "LLMKIT_LEDGER"
 """Variable that names the default ledger's file, or says `:memory:`."""
 
-PAGE = 50_000
+PAGE = 25_000
 """Rows that one read returns at most; bounds the memory that Python objects take."""
 
 ROLL = 1000
@@ -137,6 +138,16 @@ class SQLiteStore(forks.ForkAware):
             query = f"SELECT {schema.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
             rows = connection.execute(query, (after, limit)).fetchall()
             return Page(epoch, rows, more=len(rows) == limit)
+
+    def select(self, choice: Choice) -> list[list[Row]]:
+        """Return some rows; see `Store.select`."""
+        waiting, found = self.unwritten(), []
+        with self._reader() as connection:
+            if connection and (names := schema.present(connection)):
+                found = list(choices.pages(connection, choice, names, PAGE))
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        with self._written(waiting) as memory:
+            return [*found, *choices.pages(memory, choice, schema.COLUMNS, PAGE)]
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
