@@ -41,6 +41,9 @@ BYTES_PER_BYTE = 16
 FIRST_BYTES = 8_000
 """What they may send in advance, in bytes: a short answer flows at the full rate."""
 
+FIRST_WORD = 12
+"""Until so many characters have come, the text is drawn four times as often."""
+
 SMALL = 2_000
 """An update of so many bytes at most is sent in any case once the last one is `PATIENCE` old."""
 
@@ -136,7 +139,9 @@ class _Growing:
             # Drawing costs, too: none in vain while even the last drawing would be too large to send.
             self._changed = not (self._affords(self._size) and self._draw_text())
             self._drawn = self._drawn if self._changed else now
-            self._next_text = now + max(self._pause, (self._clock() - now) / MAX_CPU)
+            # The first piece is often a mark that shows nothing yet; the word after it need not wait.
+            pause = self._pause if self._characters > FIRST_WORD else self._pause / 4
+            self._next_text = now + max(pause, (self._clock() - now) / MAX_CPU)
         if now >= self._next_status:
             self._draw_status()
             self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
