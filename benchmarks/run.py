@@ -1,4 +1,4 @@
-"""Measure llmkit: `python benchmarks/run.py [calls|streams|imports|ledger|render|all] [--quick]`."""
+"""Measure llmkit: `python benchmarks/run.py [calls|streams|imports|ledger|scale|render|all] [--quick]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "streams": "wire",
     "imports": "imports",
     "ledger": "books",
+    "scale": "scale",
     "render": "rendering",
 }
 """Where each benchmark is: a function of its name."""
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, "all"], default="all", metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, a smaller ledger")
+    parser.add_argument("--rows", type=int, metavar="N", help="rows of `scale`, e.g. 10000000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     options = parser.parse_args(arguments)
     chosen = [name for name in BENCHMARKS if name in options.names or "all" in options.names]
@@ -42,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ["LLMKIT_LEDGER"] = str(Path(folder) / "ledger.sqlite")
         for name in chosen:
             print(f"{name}: {_summary(name)}")
-            found = getattr(importlib.import_module(BENCHMARKS[name]), name)(quick=options.quick)
+            more = {"rows": options.rows} if name == "scale" else {}
+            found = getattr(importlib.import_module(BENCHMARKS[name]), name)(quick=options.quick, **more)
             show(found)
             rows += found
         if "llmkit" in sys.modules:
@@ -57,6 +60,7 @@ def _summary(name: str) -> str:
         "streams": "CPU of the client's process per chunk of a burst of 2,000",
         "imports": "CPU of a process, over one without llmkit",
         "ledger": "CPU per row, and to load all rows",
+        "scale": "CPU and memory of a large ledger, each in a process of its own",
         "render": "CPU of an answer that streams into a notebook, and bytes on the wire",
     }[name]
 
