@@ -217,7 +217,7 @@ def shorten(text: str, letters: int) -> str:
 
     Example:
         >>> shorten("a-model-with-a-long-name  $1.20", 20)
-        'a-mod…-name  $1.20'
+        'a-mode…-name  $1.20'
     """
     name, gap, amount = text.partition("  ")
     left = max(10, letters - len(gap + amount) - 1)
