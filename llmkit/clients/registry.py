@@ -45,6 +45,12 @@ class ModelName:
     provider: str
     model: str | None
 
+    @classmethod
+    def of(cls, name: str) -> ModelName:
+        """Take a resolved name apart: the inverse of `str`."""
+        provider, colon, model = name.partition(":")
+        return cls(provider, model if colon else None)
+
     def __str__(self) -> str:
         return self.provider if self.model is None else f"{self.provider}:{self.model}"
 
@@ -116,8 +122,9 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
             f"{name!r} cannot be a provider's name: one word without a colon is expected."
         )
     _registered[name] = factory
-    with _lock:
-        _shared.clear()
+    with _lock:  # the others stay: they have connections
+        for key in [key for key in _shared if ModelName.of(key[1]).provider == name]:
+            del _shared[key]
 
 
 def metered(client: BaseLLMClient, model: str | None = None) -> ProviderClient | MeteredClient:
