@@ -173,7 +173,10 @@ class BudgetExceededError(LLMClientError):
         hint: What to do next.
     """
 
-    default_hint = "Raise the budget with llmkit.budget, or ask for a shorter answer with max_tokens."
+    default_hint = (
+        "Ask for a shorter answer (max_tokens=1000, or -k 1000 in a cell), take a cheaper model, or raise the"
+        " budget."
+    )
 
     def __init__(
         self,

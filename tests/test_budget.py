@@ -283,7 +283,7 @@ async def test_the_refusal_says_everything_there_is_to_know(books, zone):
     )
     assert (error.cap, error.spent, error.reserved, error.needed) == (5.0, 4.62, 0.3, 0.21)
     assert error.resets == datetime(2026, 11, 23, tzinfo=UTC)
-    assert "llmkit.budget" in error.hint
+    assert "max_tokens" in error.hint
     assert len(str(error)) <= 500
 
 

@@ -404,3 +404,24 @@ class TestInterpolation:
 
     def test_a_heap_of_braces_is_quick(self):
         assert interpolate("{{" * 100_000, SPACE).text == "{{" * 100_000
+
+
+class TestNearlyACommand:
+    @pytest.mark.parametrize(
+        ("line", "hint"),
+        [
+            ("budgt", "Did you mean %llm budget?"),
+            ("doktor", "Did you mean %llm doctor?"),
+            ("replay onyl", "Write %llm replay"),
+            ("budget daly=5", "Write %llm budget"),
+            ("budget daily=5 per_cell=1", "Write %llm budget"),
+        ],
+    )
+    def test_it_is_not_sent_for_it_would_cost_money(self, line, hint):
+        with pytest.raises(CellError) as caught:
+            parse_line(line)
+        assert hint in str(caught.value)
+
+    @pytest.mark.parametrize("line", ["-- budgt", "hello", "budget for two", "replay it slowly"])
+    def test_a_prompt_stays_one(self, line):
+        assert isinstance(parse_line(line), Ask)

@@ -14,7 +14,8 @@ from llmkit.notebook.footer import Footer, build_footer, format_money, format_se
 
 def answer(**changes):
     facts = {"prompt_tokens": 812, "completion_tokens": 214, "cost_estimate": 0.0056, "response_time": 3.42}
-    return LLMResponse("Hi", "anthropic", "claude-sonnet-5-5", **{**facts, **changes})
+    content = changes.pop("content", "Hi")
+    return LLMResponse(content, "anthropic", "claude-sonnet-5-5", **{**facts, **changes})
 
 
 class TestFooter:
@@ -55,6 +56,7 @@ class TestFooter:
             ({"finish_reason": "length"}, "cancelled", "⏹ stopped"),
             ({}, "interrupted", "⚠ cut off: the answer is incomplete"),
             ({}, "error", "⚠ failed: the answer is incomplete"),
+            ({"content": ""}, "error", "⚠ failed"),
             ({"finish_reason": "stop"}, "ok", ""),
         ],
     )

@@ -810,3 +810,9 @@ def test_a_program_that_runs_again_costs_nothing(server, tmp_path):
         r"\['replayed', 'replayed'\] \$0\.00 over 2 simulated calls, \$0\.0*[1-9]\d* saved by replay",
         said[1][-1],
     )
+
+
+def test_a_mode_alone_keeps_the_file_in_force(tmp_path):
+    with llmkit.replay(tmp_path / "demo.replay"):
+        assert llmkit.replay("off").path == tmp_path / "demo.replay"
+        assert llmkit.replay(mode="auto").path == tmp_path / "demo.replay"

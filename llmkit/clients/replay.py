@@ -128,8 +128,9 @@ def replay(
     differ, or leave replay off.
 
     Args:
-        file: Where the answers are kept; by default what `LLMKIT_REPLAY_FILE` or the settings say, else a
-            file among the user's data. One of the words `"off"`, `"auto"` and `"only"` is the mode.
+        file: Where the answers are kept; by default the file in force, else what `LLMKIT_REPLAY_FILE` or
+            the settings say, else a file among the user's data. One of the words `"off"`, `"auto"` and
+            `"only"` is the mode.
         mode: `"auto"` plays an answer back if it was recorded, else calls and records it; `"only"` raises
             `ReplayMissError` instead of calling; `"off"` does neither.
         pace: How fast a streamed answer is played back: `"instant"` (the default), `"natural"` (a word at
@@ -151,7 +152,8 @@ def replay(
         file, mode = None, file  # type: ignore[assignment]  # it is one of the three words
     if mode not in get_args(ReplayMode):
         raise ConfigurationError(f"mode={mode!r} is unknown.", hint='Take "off", "auto" or "only".')
-    path = _file(settings.load()) if file is None else _absolute(file)
+    usual = _file(settings.load()) if _chosen is None else _chosen.path
+    path = usual if file is None else _absolute(file)
     state = Replay(path, mode, checked(pace))
     if mode != "off":
         state.tape.check()
@@ -325,6 +327,7 @@ class Replayed:
         provider, model = self._who
         return ReplayMissError(
             f"This request to {provider}:{model} has no recorded answer in {self._state.path}: {reason}.",
+            hint='Record it once with llmkit.replay(mode="auto"), or check what changed in the request.',
         )
 
     def _keep(self, key: str, recording: Recording) -> None:

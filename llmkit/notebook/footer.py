@@ -91,9 +91,15 @@ def build_footer(
         facts.append(f"Σ {format_money(session_cost)}")
     return Footer(
         facts=tuple(filter(None, facts)),
-        warning=_ENDINGS.get(status) or _FINISHES.get(response.finish_reason or "", ""),
+        warning=_ending(response, status) or _FINISHES.get(response.finish_reason or "", ""),
         note=note or " ".join(_notes(response)),
     )
+
+
+def _ending(response: LLMResponse, status: Status) -> str:
+    if status == "error" and not response.content:
+        return "⚠ failed"
+    return _ENDINGS.get(status, "")
 
 
 def _notes(response: LLMResponse) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def parse_command(words: list[str]) -> Command | None:
         words: The words after `%llm`.
 
     Raises:
-        CellError: If a key is to be entered and nobody says whose.
+        CellError: If it is nearly a subcommand: sending it would cost money.
 
     Example:
         >>> parse_command(["alias", "fast=openai:gpt-6-luna"])
@@ -131,6 +132,9 @@ def parse_command(words: list[str]) -> Command | None:
         True
     """
     if not words or words[0] not in COMMANDS:
+        if len(words) == 1 and (near := difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.8)):
+            hint = f"Did you mean %llm {near[0]}? A prompt of one word goes after --."
+            raise CellError(f"What is {words[0]!r}?", hint=hint)
         return None
     name, form = words[0], COMMANDS[words[0]]
     rest = [word for word in words[1:] if not form.switch or word != form.switch]
@@ -138,4 +142,9 @@ def parse_command(words: list[str]) -> Command | None:
     if form.required and not rest:
         raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
     argument = " ".join(rest)
-    return Command(name=name, argument=argument or None, save=save) if form.takes(argument) else None
+    if form.takes(argument):
+        return Command(name=name, argument=argument or None, save=save)
+    if name in {"budget", "replay", "alias"} and (len(rest) == 1 or "=" in argument):
+        hint = f"Write {form.usage(name)}; a prompt goes after --."
+        raise CellError(f"%llm {name} does not take {argument!r}.", hint=hint)
+    return None
