@@ -21,7 +21,7 @@ onerror="window.__control = (window.__control || 0) + 1">"""
 SHOW_ALL = """
 from attacks import attacks
 from test_xss import SINKS, SLOW
-payloads = attacks(2_000, seed=11)
+payloads = attacks(800, seed=11)
 def show(found):
     display({"text/html": "".join(found), "text/plain": ""}, raw=True)
 show(html for text in payloads for html in SINKS["answer"](text))
@@ -88,7 +88,7 @@ def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
 
 
 def test_nothing_a_model_writes_runs_or_is_fetched(lab):
-    """Thousands of payloads: as they come, in the notebook opened afresh, and after nbconvert."""
+    """Hundreds of payloads: as they come, in the notebook opened afresh, and after nbconvert."""
     address, folder = lab
     control = f"display(HTML({CONTROL!r}))"
     write_notebook(

@@ -83,21 +83,24 @@ async def test_ten_megabytes_are_sent_exactly(protocol, server, recorder):
     assert len(text.encode()) > 10_000_000
 
 
-@pytest.mark.parametrize(
-    "model",
+NAMES = (
     ["../../admin", "m/../../x", "m?key=1", "m#part", "m m", "m\nx", "m\r\nHost: x", "m%2e%2e", "mö", "m\x00",
-     "/", "..", ".", "models/../x", "m:generateContent?x=", "\\..\\x", "//evil.example/x"],
+     "/", "..", ".", "models/../x", "m:generateContent?x=", "\\..\\x", "//evil.example/x"]
 )  # fmt: skip
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-async def test_a_models_name_cannot_lead_anywhere_else(kind, server, recorder, model, stream):
+async def test_a_models_name_cannot_lead_anywhere_else(kind, server, recorder, stream):
     async with opened(kind, server, max_retries=0) as client:
-        try:
-            await ask(client, "Hello", stream=stream, model=model)
-        except InvalidRequestError as error:
-            assert "model" in str(error).lower()  # noqa: PT017 - refusing is one of two good ends
-        for request in server.requests:
-            assert request.model == model
-            assert request.path.startswith(PATHS[request.protocol])
+        for model in NAMES:
+            seen = len(server.requests)
+            try:
+                await ask(client, "Hello", stream=stream, model=model)
+            except InvalidRequestError as error:
+                assert "model" in str(error).lower()  # noqa: PT017 - refusing is one of two good ends
+            for request in list(server.requests)[seen:]:
+                assert request.model == model
+                assert request.path.startswith(PATHS[request.protocol])
 
 
 PATHS = {
