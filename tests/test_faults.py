@@ -768,7 +768,13 @@ async def test_a_users_own_sdk_client_gives_the_same(protocol, family, recorder)
     report(await run(list(FAMILIES[family](d)), d, recorder, own=True))
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["llmkit's client", "a user's own"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param(False, id="llmkit's client"),
+        pytest.param(True, id="a user's own", marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.parametrize("protocol", DIALECTS)
 async def test_a_deadline_ends_every_stall_and_names_itself(protocol, own, recorder):
     d = DIALECTS[protocol]
