@@ -327,7 +327,6 @@ class Replayed:
         provider, model = self._who
         return ReplayMissError(
             f"This request to {provider}:{model} has no recorded answer in {self._state.path}: {reason}.",
-            hint='Record it once with llmkit.replay(mode="auto"), or check what changed in the request.',
         )
 
     def _keep(self, key: str, recording: Recording) -> None:
