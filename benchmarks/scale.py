@@ -14,7 +14,7 @@ from typing import Any
 from books import BATCH, _record
 from measure import Row, check
 
-from llmkit.costs import database, rollups, schema
+from llmkit.costs.store import database, rollups, schema
 from llmkit.sqlite import transaction
 
 GOALS = {"summary": 50.0, "month and model": 50.0, "total": 50.0}
@@ -22,7 +22,7 @@ GOALS = {"summary": 50.0, "month and model": 50.0, "total": 50.0}
 
 _OURS = """
     from llmkit.costs.ledger import Ledger
-    import llmkit.costs.frame, llmkit.costs.store
+    import llmkit.costs.frame.frame, llmkit.costs.store.sqlite
     books = Ledger(path)
     measure("open", lambda: len(books.df))
     books.record(record).result()

@@ -25,9 +25,9 @@ from .clients.replay import replay as replay
 from .clients.retry import RetryPolicy as RetryPolicy
 from .clients.retry import rate_limit_retry as rate_limit_retry
 from .clients.stream import TextStream as TextStream
-from .costs.alerts import Alert as Alert
-from .costs.budget import Budget as Budget
-from .costs.budget import budget as budget
+from .costs.budgets.alerts import Alert as Alert
+from .costs.budgets.budget import Budget as Budget
+from .costs.budgets.budget import budget as budget
 from .costs.controller import CostController as CostController
 from .costs.ledger import Ledger as Ledger
 from .costs.ledger import ledger as ledger
@@ -53,10 +53,10 @@ from .messages import Usage as Usage
 from .messages import build_conversation as build_conversation
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
-from .notebook.chat import Chat as Chat
-from .notebook.compare import acompare as acompare
-from .notebook.compare import compare as compare
-from .notebook.comparison import Comparison as Comparison
+from .notebook.chat.chat import Chat as Chat
+from .notebook.compare.compare import acompare as acompare
+from .notebook.compare.compare import compare as compare
+from .notebook.compare.comparison import Comparison as Comparison
 from .records import CallRecord as CallRecord
 from .records import tags as tags
 from .settings import check_environment_variables as check_environment_variables

@@ -6,10 +6,10 @@ import pytest
 from lab import FLAGS, chromium, violations
 from test_compare import answer, failed
 
-from llmkit.notebook.columns import final
-from llmkit.notebook.comparison import Comparison
+from llmkit.notebook.compare.columns import final
+from llmkit.notebook.compare.comparison import Comparison
 from llmkit.notebook.footer import Footer
-from llmkit.notebook.render import page, render
+from llmkit.notebook.markdown.render import page, render
 
 pytestmark = pytest.mark.browser
 

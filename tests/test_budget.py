@@ -14,12 +14,13 @@ import pytest
 
 import llmkit
 from llmkit import sqlite
-from llmkit.costs import caps, schema
-from llmkit.costs.alerts import Alert
-from llmkit.costs.budget import KEEP, Budgets
-from llmkit.costs.caps import Amounts, Caps
+from llmkit.costs.budgets import caps
+from llmkit.costs.budgets.alerts import Alert
+from llmkit.costs.budgets.budget import KEEP, Budgets
+from llmkit.costs.budgets.caps import Amounts, Caps
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore
+from llmkit.costs.store import schema
+from llmkit.costs.store.sqlite import SQLiteStore
 from llmkit.errors import BudgetExceededError, ConfigurationError
 from llmkit.records import CallRecord, Intent, calling
 
@@ -550,7 +551,7 @@ def used_up(store):
 
 def test_rows_that_cannot_be_written_count_or_nothing_is_admitted(store):
     store.change_caps({"daily": NANO})
-    with holding(store.path), pytest.warns(llmkit.costs.writer.LedgerWarning, match="locked"):
+    with holding(store.path), pytest.warns(llmkit.costs.store.writer.LedgerWarning, match="locked"):
         assert store.append(done(plan(0.9))).result(10) is False
         with pytest.raises(
             ConfigurationError, match=r"not sent: the ledger .* cannot be written: database is locked\. "
@@ -683,7 +684,7 @@ def test_an_alert_comes_once_at_four_fifths_and_once_at_the_end(books, caplog):
     assert alert.time.utcoffset() == timedelta(0)
     assert str(alert) == "80% of the daily budget is used: $0.80 of $1.00."
     assert "80% of the daily budget" in caplog.text
-    assert {record.name for record in caplog.records} == {"llmkit.costs.budget"}
+    assert {record.name for record in caplog.records} == {"llmkit.costs.budgets"}
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
@@ -753,7 +754,7 @@ def test_a_row_that_has_to_wait_is_acknowledged_as_such_beside_a_budget(path):
     books = Ledger(path)
     books._opened = SQLiteStore(path, busy_timeout=0.1)
     books.budget(daily=1)
-    with holding(path), pytest.warns(llmkit.costs.writer.LedgerWarning, match="locked"):
+    with holding(path), pytest.warns(llmkit.costs.store.writer.LedgerWarning, match="locked"):
         assert books.record(done(plan(2.0))).result(10) is False
         assert books.take_alerts() == []
         books.flush(10)

@@ -12,16 +12,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_budget import done, plan, version_1
 
-from llmkit.costs import database, schema
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore
+from llmkit.costs.store import database, schema
+from llmkit.costs.store.sqlite import SQLiteStore
 from llmkit.errors import BudgetExceededError
 
 HEAD = """
 import asyncio, os, random, signal, sys, time, uuid
 from datetime import UTC, datetime, timedelta
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore
+from llmkit.costs.store.sqlite import SQLiteStore
 from llmkit.errors import BudgetExceededError
 from llmkit.records import CallRecord, Intent
 
@@ -245,7 +245,7 @@ def test_an_alert_of_a_scripts_last_call_is_delivered(path):
         books.budget(daily=1, on_alert=lambda alert: (time.sleep(0.1), print("told", flush=True)))
         books.record(done(plan(10**9), 10**9)).result(60)
         import logging
-        logging.getLogger("llmkit.costs.budget").disabled = True
+        logging.getLogger("llmkit.costs.budgets").disabled = True
         """
     process = start(code, path)
     out, _ = process.communicate(timeout=60)
@@ -255,7 +255,7 @@ def test_an_alert_of_a_scripts_last_call_is_delivered(path):
 def test_an_alert_of_the_very_last_moment_is_delivered(path):
     code = """
         import atexit, logging
-        logging.getLogger("llmkit.costs.budget").disabled = True
+        logging.getLogger("llmkit.costs.budgets").disabled = True
         books = Ledger(sys.argv[1])
         books.budget(daily=1, on_alert=lambda alert: print("told", flush=True))
         atexit.register(lambda: books.record(done(plan(10**9), 10**9)).result(60))

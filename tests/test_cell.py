@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.errors import InvalidRequestError
-from llmkit.notebook.cell import Ask, parse_cell, parse_line
-from llmkit.notebook.interpolation import interpolate
-from llmkit.notebook.options import OPTIONS, CellError
-from llmkit.notebook.subcommands import COMMANDS, Command
-from llmkit.notebook.usage import help_on, help_text, options_table
+from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
+from llmkit.notebook.syntax.interpolation import interpolate
+from llmkit.notebook.syntax.options import OPTIONS, CellError
+from llmkit.notebook.syntax.subcommands import COMMANDS, Command
+from llmkit.notebook.syntax.usage import help_on, help_text, options_table
 
 
 class TestCellMagic:

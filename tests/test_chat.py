@@ -18,10 +18,10 @@ from llmkit import (
     sandbox,
 )
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.chat_models import context_window, model_menu
-from llmkit.notebook.chat_session import Session, Settings
-from llmkit.notebook.chat_text import message_form, saved_html
-from llmkit.notebook.conversation import Conversation
+from llmkit.notebook.chat.conversation import Conversation
+from llmkit.notebook.chat.menu import context_window, model_menu
+from llmkit.notebook.chat.session import Session, Settings
+from llmkit.notebook.chat.text import message_form, saved_html
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) ![i](http://x.invalid/y.png)"
 PIXEL = bytes.fromhex(

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from llmkit import LLMMessage
-from llmkit.notebook.conversation import Conversation, question_of
+from llmkit.notebook.chat.conversation import Conversation, question_of
 
 TEXTS = st.text(max_size=6)
 QUESTIONS = TEXTS.filter(str.strip)

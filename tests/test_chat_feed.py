@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from llmkit.notebook.chat_feed import MAX_HZ, MESSAGE, Feed
-from llmkit.notebook.render import Blocks, render, render_partial
+from llmkit.notebook.chat.feed import MAX_HZ, MESSAGE, Feed
+from llmkit.notebook.markdown.render import Blocks, render, render_partial
 
 LINES = [
     "# Heading\n\n",

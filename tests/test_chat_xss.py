@@ -9,9 +9,9 @@ import pytest
 from attacks import attacks
 from dom import problems
 
-from llmkit.notebook.chat_feed import Feed
-from llmkit.notebook.chat_text import message_form, saved_html
-from llmkit.notebook.conversation import Conversation
+from llmkit.notebook.chat.conversation import Conversation
+from llmkit.notebook.chat.feed import Feed
+from llmkit.notebook.chat.text import message_form, saved_html
 
 PAYLOADS = attacks(800, seed=29)
 OURS = re.compile(r'^<style>(?:body:(?:not\(:)?has\([^<]*)</style><div class="llmkit-saved-name">|</div>$')

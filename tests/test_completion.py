@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.notebook.completion import Choice, Known, complete
+from llmkit.notebook.syntax.completion import Choice, Known, complete
 
 KNOWN = Known(
     models=lambda: [Choice("sonnet", "$3→$15 /M"), Choice("openai:gpt-x"), Choice("sandbox")],

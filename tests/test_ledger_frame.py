@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit.costs import frame as frames
-from llmkit.costs import schema, store
+from llmkit.costs.frame import frame as frames
 from llmkit.costs.ledger import Ledger
+from llmkit.costs.store import schema
+from llmkit.costs.store import sqlite as store
 from llmkit.records import CallRecord
 
 counts = st.none() | st.integers(0, 2**62)

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from llmkit.costs import schema
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore
+from llmkit.costs.store import schema
+from llmkit.costs.store.sqlite import SQLiteStore
 
 HEAD = """
 import multiprocessing, os, sys, threading, time, uuid

@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ledger_frame import records
 
-from llmkit.costs import columns, schema, store
-from llmkit.costs.choices import Choice, statement
-from llmkit.costs.frame import spending, summarise
+from llmkit.costs.frame import columns
+from llmkit.costs.frame.frame import spending, summarise
+from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.snapshot import Snapshot
+from llmkit.costs.store import schema
+from llmkit.costs.store import sqlite as store
+from llmkit.costs.store.choices import Choice, statement
 from llmkit.records import CallRecord
 
 same = pd.testing.assert_frame_equal
@@ -335,7 +337,7 @@ def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
 def test_days_are_those_of_the_readers_clock(path):
     times = [datetime(2026, 3, 28, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
     code = (
-        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame import *\n"
+        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.frame import *\n"
         "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
         "assert books.summary('day').equals(summarise(spending(books.df), ['day']))"
     )

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from llmkit.costs import database, schema
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import SQLiteStore, default_path
-from llmkit.costs.writer import LedgerWarning
+from llmkit.costs.store import database, schema
+from llmkit.costs.store.sqlite import SQLiteStore, default_path
+from llmkit.costs.store.writer import LedgerWarning
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
@@ -250,7 +250,7 @@ def test_a_ledger_that_may_only_be_read_is_read(foreign_folder):
     foreign_folder.chmod(0o555)
     out = run(
         f"""
-        import llmkit.costs.frame, llmkit.costs.store, warnings
+        import llmkit.costs.frame.frame, llmkit.costs.store.sqlite, warnings
         from llmkit.costs.ledger import Ledger
         from llmkit.records import CallRecord
         if os.geteuid() == 0:

@@ -6,7 +6,7 @@ from callers import SDKS, opened, read
 
 from llmkit import ConfigurationError, InvalidRequestError, LLMMessage, OpenAIClient
 from llmkit.clients.redaction import Secret, redact
-from llmkit.notebook.interpolation import interpolate
+from llmkit.notebook.syntax.interpolation import interpolate
 
 TEXTS = {
     "one character": "a",

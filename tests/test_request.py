@@ -6,9 +6,9 @@ import pytest
 
 from llmkit.errors import InvalidRequestError
 from llmkit.messages import LLMMessage
-from llmkit.notebook.cell import parse_cell
-from llmkit.notebook.options import CellError
 from llmkit.notebook.request import MAX_CELL, Place, fenced, gather
+from llmkit.notebook.syntax.cell import parse_cell
+from llmkit.notebook.syntax.options import CellError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 INPUTS = ["", "import pandas", "%%llm\nHello", "", "x = '```'", "%%llm -i 1 ..."]

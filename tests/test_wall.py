@@ -12,7 +12,7 @@ import pytest
 from billing import Provider
 
 from llmkit import BudgetExceededError, Ledger
-from llmkit.costs.schema import micros
+from llmkit.costs.store.schema import micros
 from llmkit.costs.totals import NANOS
 from llmkit.records import Intent
 

@@ -20,17 +20,17 @@ from test_live import Clock, Front
 
 import llmkit
 from llmkit.clients.registry import resolve
-from llmkit.costs.budget import Budget
+from llmkit.costs.budgets.budget import Budget
 from llmkit.errors import LLMClientError
-from llmkit.notebook.chat_text import message_form, saved_html
-from llmkit.notebook.columns import RichColumns, error_line, final
-from llmkit.notebook.comparison import Comparison, Entry
-from llmkit.notebook.conversation import Conversation
+from llmkit.notebook.chat.conversation import Conversation
+from llmkit.notebook.chat.text import message_form, saved_html
+from llmkit.notebook.compare.columns import RichColumns, error_line, final
+from llmkit.notebook.compare.comparison import Comparison, Entry
+from llmkit.notebook.compare.race import Lane
 from llmkit.notebook.errors import shorten
 from llmkit.notebook.footer import Footer, build_footer
 from llmkit.notebook.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
-from llmkit.notebook.race import Lane
-from llmkit.notebook.render import page, render, render_partial, sanitise
+from llmkit.notebook.markdown.render import page, render, render_partial, sanitise
 from llmkit.notebook.shown import shown
 
 COUNT = 5_000

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.costs import forks
-from llmkit.costs.budget import KEEP, Budgets
+from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.names import known
 from llmkit.costs.totals import Tally, total_of
 from llmkit.errors import ConfigurationError
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmkit.costs.alerts import Alert
-    from llmkit.costs.budget import Amount, Budget, Keep
-    from llmkit.costs.caps import Unpriced
+    from llmkit.costs.budgets.alerts import Alert
+    from llmkit.costs.budgets.budget import Amount, Budget, Keep
+    from llmkit.costs.budgets.caps import Unpriced
     from llmkit.costs.charts import Charts
-    from llmkit.costs.frame import Frame
-    from llmkit.costs.interface import Store
+    from llmkit.costs.frame.frame import Frame
+    from llmkit.costs.store.interface import Store
     from llmkit.costs.totals import Sums, Total
     from llmkit.records import CallRecord, Guard
 
@@ -71,7 +71,7 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be read.
         """
-        from llmkit.costs.frame import Frame
+        from llmkit.costs.frame.frame import Frame
 
         self.flush(SETTLE)
         with self._reading:
@@ -113,9 +113,9 @@ class Ledger(forks.ForkAware):
             >>> len(Ledger(":memory:").query(since="2026-11-01", status=["error", "interrupted"]))
             0
         """
-        from llmkit.costs.choices import Choice
-        from llmkit.costs.frame import table
+        from llmkit.costs.frame.frame import table
         from llmkit.costs.moments import moment
+        from llmkit.costs.store.choices import Choice
 
         given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
         words = {
@@ -216,7 +216,7 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be read.
         """
-        from llmkit.costs.schema import micros
+        from llmkit.costs.store.schema import micros
 
         self.flush(SETTLE)
         return self._store.amounts(micros(time.astimezone()), None).spent
@@ -305,7 +305,7 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
-        from llmkit.costs.frame import COLUMNS, PERIODS, TAG, spending, summarise
+        from llmkit.costs.frame.frame import COLUMNS, PERIODS, TAG, spending, summarise
 
         names = [by] if isinstance(by, str) else list(by)
         for name in names:
@@ -316,8 +316,8 @@ class Ledger(forks.ForkAware):
 
     def _rolled(self, names: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
         """Summarise by the daily sums, if they can tell."""
-        from llmkit.costs.frame import rolled_by, summarise_groups
-        from llmkit.costs.rollups import KEYS, MEASURES
+        from llmkit.costs.frame.frame import rolled_by, summarise_groups
+        from llmkit.costs.store.rollups import KEYS, MEASURES
         from llmkit.costs.totals import shows_simulated
 
         if not names or not {*names} <= {*KEYS, "month"}:
@@ -399,7 +399,7 @@ class Ledger(forks.ForkAware):
         Args:
             path: The file, which is replaced.
         """
-        from llmkit.costs.frame import write_csv
+        from llmkit.costs.frame.frame import write_csv
 
         write_csv(self.df, path)
 
@@ -412,7 +412,7 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If pyarrow is not installed.
         """
-        from llmkit.costs.frame import write_parquet
+        from llmkit.costs.frame.frame import write_parquet
 
         write_parquet(self.df, path)
 
@@ -460,7 +460,7 @@ class Ledger(forks.ForkAware):
     def _store(self) -> Store:
         if self._opened is None:
             with self._opening:
-                from llmkit.costs.store import SQLiteStore, default_path
+                from llmkit.costs.store.sqlite import SQLiteStore, default_path
 
                 if self._opened is None:
                     self._opened = SQLiteStore(self._given or default_path())

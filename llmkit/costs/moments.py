@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from datetime import time as clock_time
 from typing import TYPE_CHECKING
 
-from llmkit.costs.schema import micros
+from llmkit.costs.store.schema import micros
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
-    from llmkit.notebook.completer import add_matcher
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.question import keep_questions
+    from llmkit.notebook.syntax.completer import add_matcher
     from llmkit.notebook.warm import warm_up_soon
 
     unload_ipython_extension(shell)
@@ -40,7 +40,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
-    from llmkit.notebook.completer import remove_matchers
+    from llmkit.notebook.syntax.completer import remove_matchers
 
     remove_matchers(shell)
     if (magics := shell.magics_manager.registry.get("LLMMagics")) is not None:

@@ -25,12 +25,12 @@ from llmkit.prices import format_money, to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
-    from llmkit.notebook.cell import Ask
     from llmkit.notebook.footer import Footer
     from llmkit.notebook.live import LiveAnswer
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.request import Outgoing
     from llmkit.notebook.rich import Ending
+    from llmkit.notebook.syntax.cell import Ask
 
 
 class Asking:

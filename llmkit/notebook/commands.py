@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.subcommands import Command
+    from llmkit.notebook.syntax.subcommands import Command
 
 
 def run(magics: LLMMagics, command: Command) -> Any:
@@ -144,7 +144,7 @@ def _doctor(magics: LLMMagics, _command: Command) -> None:
 
 def _budget(_magics: LLMMagics, command: Command) -> Any:
     """Show the budgets, or set some: `5`, `daily=5 per_call=0.10`, `off`."""
-    from llmkit.costs.budget import budget
+    from llmkit.costs.budgets.budget import budget
 
     changes: dict[str, Any] = {}
     for word in (command.argument or "").split():
@@ -181,13 +181,13 @@ def _replay(_magics: LLMMagics, command: Command) -> None:
 
 
 def _chat(magics: LLMMagics, command: Command) -> Any:
-    from llmkit.notebook.chat import open_chat
+    from llmkit.notebook.chat.chat import open_chat
 
     return open_chat(magics, command.argument)
 
 
 def _help(_magics: LLMMagics, command: Command) -> None:
-    from llmkit.notebook.usage import help_on, help_text
+    from llmkit.notebook.syntax.usage import help_on, help_text
 
     topic = command.argument
     found = help_on(topic) if topic else help_text()

@@ -234,7 +234,7 @@ def _open_to_others(path: Path) -> str:
 
 def _budget() -> Finding:
     """Say what is left; that it is used up explains why calls are refused."""
-    from llmkit.costs.budget import budget
+    from llmkit.costs.budgets.budget import budget
 
     state = budget()
     left = [usd for usd in (state.left, state.notebook_left) if usd is not None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from llmkit.notebook.tex import UNTOUCHED
+from llmkit.notebook.markdown.tex import UNTOUCHED
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Footer:
 
     @property
     def html(self) -> str:
-        """The footer as HTML, for `llmkit.notebook.render.page`."""
+        """The footer as HTML, for `llmkit.notebook.markdown.render.page`."""
         facts = [escape(fact) for fact in self.facts]
         if self.warning:
             facts.append(f'<span class="llmkit-warn">{escape(self.warning)}</span>')

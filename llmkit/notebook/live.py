@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.errors import without_controls
-from llmkit.notebook.render import printable
+from llmkit.notebook.markdown.render import printable
 from llmkit.notebook.rich import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
 
 if TYPE_CHECKING:

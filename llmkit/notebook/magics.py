@@ -10,18 +10,18 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Bool, Dict, Enum, Float, List, Unicode, observe
 
 from llmkit.errors import LLMClientError
-from llmkit.notebook.cell import parse_cell, parse_line
 from llmkit.notebook.errors import Stopped, shorten
-from llmkit.notebook.options import CellError
-from llmkit.notebook.subcommands import Command
-from llmkit.notebook.usage import help_text
-from llmkit.notebook.values import FORMATS
+from llmkit.notebook.syntax.cell import parse_cell, parse_line
+from llmkit.notebook.syntax.options import CellError
+from llmkit.notebook.syntax.subcommands import Command
+from llmkit.notebook.syntax.usage import help_text
+from llmkit.notebook.syntax.values import FORMATS
 
 if TYPE_CHECKING:
     from llmkit.messages import LLMMessage
-    from llmkit.notebook.cell import Ask
     from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply
+    from llmkit.notebook.syntax.cell import Ask
     from llmkit.notebook.trouble import Trouble
 
 

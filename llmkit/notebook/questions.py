@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.notebook.asking import Asking, exchange, limits, remember
-from llmkit.notebook.options import CellError
 from llmkit.notebook.request import Place, gather
+from llmkit.notebook.syntax.options import CellError
 
 if TYPE_CHECKING:
-    from llmkit.notebook.cell import Ask
-    from llmkit.notebook.comparison import Comparison
+    from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Outgoing
+    from llmkit.notebook.syntax.cell import Ask
 
 
 class Asked(NamedTuple):
@@ -96,7 +96,7 @@ def _report(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str]) -
 
 
 def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], *, alone: bool) -> Comparison:
-    from llmkit.notebook.compare import run_compare
+    from llmkit.notebook.compare.compare import run_compare
 
     if ask.code:
         raise CellError("Whose code? -c goes with one model.", hint="Take .keep(…).code of the comparison.")

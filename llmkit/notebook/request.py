@@ -13,15 +13,15 @@ from llmkit.clients.redaction import redact
 from llmkit.messages import LLMMessage
 from llmkit.notebook.cards import card
 from llmkit.notebook.formats import wanted, words
-from llmkit.notebook.interpolation import interpolate
-from llmkit.notebook.options import CellError, did_you_mean
+from llmkit.notebook.syntax.interpolation import interpolate
+from llmkit.notebook.syntax.options import CellError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from llmkit.clients.schema import Schema
-    from llmkit.notebook.cell import Ask
     from llmkit.notebook.formats import Format
+    from llmkit.notebook.syntax.cell import Ask
 
 MAX_CELL = 20_000
 """Characters of an earlier input that are sent at most."""
@@ -125,7 +125,7 @@ def gather(ask: Ask, place: Place) -> Outgoing:
         InvalidRequestError: If something cannot be attached.
 
     Example:
-        >>> from llmkit.notebook.cell import parse_cell
+        >>> from llmkit.notebook.syntax.cell import parse_cell
         >>> gather(parse_cell("-v n", "Is {{n}} prime?"), Place(variables={"n": 7})).question.content
         'n: int\n7\n\nIs 7 prime?'
     """

@@ -12,8 +12,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.notebook.footer import Footer, format_seconds
-from llmkit.notebook.partial import close_open
-from llmkit.notebook.render import Blocks, page, printable, render, render_partial, stylesheet
+from llmkit.notebook.markdown.partial import close_open
+from llmkit.notebook.markdown.render import Blocks, page, printable, render, render_partial, stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

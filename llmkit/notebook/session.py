@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError
-from llmkit.notebook.cell import Ask
-from llmkit.notebook.options import did_you_mean
 from llmkit.notebook.record import session_markdown, thread_markdown, write_markdown
+from llmkit.notebook.syntax.cell import Ask
+from llmkit.notebook.syntax.options import did_you_mean
 from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
 
 if TYPE_CHECKING:
     from llmkit.messages import LLMMessage
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.subcommands import Command
+    from llmkit.notebook.syntax.subcommands import Command
     from llmkit.notebook.trouble import Trouble
 
 

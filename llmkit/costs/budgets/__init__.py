@@ -1,0 +1,1 @@
+"""Budgets: their arithmetic, the guard that reserves before a call, the alerts."""

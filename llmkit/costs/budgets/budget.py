@@ -1,0 +1,328 @@
+"""Budgets: limits of what calls may cost, held for all notebooks and processes on one ledger.
+
+What a call may cost at most is reserved before it is sent; its row in the ledger settles that. A call
+whose worst case does not fit is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from llmkit.costs.budgets import caps as arithmetic
+from llmkit.costs.budgets.alerts import Alert, Alerts
+from llmkit.costs.budgets.caps import POLICIES, Amounts, Caps, Unpriced
+from llmkit.costs.store.schema import micros
+from llmkit.costs.totals import NANOS, to_nanos
+from llmkit.errors import ConfigurationError
+from llmkit.prices import format_money
+from llmkit.records import current_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+    from llmkit.costs.store.interface import Store
+    from llmkit.records import CallRecord, Guard, Intent
+
+FRESH = 1.0
+"""Seconds for which caps that were read hold; other processes may change them."""
+
+LARGEST = 10**9
+"""Largest cap, in US dollars: sums of billionths must stay within 64 bits."""
+
+logger = logging.getLogger(__name__)
+
+
+class Keep(Enum):
+    """An argument that was not given: what it stands for stays as it is."""
+
+    KEEP = "as it is"
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP: Final = Keep.KEEP
+
+Amount: TypeAlias = "float | Decimal | Literal[Keep.KEEP] | None"
+"""US dollars; `None` is no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The budgets and what is used of them, in US dollars, at one moment.
+
+    Attributes:
+        daily: Limit of a day, for everybody who shares the ledger; `None` is no limit.
+        per_notebook: Limit of a day for one notebook.
+        per_call: Limit of one call.
+        unpriced: What becomes of a call whose price nobody knows: `"refuse"`, `"allow"` or `"ask"`.
+        spent: What the calls since local midnight cost.
+        reserved: What running calls may still cost.
+        left: What is left of the daily budget, not below 0; `None` without one.
+        notebook: The notebook that `notebook_…` speaks of.
+        notebook_spent: What its calls since local midnight cost.
+        notebook_reserved: What its running calls may still cost.
+        notebook_left: What is left of its budget; `None` without one, or outside of a notebook.
+        resets: When the day ends (aware, local).
+    """
+
+    daily: float | None
+    per_notebook: float | None
+    per_call: float | None
+    unpriced: Unpriced
+    spent: float
+    reserved: float
+    left: float | None
+    notebook: str | None
+    notebook_spent: float
+    notebook_reserved: float
+    notebook_left: float | None
+    resets: datetime
+    _allow: Callable[[str], None] = field(repr=False, compare=False)
+
+    def allow_model(self, name: str) -> None:
+        """Let calls of a model without a known price pass in this process, where the policy is `"ask"`.
+
+        Args:
+            name: The model as `provider:model`.
+
+        Raises:
+            ConfigurationError: If the name has another form.
+        """
+        self._allow(name)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<12} {text}" for name, text in self._rows())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._rows()
+        )
+        return f"<div class='mathjax_ignore tex2jax_ignore'><table>{rows}</table></div>"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Say all of it, one line per limit."""
+        today = _usage(self.daily, self.spent, self.reserved, self.left)
+        rows = [("daily", f"{today}; resets {self.resets:%Y-%m-%d %H:%M}")]
+        if self.per_notebook is None or self.notebook is None:
+            rows.append(("per notebook", _limit(self.per_notebook)))
+        else:
+            mine = (self.per_notebook, self.notebook_spent, self.notebook_reserved, self.notebook_left)
+            rows.append(("per notebook", f"{_usage(*mine)} ({self.notebook})"))
+        return [*rows, ("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
+
+
+def _limit(usd: float | None) -> str:
+    return "no limit" if usd is None else format_money(usd)
+
+
+def _usage(cap: float | None, spent: float, reserved: float, left: float | None) -> str:
+    rest = "" if left is None else f", {format_money(left)} left"
+    return f"{_limit(cap)}: {format_money(spent)} spent, {format_money(reserved)} reserved{rest}"
+
+
+class Budgets:
+    """The guard of one ledger's budgets; see `llmkit.records.Guard`.
+
+    Args:
+        store: Where the caps and the reservations are.
+        clock: Returns the time (aware).
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.alerts = Alerts()
+        self._store = store
+        self._clock = clock
+        self._caps = Caps()
+        self._until: float | None = None  # when the caps have to be read again; `None`: they never were
+        self._looking = threading.Lock()
+        self._allowed: set[str] = set()
+        self._reserves = False
+
+    def guard(self, cap_nanos: int | None) -> Guard | None:
+        """Return who has to be asked before a call is sent; see `Recorder.guard`."""
+        if self._until is None or time.monotonic() >= self._until:
+            self._look()
+        return self if cap_nanos is not None or self._caps.any else None
+
+    async def admit(self, intent: Intent) -> None:
+        """Reserve what a call may cost; see `Guard.admit`."""
+        caps = self._caps
+        if intent.nanos == 0 or not (caps.any or intent.cap_nanos is not None):
+            return
+        if intent.nanos is None:
+            self._weigh(caps, intent)
+            return
+        if caps.shared:
+            self._reserves = True
+            await asyncio.wrap_future(self._store.reserve(intent))
+        elif (error := arithmetic.refusal(caps, Amounts(), intent)) is not None:
+            raise error
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back; see `Guard.release`."""
+        if self._reserves:
+            self._store.release(uid)
+
+    def watch(self, record: CallRecord, written: Future[bool]) -> Future[bool]:
+        """Look for alerts once a call is written down.
+
+        Args:
+            record: The call.
+            written: The ledger's acknowledgement.
+
+        Returns:
+            The acknowledgement; where there is something to look for, it comes after that.
+        """
+        caps = self._caps
+        refused = written.done() and not written.result()
+        if not caps.shared or refused or record.simulated or not record.cost_nanos:
+            return written
+        told: Future[bool] = Future()
+        told.set_running_or_notify_cancel()
+
+        def look(used: Future[Amounts]) -> None:
+            try:
+                if used.exception() is None:
+                    self.alerts.notice(caps, used.result(), record)
+            finally:
+                told.set_result(written.result())
+
+        self._store.settled(micros(record.time), record.notebook).add_done_callback(look)
+        return told
+
+    def change(self, **changes: Any) -> None:
+        """Change caps; see `Ledger.budget`.
+
+        Args:
+            **changes: `daily`, `per_notebook`, `per_call` in US dollars or `None`, and `unpriced`; what
+                is `KEEP` stays.
+
+        Raises:
+            ConfigurationError: If a value makes no sense, or the ledger cannot be written.
+        """
+        values = {name: _checked(name, value) for name, value in changes.items() if value is not KEEP}
+        if values:
+            with self._looking:
+                self._know(self._store.change_caps(values))
+
+    def status(self) -> Budget:
+        """Return the caps and what is used of them; see `Ledger.budget`."""
+        with self._looking:
+            self._know(self._store.caps())
+        now, notebook, caps = self._clock(), current_context().notebook, self._caps
+        used = self._store.amounts(micros(now), notebook)
+        mine = None if notebook is None else caps.per_notebook
+        return Budget(
+            daily=_dollars(caps.daily),
+            per_notebook=_dollars(caps.per_notebook),
+            per_call=_dollars(caps.per_call),
+            unpriced=caps.unpriced,
+            spent=used.spent / NANOS,
+            reserved=used.reserved / NANOS,
+            left=_left(caps.daily, used.spent + used.reserved),
+            notebook=notebook,
+            notebook_spent=used.notebook_spent / NANOS if notebook else 0.0,
+            notebook_reserved=used.notebook_reserved / NANOS if notebook else 0.0,
+            notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved),
+            resets=arithmetic.next_day(now),
+            _allow=self.allow_model,
+        )
+
+    def allow_model(self, name: str) -> None:
+        """Say yes to a model without a known price; see `Budget.allow_model`."""
+        provider, colon, model = str(name).partition(":")
+        if not (provider and colon and model):
+            raise ConfigurationError(f"{name!r} names no model.", hint='Write it as "provider:model".')
+        self._allowed.add(name)
+
+    def _weigh(self, caps: Caps, intent: Intent) -> None:
+        """Decide on a call whose price nobody knows."""
+        yes = caps.unpriced == "ask" and f"{intent.provider}:{intent.model}" in self._allowed
+        if not yes and caps.unpriced != "allow":
+            raise arithmetic.unpriced(caps, intent)
+
+    def _look(self) -> None:
+        """Read the caps; while another thread does, or changes them, those that are known hold."""
+        if not self._looking.acquire(blocking=self._until is None):
+            return
+        try:
+            self._know(self._store.caps())
+        except ConfigurationError as error:
+            logger.info("The budgets cannot be read, what is known of them holds on: %s", error)
+            self._know(self._caps)
+        finally:
+            self._looking.release()
+
+    def _know(self, caps: Caps) -> None:
+        self._caps, self._until = caps, time.monotonic() + FRESH
+
+
+def budget(
+    *,
+    daily: Amount = KEEP,
+    per_notebook: Amount = KEEP,
+    per_call: Amount = KEEP,
+    unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
+    on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
+) -> Budget:
+    """Set budgets for everybody who shares the default ledger, or look at them; see `Ledger.budget`.
+
+    Example:
+        ```python
+        llmkit.budget(daily=5, per_call=0.10)
+        llmkit.budget()             # what is left of it
+        llmkit.budget(daily=None)   # lift it
+        ```
+    """
+    from llmkit.costs.ledger import ledger
+
+    return ledger.budget(
+        daily=daily, per_notebook=per_notebook, per_call=per_call, unpriced=unpriced, on_alert=on_alert
+    )
+
+
+def _checked(name: str, value: Any) -> int | str | None:
+    """Return a value as the ledger keeps it."""
+    if name == "unpriced":
+        if value not in POLICIES:
+            raise ConfigurationError(
+                f"unpriced={value!r} is no policy.", hint=f"There are: {', '.join(POLICIES)}."
+            )
+        return str(value)
+    if value is None:
+        return None
+    try:
+        nanos = to_nanos(value)
+    except (TypeError, ValueError) as error:
+        raise _no_amount(name, value) from error
+    if nanos > LARGEST * NANOS:
+        raise _no_amount(name, value)
+    return nanos
+
+
+def _no_amount(name: str, value: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name}={value!r} cannot be: US dollars from 0 to a billion are expected.",
+        hint="Use None to lift a limit.",
+    )
+
+
+def _dollars(nanos: int | None) -> float | None:
+    return None if nanos is None else nanos / NANOS
+
+
+def _left(cap: int | None, used: int) -> float | None:
+    return None if cap is None else max(cap - used, 0) / NANOS

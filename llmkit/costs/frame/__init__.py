@@ -1,0 +1,1 @@
+"""The rows as DataFrames, and their copy in columns beside the file."""

@@ -1,0 +1,277 @@
+"""The ledger's rows as columns: numpy arrays, in which words and tags are numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_args
+
+import numpy as np
+
+from llmkit.costs.store import schema
+from llmkit.costs.totals import NANOS
+from llmkit.records import Status, Surface
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmkit.costs.store.schema import Row
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+FIXED = {"status": get_args(Status), "surface": get_args(Surface)}
+"""Categories that are known from the start; those of other columns are added as they come."""
+
+MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd"}
+"""Columns of integers that the frame shows as dollars, and their names there."""
+
+NUMBERS = [name for name, kind in schema.COLUMNS.items() if kind == "REAL"]
+COUNTS = [
+    name
+    for name, kind in schema.COLUMNS.items()
+    if kind == "INTEGER" and name not in {*MONEY, "time", "simulated"}
+]
+WORDS = [name for name, kind in schema.COLUMNS.items() if kind == "TEXT" and name not in {"uid", "tags"}]
+CODED = [*WORDS, "tags"]
+
+
+class Tags(dict[str, str]):
+    """Labels of a call: a dict that cannot change, since rows share it, and can be grouped and sorted by.
+
+    Example:
+        >>> dict(Tags({"project": "thesis"}))
+        {'project': 'thesis'}
+    """
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("The ledger's tags cannot be changed; make a copy with dict(tags)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict says it has none
+        return hash(frozenset(self.items()))
+
+    def __lt__(self, other: Tags) -> bool:
+        return sorted(self.items()) < sorted(other.items())
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
+        return Tags, (dict(self),)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows as columns.
+
+    Attributes:
+        arrays: Numbers by column; of counts there may be `column?`, which says where they are unknown,
+            alone if all are. Of words, the places in `words`; -1 is no word.
+        words: What those places mean; of `uid`, one for each row if they have no common shape.
+    """
+
+    arrays: dict[str, Array]
+    words: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(self.arrays["time"])
+
+    def uids(self) -> Array | list[str]:
+        """Return the rows' identifiers."""
+        return self.arrays["uid"].astype("U") if "uid" in self.arrays else self.words["uid"]
+
+    def dumps(self, **notes: object) -> bytes:
+        """Return the rows as bytes, in numpy's `.npz` format.
+
+        Args:
+            **notes: What else to write down, as JSON.
+        """
+        file = io.BytesIO()
+        text = json.dumps({"words": self.words, **notes}).encode()
+        np.savez(file, **{"": np.frombuffer(text, np.uint8), **self.arrays})  # type: ignore[arg-type]
+        return file.getvalue()
+
+
+def loads(data: bytes) -> tuple[Chunk, dict[str, Any]]:
+    """Read what `Chunk.dumps` wrote; nothing in it is run.
+
+    Args:
+        data: The bytes.
+
+    Returns:
+        The rows, and the notes.
+
+    Raises:
+        ValueError: If this is something else.
+        KeyError: Likewise.
+        OSError: Likewise.
+        zipfile.BadZipFile: Likewise, or if it is damaged.
+    """
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        arrays = dict(file.items())
+    notes = json.loads(arrays.pop("").tobytes())
+    return Chunk(arrays, notes.pop("words")), notes
+
+
+def chunk(rows: Sequence[Row]) -> Chunk:
+    """Turn rows into columns.
+
+    Args:
+        rows: Values as the file keeps them.
+
+    Returns:
+        The columns; what does not fit its column, because another hand wrote it, is unknown.
+    """
+    try:
+        return _chunk(rows)
+    except (TypeError, ValueError, OverflowError):
+        return _chunk([schema.salvage(row) for row in rows])
+
+
+def _chunk(rows: Sequence[Row]) -> Chunk:
+    values = zip(*rows, strict=True) if rows else [()] * len(schema.COLUMNS)
+    columns: dict[str, tuple[Any, ...]] = dict(zip(schema.COLUMNS, values, strict=True))
+    arrays: dict[str, Array] = {"time": np.array(columns["time"], dtype=np.int64)}
+    words: dict[str, list[str]] = {}
+    arrays["simulated"] = np.array(columns["simulated"], dtype=bool)
+    for name, shown in MONEY.items():
+        arrays[shown] = np.array(columns[name], dtype=float) / NANOS
+    for name in NUMBERS:
+        arrays[name] = np.array(columns[name], dtype=float)
+    for name in COUNTS:
+        arrays |= _counts(name, columns[name])
+    for name in CODED:
+        arrays[name], words[name] = _codes(columns[name])
+    if (uids := _identifiers(columns["uid"])) is not None:
+        arrays["uid"] = uids
+    else:
+        words["uid"] = list(columns["uid"])
+    return Chunk(arrays, words)
+
+
+def _counts(name: str, values: tuple[Any, ...]) -> dict[str, Array]:
+    known = [value for value in values if value is not None]
+    numbers = np.array(known, dtype=None if known else np.int64)
+    if numbers.dtype != np.int64:
+        raise TypeError("A count is no integer")
+    if len(known) == len(values):
+        return {name: _narrow(numbers)}
+    unknown = np.array([value is None for value in values])
+    if not known:
+        return {f"{name}?": unknown}
+    filled = np.zeros(len(values), dtype=np.int64)
+    filled[~unknown] = numbers
+    return {name: _narrow(filled), f"{name}?": unknown}
+
+
+def _codes(values: tuple[str | None, ...]) -> tuple[Array, list[str]]:
+    words = [word for word in dict.fromkeys(values) if word is not None]
+    if not all(type(word) is str for word in words):
+        raise TypeError("A word is no text")
+    places: dict[str | None, int] = {word: place for place, word in enumerate(words)}
+    places[None] = -1
+    kind = np.min_scalar_type(-len(words) - 1)
+    return np.fromiter(map(places.__getitem__, values), kind, len(values)), words
+
+
+def _identifiers(uids: tuple[str, ...]) -> Array | None:
+    """Return identifiers as bytes, if they are equally long and plain: numpy drops NULs at an end."""
+    text, lengths = "".join(uids), set(map(len, uids))
+    if len(lengths) != 1 or not (text.isascii() and text.isalnum()):
+        return None
+    return np.frombuffer(text.encode(), dtype=f"S{lengths.pop()}")
+
+
+def _narrow(numbers: Array) -> Array:
+    if not len(numbers):
+        return numbers
+    kind = np.result_type(np.min_scalar_type(int(numbers.min())), np.min_scalar_type(int(numbers.max())))
+    return numbers.astype(kind) if kind.itemsize < numbers.itemsize else numbers
+
+
+class Table:
+    """Columns that grow at their end; what is there never changes.
+
+    Attributes:
+        size: Rows that are there; behind them, the arrays have room for more.
+        arrays: Numbers by the names of the frame; of counts, `column?` says where they are unknown.
+        words: Words by column, and their numbers.
+        version: Changes when an array has moved or there are new words.
+        moves: Changes when all arrays have moved.
+    """
+
+    def __init__(self) -> None:
+        self.size = self._room = self.version = self.moves = 0
+        self.words: dict[str, dict[str, int]] = {
+            name: {word: place for place, word in enumerate(FIXED.get(name, ()))} for name in WORDS
+        }
+        self._tags: dict[str, Tags] = {}
+        kinds: dict[str, Any] = dict.fromkeys(WORDS, np.dtype(np.int8)) | dict.fromkeys(
+            COUNTS, np.dtype(np.int64)
+        )
+        kinds |= dict.fromkeys([f"{name}?" for name in COUNTS], np.dtype(bool)) | {"tags": np.dtype(object)}
+        kinds |= {"time": np.dtype("M8[us]"), "simulated": np.dtype(bool)}
+        kinds |= dict.fromkeys([*NUMBERS, *MONEY.values()], np.dtype(float))
+        self.arrays: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
+
+    def reserve(self, rows: int) -> None:
+        """Make room.
+
+        Args:
+            rows: How many rows will come, at least.
+        """
+        if self.size + rows <= self._room:
+            return
+        self._room = 2 * (self.size + rows)  # room that is never written to takes no memory
+        self.moves += 1
+        for name, array in self.arrays.items():
+            self._move(name, array.dtype)
+
+    def extend(self, chunk: Chunk) -> None:
+        """Add rows at the end."""
+        self.put(chunk)
+        self.size += len(chunk)
+
+    def put(self, chunk: Chunk) -> None:
+        """Write rows behind the last, without counting them: the next ones take their place."""
+        self.reserve(len(chunk))
+        place = slice(self.size, self.size + len(chunk))
+        for name in ("simulated", *NUMBERS, *MONEY.values()):
+            self.arrays[name][place] = chunk.arrays[name]
+        self.arrays["time"][place] = chunk.arrays["time"].view("M8[us]")
+        for name in COUNTS:
+            if name in chunk.arrays:
+                self.arrays[name][place] = chunk.arrays[name]
+            self.arrays[f"{name}?"][place] = chunk.arrays.get(f"{name}?", False)
+        for name in WORDS:
+            codes = self._number(name, chunk.words[name])[chunk.arrays[name]]
+            self.arrays[name][place] = codes
+        tags = np.empty(len(chunk.words["tags"]) + 1, dtype=object)
+        tags[:] = [self._parse(text) for text in (*chunk.words["tags"], "{}")]  # -1, no tags, takes the last
+        self.arrays["tags"][place] = tags[chunk.arrays["tags"]]
+
+    def _number(self, name: str, words: list[str]) -> Array:
+        known = self.words[name]
+        before = len(known)
+        numbers = [known.setdefault(word, len(known)) for word in words]
+        if len(known) > before:
+            self.version += 1
+            kind = np.min_scalar_type(-len(known) - 1)  # as pandas has it: 127 words fit into a byte
+            if kind.itemsize > self.arrays[name].itemsize:
+                self._move(name, kind)
+        return np.array([*numbers, -1], dtype=np.int32)  # -1, no word, takes the last
+
+    def _move(self, name: str, kind: np.dtype[Any]) -> None:
+        # The system gives zeros no memory until they are written to: unknown counts never are.
+        array: Array = (np.empty if kind.hasobject else np.zeros)(self._room, kind)
+        array[: self.size] = self.arrays[name][: self.size]
+        self.arrays[name] = array
+        self.version += 1
+
+    def _parse(self, text: str) -> Tags:
+        if text not in self._tags:
+            try:
+                tags = json.loads(text)
+            except ValueError:
+                tags = None
+            self._tags[text] = Tags(tags if isinstance(tags, dict) else {})
+        return self._tags[text]

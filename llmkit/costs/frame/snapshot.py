@@ -1,0 +1,98 @@
+"""A copy of the ledger's rows in columns, beside its file: who opens it next reads numbers, not rows.
+
+It is a cache. Whatever is missing, damaged or of another ledger is read from the ledger itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from typing import TYPE_CHECKING
+
+from llmkit.costs.frame import columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llmkit.costs.frame.columns import Chunk
+
+BROKEN = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Snapshot:
+    """Files of columns, each with the rows that follow those of another.
+
+    Args:
+        folder: Where they are; made with the first of them, for its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, epoch: str, after: int) -> tuple[int, Chunk] | None:
+        """Return the rows that follow a row.
+
+        Args:
+            epoch: The ledger's epoch; rows of another one are void.
+            after: The row's `id`; 0 for the first ones.
+
+        Returns:
+            The `id` of the last row and the rows, or `None` if there are none or they cannot be trusted.
+        """
+        if not self._ours():
+            return None
+        try:
+            chunk, notes = columns.loads(self._file(epoch, after).read_bytes())
+            return int(notes["last"]), chunk
+        except BROKEN:
+            return None
+
+    def save(self, epoch: str, after: int, last: int, chunk: Chunk) -> None:
+        """Keep rows that follow a row, if that is possible.
+
+        Args:
+            epoch: The ledger's epoch; what was kept of another one is deleted.
+            after: The row's `id`.
+            last: The `id` of the last row.
+            chunk: The rows.
+        """
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._ours():
+                return
+            file = self._file(epoch, after)
+            part = file.with_suffix(f".{os.getpid()}")
+            with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+                stream.write(chunk.dumps(last=last))
+            part.replace(file)  # another process may have made the same one, or be reading it
+            if not after:
+                self._tidy(epoch)
+
+    def clear(self) -> None:
+        """Delete all of it."""
+        if self._ours():
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _file(self, epoch: str, after: int) -> Path:
+        return self._folder / f"{epoch}-{after}.npz"
+
+    def _tidy(self, epoch: str) -> None:
+        for file in self._folder.glob("*.npz"):
+            if not file.name.startswith(f"{epoch}-"):
+                file.unlink(missing_ok=True)
+
+    def _ours(self) -> bool:
+        """Return whether nobody else can have put anything there."""
+        try:
+            status = os.lstat(self._folder)
+        except OSError:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        return not hasattr(os, "geteuid") or (
+            status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        )

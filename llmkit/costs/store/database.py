@@ -1,0 +1,144 @@
+"""How the ledger's SQLite file is created and opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from llmkit import sqlite
+from llmkit.costs.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """Open a ledger for writing; create it, readable for its owner only, if there is none.
+
+    Args:
+        path: The file.
+        timeout: Seconds to wait for another process's lock.
+
+    Returns:
+        A connection in autocommit mode, which any thread may use.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+        OSError: If the folder or the file cannot be created.
+        sqlite3.Error: If the file cannot be opened.
+    """
+    sqlite.create(path)
+    connection = _connect(str(path), timeout=timeout)
+    try:
+        schema.check(connection)
+        _use_log(connection, timeout)
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_memory() -> sqlite3.Connection:
+    """Open a ledger in memory.
+
+    Returns:
+        A connection in autocommit mode, which any thread may use.
+    """
+    connection = _connect(":memory:", timeout=0)
+    schema.migrate(connection)
+    return connection
+
+
+def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
+    """Open a ledger for reading only.
+
+    Args:
+        path: The file.
+        timeout: Seconds to wait for another process's lock.
+
+    Returns:
+        A connection, or `None` if there is no file.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+        sqlite3.Error: If the file cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        return _checked(f"{path.as_uri()}?mode=ro", timeout)
+    except sqlite3.OperationalError as error:
+        # A reader, too, needs a log or a folder to make one in. Without either, nobody is writing.
+        unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+        if not unmakeable or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _checked(f"{path.as_uri()}?mode=ro&immutable=1", timeout)
+
+
+def _checked(uri: str, timeout: float) -> sqlite3.Connection:
+    connection = _connect(uri, timeout=timeout, uri=True)
+    try:
+        schema.check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several queries see the same state.
+
+    Args:
+        connection: In autocommit mode.
+
+    Yields:
+        Nothing; what others commit meanwhile is not seen.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that took its place; `None` if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - asked for every batch, and three times as fast
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class _Connection(sqlite3.Connection):
+    """Closes itself when its ledger is dropped; since Python 3.13 an open one would warn."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
+
+
+def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri, factory=_Connection
+    )
+
+
+def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
+    """Turn the write-ahead log on; several processes may do so at once, which SQLite does not wait for."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,0 +1,115 @@
+"""Budgets in the ledger's SQLite file: caps, reservations and what was spent, as statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.costs.budgets import caps as arithmetic
+from llmkit.costs.budgets.caps import Amounts, Caps
+from llmkit.costs.store import schema
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from llmkit.records import Intent
+
+MARGIN = 30 * 1_000_000
+"""Microseconds that a hold outlives its call: the row that takes it back may wait for a lock, by default
+30 seconds."""
+
+LARGEST = 10**18
+"""Most that a hold may reserve, a billion dollars: sums of holds must stay within 64 bits."""
+
+DAY = schema.local_day("?")
+
+
+def caps(connection: sqlite3.Connection) -> Caps:
+    """Read the caps.
+
+    Args:
+        connection: An open ledger.
+
+    Raises:
+        ConfigurationError: If they are damaged.
+    """
+    return arithmetic.read(_text(connection))
+
+
+def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> Caps:
+    """Change the caps.
+
+    Args:
+        connection: An open ledger, in a writing transaction.
+        changes: New values by name.
+
+    Returns:
+        All the caps.
+    """
+    text = arithmetic.write(_text(connection), changes)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('budget', ?)", (text,))
+    return arithmetic.read(text)
+
+
+def amounts(
+    connection: sqlite3.Connection, time: int, notebook: str | None, *, now: int, without: str = ""
+) -> Amounts:
+    """Add up what is used of the budgets.
+
+    Args:
+        connection: An open ledger.
+        time: A time of the day that counts (microseconds).
+        notebook: The notebook that counts.
+        now: Reservations that ended by then (microseconds) do not count.
+        without: A call whose reservation does not count.
+
+    Returns:
+        The sums.
+    """
+    older = not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spending'").fetchone()
+    (day,) = connection.execute(f"SELECT {DAY}", (time,)).fetchone()
+    total = "SELECT coalesce(sum(nanos), 0), coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0) FROM"
+    table = f"({schema.SPENT})" if older else "spending"
+    spent, mine = connection.execute(f"{total} {table} WHERE day = ?", (notebook or "", day)).fetchone()
+    if older:  # nobody has brought the file up to date: it has no budgets, but calls
+        return Amounts(spent=spent, notebook_spent=mine)
+    reserved, my_reserved = connection.execute(
+        f"{total} holds WHERE day = ? AND expires > ? AND uid <> ?", (notebook or "", day, now, without)
+    ).fetchone()
+    return Amounts(spent, reserved, mine, my_reserved)
+
+
+def reserve(connection: sqlite3.Connection, intent: Intent, *, now: int) -> None:
+    """Reserve what a call may cost, in place of what was reserved for it before.
+
+    Args:
+        connection: An open ledger, in a writing transaction: nobody else may reserve meanwhile.
+        intent: The call.
+        now: The time (microseconds).
+
+    Raises:
+        BudgetExceededError: If it does not fit.
+    """
+    assert intent.nanos is not None
+    connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
+    limits, time = caps(connection), schema.micros(intent.time)
+    used = amounts(connection, time, intent.notebook, now=now, without=intent.uid)
+    if (error := arithmetic.refusal(limits, used, intent)) is not None:
+        raise error
+    expires = now + round(intent.lease_s * 1_000_000) + MARGIN
+    row = (intent.uid, time, intent.notebook or "", min(intent.nanos, LARGEST), expires)
+    connection.execute(f"INSERT OR REPLACE INTO holds VALUES (?, {DAY}, ?, ?, ?)", row)  # noqa: S608 - names
+
+
+def release(connection: sqlite3.Connection, uid: str) -> None:
+    """Take a reservation back.
+
+    Args:
+        connection: An open ledger.
+        uid: The call's identifier.
+    """
+    connection.execute("DELETE FROM holds WHERE uid = ?", (uid,))
+
+
+def _text(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'budget'").fetchone()
+    return None if row is None else str(row[0])

@@ -1,0 +1,220 @@
+"""What the ledger asks of a database; another one may stand behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from llmkit.costs.budgets.caps import Amounts, Caps
+    from llmkit.costs.store.choices import Choice
+    from llmkit.costs.store.schema import Row
+    from llmkit.costs.totals import Sums
+    from llmkit.records import CallRecord, Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of the ledger.
+
+    Attributes:
+        epoch: Changes when rows are deleted or the file is another one; what was read before is void.
+        rows: The rows in the order they were written, each with its `id` in front.
+        more: Whether further rows may follow.
+    """
+
+    epoch: str
+    rows: list[Row]
+    more: bool
+
+
+class Store(Protocol):
+    """What the ledger asks of a database."""
+
+    @property
+    def path(self) -> Path:
+        """Where the rows are."""
+        ...
+
+    @property
+    def snapshot(self) -> Path | None:
+        """Folder for a copy of the rows in columns; `None` if they are not to be copied."""
+        ...
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last attempt to write failed."""
+        ...
+
+    def append(self, record: CallRecord) -> Future[bool]:
+        """Take a record; never blocks, never raises.
+
+        Args:
+            record: A finished call.
+
+        Returns:
+            A future: `True` once the row is committed, `False` if it waits in memory. The commit also
+            takes the call's reservation back and adds a real call's cost to what its local day spent.
+        """
+        ...
+
+    def unwritten(self) -> list[Row]:
+        """Return the rows that are not known to be committed; `read` may return some of them, too."""
+        ...
+
+    def read(self, after: int = 0, limit: int | None = None) -> Page:
+        """Return committed rows; a row must never appear behind one that was read already.
+
+        Args:
+            after: Last `id` that is known.
+            limit: Rows at most; by default what the store finds handy.
+
+        Returns:
+            The next rows.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def select(self, choice: Choice) -> list[list[Row]]:
+        """Return some rows, the unwritten ones included, in the order they came, without their `id`.
+
+        Args:
+            choice: Which rows.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
+        """Add up all rows, the unwritten ones included.
+
+        Args:
+            since: Only rows of this time or later (microseconds).
+            session: Only rows of this process.
+
+        Returns:
+            The sums by `simulated`.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+        """Add up all rows in groups, the unwritten ones included, without reading them one by one.
+
+        Args:
+            by: Names of `rollups.KEYS`.
+            since: Only rows of this time or later (microseconds).
+
+        Returns:
+            Keys, an empty blob where there is none, and `rollups.MEASURES`; the same keys may come
+            twice. `None` if only the rows themselves can tell.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def delete(self, before: int | None = None) -> int:
+        """Delete rows.
+
+        Args:
+            before: Only rows before this time (microseconds).
+
+        Returns:
+            How many are gone; what was spent of the budgets stays spent.
+
+        Raises:
+            ConfigurationError: If that is impossible now.
+        """
+        ...
+
+    def caps(self) -> Caps:
+        """Return the budgets that hold for everybody; quickly, and without creating anything.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def change_caps(self, changes: dict[str, Any]) -> Caps:
+        """Change budgets for everybody, in one transaction.
+
+        Args:
+            changes: New values by the names of `Caps`.
+
+        Returns:
+            All of them.
+
+        Raises:
+            ConfigurationError: If that is impossible now.
+        """
+        ...
+
+    def reserve(self, intent: Intent) -> Future[None]:
+        """Reserve what a call may cost, in place of what was reserved for it before; never blocks.
+
+        It must be one step for all who share the ledger: two calls that do not fit together must never
+        both be admitted, whatever dies in between. Rows that were appended before count. A reservation
+        ends with the row of its call, with `release`, or some time after the call's lease.
+
+        Args:
+            intent: The call; its `nanos` are known.
+
+        Returns:
+            A future, done once the amount is reserved; it raises `BudgetExceededError` if the call does
+            not fit, and `ConfigurationError` if nobody can say.
+        """
+        ...
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back, after those that were asked for before; never blocks, never raises.
+
+        Args:
+            uid: The call's identifier.
+        """
+        ...
+
+    def amounts(self, time: int, notebook: str | None) -> Amounts:
+        """Return what is used of the budgets, the unwritten rows included.
+
+        Args:
+            time: A time of the local day that counts (microseconds).
+            notebook: The notebook that counts.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
+        """Return what is used once the rows that were appended before are committed; never blocks.
+
+        Args:
+            time: As in `amounts`.
+            notebook: As in `amounts`.
+
+        Returns:
+            A future; it raises `ConfigurationError` if the rows cannot be written now.
+        """
+        ...
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what waits; say whether everything is committed.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write what waits and let go of the database; the next use opens it again."""
+        ...

@@ -1,0 +1,441 @@
+"""The ledger's rows in an SQLite file."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import weakref
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import platformdirs
+
+from llmkit import sqlite
+from llmkit.costs import forks
+from llmkit.costs.budgets.caps import Amounts, Caps
+from llmkit.costs.store import choices, database, holds, rollups, schema
+from llmkit.costs.store.interface import Page
+from llmkit.costs.store.writer import Writer
+from llmkit.costs.totals import NOTHING
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from llmkit.costs.store.choices import Choice
+    from llmkit.costs.store.schema import Row
+    from llmkit.costs.totals import Sums
+    from llmkit.records import CallRecord, Intent
+
+T = TypeVar("T")
+
+MEMORY = ":memory:"
+"""The path of a ledger that lives and dies with its process."""
+
+ENVIRONMENT = "LLMKIT_LEDGER"
+"""Variable that names the default ledger's file, or says `:memory:`."""
+
+PAGE = 25_000
+"""Rows that one read returns at most; bounds the memory that Python objects take."""
+
+ROLL = 1000
+"""Rows after which a process adds them to the daily sums."""
+
+BRIEFLY = 1.0
+"""Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
+
+AT_ONCE = 0.05
+"""Seconds to wait for a lock to read the caps: an event loop waits as well."""
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+def default_path() -> str | Path:
+    """Return where the default ledger is.
+
+    Returns:
+        What `LLMKIT_LEDGER` says, else a file among the user's data.
+    """
+    return os.environ.get(ENVIRONMENT) or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
+
+
+class SQLiteStore(forks.ForkAware):
+    """Rows in an SQLite file that many processes share.
+
+    A record's future says `True` when its transaction is committed to the write-ahead log: it survives
+    the death of the process (`kill -9`); a power failure may take the last moments.
+
+    Args:
+        path: The file, which is created, readable for its owner only, with the first record;
+            `":memory:"` keeps the rows in this process.
+        busy_timeout: Seconds to wait for other processes that write.
+        clock: Returns the time (aware), for the leases of reservations.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_timeout: float = 30.0,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._in_memory = str(path) == MEMORY
+        # Unlike Path's own, this does not raise where there is no home.
+        self.path = Path(path) if self._in_memory else Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
+        self._busy_timeout = busy_timeout
+        self._clock = clock
+        self._writer = Writer(self._commit, str(self.path))
+        self.in_child()
+        forks.watch(self)
+        _stores.add(self)
+
+    @property
+    def snapshot(self) -> Path | None:
+        """Where a copy of the rows in columns is; see `Store.snapshot`."""
+        return None if self._in_memory else self.path.with_name(f"{self.path.name}-columns")
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self._writer.in_trouble
+
+    def append(self, record: CallRecord) -> Future[bool]:
+        """Take a record; see `Store.append`."""
+        try:
+            row = schema.encode(record)
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            logger.exception("A call left a record that cannot be kept: %r", record)
+            refused: Future[bool] = Future()
+            refused.set_result(False)
+            return refused
+        self._mind_multiprocessing()
+        return self._writer.submit(row)
+
+    def unwritten(self) -> list[Row]:
+        """Return the rows that wait; see `Store.unwritten`."""
+        return self._writer.unwritten()
+
+    def read(self, after: int = 0, limit: int | None = None) -> Page:
+        """Return committed rows; see `Store.read`."""
+        limit = PAGE if limit is None else limit
+        with self._reader() as connection:
+            names = schema.present(connection) if connection else set()
+            if not connection or not names:
+                return Page("", [], more=False)
+            (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            query = f"SELECT {schema.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
+            rows = connection.execute(query, (after, limit)).fetchall()
+            return Page(epoch, rows, more=len(rows) == limit)
+
+    def select(self, choice: Choice) -> list[list[Row]]:
+        """Return some rows; see `Store.select`."""
+        waiting, found = self.unwritten(), []
+        with self._reader() as connection:
+            if connection and (names := schema.present(connection)):
+                found = list(choices.pages(connection, choice, names, PAGE))
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        with self._written(waiting) as memory:
+            return [*found, *choices.pages(memory, choice, schema.COLUMNS, PAGE)]
+
+    def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
+        """Add up all rows; see `Store.sums`."""
+        if session is None and (groups := self.groups(("simulated",), since)) is not None:
+            return _added(rollups.sums([row]) for row in groups)
+        waiting = self.unwritten()
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                sums = schema.sums(connection, since, session)
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+            else:
+                sums = {}
+        with self._written(waiting) as memory:
+            return _added([sums, schema.sums(memory, since, session)])
+
+    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+        """Add up all rows in groups; see `Store.groups`."""
+        waiting, behind = self.unwritten(), 0
+        found: list[Row] | None = []
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                found = rollups.groups(connection, by, since)
+                behind = rollups.behind(connection)
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        if behind > rollups.STEP:
+            self._catch_up()
+        if found is None or not waiting:
+            return found
+        with self._written(waiting) as memory:
+            return [*found, *(rollups.groups(memory, by, since) or [])]
+
+    def delete(self, before: int | None = None) -> int:
+        """Delete rows; see `Store.delete`."""
+        from llmkit.costs.frame.snapshot import Snapshot
+
+        self.flush(self._busy_timeout)
+        with self._writer.writing, self._explained("cleared"):
+            connection = self._connected()
+            with sqlite.transaction(connection):
+                mark = rollups.forget(connection, before)
+                count = schema.delete(connection, before)
+                rollups.keep(connection, mark)
+            if self.snapshot is not None:
+                Snapshot(self.snapshot).clear()
+            return count + self._writer.discard(before=before, column=schema.TIME)
+
+    def caps(self) -> Caps:
+        """Return the budgets; see `Store.caps`."""
+        with self._reader(self._glancing, AT_ONCE) as connection:
+            return holds.caps(connection) if connection and schema.present(connection) else Caps()
+
+    def change_caps(self, changes: dict[str, Any]) -> Caps:
+        """Change budgets; see `Store.change_caps`."""
+        with self._writer.writing, self._explained("written"):
+            connection = self._connected()
+            with sqlite.transaction(connection):
+                return holds.change(connection, changes)
+
+    def reserve(self, intent: Intent) -> Future[None]:
+        """Reserve what a call may cost; see `Store.reserve`."""
+        self._mind_multiprocessing()
+        return self._job(lambda connection: holds.reserve(connection, intent, now=self._now()))
+
+    def release(self, uid: str) -> None:
+        """Take a reservation back; see `Store.release`."""
+        self._job(lambda connection: holds.release(connection, uid))
+
+    def amounts(self, time: int, notebook: str | None) -> Amounts:
+        """Return what is used; see `Store.amounts`."""
+        waiting, now, used = self.unwritten(), self._now(), Amounts()
+        with self._reader() as connection:
+            if connection and schema.present(connection):
+                used = holds.amounts(connection, time, notebook, now=now)
+                waiting = [row for row in waiting if not schema.has(connection, row)]
+        with self._written(waiting) as memory:
+            return used + holds.amounts(memory, time, notebook, now=now)
+
+    def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
+        """Return what is used later on; see `Store.settled`."""
+        return self._job(
+            lambda connection: holds.amounts(connection, time, notebook, now=self._now()), database.snapshot
+        )
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what waits; see `Store.flush`."""
+        return self._writer.flush(timeout)
+
+    def close(self) -> None:
+        """Write what waits and close the file; an in-memory store keeps its rows."""
+        self._writer.stop(self._busy_timeout + 1)
+        if not self._in_memory:
+            self._disconnect()
+
+    def finish(self) -> None:
+        """Write what waits because the process ends; what comes now is written at once."""
+        if not self._writer.stop(self._busy_timeout + 1, inline=True):
+            logger.error("%d calls could not be written to the ledger %s.", len(self.unwritten()), self.path)
+        self._disconnect()
+
+    def before_fork(self) -> None:
+        """Wait for the writer and the readers, and close the file."""
+        self._reading.acquire()
+        self._glancing.acquire()
+        self._writer.writing.acquire()
+        if not self._in_memory:
+            self._disconnect()
+
+    def after_fork(self) -> None:
+        """Let the writer and the readers go on, in the parent."""
+        self._writer.writing.release()
+        self._glancing.release()
+        self._reading.release()
+
+    def in_child(self) -> None:
+        """Start afresh: what waited belongs to the parent, and so do the rows in memory."""
+        self._writer.reset()
+        self._reading = threading.RLock()
+        self._glancing = threading.RLock()  # whoever looks at the caps does not wait for a long reading
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._finalizer = False
+        self._unrolled = ROLL  # the first rows of a process are added at once, for it may write few
+
+    def _commit(self, rows: list[Row]) -> None:
+        connection = self._connected()
+        recovering = self._writer.in_trouble
+        try:
+            self._insert(connection, rows)
+        except sqlite3.Error:
+            recovering = True
+            raise
+        finally:
+            if recovering and not self._in_memory:
+                self._disconnect()  # the next attempt opens the file anew, with the patience it deserves
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
+        try:
+            with sqlite.transaction(connection):
+                connection.executemany(schema.INSERT, rows)
+                self._roll(connection, len(rows))
+        except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
+            with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out
+                connection.executemany(schema.INSERT, map(schema.salvage, rows))
+
+    def _roll(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Add rows to the daily sums, now and then; whatever goes wrong with these, the rows are written."""
+        self._unrolled += rows
+        if self._unrolled < ROLL:
+            return
+        connection.execute("SAVEPOINT roll")
+        try:
+            self._unrolled = ROLL if rollups.roll(connection) else 0
+        except sqlite3.Error:
+            logger.debug("The daily sums of %s cannot be written.", self.path, exc_info=True)
+            self._unrolled = 0
+            connection.execute("ROLLBACK TO roll")
+        connection.execute("RELEASE roll")
+
+    def _catch_up(self) -> None:
+        """Add what the daily sums lack, step by step, so that rows can be written in between."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            if rollups.roll(connection):
+                self._catch_up()
+
+        self._job(step)
+
+    def _job(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        scope: Callable[[sqlite3.Connection], AbstractContextManager[None]] = sqlite.transaction,
+    ) -> Future[T]:
+        """Run a transaction on the writer's thread, after the rows that came before."""
+
+        def attempt(trouble: str | None) -> T:
+            if trouble is not None:  # what those rows spent would not count
+                raise self._uncheckable(trouble)
+            try:
+                connection = self._connected()
+                with scope(connection):
+                    return work(connection)
+            except (sqlite3.Error, OSError) as error:
+                if not self._in_memory:
+                    self._disconnect()
+                raise self._uncheckable(str(error)) from error
+
+        return self._writer.run(attempt)
+
+    def _uncheckable(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The budget cannot be checked, so the call was not sent: the ledger {self.path} cannot be"
+            f" written: {reason.rstrip('.')}.",
+            hint="Free or repair the file, or name another one with LLMKIT_LEDGER.",
+        )
+
+    def _now(self) -> int:
+        return schema.micros(self._clock())
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _written(rows: list[Row]) -> Iterator[sqlite3.Connection]:
+        """Yield a ledger of these rows alone."""
+        with contextlib.closing(database.open_memory()) as memory:
+            memory.executemany(schema.INSERT, map(schema.salvage, rows))
+            yield memory
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the writing connection; the caller holds `writing`."""
+        if (
+            self._connection is not None
+            and not self._in_memory
+            and self._file != database.identity(self.path)
+        ):
+            self._disconnect()  # the file was deleted or replaced: rows for the old one would be lost
+        if self._connection is None:
+            if self._in_memory:
+                self._connection = database.open_memory()
+            else:
+                self._connection = database.open_file(self.path, timeout=self._patience())
+                self._file = database.identity(self.path)
+        return self._connection
+
+    def _patience(self) -> float:
+        return min(BRIEFLY, self._busy_timeout) if self._writer.in_trouble else self._busy_timeout
+
+    def _disconnect(self) -> None:
+        with self._writer.writing:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _reader(
+        self, lock: threading.RLock | None = None, patience: float | None = None
+    ) -> Iterator[sqlite3.Connection | None]:
+        """Yield a connection that sees the committed rows, or `None` if there is no file."""
+        patience = self._busy_timeout if patience is None else patience
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._explained("read"))
+            if self._in_memory:
+                stack.enter_context(self._writer.writing)
+                connection: sqlite3.Connection | None = self._connected()
+            else:
+                stack.enter_context(lock or self._reading)
+                connection = database.open_reader(self.path, timeout=patience)
+                if connection is not None:
+                    stack.enter_context(contextlib.closing(connection))
+            if connection is not None:
+                stack.enter_context(database.snapshot(connection))
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigurationError(
+                f"The ledger {self.path} cannot be {what}: {error}.",
+                hint="If the file is damaged, move it away: the next call starts a new one.",
+            ) from error
+
+    def _mind_multiprocessing(self) -> None:
+        """Make sure that a worker of `multiprocessing` writes its rows: it ends without `atexit`."""
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and not self._finalizer:
+            util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
+            self._finalizer = True
+
+
+def _added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
+    sums: dict[bool, Sums] = {}
+    for part in parts:
+        for key, value in part.items():
+            sums[key] = sums.get(key, NOTHING) + value
+    return sums
+
+
+_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
+
+
+def _finish_one(reference: weakref.ref[SQLiteStore]) -> None:
+    store = reference()
+    if store is not None:
+        store.finish()
+
+
+@atexit.register
+def _finish_all() -> None:
+    for store in list(_stores):
+        store.finish()

@@ -1,0 +1,272 @@
+"""The writing thread: callers hand rows over, one thread commits them together.
+
+It also runs jobs, such as a reservation, in order with the rows. It knows no database: a store gives it
+the function that commits some rows, and the jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmkit.costs.store.schema import Row
+
+T = TypeVar("T")
+
+CHUNK = 1000
+"""Rows in one transaction at most, so that a retry of many that fails is a cheap one."""
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerWarning(UserWarning):
+    """Calls cannot be written down at the moment; they wait in memory."""
+
+
+class Job(Generic[T]):
+    """Something else to do with what is written to.
+
+    Args:
+        work: Called with the reason why the rows before it are not committed, `None` if they are.
+
+    Attributes:
+        future: What `work` returns or raises.
+    """
+
+    def __init__(self, work: Callable[[str | None], T]) -> None:
+        self._work = work
+        self.future: Future[T] = Future()
+        self.future.set_running_or_notify_cancel()
+
+    def run(self, trouble: str | None) -> Callable[[], None]:
+        """Do the work; return what tells those who wait for it."""
+        try:
+            result = self._work(trouble)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, result)
+
+
+class Writer:
+    """Commits rows in the order they came, many at a time, on a thread of its own.
+
+    A row stays in memory until it is committed. If that fails, its future says `False`, one warning is
+    given, and the row is tried again with the next row or flush.
+
+    Args:
+        commit: Commits rows, or raises; it must pass over rows that it committed before.
+        name: What is written to, for the messages.
+    """
+
+    def __init__(self, commit: Callable[[list[Row]], None], name: str) -> None:
+        self._commit = commit
+        self._name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Start afresh, with nothing to write: what a forked child does."""
+        # Appending to a deque and putting into a SimpleQueue are safe even if the garbage collector or
+        # a signal makes the same thread do it twice at once; a lock here could wait for itself.
+        self._fresh: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._kept: list[Row] = []
+        self._moving = threading.RLock()
+        self.writing = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._inline = False
+        self._trouble: str | None = None
+        self._untold: str | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self._trouble is not None
+
+    def run(self, work: Callable[[str | None], T]) -> Future[T]:
+        """Do something else, after the rows that came before; never blocks, never raises.
+
+        Args:
+            work: As for `Job`.
+
+        Returns:
+            What it returns or raises; nobody can cancel it.
+        """
+        job = Job(work)
+        self.submit(job)
+        return job.future
+
+    def submit(self, row: Row | Job[Any] | None) -> Future[bool]:
+        """Take one row; never blocks, never raises.
+
+        Args:
+            row: The row, or a job; `None` only asks for another attempt.
+
+        Returns:
+            A future that is done after the next attempt: whether everything so far is committed.
+        """
+        future: Future[bool] = Future()
+        # From here on nobody can cancel it, e.g. by cancelling the task that awaits it.
+        future.set_running_or_notify_cancel()
+        self._fresh.append((row, future))
+        if self._thread is not None or self._start():
+            self._bell.put(True)  # noqa: FBT003 - a token
+        else:
+            self._write()
+        self.tell()
+        return future
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write what waits.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether everything is committed.
+        """
+        if not self.unwritten():
+            return True
+        if threading.current_thread() is self._thread:  # a callback of one of our own futures
+            self._write()
+            return not self.unwritten()
+        future = self.submit(None)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            return False
+        finally:
+            self.tell()
+
+    def unwritten(self) -> list[Row]:
+        """Return the rows that are not known to be committed, oldest first."""
+        with self._moving:
+            return self._kept + [row for row, _ in self._fresh.copy() if isinstance(row, tuple)]
+
+    def discard(self, *, before: int | None, column: int) -> int:
+        """Forget rows that could not be written.
+
+        Args:
+            before: Forget those with a smaller value; `None` forgets all.
+            column: Position of the value.
+
+        Returns:
+            How many were forgotten.
+        """
+        with self.writing, self._moving:
+            stay = [] if before is None else [row for row in self._kept if row[column] >= before]
+            count = len(self._kept) - len(stay)
+            self._kept = stay
+            return count
+
+    def stop(self, timeout: float | None = None, *, inline: bool = False) -> bool:
+        """Write what waits and end the thread; the next row starts another.
+
+        Args:
+            timeout: Seconds to wait for the rows at most.
+            inline: Whether rows that still come are written by their caller, as the process ends.
+
+        Returns:
+            Whether everything is committed.
+        """
+        self.flush(timeout)
+        self._inline = inline
+        bell, self._bell = self._bell, SimpleQueue()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            bell.put(False)  # noqa: FBT003 - a token
+            thread.join(timeout)
+        if self._fresh:  # handed over while the thread ended
+            self._write()
+        return not self.unwritten()
+
+    def tell(self) -> None:
+        """Give the warning that is due, here, on the caller's thread: the writer's own has no reader."""
+        text, self._untold = self._untold, None
+        if text is None:
+            return
+        try:
+            # Without a registry: a second outage with the same words is worth another warning.
+            warnings.warn_explicit(text, LedgerWarning, "llmkit.ledger", 1)
+        except LedgerWarning:
+            logger.warning(text)  # warnings are errors here; recording still must not raise
+
+    def _start(self) -> bool:
+        """Make sure that a thread runs; say no if none can."""
+        with self._moving:
+            if self._inline or self._thread is not None:
+                return not self._inline
+            thread = threading.Thread(target=self._run, args=(self._bell,), name="llmkit-ledger", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is going down, or the system has no threads left
+                return False
+            self._thread = thread
+            return True
+
+    def _run(self, bell: SimpleQueue[bool]) -> None:
+        while bell.get():
+            if self._fresh:
+                self._write()
+
+    def _write(self) -> None:
+        """Write what waits: the rows up to a job, then the job, and so on."""
+        while True:
+            with self.writing:
+                futures, job = self._take()
+                written = self._drain()
+                tell = job.run(self._trouble) if job is not None else None
+            self._settle(futures, written=written)
+            if tell is not None:
+                tell()
+            if not self._fresh:
+                return
+
+    def _take(self) -> tuple[list[Future[bool]], Job[Any] | None]:
+        futures = []
+        with self._moving:
+            while self._fresh:
+                row, future = self._fresh.popleft()
+                futures.append(future)
+                if isinstance(row, Job):
+                    return futures, row
+                if row is not None:
+                    self._kept.append(row)
+        return futures, None
+
+    def _drain(self) -> bool:
+        while self._kept:
+            chunk = self._kept[:CHUNK]
+            try:
+                self._commit(chunk)
+            except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
+                self._fail(error)
+                return False
+            with self._moving:
+                del self._kept[: len(chunk)]
+        if self._trouble:
+            logger.info("The ledger %s can be written again.", self._name)
+        self._trouble = self._untold = None
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if self._trouble is None:  # once per outage, even if its reason changes under way
+            self._untold = (
+                f"Calls cannot be written to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
+                " memory and written as soon as that works, but lost if this process ends before."
+            )
+        self._trouble = reason
+
+    @staticmethod
+    def _settle(futures: list[Future[bool]], *, written: bool) -> None:
+        for future in futures:
+            future.set_result(written)

@@ -1,0 +1,329 @@
+"""`llmkit.Chat`: a conversation with a model beside the cells, in a browser and from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.attachments import attach
+from llmkit.clients.registry import resolve
+from llmkit.errors import ConfigurationError
+from llmkit.notebook.bridge import bridge
+from llmkit.notebook.chat.session import Session, Settings
+from llmkit.notebook.chat.text import saved_html, to_markdown
+from llmkit.notebook.errors import Stopped
+from llmkit.notebook.reply import Reply
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from llmkit.messages import LLMMessage
+    from llmkit.notebook.chat.session import Turn
+    from llmkit.notebook.chat.widget import ChatWidget
+    from llmkit.notebook.magics import LLMMagics
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+MAX_COPIES = 8
+"""Most places in a notebook that are kept up to date with one chat."""
+
+
+class Chat:
+    """A chat with a model: shown in the notebook, or used from Python alone.
+
+    The last line of a cell shows it. Enter sends, Shift+Enter breaks the line, Esc stops, and ↑ in the empty
+    box edits the last question. Edited questions and further answers are versions, and none is lost.
+    Every call leaves a row in the ledger, with the surface `chat`.
+
+    Args:
+        model: Model or alias; by default that of `%llm model`, of the settings, or the first with a key.
+        system: System prompt; by default that of `%config LLMMagics.system`.
+        thread: Name of the conversation to share with `%%llm -t NAME`; needs `%load_ext llmkit`.
+        vars: Variables that the model is told about: names, or objects that have a name in the notebook.
+            They are described anew with each question.
+        starters: Questions to offer as buttons while there is none.
+        budget: What the whole chat may cost, in US dollars; a call that may cost more than what is left is
+            refused. By default there is no limit but those of `llmkit.budget`.
+
+    Raises:
+        ConfigurationError: If the model is not known, a variable is not there, or the extension is needed.
+
+    Example:
+        >>> chat = Chat("sandbox")
+        >>> print(chat.ask("repeat exactly: Hello"))
+        Hello
+        >>> [message.role for message in chat.messages]
+        ['user', 'assistant']
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        system: str | None = None,
+        thread: str | None = None,
+        *,
+        vars: Sequence[Any] | Mapping[str, Any] = (),  # noqa: A002 - the name that the specification gives it
+        starters: Iterable[str] = (),
+        budget: float | None = None,
+    ) -> None:
+        if model is not None:
+            resolve(model)
+        if budget is not None and not budget >= 0:
+            raise ConfigurationError(f"budget={budget!r} cannot be: US dollars from 0 are expected.")
+        self._shell = _shell()
+        magics = _magics(self._shell)
+        if thread is not None and magics is None:
+            raise ConfigurationError("A thread is shared with %%llm.", hint="Run %load_ext llmkit first.")
+        self._given = dict(vars) if isinstance(vars, Mapping) else {}
+        self._names = [] if self._given else _names(vars, self._shell)
+        settings = Settings(
+            model=model,
+            system=system or "",
+            thread=thread,
+            variables=self._values,
+            starters=tuple(map(str, starters)),
+            budget=budget,
+        )
+        self._name = uuid.uuid4().hex[:12]
+        self._widget: ChatWidget | None = None
+        self._copies: deque[str] = deque(maxlen=MAX_COPIES)
+        self._session = Session(settings, magics, self._publish, self._save_copies)
+
+    def ask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
+        """Ask, and wait for the answer; an interrupt stops it.
+
+        Args:
+            text: The question.
+            attachments: What goes with it; anything that `llmkit.attach` takes.
+
+        Returns:
+            The answer.
+
+        Raises:
+            LLMClientError: If there is no whole answer; what had arrived stays in the chat.
+            Stopped: If it was stopped, here or in the chat.
+        """
+        files = [attach(one) for one in attachments]
+        try:
+            return _reply(bridge.run(self._session.ask(text, files)))
+        except KeyboardInterrupt:
+            raise Stopped from None
+
+    async def aask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
+        """Ask, and wait for the answer without blocking other tasks; see `ask`.
+
+        Args:
+            text: The question.
+            attachments: What goes with it; anything that `llmkit.attach` takes.
+
+        Returns:
+            The answer.
+
+        Raises:
+            LLMClientError: If there is no whole answer.
+            CancelledError: If it was stopped, in the chat or by a cancelled task.
+        """
+        files = [attach(one) for one in attachments]
+        turn = await asyncio.wrap_future(bridge.submit(self._session.ask(text, files)))
+        try:
+            return _reply(turn)
+        except Stopped:  # a KeyboardInterrupt would end the event loop
+            raise asyncio.CancelledError from None
+
+    def stop(self) -> None:
+        """Stop the answer that is under way; what has arrived stays."""
+        bridge.loop().call_soon_threadsafe(self._session.stop)
+
+    @property
+    def model(self) -> str:
+        """Who is asked; another name may be assigned."""
+        return self._session.model
+
+    @model.setter
+    def model(self, name: str) -> None:
+        resolve(name)
+        bridge.loop().call_soon_threadsafe(self._session.set_model, name)
+        self._session.settings.model = name
+
+    @property
+    def system(self) -> str:
+        """The system prompt; another text may be assigned."""
+        return self._session.system
+
+    @system.setter
+    def system(self, text: str) -> None:
+        bridge.loop().call_soon_threadsafe(self._session.set_system, text)
+        self._session.settings.system = text.strip()
+
+    @property
+    def messages(self) -> list[LLMMessage]:
+        """What the next question would bring along: the system message, and the branch that is shown.
+
+        Hidden turns, and questions without an answer, are not among them.
+        """
+        return [*self._session.system_messages(), *self._session.talk.messages()]
+
+    @property
+    def cost(self) -> float:
+        """What all answers cost, those of other branches too, in US dollars; simulated ones cost nothing."""
+        return self._session.cost
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """All messages of all branches, one a row, in the order of time."""
+        import pandas as pd
+
+        shown = set(self._session.talk.branch)
+        rows = [_row(node, shown=node in shown) for node in self._session.talk]
+        return pd.DataFrame(rows, columns=list(_row(None, shown=False)))
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write the branch that is shown into a Markdown file that only its owner can read.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        file = Path(path).expanduser()
+        file.touch(mode=0o600)
+        file.write_text(to_markdown(self._session.talk.branch, self.system), encoding="utf-8")
+        return file
+
+    def to_cell(self) -> None:
+        """Put the last answer's code into the next cell; its text, if there is no code.
+
+        A chat's own buttons can only copy: Jupyter lets no widget make cells, but a running cell may.
+
+        Raises:
+            ConfigurationError: If there is no answer, or no notebook.
+        """
+        last = next(
+            (n for n in reversed(self._session.talk.branch) if n.text and n.role == "assistant"), None
+        )
+        if last is None or last.response is None or self._shell is None:
+            raise ConfigurationError("There is no answer to put into a cell.", hint="Ask something first.")
+        self._shell.set_next_input(Reply(last.response).code or last.text)
+
+    def __repr__(self) -> str:
+        talk = self._session.talk
+        return f"<Chat with {self.model}: {len(talk)} messages>"
+
+    def _ipython_display_(self) -> None:
+        """Show the chat, and keep a copy of it beside it that is saved with the notebook."""
+        if getattr(self._shell, "kernel", None) is None:
+            print(to_markdown(self._session.talk.branch) if len(self._session.talk) else repr(self))  # noqa: T201 - a terminal's display
+            return
+        publisher, copy = self._shell.display_pub, uuid.uuid4().hex[:12]
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._live().model_id}
+        publisher.publish({WIDGET: view, "text/plain": ""})
+        publisher.publish(self._saved(), transient={"display_id": copy})
+        self._copies.append(copy)
+
+    def _live(self) -> ChatWidget:
+        """Return the widget; made when the chat is shown first."""
+        from llmkit.notebook.chat.widget import ChatWidget  # it loads ipywidgets
+
+        if self._widget is None:
+            self._widget = ChatWidget(self._name, self._receive)
+        return self._widget
+
+    def _receive(self, message: Mapping[str, Any], buffers: Sequence[Any]) -> None:
+        """Hand a front end's message over, from whatever thread."""
+        bridge.loop().call_soon_threadsafe(self._session.receive, message, buffers)
+
+    def _publish(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if self._widget is not None:
+            self._widget.send(message, buffers)
+
+    def _save_copies(self) -> None:
+        """Bring the saved copies up to date."""
+        for copy in self._copies:
+            self._shell.display_pub.publish(self._saved(), transient={"display_id": copy}, update=True)
+
+    def _saved(self) -> dict[str, str]:
+        branch = self._session.talk.branch
+        html = saved_html(branch, self.system, self._name)
+        return {"text/html": html, "text/plain": to_markdown(branch, self.system)}
+
+    def _values(self) -> dict[str, Any]:
+        """Return the attached variables as they are now; one that was deleted is left out."""
+        space = {} if self._shell is None else self._shell.user_ns
+        return {name: space[name] for name in self._names if name in space} | self._given
+
+
+def open_chat(magics: LLMMagics, argument: str | None = None) -> Chat:  # noqa: ARG001 - what subcommands take
+    """Open a chat: `%llm chat [THREAD]`.
+
+    Args:
+        magics: The magics.
+        argument: Name of the thread to share with `%%llm -t`.
+
+    Returns:
+        The chat, which shows itself.
+    """
+    return Chat(thread=argument)
+
+
+def _reply(turn: Turn) -> Reply:
+    """Return the answer of a turn, or raise why there is none."""
+    if turn.error is not None:
+        raise turn.error
+    if turn.reply.state == "cancelled" or turn.reply.response is None:
+        raise Stopped
+    return Reply(turn.reply.response)
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _magics(shell: Any) -> Any:
+    return None if shell is None else shell.magics_manager.registry.get("LLMMagics")
+
+
+def _names(given: Sequence[Any] | Mapping[str, Any], shell: Any) -> list[str]:
+    """Return the names of variables that were given by name, or as the objects themselves."""
+    space = {} if shell is None else shell.user_ns
+    names = []
+    for one in [given] if isinstance(given, str) else given:
+        owners = [name for name, value in space.items() if value is one and not name.startswith("_")]
+        found = [one] if isinstance(one, str) and one in space else owners
+        if not found:
+            raise ConfigurationError(
+                f"There is no variable {one!r:.80}.", hint='Name it: vars=["df"], or vars={"df": df}.'
+            )
+        names.append(found[0])
+    return names
+
+
+def _row(node: Any, *, shown: bool) -> dict[str, Any]:
+    response = getattr(node, "response", None)
+    parent = getattr(node, "parent", None)
+    return {
+        "message": getattr(node, "number", None),
+        "follows": getattr(parent, "number", None) or None,
+        "role": getattr(node, "role", None),
+        "text": getattr(node, "text", None),
+        "model": getattr(response, "model", None),
+        "input_tokens": getattr(response, "prompt_tokens", None),
+        "output_tokens": getattr(response, "completion_tokens", None),
+        "cost": getattr(response, "cost_estimate", None),
+        "seconds": getattr(response, "response_time", None),
+        "state": getattr(node, "state", None),
+        "hidden": getattr(node, "hidden", None),
+        "shown": shown,
+    }

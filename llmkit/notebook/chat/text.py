@@ -1,0 +1,181 @@
+"""What a message of a chat looks like: to a view, as Markdown, and as HTML to be saved with the notebook."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.footer import SIMULATED, Footer, build_footer
+from llmkit.notebook.markdown.partial import close_open
+from llmkit.notebook.markdown.render import page, printable, render
+from llmkit.notebook.markdown.tex import guard_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llmkit.notebook.chat.conversation import Node
+
+
+def message_form(
+    node: Node, growing: tuple[str, str] | None = None, first_buffer: int = 0
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Return what a view needs to show a message.
+
+    Only `sealed` and `tail` are HTML, and safe; a view shows all the rest as text.
+
+    Args:
+        node: The message.
+        growing: HTML of an answer that is still being written: its finished blocks, and the open one.
+        first_buffer: Number of the first binary part.
+
+    Returns:
+        The form, and the binary parts: the pictures of a question.
+    """
+    versions = node.siblings
+    sealed, tail = growing or (answer_html(node), "")
+    files, buffers = _files(node, first_buffer)
+    footer = _footer(node)
+    form = {
+        "node": node.number,
+        "role": node.role,
+        "text": printable(node.text),
+        "sealed": sealed,
+        "tail": tail,
+        "state": node.state,
+        "hidden": node.hidden or (node.parent is not None and node.parent.hidden),
+        "version": versions.index(node) + 1,
+        "versions": len(versions),
+        "model": node.model,
+        "facts": list(footer.facts),
+        "warning": footer.warning,
+        "note": footer.note,
+        "error": node.error,
+        "files": files,
+    }
+    return form, buffers
+
+
+def answer_html(node: Node) -> str:
+    """Return an answer as safe HTML; empty for a question.
+
+    Args:
+        node: The message.
+    """
+    if node.role == "user" or not node.text:
+        return ""
+    return render(node.text if node.state == "ok" else close_open(node.text))
+
+
+def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
+    """Return the conversation as HTML to be saved with the notebook.
+
+    Where the live chat is on the page, too, this copy hides itself; where it is gone, it hides the notice
+    that the widget cannot be shown.
+
+    Args:
+        branch: The messages.
+        system: The system prompt.
+        name: The chat's own name: letters and digits.
+    """
+    live, saved = f".llmkit-live-{name}", f".llmkit-saved-{name}"
+    child = ".jp-OutputArea-child"
+    rules = (
+        f"body:has({live}) {saved},body:has({live}) {child}:has({saved}){{display:none}}"
+        f"body:not(:has({live})) {child}:has(+{child} {saved}){{display:none}}"
+    )
+    if not branch:
+        return f'<div class="llmkit-saved-{name}"></div>'
+    parts = [_saved_said("System", guard_text(printable(system)))] if system else []
+    parts += [_saved_message(node) for node in branch]
+    return f'<style>{rules}</style><div class="llmkit-saved-{name}">{page("".join(parts))}</div>'
+
+
+def to_markdown(branch: Iterable[Node], system: str = "") -> str:
+    """Write a conversation as Markdown.
+
+    Args:
+        branch: The messages.
+        system: The system prompt.
+
+    Returns:
+        The text; what each one said is under a heading of its own.
+
+    Example:
+        >>> from llmkit.notebook.chat.conversation import Conversation
+        >>> talk = Conversation()
+        >>> _ = talk.answer(talk.ask("Hi"), "Hello!", model="luna")
+        >>> print(to_markdown(talk.branch))
+        ## You
+        <BLANKLINE>
+        Hi
+        <BLANKLINE>
+        ## luna
+        <BLANKLINE>
+        Hello!
+        <BLANKLINE>
+    """
+    parts = [f"## System\n\n{system}"] if system else []
+    for node in branch:
+        files = "".join(
+            f"\n\n*Attached: {_file_name(number, node)}*" for number in range(len(node.attachments))
+        )
+        parts.append(f"## {_speaker(node)}\n\n{node.text}{files}".rstrip())
+        if node.role == "assistant" and (line := str(_footer(node)).replace("\n", " ")):
+            parts.append(f"<sub>{line}</sub>")
+        if node.error:
+            parts.append(f"> {node.error}")
+    return printable("\n\n".join(parts) + "\n")
+
+
+def _speaker(node: Node) -> str:
+    return "You" if node.role == "user" else node.model or "Assistant"
+
+
+def _footer(node: Node) -> Footer:
+    """Return the line under an answer; that it is simulated is one word of it, for each answer says it."""
+    if node.response is None:
+        stopped = {"cancelled": "⏹ stopped"}.get(node.state, "")
+        return Footer(warning=stopped)
+    state = "error" if node.state == "error" else "cancelled" if node.state == "cancelled" else "ok"
+    footer = build_footer(node.response, label=node.model or None, status=state)  # type: ignore[arg-type]  # mypy joins to str
+    facts = (*footer.facts, "simulated") if node.response.simulated else footer.facts
+    warning = "" if node.error else footer.warning  # the error says it
+    return replace(footer, warning=warning, facts=facts, note=footer.note.replace(SIMULATED, "").strip())
+
+
+def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Describe the attachments; pictures travel along."""
+    files, buffers = [], list[bytes]()
+    for number, one in enumerate(node.attachments):
+        file = {
+            "name": _file_name(number, node),
+            "kind": one.kind,
+            "type": one.media_type,
+            "size": len(one.data),
+        }
+        if one.kind == "image":
+            file["buffer"] = first + len(buffers)
+            buffers.append(one.data)
+        files.append(file)
+    return files, buffers
+
+
+def _file_name(number: int, node: Node) -> str:
+    return node.attachments[number].name or f"{node.attachments[number].kind} {number + 1}"
+
+
+def _saved_message(node: Node) -> str:
+    if node.role == "user":
+        files = "".join(
+            f"<br><small>📎 {guard_text(_file_name(n, node))}</small>" for n in range(len(node.attachments))
+        )
+        return _saved_said("You", guard_text(printable(node.text)) + files)
+    error = (
+        f'<p><span class="llmkit-warn">{guard_text(printable(node.error))}</span></p>' if node.error else ""
+    )
+    who = f"<p><strong>{guard_text(printable(_speaker(node)))}</strong></p>"
+    return f"{who}{answer_html(node)}{error}{_footer(node).html}"
+
+
+def _saved_said(who: str, html: str) -> str:
+    return f'<p><strong>{who}</strong></p><blockquote style="white-space:pre-wrap">{html}</blockquote>'

@@ -1,0 +1,1 @@
+"""Several models asked at once, side by side."""

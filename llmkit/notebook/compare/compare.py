@@ -1,0 +1,240 @@
+"""Ask several models the same, at once: `%%llm gpt,sonnet,flash` and `llmkit.compare`."""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any
+
+from llmkit import records
+from llmkit.clients.ceiling import ceiling
+from llmkit.clients.registry import resolve, shared_client
+from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.messages import LLMMessage
+from llmkit.notebook.bridge import bridge
+from llmkit.notebook.compare.columns import live_columns
+from llmkit.notebook.compare.comparison import Comparison, Entry
+from llmkit.notebook.compare.race import Lane, race
+from llmkit.notebook.errors import Stopped, uninterrupted
+from llmkit.prices import NANO, format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llmkit.notebook.compare.columns import LiveColumns
+    from llmkit.notebook.compare.race import Step
+    from llmkit.notebook.reply import Reply
+
+MOST_MODELS = 12
+"""Models in one comparison at most."""
+
+
+def compare(
+    prompt: str, models: str | Sequence[str], *, system: str | None = None, **options: Any
+) -> Comparison:
+    """Ask several models the same, at once, and show the answers side by side as they come.
+
+    A model that fails does not stop the others. What all of it costs at most is shown before anything is
+    sent; budgets and replay hold for each call.
+
+    Args:
+        prompt: What to ask.
+        models: Their names, as for `llmkit.client`: a list, or text with commas.
+        system: The system prompt.
+        **options: As for `stream_text`: `temperature`, `max_tokens`, and the providers' own parameters.
+
+    Returns:
+        The answers: `.df`, `.best("cost")`, `.plot()`, `.keep("sonnet")`, `["sonnet"]`.
+
+    Raises:
+        ConfigurationError: If a model is not known, or there are too many; nothing is sent then.
+        KeyboardInterrupt: If the user interrupts; the text so far stays on display.
+
+    Example:
+        >>> found = compare("repeat exactly: hi", ["sandbox:sandbox", "sandbox:sandbox!tokens=1"])
+        >>> found.models
+        ['sandbox:sandbox', 'sandbox:sandbox!tokens=1']
+        >>> str(found["sandbox:sandbox"])
+        'hi'
+    """
+    return run_compare(_messages(prompt, system), models, options=options, shell=_shell())
+
+
+async def acompare(
+    prompt: str, models: str | Sequence[str], *, system: str | None = None, **options: Any
+) -> Comparison:
+    """Do what `compare` does, on the running event loop.
+
+    Args:
+        prompt: What to ask.
+        models: As for `compare`.
+        system: The system prompt.
+        **options: As for `compare`.
+
+    Returns:
+        The answers.
+
+    Raises:
+        ConfigurationError: As for `compare`.
+    """
+    shell = _shell()
+    lanes, most = _lanes(_messages(prompt, system), _names(models), options, {})
+    display = live_columns(shell)
+    contest = _Contest(lanes, display, most)
+    try:
+        contest.start()
+        async with aclosing(race(lanes)) as steps:
+            async for step in steps:
+                contest.take(step)
+    finally:  # also when its task is cancelled: the text so far stays
+        comparison = contest.finish(shell)
+    return comparison
+
+
+def run_compare(
+    messages: list[LLMMessage],
+    models: str | Sequence[str],
+    *,
+    options: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
+    shell: Any = None,
+    alone: bool = False,
+    quiet: bool = False,
+    on_keep: Callable[[Reply], object] | None = None,
+) -> Comparison:
+    """Ask several models, as a magic does: over the bridge, from the main thread.
+
+    Args:
+        messages: The conversation.
+        models: Names, or one text with commas.
+        options: Arguments of `stream_text`: `temperature`, `max_tokens`, …
+        limits: Fields of `records.CallContext` that hold for each call: `surface`, `cap_nanos`, `replay`.
+        shell: The IPython shell; without one nothing is shown.
+        alone: Whether the answers are all that the cell shows, as after `%%llm`.
+        quiet: Show nothing.
+        on_keep: Called with the reply that `Comparison.keep` chooses.
+
+    Returns:
+        The answers.
+
+    Raises:
+        ConfigurationError: If a model is not known, or there are too many; nothing is sent then.
+        Stopped: If the user interrupted it; what had arrived stays on display, and the calls are cancelled.
+    """
+    lanes, most = _lanes(messages, _names(models), options or {}, limits or {})
+    contest = _Contest(lanes, live_columns(shell, quiet=quiet, alone=alone), most)
+    try:
+        contest.start()
+        with closing(bridge.stream(race(lanes))) as steps:
+            for step in steps:
+                contest.take(step)
+    except KeyboardInterrupt:
+        with uninterrupted():
+            contest.finish(shell)
+        raise Stopped from None
+    with uninterrupted() as late:
+        comparison = contest.finish(shell, on_keep)
+    if late:
+        raise Stopped
+    return comparison
+
+
+class _Contest:
+    """Leads what happens in the lanes to the display."""
+
+    def __init__(self, lanes: Sequence[Lane], display: LiveColumns, most: float | None) -> None:
+        self._lanes = lanes
+        self._display = display
+        self._most = most
+
+    def start(self) -> None:
+        self._display.start(self._lanes, _price(self._lanes, self._most))
+        for number, lane in enumerate(self._lanes):
+            if lane.over:
+                self._display.end(number, _entry(lane))
+
+    def take(self, step: Step | None) -> None:
+        if step is None:
+            self._display.tick()
+        elif step.over:
+            self._lanes[step.lane].end(step.error)
+            self._display.end(step.lane, _entry(self._lanes[step.lane]))
+        else:
+            self._display.feed(step.lane, step.text)
+
+    def finish(self, shell: Any, on_keep: Callable[[Reply], object] | None = None) -> Comparison:
+        for number, lane in enumerate(self._lanes):
+            if not lane.over:
+                self._display.end(number, _entry(lane))
+        entries = [_entry(lane) for lane in self._lanes]
+        comparison = Comparison(entries, most_usd=self._most, shell=shell, on_keep=on_keep)
+        self._display.finish(comparison)
+        return comparison
+
+
+def _lanes(
+    messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], limits: Mapping[str, Any]
+) -> tuple[list[Lane], float | None]:
+    """Open a stream for each model, and add up what they cost at most; nothing is sent yet."""
+    lanes = [Lane(label=label, name=resolve(name)) for label, name in _labels(names)]
+    with records.calling(**limits):
+        for lane in lanes:
+            try:
+                client = shared_client(str(lane.name))
+                lane.stream = client.stream_text(messages, lane.name.model, **options)
+            except LLMClientError as error:  # such as a key that is not there: the others go on
+                lane.end(error)
+    asked = [lane for lane in lanes if lane.stream is not None]
+    nanos = [ceiling(lane.stream.request, lane.name.provider).nanos for lane in asked if lane.stream]
+    return lanes, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
+
+
+def _names(models: str | Sequence[str]) -> list[str]:
+    listed = models.split(",") if isinstance(models, str) else list(models)
+    names = [name.strip() for name in listed]
+    if not all(names) or not names:
+        raise ConfigurationError(
+            f"A model has no name in {','.join(listed)!r}.", hint="Write as in gpt,sonnet,flash."
+        )
+    if len(names) > MOST_MODELS:
+        raise ConfigurationError(
+            f"{len(names)} models are too many.", hint=f"Compare {MOST_MODELS} at a time at most."
+        )
+    return names
+
+
+def _labels(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Tell models apart that are named twice."""
+    return [
+        (name if names[:number].count(name) == 0 else f"{name} #{names[:number].count(name) + 1}", name)
+        for number, name in enumerate(names)
+    ]
+
+
+def _entry(lane: Lane) -> Entry:
+    return Entry(
+        label=lane.label,
+        provider=lane.name.provider,
+        model=lane.name.model,
+        status=lane.status,
+        text=lane.text,
+        outcome=lane.outcome,
+        error=lane.error,
+    )
+
+
+def _price(lanes: Sequence[Lane], most: float | None) -> str:
+    if most is None:
+        return f"{len(lanes)} models · the price of one is unknown ($?)"
+    return f"{len(lanes)} models · at most {format_money(most)} in all"
+
+
+def _messages(prompt: str, system: str | None) -> list[LLMMessage]:
+    first = [LLMMessage(role="system", content=system)] if system else []
+    return [*first, LLMMessage(role="user", content=prompt)]
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()

@@ -1,0 +1,284 @@
+"""What comparing models gives back: their answers side by side, as data, as a chart, as a choice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.notebook.reply import Reply, execution_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from llmkit.messages import LLMResponse
+    from llmkit.notebook.compare.race import LaneStatus
+
+AT_ONCE = 0.05
+"""Text that arrives within so many seconds says nothing about how fast it was written."""
+
+SMALLEST = {"cost": "cost_usd", "time": "duration_s", "first_token": "first_token_s"}
+LARGEST = {"tokens_per_s": "tokens_per_s"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One model's part in a comparison.
+
+    Attributes:
+        label: What the user called it.
+        provider: Name of the provider that was asked.
+        model: The provider's name of the model; `None` for its default.
+        status: How its call ended.
+        text: Its text, or what there is of it.
+        outcome: The answer as far as it came; `None` if nothing was sent.
+        error: Why there is no whole answer; `None` if there is one, or the user stopped it.
+    """
+
+    label: str
+    provider: str
+    model: str | None
+    status: LaneStatus
+    text: str = ""
+    outcome: LLMResponse | None = None
+    error: LLMClientError | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The facts about it: no prompt, no text, no key."""
+        found = self.outcome
+        return {
+            "model": self.label,
+            "provider": self.provider if found is None else found.provider,
+            "served": self.model if found is None else found.model,
+            "status": "replayed" if found is not None and found.replayed else self.status,
+            "first_token_s": getattr(found, "first_token_s", None),
+            "duration_s": getattr(found, "response_time", None),
+            "tokens_per_s": tokens_per_second(found),
+            "input_tokens": getattr(found, "prompt_tokens", None),
+            "output_tokens": getattr(found, "completion_tokens", None),
+            "cost_usd": getattr(found, "cost_estimate", None),
+            "saved_usd": getattr(found, "saved_cost", None),
+            "finish_reason": getattr(found, "finish_reason", None),
+            "simulated": getattr(found, "simulated", False),
+            "error": None if self.error is None else type(self.error).__name__,
+            "uid": getattr(found, "uid", None),
+        }
+
+
+class Comparison:
+    """The answers of several models to one prompt.
+
+    It does not show itself in the execution that made it, for its answers were streamed there.
+
+    Args:
+        entries: The models' parts, in the order in which they were asked for.
+        most_usd: What all calls together could cost at most, known before they were sent, in US dollars;
+            `None` if a model's price is unknown.
+        shell: The IPython shell, to know the execution that made it.
+        on_keep: Called with the reply that is kept, e.g. to put it into a thread.
+
+    Example:
+        ```python
+        found = llmkit.compare("Name three rivers.", ["sonnet", "flash"])
+        found.df
+        found.keep(found.best("cost"))
+        ```
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        *,
+        most_usd: float | None = None,
+        shell: Any = None,
+        on_keep: Callable[[Reply], object] | None = None,
+    ) -> None:
+        self.entries = tuple(entries)
+        self.most_usd = most_usd
+        self._shell = shell
+        self._made_in = execution_number(shell)
+        self._on_keep = on_keep
+        self._replies = {
+            entry.label: Reply(entry.outcome, shell)
+            for entry in self.entries
+            if entry.status == "ok" and entry.outcome is not None
+        }
+
+    @property
+    def models(self) -> list[str]:
+        """The models, as they were named."""
+        return [entry.label for entry in self.entries]
+
+    @property
+    def cost(self) -> float | None:
+        """What all of it cost, in US dollars; `None` if a price is unknown."""
+        found = [entry.outcome for entry in self.entries if entry.outcome is not None]
+        known = [one.cost_estimate for one in found if one.cost_estimate is not None]
+        used = [one for one in found if one.prompt_tokens is not None or one.completion_tokens is not None]
+        return None if any(one.cost_estimate is None for one in used) else math.fsum(known)
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row for each model: seconds, tokens, US dollars, how it ended, and its text."""
+        import pandas as pd
+
+        rows = [{**entry.row, "text": entry.text} for entry in self.entries]
+        frame = pd.DataFrame(rows).set_index("model")
+        numbers = ["first_token_s", "duration_s", "tokens_per_s", "cost_usd", "saved_usd"]
+        counts = ["input_tokens", "output_tokens"]
+        return frame.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(counts, "Int64")})
+
+    def best(self, by: str = "cost") -> str:
+        """Find the model that did best, of those with a whole answer.
+
+        Args:
+            by: `"cost"` (US dollars; of a replayed answer, what it would have cost), `"time"` (seconds to
+                the end), `"first_token"` (seconds to the first text) or `"tokens_per_s"`. A replayed
+                answer has no times of its own.
+
+        Returns:
+            Its name, as in `models`.
+
+        Raises:
+            ConfigurationError: If there is no such measure, or it is not known of any answer.
+        """
+        column = {**SMALLEST, **LARGEST}.get(by)
+        if column is None:
+            raise ConfigurationError(
+                f"{by!r} is no measure.", hint=f"Take one of: {', '.join([*SMALLEST, *LARGEST])}."
+            )
+        known = {
+            entry.label: value for entry in self.entries if (value := measured(entry, column)) is not None
+        }
+        if not known:
+            raise ConfigurationError(f"No answer has a known {by}.", hint="Look at .df.")
+        return (max if by in LARGEST else min)(known, key=lambda label: known[label])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what each answer cost over how long it took.
+
+        Args:
+            ax: Where to draw; by default a new figure.
+
+        Returns:
+            The Axes.
+        """
+        if ax is None:
+            from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it
+
+            ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
+        frame = self.df
+        known = frame[frame["cost_usd"].notna() & frame["duration_s"].notna()]
+        ax.scatter(known["duration_s"], known["cost_usd"], s=60, color="#0072B2")
+        for model, row in known.iterrows():
+            place = (row["duration_s"], row["cost_usd"])
+            label = str(model).replace("$", r"\$")  # matplotlib would read mathematics
+            ax.annotate(label, place, xytext=(7, 5), textcoords="offset points")
+        left_out = len(frame) - len(known)
+        title = "Cost and time" + (f" ({left_out} without a known price, not shown)" if left_out else "")
+        ax.set(xlabel="seconds", ylabel="US dollars", title=title)
+        ax.set_xlim(left=0)
+        ax.set_ylim(bottom=0)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+        return ax
+
+    def keep(self, model: str) -> Reply:
+        """Choose an answer: it becomes the thread's, if the comparison was made in one.
+
+        At the end of a cell it also becomes `_`, as every value does.
+
+        Args:
+            model: Name of the model, as in `models`.
+
+        Returns:
+            Its reply.
+
+        Raises:
+            LLMClientError: The model's own error, if it has no whole answer.
+            KeyError: If it was not asked.
+        """
+        found = self[model]
+        if isinstance(found, LLMClientError):
+            raise found
+        if self._on_keep is not None:
+            self._on_keep(found)
+        return found
+
+    def __getitem__(self, model: str) -> Reply | LLMClientError:
+        """Return a model's reply, or the error that it ended with."""
+        if model in self._replies:
+            return self._replies[model]
+        for entry in self.entries:
+            if entry.label == model:
+                stopped = f"The answer of {model} was stopped."
+                return entry.error or LLMClientError(stopped, provider=entry.provider, partial=entry.text)
+        raise KeyError(f"{model!r} was not asked; there are: {', '.join(self.models)}.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.models)}>"
+
+    def _ipython_display_(self) -> None:
+        """Show the answers again, but not twice in the execution that streamed them."""
+        if self._shell is None or execution_number(self._shell) != self._made_in:
+            from IPython.display import display
+
+            display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        from llmkit.notebook.compare.columns import final
+
+        return final(self)
+
+
+def measured(entry: Entry, column: str) -> float | None:
+    """Return what a model did by one measure.
+
+    Args:
+        entry: Its part.
+        column: A column of `Comparison.df`.
+
+    Returns:
+        The number; `None` if there is no whole answer, or nobody knows.
+    """
+    found = entry.outcome
+    if entry.status != "ok" or found is None:
+        return None
+    if found.replayed:
+        return found.saved_cost if column == "cost_usd" else None
+    value: float | None = entry.row[column]
+    return value
+
+
+def tokens_per_second(found: LLMResponse | None) -> float | None:
+    """Return how fast an answer was written, from its first text on.
+
+    Args:
+        found: The answer.
+
+    Returns:
+        Tokens per second; `None` if it is not known, or the answer came all at once or was recorded.
+
+    Example:
+        >>> from llmkit.messages import LLMResponse
+        >>> tokens_per_second(LLMResponse("Hi", "openai", "x", completion_tokens=90, response_time=2.0,
+        ...     first_token_s=0.5))
+        60.0
+    """
+    if found is None or found.replayed or not found.completion_tokens:
+        return None
+    if found.response_time is None or found.first_token_s is None:
+        return None
+    seconds = found.response_time - found.first_token_s
+    return found.completion_tokens / seconds if seconds >= AT_ONCE else None

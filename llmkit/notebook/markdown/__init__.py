@@ -1,0 +1,1 @@
+"""Markdown from a model to HTML that cannot run; pure."""

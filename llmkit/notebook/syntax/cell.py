@@ -1,0 +1,140 @@
+"""The text of a cell → what to ask, of whom, and how.
+
+Only options at the beginning are read; the rest is the prompt, to the letter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.syntax.options import CellError
+from llmkit.notebook.syntax.reader import OptionReader
+from llmkit.notebook.syntax.subcommands import parse_command
+
+if TYPE_CHECKING:
+    from llmkit.notebook.syntax.subcommands import Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One prompt and how to send it.
+
+    Attributes:
+        prompt: The prompt, before interpolation.
+        model: Model or alias; `None` for the default.
+        out: Variable that receives the reply.
+        system: System prompt as it was typed; see `system_variable`.
+        thread: Conversation to continue; `None` for no memory.
+        new: Whether to start that conversation afresh.
+        variables: Names of variables to tell of.
+        cells: Numbers of earlier inputs to send along.
+        attachments: Paths and names of variables to send along as files.
+        format: How the answer is shown and returned, one of `values.FORMATS`; `None` for the default.
+        schema: Name of the variable that holds the schema of the answer.
+        code: Whether the answer's code goes into the next cell.
+        temperature: Randomness, 0 to 2.
+        max_tokens: Longest answer, in tokens.
+        params: Parameters in the provider's own words, name and value.
+        budget: What the call may cost at most, in US dollars.
+        dry_run: Whether to show what would be sent, and to send nothing.
+        refresh: Whether to ask again although the answer is recorded.
+        no_cache: Whether to neither replay nor record the answer.
+        quiet: Whether to display nothing.
+        raw: Whether `{{name}}` stays as it is.
+        help: Whether only help is wanted; the prompt may be empty then.
+    """
+
+    prompt: str
+    model: str | None = None
+    out: str | None = None
+    system: str | None = None
+    thread: str | None = None
+    new: bool = False
+    variables: tuple[str, ...] = ()
+    cells: tuple[int, ...] = ()
+    attachments: tuple[str, ...] = ()
+    format: str | None = None
+    schema: str | None = None
+    code: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
+    params: tuple[tuple[str, Any], ...] = ()
+    budget: float | None = None
+    dry_run: bool = False
+    refresh: bool = False
+    no_cache: bool = False
+    quiet: bool = False
+    raw: bool = False
+    help: bool = False
+
+    @property
+    def system_variable(self) -> str | None:
+        """Name of the variable that holds the system prompt (`-s @VAR`), if it is one."""
+        name = (self.system or "").removeprefix("@")
+        return name if name != self.system and name.isidentifier() else None
+
+
+def parse_cell(line: str, cell: str) -> Ask:
+    """Parse a cell that begins with `%%llm`.
+
+    Args:
+        line: The rest of the first line: options, and at most one bare word, the model.
+        cell: The lines below: the prompt.
+
+    Returns:
+        What to ask.
+
+    Raises:
+        CellError: If the line has anything else on it, or the prompt is empty.
+
+    Example:
+        >>> ask = parse_cell("sonnet -o plan", "Plan my day.")
+        >>> ask.model, ask.out, ask.prompt
+        ('sonnet', 'plan', 'Plan my day.')
+    """
+    reader = OptionReader(line, detached=True)
+    ended = reader.read()
+    word = "" if ended else reader.take_word()
+    ended = ended or reader.read()
+    if reader.rest:
+        extra = reader.rest.split()[0]
+        raise CellError(
+            f"What is {extra!r} after %%llm?", hint="One model and options; the prompt goes below."
+        )
+    if word:
+        if "model" in reader.values:
+            raise CellError(f"Two models: {word} and {reader.values['model']}.", hint="Keep one of them.")
+        reader.values["model"] = word
+    return _ask(reader, cell, "Type it into the lines below %%llm.")
+
+
+def parse_line(line: str) -> Ask | Command:
+    """Parse what follows `%llm`.
+
+    Args:
+        line: A subcommand, or options and a prompt. `--` says that a prompt follows.
+
+    Returns:
+        What to ask or to do.
+
+    Raises:
+        CellError: If an option is wrong, or the prompt is empty.
+
+    Example:
+        >>> parse_line("model sonnet")
+        Command(name='model', argument='sonnet', save=False)
+        >>> parse_line("-T 0 what's up -m?").prompt
+        "what's up -m?"
+    """
+    if command := parse_command(line.split()):
+        return command
+    reader = OptionReader(line, detached=False)
+    reader.read()
+    return _ask(reader, reader.rest, "Type it after %llm, or %llm help.")
+
+
+def _ask(reader: OptionReader, prompt: str, hint: str) -> Ask:
+    if not prompt.strip() and not reader.values.get("help"):
+        raise CellError("The prompt is empty.", hint=hint)
+    return Ask(prompt=prompt, **reader.values)

@@ -1,0 +1,233 @@
+"""What can be typed next after `%%llm` and `%llm`, for IPython's completer.
+
+A line of ours has our words alone: IPython would mix in the names of Python, which are prose there.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmkit.notebook.syntax.options import BY_NAME, flag, flags
+from llmkit.notebook.syntax.subcommands import COMMANDS
+from llmkit.notebook.syntax.values import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from llmkit.notebook.syntax.options import Option
+
+MOST = 200
+"""Completions that are offered at most."""
+
+_LINE = re.compile(r"^\s*(?:[\w.,\[\]'\" ]+=\s*)?%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
+_CELL = re.compile(r"^\s*%%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
+_SLOT = re.compile(r"\{\{\s*(?P<name>[\w.]*)\Z")
+_ATTACHED = re.compile(r"--(?P<long>[\w-]+)=(?P<value>.*)|-(?P<letter>[A-Za-z])=?(?P<short>.+)", re.DOTALL)
+
+
+class Choice(NamedTuple):
+    """One completion.
+
+    Attributes:
+        text: What it inserts.
+        hint: What the front end may show beside it.
+    """
+
+    text: str
+    hint: str = ""
+
+
+class Completions(NamedTuple):
+    """What can be typed at a place.
+
+    Attributes:
+        fragment: The text before the cursor that is replaced.
+        choices: What may stand there.
+    """
+
+    fragment: str
+    choices: list[Choice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the notebook knows by name; functions, for most of it is seldom asked for.
+
+    Attributes:
+        models: Returns models, aliases and providers.
+        threads: Names of conversations.
+        variables: The user's variables.
+        aliases: Returns the short names and what they stand for.
+        providers: Returns the names of the providers.
+    """
+
+    models: Callable[[], Iterable[Choice]] = tuple
+    threads: Iterable[str] = ()
+    variables: Mapping[str, object] = field(default_factory=dict)
+    aliases: Callable[[], Mapping[str, str]] = dict
+    providers: Callable[[], Iterable[str]] = tuple
+
+
+def complete(text: str, known: Known) -> Completions | None:
+    """Complete what has been typed.
+
+    Args:
+        text: The cell up to the cursor.
+        known: What the notebook knows by name.
+
+    Returns:
+        The completions; `None` if the cursor is on no line of ours.
+
+    Example:
+        >>> complete("%%llm --te", Known()).choices
+        [Choice(text='--temperature', hint='randomness, from 0 to 2')]
+        >>> complete("x = 5 %", Known()) is None
+        True
+    """
+    first, newline, _ = text.partition("\n")
+    if match := _CELL.match(first):
+        return _prompt(text, known) if newline else _options(match["rest"], known, cell=True)
+    line = text.rpartition("\n")[2]
+    if match := _LINE.match(line):
+        return _options(match["rest"], known, cell=False)
+    return None
+
+
+def _prompt(text: str, known: Known) -> Completions:
+    """Complete inside a prompt: variables between double braces, and nothing else."""
+    match = _SLOT.search(text)
+    if match is None:
+        return Completions(re.search(r"\S*\Z", text)[0], [])  # type: ignore[index]  # it always matches
+    return Completions(match["name"], _variables(match["name"], known))
+
+
+def _options(rest: str | None, known: Known, *, cell: bool) -> Completions | None:
+    if rest is None:  # the cursor stands at the magic's own name
+        return None
+    *before, word = re.split(r"\s+", rest)
+    words = [each for each in before if each]
+    bare = _bare(words, cell=cell)
+    if bare and not cell:
+        return _line(words, word, known)
+    option = _waiting(words[-1:], cell=cell)
+    if option is not None:
+        return Completions(word, _values(option, word, known))
+    if word.startswith("-"):
+        return _flags(word, known)
+    if not cell and not words:
+        commands = [Choice(name, form.help) for name, form in COMMANDS.items()]
+        return Completions(word, _matching(commands, word))
+    return Completions(word, _matching(known.models(), word) if cell and not bare else [])
+
+
+def _line(words: list[str], word: str, known: Known) -> Completions:
+    """Complete a word of `%llm` after the first one: a subcommand's argument, or the prompt."""
+    if words[0] in COMMANDS and len(words) <= 3:
+        return Completions(word, _matching(_arguments(words, word, known), word))
+    return _prompt(word, known)
+
+
+def _arguments(words: list[str], word: str, known: Known) -> Iterator[Choice]:
+    """Yield what may follow a subcommand."""
+    name, *more = words
+    threads = [Choice(thread, "thread") for thread in known.threads]
+    if more:
+        if name == "thread" or (name == "export" and more == ["thread"]):
+            yield from threads
+        elif name == "alias" and more == ["remove"]:
+            yield from (Choice(alias, target) for alias, target in known.aliases().items())
+        return
+    if name in {"model", "models"}:
+        yield from known.models()
+    elif name == "alias":
+        yield Choice("remove")
+        alias, equals, _ = word.partition("=")
+        if equals:
+            yield from (Choice(f"{alias}={model.text}", model.hint) for model in known.models())
+    elif name == "thread":
+        yield from [*threads, *map(Choice, ("show", "delete", "rename"))]
+    elif name == "key":
+        yield from map(Choice, known.providers())
+    elif name == "help":
+        yield from map(Choice, [*COMMANDS, *flags()])
+    else:
+        yield from map(Choice, _FIXED.get(name, ()))
+
+
+_FIXED = {
+    "replay": ("auto", "only", "off"),
+    "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "off"),
+    "cost": ("model", "provider", "day", "notebook", "cell", "surface", "status"),
+    "export": ("thread",),
+}
+"""Words that may follow a subcommand."""
+
+
+def _flags(word: str, known: Known) -> Completions:
+    """Complete an option's name, or a value that is attached to it."""
+    match = _ATTACHED.fullmatch(word)
+    if match is not None and (option := BY_NAME.get(match["long"] or match["letter"])) and option.metavar:
+        value = match["value"] if match["long"] else match["short"]
+        return Completions(value, _values(option, value, known))
+    found = [Choice(flag(name), option.help) for name, option in BY_NAME.items()]
+    return Completions(word, sorted(_matching(found, word)))
+
+
+def _waiting(words: list[str], *, cell: bool) -> Option | None:
+    """Return the option whose value comes after these words, if there is one."""
+    last = words[-1] if words else ""
+    name = last[2:] if last.startswith("--") else last[-1:]
+    switches = "" if last.startswith("--") else last[1:-1]
+    option = BY_NAME.get(name) if last.startswith("-") else None
+    if option is None or not option.metavar or (option.bare is not None and not cell):
+        return None
+    return option if all(not BY_NAME[s].metavar if s in BY_NAME else False for s in switches) else None
+
+
+def _bare(words: list[str], *, cell: bool) -> list[str]:
+    """Return the words that are neither options nor their values."""
+    pairs = zip([[], *([word] for word in words)], words, strict=False)
+    return [word for before, word in pairs if not word.startswith("-") and not _waiting(before, cell=cell)]
+
+
+def _values(option: Option, word: str, known: Known) -> list[Choice]:
+    """Return the values that an option may have."""
+    if option.field == "model":
+        start, comma, last = word.rpartition(",")
+        return [Choice(f"{start}{comma}{c.text}", c.hint) for c in _matching(known.models(), last)]
+    if option.field == "thread":
+        return _matching((Choice(name, "thread") for name in known.threads), word)
+    if option.field in {"variables", "out", "schema"}:
+        return _variables(word, known)
+    if option.field == "system":
+        return [Choice(f"@{c.text}", c.hint) for c in _variables(word[1:], known)] if word[:1] == "@" else []
+    if option.field == "attachments":
+        return [*_variables(word, known), *_files(word)]
+    return _matching(map(Choice, FORMATS if option.field == "format" else ()), word)
+
+
+def _variables(word: str, known: Known) -> list[Choice]:
+    names = (
+        Choice(name, type(value).__name__)
+        for name, value in known.variables.items()
+        if not name.startswith("_") or word.startswith("_")
+    )
+    return sorted(_matching(names, word))
+
+
+def _files(word: str) -> list[Choice]:
+    found = sorted(glob.glob(glob.escape(os.path.expanduser(word)) + "*"))[:MOST]  # noqa: PTH207, PTH111 - as typed
+    return [Choice(f"{path}/" if os.path.isdir(path) else path, "file") for path in found]  # noqa: PTH112
+
+
+def _matching(choices: Iterable[Choice], word: str) -> list[Choice]:
+    """Return the choices that begin with a word; each once, with its first hint."""
+    found: dict[str, Choice] = {}
+    for choice in choices:
+        if choice.text.startswith(word):
+            found.setdefault(choice.text, choice)
+    return list(found.values())[:MOST]

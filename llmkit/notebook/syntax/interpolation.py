@@ -1,0 +1,185 @@
+r"""`{{name}}` in a prompt → the value of the variable.
+
+Only look-ups, one pass, no calls; a format may follow, as in Python's own strings: `{{x:.2f}}`, `{{name!r}}`.
+Single braces, `$`, LaTeX, JSON and code stay as they were typed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.redaction import redact
+from llmkit.notebook.syntax.options import CellError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_ROWS = 200
+"""Most rows of a pandas object that go into a prompt; of a longer one its beginning and its end."""
+
+LARGE = 1_000_000
+"""Bytes (UTF-8) of a value from which on the user is told how large it is."""
+
+_SLOT = re.compile(r"(\\?)\{\{([^{}]{1,300})\}\}")
+_LITERAL = r"""-?\d{1,18}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_STEP = re.compile(rf"\s*(?:\.\s*([^\W\d_]\w*)|\[\s*({_LITERAL})\s*\])")
+_NAME = re.compile(r"\s*([^\W\d]\w*)")
+_GOES_ON = re.compile(r"\s*[.\[(]")
+_NUMBER_FORMAT = r"(?:\S?[<>=^])?[+-]?z?#?0?\d{0,3}[,_]?(?:\.\d{1,3})?[bcdeEfFgGnosxX%]?"
+_DATE_FORMAT = r"[-/:., T]?(?:%[A-Za-z][-/:., T]{0,2}){1,10}"
+_FORMAT = re.compile(rf"(?:!(?P<conversion>[rs]))?(?::(?P<spec>{_NUMBER_FORMAT}|{_DATE_FORMAT}))?\s*")
+_WANTS_FORMAT = re.compile(r"!\w|:\S")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpolated:
+    """A prompt with the values in it.
+
+    Attributes:
+        text: The prompt.
+        redacted: Look-ups whose values held something like a key, e.g. `settings.token`; it was left out.
+        notes: What the user should know of the values, in sentences: what was left out, what is large.
+    """
+
+    text: str
+    redacted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
+    r"""Put the values of variables into a prompt.
+
+    Args:
+        text: The prompt, with `{{name}}`, `{{name.attribute}}`, `{{name['key']}}` or `{{name[0]}}`, and maybe
+            a format, `{{name:.2f}}` or `{{name!r}}`. A slot after a backslash (`\{{`) stays, without the
+            backslash.
+        lookup: The variables.
+
+    Returns:
+        The prompt. Values are put in as they are and not looked through again.
+
+    Raises:
+        CellError: If a name is not defined, a slot asks for more than a look-up, or a format does not fit.
+
+    Example:
+        >>> interpolate("Sum of {{n[1]}}, {{n[0]:.2f}} and {x}?", {"n": [1, 2]}).text
+        'Sum of 2, 1.00 and {x}?'
+    """
+    redacted: dict[str, None] = {}
+    notes: dict[str, None] = {}
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[0][1:] if _NAME.match(match[2]) else match[0]
+        found = _look_up(match[2], lookup)
+        if found is None:
+            return match[0]
+        path, value = found
+        text = _text(value)
+        notes.update(dict.fromkeys(_notes(path, value, text)))
+        safe = redact(text)
+        if safe != text:
+            redacted[path] = None
+        return safe
+
+    filled = _SLOT.sub(fill, text)
+    if redacted:
+        notes[f"Left out of the prompt, for it looks like a key: {', '.join(redacted)}."] = None
+    return Interpolated(text=filled, redacted=tuple(redacted), notes=tuple(notes))
+
+
+def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return what was asked for and its value; `None` if the slot is JSON, LaTeX or the like."""
+    name = _NAME.match(slot)
+    if name is None:
+        return None
+    position, steps = name.end(), []
+    while step := _STEP.match(slot, position):
+        steps.append(step)
+        position = step.end()
+    shape = _FORMAT.fullmatch(slot, position)
+    if shape is None:
+        _refuse(slot, position, steps=bool(steps), known=name[1] in lookup)
+        return None
+    value = _follow(_root(name[1], lookup), name[1], steps)
+    return slot[:position].strip(), _formatted(value, slot, shape["conversion"], shape["spec"])
+
+
+def _refuse(slot: str, position: int, *, steps: bool, known: bool) -> None:
+    """Say what a slot may hold if it goes on like one; JSON, LaTeX and the like pass."""
+    if (steps or known) and _WANTS_FORMAT.match(slot, position):
+        raise CellError(
+            f"{{{{{slot.strip()}}}}} has a format that does not work here.",
+            hint="Write one like .2f, >10, %Y-%m-%d or !r, or \\{{ (or --raw) to keep the braces.",
+        )
+    if steps or _GOES_ON.match(slot, position):
+        raise CellError(
+            f"{{{{{slot.strip()}}}}} is more than a look-up.",
+            hint="Only .attribute, ['key'] and [0] work here: assign it to a variable first.",
+        )
+
+
+def _formatted(value: Any, slot: str, conversion: str | None, spec: str | None) -> Any:
+    """Return the value as its format wants it; without one, as it is."""
+    if conversion is not None:
+        value = repr(value) if conversion == "r" else str(value)
+    if not spec:
+        return value
+    try:
+        return format(value, spec)
+    except (TypeError, ValueError) as error:
+        raise CellError(
+            f"{{{{{slot.strip()}}}}}: a {type(value).__name__} does not take the format {spec!r}.",
+            hint="Take it out, or assign the text that you want to a variable.",
+        ) from error
+
+
+def _root(name: str, lookup: Mapping[str, Any]) -> Any:
+    if name in lookup:
+        return lookup[name]
+    names = [key for key in lookup if not key.startswith("_")]
+    hint = did_you_mean(name, names, "Define it first, or write \\{{ (or --raw) to keep the braces.")
+    raise CellError(f"{{{{{name}}}}}: {name} is not defined.", hint=hint)
+
+
+def _follow(value: Any, path: str, steps: list[re.Match[str]]) -> Any:
+    for attribute, literal in (step.groups() for step in steps):
+        try:
+            value = getattr(value, attribute) if attribute else value[ast.literal_eval(literal)]
+        except (AttributeError, LookupError, TypeError) as error:
+            what = f".{attribute}" if attribute else f"[{literal}]"
+            hint = did_you_mean(attribute or literal.strip("'\""), _choices(value, attribute), "")
+            raise CellError(f"{path} has no {what}.", hint=hint) from error
+        path += f".{attribute}" if attribute else f"[{literal}]"
+    return value
+
+
+def _choices(value: Any, attribute: str | None) -> list[str]:
+    names = dir(value) if attribute else list(getattr(value, "keys", list)())
+    return [name for name in names if isinstance(name, str) and not name.startswith("_")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if _is_table(value):
+        return str(value.to_string(max_rows=MAX_ROWS))
+    return str(value)
+
+
+def _is_table(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "to_string")
+
+
+def _notes(path: str, value: Any, text: str) -> Iterator[str]:
+    """Say what of a value is not sent, and that it is large."""
+    if _is_table(value):
+        if len(value) > MAX_ROWS:
+            yield f"{path} has {len(value):,} rows: the first and last {MAX_ROWS // 2} were sent."
+    elif hasattr(value, "__len__") and hasattr(value, "dtype") and "..." in text:  # an array, an index
+        yield f"{path} has {len(value):,} items: not all were sent."
+    if (size := len(text.encode(errors="replace"))) >= LARGE:
+        yield f"{path} is {size / 1e6:,.1f} MB of the prompt."

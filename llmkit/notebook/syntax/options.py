@@ -1,0 +1,218 @@
+"""The options of `%%llm` and `%llm`: each declared once, for parsing, completion, help and the README."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import InvalidRequestError
+from llmkit.notebook.syntax import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+DEFAULT_THREAD = "main"
+"""Name of the conversation that `-t` without a name continues."""
+
+
+class CellError(InvalidRequestError):
+    """What was typed after `%%llm`, `%llm` or between `{{` and `}}` does not work.
+
+    Example:
+        >>> str(CellError("There is no option --modle.", hint="Did you mean --model?"))
+        'There is no option --modle. Did you mean --model?'
+    """
+
+    default_hint = "%llm help lists the options."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option.
+
+    Attributes:
+        field: Where `Ask` keeps the value.
+        names: Its long name without the dashes, then its letter if it has one.
+        help: One line for people.
+        metavar: What its value is called; empty for a switch.
+        convert: Turns the text of a value into the value; raises `ValueError` with the reason.
+        bare: The value when none is given; `None` if one must be.
+        many: Whether it may be given several times; the value is a tuple then.
+    """
+
+    field: str
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    convert: Callable[[str], Any] = str
+    bare: Any = None
+    many: bool = False
+
+    @property
+    def usage(self) -> str:
+        """How it is written, e.g. `-m, --model NAME`."""
+        flags = ", ".join(flag(name) for name in reversed(self.names))
+        value = f"[{self.metavar}]" if self.bare is not None else self.metavar
+        return f"{flags} {value}".strip()
+
+
+OPTIONS = (
+    Option(
+        field="model",
+        names=("model", "m"),
+        metavar="NAME",
+        convert=values.words,
+        help="model or alias to ask",
+    ),
+    Option(
+        field="out",
+        names=("out", "o"),
+        metavar="VAR",
+        convert=values.variable,
+        help="put the reply into this variable if the call succeeds",
+    ),
+    Option(
+        field="system",
+        names=("system", "s"),
+        metavar="TEXT",
+        convert=values.words,
+        help="system prompt; @VAR takes it from a variable",
+    ),
+    Option(
+        field="thread",
+        names=("thread", "t"),
+        metavar="NAME",
+        convert=values.thread,
+        bare=DEFAULT_THREAD,
+        help=f"continue a conversation, by default {DEFAULT_THREAD!r}; after %llm write -tNAME",
+    ),
+    Option(field="new", names=("new", "n"), help="start that conversation afresh"),
+    Option(
+        field="variables",
+        names=("var", "v"),
+        metavar="NAME",
+        convert=values.existing,
+        many=True,
+        help="tell of a variable: a table's columns and first rows, a function's source; again for more",
+    ),
+    Option(
+        field="cells",
+        names=("cells", "i"),
+        metavar="3-7",
+        convert=values.cells,
+        help="send along earlier inputs, In[3] to In[7]; 3,5 for single ones",
+    ),
+    Option(
+        field="attachments",
+        names=("attach", "a"),
+        metavar="SOURCE",
+        convert=values.words,
+        many=True,
+        help="send along a file or variable: image, PDF, text, figure; again for more",
+    ),
+    Option(
+        field="format",
+        names=("format", "f"),
+        metavar="FORMAT",
+        convert=values.answer_format,
+        help="md, text, json, df or code: how the answer is shown and returned",
+    ),
+    Option(
+        field="schema",
+        names=("schema",),
+        metavar="VAR",
+        convert=values.existing,
+        help="variable with the JSON schema, dataclass or pydantic model that -f json or df must fit",
+    ),
+    Option(field="code", names=("code", "c"), help="put the answer's code into the next cell"),
+    Option(
+        field="temperature",
+        names=("temperature", "T"),
+        metavar="NUMBER",
+        convert=values.temperature,
+        help="randomness, from 0 to 2",
+    ),
+    Option(
+        field="max_tokens",
+        names=("max-tokens", "k"),
+        metavar="COUNT",
+        convert=values.count,
+        help="longest answer, in tokens",
+    ),
+    Option(
+        field="params",
+        names=("param", "p"),
+        metavar="KEY=VALUE",
+        convert=values.parameter,
+        many=True,
+        help="a parameter in the provider's own words, such as top_p=0.9; again for more",
+    ),
+    Option(
+        field="budget",
+        names=("budget", "b"),
+        metavar="USD",
+        convert=values.dollars,
+        help="do not send what may cost more than this",
+    ),
+    Option(
+        field="dry_run", names=("dry-run", "d"), help="show what would be sent and its price; send nothing"
+    ),
+    Option(field="refresh", names=("refresh", "r"), help="ask again, and record the new answer for replay"),
+    Option(field="no_cache", names=("no-cache",), help="neither replay nor record the answer"),
+    Option(field="quiet", names=("quiet", "q"), help="display nothing"),
+    Option(field="raw", names=("raw",), help="leave {{name}} in the prompt as it is"),
+    Option(field="help", names=("help", "h"), help="show this"),
+)
+
+BY_NAME = {name: option for option in OPTIONS for name in option.names}
+"""Options by their long names and letters."""
+
+
+def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
+    """Return the hint that names the nearest choice, or another hint.
+
+    Args:
+        word: What was typed.
+        choices: What it could have been.
+        otherwise: The hint if nothing is near.
+
+    Returns:
+        One sentence.
+
+    Example:
+        >>> did_you_mean("modle", ["model", "out"], "")
+        'Did you mean model?'
+    """
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise
+
+
+def flag(name: str) -> str:
+    """Return how a name is typed: `-m`, `--model`.
+
+    Args:
+        name: A long name, or a letter.
+    """
+    return f"-{name}" if len(name) == 1 else f"--{name}"
+
+
+def flags() -> list[str]:
+    """Return every way to write an option, e.g. `-m` and `--model`."""
+    return [flag(name) for name in BY_NAME]
+
+
+def find_option(name: str, typed: str) -> Option:
+    """Return an option by its name.
+
+    Args:
+        name: Its long name, or its letter.
+        typed: How it was typed, with its dashes.
+
+    Raises:
+        CellError: If there is none; it names the nearest one.
+    """
+    if name in BY_NAME and typed == flag(name):
+        return BY_NAME[name]
+    hint = did_you_mean(typed, flags(), "Begin the prompt with -- if this is a part of it.")
+    raise CellError(f"There is no option {typed}.", hint=hint)

@@ -1,0 +1,132 @@
+"""Reading options from the start of a text."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.syntax.options import BY_NAME, CellError, find_option
+
+if TYPE_CHECKING:
+    from llmkit.notebook.syntax.options import Option
+
+_LOOKS_LIKE_OPTION = re.compile(r"--?[A-Za-z]")
+_WORD = re.compile(r"\S+")
+
+
+class OptionReader:
+    """Reads options from the start of a text and leaves the rest alone.
+
+    Args:
+        text: The line after the magic's name.
+        detached: Whether an optional value may be a word of its own (`-t name`): only where no prompt
+            can follow.
+    """
+
+    def __init__(self, text: str, *, detached: bool) -> None:
+        self.values: dict[str, Any] = {}
+        self._text = text
+        self._pos = 0
+        self._detached = detached
+
+    @property
+    def rest(self) -> str:
+        """What has not been read."""
+        return self._text[self._pos :].strip()
+
+    def read(self) -> bool:
+        """Read the options up to the first other word.
+
+        Returns:
+            Whether the options ended with `--`.
+
+        Raises:
+            CellError: If an option or its value is wrong.
+        """
+        while (word := self._peek()) and _LOOKS_LIKE_OPTION.match(word):
+            self._option(word)
+        if word != "--":
+            return False
+        self._skip(word)
+        return True
+
+    def take_word(self) -> str:
+        """Read one word and return it; empty at the end."""
+        word = self._peek()
+        self._skip(word)
+        return word
+
+    def _peek(self) -> str:
+        match = _WORD.search(self._text, self._pos)
+        return match[0] if match else ""
+
+    def _skip(self, word: str) -> None:
+        if word:
+            self._pos = self._text.index(word, self._pos) + len(word)
+
+    def _option(self, word: str) -> None:
+        start = self._text.index(word, self._pos)
+        if word.startswith("--"):
+            name, equals, _ = word[2:].partition("=")
+            self._pos = start + 2 + len(name) + len(equals)
+            self._set(find_option(name, f"--{name}"), attached=bool(equals), flag=f"--{name}")
+            return
+        if word[1:] in BY_NAME and len(word) > 2:
+            raise CellError(f"{word} has one dash too few.", hint=f"Write -{word}.")
+        self._pos = start + 1
+        self._letters(word[1:])
+
+    def _letters(self, letters: str) -> None:
+        for index, letter in enumerate(letters):
+            option = find_option(letter, f"-{letter}")
+            self._pos += 1
+            attached = letters[index + 1 :] if option.metavar else ""
+            self._pos += attached.startswith("=")
+            self._set(option, attached=bool(attached), flag=f"-{letter}")
+            if option.metavar:
+                return
+
+    def _set(self, option: Option, *, attached: bool, flag: str) -> None:
+        if option.field in self.values and not option.many:
+            raise CellError(f"{flag} is given twice.", hint="Keep one of them.")
+        if not option.metavar:
+            if attached:
+                raise CellError(f"{flag} takes no value.")
+            self.values[option.field] = True
+        elif option.bare is not None and not attached and not self._value_follows(option):
+            self.values[option.field] = option.bare
+        else:
+            value = self._value(option, flag)
+            before = self.values.get(option.field, ())
+            self.values[option.field] = (*before, value) if option.many else value
+
+    def _value_follows(self, option: Option) -> bool:
+        try:
+            option.convert(self._peek())
+        except ValueError:
+            return False
+        return self._detached
+
+    def _value(self, option: Option, flag: str) -> Any:
+        text = self._shell_word(flag)
+        if text is None:
+            raise CellError(f"{flag} needs a value.", hint=f"Write {flag} {option.metavar}.")
+        try:
+            return option.convert(text)
+        except ValueError as error:
+            raise CellError(f"{flag} {text!r}: {error}.", hint="") from None
+
+    def _shell_word(self, flag: str) -> str | None:
+        stream = io.StringIO(self._text[self._pos :])
+        lexer = shlex.shlex(stream, posix=True)
+        lexer.whitespace_split, lexer.commenters = True, ""
+        try:
+            word = lexer.get_token()
+        except ValueError:
+            raise CellError(
+                f"The value of {flag} has a quote that never ends.", hint='Put it in double quotes: "…".'
+            ) from None
+        self._pos += stream.tell()
+        return word

@@ -1,0 +1,150 @@
+"""The subcommands of `%llm`: each is declared once, and is taken only where the whole line is one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from llmkit.notebook.syntax.options import CellError
+
+_NAME = r"[\w.:/@*+][\w.:/@*+-]*"
+_THREAD = r"[^\W\d][\w-]*"
+_FILE = r"\S+\.(?:md|markdown)"
+_BUDGET = r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)|unpriced=[a-z]+"
+_REPLAY = r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One of the subcommands of `%llm`.
+
+    Attributes:
+        name: Its name.
+        argument: The words after it, if there are any.
+        save: Whether `--save` was given.
+    """
+
+    name: str
+    argument: str | None = None
+    save: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a subcommand is written.
+
+    Attributes:
+        help: One line for people.
+        metavar: What may follow; empty if nothing may.
+        pattern: What the words that follow look like, with one blank between two.
+        required: Whether something must follow.
+        switch: A switch it takes.
+    """
+
+    help: str
+    metavar: str = ""
+    pattern: str = ""
+    required: bool = False
+    switch: str = ""
+
+    def takes(self, argument: str) -> bool:
+        """Return whether these words may follow.
+
+        Args:
+            argument: The words, with one blank between two.
+        """
+        return not argument or re.fullmatch(self.pattern, argument) is not None
+
+    def usage(self, name: str) -> str:
+        """Return how it is written.
+
+        Args:
+            name: The subcommand's name.
+        """
+        value = self.metavar if self.required or not self.metavar else f"[{self.metavar}]"
+        return " ".join(filter(None, ["%llm", name, value, self.switch and f"[{self.switch}]"]))
+
+
+COMMANDS = {
+    "model": Form(metavar="NAME", pattern=rf"{_NAME}(?:,{_NAME})*", help="show or set the default model"),
+    "models": Form(
+        metavar="FILTER", pattern=_NAME, help="list the models that can be asked, and their prices"
+    ),
+    "alias": Form(
+        metavar="NAME=MODEL | remove NAME",
+        pattern=rf"{_THREAD}|{_THREAD}={_NAME}|remove {_THREAD}",
+        help="list, set or remove short names of models, for this session",
+    ),
+    "key": Form(
+        metavar="PROVIDER",
+        pattern=_NAME,
+        required=True,
+        switch="--save",
+        help="enter a provider's key without showing it",
+    ),
+    "fix": Form(help="mend the cell that failed last; the code goes into the next cell"),
+    "explain": Form(help="explain the last error"),
+    "cost": Form(metavar="BY", pattern=_NAME, help="what the calls have cost"),
+    "budget": Form(
+        metavar="[NAME=]USD ...",
+        pattern=rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
+        help="show or set what may be spent: daily, per_notebook, per_call, unpriced; off lifts it",
+    ),
+    "thread": Form(
+        metavar="NAME | show NAME | delete NAME | rename OLD NEW",
+        pattern=rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
+        help="list the conversations, or show, delete or rename one",
+    ),
+    "chat": Form(metavar="THREAD", pattern=_THREAD, help="open a chat, maybe on a conversation of -t"),
+    "last": Form(help="show the last answer again"),
+    "replay": Form(
+        metavar="auto|only|off [FILE]",
+        pattern=rf"(?:{_REPLAY})(?: (?:{_REPLAY}))*",
+        help="show or set whether recorded answers are played back, at no cost",
+    ),
+    "export": Form(
+        metavar="[thread NAME] [FILE.md]",
+        pattern=rf"(?:thread {_THREAD}(?: {_FILE})?)|{_FILE}",
+        help="the session's questions and answers, or a thread's, as Markdown",
+    ),
+    "doctor": Form(help="check keys, models and the notebook"),
+    "help": Form(
+        metavar="TOPIC", pattern=_NAME + r"|-{1,2}[A-Za-z-]+", help="show this, or what it says of a topic"
+    ),
+}
+"""The subcommands of `%llm`."""
+
+
+def parse_command(words: list[str]) -> Command | None:
+    """Return the subcommand that all of the words make up; a prompt may begin with such a word, too.
+
+    Args:
+        words: The words after `%llm`.
+
+    Raises:
+        CellError: If it is nearly a subcommand: sending it would cost money.
+
+    Example:
+        >>> parse_command(["alias", "fast=openai:gpt-6-luna"])
+        Command(name='alias', argument='fast=openai:gpt-6-luna', save=False)
+        >>> parse_command(["alias", "Smith", "and", "his", "model"]) is None
+        True
+    """
+    if not words or words[0] not in COMMANDS:
+        if len(words) == 1 and (near := difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.8)):
+            hint = f"Did you mean %llm {near[0]}? A prompt of one word goes after --."
+            raise CellError(f"What is {words[0]!r}?", hint=hint)
+        return None
+    name, form = words[0], COMMANDS[words[0]]
+    rest = [word for word in words[1:] if not form.switch or word != form.switch]
+    save = len(rest) < len(words) - 1
+    if form.required and not rest:
+        raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
+    argument = " ".join(rest)
+    if form.takes(argument):
+        return Command(name=name, argument=argument or None, save=save)
+    if name in {"budget", "replay", "alias"} and (len(rest) == 1 or "=" in argument):
+        hint = f"Write {form.usage(name)}; a prompt goes after --."
+        raise CellError(f"%llm {name} does not take {argument!r}.", hint=hint)
+    return None

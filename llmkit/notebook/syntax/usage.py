@@ -1,0 +1,61 @@
+"""How the magics are used: help for people, the table of the README."""
+
+from __future__ import annotations
+
+from llmkit.notebook.syntax.options import OPTIONS
+from llmkit.notebook.syntax.subcommands import COMMANDS
+
+EXAMPLES = """\
+%%llm                                   the prompt is the lines below
+Explain asyncio in three sentences.
+
+%%llm sonnet -o plan -v df -T 0         ask sonnet about the table df; the answer goes into plan
+Plan the analysis of this table.
+
+reply = %llm name three rivers          the prompt is the rest of the line
+%llm -f df list the planets and their masses in kg
+%llm fix                                mend the cell that failed last"""
+"""What to copy."""
+
+SLOTS = """\
+{{name}} in a prompt stands for a variable, also {{name.attribute}}, {{name['key']}}, {{name[0]}},
+{{name:.2f}} and {{name!r}}; \\{{ stays as it is."""
+
+
+def options_table() -> str:
+    """Return the options as a Markdown table, for the README."""
+    rows = [f"| `{option.usage}` | {option.help} |" for option in OPTIONS]
+    return "\n".join(["| option | meaning |", "|---|---|", *rows])
+
+
+def help_text() -> str:
+    """Return how to use the magics, as plain text."""
+    return "\n\n".join([EXAMPLES, *_listed(), SLOTS, "-- ends the options: %llm -- model trains explained"])
+
+
+def help_on(topic: str) -> str:
+    """Return what the help says of one thing.
+
+    Args:
+        topic: An option, a subcommand or any word.
+
+    Example:
+        >>> print(help_on("replay").splitlines()[0].split()[:2])
+        ['-r,', '--refresh']
+    """
+    lines = "\n".join([*_listed(), SLOTS]).splitlines()
+    return "\n".join(line.strip() for line in lines if topic.lower() in line.lower())
+
+
+def _listed() -> list[str]:
+    """Return the options and the subcommands, one a line."""
+    options = [(option.usage, option.help) for option in OPTIONS]
+    commands = [(form.usage(name), form.help) for name, form in COMMANDS.items()]
+    return [_columns(options, 27), _columns(commands, 36)]
+
+
+def _columns(rows: list[tuple[str, str]], width: int) -> str:
+    return "\n".join(
+        f"  {left:<{width}}  {right}" if len(left) <= width else f"  {left}\n  {'':<{width}}  {right}"
+        for left, right in rows
+    )
