@@ -17,7 +17,7 @@ MAX_LINE = 1_000
 """Longest line of code that is coloured, in characters; some lexers take quadratic time over a line."""
 
 MAX_SECONDS = 0.5
-"""Longest time to colour one piece of code; some lexers take even longer over nonsense."""
+"""Most CPU time to colour one piece of code; some lexers take even longer over nonsense."""
 
 _LANGUAGES = """
     bash sh shell zsh console powershell bat python py python3 pycon ipython r julia jl sql sqlite3
@@ -59,7 +59,7 @@ def highlight(code: str, language: str, seconds: float = MAX_SECONDS) -> str:
     Args:
         code: The source.
         language: Name of its language, as a fence gives it; unknown ones are shown plain.
-        seconds: How long it may take at most; code that takes longer is shown plain.
+        seconds: CPU time that it may take at most; code that takes longer is shown plain.
 
     Returns:
         HTML without a wrapper.
@@ -85,8 +85,8 @@ def _is_moderate(code: str) -> bool:
 def _tokens(code: str, language: str, seconds: float) -> list[tuple[_TokenType, str]]:
     """Return the tokens; too few of them if the lexer takes too long."""
     lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    end = time.perf_counter() + seconds
-    return list(takewhile(lambda _: time.perf_counter() < end, lexer.get_tokens(code)))
+    end = time.thread_time() + seconds
+    return list(takewhile(lambda _: time.thread_time() < end, lexer.get_tokens(code)))
 
 
 def _span(name: str, text: str) -> str:
