@@ -14,6 +14,10 @@ fast = "openai:gpt-6-luna"
 [tool.llmkit.prices."my-model"]    # US dollars per million tokens
 input = 0.5
 output = 1.5
+
+[tool.llmkit.magics]               # what `%config LLMMagics` lists
+system = "Be brief."
+budget = 0.05
 ```
 """
 
@@ -57,6 +61,7 @@ class Settings:
         aliases: The user's own short names of models.
         prices: The user's own prices: US dollars per million tokens, by model.
         base_urls: Addresses of APIs, by provider.
+        magics: What the magics begin with, by the names that `%config LLMMagics` lists.
     """
 
     model: str | None = None
@@ -69,6 +74,7 @@ class Settings:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     base_urls: Mapping[str, str] = field(default_factory=dict)
+    magics: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _number(value: Any) -> float:
@@ -132,6 +138,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "aliases": _texts,
     "prices": _prices,
     "base_urls": _texts,
+    "magics": dict,  # traitlets checks the values
 }
 
 _ENVIRONMENT = {

@@ -1,5 +1,7 @@
 """Settings: arguments win over the environment, the environment over the file."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -171,3 +173,45 @@ async def test_the_key_is_the_argument_else_the_environments(server, recorder, m
             await client.generate_text(QUESTION)
     sent = [request.headers["authorization"] for request in server.requests]
     assert sent == ["Bearer from-environment", "Bearer from-argument"]
+
+
+def load_magics(folder, toml, more=""):
+    """Load the extension in a shell of its own, in a folder with these settings; return what it prints."""
+    (folder / "llmkit.toml").write_text(toml, encoding="utf-8")
+    script = f"""
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell()
+{more}
+shell.run_line_magic("load_ext", "llmkit")
+magics = shell.magics_manager.registry["LLMMagics"]
+print(magics.system, magics.budget, magics.footer, magics.fallback)
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+MAGICS = """
+[magics]
+system = "Be brief."
+budget = 0.05
+footer = false
+fallback = ["sandbox:second"]
+"""
+
+
+def test_a_project_says_what_its_magics_begin_with(tmp_path):
+    assert load_magics(tmp_path, MAGICS).stdout == "Be brief. 0.05 False ['sandbox:second']\n"
+
+
+def test_ipythons_own_configuration_wins_over_the_project(tmp_path):
+    done = load_magics(tmp_path, MAGICS, "shell.config.LLMMagics.system = 'Rhyme.'")
+    assert done.stdout == "Rhyme. 0.05 False ['sandbox:second']\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [("budget = 'much'", "expected a float"), ("colour = 1", "known are aliases, budget")]
+)
+def test_a_setting_of_the_magics_that_cannot_be_used_is_named(tmp_path, line, reason):
+    done = load_magics(tmp_path, f"[magics]\n{line}\n")
+    assert "ConfigurationError" in done.stderr
+    assert reason in done.stderr

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Dict, Enum, Float, List, Unicode, observe
+from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observe
 
-from llmkit.errors import LLMClientError
+from llmkit import settings
+from llmkit.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.errors import Stopped, shorten
 from llmkit.notebook.syntax.cell import parse_cell, parse_line
 from llmkit.notebook.syntax.options import CellError
@@ -67,8 +68,23 @@ class LLMMagics(Magics):
         self.made: set[str] = set()
         self.trouble: Trouble | None = None
         super().__init__(shell)
+        self._begin()
         if not self.aliases:
             self._forget_aliases()
+
+    def _begin(self) -> None:
+        """Take what the project's settings say, but for what IPython's own configuration sets."""
+        known, chosen = self.traits(config=True), self.config[type(self).__name__]
+        for name, value in settings.load().magics.items():
+            try:
+                if name not in known:
+                    raise TraitError(f"known are {', '.join(sorted(known))}")  # noqa: TRY301 - as a bad value
+                if name not in chosen:
+                    setattr(self, name, value)
+            except TraitError as error:
+                raise ConfigurationError(
+                    f"{name} = {value!r} in [tool.llmkit.magics] cannot be used: {str(error).rstrip('.')}."
+                ) from error
 
     @observe("replay")
     def _set_replay(self, change: Any) -> None:
