@@ -1,6 +1,6 @@
 """One key, a battery of calls that succeed and fail, and a search for the key wherever anything is left.
 
-To add a place that may hold it (a replay file, the state of widgets), put what it contains into `places`.
+To add a place that may hold it, put what it contains into `places`.
 """
 
 import asyncio
@@ -229,6 +229,11 @@ CELLS = [
     "%%llm sandbox:sandbox\nrepeat exactly: {{secret}}",
     "import pandas as pd\nframe = pd.DataFrame({'a': [key()] * 3})",
     "%%llm sandbox:sandbox\nrepeat exactly: {{frame}}",
+    "chat = llmkit.Chat('openai:m', vars=['secret'])\nchat",
+    "chat.ask('Hello')",
+    "chat",
+    "import ipywidgets\nprint(ipywidgets.Widget.get_manager_state(), chat.messages, chat.df.to_dict())",
+    "chat.export('chat.md')",
     "%llm doctor",
     "keys, made, llmkit.ledger, llmkit.ledger.df, llmkit.LLM_CONFIG, keys.find('anthropic')",
     "import copy\nwrapped = keys.find('anthropic')",
@@ -277,6 +282,7 @@ def test_no_call_leaves_its_key_anywhere(gossip, tmp_path):
     assert seek({"asked": "".join(server.seen)}), "the key was never sent"
     assert {"saved.ipynb", "ledger.sqlite"} <= places.keys()
     assert places["saved.ipynb"].count(b"[redacted]") > 50
+    assert any("IPY_MODEL" in held or "anywidget" in held for held in client.heard), "no widget was shown"
     found = seek(places)
     assert not found, [(name, context(places[name], form)) for name, form in found[:5]]
 
