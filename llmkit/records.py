@@ -62,6 +62,8 @@ class CallRecord:
         simulated: Whether the sandbox answered: not real money.
         fallback_from: `provider:model` that was asked first, if another one stood in for it.
         key_source: Where the key came from, e.g. `"OPENAI_API_KEY_2"`; never the key.
+        cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
+        service_tier: The provider's service tier, in its own word, e.g. `"flex"`; it decides the price, too.
     """
 
     time: datetime
@@ -94,6 +96,8 @@ class CallRecord:
     simulated: bool = False
     fallback_from: str | None = None
     key_source: str | None = None
+    cache_write_1h_tokens: int | None = None
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

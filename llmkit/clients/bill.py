@@ -28,11 +28,13 @@ class Bill:
         usage: The tokens; `None` if nothing was used, as far as anybody knows.
         source: Where the counts came from.
         price: The price; `None` if nothing was used, or nobody knows it.
+        tier: The provider's service tier, in its own word.
     """
 
     usage: Usage | None = None
     source: UsageSource | None = None
     price: prices.Price | None = None
+    tier: str | None = None
 
 
 def reported(request: Request, provider: str, answer: Answer, when: datetime) -> Bill:
@@ -47,7 +49,8 @@ def reported(request: Request, provider: str, answer: Answer, when: datetime) ->
     if answer.usage is None:
         return Bill()
     usage = answer.usage
-    return Bill(usage=usage, source="reported", price=_price(request, provider, answer, usage, when))
+    price = _price(request, provider, answer, usage, when)
+    return Bill(usage=usage, source="reported", price=price, tier=answer.tier)
 
 
 def final(
@@ -74,7 +77,8 @@ def final(
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Bill()
-    return Bill(usage=usage, source=source, price=_price(request, provider, answer, usage, when))
+    price = _price(request, provider, answer, usage, when)
+    return Bill(usage=usage, source=source, price=price, tier=answer.tier)
 
 
 def total(bills: Iterable[Bill]) -> Bill:
@@ -99,6 +103,7 @@ def total(bills: Iterable[Bill]) -> Bill:
         usage=_sum([bill.usage for bill in used if bill.usage is not None]),
         source=last.source if all(bill.source == "reported" for bill in used[:-1]) else "partial",
         price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
+        tier=last.tier,
     )
 
 

@@ -312,4 +312,6 @@ class Call:
             simulated=self.simulated,
             fallback_from=self.fallback_from,
             key_source=None if self.key is None else self.key.source,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            service_tier=spent.tier,
         )

@@ -14,6 +14,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from llmkit.costs.frame import columns
+from llmkit.costs.store.schema import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ class Snapshot:
             return None
         try:
             chunk, notes = columns.loads(self._file(epoch, after).read_bytes())
-            return int(notes["last"]), chunk
+            return (int(notes["last"]), chunk) if notes.get("columns") == list(COLUMNS) else None
         except BROKEN:
             return None
 
@@ -67,7 +68,7 @@ class Snapshot:
             file = self._file(epoch, after)
             part = file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-                stream.write(chunk.dumps(last=last))
+                stream.write(chunk.dumps(last=last, columns=list(COLUMNS)))
             part.replace(file)  # another process may have made the same one, or be reading it
             if not after:
                 self._tidy(epoch)

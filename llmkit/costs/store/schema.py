@@ -44,7 +44,11 @@ COLUMNS: dict[str, str] = {
 }
 """Name and SQL type of every column."""
 
-ADDED: tuple[tuple[str, ...], ...] = (("fallback_from", "key_source"), ())
+ADDED: tuple[tuple[str, ...], ...] = (
+    ("fallback_from", "key_source"),
+    (),
+    ("cache_write_1h_tokens", "service_tier"),
+)
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
 UNPRICED = (
@@ -143,11 +147,30 @@ ROLLUPS = (
     ON_DELETE,
 )
 
+# What a correction of one real call's cost changes of what its day spent.
+_GROWTH = "max(coalesce(new.cost_nanos, 0), 0) - max(coalesce(old.cost_nanos, 0), 0)"
+
+CORRECTIONS = (
+    # `what` is the column that was corrected, `run` is shared by all rows of one correction.
+    (
+        "CREATE TABLE corrections (id INTEGER PRIMARY KEY, run TEXT NOT NULL, corrected INTEGER NOT NULL,"
+        " time INTEGER NOT NULL, uid TEXT NOT NULL, what TEXT NOT NULL, old_nanos INTEGER, old_source TEXT,"
+        " old_date TEXT, new_nanos INTEGER, new_source TEXT, new_date TEXT, reason TEXT)"
+    ),
+    (
+        "CREATE TRIGGER calls_corrected AFTER UPDATE OF cost_nanos ON calls"  # noqa: S608 - names
+        f" WHEN NOT coalesce(new.simulated, 0) AND {_GROWTH} <> 0 BEGIN"
+        f" INSERT INTO spending VALUES ({local_day('new.time')}, coalesce(new.notebook, ''),"
+        f" max({_GROWTH}, 0)) ON CONFLICT (day, notebook) DO UPDATE SET nanos = max(nanos + {_GROWTH}, 0); END"
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
     (*_added(ADDED[1]), *ROLLUPS),
-    *(tuple(_added(names)) for names in ADDED[2:]),
+    (*_added(ADDED[2]), *CORRECTIONS),
+    *(tuple(_added(names)) for names in ADDED[3:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
