@@ -807,7 +807,7 @@ def version_1(path, records):
 
 
 def insert_as_version_1(connection, records):
-    names = [name for name in schema.COLUMNS if name not in {name for names in schema.ADDED for name in names}]
+    names = [name for name in schema.COLUMNS if not any(name in later for later in schema.ADDED)]
     marks = ", ".join("?" * len(names))
     insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks}) ON CONFLICT (time, uid) DO NOTHING"
     places = [list(schema.COLUMNS).index(name) for name in names]

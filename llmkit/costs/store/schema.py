@@ -161,7 +161,8 @@ CORRECTIONS = (
         "CREATE TRIGGER calls_corrected AFTER UPDATE OF cost_nanos ON calls"  # noqa: S608 - names
         f" WHEN NOT coalesce(new.simulated, 0) AND {_GROWTH} <> 0 BEGIN"
         f" INSERT INTO spending VALUES ({local_day('new.time')}, coalesce(new.notebook, ''),"
-        f" max({_GROWTH}, 0)) ON CONFLICT (day, notebook) DO UPDATE SET nanos = max(nanos + {_GROWTH}, 0); END"
+        f" max({_GROWTH}, 0)) ON CONFLICT (day, notebook) DO UPDATE SET nanos = max(nanos + {_GROWTH}, 0);"
+        " END"
     ),
 )
 
