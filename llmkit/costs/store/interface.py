@@ -1,4 +1,7 @@
-"""What the ledger asks of a database; another one may stand behind it."""
+"""What the ledger asks of a database; another one may stand behind it.
+
+`tests/test_store_contract.py` says all of this in tests, for any store: add it to its `BACKENDS`.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,9 @@ class Store(Protocol):
     def append(self, record: CallRecord) -> Future[bool]:
         """Take a record; never blocks, never raises.
 
+        A call that is there already (by `time` and `uid`) is passed over. What does not fit its column
+        becomes unknown: `schema.encode` and `schema.salvage` say how.
+
         Args:
             record: A finished call.
 
@@ -67,7 +73,7 @@ class Store(Protocol):
         ...
 
     def read(self, after: int = 0, limit: int | None = None) -> Page:
-        """Return committed rows; a row must never appear behind one that was read already.
+        """Return committed rows; none may appear later with a smaller `id` than one that was read already.
 
         Args:
             after: Last `id` that is known.
@@ -107,12 +113,11 @@ class Store(Protocol):
         """
         ...
 
-    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+    def groups(self, by: Sequence[str]) -> list[Row] | None:
         """Add up all rows in groups, the unwritten ones included, without reading them one by one.
 
         Args:
             by: Names of `rollups.KEYS`.
-            since: Only rows of this time or later (microseconds).
 
         Returns:
             Keys, an empty blob where there is none, and `rollups.MEASURES`; the same keys may come
@@ -188,7 +193,7 @@ class Store(Protocol):
 
         Args:
             time: A time of the local day that counts (microseconds).
-            notebook: The notebook that counts.
+            notebook: The notebook that counts; `None` stands for the calls from outside of one.
 
         Raises:
             ConfigurationError: If there is something that cannot be read.

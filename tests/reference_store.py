@@ -1,0 +1,243 @@
+"""A store in a few dictionaries: it shows what the contract asks, and that SQLite is not a part of it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from llmkit.costs.budgets import caps as arithmetic
+from llmkit.costs.budgets.caps import Amounts
+from llmkit.costs.store import schema
+from llmkit.costs.store.interface import Page
+from llmkit.costs.totals import NOTHING, Sums, is_unpriced
+from llmkit.errors import ConfigurationError
+from llmkit.records import CallRecord
+
+MARGIN = 30 * 10**6
+
+
+@dataclass
+class Place:
+    """What the stores of one folder share."""
+
+    lock: Any = field(default_factory=threading.RLock)
+    epoch: str = field(default_factory=lambda: uuid.uuid4().hex)
+    rows: list = field(default_factory=list)
+    last: int = 0
+    caps: str | None = None
+    holds: dict = field(default_factory=dict)
+    spending: dict = field(default_factory=dict)
+    full: bool = False
+    damaged: bool = False
+
+
+places: dict[Any, Place] = {}
+
+
+class ReferenceStore:
+    """Rows in a list that all stores of the same folder share, for as long as the process lives."""
+
+    snapshot = None
+
+    def __init__(self, folder, clock):
+        self.path = folder
+        self.in_trouble = False
+        self._place = places.setdefault(folder, Place())
+        self._clock = clock
+        self._waiting = []
+
+    def append(self, record):
+        try:
+            self._waiting.append(schema.salvage(schema.encode(record)))
+        except AttributeError:
+            return done(False)
+        return done(self.flush())
+
+    def unwritten(self):
+        return list(self._waiting)
+
+    def read(self, after=0, limit=None):
+        with self._readable() as place:
+            rows = [(number, *row) for number, row in place.rows if number > after]
+            return Page(place.epoch, rows[:limit], more=len(rows) > len(rows[:limit]))
+
+    def select(self, choice):
+        return [[row for row in self._all() if fits(record_of(row), choice)]]
+
+    def sums(self, *, since=None, session=None):
+        sums = {}
+        for record in map(record_of, self._all()):
+            wanted = since is None or schema.micros(record.time) >= since
+            if wanted and session in {None, record.session}:
+                one = Sums(1, is_unpriced(record), record.cost_nanos is not None, record.cost_nanos or 0,
+                           record.saved_nanos or 0)  # fmt: skip
+                sums[record.simulated] = sums.get(record.simulated, NOTHING) + one
+        return sums
+
+    def groups(self, by):
+        return None
+
+    def delete(self, before=None):
+        self.flush()
+        with self._writable("cleared") as place:
+            count = len(place.rows)
+            place.rows = [
+                each for each in place.rows if before is not None and each[1][schema.TIME] >= before
+            ]
+            place.epoch = uuid.uuid4().hex
+            return count - len(place.rows)
+
+    def caps(self):
+        with self._readable() as place:
+            return arithmetic.read(place.caps)
+
+    def change_caps(self, changes):
+        with self._writable("written") as place:
+            place.caps = arithmetic.write(place.caps, changes)
+            return arithmetic.read(place.caps)
+
+    def reserve(self, intent):
+        return done_by(lambda: self._reserve(intent))
+
+    def release(self, uid):
+        self._place.holds.pop(uid, None)
+
+    def amounts(self, time, notebook):
+        waiting, used = self.unwritten(), Amounts()
+        with self._readable() as place:
+            used = self._used(place, local_day(time), notebook, "")
+        for record in map(record_of, waiting):
+            if counts(record) and local_day(schema.micros(record.time)) == local_day(time):
+                mine = record.cost_nanos * (record.notebook == notebook)
+                used += Amounts(record.cost_nanos, 0, mine, 0)
+        return used
+
+    def settled(self, time, notebook):
+        def look():
+            self.flush()
+            with self._writable("written"):
+                return self.amounts(time, notebook)
+
+        return done_by(look)
+
+    def flush(self, timeout=None):
+        with self._place.lock:
+            self.in_trouble = bool(self._waiting) and self._place.full
+            while self._waiting and not self._place.full:
+                self._write(self._waiting[0])
+                del self._waiting[0]
+            return not self._waiting
+
+    def close(self):
+        self.flush()
+
+    def _write(self, row):
+        place, record = self._place, record_of(row)
+        if any(row[schema.UID] == other[schema.UID] for _, other in place.rows):
+            return
+        place.last += 1
+        place.rows.append((place.last, row))
+        place.holds.pop(record.uid, None)
+        if counts(record):
+            key = (local_day(row[schema.TIME]), record.notebook)
+            place.spending[key] = place.spending.get(key, 0) + record.cost_nanos
+
+    def _reserve(self, intent):
+        self.flush()
+        with self._writable("written") as place:
+            day = local_day(schema.micros(intent.time))
+            used = self._used(place, day, intent.notebook, intent.uid)
+            if error := arithmetic.refusal(arithmetic.read(place.caps), used, intent):
+                raise error
+            ends = schema.micros(self._clock()) + intent.lease_s * 10**6 + MARGIN
+            place.holds[intent.uid] = (day, intent.notebook, intent.nanos, ends)
+
+    def _used(self, place, day, notebook, without):
+        now = schema.micros(self._clock())
+        held = [
+            (name, nanos)
+            for uid, (its, name, nanos, ends) in place.holds.items()
+            if its == day and ends > now and uid != without
+        ]
+        spent = [(name, nanos) for (its, name), nanos in place.spending.items() if its == day]
+        return Amounts(
+            sum(nanos for _, nanos in spent),
+            sum(nanos for _, nanos in held),
+            sum(nanos for name, nanos in spent if name == notebook),
+            sum(nanos for name, nanos in held if name == notebook),
+        )
+
+    def _all(self):
+        with self._readable() as place:
+            known = {row[schema.UID] for _, row in place.rows}
+            return [row for _, row in place.rows] + [r for r in self._waiting if r[schema.UID] not in known]
+
+    def _readable(self):
+        return Held(self._place, self._place.damaged, f"The ledger {self.path} cannot be read: damaged.")
+
+    def _writable(self, what):
+        return Held(self._place, self._place.full, f"The ledger {self.path} cannot be {what}: full.")
+
+
+@dataclass
+class Held:
+    """One place for one caller at a time."""
+
+    place: Place
+    refused: bool
+    reason: str
+
+    def __enter__(self):
+        if self.refused:
+            raise ConfigurationError(self.reason)
+        self.place.lock.acquire()
+        return self.place
+
+    def __exit__(self, *trouble):
+        self.place.lock.release()
+
+
+def record_of(row):
+    values = dict(zip(schema.COLUMNS, row, strict=True))
+    values["time"] = schema.EPOCH + values["time"] * schema.MICROSECOND
+    values["tags"] = schema.json.loads(values["tags"] or "{}")
+    values["simulated"] = bool(values["simulated"])
+    return CallRecord(**values)
+
+
+def fits(record, choice):
+    time, (name, value) = schema.micros(record.time), choice.tag or (None, None)
+    return (
+        (choice.since is None or time >= choice.since)
+        and (choice.until is None or time < choice.until)
+        and all(getattr(record, column) in words for column, words in choice.words.items())
+        and choice.simulated in {None, record.simulated}
+        and (name is None or (name in record.tags and value in {None, record.tags[name]}))
+    )
+
+
+def counts(record):
+    return (record.cost_nanos or 0) > 0 and not record.simulated
+
+
+def local_day(time):
+    return datetime.fromtimestamp(time / 10**6).astimezone().date()
+
+
+def done(value):
+    future = Future()
+    future.set_result(value)
+    return future
+
+
+def done_by(work):
+    future = Future()
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 - a future takes whatever it is
+        future.set_exception(error)
+    return future
