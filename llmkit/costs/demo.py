@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llmkit.records import Status, Surface
 
 TAGS = {"demo": "made-up month"}
-"""Every row carries this label, beside `simulated`."""
+"""Every row carries this label, beside `project` and `simulated`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Habit:
 
     Attributes:
         notebook: File name; `None` is a script.
+        project: What it is done for, the tag `project` of its rows.
         surface: Where the calls are made from.
         models: `provider:model`, the usual one first.
         calls: How many calls a day, about.
@@ -48,6 +49,7 @@ class Habit:
     """
 
     notebook: str | None
+    project: str
     surface: Surface
     models: tuple[str, ...]
     calls: int
@@ -67,30 +69,32 @@ EVENING = (16, 17, 20, 21, 21, 22)
 
 HABITS = (
     Habit(
-        notebook=None, surface="batch", models=("openai:gpt-6-luna",), calls=45, days=DAILY, hours=(2,),
-        cells=1, tokens=(1800, 160), pace=(0.5, 120.0),
+        notebook=None, project="monitoring", surface="batch", models=("openai:gpt-6-luna",),
+        calls=45, days=DAILY, hours=(2,), cells=1, tokens=(1800, 160), pace=(0.5, 120.0),
     ),
     Habit(
-        notebook="survey_coding.ipynb", surface="batch", models=("openai:gpt-5.4-mini", "ollama:qwen3"),
-        calls=190, days=(5, 6, 7, 8, 9, 12, 13), hours=OFFICE, cells=3, tokens=(620, 45), pace=(0.4, 140.0),
+        notebook="survey_coding.ipynb", project="survey", surface="batch",
+        models=("openai:gpt-5.4-mini", "ollama:qwen3"), calls=190, days=(5, 6, 7, 8, 9, 12, 13), hours=OFFICE,
+        cells=3, tokens=(620, 45), pace=(0.4, 140.0),
     ),
     Habit(
-        notebook="thesis_draft.ipynb", surface="chat", models=("anthropic:claude-sonnet-5-5",), calls=22,
-        days=DAILY[::2], hours=EVENING, cells=2, tokens=(14_000, 900), cached=0.7, pace=(1.1, 70.0),
+        notebook="thesis_draft.ipynb", project="thesis", surface="chat",
+        models=("anthropic:claude-sonnet-5-5",), calls=22, days=DAILY[::2], hours=EVENING, cells=2,
+        tokens=(14_000, 900), cached=0.7, pace=(1.1, 70.0),
     ),
     Habit(
-        notebook="agent_prototype.ipynb", surface="api",
+        notebook="agent_prototype.ipynb", project="assistant", surface="api",
         models=("anthropic:claude-opus-5-5", "openai:gpt-6.1-terra"), calls=38, days=tuple(range(14, 24)),
         hours=OFFICE, cells=5, tokens=(9_000, 1_500), cached=0.2, reasoning=0.6, pace=(2.6, 55.0),
     ),
     Habit(
-        notebook="retrieval_eval.ipynb", surface="api",
+        notebook="retrieval_eval.ipynb", project="assistant", surface="api",
         models=("google:gemini-3.8-flash", "openrouter:lab/preview-1"),
         calls=60, days=(19, 20, 21, 22, 26, 27, 28), hours=OFFICE, cells=4, tokens=(5_200, 240),
         pace=(0.7, 160.0),
     ),
     Habit(
-        notebook="lessons.ipynb", surface="magic",
+        notebook="lessons.ipynb", project="teaching", surface="magic",
         models=("anthropic:claude-sonnet-5-5", "anthropic:claude-haiku-5-5"), calls=48,
         days=tuple(range(1, 32, 2)), hours=OFFICE, cells=12, tokens=(3_600, 900), replayed=0.8,
         pace=(0.9, 80.0),
@@ -205,7 +209,7 @@ def _call(habit: Habit, time: datetime, day: int, session: str, rng: random.Rand
         cell_id=f"{habit.notebook}-{cell}" if habit.notebook else None,
         execution_count=3 + 2 * cell if habit.notebook else None,
         session=session,
-        tags=TAGS,
+        tags={**TAGS, "project": habit.project},
         simulated=True,
     )
 
