@@ -7,13 +7,14 @@ million are 375 of them, where micro-dollars would round to nothing.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit import catalog, settings
 
@@ -21,15 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from genai_prices import Usage as PricedUsage
-    from genai_prices.types import ModelPrice
+    from genai_prices.types import ModelInfo, ModelPrice
+    from genai_prices.types import Provider as PricedProvider
 
     from llmkit.messages import Usage
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
-
-Found: TypeAlias = tuple[str, Decimal]
-"""Where a price was found, and the price in US dollars."""
 
 _MILLION = Decimal(1_000_000)
 
@@ -40,7 +39,8 @@ class Price:
 
     Attributes:
         nanos: Billionths of a US dollar.
-        source: `"config"`, `"llmkit"`, `"genai-prices"`, `"provider"` or `"local"`.
+        source: `"config"`, `"llmkit"`, `"genai-prices"`, `"provider"`, `"local"`, or `"given"` with a table
+            that the caller gave.
         date: Date (ISO 8601) for which the price was looked up.
     """
 
@@ -86,6 +86,35 @@ class Rates(NamedTuple):
         ) / _MILLION
 
 
+_FREE = Rates(*[Decimal(0)] * 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a model's tokens cost, by the size of the prompt.
+
+    Attributes:
+        source: Where it was found; as in `Price`.
+        starts: Sizes of the prompt, in tokens and ascending, above which other rates hold.
+        rates: The rates up to the first of them, then those above each one.
+    """
+
+    source: str
+    starts: tuple[int, ...]
+    rates: tuple[Rates, ...]
+
+    def at(self, input_tokens: int) -> Rates:
+        """Return the rates for a prompt of this size: crossing a threshold reprices all tokens."""
+        return self.rates[bisect_left(self.starts, input_tokens)]
+
+
+class Turns(NamedTuple):
+    """When a model's listed price may change: UTC dates from which, and UTC times of the day."""
+
+    dates: tuple[date, ...]
+    times: tuple[time, ...]
+
+
 def price(
     provider: str,
     models: tuple[str, ...],
@@ -116,19 +145,71 @@ def price(
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     when = when or datetime.now(UTC)
-    known = catalog.providers().get(provider)
-    tokens = _tokens(usage)
-    found = (
-        _tabled("config", settings.load().prices, provider, models, tokens)
-        or _tabled("llmkit", catalog.prices(), provider, models, tokens)
-        or _local(known)
-        or _listed(_listings(known, provider), models, when, tier, tokens)
-        or _simulated(known, tokens)
-    )
+    found = listing(provider, models, when=when, tier=tier)
     if found is None:
         return None
-    source, usd = found
-    return Price(nanos=to_nanos(usd), source=source, date=when.date().isoformat())
+    tokens = _tokens(usage)
+    usd = found.at(tokens.input).cost(tokens)
+    return Price(nanos=to_nanos(usd), source=found.source, date=when.date().isoformat())
+
+
+def listing(
+    provider: str,
+    models: tuple[str, ...],
+    *,
+    when: datetime | None = None,
+    tier: str | None = None,
+    own: Mapping[str, Mapping[str, float]] | None = None,
+) -> Listing | None:
+    """Look up what a model's tokens cost.
+
+    Args:
+        provider: Name of the provider.
+        models: Names of the model, the best first.
+        when: When the call was made; by default now.
+        tier: The provider's service tier.
+        own: Prices that win over all others, as `settings.price_table` returns them.
+
+    Returns:
+        The rates, or `None` if nobody knows them.
+
+    Example:
+        >>> listing("openai", ("gpt-4o-mini",)).rates[0].input == Decimal("0.15")
+        True
+        >>> listing("any", ("m",), own={"m": {"input": 1.0, "output": 4.0}}).source
+        'given'
+    """
+    known = catalog.providers().get(provider)
+    return (
+        _tabled("given", own or {}, provider, models)
+        or _tabled("config", settings.load().prices, provider, models)
+        or _tabled("llmkit", catalog.prices(), provider, models)
+        or _local(known)
+        or _listed(_listings(known, provider), models, when or datetime.now(UTC), tier)
+        or _simulated(known)
+    )
+
+
+def turns(provider: str, models: tuple[str, ...]) -> Turns:
+    """Return when a model's price in the price data changes, so that it is looked up once in between.
+
+    Args:
+        provider: Name of the provider.
+        models: Names of the model, the best first.
+
+    Returns:
+        The dates and the times of the day, ascending; none for a model that is priced elsewhere.
+
+    Example:
+        >>> turns("ollama", ("llama3.3",))
+        Turns(dates=(), times=())
+    """
+    known = catalog.providers().get(provider)
+    for name in _listings(known, provider):
+        for model in models:
+            if (found := _turns(name, model)) is not None:
+                return found
+    return Turns((), ())
 
 
 def to_nanos(usd: Decimal | float) -> int:
@@ -172,38 +253,40 @@ def format_money(usd: float | None) -> str:
 
 
 def data_version() -> str:
-    """Return the version of the price data in use.
+    """Return the version of the price data in use; its date, if it was downloaded by `UpdatePrices`.
+
+    The data that comes with the package bears no date of its own.
 
     Example:
         >>> data_version().startswith("genai-prices ")
         True
     """
+    snapshot = sys.modules.get("genai_prices.data_snapshot")  # nobody has replaced what is not loaded
+    data = None if snapshot is None else snapshot.get_snapshot()
+    if data is not None and data.from_auto_update:
+        return f"genai-prices of {data.timestamp:%Y-%m-%d}"
     return f"genai-prices {version('genai-prices')}"
 
 
 def _tabled(
-    source: str,
-    table: Mapping[str, Mapping[str, float]],
-    provider: str,
-    models: tuple[str, ...],
-    tokens: Tokens,
-) -> Found | None:
-    """Price with a table of our own or of the user's."""
+    source: str, table: Mapping[str, Mapping[str, float]], provider: str, models: tuple[str, ...]
+) -> Listing | None:
+    """Look into a table of our own or of the user's."""
     for model in models:
         if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
-            return source, _own_rates(entry).cost(tokens)
+            return Listing(source, (), (_own_rates(entry),))
     return None
 
 
-def _local(known: catalog.Provider | None) -> Found | None:
-    return ("local", Decimal(0)) if known is not None and known.local else None
+def _local(known: catalog.Provider | None) -> Listing | None:
+    return Listing("local", (), (_FREE,)) if known is not None and known.local else None
 
 
-def _simulated(known: catalog.Provider | None, tokens: Tokens) -> Found | None:
+def _simulated(known: catalog.Provider | None) -> Listing | None:
     """Price what the sandbox answers under any other name."""
     if known is None or not known.sandbox:
         return None
-    return "llmkit", _own_rates(catalog.prices()["sandbox"]).cost(tokens)
+    return Listing("llmkit", (), (_own_rates(catalog.prices()["sandbox"]),))
 
 
 def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
@@ -237,39 +320,63 @@ def _own_rates(entry: Mapping[str, float]) -> Rates:
 
 
 def _listed(
-    listings: tuple[str, ...], models: tuple[str, ...], when: datetime, tier: str | None, tokens: Tokens
-) -> Found | None:
-    """Price with the rates of `genai-prices`."""
+    listings: tuple[str, ...], models: tuple[str, ...], when: datetime, tier: str | None
+) -> Listing | None:
+    """Look into `genai-prices`."""
     minute = when.replace(second=0, microsecond=0)  # prices change by the day or by the time of day
-    for listing in listings:
+    for name in listings:
         for model in models:
-            if (found := _lookup(listing, model, minute, tier)) is not None:
-                starts, brackets = found
-                return "genai-prices", brackets[bisect_left(starts, tokens.input)].cost(tokens)
+            if (found := _lookup(name, model, minute, tier)) is not None:
+                return found
     return None
 
 
+def _find(provider: str, model: str) -> tuple[PricedProvider, ModelInfo] | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+
+
 @lru_cache(maxsize=512)
-def _lookup(
-    provider: str, model: str, minute: datetime, tier: str | None
-) -> tuple[list[int], list[Rates]] | None:
-    """Find a model's rates: those up to the first threshold of input tokens, then those above each one.
+def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Listing | None:
+    """Find a model's rates.
 
     A look-up in the library takes 140 µs and more, so the answer is kept for the minute.
     """
-    from genai_prices.data_snapshot import get_snapshot
     from genai_prices.types import TieredPrices
 
-    try:
-        priced, info = get_snapshot().find_provider_model(model, None, provider, None)
-    except LookupError:
+    if (found := _find(provider, model)) is None:
         return None
+    priced, info = found
     # The library ignores the service tier where it borrows another provider's model.
     context = _context(tier) if any(info is own for own in priced.models) else None
     price = info.get_prices(minute, context)
     tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
-    starts = sorted({step.start for value in tiered for step in value.tiers})
-    return starts, [_rates(_flat(price, above)) for above in (0, *(start + 1 for start in starts))]
+    starts = tuple(sorted({step.start for value in tiered for step in value.tiers}))
+    rates = tuple(_rates(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
+    return Listing("genai-prices", starts, rates)
+
+
+def _turns(provider: str, model: str) -> Turns | None:
+    """Find when a model's price changes, whatever the service tier."""
+    if (found := _find(provider, model)) is None:
+        return None
+    info = found[1]
+    periods = [*(info.prices if isinstance(info.prices, list) else ()), *(info.price_variants or ())]
+    rules = [vars(period.constraint) for period in periods if period.constraint is not None]
+    dates = {rule["start_date"] for rule in rules if "start_date" in rule}
+    times = {_in_utc(rule[end]) for rule in rules for end in ("start_time", "end_time") if end in rule}
+    return Turns(tuple(sorted(dates)), tuple(sorted(times)))
+
+
+def _in_utc(clock: time) -> time:
+    """Return a time of the day in UTC; one without a zone is in UTC already."""
+    if clock.tzinfo is None:
+        return clock
+    return datetime.combine(date(1970, 1, 1), clock).astimezone(UTC).time()
 
 
 def _flat(price: ModelPrice, input_tokens: int) -> ModelPrice:

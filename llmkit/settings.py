@@ -119,6 +119,31 @@ def _prices(value: Any) -> dict[str, dict[str, float]]:
     return {str(model): _price(str(model), dict(entry)) for model, entry in dict(value).items()}
 
 
+def price_table(value: Any) -> dict[str, dict[str, float]]:
+    """Check a table of prices that a user gives, in the shape of `[tool.llmkit.prices]`.
+
+    Args:
+        value: US dollars per million tokens, by model or `provider:model`.
+
+    Returns:
+        The table.
+
+    Raises:
+        ConfigurationError: If it has another shape.
+
+    Example:
+        >>> price_table({"my-model": {"input": "0.5", "output": 1.5}})
+        {'my-model': {'input': 0.5, 'output': 1.5}}
+    """
+    try:
+        return _prices(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"The price table cannot be used: {str(error)[:200]}.",
+            hint='Write it like {"my-model": {"input": 0.5, "output": 1.5}}, in dollars per million tokens.',
+        ) from error
+
+
 def _price(model: str, entry: dict[str, Any]) -> dict[str, float]:
     if unknown := sorted(set(entry) - PRICE_KEYS):
         raise ValueError(f"the price of {model} has unknown keys: {', '.join(unknown)}")
