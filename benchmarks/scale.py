@@ -22,7 +22,7 @@ GOALS = {"summary": 50.0, "month and model": 50.0, "total": 50.0}
 
 _OURS = """
     from llmkit.costs.ledger import Ledger
-    import llmkit.costs.frame.frame, llmkit.costs.store.sqlite
+    import llmkit.costs.frame.frame, llmkit.costs.frame.summary, llmkit.costs.store.sqlite
     books = Ledger(path)
     measure("open", lambda: len(books.df))
     books.record(record).result()

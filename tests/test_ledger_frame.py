@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.costs.frame import frame as frames
+from llmkit.costs.frame.summary import nanos
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
@@ -67,7 +68,7 @@ def test_the_columns_are_these_in_this_order(books):
         "time uid status surface provider model model_served input_tokens output_tokens cache_read_tokens"
         " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
         " first_token_s duration_s attempts finish_reason error notebook cell_id execution_count session"
-        " tags simulated fallback_from key_source"
+        " tags simulated fallback_from key_source cache_write_1h_tokens service_tier"
     )
     assert books.df.columns.tolist() == expected.split()
     empty = books.df.dtypes
@@ -216,4 +217,4 @@ def test_two_records_of_the_same_call_make_one_row(books):
 
 def test_dearest_calls_are_restored_to_the_last_billionth():
     usd = pd.Series([n / 10**9 for n in (1, 999_999_999_999_999, 2 * 10**15 - 1)])
-    assert frames.nanos(usd).tolist() == [1, 999_999_999_999_999, 2 * 10**15 - 1]
+    assert nanos(usd).tolist() == [1, 999_999_999_999_999, 2 * 10**15 - 1]

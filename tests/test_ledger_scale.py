@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from test_ledger_frame import records
 
 from llmkit.costs.frame import columns
-from llmkit.costs.frame.frame import spending, summarise
 from llmkit.costs.frame.snapshot import Snapshot
+from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
@@ -218,7 +218,7 @@ cheap = st.builds(
 
 def agree(books, by, simulated=None):
     """Make sure that the daily sums say what the rows say."""
-    table = books._rolled(by, simulated)
+    table = rolled(books._store, by, simulated)
     assert table is not None
     same(table, summarise(spending(books.df, simulated), by), check_categorical=False)
 
@@ -248,12 +248,27 @@ def test_daily_sums_agree_with_the_rows_to_the_billionth(calls, by, simulated, e
             assert books._opened.sums(since=since) == rows
 
 
+def test_counts_that_no_integer_holds_together_keep_no_money_from_being_added_up(path):
+    with closing(Ledger(path)) as books:
+        for number in range(9):
+            books.record(call(model=f"m{number}", input_tokens=2**62, cost_nanos=1)).result(10)
+        assert books.total().calls == 9
+        table = books.summary("provider")
+        assert round(table["cost_usd"].sum() * 10**9) == 9
+        assert table["input_tokens"].tolist() == [2**63 - 1]
+
+
 def version_2(path, records):
     """Make a ledger as it was before there were daily sums."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in (*schema.MIGRATIONS[0], *schema.MIGRATIONS[1], "PRAGMA user_version = 2"):
             connection.execute(statement)
-        connection.executemany(schema.INSERT, map(schema.encode, records))
+        names = [name for name in schema.COLUMNS if name in schema.present(connection)]
+        places = [list(schema.COLUMNS).index(name) for name in names]
+        insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        connection.executemany(
+            insert, [[row[place] for place in places] for row in map(schema.encode, records)]
+        )
 
 
 def older(path, statement, rows=None):
@@ -337,7 +352,7 @@ def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
 def test_days_are_those_of_the_readers_clock(path):
     times = [datetime(2026, 3, 28, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
     code = (
-        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.frame import *\n"
+        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.summary import *\n"
         "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
         "assert books.summary('day').equals(summarise(spending(books.df), ['day']))"
     )

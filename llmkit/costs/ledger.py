@@ -305,37 +305,16 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
-        from llmkit.costs.frame.frame import COLUMNS, PERIODS, TAG, spending, summarise
+        from llmkit.costs.frame.frame import COLUMNS
+        from llmkit.costs.frame.summary import PERIODS, TAG, rolled, spending, summarise
 
         names = [by] if isinstance(by, str) else list(by)
         for name in names:
             if not str(name).startswith(TAG):
                 known(name, [*COLUMNS, *PERIODS], "column")
-        table = self._rolled(names, simulated)
-        return summarise(spending(self.df, simulated), names) if table is None else table
-
-    def _rolled(self, names: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
-        """Summarise by the daily sums, if they can tell."""
-        from llmkit.costs.frame.frame import rolled_by, summarise_groups
-        from llmkit.costs.store.rollups import KEYS, MEASURES
-        from llmkit.costs.totals import shows_simulated
-
-        if not names or not {*names} <= {*KEYS, "month"}:
-            return None
         self.flush(SETTLE)
-        groups = self._store.groups([*rolled_by(names), *({"simulated"} - {*names})])
-        if groups is None:
-            return None
-        place = [*rolled_by(names), "simulated"].index("simulated")
-        calls = len({*rolled_by(names), "simulated"}) + list(MEASURES).index("calls")
-        counts = {False: 0, True: 0}
-        for row in groups:
-            counts[bool(row[place])] += row[calls]
-        which = shows_simulated(simulated, counts)
-        chosen = [row for row in groups if bool(row[place]) is which]
-        if "simulated" not in names:
-            chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
-        return summarise_groups(chosen, names)
+        table = rolled(self._store, names, simulated)
+        return summarise(spending(self.df, simulated), names) if table is None else table
 
     @property
     def charts(self) -> Charts:
@@ -399,7 +378,7 @@ class Ledger(forks.ForkAware):
         Args:
             path: The file, which is replaced.
         """
-        from llmkit.costs.frame.frame import write_csv
+        from llmkit.costs.frame.export import write_csv
 
         write_csv(self.df, path)
 
@@ -412,7 +391,7 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If pyarrow is not installed.
         """
-        from llmkit.costs.frame.frame import write_parquet
+        from llmkit.costs.frame.export import write_parquet
 
         write_parquet(self.df, path)
 

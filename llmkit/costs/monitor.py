@@ -404,7 +404,7 @@ def _outcome(status: str) -> Outcome:
 
 def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
     """Read the calls of a ledger, oldest first."""
-    from llmkit.costs.frame.frame import nanos
+    from llmkit.costs.frame.summary import nanos
     from llmkit.costs.moments import moment
     from llmkit.costs.store.schema import EPOCH, MICROSECOND
     from llmkit.records import CallRecord

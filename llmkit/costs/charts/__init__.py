@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from llmkit.costs.charts import canvas, spending, usage
-from llmkit.costs.frame.frame import spending as counting
+from llmkit.costs.frame.summary import spending as counting
 from llmkit.costs.moments import moment
 from llmkit.costs.names import known
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmkit.costs.frame.frame import local_time
+from llmkit.costs.frame.summary import local_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from matplotlib.dates import date2num
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
-from llmkit.costs.frame.frame import nanos
+from llmkit.costs.frame.summary import nanos
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

@@ -21,18 +21,18 @@ STEP = 20_000
 
 KEYS = schema.ROLLUP_KEYS
 
-# No sum may fail: that of whole dollars and that of the rest stay within 64 bits.
-_MONEY = "coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} % 1000000000), 0)"
+# No sum may fail: that of billions (whole dollars) and that of the rest stay within 64 bits.
+_SUM = "CAST(coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} % 1000000000), 0) AS INTEGER)"
 _MEASURES = {
     "calls": "count(*)",
     "priced": "count(cost_nanos)",
     "unpriced": f"count(*) FILTER (WHERE {schema.UNPRICED})",
     "input_known": "count(input_tokens)",
-    "input_tokens": "CAST(total(input_tokens) AS INTEGER)",
+    "input_tokens": _SUM.format("input_tokens"),
     "output_known": "count(output_tokens)",
-    "output_tokens": "CAST(total(output_tokens) AS INTEGER)",
-    "nanos": _MONEY.format("cost_nanos"),
-    "saved_nanos": _MONEY.format("saved_nanos"),
+    "output_tokens": _SUM.format("output_tokens"),
+    "nanos": _SUM.format("cost_nanos"),
+    "saved_nanos": _SUM.format("saved_nanos"),
     "first": "min(time)",
     "last": "max(time)",
 }
@@ -50,10 +50,10 @@ MEASURES = {
     "errors": "coalesce(sum(calls) FILTER (WHERE status IN ('error', 'interrupted')), 0)",
     "priced": "sum(priced)",
     "unpriced": "sum(unpriced)",
-    "input_tokens": "CASE WHEN sum(input_known) THEN sum(input_tokens) END",
-    "output_tokens": "CASE WHEN sum(output_known) THEN sum(output_tokens) END",
-    "nanos": "sum(nanos)",
-    "saved_nanos": "sum(saved_nanos)",
+    "input_tokens": f"CASE WHEN sum(input_known) THEN {_SUM.format('input_tokens')} END",
+    "output_tokens": f"CASE WHEN sum(output_known) THEN {_SUM.format('output_tokens')} END",
+    "nanos": _SUM.format("nanos"),
+    "saved_nanos": _SUM.format("saved_nanos"),
     "first": "min(first)",
     "last": "max(last)",
 }

@@ -1,0 +1,217 @@
+"""Calls added up in groups, from the ledger's rows or from its daily sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmkit.costs.frame.columns import FIXED
+from llmkit.costs.store.rollups import KEYS, MEASURES
+from llmkit.costs.totals import NANOS, shows_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.schema import Row
+
+PERIODS = {"hour": "h", "day": "D", "month": "M"}
+"""Periods of local time that calls can be grouped by, beside the columns."""
+
+TAG = "tag:"
+"""Before the name of a tag, where a column's name may stand."""
+
+
+def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued
+    """Choose the calls that count; see `totals.shows_simulated`.
+
+    Args:
+        frame: The ledger's rows.
+        simulated: Only the simulated ones, only the real ones, or `None` for the rule.
+
+    Returns:
+        Some of the rows.
+    """
+    fake = int(frame["simulated"].sum())
+    which = shows_simulated(simulated, {True: fake, False: len(frame) - fake})
+    return frame[frame["simulated"] == which]
+
+
+def nanos(usd: pd.Series[float]) -> pd.Series[int]:
+    """Return dollars as billionths again, exactly (below two million dollars a call); 0 if unknown.
+
+    Args:
+        usd: US dollars of each call.
+
+    Returns:
+        Integers, whose sum is exact.
+    """
+    return (usd.fillna(0.0) * NANOS).round().astype("int64")
+
+
+def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
+    """Return times as the clock on the wall showed them.
+
+    Args:
+        time: Aware times.
+
+    Returns:
+        The same moments in this machine's time zone, without a zone.
+    """
+    quarters = time.dt.floor("15min")  # no zone changes its offset in between
+    offsets = {
+        quarter: quarter.to_pydatetime().astimezone().utcoffset() for quarter in quarters.drop_duplicates()
+    }
+    return time.dt.tz_localize(None) + pd.to_timedelta(quarters.map(offsets))
+
+
+def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Add calls up in groups.
+
+    Args:
+        frame: The calls that count.
+        by: Columns, words of `PERIODS`, or `tag:` and the name of a tag.
+
+    Returns:
+        One row per group: calls, errors, tokens, money. Dearest first, or in the order of time.
+    """
+    timed = bool(PERIODS.keys() & set(by))
+    local = local_time(frame["time"]) if timed else frame["time"]
+    keys = [_key(frame, local, name) for name in by]
+    unknown = frame["cost_usd"].isna()
+    used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
+    data = pd.DataFrame(
+        {
+            "calls": 1,
+            "errors": frame["status"].isin(["error", "interrupted"]).astype("int64"),
+            "input_tokens": frame["input_tokens"],
+            "output_tokens": frame["output_tokens"],
+            "cost_usd": nanos(frame["cost_usd"]),
+            "unpriced": (
+                unknown & (frame["status"] != "replayed") & ((frame["status"] == "ok") | used)
+            ).astype("int64"),
+            "saved_usd": nanos(frame["saved_usd"]),
+            "priced": (~unknown).astype("int64"),
+        },
+        index=frame.index,
+    )
+    return _grouped(data, keys, timed=timed)
+
+
+def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame | None:
+    """Do what `summarise` does with the store's daily sums.
+
+    Args:
+        groups: What `Store.groups` returned for `rolled_by(by)`.
+        by: Names of `rollups.KEYS`, or `"month"`.
+
+    Returns:
+        The same table; `None` if a sum is of several local days, for it was made in another time zone.
+    """
+    names = rolled_by(by)
+    columns = dict(zip([*names, *MEASURES], zip(*groups, strict=True), strict=True)) if groups else {}
+    rows = pd.DataFrame(
+        {name: pd.Series(columns.get(name, ()), dtype=object) for name in [*names, *MEASURES]}
+    )
+    timed = bool(PERIODS.keys() & set(by))
+    if timed:
+        days = local_time(pd.to_datetime(rows["first"].astype("int64"), unit="us", utc=True)).dt.floor("D")
+        ends = local_time(pd.to_datetime(rows["last"].astype("int64"), unit="us", utc=True)).dt.floor("D")
+        if (days != ends).any():
+            return None
+        rows["time"] = days
+    keys = [_rolled_key(rows, name) for name in by]
+    data = rows[["calls", "errors"]].astype("int64")
+    data[["input_tokens", "output_tokens"]] = rows[["input_tokens", "output_tokens"]].astype("Int64")
+    data[["cost_usd", "unpriced", "saved_usd", "priced"]] = rows[
+        ["nanos", "unpriced", "saved_nanos", "priced"]
+    ].astype("int64")
+    return _grouped(data, keys, timed=timed)
+
+
+def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
+    """Do what `summarise` does with `spending`, without reading the rows.
+
+    Args:
+        store: Where the rows are.
+        by: As in `summarise`.
+        simulated: As in `spending`.
+
+    Returns:
+        The same table; `None` if only the rows themselves can tell.
+
+    Raises:
+        ConfigurationError: If the store cannot be read.
+    """
+    if not by or not {*by} <= {*KEYS, "month"}:
+        return None
+    names = rolled_by(by)
+    groups = store.groups([*names, *({"simulated"} - {*names})])
+    if groups is None:
+        return None
+    place = [*names, "simulated"].index("simulated")
+    calls = len({*names, "simulated"}) + list(MEASURES).index("calls")
+    counts = {False: 0, True: 0}
+    for row in groups:
+        counts[bool(row[place])] += row[calls]
+    which = shows_simulated(simulated, counts)
+    chosen = [row for row in groups if bool(row[place]) is which]
+    if "simulated" not in names:
+        chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
+    return summarise_groups(chosen, by)
+
+
+def rolled_by(by: Sequence[str]) -> list[str]:
+    """Return the keys of the daily sums that a summary needs."""
+    return list(dict.fromkeys("day" if name in PERIODS else name for name in by))
+
+
+def _grouped(data: pd.DataFrame, keys: list[pd.Series[Any]], *, timed: bool) -> pd.DataFrame:
+    groups = data.groupby(keys, observed=True, dropna=False, sort=True)
+    table = groups.sum(min_count=1)  # tokens that nobody knows stay unknown
+    table[["cost_usd", "saved_usd"]] /= NANOS
+    table["cost_usd"] = table["cost_usd"].mask((table["priced"] == 0) & (table["unpriced"] > 0))
+    table = table.drop(columns="priced")
+    return table if timed else table.sort_values("cost_usd", ascending=False, kind="stable")
+
+
+def _key(frame: pd.DataFrame, local: pd.Series[pd.Timestamp], name: str) -> pd.Series[Any]:
+    if name in PERIODS:
+        return _start(local, PERIODS[name], name)
+    if name.startswith(TAG):
+        return _tag(frame["tags"], name.removeprefix(TAG)).rename(name)
+    key = frame[name]
+    if isinstance(key.dtype, pd.CategoricalDtype):
+        return key.cat.set_categories(_categories(name, key.cat.categories))
+    return key
+
+
+def _rolled_key(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
+    if name in PERIODS:
+        return _start(rows["time"], PERIODS[name], name)
+    if name == "simulated":
+        return rows[name].astype(bool)
+    words = rows[name].where(rows[name] != b"", None)
+    return words.astype(pd.CategoricalDtype(_categories(name, words.dropna().unique())))
+
+
+def _categories(name: str, words: Iterable[str]) -> pd.Index[str]:
+    """Return the order in which groups are shown that cost the same."""
+    fixed = FIXED.get(name, ())
+    return pd.Index([*fixed, *sorted(set(words).difference(fixed))], dtype="str")
+
+
+def _tag(tags: pd.Series[Any], key: str) -> pd.Series[Any]:
+    """Return each call's value of one tag; rows share their tags, so few have to be asked."""
+    codes, unique = pd.factorize(np.fromiter(map(id, tags), np.int64, len(tags)))
+    asked = dict(zip(codes.tolist(), tags, strict=True))
+    words = [asked[code].get(key) for code in range(len(unique))]
+    values = pd.Series([None if word is None else str(word) for word in words], dtype="str")
+    return pd.Series(values.take(codes).to_numpy(), index=tags.index, dtype="str").astype("category")
+
+
+def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[pd.Timestamp]:
+    starts = local.to_numpy().astype(f"M8[{period}]")
+    return pd.Series(starts.astype("M8[us]"), index=local.index, name=name)
