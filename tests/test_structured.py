@@ -429,6 +429,9 @@ class TestFrames:
         assert found["code"].tolist() == ["007", "12"]
         assert str(found["moment"].dt.tz) == "UTC"
 
+    def test_names_that_look_like_an_exponent_stay_text(self):
+        assert parse("```csv\nroom,people\nE5,1\ne6,2\n```", "df")["room"].tolist() == ["E5", "e6"]
+
     def test_dates_in_json_are_dates_too(self):
         assert parse('[{"d": "2026-01-02"}, {"d": null}]', "df")["d"].dt.year.tolist()[0] == 2026
 

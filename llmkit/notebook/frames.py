@@ -18,7 +18,7 @@ from llmkit.notebook.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -30,9 +30,9 @@ _SEPARATORS = {"csv": ",", "tsv": "\t", "psv": "|"}
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL = re.compile(r"(?<!\\)\|")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2013", "\u2014"})
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # more digits may not fit into 64 bits; 007 is a name
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
-_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 _TRUTHS = {"true": True, "false": False}
 
@@ -103,10 +103,15 @@ def _bare(text: str, blocks: list[Fence]) -> Rows | None:
     """Read CSV without a name: all of the text, or the only block. Prose has blanks after its commas."""
     source = blocks[0].code if len(blocks) == 1 else text
     rows = _csv(source, ",")
-    if len(rows) < 2 or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+    if not _is_grid(rows):
         return None
-    numbers = any(_NUMBER.fullmatch(cell) and cell for row in rows[1:] for cell in row)
+    numbers = any(cell in {"+", "-"} or _NUMBER.fullmatch(cell) for row in rows[1:] for cell in row)
     return rows if numbers or ", " not in source else None
+
+
+def _is_grid(rows: Rows) -> bool:
+    """Whether there are two rows and two columns at least, and no row is longer than another."""
+    return len(rows) >= 2 and len(rows[0]) >= 2 and len({len(row) for row in rows}) == 1
 
 
 def _markdown(text: str) -> Rows | None:
@@ -149,34 +154,55 @@ def _typed(cells: list[str]) -> Any:
     """Return a column with the type that all its cells have."""
     import pandas as pd
 
-    known = [None if cell.lower() in _MISSING else cell for cell in cells]
+    known = _without_thousands([None if cell.lower() in _MISSING else cell for cell in cells])
     given = [cell for cell in known if cell is not None]
-    if given and all(map(_THOUSANDS.fullmatch, [cell for cell in given if "," in cell])):
-        known = [None if cell is None else cell.replace(",", "") for cell in known]
-    plain = [cell for cell in known if cell is not None]
-    if not plain:
+    if not given:
         return pd.Series(known, dtype=object)
-    if all(map(_WHOLE.fullmatch, plain)):
-        return pd.array(_each(known, int), dtype="Int64") if None in known else pd.Series(_each(known, int))
-    if all(_NUMBER.fullmatch(cell) and any(map(str.isdigit, cell)) for cell in plain):
-        return pd.Series(_each(known, float), dtype=float)
-    if all(cell.lower() in _TRUTHS for cell in plain):
-        truths = [None if cell is None else _TRUTHS[cell.lower()] for cell in known]
-        return pd.array(truths, dtype="boolean") if None in known else pd.Series(truths)
+    for fits, convert, dtype, nullable in _TYPES:
+        if all(map(fits, given)):
+            return pd.Series(_each(known, convert), dtype=nullable if None in known else dtype)
     return _dated(pd.Series(known))
 
 
-def _each(cells: list[str | None], kind: type) -> list[Any]:
-    return [None if cell is None else kind(cell) for cell in cells]
+def _without_thousands(cells: list[str | None]) -> list[str | None]:
+    """Drop the commas of 1,234, unless a cell of the column has commas of another kind."""
+    grouped = [cell for cell in cells if cell is not None and "," in cell]
+    if not all(map(_THOUSANDS.fullmatch, grouped)):
+        return cells
+    return _each(cells, lambda cell: cell.replace(",", ""))
+
+
+def _each(cells: list[str | None], convert: Callable[[str], Any]) -> list[Any]:
+    return [None if cell is None else convert(cell) for cell in cells]
+
+
+def _is_truth(cell: str) -> bool:
+    return cell.lower() in _TRUTHS
+
+
+def _truth(cell: str) -> bool:
+    return _TRUTHS[cell.lower()]
+
+
+# The first type that all cells fit: the pattern, the conversion, pandas' type without and with gaps.
+_TYPES: tuple[tuple[Callable[[str], object], Callable[[str], object], Any, Any], ...] = (
+    (_WHOLE.fullmatch, int, "int64", "Int64"),
+    (_NUMBER.fullmatch, float, "float64", "float64"),
+    (_is_truth, _truth, "bool", "boolean"),
+)
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, (list, dict)) and bool(value)
 
 
+def _are_records(values: list[Any]) -> bool:
+    return all(isinstance(one, dict) for one in values)
+
+
 def _is_list(value: Any) -> bool:
     """Whether a value is a list of anything but records, such as the number of a footnote."""
-    return isinstance(value, list) and not all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and not _are_records(value)
 
 
 def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
@@ -185,33 +211,40 @@ def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list
         raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
     if isinstance(value, dict):
         value = _unwrapped(value)
-    if isinstance(value, dict):
-        lengths = {len(cells) if isinstance(cells, list) else -1 for cells in value.values()}
-        if lengths == {-1}:
-            return None, [value]
-        if len(lengths) > 1:
-            raise unusable("The columns of the table differ in length.", text)
-        return value, [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
-    return None, _records(value, text)
+    if isinstance(value, list):
+        return None, _records(value, text)
+    lengths = {len(cells) if isinstance(cells, list) else -1 for cells in value.values()}
+    if lengths == {-1}:
+        return None, [value]
+    if len(lengths) > 1:
+        raise unusable("The columns of the table differ in length.", text)
+    return value, [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
 def _unwrapped(value: dict[str, Any]) -> Any:
     """Return the list of records that an object holds beside nothing else."""
     inner = list(value.values())
     lonely = len(inner) == 1 and isinstance(inner[0], list)
-    return inner[0] if lonely and all(isinstance(one, dict) for one in inner[0]) else value
+    return inner[0] if lonely and _are_records(inner[0]) else value
 
 
 def _records(value: list[Any], text: str) -> list[Any]:
-    if all(isinstance(one, dict) for one in value):
+    if _are_records(value):
         return value
     if not any(isinstance(one, (dict, list)) for one in value):
         return [{"value": one} for one in value]
-    head = value[0]
-    named = isinstance(head, list) and all(isinstance(name, str) for name in head)
-    if named and all(isinstance(one, list) and len(one) == len(head) for one in value):
-        return [dict(zip(head, one, strict=True)) for one in value[1:]]
+    if _has_header(value):
+        head, *rows = value
+        return [dict(zip(head, row, strict=True)) for row in rows]
     raise unusable("The JSON is no table: its rows are of different kinds.", text)
+
+
+def _has_header(rows: list[Any]) -> bool:
+    """Whether rows are lists of one length, the first of them with the names of the columns."""
+    if not all(isinstance(row, list) for row in rows):
+        return False
+    head = rows[0]
+    return all(isinstance(name, str) for name in head) and {len(row) for row in rows} == {len(head)}
 
 
 def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
