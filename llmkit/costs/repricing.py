@@ -1,0 +1,287 @@
+"""What calls would have cost otherwise: on another model, at other prices, with more of the input cached.
+
+Nothing is written. Tokens are taken as they are: another model's tokenizer would count a little differently.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmkit import catalog, settings
+from llmkit import prices as pricing
+from llmkit.costs import tariff
+from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.moments import moment
+from llmkit.costs.totals import NANOS, dollars
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    Prices = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Repriced:
+    """What some calls cost, and what they would have cost.
+
+    Replayed calls were not paid for, and would not have been: they count among the calls, and only in what
+    they saved.
+
+    Attributes:
+        df: By provider and model, dearest first: calls, input_tokens, output_tokens, cost_usd,
+            what_if_usd, difference_usd, unpriced, what_if_unpriced, saved_usd, what_if_saved_usd.
+        calls: How many calls there are.
+        cost_nanos: What they cost as far as that is known, in billionths of a US dollar.
+        what_if_nanos: What they would have cost as far as that is known, likewise.
+        difference_nanos: How much more that is, of the calls for which both are known.
+        compared_nanos: What those calls cost.
+        priced: How many calls were paid for at a known price.
+        what_if_priced: For how many the other price is known.
+        unpriced: How many cost something nobody knows.
+        what_if_unpriced: How many would have cost something nobody knows, e.g. for unknown tokens.
+        saved_usd: What replays saved, in US dollars.
+        what_if_saved_usd: What they would have saved.
+        terms: The other terms, in words.
+        simulated: Whether these are calls of the sandbox: not real money.
+    """
+
+    df: pd.DataFrame
+    calls: int
+    cost_nanos: int
+    what_if_nanos: int
+    difference_nanos: int
+    compared_nanos: int
+    priced: int
+    what_if_priced: int
+    unpriced: int
+    what_if_unpriced: int
+    saved_usd: float
+    what_if_saved_usd: float
+    terms: str
+    simulated: bool = False
+
+    @property
+    def cost_usd(self) -> float:
+        """What the calls cost, in US dollars; NaN if no price is known at all."""
+        return _usd(self.cost_nanos, self.priced, self.unpriced)
+
+    @property
+    def what_if_usd(self) -> float:
+        """What they would have cost, in US dollars; NaN if no price is known at all."""
+        return _usd(self.what_if_nanos, self.what_if_priced, self.what_if_unpriced)
+
+    @property
+    def difference_usd(self) -> float:
+        """How much more that is, in US dollars, of the calls for which both are known."""
+        return self.difference_nanos / NANOS
+
+    def __repr__(self) -> str:
+        noun = ("simulated " if self.simulated else "") + ("call" if self.calls == 1 else "calls")
+        first = f"{self.calls:,} {noun}: {dollars(self.cost_usd)}{_unknown(self.unpriced)}"
+        change = f"{self.difference_nanos / self.compared_nanos:+.0%}" if self.compared_nanos else ""
+        partly = ", where both are known" if change and self.unpriced != self.what_if_unpriced else ""
+        second = f"{self.terms}: {dollars(self.what_if_usd)}" + (f" ({change}{partly})" if change else "")
+        text = f"{first}; {second}{_unknown(self.what_if_unpriced)}"
+        if self.saved_usd or self.what_if_saved_usd:
+            text += f"; saved by replay: {dollars(self.saved_usd)}, then {dollars(self.what_if_saved_usd)}"
+        return text
+
+    def _repr_html_(self) -> str:
+        first, _, rest = repr(self).partition("; ")
+        table = self.df.to_html(border=0, float_format=dollars, na_rep="$?") if len(self.df) else ""
+        return (
+            '<div class="mathjax_ignore tex2jax_ignore">'
+            f"{html.escape(first)}<br><b>{html.escape(rest)}</b>{table}</div>"
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def what_if(
+    frame: pd.DataFrame,
+    model: str | None = None,
+    prices: Prices | None = None,
+    cached: float | None = None,
+    when: date | str | None = None,
+) -> Repriced:
+    """Say what calls would have cost otherwise.
+
+    Args:
+        frame: Rows of a ledger, all of which count: real ones or simulated ones, not both.
+        model: An alias, `provider:model`, or a model whose provider is clear; by default each call's own,
+            in its own service tier.
+        prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they win
+            over all others.
+        cached: Share of the input that is read from the provider's cache, from 0 to 1; by default as it
+            was. What is written to the cache stays as it was.
+        when: Date or time at which the prices hold; by default now.
+
+    Returns:
+        Both sums, exact, and a table.
+
+    Raises:
+        ConfigurationError: If an argument makes no sense, or nobody knows the model's price.
+
+    Example:
+        >>> from llmkit.costs.ledger import Ledger
+        >>> table = {"m": {"input": 1, "output": 2}}
+        >>> what_if(Ledger(":memory:").df, model="m", prices=table)
+        0 calls: $0.00; on m at the given prices: $0.00
+    """
+    own = settings.price_table(prices) if prices is not None else None
+    if cached is not None and not 0 <= cached <= 1:
+        raise ConfigurationError(f"cached={cached!r} is no share.", hint="Give a number from 0 to 1.")
+    micros = moment(when)
+    at = datetime.now(UTC) if micros is None else tariff.EPOCH + timedelta(microseconds=micros)
+    target = None if model is None else target_of(model, own, at)
+    other = tariff.priced(frame, model=target, own=own, cached=cached, when=at)
+    return _compared(frame, other, _terms(target, own, cached, at))
+
+
+def target_of(model: str, own: Prices | None, when: datetime) -> tuple[str, str]:
+    """Return the provider and the name of a model whose price is known.
+
+    Args:
+        model: As in `what_if`.
+        own: Prices that win over all others.
+        when: When they hold.
+
+    Returns:
+        Provider, which is `""` for a model of a price table that says none, and model.
+
+    Raises:
+        ConfigurationError: If there is no such model, or nobody knows its price.
+
+    Example:
+        >>> target_of("gpt-6-luna", None, datetime.now(UTC))
+        ('openai', 'gpt-6-luna')
+    """
+    name = _full_name(model, {**settings.load().prices, **(own or {})})
+    provider, _, rest = name.rpartition(":") if name.startswith(":") else name.partition(":")
+    if pricing.listing(provider, (rest,), when=when, own=own) is None:
+        raise ConfigurationError(
+            f"Nobody knows the price of {name[:100]}.",
+            hint='Give it, in US dollars per million tokens: prices={"model": {"input": …, "output": …}}.',
+        )
+    return provider, rest
+
+
+def _full_name(model: str, tables: Prices) -> str:
+    """Return `provider:model`; `:model` if only a price table knows it."""
+    short, known = {**catalog.aliases(), **settings.load().aliases}, catalog.providers()
+    passed = [model.strip()]
+    while (target := short.get(passed[-1])) is not None and target not in passed:
+        passed.append(target)
+    name = passed[-1]
+    if ":" in name.strip(":"):
+        return name
+    if name in known and known[name].models:
+        return f"{name}:{known[name].models[0]}"
+    owners = [p.name for p in known.values() if name in p.models or name.startswith(p.prefixes)]
+    if owners:  # several serve it at the same price, e.g. Google's two clients
+        return f"{owners[0]}:{name}"
+    if name in tables:
+        return f":{name}"
+    listed = [(p.name, one) for p in known.values() for one in p.models]
+    names = [*short, *tables, *(one for _, one in listed), *map(":".join, listed)]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "Write it like openai:gpt-6-luna."
+    raise ConfigurationError(f"No model is called {name[:100]!r}.", hint=hint)
+
+
+def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | None, when: datetime) -> str:
+    """Say on which terms the calls are priced."""
+    at = f"prices of {when.astimezone():%Y-%m-%d}"
+    if own is not None:
+        found = None if target is None else pricing.listing(target[0], target[1:], when=when, own=own)
+        if found is None:
+            at = f"the given prices, else {at}"
+        elif found.source == "given":
+            at = "the given prices"
+    on = "" if target is None else f"on {':'.join(filter(None, target))} "
+    share = "" if cached is None else f", {100 * cached:g} % of the input cached"
+    return f"{on}at {at}{share}"
+
+
+def _compared(frame: pd.DataFrame, other: tariff.Priced, terms: str) -> Repriced:
+    """Add both prices up."""
+    table = _sums(frame, other)
+    sums = {name: int(table[name].sum()) for name in table}
+    return Repriced(
+        df=_shown(table),
+        calls=sums["calls"],
+        cost_nanos=sums["cost_usd"],
+        what_if_nanos=sums["what_if_usd"],
+        difference_nanos=sums["difference_usd"],
+        compared_nanos=sums["compared"],
+        priced=sums["priced"],
+        what_if_priced=sums["what_if_priced"],
+        unpriced=sums["unpriced"],
+        what_if_unpriced=sums["what_if_unpriced"],
+        saved_usd=sums["saved_usd"] / NANOS,
+        what_if_saved_usd=sums["what_if_saved_usd"] / NANOS,
+        terms=terms,
+        simulated=bool(len(frame)) and bool(frame["simulated"].all()),
+    )
+
+
+def _sums(frame: pd.DataFrame, other: tariff.Priced) -> pd.DataFrame:
+    """Add up by provider and model, in integers."""
+    paid = (frame["status"] != "replayed").to_numpy()
+    known = frame["cost_usd"].notna().to_numpy() & paid
+    what_if_known = other.known & paid
+    cost, what_if = nanos_of(frame["cost_usd"]).to_numpy(), other.nanos
+    tokens = frame[["input_tokens", "output_tokens"]].fillna(0)
+    used = (frame["status"] == "ok").to_numpy() | (tokens.sum(axis=1) > 0).to_numpy()
+    both = known & what_if_known
+    columns = {
+        "calls": np.ones(len(frame), np.int64),
+        "input_tokens": tokens["input_tokens"],
+        "output_tokens": tokens["output_tokens"],
+        "cost_usd": np.where(known, cost, 0),
+        "what_if_usd": np.where(what_if_known, what_if, 0),
+        "difference_usd": np.where(both, what_if - cost, 0),
+        "unpriced": paid & used & ~known,
+        "what_if_unpriced": paid & used & ~what_if_known,
+        "saved_usd": nanos_of(frame["saved_usd"]),
+        "what_if_saved_usd": np.where(other.known & ~paid, what_if, 0),
+        "priced": known,
+        "what_if_priced": what_if_known,
+        "compared": np.where(both, cost, 0),
+    }
+    data = pd.DataFrame({name: np.asarray(column).astype(np.int64) for name, column in columns.items()})
+    keys = [frame[name].reset_index(drop=True) for name in ("provider", "model")]
+    table = data.groupby(keys, observed=True).sum()
+    names = [table.index.get_level_values(name).astype("str") for name in ("provider", "model")]
+    return table.set_index(pd.MultiIndex.from_arrays(names)).sort_index()
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    shown = table.sort_values("cost_usd", ascending=False, kind="stable")
+    for name, priced, unpriced in (
+        ("cost_usd", "priced", "unpriced"),
+        ("what_if_usd", "what_if_priced", "what_if_unpriced"),
+    ):
+        shown[name] = (shown[name] / NANOS).mask((shown[priced] == 0) & (shown[unpriced] > 0))
+    for name in ("difference_usd", "saved_usd", "what_if_saved_usd"):
+        shown[name] /= NANOS
+    return shown.drop(columns=["priced", "what_if_priced", "compared"])
+
+
+def _usd(nanos: int, priced: int, unpriced: int) -> float:
+    return math.nan if unpriced and not priced else nanos / NANOS
+
+
+def _unknown(count: int) -> str:
+    return f", {count:,} without a known price" if count else ""

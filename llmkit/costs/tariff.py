@@ -1,0 +1,224 @@
+"""What many calls cost, without asking for the price of each one: rates are looked up once, rows are arrays.
+
+The arithmetic is that of `llmkit.prices`, in integers, and agrees with it to the nano-dollar.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from llmkit import prices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import time
+    from decimal import Decimal
+
+    from llmkit.prices import Listing, Rates
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+MILLION = 1_000_000
+DAY = 86_400 * MILLION
+"""Microseconds of a day."""
+
+LARGEST = 2**63 - 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Parts(NamedTuple):
+    """Tokens of many calls, as `prices.Tokens`, each an array."""
+
+    input: Array
+    output: Array
+    cache_read: Array
+    cache_write: Array
+    cache_write_1h: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """Prices of some calls.
+
+    Attributes:
+        nanos: Billionths of a US dollar; 0 where nobody knows.
+        known: Whether somebody knows.
+        sources: Where the price was found, `""` where nobody knows.
+    """
+
+    nanos: Array
+    known: Array
+    sources: Array
+
+
+class Group(NamedTuple):
+    """Calls of one model in one service tier: what they share, and where they are."""
+
+    provider: str
+    models: tuple[str, ...]
+    tier: str | None
+    rows: Array
+
+
+def priced(
+    frame: pd.DataFrame,
+    *,
+    model: tuple[str, str] | None = None,
+    own: Mapping[str, Mapping[str, float]] | None = None,
+    cached: float | None = None,
+    when: datetime | None = None,
+) -> Priced:
+    """Look up what calls cost.
+
+    Args:
+        frame: Rows of a ledger.
+        model: Provider and model that price all of them; by default their own, the one that answered first.
+        own: Prices that win over all others; as `settings.price_table` returns them.
+        cached: Share of the input that came from the cache, to a millionth; by default each call's own.
+        when: When the prices held; by default at the time of each call.
+
+    Returns:
+        One price per row; unknown where the tokens or the model's price are.
+
+    Example:
+        >>> from llmkit.costs.ledger import Ledger
+        >>> priced(Ledger(":memory:").df).nanos.tolist()
+        []
+    """
+    parts = tokens_of(frame, cached)
+    countable = (frame["input_tokens"].notna() & frame["output_tokens"].notna()).to_numpy()
+    found = Priced(
+        np.zeros(len(frame), np.int64), np.zeros(len(frame), bool), np.full(len(frame), "", dtype=object)
+    )
+    micros = None if when is not None else frame["time"].dt.as_unit("us").astype("int64").to_numpy()
+    for group in groups_of(frame, model):
+        rows = group.rows[countable[group.rows]]
+        for moment, some in _periods(group, rows, when, micros):
+            listing = prices.listing(group.provider, group.models, when=moment, tier=group.tier, own=own)
+            if listing is not None:
+                _price(found, listing, some, parts)
+    return found
+
+
+def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
+    """Return the tokens as `prices.price` counts them: no part larger than the whole.
+
+    Args:
+        frame: Rows of a ledger.
+        cached: As in `priced`.
+    """
+    names = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+    whole, output, read, write, hour = (
+        frame[f"{name}_tokens"].fillna(0).to_numpy(dtype=np.int64) for name in names
+    )
+    if cached is not None:
+        share = round(cached * MILLION)  # in two steps, for a product might not fit into 64 bits
+        read = whole // MILLION * share + (whole % MILLION * share + MILLION // 2) // MILLION
+    read = np.minimum(read, whole)
+    write = np.minimum(write, whole - read)
+    return Parts(whole, output, read, write, np.minimum(hour, write))
+
+
+def groups_of(frame: pd.DataFrame, model: tuple[str, str] | None = None) -> Iterator[Group]:
+    """Group calls by what their price depends on, beside tokens and time.
+
+    Args:
+        frame: Rows of a ledger.
+        model: As in `priced`; a service tier counts only if the provider stays the same.
+
+    Yields:
+        The groups.
+    """
+    keys = frame[["provider", "model", "model_served", "service_tier"]]
+    codes = keys.groupby(list(keys), dropna=False, observed=True, sort=False).ngroup().to_numpy()
+    order = np.argsort(codes, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(codes) else ():
+        words = [None if pd.isna(word) else str(word) for word in keys.iloc[rows[0]]]
+        yield _group(words, model, rows)
+
+
+def _group(words: list[str | None], model: tuple[str, str] | None, rows: Array) -> Group:
+    provider, asked, served, tier = words
+    if model is not None:
+        return Group(model[0], model[1:], tier if provider == model[0] else None, rows)
+    return Group(provider or "", tuple(dict.fromkeys(name for name in (served, asked) if name)), tier, rows)
+
+
+def _periods(
+    group: Group, rows: Array, when: datetime | None, micros: Array | None
+) -> Iterator[tuple[datetime, Array]]:
+    """Part a group's rows by the time from which prices held, and return one moment of each."""
+    if when is not None or micros is None:
+        yield when or datetime.now(UTC), rows
+        return
+    dates, clocks = prices.turns(group.provider, group.models)
+    days = np.array([date.toordinal() - EPOCH.toordinal() for date in dates], np.int64)
+    ticks = np.array([_ticks(clock) for clock in clocks], np.int64)
+    times = micros[rows]
+    periods = np.searchsorted(days, times // DAY, side="right") * (len(ticks) + 1)
+    periods += np.searchsorted(ticks, times % DAY, side="right")
+    for period in np.unique(periods):
+        some = rows[periods == period]
+        yield EPOCH + timedelta(microseconds=int(micros[some[0]])), some
+
+
+def _ticks(clock: time) -> int:
+    return (clock.hour * 3600 + clock.minute * 60 + clock.second) * MILLION + clock.microsecond
+
+
+def _price(found: Priced, listing: Listing, rows: Array, parts: Parts) -> None:
+    """Write down the prices of rows."""
+    brackets = np.searchsorted(np.array(listing.starts, np.int64), parts.input[rows], side="left")
+    for bracket, rates in enumerate(listing.rates):
+        some = rows[brackets == bracket]
+        nanos = cost(rates, Parts(*(part[some] for part in parts)))
+        fits = np.abs(nanos) <= LARGEST  # what the ledger could not hold is no price
+        found.nanos[some[fits]] = nanos[fits]
+        found.known[some[fits]] = True
+        found.sources[some[fits]] = listing.source
+
+
+def cost(rates: Rates, tokens: Parts) -> Array:
+    """Return what tokens cost, in billionths of a US dollar, half to even.
+
+    Args:
+        rates: US dollars per million tokens.
+        tokens: The tokens, each an array.
+
+    Returns:
+        Integers; Python's own where 64 bits might not hold a step of the sum.
+
+    Example:
+        >>> rates = prices.listing("openai", ("gpt-4o-mini",)).rates[0]
+        >>> cost(rates, Parts(*np.array([[10], [1], [0], [0], [0]]))).tolist()
+        [2100]
+    """
+    short = tokens.cache_write - tokens.cache_write_1h
+    plain = tokens.input - tokens.cache_read - tokens.cache_write
+    amounts: list[Array] = [plain, tokens.output, tokens.cache_read, short, tokens.cache_write_1h]
+    order = (rates.input, rates.output, rates.cache_read, rates.cache_write, rates.cache_write_1h)
+    factors, divisor = _integers(order)
+    largest = [max((abs(int(end)) for end in (a.min(), a.max())), default=0) for a in amounts if len(a)]
+    if divisor + sum(factor * top for factor, top in zip(factors, largest, strict=False)) > LARGEST // 2:
+        amounts = [amount.astype(object) for amount in amounts]
+    total: Array = sum((factor * amount for factor, amount in zip(factors, amounts, strict=True)), 0 * plain)
+    return total if divisor == 1 else _rounded(total, divisor)
+
+
+def _integers(rates: Sequence[Decimal]) -> tuple[list[int], int]:
+    """Return nano-dollars per token as integers, and what they are to be divided by."""
+    each = [(rate * 1000).normalize() for rate in rates]
+    digits = max(0, *(-int(rate.as_tuple().exponent) for rate in each))
+    return [int(rate.scaleb(digits)) for rate in each], 10**digits
+
+
+def _rounded(total: Array, divisor: int) -> Array:
+    whole: Array = total // divisor
+    twice = 2 * (total - whole * divisor)
+    up: Array = (twice > divisor) | ((twice == divisor) & (whole % 2 == 1))
+    return np.add(whole, up)
