@@ -75,23 +75,26 @@ def _turn(place: int, message: Any) -> Turn:
 
 def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
     """Take the images and documents out of a message's content."""
-    found = []
-    for place, block in enumerate(content if isinstance(content, list) else []):
-        kind = block.get("type") if isinstance(block, dict) else None
-        if kind not in _BLOCKS and not str(kind).endswith(("_use", "_result", "_upload")):
-            known = ", ".join(f"'{name}'" for name in _BLOCKS)
-            tag = f"Input tag '{kind}' found using 'type' does not match any of the expected tags"
-            raise RefusedError(400, f"{where}.content.{place}: {tag}: {known}")
-        if kind in {"image", "document"}:
-            if role != "user":
-                raise RefusedError(
-                    400, f"{where}.content.{place}: `{kind}` blocks are only allowed in `user` messages"
-                )
-            found.append(_block(block, f"{where}.content.{place}.{kind}.source"))
+    blocks = content if isinstance(content, list) else []
+    found = [_block(block, f"{where}.content.{place}", role) for place, block in enumerate(blocks)]
     return tuple(one for one in found if one is not None)
 
 
-def _block(block: dict[str, Any], where: str) -> Attachment | None:
+def _block(block: Any, where: str, role: str) -> Attachment | None:
+    """Read one block of a message; `None` for one that is no image and no document."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind not in _BLOCKS and not str(kind).endswith(("_use", "_result", "_upload")):
+        known = ", ".join(f"'{name}'" for name in _BLOCKS)
+        tag = f"Input tag '{kind}' found using 'type' does not match any of the expected tags"
+        raise RefusedError(400, f"{where}: {tag}: {known}")
+    if kind not in {"image", "document"}:
+        return None
+    if role != "user":
+        raise RefusedError(400, f"{where}: `{kind}` blocks are only allowed in `user` messages")
+    return _source(block, f"{where}.{kind}.source")
+
+
+def _source(block: dict[str, Any], where: str) -> Attachment | None:
     """Read an image or a document; `None` for one that does not come as bytes."""
     source = block.get("source")
     if not isinstance(source, dict):
@@ -116,6 +119,14 @@ def _turns(body: dict[str, Any]) -> tuple[Turn, ...]:
     system = text_of(body.get("system"), "system")
     first = (Turn("system", system),) if system else ()
     return (*first, *(_turn(place, message) for place, message in enumerate(messages)))
+
+
+def _check_format(wanted: dict[str, Any]) -> None:
+    """Refuse a format that the API would refuse."""
+    if wanted.get("type") != "json_schema":
+        raise RefusedError(400, "output_config.format.type: Input should be 'json_schema'")
+    if trouble := anthropic_trouble(wanted.get("schema")):
+        raise RefusedError(400, f"output_config.format.schema: {trouble}")
 
 
 def _usage(tokens: Tokens | None, *, output: int) -> dict[str, Any]:
@@ -189,17 +200,15 @@ class AnthropicDialect(Dialect):
         if call.action == "generate" and body.get("max_tokens") is None:
             raise _required("max_tokens")
         wanted = (body.get("output_config") or {}).get("format") or {}
-        if wanted and wanted.get("type") != "json_schema":
-            raise RefusedError(400, "output_config.format.type: Input should be 'json_schema'")
-        if wanted and (trouble := anthropic_trouble(wanted.get("schema"))):
-            raise RefusedError(400, f"output_config.format.schema: {trouble}")
+        if wanted:
+            _check_format(wanted)
         return Ask(
             model=call.model,
             turns=_turns(body),
             stream=bool(body.get("stream")),
             max_tokens=whole_number(body.get("max_tokens"), "max_tokens"),
             stop=texts(body.get("stop_sequences")),
-            wants_json=wanted.get("type") == "json_schema",
+            wants_json=bool(wanted),
             schema=wanted.get("schema"),
             protocol=self.name,
         )

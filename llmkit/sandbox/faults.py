@@ -142,18 +142,29 @@ _BREAKS = get_args(BreakKind)
 
 
 def _read_item(name: str, value: str) -> dict[str, Any]:
-    if name in _FLAGS and not value:
-        return dict([_FLAGS[name]])
-    if name in _VALUES and value:
-        return {name.replace("-", "_"): _VALUES[name](value)}
-    if name == "ping" and value:
-        return {"breaks": name, "every": _amount(value)}
-    if name in _BREAKS and value:
-        return {"breaks": name, "after": _count(value)}
     if name.isdigit():
         return {"status": _status(name)}
+    if not value:
+        return _read_flag(name)
+    if name in _VALUES:
+        return {name.replace("-", "_"): _VALUES[name](value)}
+    if name == "ping":
+        return {"breaks": name, "every": _amount(value)}
+    if name in _BREAKS:
+        return {"breaks": name, "after": _count(value)}
+    raise _unknown()
+
+
+def _read_flag(name: str) -> dict[str, Any]:
+    if name not in _FLAGS:
+        raise _unknown()
+    field, wanted = _FLAGS[name]
+    return {field: wanted}
+
+
+def _unknown() -> ValueError:
     known = ", ".join([*(f"{known}=…" for known in (*_VALUES, *_BREAKS)), *_FLAGS])
-    raise ValueError(f"known are {known}")
+    return ValueError(f"known are {known}")
 
 
 def parse(spec: str) -> Fault:

@@ -16,6 +16,7 @@ _BOUNDS = (
     "minLength",
     "maxLength",
 )
+_NOT_STRICT = ("allOf", "oneOf", "not", "default", "patternProperties")
 
 
 def openai_trouble(schema: Any, *, strict: bool) -> str | None:
@@ -36,16 +37,27 @@ def openai_trouble(schema: Any, *, strict: bool) -> str | None:
         kind = schema.get("type") if isinstance(schema, dict) else None
         return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
     for where, node in _nodes(schema) if strict else ():
-        names = node.get("properties")
-        if node.get("type") == "object" and node.get("additionalProperties") is not False:
-            return f"In context={where}, 'additionalProperties' is required to be supplied and to be false."
-        if isinstance(names, dict) and set(node.get("required", ())) != set(names):
-            wanted = "to be supplied and to be an array including every key in properties"
-            return f"In context={where}, 'required' is required {wanted}."
-        for word in ("allOf", "oneOf", "not", "default", "patternProperties"):
-            if word in node:
-                return f"In context={where}, '{word}' is not permitted."
+        if (trouble := _strict_trouble(node)) is not None:
+            return f"In context={where}, {trouble}."
     return None
+
+
+def _strict_trouble(node: dict[str, Any]) -> str | None:
+    """Find what OpenAI refuses in one part of a schema that is to be kept strictly.
+
+    Source: OpenAI, "Structured model outputs", supported schemas.
+    """
+    if _is_open(node):
+        return "'additionalProperties' is required to be supplied and to be false"
+    names = node.get("properties")
+    if isinstance(names, dict) and set(node.get("required", ())) != set(names):
+        return "'required' is required to be supplied and to be an array including every key in properties"
+    return next((f"'{word}' is not permitted" for word in _NOT_STRICT if word in node), None)
+
+
+def _is_open(node: dict[str, Any]) -> bool:
+    """Whether a part of a schema is an object that lets other properties in."""
+    return node.get("type") == "object" and node.get("additionalProperties") is not False
 
 
 def anthropic_trouble(schema: Any) -> str | None:
@@ -64,11 +76,10 @@ def anthropic_trouble(schema: Any) -> str | None:
     if not isinstance(schema, dict):
         return "Field required"
     for _, node in _nodes(schema):
-        kind = node.get("type")
-        if kind == "object" and node.get("additionalProperties") is not False:
+        if _is_open(node):
             return "For 'object' type, 'additionalProperties' must be explicitly set to false"
         if found := [word for word in _BOUNDS if word in node]:
-            return f"For '{kind}' type, property '{found[0]}' is not supported"
+            return f"For '{node.get('type')}' type, property '{found[0]}' is not supported"
     return None
 
 

@@ -84,18 +84,22 @@ def _part(part: Any, where: str) -> Attachment | None:
         text = f"Invalid value: '{kind}'. Supported values are: {known}."
         raise RefusedError(400, text, code="invalid_value", param=f"{where}.type")
     if kind == "image_url":
-        image = part.get("image_url")
-        if not isinstance(image, dict):
-            raise RefusedError(
-                400, f"Invalid type for '{where}.image_url': expected an object.", code="invalid_type"
-            )
-        return from_url(image.get("url"), f"{where}.image_url.url", taken=IMAGES)
+        return _image(part.get("image_url"), f"{where}.image_url")
     if kind == "file":
-        file = part.get("file")
-        if not isinstance(file, dict) or not file.get("filename"):
-            raise _missing(f"{where}.file.filename")
-        return from_url(file.get("file_data"), f"{where}.file.file_data", name=file["filename"], taken=(PDF,))
+        return _file(part.get("file"), f"{where}.file")
     return None
+
+
+def _image(image: Any, where: str) -> Attachment | None:
+    if not isinstance(image, dict):
+        raise RefusedError(400, f"Invalid type for '{where}': expected an object.", code="invalid_type")
+    return from_url(image.get("url"), f"{where}.url", taken=IMAGES)
+
+
+def _file(file: Any, where: str) -> Attachment | None:
+    if not isinstance(file, dict) or not file.get("filename"):
+        raise _missing(f"{where}.filename")
+    return from_url(file.get("file_data"), f"{where}.file_data", name=file["filename"], taken=(PDF,))
 
 
 def _turns(messages: Any) -> tuple[Turn, ...]:
@@ -140,12 +144,16 @@ def _check_format(wanted: dict[str, Any], body: Mapping[str, Any]) -> None:
         text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type"
         raise RefusedError(400, f"{text} 'json_object'.", param="messages")
     if kind == "json_schema":
-        described = wanted.get("json_schema")
-        if not isinstance(described, dict) or not described.get("name"):
-            raise _missing(f"{where}.json_schema.name")
-        if trouble := openai_trouble(described.get("schema"), strict=bool(described.get("strict"))):
-            text = f"Invalid schema for {where} '{described['name']}': {trouble}"
-            raise RefusedError(400, text, param=where)
+        _check_schema(wanted.get("json_schema"), where)
+
+
+def _check_schema(described: Any, where: str) -> None:
+    """Refuse a schema that the API would refuse."""
+    if not isinstance(described, dict) or not described.get("name"):
+        raise _missing(f"{where}.json_schema.name")
+    if trouble := openai_trouble(described.get("schema"), strict=bool(described.get("strict"))):
+        text = f"Invalid schema for {where} '{described['name']}': {trouble}"
+        raise RefusedError(400, text, param=where)
 
 
 class OpenAIDialect(Dialect):

@@ -32,6 +32,8 @@ _KEY_LIST = re.compile(r"\b(?:keys?|fields?)\b[^.\n{]*", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]*)['"`]""")
 _ARRAY = re.compile(r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b[^.\n]*\bjson\b", re.IGNORECASE)
 _BOUNDS = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:-|\u2013|to|\.\.)\s*(-?\d+(?:\.\d+)?)")
+_TRUTHS = ({"true", "false"}, {"bool"}, {"boolean"})
+_EITHER = re.compile(r"\s*[/|]\s*|\s+or\s+")
 _SCHEMA = re.compile(r"(\bjson schema\b[^{]{0,40})\{", re.IGNORECASE)
 _TEXT_KEYS = _words("reason explanation summary rationale comment description answer text message")
 # A schema that refers to itself in a circle must not hang the server.
@@ -82,8 +84,8 @@ def _by_hint(key: str, hint: str, subject: str) -> Any:
         low, high = map(float, bounds.groups())
         whole = not any("." in bound for bound in bounds.groups())
         return int(_number(low, high)) if whole else _number(low, high)
-    options = [option.strip("'\"` ") for option in re.split(r"\s*[/|]\s*|\s+or\s+", bare)]
-    if {option.lower() for option in options} == {"true", "false"} or bare.lower() in {"bool", "boolean"}:
+    options = [option.strip("'\"` ") for option in _EITHER.split(bare)]
+    if {option.lower() for option in options} in _TRUTHS:
         return sentiment(subject) != "negative"
     if len(options) > 1 and all(options):
         return _choose(options, subject)
