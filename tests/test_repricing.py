@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -197,7 +198,8 @@ def test_what_makes_no_sense_is_said(given, message):
 @pytest.mark.parametrize(
     ("name", "full"),
     [("luna", "openai:gpt-6-luna"), ("gpt-6-luna", "openai:gpt-6-luna"),
-     ("sonnet", "anthropic:claude-sonnet-5-5"), ("openai", "openai:gpt-5.4-mini"), ("google:gemini-2.5-pro", "google:gemini-2.5-pro")],
+     ("sonnet", "anthropic:claude-sonnet-5-5"), ("openai", "openai:gpt-5.4-mini"),
+     ("google:gemini-2.5-pro", "google:gemini-2.5-pro")],
 )  # fmt: skip
 def test_a_model_may_be_named_as_everywhere(name, full):
     assert f"on {full} at prices of" in repr(what_if(frame(call()), name))
@@ -217,6 +219,18 @@ def test_names_from_the_ledger_are_no_html():
     page = what_if(frame(call(model=nasty, provider=nasty)), prices={nasty: TABLE["m"]})._repr_html_()
     assert "<img" not in page
     assert "&lt;img" in page
+
+
+def test_a_ledger_reprices_the_calls_that_are_meant_and_writes_nothing():
+    books = Ledger(":memory:")
+    for notebook, simulated in (("a.ipynb", False), ("b.ipynb", False), ("a.ipynb", True)):
+        books.record(call(notebook=notebook, simulated=simulated, cost_nanos=10**6))
+    before = books.df
+    assert books.reprice("m", prices=TABLE).what_if_nanos == 2_400_000
+    assert books.reprice("m", prices=TABLE, notebook="a.ipynb").calls == 1
+    assert books.reprice(only_model="other").calls == 0
+    assert repr(books.reprice(simulated=True)).startswith("1 simulated call: $0.0010; at prices of ")
+    pd.testing.assert_frame_equal(books.df, before)
 
 
 def test_an_empty_ledger_costs_nothing_otherwise_either():

@@ -15,7 +15,7 @@ from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import date, datetime
     from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmkit.costs.budgets.caps import Unpriced
     from llmkit.costs.charts import Charts
     from llmkit.costs.frame.frame import Frame
+    from llmkit.costs.repricing import Repriced
     from llmkit.costs.store.interface import Store
     from llmkit.costs.totals import Sums, Total
     from llmkit.records import CallRecord, Guard
@@ -315,6 +316,57 @@ class Ledger(forks.ForkAware):
         self.flush(SETTLE)
         table = rolled(self._store, names, simulated)
         return summarise(spending(self.df, simulated), names) if table is None else table
+
+    def reprice(
+        self,
+        model: str | None = None,
+        *,
+        prices: Mapping[str, Mapping[str, float]] | None = None,
+        cached: float | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        provider: str | Sequence[str] | None = None,
+        only_model: str | Sequence[str] | None = None,
+        notebook: str | Sequence[str] | None = None,
+        tag: str | None = None,
+        simulated: bool | None = None,
+    ) -> Repriced:
+        """Say what calls would have cost otherwise; nothing is written.
+
+        Without any of the first three arguments: what they would cost at today's prices.
+
+        Args:
+            model: Model that all calls would have gone to, as `%%llm` takes it; tokens stay as they are.
+            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they
+                win over all others.
+            cached: Share of the input that would have come from the provider's cache, from 0 to 1.
+            since: Only calls of this time or later; a time without a zone is local.
+            until: Only calls of an earlier time.
+            provider: Only those of this provider, or of several.
+            only_model: Only calls that asked for this model, or for several.
+            notebook: Only those of this notebook, or of several.
+            tag: Only calls with this tag, or `"name=value"`.
+            simulated: As in `total`.
+
+        Returns:
+            Both sums and a table, with the calls of unknown price counted. Replayed calls count as what
+            they saved.
+
+        Raises:
+            ConfigurationError: If an argument makes no sense, nobody knows the model's price, or the file
+                cannot be read.
+
+        Example:
+            >>> Ledger(":memory:").reprice("m", prices={"m": {"input": 1, "output": 2}})
+            0 calls: $0.00; on m at the given prices: $0.00
+        """
+        from llmkit.costs.frame.summary import spending
+        from llmkit.costs.repricing import what_if
+
+        calls = self.query(
+            since=since, until=until, provider=provider, model=only_model, notebook=notebook, tag=tag
+        )
+        return what_if(spending(calls, simulated), model, prices, cached)
 
     @property
     def charts(self) -> Charts:
