@@ -102,11 +102,7 @@ def access(
         default: The provider's own address.
     """
     known = catalog.providers().get(provider)
-    if (
-        own is None
-        and base_url is None
-        and (settings.load().sandbox or (known is not None and known.sandbox))
-    ):
+    if own is None and base_url is None and _in_sandbox(known):
         credentials = Credentials(provider, SANDBOX_KEY)
         return Access(address=sandbox_url(protocol), credentials=credentials, simulated=True)
     address = base_url or (settings.base_url(known) if known else None) or default
@@ -127,6 +123,10 @@ def blames_key(error: LLMClientError) -> bool:
     """
     refused = isinstance(error, AuthenticationError) and not isinstance(error, PermissionDeniedError)
     return refused or isinstance(error, RateLimitError)
+
+
+def _in_sandbox(known: catalog.Provider | None) -> bool:
+    return settings.load().sandbox or (known is not None and known.sandbox)
 
 
 def _key_of(own: Any) -> str | None:

@@ -142,8 +142,7 @@ def told(data: Any) -> Told:
         return Told(_plain(_sentence(data)))
     outer = data.get("error")
     error = outer if isinstance(outer, dict) else data
-    details = error.get("details")
-    details = [d for d in details if isinstance(d, dict)] if isinstance(details, list) else []
+    details = _objects(error.get("details"))
     codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
     if any(map(_daily, details)):
         codes.append(DAILY)
@@ -250,6 +249,11 @@ _STATUSES: dict[int, type[LLMClientError]] = {
 }
 
 
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list; none of anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _sentence(value: Any) -> str:
     """Return a text, or the texts of a list as FastAPI gives them: one for each wrong field."""
     if isinstance(value, list):
@@ -266,9 +270,7 @@ def _delay(detail: dict[str, Any]) -> float | None:
 
 def _daily(detail: dict[str, Any]) -> bool:
     """Whether Google's QuotaFailure names a quota of a day: waiting for a moment does not help."""
-    violations = detail.get("violations")
-    named = violations if isinstance(violations, list) else []
-    return any("PerDay" in (word(one.get("quotaId")) or "") for one in named if isinstance(one, dict))
+    return any("PerDay" in (word(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
 
 
 def _plain(said: str) -> str:

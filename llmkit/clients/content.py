@@ -11,7 +11,7 @@ from llmkit.errors import InvalidRequestError, LLMClientError
 from llmkit.media import pages, pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from llmkit.attachments import Attachment
     from llmkit.messages import LLMMessage
@@ -44,6 +44,10 @@ class Limits:
     many: int | None = None
     many_side: int | None = None
     pages: int | None = None
+
+    def side_of(self, images: int) -> int | None:
+        """Return the pixels that the longer side may have, of each of so many images."""
+        return self.many_side if self.many is not None and images > self.many else self.side
 
 
 def media(message: LLMMessage) -> list[Attachment]:
@@ -85,19 +89,13 @@ def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
     messages = [message for message in messages if message.attachments]
     if not messages:
         return
-    for message in messages:
-        if message.role != "user":
-            raise InvalidRequestError(
-                f"A message of the role {message.role} has attachments.",
-                hint="Attach them to a user message.",
-            )
+    _check_roles(messages)
     sent = [one for message in messages for one in media(message)]
     size = sum(map(_encoded, sent))
     if size > limits.request:
         have = f"The attachments have {size / MB:.1f} MB as base64"
         raise InvalidRequestError(f"{have}; {limits.name} takes {limits.request // MB} MB.", hint=SMALLER)
-    images = sum(one.kind == "image" for one in sent)
-    side = limits.many_side if limits.many is not None and images > limits.many else limits.side
+    side = limits.side_of(sum(one.kind == "image" for one in sent))
     for one in sent:
         _check_one(one, limits, side)
 
@@ -124,23 +122,26 @@ def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -
     sent = [one for message in messages for one in media(message)]
     if not sent or error.status_code in _OTHERWISE:
         return
-    what = _refused(error.message.lower(), sent)
-    if what is not None:
+    if what := _refused(error.message.lower(), sent):
         error.message = f"{model} does not take {what}: {error.message}"
         error.hint = "Choose a model that does, or leave the attachment out."
         error.retryable = False
 
 
-def _refused(said: str, sent: list[Attachment]) -> str | None:
-    """Return what a server refuses: a type, or a kind of attachment."""
-    kinds = sorted({one.kind for one in sent})
-    named = [_WORDS[kind] for kind in kinds if _NAMED[kind].search(said)]
+def _refused(said: str, sent: list[Attachment]) -> str:
+    """Return what a server refuses: a type, or a kind of attachment; empty if it is something else."""
+    kinds: list[str] = sorted({one.kind for one in sent})
+    named = [kind for kind in kinds if _NAMED[kind].search(said)]
     if _NO_PARTS.search(said):
-        return " or ".join(named or [_WORDS[kind] for kind in kinds])
-    if not _NOT_TAKEN.search(said) or _BROKEN.search(said):
-        return None
+        return _either(named or kinds)
+    if _BROKEN.search(said) or not _NOT_TAKEN.search(said):
+        return ""
     types = [one.media_type for one in sent if one.media_type in said and "mime" in said]
-    return " or ".join(dict.fromkeys(types or named)) or None
+    return _either(types or named)
+
+
+def _either(kinds: list[str]) -> str:
+    return " or ".join(dict.fromkeys(_WORDS.get(kind, kind) for kind in kinds))
 
 
 _OTHERWISE = frozenset({401, 402, 403, 429})
@@ -179,8 +180,19 @@ def _encoded(one: Attachment) -> int:
     return (len(one.data) + 2) // 3 * 4
 
 
+def _check_roles(messages: list[LLMMessage]) -> None:
+    """Refuse what `LLMMessage` refuses as well: a message can be changed after it was made."""
+    for message in messages:
+        if message.role != "user":
+            raise InvalidRequestError(
+                f"A message of the role {message.role} has attachments.",
+                hint="Attach them to a user message.",
+            )
+
+
 def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
-    for trouble in _troubles(one, limits, side):
+    trouble = _pdf_trouble(one, limits) if one.kind == "pdf" else _image_trouble(one, limits, side)
+    if trouble:
         raise InvalidRequestError(f"{one.shown} {trouble}", hint=SMALLER)
     if one.media_type not in limits.types:
         raise InvalidRequestError(
@@ -188,18 +200,23 @@ def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
         )
 
 
-def _troubles(one: Attachment, limits: Limits, side: int | None) -> Iterator[str]:
-    if one.kind == "pdf":
-        number = None if limits.pages is None else pages(one.data)
-        if limits.pages is not None and number is not None and number > limits.pages:
-            yield f"has {number} pages; {limits.name} takes {limits.pages}."
-        return
+def _pdf_trouble(one: Attachment, limits: Limits) -> str:
+    if limits.pages is None:
+        return ""
+    number = pages(one.data)
+    if number is None or number <= limits.pages:
+        return ""
+    return f"has {number} pages; {limits.name} takes {limits.pages}."
+
+
+def _image_trouble(one: Attachment, limits: Limits, side: int | None) -> str:
     if limits.image is not None and _encoded(one) > limits.image:
         size = f"{_encoded(one) / MB:.1f} MB as base64"
-        yield f"has {size}; {limits.name} takes {limits.image // MB} MB for an image."
+        return f"has {size}; {limits.name} takes {limits.image // MB} MB for an image."
     found = pixels(one.data)
     if side is not None and found is not None and max(found) > side:
-        yield f"has {found.width}x{found.height} pixels; {limits.name} takes {side} a side."
+        return f"has {found.width}x{found.height} pixels; {limits.name} takes {side} a side."
+    return ""
 
 
 def _replaced(value: object, digests: dict[str, str]) -> object:
