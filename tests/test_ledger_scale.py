@@ -312,7 +312,7 @@ def test_several_processes_bring_one_file_up_to_date(path):
         total = books.total()
         assert (total.calls, round(total.usd * 10**9)) == (3200, 3200 * 7)
     with closing(sqlite3.connect(path)) as connection:
-        (kept,) = connection.execute("SELECT sum(calls) FROM rollups").fetchone()
+        (kept,) = connection.execute("SELECT sum(calls) FROM daily_sums").fetchone()
     assert kept == int(mark(path)[0].split()[1]) > 2000
 
 
@@ -340,7 +340,8 @@ def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
         books.record(call(time=datetime(2026, 11, 3, 13).astimezone())).result(10)
         assert mark(path)[0].endswith(" 5")
         assert books.clear("2026-11-02") == 2
-        agree(books, ["day"])
+        for by in (["day"], ["month", "notebook"], ["day", "notebook"]):
+            agree(books, by)
         assert mark(path)[0].endswith(" 5"), "nothing has to be added up again"
         assert books.clear("2026-11-02T18:00") == 1
         agree(books, ["day"])
@@ -349,12 +350,23 @@ def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
         assert round(books.total().usd * 10**9) == 3
 
 
+def test_each_question_is_answered_by_the_smallest_table_that_can(path):
+    write(path, [call(notebook=f"n{number % 3}", cost_nanos=number) for number in range(9)])
+    older(path, "UPDATE detailed_sums SET nanos = nanos + 1000")
+    with closing(Ledger(path)) as books:
+        for by in (["model"], ["month", "model"], ["day", "status"], ["notebook"], ["month", "notebook"]):
+            agree(books, by)
+        assert round(books.total().usd * 10**9) == sum(range(9))
+        assert round(books.summary(["day", "notebook"])["cost_usd"].sum() * 10**9) == sum(range(9)) + 3000
+
+
 def test_days_are_those_of_the_readers_clock(path):
-    times = [datetime(2026, 3, 28, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
+    times = [datetime(2026, 3, 31, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
     code = (
         "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.summary import *\n"
         "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
-        "assert books.summary('day').equals(summarise(spending(books.df), ['day']))"
+        "for by in (['day'], ['month'], ['month', 'notebook'], ['month', 'day']):\n"
+        "    assert books.summary(by).equals(summarise(spending(books.df), by))"
     )
     write(path, [call(time=time) for time in times])
     write(path, [call(time=times[0])])
@@ -369,7 +381,7 @@ def test_days_are_those_of_the_readers_clock(path):
 
 def test_daily_sums_that_are_spoiled_keep_no_row_out(path):
     write(path, [call()])
-    older(path, "DROP TABLE rollups")
+    older(path, "DROP TABLE monthly_sums")
     with closing(Ledger(path)) as books:
         assert books.record(call()).result(10)
         assert books.total().calls == 2

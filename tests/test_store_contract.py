@@ -375,7 +375,7 @@ class TestChoosing:
         assert store.sums(since=since and schema.micros(since), session=session) == expected
 
     @pytest.mark.parametrize(
-        "by", [*([key] for key in rollups.KEYS), ["day", "model"], ["notebook", "status", "simulated"]]
+        "by", [*([key] for key in rollups.KEYS), ["month", "model"], ["notebook", "status", "simulated"]]
     )
     def test_groups_are_those_of_the_records_or_are_left_to_the_reader(self, bench, store, by):
         write(store, *MIXED)
@@ -403,8 +403,8 @@ class TestChoosing:
 
 
 def key_of(record, name):
-    if name == "day":
-        return record.time.astimezone().date().isoformat()
+    if name in {"day", "month"}:
+        return record.time.astimezone().date().isoformat()[: 10 if name == "day" else 7]
     value = getattr(record, name)
     return int(value) if name == "simulated" else b"" if value is None else value
 

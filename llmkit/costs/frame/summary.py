@@ -104,24 +104,28 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
     """Do what `summarise` does with the store's daily sums.
 
     Args:
-        groups: What `Store.groups` returned for `rolled_by(by)`.
-        by: Names of `rollups.KEYS`, or `"month"`.
+        groups: What `Store.groups` returned for the same names, each of them once.
+        by: Names of `rollups.KEYS`.
 
     Returns:
-        The same table; `None` if a sum is of several local days, for it was made in another time zone.
+        The same table; `None` if a sum is of several local days or months, for it was made in another
+        time zone.
     """
-    names = rolled_by(by)
+    names = list(dict.fromkeys(by))
     columns = dict(zip([*names, *MEASURES], zip(*groups, strict=True), strict=True)) if groups else {}
     rows = pd.DataFrame(
         {name: pd.Series(columns.get(name, ()), dtype=object) for name in [*names, *MEASURES]}
     )
     timed = bool(PERIODS.keys() & set(by))
     if timed:
-        days = local_time(pd.to_datetime(rows["first"].astype("int64"), unit="us", utc=True)).dt.floor("D")
-        ends = local_time(pd.to_datetime(rows["last"].astype("int64"), unit="us", utc=True)).dt.floor("D")
-        if (days != ends).any():
+        first, last = (
+            local_time(pd.to_datetime(rows[name].astype("int64"), unit="us", utc=True))
+            for name in ("first", "last")
+        )
+        period = "day" if "day" in by else "month"
+        if (_start(first, PERIODS[period], "") != _start(last, PERIODS[period], "")).any():
             return None
-        rows["time"] = days
+        rows["time"] = first
     keys = [_rolled_key(rows, name) for name in by]
     data = rows[["calls", "errors"]].astype("int64")
     data[["input_tokens", "output_tokens"]] = rows[["input_tokens", "output_tokens"]].astype("Int64")
@@ -145,9 +149,9 @@ def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFr
     Raises:
         ConfigurationError: If the store cannot be read.
     """
-    if not by or not {*by} <= {*KEYS, "month"}:
+    if not by or not {*by} <= {*KEYS}:
         return None
-    names = rolled_by(by)
+    names = list(dict.fromkeys(by))
     groups = store.groups([*names, *({"simulated"} - {*names})])
     if groups is None:
         return None
@@ -161,11 +165,6 @@ def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFr
     if "simulated" not in names:
         chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
     return summarise_groups(chosen, by)
-
-
-def rolled_by(by: Sequence[str]) -> list[str]:
-    """Return the keys of the daily sums that a summary needs."""
-    return list(dict.fromkeys("day" if name in PERIODS else name for name in by))
 
 
 def _grouped(data: pd.DataFrame, keys: list[pd.Series[Any]], *, timed: bool) -> pd.DataFrame:

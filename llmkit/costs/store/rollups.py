@@ -1,6 +1,7 @@
-"""Daily sums of the ledger's rows, kept in its file, so that ten million rows are added up at once.
+"""Sums of the ledger's rows by day and month, kept in its file, so that ten million are added up at once.
 
-A mark says up to which row they go; whoever writes rows moves it on every now and then, in the same
+There are several tables of the same sums: without notebooks, or without days, there are few of them. A
+mark says up to which row they go; whoever writes rows moves it on every now and then, in the same
 transaction, and whoever reads adds the rows behind it. So it does not matter which llmkit writes, and a
 file without sums gains them by and by. The mark names the epoch: when rows go, the sums are void.
 """
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 STEP = 20_000
 """Rows that one transaction adds at most: others wait for it."""
 
-KEYS = schema.ROLLUP_KEYS
+TABLES = schema.ROLLUP_TABLES
+
+KEYS = schema.ROLLUP_KEYS | {"month": f"substr({schema.ROLLUP_KEYS['day']}, 1, 7)"}
 
 # No sum may fail: that of billions (whole dollars) and that of the rest stay within 64 bits.
 _SUM = "CAST(coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} % 1000000000), 0) AS INTEGER)"
-_MEASURES = {
+_COUNTED = {
     "calls": "count(*)",
     "priced": "count(cost_nanos)",
     "unpriced": f"count(*) FILTER (WHERE {schema.UNPRICED})",
@@ -36,14 +39,29 @@ _MEASURES = {
     "first": "min(time)",
     "last": "max(time)",
 }
-_DAILY = ", ".join(f"{sql} AS {name}" for name, sql in (KEYS | _MEASURES).items())
-_ADD = {"first": "min(first, excluded.first)", "last": "max(last, excluded.last)"}
-_ROLL = (
-    f"INSERT INTO rollups ({', '.join([*KEYS, *_MEASURES])})"  # noqa: S608 - names
-    f" SELECT {_DAILY} FROM calls WHERE id > ? AND id <= ? GROUP BY {', '.join(KEYS.values())}"
-    f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET "
-    + ", ".join(f"{name} = {_ADD.get(name, f'{name} + excluded.{name}')}" for name in _MEASURES)
-)
+_JOINED = {name: _SUM.format(name) for name in _COUNTED} | {"first": "min(first)", "last": "max(last)"}
+
+
+def _select(columns: dict[str, str], source: str, keys: int) -> str:
+    names = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    return f"SELECT {names} FROM {source} GROUP BY {', '.join(map(str, range(1, keys + 1)))}"  # noqa: S608 - names
+
+
+def _upsert(table: str) -> str:
+    """Return the statement that adds a row of `_NEW` to a table of sums."""
+    values = {name: f"?{place}" for place, name in enumerate([*schema.ROLLUP_KEYS, *_COUNTED], 1)}
+    values["month"] = f"substr({values['day']}, 1, 7)"
+    keys, names = ", ".join(TABLES[table]), [*TABLES[table], *_COUNTED]
+    grown = {name: f"{name} + excluded.{name}" for name in _COUNTED}
+    grown |= {"first": "min(first, excluded.first)", "last": "max(last, excluded.last)"}
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(values[name] for name in names)})"  # noqa: S608 - names
+        f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {sql}' for name, sql in grown.items())}"
+    )
+
+
+_NEW = _select(schema.ROLLUP_KEYS | _COUNTED, "calls WHERE id > ? AND id <= ?", len(schema.ROLLUP_KEYS))
+_UPSERTS = {table: _upsert(table) for table in TABLES}
 
 MEASURES = {
     "calls": "sum(calls)",
@@ -71,11 +89,14 @@ def roll(connection: sqlite3.Connection) -> int:
     """
     epoch, mark = _state(connection)
     if not mark:
-        connection.execute("DELETE FROM rollups")
+        for table in TABLES:
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names
     newest = _newest(connection)
     upto = min(newest, mark + STEP)
     if upto > mark:
-        connection.execute(_ROLL, (mark, upto))
+        new = connection.execute(_NEW, (mark, upto)).fetchall()
+        for upsert in _UPSERTS.values():
+            connection.executemany(upsert, new)
         _note(connection, epoch, upto)
     return newest - upto
 
@@ -98,21 +119,32 @@ def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None 
     Returns:
         Per group the keys and `MEASURES`; `None` if only the rows themselves can tell.
     """
-    kept = _kept(connection)
-    mark = _state(connection)[1] if kept else 0
-    limit = "" if since is None else " AND time >= :since"
-    tail = f"SELECT {_DAILY} FROM calls WHERE id > :mark{limit} GROUP BY {', '.join(KEYS.values())}"  # noqa: S608
+    mark = _state(connection)[1] if _kept(connection) else 0
+    table = _table(by)
     values = {"since": since, "mark": mark}
     if mark and since is not None:
-        divided = "SELECT 1 FROM rollups WHERE first < :since AND last >= :since LIMIT 1"
+        divided = f"SELECT 1 FROM {table} WHERE first < :since AND last >= :since LIMIT 1"  # noqa: S608 - names
         if connection.execute(divided, values).fetchone():
             return None
-    where = "" if since is None else " WHERE first >= :since"
-    names = ", ".join([*KEYS, *_MEASURES])
-    source = f"SELECT {names} FROM rollups{where} UNION ALL {tail}" if mark else tail  # noqa: S608 - names
-    keys = ", ".join(by)
-    query = f"SELECT {keys}, {', '.join(MEASURES.values())} FROM ({source}) GROUP BY {keys}"  # noqa: S608 - names
-    return connection.execute(query, values).fetchall()
+    return connection.execute(_query(table if mark else None, by, since=since is not None), values).fetchall()
+
+
+def _table(by: Sequence[str]) -> str:
+    """Return the smallest table that has the keys; a month can be told from a day."""
+    return next(name for name, keys in TABLES.items() if {*by} <= {*keys, "month"})
+
+
+def _query(table: str | None, by: Sequence[str], *, since: bool) -> str:
+    """Return the query of some sums, and of the rows behind the mark."""
+    keys = list(dict.fromkeys([*by, "status"]))  # what tells the errors
+    rows = f"calls WHERE id > :mark{' AND time >= :since' if since else ''}"
+    source = _select({name: KEYS[name] for name in keys} | _COUNTED, rows, len(keys))
+    if table is not None:
+        columns = {name: name if name in TABLES[table] else "substr(day, 1, 7)" for name in keys}
+        names = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        where = " WHERE first >= :since" if since else ""
+        source = f"SELECT {names}, {', '.join(_COUNTED)} FROM {table}{where} UNION ALL {source}"  # noqa: S608 - names
+    return _select({name: name for name in by} | MEASURES, f"({source})", len(by))
 
 
 def sums(found: Sequence[Any]) -> dict[bool, Sums]:
@@ -132,11 +164,21 @@ def forget(connection: sqlite3.Connection, before: int | None) -> int:
         The mark, for `keep`; 0 if the sums are void.
     """
     mark = _state(connection)[1]
-    divided = "SELECT 1 FROM rollups WHERE first < ? AND last >= ? LIMIT 1"
+    divided = "SELECT 1 FROM detailed_sums WHERE first < ? AND last >= ? LIMIT 1"
     if before is None or connection.execute(divided, (before, before)).fetchone():
         return 0
-    connection.execute("DELETE FROM rollups WHERE last < ?", (before,))
+    connection.execute("DELETE FROM detailed_sums WHERE last < ?", (before,))
+    for table in TABLES.keys() - {"detailed_sums"}:
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names
+        connection.execute(_again(table))
     return mark
+
+
+def _again(table: str) -> str:
+    """Return the statement that makes sums of the most detailed ones."""
+    keys = {name: name if name in schema.ROLLUP_KEYS else "substr(day, 1, 7)" for name in TABLES[table]}
+    names = ", ".join([*keys, *_JOINED])
+    return f"INSERT INTO {table} ({names}) {_select(keys | _JOINED, 'detailed_sums', len(keys))}"
 
 
 def keep(connection: sqlite3.Connection, mark: int) -> None:
@@ -151,7 +193,9 @@ def keep(connection: sqlite3.Connection, mark: int) -> None:
 
 
 def _kept(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rollups'").fetchone() is not None
+    names = f"({', '.join('?' * len(TABLES))})"
+    query = f"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN {names}"  # noqa: S608 - names
+    return bool(connection.execute(query, list(TABLES)).fetchone() == (len(TABLES),))
 
 
 def _state(connection: sqlite3.Connection) -> tuple[str, int]:

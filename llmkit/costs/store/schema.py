@@ -48,6 +48,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     ("fallback_from", "key_source"),
     (),
     ("cache_write_1h_tokens", "service_tier"),
+    (),
 )
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
@@ -166,12 +167,44 @@ CORRECTIONS = (
     ),
 )
 
+# The smaller first: with dozens of notebooks a day, the last one has fifty times the rows of the first.
+ROLLUP_TABLES: dict[str, tuple[str, ...]] = {
+    "daily_sums": ("day", "provider", "model", "status", "simulated"),
+    "monthly_sums": ("month", "provider", "model", "notebook", "status", "simulated"),
+    "detailed_sums": tuple(ROLLUP_KEYS),
+}
+
+ROLLUP_MEASURES = (
+    "calls",
+    "priced",
+    "unpriced",
+    "input_known",
+    "input_tokens",
+    "output_known",
+    "output_tokens",
+    "nanos",
+    "saved_nanos",
+    "first",
+    "last",
+)
+
+GRAINS = (
+    "DROP TABLE IF EXISTS rollups",  # the sums of a version that was never released
+    "DELETE FROM meta WHERE key = 'rolled'",
+    *(
+        f"CREATE TABLE {table} ({', '.join(f'{key} NOT NULL' for key in keys)},"
+        f" {', '.join(ROLLUP_MEASURES)}, PRIMARY KEY ({', '.join(keys)})) WITHOUT ROWID"
+        for table, keys in ROLLUP_TABLES.items()
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
     (*_added(ADDED[1]), *ROLLUPS),
     (*_added(ADDED[2]), *CORRECTIONS),
-    *(tuple(_added(names)) for names in ADDED[3:]),
+    (*_added(ADDED[3]), *GRAINS),
+    *(tuple(_added(names)) for names in ADDED[4:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
@@ -232,11 +265,12 @@ def _storable(value: object, kind: str) -> object:
     return number if fits else None
 
 
-def check(connection: sqlite3.Connection) -> int:
+def check(connection: sqlite3.Connection, name: str = "main") -> int:
     """Find out whether this is a ledger, without changing anything.
 
     Args:
         connection: Any open SQLite file.
+        name: What the connection calls the file, if it is one of several.
 
     Returns:
         The file's schema version; 0 if the file is empty.
@@ -246,15 +280,15 @@ def check(connection: sqlite3.Connection) -> int:
     """
     # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
     # identifier and version together.
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute(f"SELECT count(*) FROM {name}.sqlite_master").fetchone()  # noqa: S608 - a name
+    (application,) = connection.execute(f"PRAGMA {name}.application_id").fetchone()
     if application == APPLICATION_ID:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (version,) = connection.execute(f"PRAGMA {name}.user_version").fetchone()
         return int(version)
     if application or tables:
-        (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+        paths = {row[1]: row[2] for row in connection.execute("PRAGMA database_list")}
         raise ConfigurationError(
-            f"{path} is an SQLite database of another application, not a ledger of llmkit.",
+            f"{paths[name]} is an SQLite database of another application, not a ledger of llmkit.",
             hint="Point LLMKIT_LEDGER, or Ledger(path), at another file.",
         )
     return 0
