@@ -142,11 +142,16 @@ class Attempts:
             return 0.0
         self._retries += 1
         wait = self._line.retry.wait(error, self._retries)
-        if wait is not None and (call.end is None or monotonic() + wait < call.end):
+        if wait is not None and self._has_time_for(wait):
             return wait
         if error.retryable and error.retry_after:
             error.hint = come_back(error.retry_after)
         return None
+
+    def _has_time_for(self, wait: float) -> bool:
+        """Whether the call's total deadline leaves time for another try after this pause."""
+        end = self._call.end
+        return end is None or monotonic() + wait < end
 
     def _with_another_key(self, error: LLMClientError) -> bool:
         """Go on to a key that this call has not tried, if the error blames the last one."""
@@ -164,6 +169,7 @@ class Attempts:
         """Leave out a parameter that the server refused, and remember that for this model."""
         request = self._call.request
         sent = self._line.codec.encode(request).body or {}
+        # Gemini's parameters are a level deeper.
         name = refused_parameter(error, {**sent, **(sent.get("generationConfig") or {})})
         if name is None or name in request.without:
             return False
@@ -235,12 +241,9 @@ class Reading:
         """Read chunks until there is text, a failure or the end."""
         async for chunk in self._chunks:
             if self._document is not False:
-                self._ahead += chunk
-                if self._document is None:
-                    self._document = _looks_like_a_document(self._ahead)
-                if self._document is not False:
+                chunk = self._look_at(chunk)  # noqa: PLW2901 - what was held back is read with it
+                if not chunk:
                     continue
-                chunk, self._ahead = self._ahead, b""  # noqa: PLW2901 - what was looked at is read now
             texts = self._decode(self._events.feed(chunk))
             if texts or self._failure is not None:
                 return texts
@@ -250,6 +253,19 @@ class Reading:
                 self._answer.thinking = False
                 self._clock.moved()
         return self._last()
+
+    def _look_at(self, chunk: bytes) -> bytes:
+        """Hold bytes back, as long as they may be a document; then return them all.
+
+        Some servers answer a request for a stream with a whole answer, or a proxy's page.
+        """
+        self._ahead += chunk
+        if self._document is None:
+            self._document = _looks_like_a_document(self._ahead)
+        if self._document is not False:
+            return b""
+        held, self._ahead = self._ahead, b""
+        return held
 
     def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
         """Return the texts of events; a failure among them is kept until the texts before it are read."""

@@ -44,13 +44,13 @@ class OpenAICodec:
     """
 
     def __init__(self, *, official: bool = True) -> None:
-        self._official = official
+        # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
+        names = ("max_completion_tokens", "max_tokens")
+        self._limit, self._other_limit = names if official else names[::-1]
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
-        limit = "max_completion_tokens" if self._official else "max_tokens"
-        if limit in request.without:
-            limit = "max_tokens" if self._official else "max_completion_tokens"
+        limit = self._other_limit if self._limit in request.without else self._limit
         check(request.messages, LIMITS)
         response_format, messages = _format(request)
         optional = {

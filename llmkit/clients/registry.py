@@ -122,7 +122,7 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
             f"{name!r} cannot be a provider's name: one word without a colon is expected."
         )
     _registered[name] = factory
-    with _lock:  # the others stay: they have connections
+    with _lock:  # clients of other providers stay: they have connections
         for key in [key for key in _shared if ModelName.of(key[1]).provider == name]:
             del _shared[key]
 
@@ -159,13 +159,7 @@ def resolve(name: str | None = None) -> ModelName:
         return ModelName(provider, model)
     if _is_provider(name):
         return ModelName(name, None)
-    owners = _owners(name)
-    if len(owners) == 1:
-        return ModelName(owners[0], name)
-    if owners:
-        choices = ", ".join(f"{owner}:{name}" for owner in owners)
-        raise ConfigurationError(f"{name!r} is ambiguous.", hint=f"Write one of: {choices}.")
-    raise unknown_name(name)
+    return ModelName(_owner(name), name)
 
 
 def provider_names() -> list[str]:
@@ -219,6 +213,17 @@ def unknown_name(name: str) -> ConfigurationError:
         else "See %llm models."
     )
     return ConfigurationError(f"No model or provider is called {name!r}.", hint=hint)
+
+
+def _owner(model: str) -> str:
+    """Return the one provider of a bare model name."""
+    owners = _owners(model)
+    if not owners:
+        raise unknown_name(model)
+    if len(owners) > 1:
+        choices = ", ".join(f"{owner}:{model}" for owner in owners)
+        raise ConfigurationError(f"{model!r} is ambiguous.", hint=f"Write one of: {choices}.")
+    return owners[0]
 
 
 def _owners(model: str) -> list[str]:

@@ -187,7 +187,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
     text = next(filter(None, texts), "the server closed the connection")  # aiohttp shows half a head
     if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs call a refused connection one, too
         return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
-    tls = any("ssl" in type(e).__name__.lower() or "certificate" in str(e).lower() for e in reasons)
+    tls = any(map(_of_tls, reasons))
     return ProviderNotAvailableError(
         f"No answer from {address}: {text}.",
         retryable=not tls,
@@ -199,6 +199,11 @@ def _of_the_body(error: BaseException) -> bool:
     """Whether a head had arrived: what is wrong is the body's length, its chunks or its compression."""
     kind, said = type(error).__name__, getattr(error, "message", "")
     return bool(_UNPACKING.search(kind)) or "Payload" in kind or (isinstance(said, str) and " chunk" in said)
+
+
+def _of_tls(error: BaseException) -> bool:
+    """Whether a handshake failed; by name, for each HTTP library wraps Python's error in one of its own."""
+    return "ssl" in type(error).__name__.lower() or "certificate" in str(error).lower()
 
 
 def _hide_headers(error: BaseException) -> None:
