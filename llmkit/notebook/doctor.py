@@ -44,6 +44,10 @@ ROOM = 100_000_000
 
 WIDGETS = ("ipywidgets", "anywidget", "jupyterlab_widgets")
 LAB_EXTENSION = Path("@jupyter-widgets", "jupyterlab-manager")
+_NO_EXTENSION = (
+    "no labextension in this environment: where JupyterLab runs, pip install jupyterlab_widgets, and reload"
+    " the page"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +142,16 @@ async def _provider(provider: Provider) -> Finding:
         return Finding(name=provider.name, ok=False, text=text)
     source = "sandbox" if client.simulated else f"key from {key.source}" if key else "no key needed"
     await in_thread(client.load)  # imports an SDK, which would hold up the other checks
-    health = await client.health_check()
+    return _answered(provider.name, source, await client.health_check(), simulated=client.simulated)
+
+
+def _answered(name: str, source: str, health: Health, *, simulated: bool) -> Finding:
     if health.error is None:
         text = f"{source}; {len(health.models)} models in {health.latency_s:.1f} s"
-        return Finding(name=provider.name, text=text, health=None if client.simulated else health)
+        # The sandbox's models and its clock say nothing of the provider it stands for.
+        return Finding(name=name, text=text, health=None if simulated else health)
     tls = "; is this machine's clock right?" if "certificate" in str(health.error).lower() else ""
-    return Finding(name=provider.name, ok=False, text=f"{source}; {health.error}{tls}")
+    return Finding(name=name, ok=False, text=f"{source}; {health.error}{tls}")
 
 
 def _model(name: str | LLMClientError, found: dict[str, Health]) -> Finding:
@@ -264,14 +272,8 @@ def _widgets() -> Finding:
     text = ", ".join(f"{name} {number}" for name, number in found.items() if number)
     missing = [name for name, number in found.items() if not number]
     install = f"missing: pip install {' '.join(missing)}" if missing else ""
-    places = [place / LAB_EXTENSION for place in _extension_folders()]
-    lab = (
-        ""
-        if any(place.is_dir() for place in places)
-        else "no labextension in this environment: where JupyterLab runs, pip install jupyterlab_widgets, and"
-        " reload the page"
-    )
-    return _judged("widgets", text or "none", install, lab)
+    in_lab = any((folder / LAB_EXTENSION).is_dir() for folder in _extension_folders())
+    return _judged("widgets", text or "none", install, "" if in_lab else _NO_EXTENSION)
 
 
 def _extension_folders() -> Iterator[Path]:

@@ -85,12 +85,14 @@ def thread(magics: LLMMagics, command: Command) -> None:
         del magics.threads[names[0]]
         _say(f"The conversation {names[0]!r} is deleted.")
     else:
-        if names[1] in magics.threads:
-            raise ConfigurationError(
-                f"There is a conversation {names[1]!r} already.", hint="Delete it first."
-            )
-        magics.threads[names[1]] = magics.threads.pop(names[0])
-        _say(f"The conversation {names[0]!r} is called {names[1]!r} now.")
+        _rename(magics, *names)
+
+
+def _rename(magics: LLMMagics, old: str, new: str) -> None:
+    if new in magics.threads:
+        raise ConfigurationError(f"There is a conversation {new!r} already.", hint="Delete it first.")
+    magics.threads[new] = magics.threads.pop(old)
+    _say(f"The conversation {old!r} is called {new!r} now.")
 
 
 def _messages(magics: LLMMagics, name: str) -> list[LLMMessage]:

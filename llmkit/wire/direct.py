@@ -76,11 +76,7 @@ class DirectCarrier:
             raise error.with_traceback(None) from None  # frames of aiohttp hold the key
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
-        except (
-            TimeoutError,
-            aiohttp.ClientError,
-            OSError,
-        ) as error:  # a certificate's error is a ValueError, too
+        except (aiohttp.ClientError, OSError) as error:  # before ValueError: a certificate's error is both
             raise unreachable(error, self.address) from error
         except ValueError:  # its traceback would show the headers
             raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None

@@ -298,16 +298,18 @@ def _magics(shell: Any) -> Any:
 def _names(given: Sequence[Any] | Mapping[str, Any], shell: Any) -> list[str]:
     """Return the names of variables that were given by name, or as the objects themselves."""
     space = {} if shell is None else shell.user_ns
-    names = []
-    for one in [given] if isinstance(given, str) else given:
-        owners = [name for name, value in space.items() if value is one and not name.startswith("_")]
-        found = [one] if isinstance(one, str) and one in space else owners
-        if not found:
-            raise ConfigurationError(
-                f"There is no variable {one!r:.80}.", hint='Name it: vars=["df"], or vars={"df": df}.'
-            )
-        names.append(found[0])
-    return names
+    return [_name_of(one, space) for one in ([given] if isinstance(given, str) else given)]
+
+
+def _name_of(one: Any, space: Mapping[str, Any]) -> str:
+    if isinstance(one, str) and one in space:
+        return one
+    for name, value in space.items():
+        if value is one and not name.startswith("_"):  # IPython's own _ and _1 hold results, too
+            return name
+    raise ConfigurationError(
+        f"There is no variable {one!r:.80}.", hint='Name it: vars=["df"], or vars={"df": df}.'
+    )
 
 
 def _row(node: Any, *, shown: bool) -> dict[str, Any]:

@@ -132,14 +132,14 @@ class Blocks:
     def _ends(self, text: str, indent: int) -> bool:
         """Whether the open block ends before this line."""
         if self._kind == "list":
-            if indent >= self._indent or (_is_item(text) and indent < 4):
-                return False
-            return self._after_blank or _starts_block(text)
+            return not self._in_list(text, indent) and (self._after_blank or _starts_block(text))
         if self._kind == "code":
             return indent < 4
-        if self._kind == "text" and not self._math and indent < 4:
-            return bool(_HEADING.match(text) or _fence_of(text) or _is_interrupting_item(text))
-        return False
+        return self._kind == "text" and not self._math and indent < 4 and _interrupts(text)
+
+    def _in_list(self, text: str, indent: int) -> bool:
+        """Whether a line belongs to an item of the open list, or begins another one."""
+        return indent >= self._indent or (indent < 4 and _is_item(text))
 
     def _begin(self, text: str, indent: int) -> None:
         if indent >= 4:
@@ -213,7 +213,13 @@ def _is_item(text: str) -> bool:
     return bool(_MARKER.match(text)) and not _RULE.match(text)
 
 
-def _is_interrupting_item(text: str) -> bool:
+def _interrupts(text: str) -> bool:
+    """Whether a line ends a paragraph without a blank line between them.
+
+    Source: CommonMark 0.31, "List items": of the numbered ones only 1 may, and none that is empty.
+    """
+    if _HEADING.match(text) or _fence_of(text):
+        return True
     return bool(_INTERRUPTS.match(text)) and not _RULE.match(text)
 
 

@@ -113,10 +113,24 @@ def _open_marks(text: str) -> list[str]:
     for match in _MARKS.finditer(text):
         mark = match[0]
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
-        if mark.startswith("\\") or (mark.startswith("_") and before.isalnum() and after.isalnum()):
+        if mark.startswith("\\"):  # an escaped character
             continue
-        if mark in marks and before and not before.isspace():
+        if mark in marks and _may_close(mark, before, after):
             del marks[marks.index(mark) :]
-        elif not after.isspace() and not (mark.startswith("_") and before.isalnum()):
+        elif _may_open(mark, before, after):
             marks.append(mark)
     return marks
+
+
+def _may_open(mark: str, before: str, after: str) -> bool:
+    """Whether a mark can begin emphasis; an underscore inside a word marks nothing.
+
+    Source: CommonMark 0.31, "Emphasis and strong emphasis".
+    """
+    return not after.isspace() and not (mark.startswith("_") and before.isalnum())
+
+
+def _may_close(mark: str, before: str, after: str) -> bool:
+    """Whether a mark can end emphasis; see `_may_open`."""
+    in_word = mark.startswith("_") and before.isalnum() and after.isalnum()
+    return bool(before) and not before.isspace() and not in_word

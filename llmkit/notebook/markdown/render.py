@@ -234,8 +234,7 @@ def _polish(state: StateCore) -> None:
             token.type = "inline"
         if token.type == "inline":
             _pictures(token.children or [])
-            if index > 1 and state.tokens[index - 2].type == "list_item_open":
-                _task(state.tokens[index - 2], token.children or [])
+            _task(state.tokens[max(index - 2, 0)], token.children or [])  # item, paragraph, its text
         elif token.type in ("th_open", "td_open") and "style" in token.attrs:
             token.attrs = {"align": str(token.attrs["style"]).removeprefix("text-align:")}
 
@@ -251,7 +250,10 @@ def _pictures(children: list[Token]) -> None:
 
 
 def _task(item: Token, children: list[Token]) -> None:
-    match = _TASK.match(children[0].content) if children and children[0].type == "text" else None
+    """Turn `[ ]` at the start of a list's item into a box."""
+    if item.type != "list_item_open" or not children or children[0].type != "text":
+        return
+    match = _TASK.match(children[0].content)
     if match is None:
         return
     item.attrSet("class", "llmkit-task")
