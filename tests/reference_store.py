@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ class Place:
     caps: str | None = None
     holds: dict = field(default_factory=dict)
     spending: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
     full: bool = False
     damaged: bool = False
 
@@ -81,6 +82,14 @@ class ReferenceStore:
     def groups(self, by):
         return None
 
+    def correct(self, changes, *, run, reason):
+        with self._writable("corrected") as place:
+            return sum(self._correct(place, change, run, reason) for change in changes)
+
+    def corrections(self, run=None):
+        with self._readable() as place:
+            return [note for note in place.notes if run in {None, note[-1]}]
+
     def delete(self, before=None):
         self.flush()
         with self._writable("cleared") as place:
@@ -88,6 +97,7 @@ class ReferenceStore:
             place.rows = [
                 each for each in place.rows if before is not None and each[1][schema.TIME] >= before
             ]
+            place.notes = [note for note in place.notes if before is not None and note[1] >= before]
             place.epoch = uuid.uuid4().hex
             return count - len(place.rows)
 
@@ -111,9 +121,8 @@ class ReferenceStore:
         with self._readable() as place:
             used = self._used(place, local_day(time), notebook, "")
         for record in map(record_of, waiting):
-            if counts(record) and local_day(schema.micros(record.time)) == local_day(time):
-                mine = record.cost_nanos * (record.notebook == notebook)
-                used += Amounts(record.cost_nanos, 0, mine, 0)
+            if local_day(schema.micros(record.time)) == local_day(time):
+                used += Amounts(spent(record), 0, spent(record) * (record.notebook == notebook), 0)
         return used
 
     def settled(self, time, notebook):
@@ -142,9 +151,28 @@ class ReferenceStore:
         place.last += 1
         place.rows.append((place.last, row))
         place.holds.pop(record.uid, None)
-        if counts(record):
-            key = (local_day(row[schema.TIME]), record.notebook)
-            place.spending[key] = place.spending.get(key, 0) + record.cost_nanos
+        self._spend(record, spent(record))
+
+    def _correct(self, place, change, run, reason):
+        for index, (number, row) in enumerate(place.rows):
+            old = record_of(row)
+            if old.uid == change.uid and getattr(old, change.what) == change.expected:
+                new = replace(
+                    old, price_source=change.source, price_date=change.date, **{change.what: change.nanos}
+                )
+                place.rows[index] = (number, schema.encode(new))
+                place.epoch = uuid.uuid4().hex
+                self._spend(new, spent(new) - spent(old))
+                before = (change.expected, old.price_source, old.price_date)
+                after = (change.nanos, change.source, change.date)
+                call = (schema.micros(self._clock()), row[schema.TIME], old.uid, old.provider, old.model)
+                place.notes.append((*call, change.what, *before, *after, reason, run))
+                return True
+        return False
+
+    def _spend(self, record, nanos):
+        key = (local_day(schema.micros(record.time)), record.notebook)
+        self._place.spending[key] = self._place.spending.get(key, 0) + nanos
 
     def _reserve(self, intent):
         self.flush()
@@ -220,8 +248,8 @@ def fits(record, choice):
     )
 
 
-def counts(record):
-    return (record.cost_nanos or 0) > 0 and not record.simulated
+def spent(record):
+    return 0 if record.simulated else max(record.cost_nanos or 0, 0)
 
 
 def local_day(time):

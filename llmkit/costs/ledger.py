@@ -58,6 +58,37 @@ class Ledger(forks.ForkAware):
         self.in_child()
         forks.watch(self)
 
+    @classmethod
+    def merged(cls, *paths: str | os.PathLike[str]) -> Ledger:
+        """Read several ledgers as one, e.g. a laptop's and a server's, or copies of one.
+
+        A call that is in several of them counts once; where its price was corrected in one, the latest
+        correction holds. Calls that are written to the files later on are seen, too. Their rows are kept
+        in a temporary file until `close` or the end of the process, some 300 MB for a million.
+
+        Args:
+            *paths: The ledgers' files.
+
+        Returns:
+            A ledger to read: it records no calls, and keeps no budgets.
+
+        Raises:
+            ConfigurationError: If a file is missing; a later reading does so, too.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as folder:
+            ...     for name in ("laptop.sqlite", "server.sqlite"):
+            ...         _ = open(f"{folder}/{name}", "w")
+            ...     Ledger.merged(f"{folder}/laptop.sqlite", f"{folder}/server.sqlite").total()
+            $0.00 over 0 calls
+        """
+        from llmkit.costs.store.merged import MergedStore
+
+        ledger = cls()
+        ledger._opened = MergedStore(paths)
+        return ledger
+
     @property
     def path(self) -> Path:
         """Where the rows are; fixed at the first use."""

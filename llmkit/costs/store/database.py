@@ -54,6 +54,42 @@ def open_memory() -> sqlite3.Connection:
     return connection
 
 
+def open_temporary(*, timeout: float) -> sqlite3.Connection:
+    """Open a ledger in a file that has no name, and is gone when it is closed or the process dies.
+
+    Args:
+        timeout: Seconds to wait for the locks of files that are attached.
+
+    Returns:
+        A connection in autocommit mode, which any thread may use.
+    """
+    connection = _connect("", timeout=timeout, uri=True)
+    schema.migrate(connection)
+    return connection
+
+
+def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
+    """Let a connection read another ledger, too.
+
+    Args:
+        connection: From `open_temporary`, outside of a transaction.
+        path: The other ledger's file.
+        name: What statements are to call it.
+
+    Raises:
+        ConfigurationError: If the file belongs to something else.
+        sqlite3.Error: If the file cannot be read.
+    """
+    statement = f"ATTACH ? AS {name}"
+    try:
+        connection.execute(statement, (f"{path.as_uri()}?mode=ro",))
+    except sqlite3.OperationalError as error:
+        if not _nobody_writes(path, error):
+            raise
+        connection.execute(statement, (f"{path.as_uri()}?mode=ro&immutable=1",))
+    schema.check(connection, name)
+
+
 def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
     """Open a ledger for reading only.
 
@@ -73,11 +109,15 @@ def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
     try:
         return _checked(f"{path.as_uri()}?mode=ro", timeout)
     except sqlite3.OperationalError as error:
-        # A reader, too, needs a log or a folder to make one in. Without either, nobody is writing.
-        unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-        if not unmakeable or path.with_name(f"{path.name}-wal").exists():
+        if not _nobody_writes(path, error):
             raise
         return _checked(f"{path.as_uri()}?mode=ro&immutable=1", timeout)
+
+
+def _nobody_writes(path: Path, error: sqlite3.OperationalError) -> bool:
+    """Tell by the way it cannot be read: a reader, too, needs a log or a folder to make one in."""
+    unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+    return unmakeable and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _checked(uri: str, timeout: float) -> sqlite3.Connection:

@@ -1,0 +1,240 @@
+"""Several ledgers' files read as one: their rows are taken into a temporary database of this process.
+
+SQLite deletes that as soon as it is closed, however the process ends, and keeps it for its owner only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from llmkit import sqlite
+from llmkit.costs.budgets.caps import Amounts
+from llmkit.costs.store import database, rollups, schema
+from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from llmkit.costs.store.schema import Row
+    from llmkit.records import CallRecord
+
+WAIT = 30.0
+"""Seconds to wait for a file that another process has locked."""
+
+NEAR = 36 * 3600 * 1_000_000
+"""Microseconds around a time beyond which its local day has ended everywhere."""
+
+_PRICES = "cost_nanos, saved_nanos, price_source, price_date"
+_NOTES = (
+    "run, corrected, time, uid, what, old_nanos, old_source, old_date, new_nanos, new_source, new_date,"
+    " reason"
+)
+
+_TAKE = (
+    f"INSERT INTO main.calls ({', '.join(schema.COLUMNS)}) SELECT {{columns}} FROM source.calls"  # noqa: S608 - names
+    " WHERE id > ? ORDER BY id ON CONFLICT (time, uid) DO NOTHING"
+)
+
+_CORRECTIONS = "SELECT 1 FROM source.sqlite_master WHERE name = 'corrections'"
+
+# Of two copies of a call, the one that was corrected last is right.
+_CORRECT = f"""
+    UPDATE main.calls SET ({_PRICES}) = (
+        SELECT {_PRICES} FROM source.calls AS theirs
+        WHERE theirs.time = calls.time AND theirs.uid = calls.uid
+    )
+    WHERE (time, uid) IN (
+        SELECT time, uid FROM source.corrections AS theirs GROUP BY time, uid
+        HAVING max(corrected) > coalesce((
+            SELECT max(corrected) FROM main.corrections AS ours
+            WHERE ours.time = theirs.time AND ours.uid = theirs.uid
+        ), 0)
+    )
+"""  # noqa: S608 - names
+_NOTE = f"""
+    INSERT INTO main.corrections ({_NOTES})
+    SELECT {_NOTES} FROM source.corrections AS theirs WHERE NOT EXISTS (
+        SELECT 1 FROM main.corrections AS ours
+        WHERE ours.time = theirs.time AND ours.uid = theirs.uid AND ours.what = theirs.what
+            AND ours.run = theirs.run AND ours.corrected = theirs.corrected
+    ) ORDER BY id
+"""  # noqa: S608 - names
+
+_SPENT = (
+    "SELECT coalesce(sum(cost_nanos), 0), coalesce(sum(cost_nanos) FILTER (WHERE notebook IS ?), 0)"  # noqa: S608 - names
+    " FROM calls WHERE cost_nanos > 0 AND NOT coalesce(simulated, 0) AND time BETWEEN ? AND ?"
+    f" AND {schema.local_day('time')} = {schema.local_day('?')}"
+)
+
+
+@dataclass(slots=True)
+class Source:
+    """A ledger's file, and what was taken of it.
+
+    Attributes:
+        path: The file.
+        epoch: Its epoch then; empty if nothing was taken.
+        last: The `id` of the last row.
+        uid: The identifier of the last row's call.
+    """
+
+    path: Path
+    epoch: str = ""
+    last: int = 0
+    uid: str | None = None
+
+
+class MergedStore(SQLiteStore):
+    """The rows of several ledgers, each call once; nothing can be written to it.
+
+    Rows that are new in a file are seen by the next reading. If rows of a file went or changed, all of
+    them are taken anew.
+
+    Args:
+        paths: The ledgers' files.
+
+    Raises:
+        ConfigurationError: If one is missing, or none is given.
+    """
+
+    def __init__(self, paths: tuple[str | os.PathLike[str], ...]) -> None:
+        if not paths:
+            raise ConfigurationError("No ledger to read.", hint='Name files: Ledger.merged("a.sqlite", …).')
+        self._paths = [Path(os.path.expanduser(path)).absolute() for path in paths]  # noqa: PTH111 - as in SQLiteStore
+        self._sources: list[Source] = []
+        for path in self._paths:
+            _find(path)
+        super().__init__(MEMORY, busy_timeout=WAIT)
+        self.path = Path(" + ".join(map(str, self._paths)))
+
+    def append(self, record: CallRecord) -> Future[bool]:  # noqa: ARG002 - whatever it is
+        """Refuse a record: it belongs into a ledger of its own."""
+        self._refuse("record calls")
+
+    def delete(self, before: int | None = None) -> int:  # noqa: ARG002 - whatever it is
+        """Refuse to delete the rows of others."""
+        self._refuse("delete calls")
+
+    def correct(self, changes: Sequence[Any], *, run: str, reason: str | None) -> NoReturn:  # noqa: ARG002 - whatever they are
+        """Refuse to correct the rows of others."""
+        self._refuse("correct prices")
+
+    def change_caps(self, changes: dict[str, Any]) -> NoReturn:  # noqa: ARG002 - whatever they are
+        """Refuse a budget: nothing is spent here."""
+        self._refuse("keep a budget")
+
+    def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
+        """Add up all rows in groups; see `Store.groups`. The daily sums are made when they are asked for."""
+        with self._taken() as connection, sqlite.transaction(connection):
+            while rollups.roll(connection):
+                pass
+        return super().groups(by, since)
+
+    def amounts(self, time: int, notebook: str | None) -> Amounts:
+        """Return what the day's calls cost; see `Store.amounts`. Nothing is reserved."""
+        with self._reader() as connection:
+            assert connection is not None
+            row = connection.execute(_SPENT, (notebook, time - NEAR, time + NEAR, time)).fetchone()
+            return Amounts(spent=row[0], notebook_spent=row[1])
+
+    def close(self) -> None:
+        """Let go of the rows; the next use takes them anew."""
+        super().close()
+        self._disconnect()
+
+    @contextlib.contextmanager
+    def _reader(
+        self, lock: threading.RLock | None = None, patience: float | None = None
+    ) -> Iterator[sqlite3.Connection | None]:
+        with self._taken(), super()._reader(lock, patience) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _taken(self) -> Iterator[sqlite3.Connection]:
+        """Take what is new in the files; what comes meanwhile is for the next time."""
+        with self._writer.writing:
+            while not all(map(self._take, self._opened())):
+                self._disconnect()  # rows went, or changed: those of another file may be the right ones now
+            yield self._connected()
+
+    def _opened(self) -> list[Source]:
+        self._connected()
+        return self._sources
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = database.open_temporary(timeout=self._busy_timeout)
+            _lighten(self._connection)
+            self._sources = [Source(path) for path in self._paths]
+        return self._connection
+
+    def _take(self, source: Source) -> bool:
+        """Take what is new in a file; say no if what was taken before is not there any more."""
+        _find(source.path)
+        try:
+            connection = self._connected()
+            database.attach(connection, source.path, "source")
+            connection.execute("BEGIN")  # all that is read of the file is of one moment
+            with connection:
+                there = _take(connection, source)
+            connection.execute("DETACH source")
+        except (sqlite3.Error, OSError) as error:
+            self._disconnect()
+            raise ConfigurationError(
+                f"The ledger {source.path} cannot be read: {error}.", hint="Leave it out, or repair the file."
+            ) from error
+        except BaseException:
+            self._disconnect()
+            raise
+        return there
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ConfigurationError(
+            f"Several ledgers that are read as one cannot {what}.",
+            hint="Use Ledger(path) with the file it is meant for.",
+        )
+
+
+def _lighten(connection: sqlite3.Connection) -> None:
+    """Drop what only a ledger that is written to needs: triggers take half the time of a row."""
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute("CREATE INDEX corrections_call ON corrections (time, uid)")
+
+
+def _find(path: Path) -> None:
+    """Make sure that a file is there: sums without it would look right, and be too small."""
+    if not path.exists():
+        raise ConfigurationError(f"There is no ledger {path}.", hint="Check the name, or leave it out.")
+
+
+def _take(connection: sqlite3.Connection, source: Source) -> bool:
+    names = {str(row[1]) for row in connection.execute("PRAGMA source.table_info(calls)")}
+    if not names:
+        return not source.epoch
+    (epoch,) = connection.execute("SELECT value FROM source.meta WHERE key = 'epoch'").fetchone()
+    if source.epoch and (epoch, _uid(connection, source.last)) != (source.epoch, source.uid):
+        return False
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM source.calls").fetchone()
+    if last > source.last:
+        columns = ", ".join(name if name in names else "NULL" for name in schema.COLUMNS)
+        connection.execute(_TAKE.format(columns=columns), (source.last,))
+    if not source.epoch and connection.execute(_CORRECTIONS).fetchone():
+        if connection.execute(_CORRECT).rowcount:
+            connection.execute(schema.NEW_EPOCH)
+        connection.execute(_NOTE)
+    source.epoch, source.last, source.uid = epoch, last, _uid(connection, last)
+    return True
+
+
+def _uid(connection: sqlite3.Connection, number: int) -> str | None:
+    row = connection.execute("SELECT uid FROM source.calls WHERE id = ?", (number,)).fetchone()
+    return None if row is None else str(row[0])
