@@ -70,7 +70,7 @@ records = st.builds(
     status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
     provider=st.sampled_from(["openai", "anthropic", "google", "deepseek", "sandbox", "ollama", "nobody"]),
     model=st.sampled_from(
-        ["gpt-4.1", "gpt-6.1-terra", "claude-sonnet-4-5", "claude-opus-5-5", "gemini-2.5-pro",
+        ["gpt-4.1", "o3", "deepseek-v4-flash", "claude-sonnet-4-5", "claude-opus-5-5", "gemini-2.5-pro",
          "deepseek-chat", "deepseek-reasoner", "gpt-4o-mini", "claude-haiku-5-5", "m", "unheard-of"]
     ),
     model_served=st.sampled_from([None, "gpt-4o-mini-2024-07-18", "m", "claude-sonnet-4-5-20250929"]),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
     from llmkit.costs.budgets.caps import Unpriced
     from llmkit.costs.charts import Charts
+    from llmkit.costs.corrections import Corrected
     from llmkit.costs.frame.frame import Frame
     from llmkit.costs.repricing import Repriced
     from llmkit.costs.store.interface import Store
@@ -398,6 +399,83 @@ class Ledger(forks.ForkAware):
             since=since, until=until, provider=provider, model=only_model, notebook=notebook, tag=tag
         )
         return what_if(spending(calls, simulated), model, prices, cached)
+
+    def correct(
+        self,
+        *,
+        prices: Mapping[str, Mapping[str, float]] | None = None,
+        model: str | Sequence[str] | None = None,
+        provider: str | Sequence[str] | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        notebook: str | Sequence[str] | None = None,
+        reported: bool = False,
+        simulated: bool = False,
+        reason: str | None = None,
+        dry_run: bool = False,
+        undo: str | None = None,
+    ) -> Corrected:
+        """Correct the cost of calls whose price was wrong or unknown; what it was before is kept.
+
+        Each call gets the price that held when it was made, by the price data and settings of today or by
+        a table. What is right already, or what nobody knows a price for, stays; so a second time changes
+        nothing. Some thousand calls at a time are corrected in one step each: whatever stops it in
+        between, each call has its old price or the new one with a note. What a day spent of its budget
+        follows; `session_total` does not.
+
+        Calls that another model stood in for stay as they are, for their tokens may be of both.
+
+        Args:
+            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; then
+                only calls of these models are corrected. Without it, calls that were corrected by such a
+                table stay.
+            model: Only calls that asked for this model, or for several.
+            provider: Only those of this provider, or of several.
+            since: Only calls of this time or later; a time without a zone is local.
+            until: Only calls of an earlier time.
+            notebook: Only those of this notebook, or of several.
+            reported: Whether to correct also what the provider itself said it charged.
+            simulated: The sandbox's calls instead of the real ones.
+            reason: Kept with the correction, 200 characters at most.
+            dry_run: Only say what would change.
+            undo: `Corrected.run` of a correction that is to be taken back, where nothing has changed the
+                price since; no other argument counts then.
+
+        Returns:
+            What has changed.
+
+        Raises:
+            ConfigurationError: If an argument makes no sense, or the file cannot be read or written now.
+
+        Example:
+            >>> Ledger(":memory:").correct(prices={"m": {"input": 1, "output": 2}}, reason="new contract")
+            Nothing corrected: the prices are these already
+        """
+        from llmkit.costs import corrections
+
+        if undo is not None:
+            return corrections.undo(self._store, undo)
+        calls = self.query(
+            since=since, until=until, provider=provider, model=model, notebook=notebook, simulated=simulated
+        )
+        return corrections.correct(
+            self._store, calls, prices=prices, reported=reported, reason=reason, dry_run=dry_run
+        )
+
+    @property
+    def corrections(self) -> pd.DataFrame:
+        """What `correct` changed, in that order, one row per call.
+
+        Columns: corrected, time, uid, provider, model, what (`"cost"`, or of replayed calls `"saved"`),
+        old_usd, old_source, old_date, new_usd, new_source, new_date, reason, run. Times are UTC. `clear`
+        deletes the rows of the calls that it deletes.
+
+        Raises:
+            ConfigurationError: If the file cannot be read.
+        """
+        from llmkit.costs import corrections
+
+        return corrections.table(self._store)
 
     @property
     def charts(self) -> Charts:

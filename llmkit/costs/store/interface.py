@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,28 @@ class Page:
     epoch: str
     rows: list[Row]
     more: bool
+
+
+class Change(NamedTuple):
+    """Another price for a call.
+
+    Attributes:
+        time: When the call began (microseconds).
+        uid: Its identifier.
+        what: Column that changes: `"cost_nanos"`, or `"saved_nanos"` of a replayed call.
+        expected: What it says now, in billionths of a US dollar; another amount is left as it is.
+        nanos: What it is to say.
+        source: Where that price came from.
+        date: For which date it was looked up (ISO 8601).
+    """
+
+    time: int
+    uid: str
+    what: str
+    expected: int | None
+    nanos: int | None
+    source: str | None
+    date: str | None
 
 
 class Store(Protocol):
@@ -122,6 +144,36 @@ class Store(Protocol):
         Returns:
             Keys, an empty blob where there is none, and `rollups.MEASURES`; the same keys may come
             twice. `None` if only the rows themselves can tell.
+
+        Raises:
+            ConfigurationError: If there is something that cannot be read.
+        """
+        ...
+
+    def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
+        """Replace prices, and note the old ones, in one transaction; what the days spent follows.
+
+        Args:
+            changes: The prices.
+            run: What they have in common, for `corrections`.
+            reason: Why.
+
+        Returns:
+            How many were replaced; whoever kept rows or sums of them is told by another epoch.
+
+        Raises:
+            ConfigurationError: If that is impossible now.
+        """
+        ...
+
+    def corrections(self, run: str | None = None) -> list[Row]:
+        """Return the notes of `correct`, in the order they were made.
+
+        Args:
+            run: Only those with this in common.
+
+        Returns:
+            Values in the order of `store.corrections.NOTES`.
 
         Raises:
             ConfigurationError: If there is something that cannot be read.

@@ -401,6 +401,7 @@ def delete(connection: sqlite3.Connection, before: int | None) -> int:
         count = connection.execute("DELETE FROM calls").rowcount
     else:
         count = connection.execute("DELETE FROM calls WHERE time < ?", (before,)).rowcount
+    connection.execute("DELETE FROM corrections WHERE time < coalesce(?, time + 1)", (before,))
     connection.execute(NEW_EPOCH)
     connection.execute(ON_DELETE)
     return count

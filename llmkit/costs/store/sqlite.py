@@ -20,7 +20,7 @@ import platformdirs
 from llmkit import sqlite
 from llmkit.costs import forks
 from llmkit.costs.budgets.caps import Amounts, Caps
-from llmkit.costs.store import choices, database, holds, rollups, schema
+from llmkit.costs.store import choices, corrections, database, holds, rollups, schema
 from llmkit.costs.store.interface import Page
 from llmkit.costs.store.writer import Writer
 from llmkit.costs.totals import NOTHING
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from llmkit.costs.store.choices import Choice
+    from llmkit.costs.store.interface import Change
     from llmkit.costs.store.schema import Row
     from llmkit.costs.totals import Sums
     from llmkit.records import CallRecord, Intent
@@ -179,6 +180,18 @@ class SQLiteStore(forks.ForkAware):
             return found
         with self._written(waiting) as memory:
             return [*found, *(rollups.groups(memory, by, since) or [])]
+
+    def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
+        """Replace prices; see `Store.correct`."""
+        with self._writer.writing, self._explained("corrected"):
+            connection = self._connected()
+            with sqlite.transaction(connection):
+                return corrections.write(connection, changes, run=run, now=self._now(), reason=reason)
+
+    def corrections(self, run: str | None = None) -> list[Row]:
+        """Return the notes; see `Store.corrections`."""
+        with self._reader() as connection:
+            return corrections.read(connection, run) if connection else []
 
     def delete(self, before: int | None = None) -> int:
         """Delete rows; see `Store.delete`."""

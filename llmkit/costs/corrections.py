@@ -1,0 +1,250 @@
+"""Prices that were wrong are corrected in the ledger; what they were before is kept."""
+
+from __future__ import annotations
+
+import html
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmkit import settings
+from llmkit.costs import tariff
+from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.store.corrections import NOTES
+from llmkit.costs.store.interface import Change
+from llmkit.costs.totals import NANOS, dollars
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.schema import Row
+
+BATCH = 5000
+"""Rows that one transaction corrects at most: others wait for it."""
+
+REASON = 200
+"""Characters of a reason that are kept."""
+
+WORDS = {"cost_nanos": "cost", "saved_nanos": "saved"}
+"""What may be corrected, as the tables say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Corrected:
+    """What a correction changed, or would change.
+
+    Attributes:
+        df: By provider, model and what was corrected (`"cost"`, or of replayed calls `"saved"`): calls,
+            were_unpriced, old_usd, new_usd, difference_usd.
+        calls: How many calls have another price now.
+        were_unpriced: How many of them had none.
+        old_nanos: What they cost and saved before, in billionths of a US dollar.
+        new_nanos: What they cost and save now, likewise.
+        run: Identifier of the correction, for `undo`.
+        dry_run: Whether nothing was written.
+    """
+
+    df: pd.DataFrame
+    calls: int
+    were_unpriced: int
+    old_nanos: int
+    new_nanos: int
+    run: str
+    dry_run: bool = False
+
+    def __repr__(self) -> str:
+        verb = "would be corrected" if self.dry_run else "corrected"
+        if not self.calls:
+            return f"Nothing {'to correct' if self.dry_run else 'corrected'}: the prices are these already"
+        noun = "price" if self.calls == 1 else "prices"
+        fresh = f" ({self.were_unpriced:,} had none)" if self.were_unpriced else ""
+        text = f"{self.calls:,} {noun} {verb}{fresh}: "
+        text += f"{dollars(self.old_nanos / NANOS)} -> {dollars(self.new_nanos / NANOS)}"
+        return text if self.dry_run else f'{text}; ledger.correct(undo="{self.run}") undoes it'
+
+    def _repr_html_(self) -> str:
+        table = self.df.to_html(border=0, float_format=dollars) if len(self.df) else ""
+        return f'<div class="mathjax_ignore tex2jax_ignore">{html.escape(repr(self))}{table}</div>'
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def correct(
+    store: Store,
+    frame: pd.DataFrame,
+    *,
+    prices: Mapping[str, Mapping[str, float]] | None = None,
+    reported: bool = False,
+    reason: str | None = None,
+    dry_run: bool = False,
+) -> Corrected:
+    """Give calls the price that is right for their time.
+
+    Args:
+        store: Where the calls are.
+        frame: The calls.
+        prices: As in `Ledger.correct`.
+        reported: Likewise.
+        reason: Likewise.
+        dry_run: Likewise.
+
+    Returns:
+        What has changed.
+
+    Raises:
+        ConfigurationError: If the price table has another shape, or the file cannot be written now.
+    """
+    own = None if prices is None else settings.price_table(prices)
+    frame = frame[_correctable(frame, given=own is not None, reported=reported)]
+    found = tariff.priced(frame, own=own)
+    replayed = (frame["status"] == "replayed").to_numpy()
+    before = frame["cost_usd"].where(~replayed, frame["saved_usd"])
+    wrong = found.known & (before.isna().to_numpy() | (nanos_of(before).to_numpy() != found.nanos))
+    if own is not None:
+        wrong &= found.sources == "given"
+    changes = list(_changes(frame[wrong], before[wrong], found.nanos[wrong], found.sources[wrong]))
+    if dry_run:
+        return _summary(_planned(changes, frame[wrong]), "", dry_run=True)
+    return _write(store, changes, reason)
+
+
+def undo(store: Store, run: str) -> Corrected:
+    """Take a correction back, where nothing has changed the price since.
+
+    Args:
+        store: Where the calls are.
+        run: The correction's `Corrected.run`.
+
+    Returns:
+        What has changed, which can be undone likewise.
+
+    Raises:
+        ConfigurationError: If there is no such correction, or the file cannot be written now.
+    """
+    notes = [dict(zip(NOTES, row, strict=True)) for row in store.corrections(run)]
+    if not notes:
+        raise ConfigurationError(
+            f"No correction is called {str(run)[:50]!r}.", hint="ledger.corrections lists them in `run`."
+        )
+    changes = [
+        Change(
+            time=note["time"],
+            uid=note["uid"],
+            what=note["what"],
+            expected=note["new_nanos"],
+            nanos=note["old_nanos"],
+            source=note["old_source"],
+            date=note["old_date"],
+        )
+        for note in notes
+    ]
+    return _write(store, changes, f"undo {run}")
+
+
+def table(store: Store) -> pd.DataFrame:
+    """Return all corrections; see `Ledger.corrections`.
+
+    Args:
+        store: Where they are.
+
+    Returns:
+        A DataFrame.
+
+    Raises:
+        ConfigurationError: If the file cannot be read.
+
+    Example:
+        >>> from llmkit.costs.ledger import Ledger
+        >>> Ledger(":memory:").corrections.columns[:3].tolist()
+        ['corrected', 'time', 'uid']
+    """
+    notes = _frame(store.corrections())
+    for name in ("corrected", "time"):
+        notes[name] = pd.to_datetime(notes[name].astype("int64"), unit="us", utc=True)
+    for name in ("old", "new"):
+        notes[f"{name}_nanos"] = notes[f"{name}_nanos"].astype(float) / NANOS
+    return notes.rename(columns={"old_nanos": "old_usd", "new_nanos": "new_usd"})
+
+
+def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
+    """Choose the calls whose price can be told from their tokens.
+
+    A call that another model stood in for may have tokens of both. A price that the user gave once is
+    righter than what a list says.
+    """
+    left = [] if given else ["given"]
+    if not reported:
+        left.append("provider")
+    return frame["fallback_from"].isna() & ~frame["price_source"].isin(left)
+
+
+def _changes(
+    frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array, sources: tariff.Array
+) -> Iterator[Change]:
+    times = frame["time"].dt.as_unit("us")
+    old = [
+        None if unknown else amount
+        for amount, unknown in zip(nanos_of(before).tolist(), before.isna(), strict=True)
+    ]
+    what = np.where(frame["status"] == "replayed", "saved_nanos", "cost_nanos").tolist()
+    dates = times.dt.strftime("%Y-%m-%d").tolist()
+    for values in zip(
+        times.astype("int64").tolist(), frame["uid"], what, old, nanos.tolist(), sources, dates, strict=True
+    ):
+        yield Change(*values)
+
+
+def _write(store: Store, changes: list[Change], reason: str | None) -> Corrected:
+    run = uuid.uuid4().hex[:12]
+    for first in range(0, len(changes), BATCH):
+        store.correct(changes[first : first + BATCH], run=run, reason=reason and reason[:REASON])
+    return _summary(_frame(store.corrections(run) if changes else []), run)
+
+
+def _planned(changes: list[Change], frame: pd.DataFrame) -> pd.DataFrame:
+    notes = _frame([])
+    notes["old_nanos"] = pd.Series([change.expected for change in changes], dtype=object)
+    notes["new_nanos"] = pd.Series([change.nanos for change in changes], dtype=object)
+    notes["what"] = [WORDS[change.what] for change in changes]
+    for name in ("provider", "model"):
+        notes[name] = frame[name].astype("str").tolist()
+    return notes
+
+
+def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return notes as a table, with money in nano-dollars."""
+    notes = pd.DataFrame(list(rows), columns=list(NOTES), dtype=object)
+    return notes.assign(what=notes["what"].map(WORDS))
+
+
+def _summary(notes: pd.DataFrame, run: str, *, dry_run: bool = False) -> Corrected:
+    unpriced = notes["old_nanos"].isna()
+    data = pd.DataFrame(
+        {
+            "calls": 1,
+            "were_unpriced": unpriced.astype("int64"),
+            "old_usd": notes["old_nanos"].where(~unpriced, 0).astype("int64"),
+            "new_usd": notes["new_nanos"].where(notes["new_nanos"].notna(), 0).astype("int64"),
+        },
+        index=notes.index,
+    )
+    keys = [notes[name].fillna("").astype("str") for name in ("provider", "model", "what")]
+    sums = data.groupby(keys, sort=True).sum()
+    old, new = int(sums["old_usd"].sum()), int(sums["new_usd"].sum())
+    sums["difference_usd"] = sums["new_usd"] - sums["old_usd"]
+    money = ["old_usd", "new_usd", "difference_usd"]
+    return Corrected(
+        df=sums.assign(**{name: sums[name] / NANOS for name in money}),
+        calls=len(notes),
+        were_unpriced=int(unpriced.sum()),
+        old_nanos=old,
+        new_nanos=new,
+        run=run,
+        dry_run=dry_run,
+    )

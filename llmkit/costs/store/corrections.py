@@ -1,0 +1,88 @@
+"""Corrected prices in the ledger's SQLite file, as statements: the old price is noted, then replaced.
+
+Triggers tell whoever keeps rows or sums of them (`schema.ROLLUPS`), and adjust what the day spent
+(`schema.CORRECTIONS`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from llmkit.costs.store.interface import Change
+    from llmkit.costs.store.schema import Row
+
+AMOUNTS = ("cost_nanos", "saved_nanos")
+"""Columns that can be corrected."""
+
+NOTES = (
+    "corrected", "time", "uid", "provider", "model", "what", "old_nanos", "old_source", "old_date",
+    "new_nanos", "new_source", "new_date", "reason", "run",
+)  # fmt: skip
+"""What `read` returns; `provider` and `model` are NULL if the call is gone."""
+
+_READ = (
+    f"SELECT {', '.join('calls.' + name if name in ('provider', 'model') else 'n.' + name for name in NOTES)}"  # noqa: S608 - names
+    " FROM corrections AS n LEFT JOIN calls ON calls.time = n.time AND calls.uid = n.uid"
+    " WHERE n.run = coalesce(?, n.run) ORDER BY n.id"
+)
+
+
+def write(
+    connection: sqlite3.Connection, changes: Iterable[Change], *, run: str, now: int, reason: str | None
+) -> int:
+    """Replace prices that are still what they are expected to be.
+
+    Args:
+        connection: An open ledger, in a writing transaction.
+        changes: The prices.
+        run: What they have in common.
+        now: The time (microseconds).
+        reason: Why, in the user's words.
+
+    Returns:
+        How many were replaced.
+    """
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
+    changes, count = list(changes), 0
+    for what in AMOUNTS:
+        values = [
+            (run, now, what, each.nanos, each.source, each.date, reason, each.time, each.uid, each.expected)
+            for each in changes
+            if each.what == what
+        ]
+        count += connection.executemany(_note(what), values).rowcount if values else 0
+        connection.execute(_replace(what), (last, what))
+    return count
+
+
+def read(connection: sqlite3.Connection, run: str | None) -> list[Row]:
+    """Return notes, in the order they were made.
+
+    Args:
+        connection: An open ledger.
+        run: Only those with this in common.
+    """
+    query = "SELECT 1 FROM sqlite_master WHERE name = 'corrections'"
+    if not connection.execute(query).fetchone():  # nobody has brought the file up to date
+        return []
+    return connection.execute(_READ, (run,)).fetchall()
+
+
+def _note(what: str) -> str:
+    return (
+        "INSERT INTO corrections (run, corrected, what, new_nanos, new_source, new_date, reason,"  # noqa: S608 - names
+        " time, uid, old_nanos, old_source, old_date)"
+        f" SELECT ?, ?, ?, ?, ?, ?, ?, time, uid, {what}, price_source, price_date"
+        f" FROM calls WHERE time = ? AND uid = ? AND {what} IS ?"
+    )
+
+
+def _replace(what: str) -> str:
+    return (
+        f"UPDATE calls SET {what} = n.new_nanos, price_source = n.new_source, price_date = n.new_date"  # noqa: S608 - names
+        " FROM corrections AS n WHERE n.id > ? AND n.what = ? AND calls.time = n.time AND calls.uid = n.uid"
+    )
