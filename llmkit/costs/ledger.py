@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llmkit.costs.repricing import Repriced
     from llmkit.costs.store.interface import Store
     from llmkit.costs.totals import Sums, Total
+    from llmkit.notebook.dashboard.dashboard import Dashboard
     from llmkit.records import CallRecord, Guard
 
 SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
@@ -516,6 +517,52 @@ class Ledger(forks.ForkAware):
             ConfigurationError: If there is no such chart, the file cannot be read, or a time cannot.
         """
         return self.charts.draw(kind, ax=ax, simulated=simulated, since=since, until=until, daily=daily)
+
+    def dashboard(
+        self,
+        *,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        by: str = "model",
+        metric: str = "cost",
+        model: str | None = None,
+        notebook: str | None = None,
+        tag: str | None = None,
+        simulated: bool | None = None,
+    ) -> Dashboard:
+        """Show where the money went, with controls, live while calls run; the arguments preset the controls.
+
+        Args:
+            since: `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`, or the first local day; by
+                default 30 days, or all if nothing was called in them.
+            until: Only calls before this local day.
+            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"day"`, `"hour"`, `"month"`,
+                or `"tag:"` and the name of a tag.
+            metric: `"cost"`, `"calls"`, `"tokens"`, `"errors"`, `"saved"`, or a median: `"duration"`,
+                `"first token"`.
+            model: Only calls of this model.
+            notebook: Only calls of this notebook.
+            tag: Only calls with this `"name=value"`.
+            simulated: As in `total`.
+
+        Returns:
+            The dashboard, which shows itself as the last line of a cell; `close()` ends it.
+
+        Raises:
+            ConfigurationError: If the file cannot be read, or an argument makes no sense.
+
+        Example:
+            >>> board = Ledger(":memory:").dashboard(by="day")
+            >>> len(board.df)
+            0
+            >>> board.close()
+        """
+        from llmkit.notebook.dashboard.dashboard import Dashboard
+
+        return Dashboard(
+            self, since=since, until=until, by=by, metric=metric,
+            model=model, notebook=notebook, tag=tag, simulated=simulated,
+        )  # fmt: skip
 
     def clear(self, before: date | str | None = None) -> int:
         """Delete calls, at once and for all notebooks; what they spent of a budget stays spent.

@@ -1,0 +1,1 @@
+"""The dashboard: where the money went, live, with controls."""

@@ -1,0 +1,357 @@
+"""`Ledger.dashboard`: key figures, chart and table with controls, live while calls run."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from llmkit import records
+from llmkit.costs.charts.canvas import many
+from llmkit.errors import ConfigurationError
+from llmkit.notebook.dashboard import exports, picture, present, selection
+from llmkit.notebook.dashboard.live import Live
+from llmkit.notebook.dashboard.menu import what_if_models
+from llmkit.notebook.dashboard.selection import Board, Pick, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+
+    from llmkit.costs.ledger import Ledger
+    from llmkit.notebook.dashboard.exports import Kind
+    from llmkit.notebook.dashboard.widget import Controls, View
+    from llmkit.notebook.magics import LLMMagics
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+OLD = 20.0
+"""Seconds after which the saved picture is drawn anew even while calls keep coming."""
+
+
+class Dashboard:
+    """Where the money went; see `Ledger.dashboard`.
+
+    The last line of a cell shows it. It follows the ledger while it is shown: calls of this process
+    at once, those of others within some two seconds. What is saved with the notebook is a picture that needs
+    no kernel.
+
+    Args:
+        ledger: Whose calls.
+        since: `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`, or the first local day.
+        until: Only calls before this local day; with a day as `since` or alone.
+        by: What to group by.
+        metric: What to measure.
+        model: Only calls of this model.
+        notebook: Only calls of this notebook.
+        tag: Only calls with this `name=value`.
+        simulated: As in `Ledger.total`.
+
+    Raises:
+        ConfigurationError: If the ledger cannot be read, or an argument makes no sense.
+
+    Example:
+        >>> from llmkit.costs.ledger import Ledger
+        >>> board = Dashboard(Ledger(":memory:"), by="day")
+        >>> board
+        No calls yet. Make one with %%llm, and it shows up here.
+        >>> board.close()
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        by: str = "model",
+        metric: str = "cost",
+        model: str | None = None,
+        notebook: str | None = None,
+        tag: str | None = None,
+        simulated: bool | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._name = uuid.uuid4().hex[:12]
+        self._view: View | None = None
+        self._controls: Controls | None = None
+        self._panel: Any = None
+        self._lock = threading.Lock()
+        self._todo: set[str] = set()
+        self._palette = present.Palette()
+        self._pick: tuple[Pick, str] | None = None
+        self._order = "newest"
+        self._supposed: tuple[str | None, float | None] = (None, None)
+        self._mark: tuple[Any, ...] = ()
+        self._copies: list[str] = []
+        self._copied, self._stale = 0.0, False
+        self._context = records.current_context()
+        choice = Settings(by=by, metric=metric, model=model, notebook=notebook, tag=tag, simulated=simulated)
+        self._settings = replace(choice, **_period(ledger, since, until))
+        self._closed = False
+        self._shown: dict[str, Any] = {}
+        self._board: Board
+        self._live = Live(ledger, self._refresh)
+        try:
+            self._live.do(self._update).result()
+        except ConfigurationError:
+            self.close()
+            raise
+
+    @property
+    def settings(self) -> Settings:
+        """What is chosen in the controls."""
+        return self._settings
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The calls that are chosen, like `Ledger.df`: those behind a bar if one is open."""
+        board, pick = self._board, self._pick
+        return board.rows(Pick() if pick is None else pick[0])
+
+    def export(self, kind: Kind = "csv") -> Path:
+        """Write the calls that are chosen, or the chart, into a new file beside the notebook.
+
+        Args:
+            kind: `"csv"`, `"parquet"` or `"png"`.
+
+        Returns:
+            The file, which only its owner can read.
+
+        Raises:
+            ConfigurationError: If it cannot be written, or pyarrow is not installed.
+        """
+        if kind not in exports.MIME:
+            raise ConfigurationError(f"The dashboard writes no {kind!r:.40}.", hint="csv, parquet or png.")
+        return exports.write(kind, lambda: self.df, lambda: picture.png(self._shown, wide=10.0, dpi=160))
+
+    def close(self) -> None:
+        """End it: nothing of it goes on; the picture in the notebook stays."""
+        if self._closed:
+            return
+        self._closed = True
+        self._live.close()
+        if self._panel is not None:
+            assert self._view is not None
+            assert self._controls is not None
+            self._controls.close()
+            self._view.close()
+            self._panel.close()
+
+    def __repr__(self) -> str:
+        return present.plain(self._board)
+
+    def _ipython_display_(self) -> None:
+        """Show it, and keep a copy beside it that is saved with the notebook."""
+        from IPython.core.getipython import get_ipython
+
+        shell: Any = get_ipython()
+        if getattr(shell, "kernel", None) is None:
+            print(repr(self))  # noqa: T201 - a terminal's display
+            return
+        self._publisher, copy = shell.display_pub, uuid.uuid4().hex[:12]
+        if not self._closed:
+            view = {"version_major": 2, "version_minor": 0, "model_id": self._widgets().model_id}
+            self._publisher.publish({WIDGET: view, "text/plain": ""})
+        self._publisher.publish(self._saved(), transient={"display_id": copy})
+        self._copies.append(copy)
+
+    def _widgets(self) -> Any:
+        """Return the widget; made when the dashboard is shown first."""
+        import ipywidgets
+
+        from llmkit.notebook.dashboard.widget import Controls, View
+
+        if self._panel is None:
+            self._view = View(self._name, self._receive)
+            self._controls = Controls(self._settings, self._choose, self._write)
+            self._offer(self._ledger.df)
+            self._panel = ipywidgets.VBox([self._controls.box, self._view])
+            self._panel.add_class("llmkit-dash-panel")
+        return self._panel
+
+    # What the user does; each of these returns at once
+
+    def _choose(self, settings: Settings) -> None:
+        with self._lock:
+            self._settings, self._pick = settings, None
+        self._want("board", "rows", "what_if")
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        kind, view = message.get("type"), str(message.get("view"))
+        if kind == "hello":
+            self._want("board", "rows", "what_if", view=view)
+        elif kind == "bye":
+            self._live.leave(view)
+        elif kind in {"pick", "unpick", "order"}:
+            self._chosen_rows(message)
+        elif kind == "what_if":
+            self._supposed = (_text(message.get("model")), _share(message.get("cached")))
+            self._want("what_if")
+
+    def _chosen_rows(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "order":
+            self._order = "dearest" if message.get("order") == "dearest" else "newest"
+        elif message["type"] == "unpick":
+            self._pick = None
+        else:
+            pick = Pick(group=_text(message.get("group")), period=_text(message.get("period")))
+            self._pick = (pick, str(message.get("label", "")))
+        self._want("rows")
+
+    def _write(self, kind: str) -> None:
+        if not self._closed:
+            self._live.do(lambda: self._export(kind))
+
+    def _want(self, *parts: str, view: str = "") -> None:
+        with self._lock:
+            self._todo |= {*parts}
+        if view:
+            self._live.look(view)
+        else:
+            self._live.stir()
+
+    # What the dashboard's own thread does
+
+    def _refresh(self) -> None:
+        """Send what has changed; while nothing does, bring the saved copies up to date."""
+        try:
+            changed = self._update() is not None
+        except ConfigurationError as error:
+            self._say(str(error), "error")
+            return
+        if self._stale and self._copies and (not changed or time.monotonic() - self._copied > OLD):
+            self._save_copies()
+
+    def _update(self) -> Any:
+        """Read the ledger and send what is wanted or new; `None` if that is nothing."""
+        with self._lock:
+            todo, self._todo = self._todo, set()
+            settings, pick = self._settings, self._pick
+        frame, now = self._ledger.df, datetime.now(UTC)
+        budget = self._ledger.budget()
+        mark = (*_fingerprint(frame), now.astimezone().date(), budget.daily, budget.left, settings)
+        if mark != self._mark:
+            todo |= {"board", "rows", "what_if"}
+        if "board" in todo:
+            board = Board(frame, settings, now) if mark != self._mark else self._board
+            today = selection.spent_today(frame, now, simulated=board.simulated)
+            self._shown = present.message(board, self._palette, budget, today)
+            self._board, self._stale, self._mark = board, True, mark
+            self._offer(frame)
+            self._send({"type": "board", "models": what_if_models(frame), **self._shown})
+        if "rows" in todo:
+            self._send_rows(pick)
+        if "what_if" in todo:
+            self._send_what_if()
+        return self._board if todo else None
+
+    def _send_rows(self, pick: tuple[Pick, str] | None) -> None:
+        if pick is None:
+            self._send({"type": "rows", "label": ""})
+            return
+        board = self._board
+        places = board.behind(pick[0])
+        rows = board.listing(places, self._order)
+        shown = present.listing(rows, len(places), self._prompts())
+        self._send({"type": "rows", "label": pick[1], "order": self._order, **shown})
+
+    def _send_what_if(self) -> None:
+        from llmkit.costs.repricing import what_if
+
+        model, cached = self._supposed
+        if model is None and cached is None:
+            self._send({"type": "what_if", "text": ""})
+            return
+        try:
+            text = repr(what_if(self._board.rows(), model=model, cached=cached))
+        except ConfigurationError as error:
+            text = str(error)
+        self._send({"type": "what_if", "text": text})
+
+    def _export(self, kind: str) -> None:
+        try:
+            path = self.export(kind)  # type: ignore[arg-type]  # the buttons know the kinds
+        except ConfigurationError as error:
+            self._say(str(error), "error")
+            return
+        size = path.stat().st_size
+        told = "The chart" if kind == "png" else many(len(self.df))
+        said = {"type": "file", "text": f"{told}: {path}", "name": path.name, "kind": exports.MIME[kind]}
+        self._send(said, [path.read_bytes()] if size <= exports.LARGEST else [])
+
+    def _offer(self, frame: pd.DataFrame) -> None:
+        if self._controls is not None:
+            names, tags = selection.tag_choices(frame)
+            words = [selection.word_choices(frame[name]) for name in ("model", "notebook")]
+            self._controls.offer(words[0], words[1], names, tags)
+
+    def _save_copies(self) -> None:
+        data = self._saved()
+        for copy in self._copies:
+            self._publisher.publish(data, transient={"display_id": copy}, update=True)
+
+    def _saved(self) -> dict[str, str]:
+        shown, self._stale, self._copied = self._shown, False, time.monotonic()
+        html = picture.saved(shown, picture.png(shown), self._name)
+        return {"text/html": html, "text/plain": repr(self)}
+
+    def _prompts(self) -> dict[str, int]:
+        """Return the numbers of this notebook's cells whose calls this process made, by their identifier."""
+        frame, here = self._ledger.df, self._context.notebook
+        mine = frame[(frame["session"] == records.session_id()) & (frame["notebook"] == here)]
+        cells = mine.dropna(subset=["cell_id", "execution_count"]).drop_duplicates("cell_id", keep="last")
+        return dict(zip(cells["cell_id"].astype(str), cells["execution_count"].astype(int), strict=True))
+
+    def _say(self, text: str, kind: str = "") -> None:
+        self._send({"type": "say", "text": text, "kind": kind})
+
+    def _send(self, message: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        if self._view is not None and not self._closed:
+            self._view.send(message, buffers)
+
+
+def open_dashboard(_magics: LLMMagics, argument: str | None = None) -> Dashboard:
+    """Open a dashboard of the default ledger: `%llm dashboard [BY]`.
+
+    Args:
+        _magics: The magics.
+        argument: What to group by.
+
+    Returns:
+        The dashboard, which shows itself.
+    """
+    from llmkit.costs.ledger import ledger
+
+    return Dashboard(ledger, by=argument or "model")
+
+
+def _period(ledger: Ledger, since: date | str | None, until: date | str | None) -> dict[str, Any]:
+    if since is None and until is None:
+        return {"period": selection.first_period(ledger.df, datetime.now(UTC))}
+    if until is None and since in selection.PERIODS and since != "custom":
+        return {"period": since}
+    first, last = selection.to_day(since), selection.to_day(until, end=True)
+    return {"period": "custom", "first": first, "last": last}
+
+
+def _fingerprint(frame: pd.DataFrame) -> tuple[Any, ...]:
+    """Return what changes with the rows: calls come, are deleted, or get another price."""
+    if not len(frame):
+        return (0,)
+    cost = frame["cost_usd"]
+    return len(frame), str(frame["uid"].iloc[-1]), float(cost.sum()), int(cost.notna().sum())
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _share(value: object) -> float | None:
+    return min(max(float(value), 0.0), 1.0) if isinstance(value, (int, float)) else None

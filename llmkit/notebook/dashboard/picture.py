@@ -1,0 +1,159 @@
+"""The dashboard as it is saved: a PNG of the chart, and HTML that needs no kernel and no script."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from llmkit.costs.charts import canvas
+from llmkit.notebook.markdown.render import page, printable
+from llmkit.notebook.markdown.tex import UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
+MOST_ROWS = 20
+"""Most groups that the saved table lists."""
+
+
+def png(shown: Mapping[str, Any], *, wide: float = 9.0, dpi: int = 110) -> bytes:
+    """Draw the chart.
+
+    Args:
+        shown: What `present.message` returned.
+        wide: Width in inches.
+        dpi: Pixels of an inch.
+
+    Returns:
+        A PNG file.
+    """
+    figure = Figure(figsize=(wide, 3.4), layout="constrained")
+    ax = figure.subplots()
+    chart = shown["chart"]
+    {"time": _over_time, "groups": _by_group}.get(chart["kind"], _nothing)(ax, shown)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+def _nothing(ax: Axes, shown: Mapping[str, Any]) -> None:
+    canvas.blank(ax, shown["hint"] or "Nothing is known of these calls.")
+
+
+def _over_time(ax: Axes, shown: Mapping[str, Any]) -> None:
+    chart = shown["chart"]
+    at = [period["at"] for period in chart["periods"]]
+    base = [0.0] * len(at)
+    entries = []
+    for series in chart["series"]:
+        heights = [0.0] * len(at)
+        for period, value, _ in series["marks"]:
+            heights[period] = value
+        ax.bar(at, heights, bottom=base, width=0.8, color=series["color"])
+        base = [low + height for low, height in zip(base, heights, strict=True)]
+        if series["marks"] and len(chart["series"]) > 1:
+            entries.append((series["label"], series["color"]))
+    ax.set_xlim(-0.6, max(chart["slots"], 8) - 0.4)
+    ax.set_ylim(0, chart["top"] * 1.02)
+    ax.set_xticks([tick["at"] for tick in chart["ticks"]], [tick["label"] for tick in chart["ticks"]])
+    _grid(ax, chart, "y")
+    canvas.lined(ax)
+    canvas.key(ax, entries, last=chart["slots"] - 0.5)
+    canvas.dress(ax, shown["title"], [shown["notes"]])
+
+
+def _by_group(ax: Axes, shown: Mapping[str, Any]) -> None:
+    chart = shown["chart"]
+    bars = chart["bars"]
+    names = [canvas.shorten(bar["label"], 30) for bar in bars]
+    ax.barh(
+        range(len(bars)), [bar["value"] for bar in bars], height=0.7, color=[bar["color"] for bar in bars]
+    )
+    ax.set_yticks(range(len(bars)), names)
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    ax.set_ylim(max(len(bars), 3) - 0.5, -0.5)
+    ax.set_xlim(0, chart["top"])
+    for place, bar in enumerate(bars):
+        canvas.words(ax, bar["text"], (bar["value"], place), xytext=(4, 0), va="center")
+    ax.set_xticks([])
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    canvas.dress(ax, shown["title"], [shown["notes"]])
+
+
+def _grid(ax: Axes, chart: Mapping[str, Any], which: str) -> None:
+    ticks, labels = zip(*((line["value"], line["label"]) for line in chart["grid"]), strict=True)
+    getattr(ax, f"set_{which}ticks")(ticks, labels)
+    for label in getattr(ax, f"get_{which}ticklabels")():
+        label.set_parse_math(False)
+
+
+def saved(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
+    """Return what is saved with the notebook: key figures, chart and table.
+
+    It is hidden wherever the live dashboard is on the same page; without a kernel it is the widget that is
+    hidden, for Jupyter would show an error in its place.
+
+    Args:
+        shown: What `present.message` returned.
+        picture: What `png` returned.
+        name: The dashboard's own name: letters and digits.
+
+    Returns:
+        Safe HTML: words of the ledger are text in it.
+    """
+    live, copy, child = f".llmkit-live-{name}", f".llmkit-saved-{name}", ".jp-OutputArea-child"
+    rules = (
+        f"body:has({live}) {copy},body:has({live}) {child}:has({copy}){{display:none}}"
+        f"body:not(:has({live})) {child}:has(+{child} {copy}){{display:none}}"
+    )
+    body = page(_body(shown, picture))
+    return f'<style>{rules}</style><div class="llmkit-saved-{name} {UNTOUCHED}">{body}</div>'
+
+
+def _body(shown: Mapping[str, Any], picture: bytes) -> str:
+    figures = " · ".join(
+        f"{_text(one['label'])} <b>{_text(one['text'])}</b>"
+        + (f" ({_text(one['note'])})" if one["note"] else "")
+        for one in shown["figures"]
+    )
+    parts = [f"<p>{figures}</p>"]
+    if shown["hint"]:
+        return "".join([*parts, f"<p>{_text(shown['hint'])}</p>"])
+    said = _text(f"{shown['title']}. {shown['notes']}")
+    data = base64.b64encode(picture).decode()
+    parts.append(f'<img src="data:image/png;base64,{data}" alt="{said}" style="max-width:100%">')
+    table = shown["table"]
+    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in table["head"])
+    lines = [[row["label"], *row["cells"]] for row in table["rows"][:MOST_ROWS]]
+    lines.append(["All", *table["total"]])
+    body = "".join(map(_row, lines))
+    left = len(table["rows"]) - MOST_ROWS
+    parts.append(
+        f'<div class="llmkit-table" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
+        "</table></div>"
+    )
+    parts += [f"<p>{_text(note)}</p>" for note in (shown["notes"], _more(left, table["more"])) if note]
+    return "".join(parts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    values = "".join(f"<td>{_text(cell)}</td>" for cell in cells[1:])
+    return f'<tr><th scope="row">{_text(cells[0])}</th>{values}</tr>'
+
+
+def _more(left: int, more: str) -> str:
+    if left <= 0:
+        return more
+    return f"{left:,} further groups are not listed here" + (f", nor {more}" if more else "") + "."
+
+
+def _text(words: str) -> str:
+    return escape(printable(words))

@@ -1,0 +1,488 @@
+"""The dashboard's words, ticks and colours: a `Board` as what a browser or a picture draws. No I/O."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds, usd
+from llmkit.costs.frame.summary import TAG
+from llmkit.costs.totals import dollars
+from llmkit.notebook.dashboard.selection import MEDIANS, OTHERS, SUMS, Board
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from llmkit.costs.budgets.budget import Budget
+
+NAMES = {
+    "cost": "Cost",
+    "calls": "Calls",
+    "tokens": "Tokens",
+    "errors": "Errors",
+    "saved": "Saved by replay",
+    "duration": "Median duration",
+    "first token": "Median time to first token",
+}
+"""What measures are called."""
+
+EMPTY = "No calls yet. Make one with %%llm, and it shows up here."
+ELSEWHERE = "No calls here; {others} outside of this period and these filters."
+MOST_GROUPS = 50
+"""Most groups that the table lists."""
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH_TICKS = 8
+
+
+@dataclass(slots=True)
+class Palette:
+    """Colours of groups: one keeps its own while others come and go.
+
+    Example:
+        >>> palette = Palette()
+        >>> before = palette.take(["a", "b"])
+        >>> palette.take(["b", "c", "a"])["b"] == before["b"]
+        True
+    """
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def take(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return a colour for each of these keys.
+
+        Args:
+            keys: Keys of groups, the largest first; no more than there are colours.
+        """
+        self.kept = {key: color for key, color in self.kept.items() if key in keys}
+        free = [color for color in COLORS if color not in self.kept.values()]
+        for key in keys:
+            if key == OTHERS:
+                self.kept[key] = GREY
+            elif key not in self.kept:
+                self.kept[key] = free.pop(0) if free else GREY
+        return dict(self.kept)
+
+
+def message(board: Board, palette: Palette, budget: Budget | None, today: int) -> dict[str, Any]:
+    """Return all that a browser draws, ready to be sent: texts, and numbers for lengths alone.
+
+    Args:
+        board: The calls.
+        palette: Colours.
+        budget: The ledger's budget.
+        today: Nano-dollars of this local day's calls.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from llmkit.costs.ledger import Ledger
+        >>> board = Board(Ledger(":memory:").df, Settings(), datetime.now(UTC))
+        >>> message(board, Palette(), None, 0)["hint"]
+        'No calls yet. Make one with %%llm, and it shows up here.'
+    """
+    colors = palette.take(board.series)
+    return {
+        "title": title(board),
+        "notes": notes(board),
+        "figures": figures(board, budget, today),
+        "hint": hint(board),
+        "chart": chart(board, colors),
+        "table": table(board, colors),
+    }
+
+
+def title(board: Board) -> str:
+    """Return what the chart shows, e.g. `"Cost by model, per day"`."""
+    settings = board.settings
+    unit = (
+        "" if board.bins is None or (settings.metric in MEDIANS and not settings.timed) else board.bins.unit
+    )
+    if settings.timed:
+        return f"{NAMES[settings.metric]} per {unit or settings.by}"
+    by = f"{NAMES[settings.metric]} by {settings.by.removeprefix(TAG)}"
+    return f"{by}, per {unit}" if unit else by
+
+
+def hint(board: Board) -> str:
+    """Return why there is nothing to see; empty if there is something."""
+    if len(board.at):
+        return ""
+    return ELSEWHERE.format(others=many(board.everything, "call")) if board.everything else EMPTY
+
+
+def notes(board: Board) -> str:
+    """Return what to know about the sums: that they are not real money, and what is not in them."""
+    unknown = int(board.total["unpriced"])
+    verb = "is" if unknown == 1 else "are"
+    said = [
+        "Simulated calls: not real money" if board.simulated else "",
+        f"{many(unknown)} without a known price {verb} not in the sums of money" if unknown else "",
+    ]
+    return ". ".join(filter(None, said))
+
+
+def figures(board: Board, budget: Budget | None, today: int) -> list[dict[str, str]]:
+    """Return the key figures: of the chosen calls, then of today."""
+    total = board.total
+    calls, errors, unknown = (int(total[name]) for name in ("calls", "errors", "unpriced"))
+    shown = [
+        _figure("Spent, simulated" if board.simulated else "Spent", money(total), exact=exact(total)),
+        _figure("Calls", f"{calls:,}"),
+        _figure("Errors", f"{errors:,}", f"{errors / calls:.1%}" if errors else ""),
+        _figure("Without a price", f"{unknown:,}"),
+        _figure("Saved by replay", amount(int(total["saved_nanos"]))),
+        _figure("Tokens in", brief(int(total["input_tokens"]))),
+        _figure("Tokens out", brief(int(total["output_tokens"]))),
+        _figure("Today", amount(today)),
+    ]
+    if budget is not None and budget.daily is not None and not board.simulated:
+        left = format_money(budget.left)
+        shown.append(_figure("Left of today's budget", left, f"of {format_money(budget.daily)}"))
+    return shown
+
+
+def _figure(label: str, text: str, note: str = "", exact: str = "") -> dict[str, str]:
+    return {"label": label, "text": text, "note": note, "exact": exact}
+
+
+def money(sums: pd.Series[Any]) -> str:
+    """Return what calls cost; `$?` if no price is known."""
+    return "$?" if sums["unpriced"] and not sums["priced"] else amount(int(sums["nanos"]))
+
+
+def exact(sums: pd.Series[Any]) -> str:
+    """Return what calls cost, to the last known digit."""
+    return "" if sums["unpriced"] and not sums["priced"] else f"${int(sums['nanos']) / 1e9:,.9f}"
+
+
+def amount(nanos: int) -> str:
+    """Write nano-dollars.
+
+    Example:
+        >>> amount(12_345_000_000)
+        '$12.35'
+    """
+    return format_money(usd(nanos))
+
+
+def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
+    """Return what is drawn: bars over time, or for medians one bar a group."""
+    metric = board.settings.metric
+    if board.bins is None:
+        return {"kind": "none"}
+    if metric in MEDIANS and not board.settings.timed:
+        return _group_bars(board, colors)
+    starts, values = board.bars
+    places = _places(starts, board.bins.unit)
+    top = float(np.nan_to_num(values.astype(float).clip(min=0)).sum(axis=1).max(initial=0.0))
+    ticks = nice(top, whole=metric in {"calls", "tokens", "errors"}, scale=1e9 if _is_money(metric) else 1.0)
+    names = dict(zip(board.keys, board.labels, strict=True)) | {OTHERS: _others(board)}
+    calls = board.bar_calls
+    return {
+        "kind": "time",
+        "slots": int(places[-1]) + 1,
+        "top": ticks[-1] if ticks else 1.0,
+        "grid": [{"value": tick, "label": _tick(metric, tick, ticks)} for tick in ticks],
+        "ticks": time_ticks(starts, places, board.bins.unit),
+        "periods": [
+            {"key": str(start), "at": int(place), "label": period(start, board.bins.unit)}
+            for start, place in zip(starts, places, strict=True)
+        ],
+        "series": [
+            {
+                "key": key,
+                "label": names.get(key, NAMES[metric]),
+                "color": colors[key],
+                "marks": _marks(metric, values[:, column], calls[:, column]),
+            }
+            for column, key in enumerate(board.series)
+        ],
+    }
+
+
+def _marks(metric: str, values: Any, calls: Any) -> list[list[Any]]:
+    """Return a series' bars: the period, the height, and what to say; those of height 0 are left out."""
+    write = writer(metric)
+    return [
+        [period, float(value), f"{write(value)} · {many(int(count))}"]
+        for period, (value, count) in enumerate(zip(values.tolist(), calls.tolist(), strict=True))
+        if value > 0  # not of NaN: a median that nobody knows
+    ]
+
+
+def _group_bars(board: Board, colors: dict[str, str]) -> dict[str, Any]:
+    metric = board.settings.metric
+    shown = board.groups[MEDIANS[metric]].head(12)
+    top = float(shown.max()) if shown.notna().any() else 0.0
+    ticks = nice(top)
+    return {
+        "kind": "groups",
+        "top": ticks[-1] if ticks else 1.0,
+        "grid": [{"value": tick, "label": seconds(tick) if tick else "0"} for tick in ticks],
+        "bars": [
+            {
+                "key": board.keys[place],
+                "label": board.labels[place],
+                "color": colors.get(board.keys[place], GREY),
+                "value": float(value),
+                "text": seconds(value),
+                "say": f"{seconds(value)} · {many(int(board.groups['calls'].iloc[place]))}",
+            }
+            for place, value in enumerate(shown)
+            if not math.isnan(value)
+        ],
+    }
+
+
+def table(board: Board, colors: dict[str, str]) -> dict[str, Any]:
+    """Return the groups as a table: those that are largest, or latest, and the sum of all."""
+    count = len(board.keys)
+    places = list(range(count))[:MOST_GROUPS]
+    if board.settings.timed:
+        places = list(range(count))[::-1][:MOST_GROUPS]
+    unit = board.settings.by if board.settings.timed else ""
+    longest = _lengths(board)
+    rows = [
+        {
+            "key": board.keys[place],
+            "label": period(np.datetime64(board.keys[place], "us"), unit) if unit else board.labels[place],
+            "color": "" if unit else colors.get(board.keys[place], colors.get(OTHERS, GREY)),
+            "share": longest[place],
+            "cells": cells(board.groups.iloc[place]),
+        }
+        for place in places
+    ]
+    left = count - len(places)
+    return {
+        "head": [board.settings.by.removeprefix(TAG), *COLUMNS],
+        "rows": rows,
+        "more": f"{many(left, 'more group')}" if left else "",
+        "total": cells(board.total),
+    }
+
+
+COLUMNS = (
+    "Cost", "Calls", "Without price", "Errors", "Tokens in", "Tokens out", "Saved", "Duration", "First token"
+)  # fmt: skip
+"""Columns of the table, after the group; times are medians."""
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is nothing, or nobody knows."""
+
+
+def cells(sums: pd.Series[Any]) -> list[str]:
+    """Return a row of the table; what nobody knows is a dash."""
+    known = bool(sums["counted"])
+    return [
+        money(sums),
+        f"{int(sums['calls']):,}",
+        f"{int(sums['unpriced']):,}",
+        f"{int(sums['errors']):,}",
+        f"{int(sums['input_tokens']):,}" if known else NOTHING,
+        f"{int(sums['output_tokens']):,}" if known else NOTHING,
+        amount(int(sums["saved_nanos"])),
+        NOTHING if math.isnan(sums["duration_s"]) else seconds(sums["duration_s"]),
+        NOTHING if math.isnan(sums["first_token_s"]) else seconds(sums["first_token_s"]),
+    ]
+
+
+def _lengths(board: Board) -> list[float]:
+    metric = board.settings.metric
+    column = board.groups[SUMS.get(metric) or MEDIANS[metric]].astype(float).fillna(0.0)
+    top = float(column.max()) if len(column) else 0.0
+    return [round(float(value) / top, 4) if top > 0 else 0.0 for value in column]
+
+
+def listing(rows: pd.DataFrame, count: int, here: Mapping[str, int]) -> dict[str, Any]:
+    """Return calls as rows of text.
+
+    Args:
+        rows: The calls to show.
+        count: How many there are in all.
+        here: Numbers of this notebook's cells by their identifiers.
+
+    Returns:
+        The rows, and how many are not among them.
+    """
+    from llmkit.costs.frame.summary import local_time
+
+    local = local_time(rows["time"]).dt.strftime("%Y-%m-%d %H:%M:%S").tolist() if len(rows) else []
+    return {
+        "head": ["Time", "Model", "Tokens in", "Tokens out", "Cost", "Status", "Duration", "Cell"],
+        "rows": [_call(row, time, here) for row, time in zip(rows.to_dict("records"), local, strict=True)],
+        "count": many(count),
+        "more": f"{count - len(rows):,} more are not listed; an export has them."
+        if count > len(rows)
+        else "",
+    }
+
+
+def _call(row: dict[Any, Any], time: str, here: Mapping[str, int]) -> dict[str, Any]:
+    notebook, number, cell = (_known(row[name]) for name in ("notebook", "execution_count", "cell_id"))
+    place = f"In [{number}]" if number is not None else ""
+    return {
+        "cells": [
+            time,
+            f"{row['provider']}:{row['model']}",
+            *(f"{row[name]:,}" if _known(row[name]) is not None else NOTHING for name in _TOKENS),
+            _paid(row),
+            f"{row['status']}: {row['error']}" if _known(row["error"]) else str(row["status"]),
+            NOTHING if _known(row["duration_s"]) is None else seconds(row["duration_s"]),
+        ],
+        "place": " ".join(filter(None, [notebook or "", place])),
+        "prompt": here.get(cell or "", number),
+        "cell": cell or "",
+        "here": cell in here,
+    }
+
+
+_TOKENS = ("input_tokens", "output_tokens")
+
+
+def _paid(row: dict[Any, Any]) -> str:
+    if _known(row["cost_usd"]) is not None:
+        saved = _known(row["saved_usd"])
+        return format_money(row["cost_usd"]) + (f", saved {format_money(saved)}" if saved else "")
+    tokens = sum(row[name] for name in _TOKENS if _known(row[name]) is not None)
+    return "$?" if row["status"] == "ok" or tokens else NOTHING
+
+
+def _known(value: Any) -> Any:
+    """Return a value; `None` for all the ways in which pandas says that there is none."""
+    return None if value is None or value != value or repr(value) == "<NA>" else value  # noqa: PLR0124 - NaN is not itself
+
+
+def writer(metric: str) -> Callable[[Any], str]:
+    """Return how a measure's values are written."""
+    if _is_money(metric):
+        return lambda value: amount(int(value))
+    if metric in MEDIANS:
+        return lambda value: seconds(float(value))
+    return lambda value: f"{int(value):,}"
+
+
+def _is_money(metric: str) -> bool:
+    return metric in {"cost", "saved"}
+
+
+def _others(board: Board) -> str:
+    return f"{len(board.keys) - NAMED} others"
+
+
+def _tick(metric: str, tick: float, ticks: Sequence[float]) -> str:
+    if metric in MEDIANS:
+        return seconds(tick) if tick else "0"
+    if not _is_money(metric):
+        return brief(int(tick))
+    step = (ticks[1] if len(ticks) > 1 else 1e9) / 1e9
+    decimals = 0 if step >= 1 and float(step).is_integer() else max(2, -math.floor(math.log10(step)))
+    if not math.isclose(round(step, decimals), step, rel_tol=1e-6):
+        decimals += 1
+    return f"${tick / 1e9:,.{decimals}f}"
+
+
+def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4) -> list[float]:
+    """Return round values from 0 up to one that is not below `top`.
+
+    Args:
+        top: The largest value that is drawn.
+        whole: Whether only whole numbers make sense.
+        scale: What one unit of the labels is.
+        about: How many steps.
+
+    Example:
+        >>> nice(7.3)
+        [0.0, 2.0, 4.0, 6.0, 8.0]
+    """
+    if not top > 0:
+        return []
+    rough = top / scale / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    step = max(math.ceil(step), 1) if whole else step
+    return [round(number * step * scale, 12) for number in range(math.ceil(top / scale / step - 1e-9) + 1)]
+
+
+def period(start: np.datetime64, unit: str) -> str:
+    """Write when a period is.
+
+    Args:
+        start: Where it begins, local time.
+        unit: `"hour"`, `"day"`, `"week"` or `"month"`.
+
+    Example:
+        >>> period(np.datetime64("2026-10-05T14:00"), "hour")
+        'Mon 5 Oct 2026, 14:00'
+    """
+    time: datetime = start.astype("M8[us]").item()
+    month = f"{_MONTHS[time.month - 1]} {time.year}"
+    if unit == "month":
+        return month
+    day = f"{_DAYS[time.weekday()]} {time.day} {month}"
+    return {"hour": f"{day}, {time:%H:%M}", "week": f"week of {day}"}.get(unit, day)
+
+
+def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[str, Any]]:
+    """Return about so many labels along the time, at round places.
+
+    Args:
+        starts: Starts of the periods that have calls.
+        places: Which slot each of them has.
+        unit: What a slot is.
+        most: How many labels at most.
+    """
+    slots = int(places[-1]) + 1
+    steps = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 7, 14, 28), "week": (1, 2, 4, 8, 13, 26, 52)}
+    choice = steps.get(unit, (1, 2, 3, 6, 12))
+    step = next((size for size in choice if slots / size <= most), max(choice[-1], math.ceil(slots / most)))
+    first = starts[0].astype(f"M8[{_STEPS[unit]}]")
+    offset = 0
+    if unit == "hour":
+        offset = -int(first.astype("int64") % 24) % step
+    elif unit == "month":
+        offset = -int(first.astype("int64") % 12) % step
+    at = range(offset, slots, step) if offset < slots else range(1)
+    labels = [_short((first + number * _UNIT[unit]).astype("M8[us]").item(), unit, step) for number in at]
+    return [{"at": number, "label": label} for number, label in zip(at, labels, strict=True)]
+
+
+_STEPS = {"hour": "h", "day": "D", "week": "D", "month": "M"}
+_UNIT = {"hour": 1, "day": 1, "week": 7, "month": 1}
+
+
+def _short(time: datetime, unit: str, step: int) -> str:
+    if unit == "hour" and (time.hour or step < 24):
+        return f"{time:%H:%M}" if time.hour else f"{time.day} {_MONTHS[time.month - 1]}"
+    if unit == "month":
+        return str(time.year) if step >= 12 else f"{_MONTHS[time.month - 1]} {time.year}"
+    return f"{time.day} {_MONTHS[time.month - 1]}"
+
+
+def _places(starts: Any, unit: str) -> Any:
+    steps = starts.astype(f"M8[{_STEPS[unit]}]").astype("int64")
+    return (steps - steps[0]) // _UNIT[unit]
+
+
+def plain(board: Board) -> str:
+    """Return the dashboard as text.
+
+    Args:
+        board: The calls.
+    """
+    if text := hint(board):
+        return text
+    lines = [f"{title(board)}: {dollars(int(board.total['nanos']) / 1e9)}"]
+    shown = table(board, {})
+    rows = [[row["label"], *row["cells"][:4]] for row in shown["rows"][:10]]
+    rows = [[shown["head"][0], *COLUMNS[:4]], *rows, ["total", *shown["total"][:4]]]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*(line.rstrip() for line in lines), notes(board)]).rstrip()

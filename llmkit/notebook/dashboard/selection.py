@@ -1,0 +1,458 @@
+"""What the dashboard shows: which calls, in which groups, and what they add up to. No I/O.
+
+Money is whole nano-dollars here, so that every sum is that of the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmkit.costs.charts.aggregates import Bins, binned
+from llmkit.costs.frame.summary import PERIODS as CLOCK
+from llmkit.costs.frame.summary import TAG, local_time, nanos
+from llmkit.costs.moments import moment
+from llmkit.costs.names import known
+from llmkit.costs.totals import shows_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+PERIODS = ("today", "7 days", "30 days", "this month", "all", "custom")
+"""Which calls, by the local day they began on; `custom` is from one day to another."""
+
+GROUPS = ("model", "provider", "notebook", "status", "surface", *reversed(CLOCK))
+"""What calls can be grouped by, beside `tag:` and a name."""
+
+SUMS = {
+    "cost": "nanos",
+    "calls": "calls",
+    "tokens": "tokens",
+    "errors": "errors",
+    "saved": "saved_nanos",
+}
+"""Measures that add up, and their columns."""
+
+MEDIANS = {"duration": "duration_s", "first token": "first_token_s"}
+"""Measures of which the median is shown, in seconds, and their columns."""
+
+METRICS = (*SUMS, *MEDIANS)
+"""What can be measured."""
+
+OTHERS = "others"
+"""Key of the groups that have no colour of their own."""
+
+MOST_BARS = 400
+"""Most periods that a chart draws one by one."""
+
+_LACKING = {"notebook": "outside a notebook", TAG: "without the tag"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a user has chosen.
+
+    Attributes:
+        period: One of `PERIODS`.
+        first: First local day of a `custom` period; `None` is the beginning.
+        last: Its last local day; `None` is the end.
+        by: One of `GROUPS`, or `tag:` and a name.
+        metric: One of `METRICS`.
+        model: Only calls of this model.
+        notebook: Only calls of this notebook.
+        tag: Only calls with this `name=value`.
+        simulated: Only the sandbox's calls, only real ones, or `None` for the rule of `Ledger.total`.
+
+    Example:
+        >>> Settings(by="day").metric
+        'cost'
+        >>> Settings(by="weather")
+        Traceback (most recent call last):
+        ...
+        llmkit.errors.ConfigurationError: The ledger has no group 'weather'. There are: ...
+    """
+
+    period: str = "30 days"
+    first: date | None = None
+    last: date | None = None
+    by: str = "model"
+    metric: str = "cost"
+    model: str | None = None
+    notebook: str | None = None
+    tag: str | None = None
+    simulated: bool | None = None
+
+    def __post_init__(self) -> None:
+        known(self.period, PERIODS, "period")
+        known(self.metric, METRICS, "metric")
+        if not self.by.startswith(TAG):
+            known(self.by, GROUPS, "group")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the groups are periods of time."""
+        return self.by in CLOCK
+
+    def span(self, now: datetime) -> tuple[int | None, int | None]:
+        """Return from when on and before when calls count, in microseconds since 1970.
+
+        Args:
+            now: The time (aware).
+        """
+        today = now.astimezone().date()
+        if self.period == "custom":
+            return moment(self.first), moment(self.last and self.last + timedelta(days=1))
+        days = {"today": 0, "7 days": 6, "30 days": 29, "this month": today.day - 1}.get(self.period)
+        return None if days is None else moment(today - timedelta(days=days)), None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """What a user has clicked on: a group, a period of the chart, or both.
+
+    Attributes:
+        group: Key of the group; `None` is all of them.
+        period: Start of the period as ISO 8601; `None` is the whole time.
+    """
+
+    group: str | None = None
+    period: str | None = None
+
+
+EVERYTHING = Pick()
+"""All calls that count."""
+
+
+def chosen(frame: pd.DataFrame, settings: Settings, now: datetime) -> NDArray[np.intp]:
+    """Return which rows count.
+
+    Args:
+        frame: All rows of the ledger.
+        settings: What was chosen.
+        now: The time (aware).
+
+    Returns:
+        Their places.
+    """
+    since, until = settings.span(now)
+    time = microseconds(frame)
+    fits = np.ones(len(frame), dtype=bool)
+    if since is not None:
+        fits &= time >= since
+    if until is not None:
+        fits &= time < until
+    fake = frame["simulated"].to_numpy(dtype=bool)
+    counts = {True: int((fits & fake).sum()), False: int((fits & ~fake).sum())}
+    fits &= fake == shows_simulated(settings.simulated, counts)
+    for column in ("model", "notebook"):
+        if (value := getattr(settings, column)) is not None:
+            fits &= (frame[column] == value).to_numpy(dtype=bool)
+    if settings.tag is not None:
+        name, _, value = settings.tag.partition("=")
+        fits &= _labels(frame["tags"], name) == value
+    return np.flatnonzero(fits)
+
+
+def microseconds(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return when the calls began, in microseconds since 1970."""
+    return np.asarray(frame["time"].dt.as_unit("us").astype("int64"), dtype=np.int64)
+
+
+class Board:
+    """Some calls, grouped and added up.
+
+    Args:
+        frame: All rows of the ledger.
+        settings: What was chosen.
+        now: The time (aware).
+        named: Groups that are shown by themselves in the chart; the rest is added up.
+
+    Attributes:
+        settings: What was chosen.
+        now: The time.
+        at: Places of the rows that count.
+        keys: Keys of the groups, in the order in which they are shown.
+        labels: What to call them.
+        groups: Sums by group, in that order: calls, errors, tokens, nanos and so on.
+        total: The sums of all.
+    """
+
+    def __init__(self, frame: pd.DataFrame, settings: Settings, now: datetime, named: int = 6) -> None:
+        self.settings, self.now = settings, now
+        self._frame = frame
+        self.at = chosen(frame, settings, now)
+        self._named = named
+        self._rows = frame[_needed(settings)].take(self.at)
+        self._data = _measures(self._rows)
+        codes, self.keys, self.labels = self._grouped()
+        self.groups = _sums(self._data, codes, len(self.keys))
+        self.total = _sums(self._data, np.zeros(len(codes), dtype=np.int64), 1).iloc[0]
+        order = self._order()
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        self.codes = places[codes] if len(order) else codes
+        self.groups = self.groups.iloc[order].reset_index(drop=True)
+        self.keys = [self.keys[place] for place in order]
+        self.labels = [self.labels[place] for place in order]
+
+    @property
+    def everything(self) -> int:
+        """How many calls the ledger has in all."""
+        return len(self._frame)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether these are the sandbox's calls."""
+        return bool(self._rows["simulated"].any())
+
+    @cached_property
+    def local(self) -> NDArray[np.datetime64]:
+        """When the calls began, as the clock on the wall showed it."""
+        return local_time(self._rows["time"]).to_numpy().astype("M8[us]")
+
+    @cached_property
+    def bins(self) -> Bins | None:
+        """The periods that bars stand for; `None` without a call."""
+        if not len(self.at):
+            return None
+        if self.settings.timed:
+            starts = self.local.astype(f"M8[{CLOCK[self.settings.by]}]")
+            if len(np.unique(starts)) <= MOST_BARS and _slots(starts) <= MOST_BARS:
+                return _bins(self.settings.by, starts)
+        return binned(self.local)
+
+    @cached_property
+    def series(self) -> list[str]:
+        """Keys of what the chart stacks: the largest groups, then the others; one if groups are time."""
+        if self.settings.timed or not self.keys:
+            return [""] if self.keys else []
+        if len(self.keys) <= self._named + 1:
+            return list(self.keys)
+        return [*self.keys[: self._named], OTHERS]
+
+    @cached_property
+    def bars(self) -> tuple[NDArray[np.datetime64], NDArray[Any]]:
+        """Starts of the periods that have calls, and the measure by period and series."""
+        if self.bins is None:
+            return np.zeros(0, "M8[us]"), np.zeros((0, 0), np.int64)
+        starts, periods = np.unique(self.bins.starts, return_inverse=True)
+        count, stack = len(self.series), self._stack()
+        if self.settings.metric in MEDIANS:
+            values = self._data[MEDIANS[self.settings.metric]].groupby(periods * count + stack).median()
+            medians = np.full(len(starts) * count, np.nan)
+            medians[values.index.to_numpy()] = values.to_numpy()
+            return starts, medians.reshape(len(starts), count)
+        sums = np.zeros(len(starts) * count, dtype=np.int64)
+        np.add.at(sums, periods * count + stack, self._data[SUMS[self.settings.metric]].to_numpy())
+        return starts, sums.reshape(len(starts), count)
+
+    @cached_property
+    def bar_calls(self) -> NDArray[np.int64]:
+        """Calls by period and series, as in `bars`."""
+        assert self.bins is not None
+        starts, periods = np.unique(self.bins.starts, return_inverse=True)
+        count = len(self.series)
+        return np.bincount(periods * count + self._stack(), minlength=len(starts) * count).reshape(-1, count)
+
+    def behind(self, pick: Pick) -> NDArray[np.intp]:
+        """Return the rows behind what was clicked on.
+
+        Args:
+            pick: The group and the period; one that is not there any more has no rows.
+
+        Returns:
+            Their places in the ledger's frame.
+        """
+        fits = np.ones(len(self.at), dtype=bool)
+        if pick.group == OTHERS and OTHERS not in self.keys:
+            fits &= self.codes >= self._named
+        elif pick.group:
+            place = self.keys.index(pick.group) if pick.group in self.keys else -1
+            fits &= self.codes == place
+        if pick.period is not None:
+            fits &= self.bins is not None and self.bins.starts == np.datetime64(pick.period, "us")
+        return self.at[fits]
+
+    def rows(self, pick: Pick = EVERYTHING) -> pd.DataFrame:
+        """Return the calls behind what was clicked on, as the ledger's DataFrame has them.
+
+        Args:
+            pick: The group and the period; by default all that count.
+        """
+        return self._frame.take(self.behind(pick))
+
+    def listing(self, places: NDArray[np.intp], order: str = "newest", most: int = 200) -> pd.DataFrame:
+        """Return the first of some rows.
+
+        Args:
+            places: Which rows.
+            order: `"newest"` or `"dearest"` first; unknown prices come last.
+            most: How many at most.
+
+        Returns:
+            Rows of the ledger's frame.
+        """
+        rows = self._frame.take(places)
+        by = nanos(rows["cost_usd"]).where(rows["cost_usd"].notna(), -1)
+        keys = by if order == "dearest" else pd.Series(microseconds(rows), index=rows.index)
+        # Of equal ones the newest, which is the last, comes first.
+        return rows.iloc[::-1].loc[keys.iloc[::-1].nlargest(most).index]
+
+    def _grouped(self) -> tuple[NDArray[np.int64], list[str], list[str]]:
+        by = self.settings.by
+        if self.settings.timed:
+            starts, places = np.unique(self.local.astype(f"M8[{CLOCK[by]}]"), return_inverse=True)
+            keys = [str(start) for start in starts.astype("M8[s]")]
+            return places.astype(np.int64), keys, keys
+        numbers: Any
+        if by.startswith(TAG):
+            words = pd.Series(_labels(self._rows["tags"], by.removeprefix(TAG)), dtype=object)
+            numbers, found = pd.factorize(words)
+            names = list(found)
+        else:
+            column = self._rows[by].cat.remove_unused_categories()
+            numbers, names = column.cat.codes.to_numpy(), list(column.cat.categories)
+        codes: NDArray[np.int64] = np.asarray(numbers, dtype=np.int64)
+        keys, labels = [f"={name}" for name in names], [str(name) for name in names]
+        if (codes < 0).any():
+            codes = np.where(codes < 0, len(names), codes)
+            keys.append("?")
+            labels.append(_LACKING.get(TAG if by.startswith(TAG) else by, "unknown"))
+        return codes, keys, labels
+
+    def _order(self) -> NDArray[np.intp]:
+        if self.settings.timed:
+            return np.arange(len(self.keys))
+        metric = self.settings.metric
+        column = SUMS.get(metric) or MEDIANS[metric]
+        values = self.groups[column].astype(float).fillna(-1.0)
+        frame = pd.DataFrame({"value": values, "calls": self.groups["calls"], "label": self.labels})
+        ordered = frame.sort_values(["value", "calls", "label"], ascending=[False, False, True])
+        return ordered.index.to_numpy()
+
+    def _stack(self) -> NDArray[np.int64]:
+        return np.minimum(self.codes, len(self.series) - 1) if not self.settings.timed else self.codes * 0
+
+
+def _needed(settings: Settings) -> list[str]:
+    columns = ["time", "status", "simulated", "cost_usd", "saved_usd", "input_tokens", "output_tokens"]
+    columns += MEDIANS.values()
+    if settings.by.startswith(TAG):
+        return [*columns, "tags"]
+    return columns if settings.timed or settings.by in columns else [*columns, settings.by]
+
+
+def _measures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what of each call is added up; the rules are those of `Ledger.summary`."""
+    unknown = rows["cost_usd"].isna()
+    tokens = {name: rows[name].fillna(0).astype("int64") for name in ("input_tokens", "output_tokens")}
+    used = tokens["input_tokens"] + tokens["output_tokens"]
+    counted = (rows["status"] == "ok") | (used > 0)
+    return pd.DataFrame(
+        {
+            "calls": 1,
+            "errors": rows["status"].isin(["error", "interrupted"]).astype("int64"),
+            **tokens,
+            "tokens": used,
+            "counted": (rows["input_tokens"].notna() | rows["output_tokens"].notna()).astype("int64"),
+            "nanos": nanos(rows["cost_usd"]),
+            "priced": (~unknown).astype("int64"),
+            "unpriced": (unknown & (rows["status"] != "replayed") & counted).astype("int64"),
+            "saved_nanos": nanos(rows["saved_usd"]),
+            # A replay takes no time worth knowing: the charts leave it out, too.
+            **{name: rows[name].where(rows["status"] != "replayed") for name in MEDIANS.values()},
+        }
+    )
+
+
+def _sums(data: pd.DataFrame, codes: NDArray[np.int64], groups: int) -> pd.DataFrame:
+    """Add up by group, and take medians; every group has a row."""
+    grouped = data.groupby(codes)
+    whole = [name for name in data.columns if name not in MEDIANS.values()]
+    table = grouped[whole].sum().reindex(range(groups), fill_value=0)
+    return table.join(grouped[list(MEDIANS.values())].median())
+
+
+def _labels(tags: pd.Series[Any], name: str) -> NDArray[np.object_]:
+    """Return each call's value of one tag, `None` if it has none; rows share their tags."""
+    codes, unique = pd.factorize(np.fromiter(map(id, tags), np.int64, len(tags)))
+    _, firsts = np.unique(codes, return_index=True)
+    words = np.empty(len(unique), dtype=object)
+    for code, first in enumerate(firsts):
+        value = tags.iloc[int(first)].get(name)
+        words[code] = None if value is None else str(value)
+    return words[codes]
+
+
+def _bins(unit: str, starts: NDArray[np.datetime64]) -> Bins:
+    moments = starts.astype("M8[us]")
+    return Bins(unit, moments, moments.min().item(), moments.max().item())
+
+
+def _slots(starts: NDArray[np.datetime64]) -> int:
+    return int((starts.max() - starts.min()).astype("int64")) + 1
+
+
+def tag_choices(frame: pd.DataFrame, most: int = 200) -> tuple[list[str], list[str]]:
+    """Return the tags that calls have: their names, and `name=value`.
+
+    Args:
+        frame: All rows of the ledger.
+        most: How many values at most; names are all there.
+    """
+    shared = {id(tags): tags for tags in frame["tags"]}
+    pairs = {(str(name), str(value)) for tags in shared.values() for name, value in tags.items()}
+    return sorted({name for name, _ in pairs}), [f"{name}={value}" for name, value in sorted(pairs)[:most]]
+
+
+def word_choices(column: pd.Series[Any]) -> Sequence[str]:
+    """Return the words of a column, sorted.
+
+    Args:
+        column: One of categories.
+    """
+    return sorted(map(str, column.cat.categories))
+
+
+def spent_today(frame: pd.DataFrame, now: datetime, *, simulated: bool) -> int:
+    """Return what the calls of the local day cost, in nano-dollars.
+
+    Args:
+        frame: All rows of the ledger.
+        now: The time (aware).
+        simulated: Only the sandbox's calls, or only real ones.
+    """
+    since = moment(now.astimezone().date())
+    assert since is not None
+    fits = (microseconds(frame) >= since) & (frame["simulated"].to_numpy(dtype=bool) == simulated)
+    return int(nanos(frame["cost_usd"][fits]).sum())
+
+
+def first_period(frame: pd.DataFrame, now: datetime) -> str:
+    """Return the period to begin with: 30 days, or all if there were no calls in them."""
+    if not len(frame) or len(chosen(frame, Settings(period="30 days"), now)):
+        return "30 days"
+    return "all"
+
+
+def to_day(when: date | str | None, *, end: bool = False) -> date | None:
+    """Return the local day of a time as users write it.
+
+    Args:
+        when: As the ledger's `since` and `until`.
+        end: Whether it is the end of a period, so that the day before midnight is the last one.
+
+    Raises:
+        ConfigurationError: If it is no date or time.
+    """
+    micros = moment(when)
+    if micros is None:
+        return None
+    return datetime.fromtimestamp((micros - end) / 1e6, UTC).astimezone().date()

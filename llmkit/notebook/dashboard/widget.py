@@ -1,0 +1,180 @@
+"""What the browser shows: a channel for messages, and the controls above it.
+
+What is state may be saved with the notebook, and echoed to other front ends; calls and sums travel as custom
+messages instead. The controls' state are the names that can be chosen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from llmkit.costs.frame.summary import TAG
+from llmkit.notebook.dashboard.present import NAMES
+from llmkit.notebook.dashboard.selection import GROUPS, METRICS, PERIODS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+FOLDER = Path(__file__).parent
+
+ANY = ""
+"""Value of a filter that lets everything pass."""
+
+_PERIODS = {"7 days": "last 7 days", "30 days": "last 30 days", "all": "all time", "custom": "from … to …"}
+_WHICH = {"as in totals": None, "real": False, "simulated": True}
+
+
+class View(anywidget.AnyWidget):
+    """Shows figures, chart, tables and the what-if.
+
+    Args:
+        name: The dashboard's own name: letters and digits.
+        receive: Takes each message of a view; must return at once.
+    """
+
+    _esm = FOLDER / "dashboard.js"
+    _css = FOLDER / "dashboard.css"
+    name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, name: str, receive: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__(name=name)
+        self.on_msg(lambda _widget, message, _buffers: receive(message))
+
+
+class Controls:
+    """What a user chooses from.
+
+    Args:
+        settings: What is chosen at first.
+        changed: Called with the new settings; must return at once.
+        export: Called with `"csv"`, `"parquet"` or `"png"`; must return at once.
+
+    Attributes:
+        box: The widget.
+    """
+
+    def __init__(
+        self, settings: Settings, changed: Callable[[Settings], None], export: Callable[[str], None]
+    ) -> None:
+        self._changed = changed
+        self._silent = False
+        self._menus = {
+            "period": _menu("Period", [(_PERIODS.get(name, name), name) for name in PERIODS]),
+            "by": _menu("Group by", [(name, name) for name in GROUPS]),
+            "metric": _menu("Measure", [(NAMES[name], name) for name in METRICS]),
+            "model": _menu("Model", [("all", ANY)]),
+            "notebook": _menu("Notebook", [("all", ANY)]),
+            "tag": _menu("Tag", [("any", ANY)]),
+            "simulated": _menu("Calls", [(name, name) for name in _WHICH]),
+        }
+        self._days = {
+            "first": ipywidgets.DatePicker(description="From"),
+            "last": ipywidgets.DatePicker(description="To, included"),
+        }
+        buttons = [_button(kind, export) for kind in ("csv", "parquet", "png")]
+        period, *others = self._menus.values()
+        self.box = ipywidgets.HBox([period, *self._days.values(), *others, *buttons])
+        self.box.add_class("llmkit-dash-controls")
+        self.show(settings)
+        for control in (*self._menus.values(), *self._days.values()):
+            control.observe(self._observed, "value")
+
+    def show(self, settings: Settings) -> None:
+        """Set the controls to these settings, without telling anybody."""
+        self._silent = True
+        try:
+            for name, menu in self._menus.items():
+                _choose(menu, _word(name, getattr(settings, name)))
+            for name, day in self._days.items():
+                day.value = getattr(settings, name)
+        finally:
+            self._silent = False
+        self._hide_days(settings)
+
+    def offer(
+        self, models: Sequence[str], notebooks: Sequence[str], names: Sequence[str], tags: Sequence[str]
+    ) -> None:
+        """Bring the choices up to date; what is chosen stays chosen.
+
+        Args:
+            models: Names of models.
+            notebooks: File names of notebooks.
+            names: Names of tags.
+            tags: Tags as `name=value`.
+        """
+        groups = [*GROUPS, *(f"{TAG}{name}" for name in names)]
+        choices = {
+            "by": [(name, name) for name in groups],
+            "model": [("all", ANY), *((name, name) for name in models)],
+            "notebook": [("all", ANY), *((name, name) for name in notebooks)],
+            "tag": [("any", ANY), *((name, name) for name in tags)],
+        }
+        self._silent = True
+        try:
+            for name, options in choices.items():
+                _offer(self._menus[name], options)
+        finally:
+            self._silent = False
+
+    def close(self) -> None:
+        """Take the controls away."""
+        for control in (*self.box.children, self.box):
+            control.close()
+
+    @property
+    def settings(self) -> Settings:
+        """What is chosen now."""
+        values: dict[str, Any] = {name: menu.value or None for name, menu in self._menus.items()}
+        values |= {name: day.value for name, day in self._days.items()}
+        values["simulated"] = _WHICH[values["simulated"]]
+        return Settings(**values)
+
+    def _observed(self, _change: object) -> None:
+        if not self._silent:
+            settings = self.settings
+            self._hide_days(settings)
+            self._changed(settings)
+
+    def _hide_days(self, settings: Settings) -> None:
+        for day in self._days.values():
+            day.layout.display = None if settings.period == "custom" else "none"
+
+
+def _menu(label: str, options: list[tuple[str, str]]) -> Any:
+    return ipywidgets.Dropdown(description=label, options=options, style={"description_width": "initial"})
+
+
+def _word(name: str, value: Any) -> str:
+    if name == "simulated":
+        return next(word for word, meaning in _WHICH.items() if meaning is value)
+    return value or ANY
+
+
+def _choose(menu: Any, value: str) -> None:
+    """Choose a value, also one that is not known yet, e.g. a model without calls."""
+    if value not in [known for _, known in menu.options]:
+        menu.options = (*menu.options, (value, value))
+    menu.value = value
+
+
+def _offer(menu: Any, options: list[tuple[str, str]]) -> None:
+    chosen = menu.value
+    if chosen not in [value for _, value in options]:
+        options = [*options, (chosen, chosen)]
+    if tuple(options) != tuple(menu.options):
+        with menu.hold_trait_notifications():
+            menu.options = options
+            menu.value = chosen
+
+
+def _button(kind: str, export: Callable[[str], None]) -> Any:
+    what = "chart" if kind == "png" else "calls"
+    name = {"csv": "CSV", "parquet": "Parquet", "png": "PNG"}[kind]
+    button = ipywidgets.Button(description=name, tooltip=f"Write the {what} into a {name} file")
+    button.on_click(lambda _button: export(kind))
+    return button
