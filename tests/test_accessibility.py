@@ -6,8 +6,8 @@ import pytest
 from lab import FLAGS, chromium, violations
 from test_compare import answer, failed
 
-from llmkit.notebook.compare.columns import final
 from llmkit.notebook.compare.comparison import Comparison
+from llmkit.notebook.compare.drawing import final
 from llmkit.notebook.footer import Footer
 from llmkit.notebook.markdown.render import page, render
 

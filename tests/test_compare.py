@@ -19,10 +19,12 @@ import llmkit
 from llmkit import BudgetExceededError, ConfigurationError, LLMClientError, sandbox
 from llmkit.clients.registry import resolve
 from llmkit.messages import LLMMessage
-from llmkit.notebook.compare.columns import PlainColumns, QuietColumns, RichColumns, final, grid
+from llmkit.notebook.compare.columns import PlainColumns, QuietColumns
 from llmkit.notebook.compare.compare import run_compare
 from llmkit.notebook.compare.comparison import Comparison, Entry, tokens_per_second
+from llmkit.notebook.compare.drawing import final, grid
 from llmkit.notebook.compare.race import Lane
+from llmkit.notebook.compare.rich import RichColumns
 from llmkit.notebook.errors import Stopped
 
 ONE, TWO, BROKEN = "sandbox:sandbox", "sandbox:sandbox!finish=stop", "sandbox:sandbox!status=401"

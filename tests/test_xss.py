@@ -24,9 +24,10 @@ from llmkit.costs.budgets.budget import Budget
 from llmkit.errors import LLMClientError
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import message_form, saved_html
-from llmkit.notebook.compare.columns import RichColumns, error_line, final
 from llmkit.notebook.compare.comparison import Comparison, Entry
+from llmkit.notebook.compare.drawing import error_line, final
 from llmkit.notebook.compare.race import Lane
+from llmkit.notebook.compare.rich import RichColumns
 from llmkit.notebook.errors import shorten
 from llmkit.notebook.footer import Footer, build_footer
 from llmkit.notebook.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer

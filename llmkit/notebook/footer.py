@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -133,6 +134,22 @@ def _tokens(response: LLMResponse) -> str:
         return ""
     before, after = ("?" if count is None else f"{count:,}" for count in counts)
     return _approximately(response, f"{before}→{after} tok")
+
+
+def guess_tokens(characters: int) -> list[str]:
+    """Write how long a text that still grows may be; its count comes with the end of the stream.
+
+    Args:
+        characters: Its characters so far, of which four are taken for a token.
+
+    Returns:
+        A fact for the line under it; none while there is no text.
+
+    Example:
+        >>> guess_tokens(10), guess_tokens(0)
+        (['≈3 tok'], [])
+    """
+    return [f"≈{math.ceil(characters / 4):,} tok"] if characters else []
 
 
 def format_seconds(seconds: float) -> str:

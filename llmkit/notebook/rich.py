@@ -6,12 +6,11 @@ one is sent again only as often as an allowance of bytes permits, which grows wi
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.notebook.footer import Footer, format_seconds
+from llmkit.notebook.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import Blocks, page, printable, render, render_partial, stylesheet
 
@@ -136,22 +135,23 @@ class _Growing:
         if not self._label:
             return
         if self._changed and now >= self._next_text:
-            # Drawing costs, too: none in vain while even the last drawing would be too large to send.
-            self._changed = not (self._affords(self._size) and self._draw_text())
-            self._drawn = self._drawn if self._changed else now
-            # The first piece is often a mark that shows nothing yet; the word after it need not wait.
-            pause = self._pause if self._characters > FIRST_WORD else self._pause / 4
-            self._next_text = now + max(pause, (self._clock() - now) / MAX_CPU)
+            self._tick_text(now)
         if now >= self._next_status:
             self._draw_status()
             self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
 
+    def _tick_text(self, now: float) -> None:
+        # Drawing costs, too: none in vain while even the last drawing would be too large to send.
+        if self._affords(self._size) and self._draw_text():
+            self._changed, self._drawn = False, now
+        # The first piece is often a mark that shows nothing yet; the word after it need not wait.
+        pause = self._pause if self._characters > FIRST_WORD else self._pause / 4
+        self._next_text = now + max(pause, (self._clock() - now) / MAX_CPU)
+
     def _status(self) -> str:
         facts = [self._label, *filter(None, [self._notice]), format_seconds(self._clock() - self._started)]
-        if self._characters:
-            # Four characters a token, and said to be a guess: the count comes with the end of the stream.
-            facts.append(f"≈{math.ceil(self._characters / 4):,} tok")
-        return page("", Footer(facts=("● " + " · ".join(facts),)).html, style=False, part=True)
+        line = "● " + " · ".join([*facts, *guess_tokens(self._characters)])
+        return page("", Footer(facts=(line,)).html, style=False, part=True)
 
     def _fits(self, html: str) -> bool:
         self._size = len(html)

@@ -237,7 +237,7 @@ class Comparison:
             display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        from llmkit.notebook.compare.columns import final
+        from llmkit.notebook.compare.drawing import final
 
         return final(self)
 

@@ -1,0 +1,161 @@
+"""How a comparison looks: safe HTML for a notebook, plain text for a terminal; pure."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.compare.comparison import SMALLEST, measured
+from llmkit.notebook.errors import without_controls
+from llmkit.notebook.footer import SIMULATED, Footer, build_footer, format_seconds
+from llmkit.notebook.markdown.partial import close_open
+from llmkit.notebook.markdown.render import page, printable, render, stylesheet
+from llmkit.notebook.markdown.style import COMPARE
+from llmkit.notebook.rich import MIME_TYPE
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llmkit.notebook.compare.comparison import Comparison, Entry
+
+ABREAST = 3
+"""Up to so many columns may become narrow; more of them scroll sideways instead."""
+
+
+def final(comparison: Comparison) -> dict[str, Any]:
+    """Return what stays of a comparison: safe HTML, plain text, facts.
+
+    Args:
+        comparison: The answers.
+
+    Returns:
+        Data by MIME type; no prompt, no key.
+    """
+    line = summary_line(comparison)
+    parts = [f"── {entry.label} ──\n{entry.text}\n{terminal_footer(entry)}\n" for entry in comparison.entries]
+    return {
+        "text/html": stylesheet() + COMPARE + grid(map(column_html, comparison.entries), line.html),
+        "text/plain": printable("\n".join([*parts, str(line)])),
+        MIME_TYPE: {"compare": [entry.row for entry in comparison.entries], "most_usd": comparison.most_usd},
+    }
+
+
+def grid(columns: Iterable[str], footer: str) -> str:
+    """Lay columns out side by side; many of them scroll.
+
+    Args:
+        columns: HTML of each.
+        footer: HTML of the line under them.
+
+    Returns:
+        HTML.
+    """
+    drawn = list(columns)
+    kind = "llmkit-compare llmkit-many" if len(drawn) > ABREAST else "llmkit-compare"
+    region = f'<div class="{kind}" tabindex="0" role="region" aria-label="Answers">'
+    return page(f"{region}{''.join(drawn)}</div>", footer, style=False)
+
+
+def column_html(entry: Entry) -> str:
+    """Draw a column that is over.
+
+    Args:
+        entry: One model's part.
+
+    Returns:
+        HTML.
+    """
+    text = entry.text if entry.status == "ok" else close_open(entry.text)
+    error = "" if entry.error is None else f'<p class="llmkit-failed">{escape(error_line(entry.error))}</p>'
+    return column(entry.label, render(text) + error, _footer(entry).html, cut=entry.status != "ok")
+
+
+def error_line(error: Exception) -> str:
+    """Say on one line why a model has no whole answer.
+
+    Args:
+        error: Its error.
+
+    Returns:
+        Text without control characters.
+    """
+    return without_controls(printable(" ".join(f"{type(error).__name__}: {error}".split())))
+
+
+def column(label: str, body: str, footer: str, *, cut: bool = False) -> str:
+    """Draw a column.
+
+    Args:
+        label: What to call the model.
+        body: HTML of its answer.
+        footer: HTML of the line under it.
+        cut: Whether the answer is incomplete.
+
+    Returns:
+        HTML.
+    """
+    name = escape(printable(label))
+    kind = "llmkit-column llmkit-cut" if cut else "llmkit-column"
+    head = f'<p class="llmkit-name"><strong>{name}</strong></p>'
+    return f'<div class="{kind}" role="group" aria-label="{name}">{head}{body}{footer}</div>'
+
+
+def _footer(entry: Entry) -> Footer:
+    found = entry.outcome
+    if found is None:
+        stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
+        return Footer(warning=stopped or "nothing was sent")
+    usual = build_footer(found, label="", status=entry.status)
+    needless = {found.model}  # the column's heading says it
+    if found.completion_tokens is None and found.cost_estimate is None:
+        needless.add("$?")  # no tokens: there is nothing whose price could be unknown
+    facts = [fact for fact in usual.facts if fact not in needless]
+    if not found.replayed:
+        facts += _pace(entry)
+    if found.finish_reason:
+        facts.append(f"finish: {found.finish_reason}")
+    return Footer(facts=tuple(facts), warning=usual.warning)
+
+
+def _pace(entry: Entry) -> list[str]:
+    first, speed = entry.row["first_token_s"], entry.row["tokens_per_s"]
+    facts = [] if first is None else [f"first text {format_seconds(first)}"]
+    return facts if speed is None else [*facts, f"{speed:,.0f} tok/s"]
+
+
+def terminal_footer(entry: Entry) -> Footer:
+    """Return a column's footer with the error in it: a terminal's section has no other place for it.
+
+    Args:
+        entry: One model's part.
+    """
+    footer = _footer(entry)
+    return footer if entry.error is None else Footer(facts=footer.facts, warning=error_line(entry.error))
+
+
+def summary_line(comparison: Comparison) -> Footer:
+    """Return the line under all columns: the price, and who did best.
+
+    Args:
+        comparison: The answers.
+    """
+    most = "" if comparison.most_usd is None else f" of {format_money(comparison.most_usd)} at most"
+    facts = [f"{len(comparison)} models", format_money(comparison.cost) + most]
+    for by, word in (("cost", "cheapest"), ("time", "fastest")):
+        if winner := _winner(comparison, by):
+            facts.append(f"{word}: {winner}")
+    return Footer(facts=tuple(facts), note=_note(comparison))
+
+
+def _winner(comparison: Comparison, by: str) -> str:
+    """Return the one that did best; empty if there is nothing to choose from."""
+    values = {measured(entry, SMALLEST[by]) for entry in comparison.entries} - {None}
+    return comparison.best(by) if len(values) > 1 else ""
+
+
+def _note(comparison: Comparison) -> str:
+    simulated = [e.outcome.simulated for e in comparison.entries if e.outcome is not None]
+    if simulated and all(simulated):
+        return SIMULATED
+    return "Some of the answers are simulated." if any(simulated) else ""

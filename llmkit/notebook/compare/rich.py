@@ -1,0 +1,161 @@
+"""A comparison that grows in a notebook: columns side by side, in one output from the start to the end."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.compare.drawing import column, column_html, final, grid
+from llmkit.notebook.errors import countdown
+from llmkit.notebook.footer import Footer, format_seconds, guess_tokens
+from llmkit.notebook.markdown.render import Blocks, printable, render, render_partial, stylesheet
+from llmkit.notebook.markdown.style import COMPARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llmkit.notebook.compare.comparison import Comparison, Entry
+    from llmkit.notebook.compare.race import Lane
+
+MAX_HZ = 12.0
+"""Most updates in a second."""
+
+MAX_CPU = 0.2
+"""Most of the time that may go into drawing."""
+
+BYTES_PER_BYTE = 17
+"""What updates may send for each byte of the answers: all columns are one output, sent as a whole."""
+
+FIRST_BYTES = 24_000
+"""What they may send in advance, in bytes."""
+
+
+class RichColumns:
+    """Shows the columns in one output of a notebook, from the start to the end.
+
+    A cell's outputs stand below each other, so columns cannot be sent block by block: they are drawn again
+    as a whole, as often as an allowance of bytes permits, which grows with the answers.
+
+    Args:
+        publisher: The shell's `display_pub`.
+        alone: Whether it is all that the cell shows.
+        clock: Where the time comes from, in seconds.
+    """
+
+    def __init__(
+        self, publisher: Any, *, alone: bool = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._publisher = publisher
+        self._alone = alone
+        self._clock = clock
+        self._place = uuid.uuid4().hex[:12]
+        self._columns: list[_Column] = []
+        self._price = ""
+        self._allowance = FIRST_BYTES
+        self._size = 0
+        self._changed = True
+        self._shown = False
+        self._next = self._next_status = clock()
+
+    def start(self, lanes: Sequence[Lane], price: str) -> None:
+        """Show empty columns and the price.
+
+        Args:
+            lanes: The models.
+            price: What all of it costs at most.
+        """
+        self._columns = [_Column(lane, self._clock) for lane in lanes]
+        self._price = price
+        if self._alone:  # the columns use it from the first update on; the end brings its own
+            self._send(stylesheet() + COMPARE, uuid.uuid4().hex[:12])
+        self.tick()
+
+    def feed(self, number: int, delta: str) -> None:
+        """Take the next piece, and show it if it is time to.
+
+        Args:
+            number: The column.
+            delta: Text as it came.
+        """
+        delta = printable(delta)
+        self._allowance += BYTES_PER_BYTE * len(delta.encode())
+        self._columns[number].feed(delta)
+        self._changed = self._changed or bool(delta)
+        self.tick()
+
+    def end(self, number: int, entry: Entry) -> None:
+        """Draw a column as it stays.
+
+        Args:
+            number: The column.
+            entry: What there is of it.
+        """
+        self._columns[number].end(entry)
+        self._changed = True
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw the columns anew if it is time to, and something changed or the clocks go on."""
+        now = self._clock()
+        due = self._next if self._changed else max(self._next, self._next_status)
+        if now < due or self._allowance < self._size:  # what would be sent is larger than what was
+            return
+        html = grid([column.html for column in self._columns], Footer(facts=(self._price,)).html)
+        self._size = len(html)
+        if self._changed or self._allowance > 2 * self._size:  # clocks alone wait until text can be spared
+            self._send(html if self._alone else COMPARE + html, self._place, update=self._shown)
+            self._shown, self._changed = True, False
+        self._next = now + max(1 / MAX_HZ, (self._clock() - now) / MAX_CPU)
+        self._next_status = now + 0.5
+
+    def finish(self, comparison: Comparison) -> None:
+        """Put all answers into the one output.
+
+        Args:
+            comparison: The answers.
+        """
+        data = final(comparison)  # takes a while: what is shown stays until then
+        if self._alone:
+            self._publisher.clear_output(wait=True)
+            self._shown = False
+        self._publisher.publish(data, transient={"display_id": self._place}, update=self._shown)
+
+    def _send(self, html: str, place: str, *, update: bool = False) -> None:
+        self._allowance -= len(html.encode())
+        self._publisher.publish(
+            {"text/html": html, "text/plain": ""}, transient={"display_id": place}, update=update
+        )
+
+
+class _Column:
+    """A column that grows: its finished blocks are rendered once."""
+
+    def __init__(self, lane: Lane, clock: Callable[[], float]) -> None:
+        self.lane = lane
+        self._clock = clock
+        self._started = clock()
+        self._blocks = Blocks()
+        self._html = ""
+        self._characters = 0
+        self._whole = ""
+
+    def feed(self, delta: str) -> None:
+        self._characters += len(delta)
+        self._html += "".join(map(render, self._blocks.feed(delta)))
+
+    def end(self, entry: Entry) -> None:
+        self._whole = column_html(entry)
+
+    @property
+    def html(self) -> str:
+        if self._whole:
+            return self._whole
+        body = self._html + render_partial(self._blocks.tail)
+        return column(self.lane.label, body, Footer(facts=(f"● {self._status}",)).html)
+
+    @property
+    def _status(self) -> str:
+        waiting = "" if self.lane.stream is None else countdown(self.lane.stream.waiting)
+        facts = [*filter(None, [waiting]), format_seconds(self._clock() - self._started)]
+        return " · ".join([*facts, *guess_tokens(self._characters)])
