@@ -411,6 +411,18 @@ class TestSharing:
         assert "".join(pieces) == "".join(rest) == TEXT
         assert len(auto) == 1
 
+    async def test_a_call_whose_model_is_slow_is_waited_for(self, server, recorder, auto):
+        async with opened("openai", server) as client:
+            server.fail_next("rate=2")  # words a second: two arrive within the patience, all of them do not
+            stream = client.stream_text(QUESTION, max_tokens=4)
+            pieces = [await anext(stream)]
+            other = asyncio.create_task(read(client.stream_text(QUESTION, max_tokens=4)))
+            await waiting(1)
+            pieces += await read(stream)
+            assert "".join(await other) == "".join(pieces)
+        assert len(server.requests) == 1
+        assert recorder.statuses == ["ok", "replayed"]
+
     async def test_two_loops_in_two_threads_share_the_call(self, server, recorder, auto):
         server.fail_next("slow=0.3")
         results = []
