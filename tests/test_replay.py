@@ -413,10 +413,10 @@ class TestSharing:
 
     async def test_a_call_whose_model_is_slow_is_waited_for(self, server, recorder, auto):
         async with opened("openai", server) as client:
-            server.fail_next("rate=2")  # words a second: two arrive within the patience, all of them do not
-            stream = client.stream_text(QUESTION, max_tokens=4)
+            server.fail_next("rate=0.8")  # tokens a second: between two of them patience would end
+            stream = client.stream_text(QUESTION, max_tokens=3)
             pieces = [await anext(stream)]
-            other = asyncio.create_task(read(client.stream_text(QUESTION, max_tokens=4)))
+            other = asyncio.create_task(read(client.stream_text(QUESTION, max_tokens=3)))
             await waiting(1)
             pieces += await read(stream)
             assert "".join(await other) == "".join(pieces)
