@@ -152,7 +152,7 @@ async def test_one_question_at_a_time():
 async def test_a_stopped_answer_keeps_its_text_and_its_row_says_cancelled(recorder):
     chat = Chat("sandbox:sandbox!stall=3")
     asked = asyncio.ensure_future(chat.aask("repeat exactly: one two three four"))
-    await until(lambda: chat._session._feed is not None and "".join(chat._session._feed.shown))
+    await until(lambda: "".join(chat._session.views.growing or ()))
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
@@ -272,7 +272,7 @@ def test_a_new_view_is_told_everything_in_the_middle_of_an_answer(front):
     assert head["menu"]
     branch = front.views.wait("branch", lambda m: m["view"] == "second")
     assert [m["state"] for m in branch["messages"]] == ["ok", "open"]
-    assert branch["messages"][1]["tail"] == front.session._feed.shown[1] != ""
+    assert branch["messages"][1]["tail"] == front.session.views.growing[1] != ""
     front.send("stop")
     front.end()
 

@@ -1,4 +1,4 @@
-"""What a chat does: questions, answers, versions, and what its views are told of them.
+"""What a chat does: questions, their answers, and what goes with them.
 
 All of it happens on the bridge's event loop, so that nothing needs a lock and a view's messages keep their
 order. A handler of the front end's messages only hands them over: Stop works while an answer arrives.
@@ -12,25 +12,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
-from llmkit.attachments import attach
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.cards import card
-from llmkit.notebook.chat.conversation import Conversation, as_message, question_of
-from llmkit.notebook.chat.feed import MAX_HZ, Feed
-from llmkit.notebook.chat.menu import context_window, model_menu
-from llmkit.notebook.chat.text import message_form, to_markdown
+from llmkit.notebook.chat.conversation import Conversation, as_message
+from llmkit.notebook.chat.errands import Errands
+from llmkit.notebook.chat.feed import MAX_HZ
+from llmkit.notebook.chat.header import context_form, money_form, spent
+from llmkit.notebook.chat.views import Views
 from llmkit.notebook.errors import countdown
-from llmkit.prices import format_money, to_nanos
+from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from llmkit.attachments import Attachment
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.cards import Card
     from llmkit.notebook.chat.conversation import Node
+    from llmkit.notebook.chat.feed import Feed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,17 +87,14 @@ class Session:
     ) -> None:
         self.settings = settings
         self.talk = Conversation()
+        self.views = Views(self.talk, publish)
         self._magics = magics
-        self._publish = publish
         self._keep = keep
         self._context = records.current_context()  # the cell that made the chat: its rows name it
         self._task: asyncio.Task[Turn] | None = None
-        self._feed: Feed | None = None
-        self._errands: set[asyncio.Task[None]] = set()
         self._thread: list[LLMMessage] = []
+        self._errands = Errands(self)
         self.follow_thread()
-
-    # What Python and the views can do
 
     async def ask(
         self, text: str, attachments: Sequence[Attachment] = (), instead_of: Node | None = None
@@ -116,7 +114,7 @@ class Session:
         """
         if not text.strip():
             raise ConfigurationError("The question is empty.", hint="Write what you want to know.")
-        self._check_idle()
+        self.check_idle()
         self.follow_thread()
         question = self.talk.ask(text, attachments=attachments, instead_of=instead_of)
         return await self.answer(question)
@@ -134,12 +132,12 @@ class Session:
         Raises:
             ConfigurationError: If another question is being answered.
         """
-        self._check_idle()
+        self.check_idle()
         chosen = model or self.model
         reply = self.talk.answer(question, state="open", model=chosen)
-        self._feed = Feed(self._send, reply.number)
-        self._show_after(question.parent)
-        self._task = asyncio.get_running_loop().create_task(self._run(question, reply, chosen))
+        feed = self.views.grow(reply)
+        self.views.show_after(question.parent)
+        self._task = asyncio.get_running_loop().create_task(self._run(question, reply, chosen, feed))
         self._task.add_done_callback(lambda task: self._end_unstarted(task, reply))
         return await self._task
 
@@ -161,8 +159,7 @@ class Session:
     @property
     def cost(self) -> float:
         """What the answers of all branches cost, in US dollars; simulated ones cost nothing."""
-        responses = (node.response for node in self.talk if node.response is not None)
-        return sum(response.cost_estimate or 0.0 for response in responses if not response.simulated)
+        return spent(self.talk)
 
     def set_model(self, name: str) -> None:
         """Ask another model from now on.
@@ -172,12 +169,12 @@ class Session:
         """
         resolve(name)
         self.settings.model = name
-        self._send(self._head())
+        self.views.send(self.head)
 
     def set_system(self, text: str) -> None:
         """Use another system prompt from now on."""
         self.settings.system = text.strip()
-        self._send(self._head())
+        self.views.send(self.head)
 
     def follow_thread(self) -> None:
         """Take over what cells have said in the thread meanwhile."""
@@ -187,106 +184,49 @@ class Session:
         if messages != self._thread:
             self._thread = list(messages)
             self.talk.adopt(messages)
-            self._show_after(None)
-
-    # What the front end sends
+            self.views.show_after(None)
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
-        """Do what a view asks for; what is not understood is passed over.
+        """Do what a view asks for; see `Errands.receive`.
 
         Args:
             message: Its `type`, and what belongs to it.
             buffers: Files, for a question.
         """
-        errand = self._errand(message, [bytes(buffer) for buffer in buffers])
-        task = asyncio.get_running_loop().create_task(self._tell_errors(errand))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands.receive(message, buffers)
 
-    async def _tell_errors(self, errand: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await errand
-        except LLMClientError as error:
-            self._send({"type": "say", "text": str(error), "kind": "error"})
-        except (KeyError, TypeError, ValueError) as error:
-            text = f"The chat does not understand what its view sent: {error!r:.200}."
-            self._send({"type": "say", "text": text, "kind": "error"})
+    def system_messages(self) -> list[LLMMessage]:
+        """Return the system message, with what describes the user's variables; none if there is nothing."""
+        return self._system(self._cards())
 
-    async def _errand(self, message: Mapping[str, Any], buffers: list[bytes]) -> None:
-        kind, node = message.get("type"), self.talk.find(message.get("node"))
-        if kind == "hello":
-            await self._greet(message.get("view"))
-        elif kind == "ask":
-            await self._take_question(message, buffers, node)
-        elif kind == "stop":
-            self.stop()
-        elif kind == "model":
-            self.set_model(str(message.get("name")))
-        elif kind == "system":
-            self.set_system(str(message.get("text", "")))
-        elif kind == "restore":
-            self._restore(message.get("messages"))
-        elif kind == "export":
-            self._send(
-                {
-                    "type": "file",
-                    "text": to_markdown(self.talk.branch, self.system),
-                    "view": message.get("view"),
-                }
-            )
-        elif node is not None:
-            await self._change(kind, message, node)
+    def check_idle(self) -> None:
+        """Make sure that no answer is under way.
 
-    async def _change(self, kind: object, message: Mapping[str, Any], node: Node) -> None:
-        """Do what a view asks for with a message of the conversation."""
-        if kind == "again":
-            await self._ask_again(message, node)
-        elif kind == "step":
-            self._check_idle()
-            found = self.talk.step(node, 1 if message.get("by") == 1 else -1)
-            self._show_after(found.parent)
-            self._changed()
-        elif kind == "hide":
-            self.talk.hide(node, hidden=bool(message.get("hidden")))
-            question = question_of(node)
-            for one in filter(None, [question, question.chosen]):
-                self._send_message(one)
-            self._changed()
+        Raises:
+            ConfigurationError: If one is.
+        """
+        if self._task is not None:
+            raise ConfigurationError("The chat is still answering.", hint="Stop it, or wait for its end.")
 
-    async def _take_question(
-        self, message: Mapping[str, Any], buffers: list[bytes], instead_of: Node | None
-    ) -> None:
-        names = [str(name) for name in message.get("names", [])]
-        files = [attach(data, name) for data, name in zip(buffers, names, strict=False)]
-        kept = instead_of.attachments if instead_of is not None and message.get("keep") else ()
-        await self.ask(str(message.get("text", "")), (*kept, *files), instead_of)
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the header shows."""
+        return {
+            "type": "head",
+            "model": self.model,
+            "system": self.system,
+            "variables": list(self.settings.variables()),
+            "thread": self.settings.thread,
+            **context_form(self.talk),
+            **money_form(self.talk, self.settings.budget),
+        }
 
-    def _restore(self, messages: Any) -> None:
-        """Take over what a view kept of a conversation whose kernel has gone."""
-        if not len(self.talk):
-            said = [(str(one["role"]), str(one["text"])) for one in messages]
-            self.talk.adopt([LLMMessage(role, text) for role, text in said if text.strip()])
-            self._show_after(None)
-            self._changed()
+    def changed(self) -> None:
+        """Bring the header and the saved copies up to date."""
+        self.views.send(self.head)
+        self._keep()
 
-    async def _ask_again(self, message: Mapping[str, Any], node: Node) -> None:
-        if allow := message.get("allow"):
-            from llmkit.costs.ledger import ledger
-
-            ledger.budget().allow_model(str(allow))
-        name = message.get("model")
-        await self.answer(question_of(node), None if name is None else str(name))
-
-    async def _greet(self, view: object) -> None:
-        """Tell a new view everything."""
-        menu = await asyncio.to_thread(model_menu)  # a keyring may take its time
-        self.follow_thread()
-        self._send({**self._head(), "menu": menu, "view": view, "starters": self.settings.starters})
-        self._show_after(None, view)
-
-    # The call
-
-    async def _run(self, question: Node, reply: Node, model: str) -> Turn:
+    async def _run(self, question: Node, reply: Node, model: str, feed: Feed) -> Turn:
         """Ask, and keep what comes; never raises, for also a failed answer stays in the conversation."""
         stream: TextStream | None = None
         turn = Turn(reply)
@@ -294,7 +234,7 @@ class Session:
             stream = await asyncio.to_thread(
                 self._open, self.talk.context(question), model, asyncio.get_running_loop()
             )
-            await self._read(stream)
+            await _read(stream, feed)
             reply.state = "ok"
         except asyncio.CancelledError:
             reply.state = "cancelled"
@@ -320,7 +260,7 @@ class Session:
         options = {} if temperature is None else {"temperature": temperature}
         cards = self._cards()
         for note in (note for each in cards for note in each.notes):
-            loop.call_soon_threadsafe(self._send, {"type": "say", "text": note, "kind": "alert"})
+            loop.call_soon_threadsafe(self.views.say, note, "alert")
         messages = [*self._system(cards), *map(as_message, context)]
         facts = {
             key: getattr(self._context, key) for key in ("notebook", "cell_id", "execution_count", "tags")
@@ -328,16 +268,6 @@ class Session:
         with records.calling(**facts, surface="chat", cap_nanos=self._cap()):
             stream: Any = client.stream_text(messages, name.model, **options)
         return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
-
-    async def _read(self, stream: TextStream) -> None:
-        assert self._feed is not None
-        ticker = asyncio.get_running_loop().create_task(_tick(self._feed, stream))
-        try:
-            async with aclosing(stream):
-                async for piece in stream:
-                    self._feed.feed(piece)
-        finally:
-            ticker.cancel()
 
     def _end(self, turn: Turn, stream: TextStream | None) -> None:
         reply = turn.reply
@@ -349,17 +279,14 @@ class Session:
             reply.state = "error"
             name = ":".join(filter(None, (turn.error.provider, turn.error.model)))
             reply.error = f"{turn.error}" + (f" [{name}]" if name else "")
-        self._task = self._feed = None
+        self._task = None
+        self.views.stop_growing()
         if self.settings.thread is not None:
             self._thread = self.talk.messages()
             self._magics.threads[self.settings.thread] = list(self._thread)
-        self._send_message(reply, allow=_may_allow(turn.error))
-        self._changed()
+        self.views.show(reply, allow=_may_allow(turn.error))
+        self.changed()
         self._tell_alerts()
-
-    def system_messages(self) -> list[LLMMessage]:
-        """Return the system message, with what describes the user's variables; none if there is nothing."""
-        return self._system(self._cards())
 
     def _cards(self) -> list[Card]:
         return [card(name, value) for name, value in self.settings.variables().items()]
@@ -376,74 +303,24 @@ class Session:
         known = [cap for cap in caps if cap is not None]
         return to_nanos(min(known)) if known else None
 
-    def _check_idle(self) -> None:
-        if self._task is not None:
-            raise ConfigurationError("The chat is still answering.", hint="Stop it, or wait for its end.")
-
-    # What the views are told
-
-    def _send(self, message: dict[str, Any]) -> None:
-        self._publish(message, [])
-
-    def _changed(self) -> None:
-        self._send(self._head())
-        self._keep()
-
-    def _send_message(self, node: Node, **more: Any) -> None:
-        form, buffers = message_form(node, self._growing(node))
-        self._publish({"type": "message", "message": {**form, **more}}, buffers)
-
-    def _show_after(self, node: Node | None, view: object = None) -> None:
-        """Show what follows a message anew; everything, if it is `None`."""
-        shown = self.talk.branch
-        start = shown.index(node) + 1 if node in shown else 0
-        forms, buffers = [], list[bytes]()
-        for one in shown[start:]:
-            form, parts = message_form(one, self._growing(one), len(buffers))
-            forms.append(form)
-            buffers += parts
-        after = node.number if node in shown and node is not None else 0
-        self._publish({"type": "branch", "after": after, "messages": forms, "view": view}, buffers)
-
-    def _growing(self, node: Node) -> tuple[str, str] | None:
-        return self._feed.shown if self._feed is not None and node.state == "open" else None
-
-    def _head(self) -> dict[str, Any]:
-        last = next((n for n in reversed(self.talk.branch) if n.response is not None), None)
-        response = None if last is None else last.response
-        known = None if response is None else (response.provider, response.model)
-        return {
-            "type": "head",
-            "model": self.model,
-            "system": self.system,
-            "variables": list(self.settings.variables()),
-            "thread": self.settings.thread,
-            "tokens": None if response is None else response.tokens_used,
-            "window": None if known is None else context_window(*known),
-            **self._money(),
-        }
-
-    def _money(self) -> dict[str, Any]:
-        responses = [node.response for node in self.talk if node.response is not None]
-        simulated = bool(responses) and all(response.simulated for response in responses)
-        counted = [response for response in responses if simulated or not response.simulated]
-        unknown = any(r.cost_estimate is None and r.tokens_used for r in counted)
-        spent = sum(response.cost_estimate or 0 for response in counted)
-        return {
-            "cost": format_money(spent) + (" + $?" if unknown else ""),
-            "budget": None if self.settings.budget is None else format_money(self.settings.budget),
-            "share": self.cost / self.settings.budget if self.settings.budget else None,
-            "simulated": simulated,
-        }
-
     def _tell_alerts(self) -> None:
         from llmkit.costs.ledger import ledger
 
         for alert in ledger.take_alerts():
-            self._send({"type": "say", "text": str(alert), "kind": "alert"})
+            self.views.say(str(alert), "alert")
         if waiting := ledger.waiting:
-            text = f"The ledger cannot be written: {waiting} calls wait in memory."
-            self._send({"type": "say", "text": text, "kind": "error"})
+            self.views.say(f"The ledger cannot be written: {waiting} calls wait in memory.", "error")
+
+
+async def _read(stream: TextStream, feed: Feed) -> None:
+    """Show an answer while it arrives."""
+    ticker = asyncio.get_running_loop().create_task(_tick(feed, stream))
+    try:
+        async with aclosing(stream):
+            async for piece in stream:
+                feed.feed(piece)
+    finally:
+        ticker.cancel()
 
 
 async def _tick(feed: Feed, stream: TextStream) -> None:

@@ -1,0 +1,65 @@
+"""The chat's header: who is asked, how much of the context is used, what it all costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.notebook.chat.menu import context_window
+from llmkit.prices import format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llmkit.messages import LLMResponse
+    from llmkit.notebook.chat.conversation import Conversation
+
+
+def spent(talk: Conversation) -> float:
+    """Return what the answers of all branches cost, in US dollars; simulated ones cost nothing.
+
+    Args:
+        talk: The conversation.
+    """
+    return _sum(response for response in _responses(talk) if not response.simulated)
+
+
+def context_form(talk: Conversation) -> dict[str, Any]:
+    """Return what the meter of the context shows: tokens of the last answer's call, and the model's window.
+
+    Args:
+        talk: The conversation.
+    """
+    answered = (node.response for node in reversed(talk.branch) if node.response is not None)
+    last = next(answered, None)
+    if last is None:
+        return {"tokens": None, "window": None}
+    return {"tokens": last.tokens_used, "window": context_window(last.provider, last.model)}
+
+
+def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
+    """Return what the header shows of money.
+
+    As long as all answers are simulated, it is what they would have cost.
+
+    Args:
+        talk: The conversation.
+        budget: What the whole chat may cost, in US dollars; `None` is no limit.
+    """
+    responses = _responses(talk)
+    real = [response for response in responses if not response.simulated]
+    counted = real or responses
+    unknown = any(response.cost_estimate is None and response.tokens_used for response in counted)
+    return {
+        "cost": format_money(_sum(counted)) + (" + $?" if unknown else ""),
+        "budget": None if budget is None else format_money(budget),
+        "share": _sum(real) / budget if budget else None,
+        "simulated": bool(responses) and not real,
+    }
+
+
+def _responses(talk: Conversation) -> list[LLMResponse]:
+    return [node.response for node in talk if node.response is not None]
+
+
+def _sum(responses: Iterable[LLMResponse]) -> float:
+    return sum(response.cost_estimate or 0.0 for response in responses)
