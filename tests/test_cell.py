@@ -48,13 +48,15 @@ class TestCellMagic:
     def test_every_option_can_be_given_at_once(self):
         line = (
             "-m a,b -o x -s 'Be brief.' -t y -n -v df -v f.g -i 3-5,9 -a plot.png -a fig -f json --schema S "
-            "-c -T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h"
+            "-c -T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h "
+            "--tag project=thesis --tag 'step=a b=c'"
         )
         assert parse_cell(line, "p") == Ask(
             prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True,
             variables=("df", "f.g"), cells=(3, 4, 5, 9), attachments=("plot.png", "fig"), format="json",
             schema="S", code=True, temperature=0.5, max_tokens=9, params=(("top_p", 0.9), ("tier", "flex")),
             budget=0.05, dry_run=True, refresh=True, no_cache=True, quiet=True, raw=True, help=True,
+            tags=(("project", "thesis"), ("step", "a b=c")),
         )  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -119,6 +121,7 @@ class TestLineMagic:
             ("budget for a wedding", "budget for a wedding"),
             ("budget 5 people", "budget 5 people"),
             ("replay attack explained", "replay attack explained"),
+            ("tags of HTML and what they do", "tags of HTML and what they do"),
             ("cost: why?", "cost: why?"),
             ("fix my code", "fix my code"),
             ("fix this", "fix this"),
@@ -161,6 +164,9 @@ class TestLineMagic:
             ("budget 5", Command(name="budget", argument="5")),
             ("budget daily=5 per_call=.10", Command(name="budget", argument="daily=5 per_call=.10")),
             ("budget off", Command(name="budget", argument="off")),
+            ("tags", Command(name="tags")),
+            ("tags off", Command(name="tags", argument="off")),
+            ("tags project=x step=2.1", Command(name="tags", argument="project=x step=2.1")),
             ("replay only demo.replay", Command(name="replay", argument="only demo.replay")),
             ("help me", Command(name="help", argument="me")),
             ("help --cells", Command(name="help", argument="--cells")),

@@ -14,6 +14,7 @@ KNOWN = Known(
     variables={"df": 1, "data": "x", "_hidden": 2},
     aliases=lambda: {"fast": "openai:gpt-x"},
     providers=lambda: ["openai", "own"],
+    tags={"project": "thesis"},
 )
 
 
@@ -51,6 +52,9 @@ def texts(typed):
         ("%llm key o", ["openai", "own"]),
         ("%llm help --ma", ["--max-tokens"]),
         ("%llm export thread ", ["review", "plan"]),
+        ("%%llm --tag p", ["project=thesis"]),
+        ("%llm tags ", ["off", "project=thesis"]),
+        ("%llm tags step=2 pro", ["project=thesis"]),
         ("%llm why is d", []),
         ("%llm why is {{d", ["data", "df"]),
         ("y = 1\n%llm mo", ["model", "models"]),

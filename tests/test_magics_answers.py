@@ -135,6 +135,49 @@ class TestDryRun:
         assert "schema (system)" in shown
 
 
+class TestTags:
+    def test_an_option_labels_one_call_and_a_subcommand_all_that_follow(self, kernel):
+        kernel.run("%%llm sandbox -q\nhi")
+        count = len(rows(kernel))
+        kernel.run("%%llm sandbox -q --tag project=thesis --tag 'step=first draft'\nhi")
+        assert kernel.run("%llm tags who=me").text == "Tags: who=me\n"
+        kernel.run("%%llm sandbox -q --tag project=thesis\nhi")
+        kernel.run("with llmkit.tags(project='other'):\n    get_ipython().run_line_magic('llm', '-q hi')")
+        kernel.run("client = llmkit.client('sandbox')")
+        kernel.run("await client.generate_text([llmkit.LLMMessage(role='user', content='hi')])")
+        kernel.run("%%llm sandbox,sandbox-mini -q --tag who=you\nhi")
+        assert kernel.run("%llm tags off").text.startswith("No tags: %llm tags project=thesis")
+        kernel.run("%%llm sandbox -q\nhi")
+        assert [json.loads(tags or "{}") for (tags,) in rows(kernel, "tags")[count:]] == [
+            {"project": "thesis", "step": "first draft"},
+            {"who": "me", "project": "thesis"},
+            {"who": "me", "project": "other"},
+            {"who": "me"},
+            {"who": "you"},
+            {"who": "you"},
+            {},
+        ]
+        assert kernel.run("print(len(llmkit.ledger.query(tag='project=thesis')))").text == "2\n"
+        assert "thesis" in kernel.run("%llm cost tag:project").data("text/plain")[0]
+
+    def test_labels_are_added_and_shown_and_a_dry_run_tells_of_them(self, kernel):
+        assert kernel.run("%llm tags").text.startswith("No tags")
+        kernel.run("%llm tags project=thesis step=1")
+        assert kernel.run("%llm tags step=2").text == "Tags: project=thesis, step=2\n"
+        assert kernel.run("%llm tags").text == "Tags: project=thesis, step=2\n"
+        report = kernel.run("%llm -d --tag step=3 hi").text
+        assert "Tags in the ledger: project=thesis, step=3." in report
+        kernel.run("%llm tags off")
+        assert "Tags" not in kernel.run("%llm -d hi").text
+
+    def test_a_label_without_a_value_is_sent_to_nobody(self, kernel):
+        before = kernel.run("print(count())").text
+        assert "NAME=VALUE, like project=thesis" in kernel.run("%llm --tag thesis hi").reply["evalue"]
+        for line in ("%llm tags thesis", "%llm tags project='my thesis'"):
+            assert "%llm tags [NAME=VALUE ... | off]" in kernel.run(line).reply["evalue"]
+        assert kernel.run("print(count())").text == before
+
+
 class TestFormats:
     def test_json_is_checked_shown_pretty_and_returned(self, kernel):
         result = kernel.run("%%llm --schema city -o r\nName a city.")
@@ -363,7 +406,7 @@ class TestFrontEnd:
         listed = kernel.run("%config LLMMagics").text
         for name in (
             "model", "aliases", "system", "format", "footer", "replay", "budget", "fallback",
-            "max_refresh_hz", "short_errors", "temperature", "warm_up",
+            "max_refresh_hz", "short_errors", "tags", "temperature", "warm_up",
         ):  # fmt: skip
             assert f"LLMMagics.{name}=" in listed
         for setting in ("max_refresh_hz = 0.0", "temperature = 3.0", "budget = -1.0", "format = 'yaml'"):

@@ -11,6 +11,8 @@ from llmkit import records
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from llmkit.notebook.magics import LLMMagics
+
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm`; called by `%load_ext llmkit`.
@@ -29,7 +31,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     add_matcher(shell, magics)
     shell.events.register("post_run_cell", magics.note_failure)
     shell.input_transformers_cleanup.append(keep_questions)
-    records.set_ambient(lambda: _where(shell))
+    records.set_ambient(lambda: _where(shell, magics))
     if magics.warm_up and getattr(shell, "kernel", None) is not None:
         warm_up_soon(lambda: magics.model or None)
 
@@ -51,8 +53,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     records.set_ambient(records.CallContext)
 
 
-def _where(shell: InteractiveShell) -> records.CallContext:
-    """Say which cell of which notebook is running, as far as the kernel knows."""
+def _where(shell: InteractiveShell, magics: LLMMagics) -> records.CallContext:
+    """Say which cell of which notebook is running, as far as the kernel knows, and with which labels."""
     from llmkit.notebook.reply import execution_number
 
     name = os.environ.get("JPY_SESSION_NAME") or os.environ.get("__vsc_ipynb_file__")  # noqa: SIM112 - its name
@@ -61,4 +63,5 @@ def _where(shell: InteractiveShell) -> records.CallContext:
         notebook=os.path.basename(name) if name else None,  # noqa: PTH119 - a server's path, not this system's
         cell_id=parent.get("metadata", {}).get("cellId"),
         execution_count=execution_number(shell),
+        tags=magics.tags,
     )

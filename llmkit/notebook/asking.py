@@ -204,7 +204,7 @@ class Asking:
 
 
 def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
-    """Return what holds for the calls of one question: what each may cost, whether it is replayed.
+    """Return what holds for the calls of one question: what each may cost, whether it is replayed, labels.
 
     Args:
         magics: The magics' settings.
@@ -216,7 +216,8 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
     budget = magics.budget if ask.budget is None else ask.budget
     replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
     cap = None if budget is None else to_nanos(budget)
-    return {"surface": "magic", "cap_nanos": cap, "replay": replay}
+    tags = {**records.current_context().tags, **dict(ask.tags)}
+    return {"surface": "magic", "cap_nanos": cap, "replay": replay, "tags": tags}
 
 
 def exchange(shell: Any, outgoing: Outgoing, label: str, answer: str, footer: str = "") -> Exchange:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from llmkit.errors import ConfigurationError
 from llmkit.notebook import session
+from llmkit.notebook.syntax.values import tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,6 +135,12 @@ def _cost(_magics: LLMMagics, command: Command) -> Any:
     return ledger.summary(by=command.argument or "model") if total.calls else None
 
 
+def _dashboard(_magics: LLMMagics, command: Command) -> Any:
+    from llmkit.costs.ledger import ledger
+
+    return ledger.dashboard(by=command.argument or "model")
+
+
 def _doctor(magics: LLMMagics, _command: Command) -> None:
     """Say what works: keys and where they come from (never the keys), providers, the ledger."""
     from llmkit.notebook.bridge import bridge
@@ -153,6 +160,17 @@ def _budget(_magics: LLMMagics, command: Command) -> Any:
     if command.argument == "off":
         changes |= {"per_notebook": None, "per_call": None}
     return budget(**changes)
+
+
+def _tags(magics: LLMMagics, command: Command) -> None:
+    """Show the labels of the notebook's calls, or set some: `project=thesis`, `off`."""
+    argument = command.argument or ""
+    if argument == "off":
+        magics.tags = {}
+    elif argument:
+        magics.tags = {**magics.tags, **dict(map(tag, argument.split()))}
+    shown = ", ".join(f"{name}={value}" for name, value in magics.tags.items())
+    _say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
 
 
 def _limit(text: str) -> float | str | None:
@@ -206,7 +224,9 @@ _COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
     "fix": session.fix,
     "explain": session.explain,
     "cost": _cost,
+    "dashboard": _dashboard,
     "budget": _budget,
+    "tags": _tags,
     "thread": session.thread,
     "chat": _chat,
     "last": session.last,

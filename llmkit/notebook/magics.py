@@ -47,6 +47,11 @@ class LLMMagics(Magics):
     budget = Float(None, allow_none=True, min=0.0, help="What one call may cost at most, in US dollars.").tag(
         config=True
     )
+    tags = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Labels of this notebook's calls in the ledger; %llm tags sets them.",
+    ).tag(config=True)
     replay = Enum(
         ["", "off", "auto", "only"], "", help="Whether recorded answers are played back; see llmkit.replay."
     ).tag(config=True)
@@ -130,6 +135,7 @@ class LLMMagics(Magics):
             %llm models                  what can be asked, and its price
             %llm cost                    what it has cost
             %llm budget 5                spend five dollars a day at most
+            %llm tags project=thesis     label the calls from now on, for %llm cost tag:project
             %llm replay auto             record answers, and play them back for nothing
             %llm key openai              enter a key without showing it
             %llm doctor                  what works and what does not

@@ -92,7 +92,9 @@ def _report(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str]) -
     for name in names:
         asking = Asking(magics, ask, outgoing, name)
         reports.append(dry_run(outgoing, asking.name, asking.stream))
-    _say("\n\n".join([*reports, *outgoing.notes]), quiet=False)
+    tags = ", ".join(f"{name}={value}" for name, value in limits(magics, ask)["tags"].items())
+    labels = [f"Tags in the ledger: {tags}."] if tags else []
+    _say("\n\n".join([*reports, *labels, *outgoing.notes]), quiet=False)
 
 
 def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], *, alone: bool) -> Comparison:

@@ -37,6 +37,7 @@ class Ask:
         max_tokens: Longest answer, in tokens.
         params: Parameters in the provider's own words, name and value.
         budget: What the call may cost at most, in US dollars.
+        tags: Labels of the call, name and value.
         dry_run: Whether to show what would be sent, and to send nothing.
         refresh: Whether to ask again although the answer is recorded.
         no_cache: Whether to neither replay nor record the answer.
@@ -61,6 +62,7 @@ class Ask:
     max_tokens: int | None = None
     params: tuple[tuple[str, Any], ...] = ()
     budget: float | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     dry_run: bool = False
     refresh: bool = False
     no_cache: bool = False

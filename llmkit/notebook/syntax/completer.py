@@ -69,6 +69,7 @@ def _known(magics: LLMMagics) -> Known:
         variables=magics.own_variables,
         aliases=registry.aliases,
         providers=registry.provider_names,
+        tags=magics.tags,
     )
 
 

@@ -63,6 +63,7 @@ class Known:
         variables: The user's variables.
         aliases: Returns the short names and what they stand for.
         providers: Returns the names of the providers.
+        tags: Labels of the notebook's calls.
     """
 
     models: Callable[[], Iterable[Choice]] = tuple
@@ -70,6 +71,7 @@ class Known:
     variables: Mapping[str, object] = field(default_factory=dict)
     aliases: Callable[[], Mapping[str, str]] = dict
     providers: Callable[[], Iterable[str]] = tuple
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def complete(text: str, known: Known) -> Completions | None:
@@ -134,14 +136,9 @@ def _line(words: list[str], word: str, known: Known) -> Completions:
 def _arguments(words: list[str], word: str, known: Known) -> Iterator[Choice]:
     """Yield what may follow a subcommand."""
     name, *more = words
-    threads = [Choice(thread, "thread") for thread in known.threads]
     if more:
-        if name == "thread" or (name == "export" and more == ["thread"]):
-            yield from threads
-        elif name == "alias" and more == ["remove"]:
-            yield from (Choice(alias, target) for alias, target in known.aliases().items())
-        return
-    if name in {"model", "models"}:
+        yield from _further(name, more, known)
+    elif name in {"model", "models"}:
         yield from known.models()
     elif name == "alias":
         yield Choice("remove")
@@ -149,19 +146,31 @@ def _arguments(words: list[str], word: str, known: Known) -> Iterator[Choice]:
         if equals:
             yield from (Choice(f"{alias}={model.text}", model.hint) for model in known.models())
     elif name == "thread":
-        yield from [*threads, *map(Choice, ("show", "delete", "rename"))]
+        yield from [*_threads(known), *map(Choice, ("show", "delete", "rename"))]
     elif name == "key":
         yield from map(Choice, known.providers())
+    elif name == "tags":
+        yield from [Choice("off"), *_tags(known)]
     elif name == "help":
         yield from map(Choice, [*COMMANDS, *flags()])
     else:
         yield from map(Choice, _FIXED.get(name, ()))
 
 
+def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
+    """Return what may follow the first word behind a subcommand."""
+    if name == "thread" or (name == "export" and more == ["thread"]):
+        return _threads(known)
+    if name == "alias" and more == ["remove"]:
+        return [Choice(alias, target) for alias, target in known.aliases().items()]
+    return _tags(known) if name == "tags" else ()
+
+
 _FIXED = {
     "replay": ("auto", "only", "off"),
     "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "off"),
     "cost": ("model", "provider", "day", "notebook", "cell", "surface", "status"),
+    "dashboard": ("model", "provider", "day", "notebook", "surface", "status"),
     "export": ("thread",),
 }
 """Words that may follow a subcommand."""
@@ -199,15 +208,22 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
     if option.field == "model":
         start, comma, last = word.rpartition(",")
         return [Choice(f"{start}{comma}{c.text}", c.hint) for c in _matching(known.models(), last)]
-    if option.field == "thread":
-        return _matching((Choice(name, "thread") for name in known.threads), word)
     if option.field in {"variables", "out", "schema"}:
         return _variables(word, known)
     if option.field == "system":
         return [Choice(f"@{c.text}", c.hint) for c in _variables(word[1:], known)] if word[:1] == "@" else []
     if option.field == "attachments":
         return [*_variables(word, known), *_files(word)]
-    return _matching(map(Choice, FORMATS if option.field == "format" else ()), word)
+    named = {"thread": _threads(known), "tags": _tags(known), "format": map(Choice, FORMATS)}
+    return _matching(named.get(option.field, ()), word)
+
+
+def _threads(known: Known) -> Iterator[Choice]:
+    return (Choice(name, "thread") for name in known.threads)
+
+
+def _tags(known: Known) -> Iterator[Choice]:
+    return (Choice(f"{name}={value}", "tag") for name, value in known.tags.items())
 
 
 def _variables(word: str, known: Known) -> list[Choice]:

@@ -156,6 +156,14 @@ OPTIONS = (
         help="do not send what may cost more than this",
     ),
     Option(
+        field="tags",
+        names=("tag",),
+        metavar="NAME=VALUE",
+        convert=values.tag,
+        many=True,
+        help="label the call in the ledger, such as project=thesis; again for more",
+    ),
+    Option(
         field="dry_run", names=("dry-run", "d"), help="show what would be sent and its price; send nothing"
     ),
     Option(field="refresh", names=("refresh", "r"), help="ask again, and record the new answer for replay"),

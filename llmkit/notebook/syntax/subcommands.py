@@ -12,6 +12,7 @@ _NAME = r"[\w.:/@*+][\w.:/@*+-]*"
 _THREAD = r"[^\W\d][\w-]*"
 _FILE = r"\S+\.(?:md|markdown)"
 _BUDGET = r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)|unpriced=[a-z]+"
+_TAG = r"[^\W\d][\w.-]*=[^\s\"']+"
 _REPLAY = r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"
 
 
@@ -86,10 +87,18 @@ COMMANDS = {
     "fix": Form(help="mend the cell that failed last; the code goes into the next cell"),
     "explain": Form(help="explain the last error"),
     "cost": Form(metavar="BY", pattern=_NAME, help="what the calls have cost"),
+    "dashboard": Form(
+        metavar="BY", pattern=_NAME, help="what the calls have cost, live, with controls and a what-if"
+    ),
     "budget": Form(
         metavar="[NAME=]USD ...",
         pattern=rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
         help="show or set what may be spent: daily, per_notebook, per_call, unpriced; off lifts it",
+    ),
+    "tags": Form(
+        metavar="NAME=VALUE ... | off",
+        pattern=rf"off|{_TAG}(?: {_TAG})*",
+        help="show or set labels of all calls of this notebook from now on",
     ),
     "thread": Form(
         metavar="NAME | show NAME | delete NAME | rename OLD NEW",
@@ -144,7 +153,7 @@ def parse_command(words: list[str]) -> Command | None:
     argument = " ".join(rest)
     if form.takes(argument):
         return Command(name=name, argument=argument or None, save=save)
-    if name in {"budget", "replay", "alias"} and (len(rest) == 1 or "=" in argument):
+    if name in {"budget", "replay", "alias", "tags"} and (len(rest) == 1 or "=" in argument):
         hint = f"Write {form.usage(name)}; a prompt goes after --."
         raise CellError(f"%llm {name} does not take {argument!r}.", hint=hint)
     return None

@@ -198,6 +198,25 @@ def parameter(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def tag(text: str) -> tuple[str, str]:
+    """Return a label of calls.
+
+    Args:
+        text: What was typed: `NAME=VALUE`.
+
+    Raises:
+        ValueError: If there is no name or no value.
+
+    Example:
+        >>> tag("project=my thesis")
+        ('project', 'my thesis')
+    """
+    name, _, value = text.partition("=")
+    if not re.fullmatch(r"[^\W\d][\w.-]*", name) or not value.strip():
+        raise ValueError("it must be NAME=VALUE, like project=thesis")
+    return name, value
+
+
 def _refuse(word: str) -> NoReturn:
     """Leave NaN and Infinity as words: JSON knows neither."""
     raise ValueError(word)
