@@ -385,7 +385,7 @@ class View {
       make("h4", { textContent: "What if" }),
       make("span", { className: "llmkit-dash-row" },
         make("label", { "for": `${id}-model`, textContent: "these calls on" }), this.choice,
-        this.change, make("label", { "for": `${id}-change`, textContent: "with this share of the input from the cache:" }), this.share, this.percent),
+        make("span", { className: "llmkit-dash-row" }, this.change, make("label", { "for": `${id}-change`, textContent: "with this share of the input from the cache:" }), this.share, this.percent)),
       this.answer);
     return this.form;
   }

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from llmkit.costs.ledger import Ledger
     from llmkit.notebook.dashboard.exports import Kind
     from llmkit.notebook.dashboard.widget import Controls, View
-    from llmkit.notebook.magics import LLMMagics
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -299,7 +298,7 @@ class Dashboard:
 
     def _saved(self) -> dict[str, str]:
         shown, self._stale, self._copied = self._shown, False, time.monotonic()
-        html = picture.saved(shown, picture.png(shown), self._name)
+        html = picture.saved(shown, picture.png(shown | {"notes": ""}), self._name)
         return {"text/html": html, "text/plain": repr(self)}
 
     def _prompts(self) -> dict[str, int]:
@@ -315,21 +314,6 @@ class Dashboard:
     def _send(self, message: dict[str, Any], buffers: list[bytes] | None = None) -> None:
         if self._view is not None and not self._closed:
             self._view.send(message, buffers)
-
-
-def open_dashboard(_magics: LLMMagics, argument: str | None = None) -> Dashboard:
-    """Open a dashboard of the default ledger: `%llm dashboard [BY]`.
-
-    Args:
-        _magics: The magics.
-        argument: What to group by.
-
-    Returns:
-        The dashboard, which shows itself.
-    """
-    from llmkit.costs.ledger import ledger
-
-    return Dashboard(ledger, by=argument or "model")
 
 
 def _period(ledger: Ledger, since: date | str | None, until: date | str | None) -> dict[str, Any]:

@@ -131,7 +131,10 @@ def _body(shown: Mapping[str, Any], picture: bytes) -> str:
     data = base64.b64encode(picture).decode()
     parts.append(f'<img src="data:image/png;base64,{data}" alt="{said}" style="max-width:100%">')
     table = shown["table"]
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in table["head"])
+    first, *others = map(_text, table["head"])
+    head = f'<th scope="col">{first}</th>' + "".join(
+        f'<th scope="col" align="right">{name}</th>' for name in others
+    )
     lines = [[row["label"], *row["cells"]] for row in table["rows"][:MOST_ROWS]]
     lines.append(["All", *table["total"]])
     body = "".join(map(_row, lines))
@@ -145,7 +148,7 @@ def _body(shown: Mapping[str, Any], picture: bytes) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    values = "".join(f"<td>{_text(cell)}</td>" for cell in cells[1:])
+    values = "".join(f'<td align="right">{_text(cell)}</td>' for cell in cells[1:])
     return f'<tr><th scope="row">{_text(cells[0])}</th>{values}</tr>'
 
 

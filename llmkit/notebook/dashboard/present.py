@@ -389,6 +389,9 @@ def _tick(metric: str, tick: float, ticks: Sequence[float]) -> str:
     return f"${tick / 1e9:,.{decimals}f}"
 
 
+_STEPS_OF_TEN = (1, 2, 2.5, 3, 4, 5, 10)
+
+
 def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4) -> list[float]:
     """Return round values from 0 up to one that is not below `top`.
 
@@ -406,7 +409,7 @@ def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4)
         return []
     rough = top / scale / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    step = next(factor * power for factor in _STEPS_OF_TEN if factor * power >= rough * 0.999)
     step = max(math.ceil(step), 1) if whole else step
     return [round(number * step * scale, 12) for number in range(math.ceil(top / scale / step - 1e-9) + 1)]
 
@@ -451,6 +454,8 @@ def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[
         offset = -int(first.astype("int64") % 12) % step
     at = range(offset, slots, step) if offset < slots else range(1)
     labels = [_short((first + number * _UNIT[unit]).astype("M8[us]").item(), unit, step) for number in at]
+    if unit == "hour" and not any(label[-3:] in _MONTHS for label in labels):
+        labels[0] = f"{_short(first.astype('M8[D]').astype('M8[us]').item(), unit, step)}, {labels[0]}"
     return [{"at": number, "label": label} for number, label in zip(at, labels, strict=True)]
 
 

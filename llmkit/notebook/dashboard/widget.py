@@ -78,7 +78,9 @@ class Controls:
         }
         buttons = [_button(kind, export) for kind in ("csv", "parquet", "png")]
         period, *others = self._menus.values()
-        self.box = ipywidgets.HBox([period, *self._days.values(), *others, *buttons])
+        files = ipywidgets.HBox(buttons)
+        self.box = ipywidgets.HBox([period, *self._days.values(), *others, files])
+        self._all = [*self._menus.values(), *self._days.values(), *buttons, files, self.box]
         self.box.add_class("llmkit-dash-controls")
         self.show(settings)
         for control in (*self._menus.values(), *self._days.values()):
@@ -123,7 +125,7 @@ class Controls:
 
     def close(self) -> None:
         """Take the controls away."""
-        for control in (*self.box.children, self.box):
+        for control in self._all:
             control.close()
 
     @property
