@@ -247,7 +247,7 @@ class AnthropicClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)
+        api_key = wrapped(api_key)  # a traceback shows arguments
         self._access = access(
             "anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

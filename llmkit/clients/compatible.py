@@ -37,5 +37,5 @@ class CompatibleClient(OpenAIClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)
+        api_key = wrapped(api_key)  # a traceback shows arguments
         super().__init__(api_key, base_url, client=client, provider_name=provider_name, **options)

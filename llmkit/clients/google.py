@@ -274,7 +274,7 @@ class GoogleAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)
+        api_key = wrapped(api_key)  # a traceback shows arguments
         self._access = access(
             "google", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

@@ -38,7 +38,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)
+        api_key = wrapped(api_key)  # a traceback shows arguments
         load_sdk()
         at = access(
             "google-legacy", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS

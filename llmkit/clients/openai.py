@@ -222,7 +222,7 @@ class OpenAIClient(ProviderClient):
         provider_name: str = "openai",
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)
+        api_key = wrapped(api_key)  # a traceback shows arguments
         self._access = access(
             provider_name, "openai", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
         )

@@ -148,6 +148,26 @@ class _Growing:
         pause = self._pause if self._characters > FIRST_WORD else self._pause / 4
         self._next_text = now + max(pause, (self._clock() - now) / MAX_CPU)
 
+    def finish(
+        self,
+        text: str,
+        footer: Footer | None,
+        metadata: Mapping[str, Any],
+        status: Ending = "ok",
+        html: str | None = None,
+    ) -> None:
+        """Put the whole answer into one output, in place of what has been shown of it.
+
+        Args:
+            text: The whole text, or what there is of it.
+            footer: The line under it; `None` for none.
+            metadata: Facts about the call that are saved with the output.
+            status: How the call ended.
+            html: What to show in place of the rendered text; safe HTML.
+        """
+        # Made before anything is cleared: it takes a while, and what is shown stays until then.
+        self._end(final_data(text, footer, metadata, status, html))
+
     def _status(self) -> str:
         facts = [self._label, *filter(None, [self._notice]), format_seconds(self._clock() - self._started)]
         line = "● " + " · ".join([*facts, *guess_tokens(self._characters)])
@@ -166,6 +186,10 @@ class _Growing:
         raise NotImplementedError
 
     def _draw_status(self) -> None:
+        raise NotImplementedError
+
+    def _end(self, final: Mapping[str, Any]) -> None:
+        """Show what stays."""
         raise NotImplementedError
 
 
@@ -198,26 +222,7 @@ class RichAnswer(_Growing):
         self._screen.show(stylesheet(), free=True)
         self._status_place = self._screen.show(self._status(), free=True)
 
-    def finish(
-        self,
-        text: str,
-        footer: Footer | None,
-        metadata: Mapping[str, Any],
-        status: Ending = "ok",
-        html: str | None = None,
-    ) -> None:
-        """Replace everything by one output that holds the whole answer.
-
-        Args:
-            text: The whole text, or what there is of it.
-            footer: The line under it; `None` for none.
-            metadata: Facts about the call that are saved with the output.
-            status: How the call ended.
-            html: What to show in place of the rendered text; safe HTML.
-        """
-        final = final_data(
-            text, footer, metadata, status, html
-        )  # takes a while: what is shown stays until then
+    def _end(self, final: Mapping[str, Any]) -> None:
         self._screen.clear()
         self._screen.end(final)
 
@@ -284,24 +289,8 @@ class InlineAnswer(_Growing):
         self._label, self._started = label, self._clock()
         self._place = self._screen.show(self._status())
 
-    def finish(
-        self,
-        text: str,
-        footer: Footer | None,
-        metadata: Mapping[str, Any],
-        status: Ending = "ok",
-        html: str | None = None,
-    ) -> None:
-        """Put the whole answer into its output.
-
-        Args:
-            text: The whole text, or what there is of it.
-            footer: The line under it; `None` for none.
-            metadata: Facts about the call that are saved with the output.
-            status: How the call ended.
-            html: What to show in place of the rendered text; safe HTML.
-        """
-        self._screen.end(final_data(text, footer, metadata, status, html), self._place)
+    def _end(self, final: Mapping[str, Any]) -> None:
+        self._screen.end(final, self._place)
 
     def _draw_text(self) -> bool:
         sealed, self._sealed = self._sealed, ""
