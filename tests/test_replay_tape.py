@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from llmkit import ConfigurationError, Usage
 from llmkit.clients.keys import Secret
-from llmkit.clients.tape import DamagedRecordingError, Recording, Tape
+from llmkit.clients.recording import Recording
+from llmkit.clients.tape import DamagedRecordingError, Tape
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
 
@@ -368,7 +369,8 @@ import os, sys, urllib.parse  # now: another user may not be allowed to read it
 from datetime import UTC, datetime
 from pathlib import Path
 from llmkit import ConfigurationError
-from llmkit.clients.tape import Recording, Tape
+from llmkit.clients.recording import Recording
+from llmkit.clients.tape import Tape
 
 tape = Tape(Path(sys.argv[1]))
 

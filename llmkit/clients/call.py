@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmkit.clients.keys import Secret
-    from llmkit.clients.tape import Recording
+    from llmkit.clients.recording import Recording
     from llmkit.records import Guard
 
 ENDLESS = 3600.0

@@ -23,7 +23,8 @@ from llmkit.clients.asked import Asked, canonical, request_key
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.keys import redact
 from llmkit.clients.pace import Pace, Player, checked
-from llmkit.clients.tape import DamagedRecordingError, Recording, Tape
+from llmkit.clients.recording import Recording
+from llmkit.clients.tape import DamagedRecordingError, Tape
 from llmkit.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.settings import ReplayMode
 

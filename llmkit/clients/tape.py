@@ -7,18 +7,13 @@ it is switched on. It never holds a key or a header: what looks like a key in a 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import sqlite3
-import zlib
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llmkit import sqlite
 from llmkit.clients.keys import redact
+from llmkit.clients.recording import UNREADABLE, Recording, pack, unpack
 from llmkit.errors import ConfigurationError
-from llmkit.messages import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +28,6 @@ VERSION = 1
 PAGE_SIZE = 1024
 """Bytes per page: an answer takes one to three, and half a page of each is air."""
 
-LIMIT = 64 * 2**20
-"""Longest answer or request that is unpacked, in bytes: a few bytes of a file can stand for gigabytes."""
-
-UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
-"""What unpacking raises for bytes that are not what was packed."""
-
 NEAREST = 50
 """Requests that are compared to say what a missing one differs in."""
 
@@ -51,50 +40,11 @@ COLUMNS = (
     "request BLOB NOT NULL",  # the same way
 )
 
-KINDS: dict[str, Any] = {
-    "text": str,
-    **dict.fromkeys(("finish_reason", "model", "tier", "request_id"), str | None),
-    **dict.fromkeys(("cost_usd", "duration_s", "first_token_s"), int | float | None),
-    "simulated": bool,
-}
-"""Types of a recording's values."""
-
 TABLE = (
     f"CREATE TABLE recordings ({', '.join(COLUMNS)})",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """One recorded answer.
-
-    Attributes:
-        text: The whole text.
-        usage: Tokens as the provider reported them; `None` if it did not.
-        finish_reason: Why the answer ended.
-        model: Model that answered, in the provider's words.
-        tier: The provider's service tier.
-        request_id: The provider's identifier of the request.
-        cost_usd: Price as the provider itself reported it, in US dollars.
-        recorded_at: When the answer ended (aware, UTC).
-        duration_s: Seconds the call took.
-        first_token_s: Seconds to its first text.
-        simulated: Whether the sandbox answered.
-    """
-
-    text: str
-    usage: Usage | None = None
-    finish_reason: str | None = None
-    model: str | None = None
-    tier: str | None = None
-    request_id: str | None = None
-    cost_usd: float | None = None
-    recorded_at: datetime
-    duration_s: float | None = None
-    first_token_s: float | None = None
-    simulated: bool = False
 
 
 class DamagedRecordingError(ConfigurationError):
@@ -155,8 +105,8 @@ class Tape:
         Raises:
             ConfigurationError: If it cannot be written.
         """
-        answer = asdict(recording) | {"recorded_at": recording.recorded_at.isoformat()}
-        row = (key, answer["recorded_at"], provider, model, _pack(answer), _pack(_without_keys(request)))
+        answer = recording.values
+        row = (key, answer["recorded_at"], provider, model, pack(answer), pack(_without_keys(request)))
         with self._writing() as file:
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -217,7 +167,7 @@ class Tape:
 
     def _recording(self, data: Any) -> Recording:
         try:
-            return _checked(_unpack(data))
+            return Recording.of(unpack(data))
         except UNREADABLE as error:
             raise DamagedRecordingError(f"A recording in {self.path} is damaged: {error}.") from error
 
@@ -318,10 +268,6 @@ class Tape:
         )
 
 
-def _pack(value: Any) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
-
-
 def _without_keys(value: Any) -> Any:
     """Return JSON values in which what looks like a key is blanked out."""
     if isinstance(value, str):
@@ -331,18 +277,10 @@ def _without_keys(value: Any) -> Any:
     return [_without_keys(item) for item in value] if isinstance(value, list) else value
 
 
-def _unpack(data: bytes) -> Any:
-    unpacking = zlib.decompressobj()
-    text = unpacking.decompress(data, LIMIT)
-    if not unpacking.eof:
-        raise ValueError("it is incomplete, or too long")
-    return json.loads(text)
-
-
 def _readable(row: tuple[Any]) -> Any:
     """Return a request as it was kept; `None` if it cannot be read."""
     try:
-        return _unpack(row[0])
+        return unpack(row[0])
     except UNREADABLE:
         return None
 
@@ -357,17 +295,3 @@ def _fields(request: Any) -> dict[str, Any]:
 
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
-def _checked(values: dict[str, Any]) -> Recording:
-    """Build a recording; what somebody else wrote into the file does not get past here."""
-    usage = None if values["usage"] is None else Usage(**values["usage"])
-    time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
-    recording = Recording(**{**values, "usage": usage, "recorded_at": time})
-    counts = dict.fromkeys(values["usage"] or (), int | None)
-    for thing, kinds in ((recording, KINDS), (usage, counts)):
-        for name, kind in kinds.items():
-            value = getattr(thing, name)
-            if not isinstance(value, kind) or (isinstance(value, int | float) and not 0 <= value < math.inf):
-                raise ValueError(f"{name} is {value!r:.40}")
-    return recording
