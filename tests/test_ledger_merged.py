@@ -266,6 +266,23 @@ class TestCorrections:
         assert books.df["cost_usd"].tolist() == [5e-9]
         assert books.summary()["cost_usd"].tolist() == [5e-9]
 
+    def test_what_was_corrected_in_one_is_told_of_all(self, laptop, server, merged):
+        both = call(cost_nanos=1, input_tokens=1000, output_tokens=0)
+        write(laptop, both)
+        shutil.copy(laptop, server)
+        prices = {"m": {"input": 2, "output": 2}}
+        with closing(Ledger(server)) as books:
+            books.correct(prices=prices, reason="contract")
+        books = merged()
+        assert books.total().usd == 0.002
+        assert books.corrections[["uid", "new_usd", "reason"]].to_numpy().tolist() == [
+            [both.uid, 0.002, "contract"]
+        ]
+        assert books.reprice(prices={"m": {"input": 4, "output": 4}}).what_if_usd == 0.004
+        with pytest.raises(ConfigurationError, match=r"read as one cannot correct prices.*Ledger\(path\)"):
+            books.correct(prices={"m": {"input": 3, "output": 3}})
+        assert books.total().usd == 0.002
+
     def test_notes_of_copies_are_shown_once(self, laptop, server, merged):
         one, two = call(cost_nanos=1), call(cost_nanos=1)
         write(laptop, one, two)

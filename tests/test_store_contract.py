@@ -12,7 +12,7 @@ import threading
 import uuid
 import warnings
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from llmkit.costs.budgets.caps import Amounts, Caps
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.choices import Choice
-from llmkit.costs.store.interface import Store
+from llmkit.costs.store.corrections import NOTES
+from llmkit.costs.store.interface import Change, Store
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.totals import Tally
@@ -477,6 +478,92 @@ class TestDeleting:
         assert used(store).spent == 7
 
 
+def change(record, nanos, what="cost_nanos"):
+    expected = getattr(record, what)
+    return Change(schema.micros(record.time), record.uid, what, expected, nanos, "config", "2026-11-01")
+
+
+def notes(store, *names, run=None):
+    return [tuple(note[NOTES.index(name)] for name in names) for note in store.corrections(run)]
+
+
+class TestCorrecting:
+    def test_a_price_is_replaced_and_the_old_one_is_noted(self, bench, store):
+        record = call(cost_nanos=7, price_source="genai-prices", price_date="2026-01-01", notebook="a.ipynb")
+        write(store, record, call(cost_nanos=1))
+        epoch = store.read().epoch
+        assert store.correct([change(record, 5)], run="r", reason="new contract") == 1
+        values = dict(zip(schema.COLUMNS, everything(store)[0][1:], strict=True))
+        assert [values[name] for name in ("cost_nanos", "price_source", "price_date")] == [
+            5, "config", "2026-11-01",
+        ]  # fmt: skip
+        now = schema.micros(bench.clock.now)
+        (note,) = store.corrections()
+        assert dict(zip(NOTES, note, strict=True)) == {
+            "corrected": now, "time": schema.micros(START), "uid": record.uid, "provider": "openai",
+            "model": "m", "what": "cost_nanos", "old_nanos": 7, "old_source": "genai-prices",
+            "old_date": "2026-01-01", "new_nanos": 5, "new_source": "config", "new_date": "2026-11-01",
+            "reason": "new contract", "run": "r",
+        }  # fmt: skip
+        assert store.read().epoch != epoch
+        assert store.sums()[False].nanos == 6
+        assert used(store, "a.ipynb") == Amounts(6, 0, 5, 0), "what the day spent follows"
+
+    def test_sums_that_were_kept_follow_too(self, store):
+        write(store, *MIXED)
+        store.groups(["model"])
+        store.correct([change(MIXED[1], 5), change(MIXED[3], 6)], run="r", reason=None)
+        corrected = [
+            replace(record, cost_nanos={1: 5, 3: 6}[number]) if number in {1, 3} else record
+            for number, record in enumerate(MIXED)
+        ]
+        assert sum(sums.nanos for sums in store.sums().values()) == sum(r.cost_nanos or 0 for r in corrected)
+        if (found := store.groups(["model", "simulated"])) is not None:
+            assert merged(found, 2) == expected_groups(corrected, ["model", "simulated"])
+
+    def test_an_amount_that_is_not_what_was_expected_stays(self, store):
+        record, other = call(cost_nanos=7), call(cost_nanos=7)
+        write(store, record)
+        epoch = store.read().epoch
+        changes = [change(record, 5)._replace(expected=6), change(other, 5)]
+        assert store.correct(changes, run="r", reason=None) == 0
+        assert (store.corrections(), store.sums()[False].nanos) == ([], 7)
+        assert store.read().epoch == epoch
+        assert store.correct([], run="r", reason=None) == 0
+
+    def test_what_was_unknown_becomes_known_and_unknown_again(self, store):
+        record = call(cost_nanos=None)
+        write(store, record)
+        assert store.correct([change(record, 9)], run="1", reason=None) == 1
+        assert (store.sums()[False].unpriced, used(store).spent) == (0, 9)
+        known = replace(record, cost_nanos=9)
+        assert store.correct([change(known, None)], run="2", reason=None) == 1
+        assert (store.sums()[False].unpriced, used(store).spent) == (1, 0)
+        assert notes(store, "run", "old_nanos", "new_nanos") == [("1", None, 9), ("2", 9, None)]
+        assert notes(store, "run", run="2") == [("2",)]
+
+    def test_what_a_replay_saved_is_corrected_and_nothing_was_spent(self, store):
+        record = call(status="replayed", saved_nanos=7)
+        write(store, record)
+        assert store.correct([change(record, 5, "saved_nanos")], run="r", reason=None) == 1
+        assert (store.sums()[False].saved_nanos, used(store)) == (5, Amounts())
+        assert notes(store, "what", "old_nanos", "new_nanos") == [("saved_nanos", 7, 5)]
+
+    def test_notes_go_with_the_calls_they_are_about(self, store):
+        later = call(cost_nanos=1, time=START + timedelta(days=1))
+        write(store, MIXED[1], later)
+        store.correct([change(MIXED[1], 5), change(later, 6)], run="r", reason=None)
+        store.delete(schema.micros(later.time))
+        assert notes(store, "uid") == [(later.uid,)]
+        store.delete()
+        assert store.corrections() == []
+
+    def test_a_place_without_corrections_has_none(self, store):
+        assert store.corrections() == []
+        write(store, MIXED[0])
+        assert store.corrections("r") == []
+
+
 class TestCaps:
     def test_caps_are_changed_one_by_one_and_lifted(self, bench, store):
         assert store.change_caps({"daily": 9, "per_call": 3}) == Caps(daily=9, per_call=3)
@@ -663,6 +750,8 @@ class TestTrouble:
                 store.change_caps({"daily": 99})
             with pytest.raises(ConfigurationError):
                 store.delete()
+            with pytest.raises(ConfigurationError):
+                store.correct([change(MIXED[0], 5)], run="r", reason=None)
             store.release("unknown")
             assert store.caps() == Caps(daily=10)
         assert store.settled(schema.micros(START), "other.ipynb").result(10) == Amounts(spent=3)
@@ -679,6 +768,7 @@ class TestTrouble:
             lambda: store.sums(session="a"),
             store.caps,
             lambda: used(store),
+            store.corrections,
         ]
         if bench.backend.adds_up:
             readers.append(lambda: store.groups(["model"]))
