@@ -1,0 +1,103 @@
+"""Draw the pictures that the README and the notebooks show: `python notebooks/pictures.py [charts] [chat]`.
+
+`charts` needs matplotlib only; `chat` drives JupyterLab in Chromium, as the browser tests do.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+    from playwright.sync_api import Locator
+
+FOLDER = Path(__file__).parent
+DATE, DAILY = "2026-10-20", 0.75  # the morning and the budget of cost_analysis.ipynb
+CHARTS = {"spent-so-far": "cumulative", "by-model": "model", "dearest-cells": "dearest"}
+CHAT_CELLS = ("load", "data", "chat")
+QUESTIONS = (
+    "On 8 June we sold 12 cups, and 47 the day before. What is 47 - 12?",
+    "On 8 June we sold 12 cups, where the heat explains 43. What is 43 - 12?",
+)
+
+
+def charts() -> None:
+    """Draw the made-up month, light whatever the reader's style is, small enough for a README."""
+    from matplotlib import pyplot as plt
+
+    from llmkit.costs import demo
+
+    month = demo.month(":memory:", "2026-10")
+    options = {"cumulative": {"until": DATE, "daily": DAILY}}
+    with plt.style.context("default"):
+        for name, kind in CHARTS.items():
+            figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+            month.plot(kind, ax=axes, **options.get(kind, {}))
+            save(figure, name, dpi=150)
+        figure, four = plt.subplots(2, 2, figsize=(13, 8.2), layout="constrained")
+        for axes, kind in zip(four.flat, ("cumulative", "model", "dearest", "saved"), strict=True):
+            month.plot(kind, ax=axes, **options.get(kind, {}))
+        save(figure, "cost-analysis", dpi=110)
+
+
+def save(figure: Figure, name: str, *, dpi: int) -> None:
+    """Write a figure on white, in a palette: a third of the bytes."""
+    from matplotlib import pyplot as plt
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, facecolor="white")
+    plt.close(figure)
+    shrink(Image.open(buffer)).save(FOLDER / f"{name}.png", optimize=True)
+
+
+def shrink(image: Image) -> Image:
+    """Return a picture with at most 128 colours."""
+    return image.convert("RGB").quantize(128, dither=0)
+
+
+def chat() -> None:
+    """Ask in the chat of chat.ipynb, edit the question, and take a picture."""
+    sys.path.insert(0, str(FOLDER.parent / "tests"))
+    from lab import browse, run_cell, serve_lab
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as work:
+        place = Path(work)
+        notebook = json.loads((FOLDER / "chat.ipynb").read_text(encoding="utf-8"))
+        notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] in CHAT_CELLS]
+        (place / "chat.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+        with serve_lab(place, LLMKIT_SANDBOX_RATE="0") as address, browse(address, "chat.ipynb") as page:
+            page.set_viewport_size({"width": 1100, "height": 1000})
+            for number in range(len(CHAT_CELLS)):
+                run_cell(page, number)
+            talk(page.locator(".llmkit-chat"))
+            picture = page.locator(".jp-Notebook .jp-Cell").last.screenshot()
+    shrink(Image.open(io.BytesIO(picture))).save(FOLDER / "chat.png", optimize=True)
+
+
+def talk(shown: Locator) -> None:
+    """Ask a question, then change it."""
+    shown.wait_for(timeout=30_000)
+    box = shown.locator("textarea").and_(shown.get_by_label("Your question", exact=True))
+    for number, asked in enumerate(QUESTIONS):
+        box.press("ArrowUp" if number else "ControlOrMeta+a")  # opens the last question
+        shown.page.keyboard.press("ControlOrMeta+a")
+        shown.page.keyboard.type(asked)
+        shown.page.keyboard.press("Enter")
+        shown.locator(".user", has_text=asked).wait_for(timeout=30_000)
+        shown.locator(".assistant").last.get_by_role("toolbar").wait_for(timeout=30_000)
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or ["charts", "chat"]
+    if unknown := {*chosen} - {"charts", "chat"}:
+        sys.exit(f"No such pictures: {', '.join(sorted(unknown))}. There are: charts, chat.")
+    for one in chosen:
+        {"charts": charts, "chat": chat}[one]()
