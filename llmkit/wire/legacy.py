@@ -7,22 +7,19 @@ installs.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from llmkit.errors import BadResponseError, ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.wire.carrier import WireRequest, broken, unreachable
+from llmkit.wire.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-
-T = TypeVar("T")
 
 SILENCE = 600.0
 """Seconds without a byte after which a thread that nobody waits for gives up."""
@@ -195,43 +192,6 @@ class LegacyExchange:
     async def aclose(self) -> None:
         """Close the connection; a thread that waits for a piece does so when that has come."""
         self._body.leave()
-
-
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks, in a daemon thread.
-
-    Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
-    interrupted is over at once.
-
-    Args:
-        function: The function.
-        *args: Its arguments.
-
-    Returns:
-        What it returns.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = function(*args)
-        except Exception as error:  # noqa: BLE001 - who awaits the future gets it
-            failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, daemon=True, name="llmkit-google-legacy").start()
-    return await future
 
 
 def _unreadable(error: Exception) -> LLMClientError:

@@ -1,0 +1,50 @@
+"""Calls that block, in threads that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that blocks, in a daemon thread.
+
+    Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
+    interrupted is over at once.
+
+    Args:
+        function: The function.
+        *args: Its arguments.
+
+    Returns:
+        What it returns.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args)
+        except Exception as error:  # noqa: BLE001 - who awaits the future gets it
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, daemon=True, name="llmkit-blocking").start()
+    return await future
