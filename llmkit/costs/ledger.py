@@ -478,6 +478,53 @@ class Ledger(forks.ForkAware):
 
         return corrections.table(self._store)
 
+    def reconcile(
+        self,
+        source: str | os.PathLike[str] | pd.DataFrame | Mapping[str, Any] | Sequence[Any],
+        *,
+        provider: str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        tolerance: float = 0.01,
+    ) -> pd.DataFrame:
+        """Compare the ledger with what a provider says was used, per UTC day and model.
+
+        Only the days that the export covers are compared, and of the ledger what reached a provider: no
+        replayed calls, and no calls that were refused. A model is found by the name that answered, then by
+        the one that was asked for, then by either without its date.
+
+        Args:
+            source: A file (JSON or CSV), decoded JSON, or a DataFrame: pages of OpenAI's usage or costs, or
+                of Anthropic's usage or cost report, several in a list; or a table with the columns date,
+                model, and tokens or cost in US dollars under their usual names.
+            provider: Whose export it is; a table does not tell, and without it all calls are compared.
+            since: Only days from this one on; a time without a zone is local, the days are UTC.
+            until: Only days before this time.
+            tolerance: Share by which counts and costs may differ and still match; costs may differ by half
+                a cent besides.
+
+        Returns:
+            By day and model: `status` (`"match"`, `"drift"`, `"only ours"`, `"only theirs"`), then calls,
+            input_tokens, cached_tokens, output_tokens and cost_usd, each followed by `…_theirs` and
+            `…_difference` (ours less theirs; missing where the export says nothing), and `unpriced`: our
+            calls without a known price.
+
+        Raises:
+            ConfigurationError: If the export or the ledger cannot be read, its columns cannot be told
+                apart, or it is of other days or another provider.
+
+        Example:
+            >>> theirs = {"input_tokens": 5000, "output_tokens": 1000, "model": "gpt-6-luna"}
+            >>> pages = {"data": [{"start_time": 1730419200, "results": [theirs]}]}
+            >>> Ledger(":memory:").reconcile(pages)["status"].tolist()
+            ['only theirs']
+        """
+        from llmkit.costs.moments import aware
+        from llmkit.costs.reconcile import reconcile
+
+        days = {"since": aware(since), "until": aware(until)}
+        return reconcile(self.query, source, provider=provider, tolerance=tolerance, **days)
+
     @property
     def charts(self) -> Charts:
         """The charts by name, e.g. `ledger.charts.model()`."""

@@ -30,6 +30,26 @@ def moment(when: date | str | None) -> int | None:
         >>> moment("1970-01-01T00:00:01+00:00")
         1000000
     """
+    time = aware(when)
+    return None if time is None else micros(time)
+
+
+def aware(when: date | str | None) -> datetime | None:
+    """Return a time with its zone.
+
+    Args:
+        when: As for `moment`.
+
+    Returns:
+        The time in UTC.
+
+    Raises:
+        ConfigurationError: If the text is no date or time.
+
+    Example:
+        >>> aware("2026-11-22T12:00:00+01:00").hour
+        11
+    """
     if when is None:
         return None
     if isinstance(when, str):
@@ -39,4 +59,4 @@ def moment(when: date | str | None) -> int | None:
             raise ConfigurationError(f"{when!r} is no date.", hint="Write it like 2026-11-22.") from error
     if not isinstance(when, datetime):
         when = datetime.combine(when, clock_time())
-    return micros(when.astimezone(UTC))
+    return when.astimezone(UTC)
