@@ -1,15 +1,20 @@
 """What a call costs, to the nano-dollar, against the price data's own calculation."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.metadata import version
 
 import genai_prices
 import pytest
+from genai_prices.data_snapshot import get_snapshot, set_custom_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit import LLMMessage, OpenAIClient, prices
+from llmkit import LLMMessage, OpenAIClient, catalog, prices
 from llmkit.messages import Usage
+from llmkit.notebook import commands
+from llmkit.notebook.syntax.subcommands import Command
 
 WHEN = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
 MODELS = [
@@ -157,3 +162,55 @@ async def test_a_model_without_a_price_costs_unknown(recorder, server):
     assert response.cost_estimate is None
     assert (recorder.last.cost_nanos, recorder.last.price_source) == (None, None)
     assert recorder.last.input_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{p.name}:{p.models[0]}" for p in catalog.providers().values() if p.models]
+    + [*catalog.aliases().values()],
+)
+def test_the_model_that_a_provider_or_an_alias_stands_for_has_a_price(name):
+    provider, _, model = name.partition(":")
+    found = prices.price(provider, (model,), Usage(input_tokens=1000, output_tokens=1000))
+    assert found is not None, f"Nobody knows the price of {name}: take another default, or list it"
+    assert found.nanos > 0
+
+
+def test_the_list_of_models_says_prices_and_where_they_come_from(tmp_path, capsys):
+    (tmp_path / "llmkit.toml").write_text(
+        '[prices."gpt-5.4-mini"]\ninput = 1\noutput = 2\n[prices."ollama:q"]\ninput = 3\noutput = 4\n'
+    )
+    table = commands.run(None, Command(name="models", argument=""))
+    assert prices.data_version() in capsys.readouterr().out
+    shown = table[["input $/M", "cached $/M", "output $/M", "price from"]]
+    assert shown.loc["openai:gpt-5.4-mini"].tolist() == [1.0, 1.0, 2.0, "config"]
+    assert shown.loc["ollama:q"].tolist() == [3.0, 3.0, 4.0, "config"]
+    assert shown.loc["sandbox:sandbox", "price from"] == "llmkit"
+    assert shown.loc["openai:gpt-4o-mini"].tolist() == [0.15, 0.075, 0.6, "genai-prices"]
+    assert table.loc["anthropic:claude-haiku-5-5", "alias"] == "haiku"
+
+
+def test_the_list_of_models_shows_the_price_of_short_prompts(capsys):
+    table = commands.run(None, Command(name="models", argument="haiku"))
+    small = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1000, output_tokens=0))
+    large = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1_000_000, output_tokens=0))
+    assert table.loc["anthropic:claude-haiku-5-5", "input $/M"] == small.usd * 1000 < large.usd
+
+
+def test_downloaded_price_data_says_its_date():
+    given = get_snapshot()
+    set_custom_snapshot(replace(given, from_auto_update=True, timestamp=datetime(2026, 11, 21)))  # noqa: DTZ001 - as theirs
+    try:
+        assert prices.data_version() == "genai-prices of 2026-11-21"
+    finally:
+        set_custom_snapshot(None)
+    assert prices.data_version() == f"genai-prices {version('genai-prices')}"
+
+
+def test_a_listing_changes_where_the_price_data_says_so():
+    assert prices.turns("openai", ("o3",)).dates[0].isoformat() == "2025-06-10"
+    assert [clock.isoformat() for clock in prices.turns("deepseek", ("deepseek-chat",)).times] == [
+        "00:30:00", "16:30:00",
+    ]  # fmt: skip
+    assert prices.turns("openai", ("unheard-of", "o3")) == prices.turns("openai", ("o3",))
+    assert prices.turns("nobody", ("m",)) == prices.Turns((), ())

@@ -47,39 +47,44 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
     """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
     import pandas as pd
 
-    from llmkit import catalog
+    from llmkit import catalog, prices, settings
     from llmkit.clients import registry
 
     names = registry.aliases()
     known = catalog.providers()
-    listed = [(p.name, model) for p in known.values() for model in p.models]
-    own = [(name, None) for name in registry.provider_names() if name not in known]
+    listed = [f"{p.name}:{model}" for p in known.values() for model in p.models]
+    own = [name for name in registry.provider_names() if name not in known]
+    bare = {name.partition(":")[2] for name in listed}
+    priced = [name for name in settings.load().prices if name not in bare]
     rows = [
-        _model_row(provider, model, names)
-        for provider, model in [*own, *listed]
-        if (command.argument or "").lower() in (provider if model is None else f"{provider}:{model}").lower()
+        _model_row(name, names)
+        for name in dict.fromkeys([*own, *listed, *priced])
+        if (command.argument or "").lower() in name.lower()
     ]
     if not rows:
         raise ConfigurationError(
             f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."
         )
+    _say(
+        "Prices of today in US dollars per million tokens, without surcharges for long prompts, by"
+        f" {prices.data_version()}; [tool.llmkit.prices] wins."
+    )
     return pd.DataFrame(rows).set_index("model")
 
 
-def _model_row(provider: str, model: str | None, names: Mapping[str, str]) -> dict[str, Any]:
+def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
     from llmkit import prices
-    from llmkit.messages import Usage
 
-    full, million = provider if model is None else f"{provider}:{model}", 1_000_000
-    into = out = None
-    if model is not None:
-        into = prices.price(provider, (model,), Usage(input_tokens=million, output_tokens=0))
-        out = prices.price(provider, (model,), Usage(input_tokens=0, output_tokens=million))
+    provider, colon, model = name.partition(":")
+    found = prices.listing(provider, (model,)) if colon else prices.listing("", (name,))
+    rates = None if found is None else found.rates[0]
     return {
-        "model": full,
-        "alias": ", ".join(alias for alias, target in names.items() if target == full),
-        "input $/M": None if into is None else into.usd,
-        "output $/M": None if out is None else out.usd,
+        "model": name,
+        "alias": ", ".join(alias for alias, target in names.items() if target == name),
+        "input $/M": None if rates is None else float(rates.input),
+        "cached $/M": None if rates is None else float(rates.cache_read),
+        "output $/M": None if rates is None else float(rates.output),
+        "price from": None if found is None else found.source,
     }
 
 
