@@ -315,6 +315,11 @@ class TestSources:
         with pytest.raises(ConfigurationError, match=r"Ledger\.merged"):
             Ledger.merged()
 
+    def test_a_file_may_have_any_name(self, laptop, tmp_path, merged):
+        odd = write(tmp_path / "what? #1 50% 'mine' ü.sqlite", call(model="odd"))
+        write(laptop, call(model="even"))
+        assert models(merged(laptop, odd)) == ["even", "odd"]
+
     def test_a_home_folder_is_understood(self, laptop, server, monkeypatch):
         monkeypatch.setenv("HOME", str(laptop.parent))
         write(laptop, call())
@@ -458,6 +463,28 @@ class TestTemporaryFile:
             SQLITE_TMPDIR=str(tmp_path / "scratch"),
         )
         assert out == "0o600 True []\n[]"
+
+    def test_without_room_for_it_there_is_no_sum_and_another_folder_is_named(self, laptop):
+        write(laptop, *(call(model="m" * 5000) for _ in range(1000)))
+        out = run(
+            f"""
+            import resource, signal
+            from llmkit.costs.ledger import Ledger
+            from llmkit.errors import ConfigurationError
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            books = Ledger.merged({str(laptop)!r})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+            try:
+                print(books.total())
+            except ConfigurationError as error:
+                print(error)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            print(books.total().calls)
+            """
+        )
+        assert "laptop.sqlite cannot be read: d" in out
+        assert "SQLITE_TMPDIR names another one." in out
+        assert out.endswith("\n1000")
 
     def test_a_child_process_reads_on_by_itself(self, laptop, server):
         write(laptop, call(cost_nanos=10**9))

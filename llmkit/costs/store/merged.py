@@ -188,9 +188,8 @@ class MergedStore(SQLiteStore):
             connection.execute("DETACH source")
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
-            raise ConfigurationError(
-                f"The ledger {source.path} cannot be read: {error}.", hint="Leave it out, or repair the file."
-            ) from error
+            text = f"The ledger {source.path} cannot be read: {error}."
+            raise ConfigurationError(text, hint=_remedy(error)) from error
         except BaseException:
             self._disconnect()
             raise
@@ -208,6 +207,13 @@ def _lighten(connection: sqlite3.Connection) -> None:
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute("CREATE INDEX corrections_call ON corrections (time, uid)")
+
+
+def _remedy(error: Exception) -> str:
+    full = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+    if isinstance(error, sqlite3.Error) and sqlite.code(error) in full:
+        return "Its rows need room in the temporary folder; SQLITE_TMPDIR names another one."
+    return "Leave it out, or repair the file."
 
 
 def _find(path: Path) -> None:
