@@ -35,14 +35,16 @@ from llmkit import (
     StreamInterruptedError,
     records,
 )
+from llmkit.clients import playback
 from llmkit.clients import replay as module
 from llmkit.clients.asked import asked_of_client, canonical, place, request_key
 from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.compatible import CompatibleClient
+from llmkit.clients.playback import replayed
 from llmkit.clients.registry import metered
-from llmkit.clients.replay import current, replayed
+from llmkit.clients.replay import current
 
 CANARY = "canary-key-4711-0123456789"
 
@@ -52,8 +54,8 @@ def _afresh():
     """Every test begins as a process does."""
     yield
     module._chosen = None
-    module._warned.clear()
-    assert not module._flights._flights
+    playback._warned.clear()
+    assert not playback._flights._flights
 
 
 @pytest.fixture
@@ -458,7 +460,7 @@ async def arrived(server, number):
 async def waiting(number):
     """Wait until so many wait for another's call."""
     async with asyncio.timeout(30):
-        while sum(len(flight.waiting) for flight in module._flights._flights.values()) < number:  # noqa: ASYNC110
+        while sum(len(flight.waiting) for flight in playback._flights._flights.values()) < number:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 

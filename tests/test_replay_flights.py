@@ -278,7 +278,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_calls():
     code = """
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, on 3.12
-from llmkit.clients.replay import _flights
+from llmkit.clients.playback import _flights
 from llmkit.clients.flights import Seat
 asyncio.run(_flights.board("a"))
 if os.fork() == 0:

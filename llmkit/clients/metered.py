@@ -10,7 +10,7 @@ from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
-from llmkit.clients.replay import replayed
+from llmkit.clients.playback import replayed
 from llmkit.clients.schema import in_prompt, schema_of
 from llmkit.clients.stream import TextStream
 from llmkit.messages import Usage

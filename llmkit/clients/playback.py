@@ -1,0 +1,213 @@
+"""One call under replay: its text comes from a recording, or is recorded as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.asked import canonical, request_key
+from llmkit.clients.flights import Flights, Seat
+from llmkit.clients.pace import Player
+from llmkit.clients.recording import Recording
+from llmkit.clients.redaction import redact
+from llmkit.clients.replay import current, current_mode
+from llmkit.clients.tape import DamagedRecordingError
+from llmkit.errors import ConfigurationError, InvalidRequestError, ReplayMissError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmkit.clients.asked import Asked
+    from llmkit.clients.books import Source
+    from llmkit.clients.call import Call
+    from llmkit.clients.replay import Replay
+
+logger = logging.getLogger(__name__)
+
+_flights: Flights[Recording] = Flights()
+_warned: set[str] = set()
+
+with contextlib.suppress(AttributeError):  # Windows does not fork
+    os.register_at_fork(after_in_child=_flights.forget)
+
+
+def replayed(call: Call, source: Source, asked: Callable[[], Asked]) -> Source:
+    """Let a call's text come from a recording, and record it, as the mode has it.
+
+    Args:
+        call: The books of the call.
+        source: Where its text comes from otherwise.
+        asked: Says what the call asks; used only where replay is on.
+
+    Returns:
+        The source itself where replay is off.
+
+    Raises:
+        ConfigurationError: If a setting cannot be used.
+    """
+    mode = current_mode()
+    if mode == "off" or (mode == "auto" and call.context.replay == "off"):
+        return source
+    return Replayed(call, source, current(), asked)
+
+
+class Replayed:
+    """The texts of a call, from a recording or, to be recorded, from its own source.
+
+    Args:
+        call: The books of the call.
+        source: Where its text comes from if there is no recording.
+        state: The mode, the file and the pace.
+        asked: Says what the call asks.
+    """
+
+    def __init__(self, call: Call, source: Source, state: Replay, asked: Callable[[], Asked]) -> None:
+        self._call = call
+        self._source = source
+        self._state = state
+        self._asked = asked
+        self._who = (call.provider, call.request.model)
+        self._request: Any = None
+        self._now: Source | None = None
+        self._seat: Seat[Recording] | None = None
+        self._key: str | None = None
+        self._begun = 0.0
+        self._first: float | None = None
+
+    async def next(self) -> list[str] | None:
+        """Wait for the next pieces; `None` at the end.
+
+        Raises:
+            ReplayMissError: If there is no recording, and nothing may be sent.
+            ConfigurationError: If the file cannot be read.
+            LLMClientError: If the call fails.
+        """
+        if self._seat is not None:
+            self._seat.resume()
+        if self._now is None:
+            self._now = await self._choose()
+        texts = await self._now.next()
+        if texts is None:
+            await self._ended()
+        elif self._key is not None:
+            self._first = perf_counter() - self._begun if self._first is None else self._first
+            if self._seat is not None:
+                self._seat.pause()
+        return texts
+
+    async def aclose(self) -> None:
+        """Stop; if others wait for this very answer, one of them calls now."""
+        self._land(None)
+        await self._source.aclose()
+
+    async def _choose(self) -> Source:
+        """Find out where the text comes from."""
+        asked = self._asked()
+        if self._state.mode == "only" and self._call.context.replay is not None:
+            raise self._miss("a new answer was asked for, and nothing is sent in this mode")
+        try:
+            key = request_key(self._call.provider, asked.place, asked.request)
+        except InvalidRequestError as error:
+            if self._state.mode == "only":
+                raise self._miss(f"no answer to it can be recorded ({error.message})") from error
+            return self._source
+        self._request = canonical(asked.request)
+        if self._call.context.replay == "refresh":
+            return self._live(key)
+        if self._state.mode == "only":
+            return self._play(await asyncio.to_thread(self._recorded, key))
+        return await self._shared(key)
+
+    async def _shared(self, key: str) -> Source:
+        """Play the recording, maybe that of an identical call that is under way, or make the call."""
+        boarded = await _flights.board((self._state.path, key))
+        if isinstance(boarded, Recording):
+            return self._play(boarded)
+        self._seat = boarded
+        recording = await asyncio.to_thread(self._found, key)
+        if recording is None:
+            return self._live(key)
+        self._land(recording)
+        return self._play(recording)
+
+    def _live(self, key: str) -> Source:
+        self._key, self._begun = key, perf_counter()
+        return self._source
+
+    def _play(self, recording: Recording) -> Player:
+        self._call.replay(recording)
+        # Nobody watches an answer that comes as a whole.
+        return Player(recording.text, self._state.pace if self._call.request.stream else "instant")
+
+    async def _ended(self) -> None:
+        """Keep an answer that came whole, and let those have it who wait for it."""
+        key, self._key = self._key, None
+        if key is None or self._call.fallback_from is not None:
+            return  # it was played back, or another model has answered
+        recording = self._recording()
+        try:
+            await asyncio.to_thread(self._keep, key, recording)
+        finally:
+            self._land(recording)
+
+    def _land(self, recording: Recording | None) -> None:
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.land(recording)
+
+    def _found(self, key: str) -> Recording | None:
+        try:
+            return self._state.tape.read(key)
+        except DamagedRecordingError as error:
+            _warn_once(f"{error.message} The call is made again.")
+            return None
+
+    def _recorded(self, key: str) -> Recording:
+        recording = self._state.tape.read(key)
+        if recording is None:
+            raise self._miss(self._state.tape.nearest(*self._who, self._request))
+        return recording
+
+    def _miss(self, reason: str) -> ReplayMissError:
+        provider, model = self._who
+        return ReplayMissError(
+            f"This request to {provider}:{model} has no recorded answer in {self._state.path}: {reason}.",
+        )
+
+    def _keep(self, key: str, recording: Recording) -> None:
+        """Write an answer down; that this fails does not cost the answer."""
+        provider, model = self._who
+        if redact(recording.text) != recording.text:
+            _warn_once(f"An answer of {provider}:{model} was not recorded: something in it looks like a key.")
+            return
+        try:
+            self._state.tape.write(key, recording, provider=provider, model=model, request=self._request)
+        except ConfigurationError as error:
+            _warn_once(f"Answers are not recorded: {error}")
+
+    def _recording(self) -> Recording:
+        call, answer = self._call, self._call.answer
+        return Recording(
+            text=call.text,
+            usage=answer.usage,
+            finish_reason=answer.finish_reason,
+            model=answer.model,
+            tier=answer.tier,
+            request_id=call.request_id or answer.request_id,
+            cost_usd=answer.cost_usd,
+            recorded_at=datetime.now(UTC),
+            duration_s=perf_counter() - self._begun,
+            first_token_s=self._first,
+            simulated=call.simulated,
+        )
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        logger.warning("%s", message)
