@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit import catalog, settings
-from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, Secret, keys, missing_key
+from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
+from llmkit.clients.redaction import Secret
 from llmkit.errors import AuthenticationError, LLMClientError, PermissionDeniedError, RateLimitError
 from llmkit.sandbox import url as sandbox_url
 

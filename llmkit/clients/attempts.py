@@ -15,7 +15,7 @@ from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
 from llmkit.clients.content import explain
 from llmkit.clients.deadlines import FAREWELL, LAST_WORD, Deadlines, Timeouts
-from llmkit.clients.keys import redact_error
+from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
 from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.wire.sse import SSEReader
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
-    from llmkit.clients.keys import Secret
+    from llmkit.clients.redaction import Secret
     from llmkit.clients.retry import RetryPolicy
     from llmkit.wire.carrier import Carrier, Exchange, WireRequest
 

@@ -18,8 +18,8 @@ from llmkit.records import CallRecord, Intent, Status, current_context, current_
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from llmkit.clients.keys import Secret
     from llmkit.clients.recording import Recording
+    from llmkit.clients.redaction import Secret
     from llmkit.records import Guard
 
 ENDLESS = 3600.0

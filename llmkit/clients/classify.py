@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.codec import loads, word
-from llmkit.clients.keys import redact
+from llmkit.clients.redaction import redact
 from llmkit.clients.retry import retry_after, seconds
 from llmkit.errors import (
     AuthenticationError,

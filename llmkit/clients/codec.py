@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from llmkit.clients.keys import redact
+from llmkit.clients.redaction import redact
 from llmkit.errors import BadResponseError, InvalidRequestError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from llmkit.clients.codec import Codec, Request
 from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
-from llmkit.clients.keys import redact_error
 from llmkit.clients.playback import replayed
+from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.schema import schema_of
 from llmkit.clients.stream import TextStream

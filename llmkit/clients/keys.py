@@ -9,24 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmkit import catalog
-from llmkit.clients.redaction import Secret, redact, redact_error
+from llmkit.clients.redaction import Secret, redact
 from llmkit.errors import AuthenticationError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = [
-    "KEYRING",
-    "SANDBOX_KEY",
-    "APIKeyManager",
-    "KeyStatus",
-    "Secret",
-    "keys",
-    "missing_key",
-    "redact",
-    "redact_error",
-    "save_key",
-]
 
 SANDBOX_KEY = "no-key-for-the-sandbox"
 """What the SDKs send to the sandbox: they insist on a key."""

@@ -11,8 +11,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from llmkit import sqlite
-from llmkit.clients.keys import redact
 from llmkit.clients.recording import UNREADABLE, Recording, pack, unpack
+from llmkit.clients.redaction import redact
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:

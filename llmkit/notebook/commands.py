@@ -119,7 +119,8 @@ def _alias(magics: LLMMagics, command: Command) -> None:
 
 def _key(_magics: LLMMagics, command: Command) -> None:
     from llmkit import catalog
-    from llmkit.clients.keys import Secret, keys, save_key
+    from llmkit.clients.keys import keys, save_key
+    from llmkit.clients.redaction import Secret
     from llmkit.clients.registry import unknown_name
 
     provider = command.argument or ""
