@@ -1,0 +1,246 @@
+# ruff: noqa: PT031 - a warning is due at one of several calls
+"""The writing thread by itself: it commits to a list."""
+
+import logging
+import threading
+import warnings
+
+import pytest
+
+from llmkit.costs.store import writer as module
+from llmkit.costs.store.writer import LedgerWarning, Writer
+
+
+class Disk:
+    """Takes rows, unless it is told to fail; may be held up."""
+
+    def __init__(self):
+        self.chunks = []
+        self.trouble = None
+        self.threads = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def commit(self, rows):
+        self.gate.wait(30)
+        self.threads.add(threading.current_thread())
+        if self.trouble is not None:
+            raise self.trouble
+        self.chunks.append(list(rows))
+
+    @property
+    def rows(self):
+        return [row for chunk in self.chunks for row in chunk]
+
+
+@pytest.fixture
+def disk():
+    return Disk()
+
+
+@pytest.fixture
+def writer(disk):
+    writer = Writer(disk.commit, "books")
+    yield writer
+    disk.trouble = None
+    disk.gate.set()
+    writer.stop(10)
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "llmkit-ledger"]
+
+
+def quietly(work):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LedgerWarning)
+        return work()
+
+
+def test_rows_are_committed_in_order_by_a_thread_of_its_own(writer, disk):
+    futures = [writer.submit((number,)) for number in range(9)]
+    assert all(future.result(10) for future in futures)
+    assert disk.rows == [(number,) for number in range(9)]
+    assert threading.current_thread() not in disk.threads
+    assert len(disk.threads) == 1
+
+
+def test_what_comes_while_one_transaction_runs_is_in_the_next_one_together(writer, disk):
+    disk.gate.clear()
+    futures = [writer.submit((number,)) for number in range(9)]
+    assert len(writer.unwritten()) == 9
+    assert not any(future.done() for future in futures)
+    disk.gate.set()
+    assert all(future.result(10) for future in futures)
+    assert len(disk.chunks) <= 3, "one that had begun, what came meanwhile, and a straggler at most"
+
+
+def test_a_transaction_has_so_many_rows_at_most_and_a_failure_loses_none(writer, disk, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 4)
+    disk.trouble = OSError("full")
+    assert quietly(lambda: [writer.submit((n,)) for n in range(10)][-1].result(10)) is False
+    disk.trouble = None
+    assert writer.flush(10) is True
+    assert [len(chunk) for chunk in disk.chunks] == [4, 4, 2]
+    assert disk.rows == [(number,) for number in range(10)]
+
+
+def test_what_was_committed_before_a_failure_is_not_tried_again(writer, disk, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 1)
+    commit = disk.commit
+
+    def second_fails(rows):
+        disk.trouble = OSError("full") if len(disk.chunks) == 1 else None
+        commit(rows)
+
+    writer._commit = second_fails
+    disk.gate.clear()
+    futures = [writer.submit((number,)) for number in range(3)]
+    disk.gate.set()
+    assert quietly(futures[-1].result) is False
+    assert quietly(writer.unwritten) == [(1,), (2,)]
+    writer._commit = commit
+    disk.trouble = None
+    assert quietly(lambda: writer.flush(10)) is True
+    assert disk.rows == [(0,), (1,), (2,)]
+
+
+def test_with_nothing_to_write_no_thread_is_started(writer):
+    before = threads()
+    assert writer.flush() is True
+    assert threads() == before
+    assert writer.stop() is True
+
+
+def test_stopping_ends_the_thread_and_the_next_row_starts_another(writer, disk):
+    before = threads()
+    assert writer.submit((1,)).result(10)
+    assert len(threads()) == len(before) + 1
+    assert writer.stop(10) is True
+    assert threads() == before
+    assert writer.submit((2,)).result(10)
+    assert len(threads()) == len(before) + 1
+    assert disk.rows == [(1,), (2,)]
+
+
+def test_stopping_says_whether_everything_is_committed(writer, disk):
+    disk.trouble = OSError("full")
+    quietly(lambda: writer.submit((1,)).result(10))
+    assert quietly(lambda: writer.stop(10)) is False
+    assert writer.unwritten() == [(1,)]
+
+
+def test_as_the_process_ends_rows_are_written_by_their_caller(writer, disk):
+    assert writer.stop(10, inline=True) is True
+    before = threads()
+    assert writer.submit((1,)).result(0) is True
+    assert disk.threads == {threading.current_thread()}
+    assert threads() == before
+    assert writer.stop(10) is True
+    assert writer.submit((2,)).result(10)
+    assert len(disk.threads) == 2, "a process that goes on all the same has its thread again"
+
+
+def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the_log(writer, disk, caplog):
+    caplog.set_level(logging.INFO)
+    assert writer.submit((0,)).result(10) is True
+    disk.trouble = OSError("no space left.")
+    with pytest.warns(LedgerWarning) as caught:
+        for number in (1, 2):
+            assert writer.submit((number,)).result(10) is False
+            assert writer.flush(10) is False
+            writer.tell()
+    (warning,) = caught
+    assert str(warning.message) == (
+        "Calls cannot be written to the ledger books: no space left. They are kept in memory and written as"
+        " soon as that works, but lost if this process ends before."
+    )
+    assert writer.in_trouble is True
+    assert caplog.text == ""
+    disk.trouble = None
+    assert writer.submit((3,)).result(10) is True
+    assert writer.submit((4,)).result(10) is True
+    assert writer.in_trouble is False
+    assert caplog.messages == ["The ledger books can be written again."]
+    assert disk.rows == [(number,) for number in range(5)]
+
+
+def test_a_reason_without_words_is_named_by_its_kind(writer, disk):
+    disk.trouble = MemoryError()
+    with pytest.warns(LedgerWarning, match="books: MemoryError. They"):
+        writer.submit((1,)).result(10)
+        writer.flush(10)
+
+
+def test_an_outage_that_is_over_before_anybody_was_told_is_not_told(writer, disk):
+    disk.trouble = OSError("full")
+    disk.gate.clear()
+    future = writer.submit((1,))
+    disk.gate.set()
+    assert future.result(10) is False
+    disk.trouble = None
+    with writer.writing:
+        writer._write()
+    writer.tell()
+    assert disk.rows == [(1,)]
+
+
+def test_jobs_are_done_between_the_rows_before_and_those_after(writer, disk):
+    disk.gate.clear()
+    writer.submit((0,))
+    first = writer.run(lambda trouble: (trouble, list(disk.rows)))
+    writer.submit((1,))
+    second = writer.run(lambda trouble: (trouble, list(disk.rows)))
+    disk.gate.set()
+    assert first.result(10) == (None, [(0,)])
+    assert second.result(10) == (None, [(0,), (1,)])
+
+
+def test_a_job_is_told_why_the_rows_before_it_are_not_committed(writer, disk):
+    disk.trouble = OSError("full")
+    quietly(lambda: writer.submit((0,)).result(10))
+    assert quietly(lambda: writer.run(lambda trouble: trouble).result(10)) == "full"
+
+
+def test_what_a_job_raises_reaches_who_waits_and_nobody_can_cancel_it(writer, disk):
+    def fail(trouble):
+        raise KeyError("mistake")
+
+    disk.gate.clear()
+    writer.submit((0,))
+    future = writer.run(fail)
+    assert future.cancel() is False
+    disk.gate.set()
+    with pytest.raises(KeyError, match="mistake"):
+        future.result(10)
+    assert writer.submit((1,)).result(10) is True, "the thread goes on"
+
+
+def test_a_callback_of_a_job_may_append_and_wait(writer, disk):
+    done = threading.Event()
+
+    def more(_):
+        writer.submit((1,))
+        assert writer.flush() is True
+        done.set()
+
+    writer.run(lambda trouble: None).add_done_callback(more)
+    assert done.wait(10)
+    assert disk.rows == [(1,)]
+
+
+def test_waiting_for_a_flush_ends_with_its_time(writer, disk):
+    disk.gate.clear()
+    writer.submit((0,))
+    assert writer.flush(0.01) is False
+    disk.gate.set()
+    assert writer.flush(10) is True
+
+
+def test_rows_that_wait_can_be_forgotten_from_a_time_on(writer, disk):
+    disk.trouble = OSError("full")
+    quietly(lambda: [writer.submit(("x", number)) for number in range(5)][-1].result(10))
+    assert writer.discard(before=2, column=1) == 2
+    assert writer.unwritten() == [("x", 2), ("x", 3), ("x", 4)]
+    assert writer.discard(before=None, column=1) == 3
+    assert (writer.discard(before=None, column=1), writer.unwritten()) == (0, [])
