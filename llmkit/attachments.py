@@ -44,6 +44,7 @@ _OTHERS = (
 )
 """What is recognised only to say what it is."""
 
+# Text has none of these; tabs, line ends, form feeds and the escape codes of a log are let through.
 _CONTROLS = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 

@@ -104,7 +104,7 @@ def output_limit(model: str) -> int:
         (16384, 64000)
     """
     limits: dict[str, Any] = _data()["outputs"]
-    name = model.rpartition("/")[2].removeprefix("ft:").lower()
+    name = model.rpartition("/")[2].removeprefix("ft:").lower()  # fine-tuned: ft:gpt-4o-mini:org::id
     for tokens, patterns in limits["models"].items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             return int(tokens)

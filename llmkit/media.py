@@ -107,6 +107,7 @@ def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> 
     counts = list(_COUNTS.values()) if known is None else [_COUNTS[known]]
     if attachment.kind == "image":
         return max(count(pixels(attachment.data), model) for count in counts)
+    # A page that cannot be counted has a kilobyte at least.
     number = pages(attachment.data) or min(MOST_PAGES, max(1, len(attachment.data) // 1000))
     return number * (PAGE_TEXT + max(count(_PRINTED, model) for count in counts))
 
@@ -125,10 +126,10 @@ def _object_lists(data: bytes) -> Iterator[bytes]:
 def _openai(size: Pixels | None, model: str) -> int:
     """Count tiles and patches, and take the dearer way: which one a model has is not in its name."""
     size = size or Pixels(10_000, 10_000)
-    shrink = min(1.0, 2048 / max(size), 768 / min(size))
+    shrink = min(1.0, 2048 / max(size), 768 / min(size))  # tiles of 512 pixels are cut after that
     tiles = ceil(size.width * shrink / 512) * ceil(size.height * shrink / 512)
     patches = min(10_000, ceil(size.width / 32) * ceil(size.height / 32))
-    if "gpt-4o-mini" in model:
+    if "gpt-4o-mini" in model:  # its tokens are cheap, so its pictures take more of them
         return 2833 + 5667 * tiles
     return max(85 + 170 * tiles, ceil(patches * 2.46))
 
@@ -189,10 +190,10 @@ def _webp(data: bytes) -> Pixels | None:
             int.from_bytes(data[24:27], "little") + 1,
             int.from_bytes(data[27:30], "little") + 1,
         )
-    if kind == b"VP8L" and len(data) >= 25:
+    if kind == b"VP8L" and len(data) >= 25:  # 14 bits each, less one
         bits = int.from_bytes(data[21:25], "little")
         return Pixels((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    if kind == b"VP8 " and len(data) >= 30:
+    if kind == b"VP8 " and len(data) >= 30:  # 14 bits each; the upper two are a scale
         return Pixels(
             int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
         )

@@ -22,6 +22,7 @@ PER_MESSAGE = 4
 MOST_PER_MESSAGE = 16
 """Tokens that a message's role and separators take at most."""
 
+# Words end before that; a sequence of bases, say, does not.
 _NO_WORDS = re.compile(" [a-z]{17,}|(?<![a-z ])[a-z]{17,}").findall
 _PAIRS = re.compile("[ aeiouy][a-z]|[a-z][aeiouy]").findall
 

@@ -140,7 +140,7 @@ class AnthropicCodec:
         if changes:
             answer.usage = replace(old, **_whole_input(changes, old))
         answer.tier = word(usage.get("service_tier")) or answer.tier
-        if usage.get("speed") == "fast":
+        if usage.get("speed") == "fast":  # a service tier in all but its name: it has prices of its own
             answer.tier = "fast"
 
 

@@ -108,7 +108,8 @@ class Attempts:
     async def _begin(self) -> Reading:
         """Send the request and wait for the answer's headers."""
         call, line = self._call, self._line
-        line.carrier.load()
+        line.carrier.load()  # before the clock starts: an import is not the provider's fault
+        # Set once: all tries, stand-ins among them, share the total.
         if call.end is None and line.timeouts.total is not None:
             call.end = monotonic() + line.timeouts.total
         await call.begin()
@@ -216,7 +217,7 @@ class Reading:
             raise self._failure
         if self._over:
             return None
-        if self._answer.ended:
+        if self._answer.ended:  # usage may still follow, and a stream that is read to its end is used again
             self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
         elif self._delivered:  # the reader is back for more: what it took in between is not idle time
             self._clock.moved()

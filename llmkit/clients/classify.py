@@ -156,6 +156,7 @@ def told(data: Any) -> Told:
 
 def _kind(status: int, said: Told) -> type[LLMClientError]:
     """Decide: a telling code, a telling message, the status, and inside a stream a general code."""
+    # What comes later in a message may quote the prompt.
     code, message = said.code.lower(), said.message.lower()[:300]
     if not status:  # some servers put it into the error
         status = next((int(word) for word in code.split() if re.fullmatch("[45][0-9][0-9]", word)), 0)

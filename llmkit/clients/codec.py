@@ -146,7 +146,7 @@ class Codec(Protocol):
 def _finite(value: Any, depth: int = 20) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    if not depth or not isinstance(value, (dict, list, tuple)):
+    if not depth or not isinstance(value, (dict, list, tuple)):  # what goes in circles fails when written
         return True
     return all(_finite(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))
 
@@ -265,6 +265,7 @@ def count(value: Any) -> int | None:
         >>> count("12"), count(-1), count(None)
         (12, None, None)
     """
+    # Some servers write counts as text or as 12.0; int() of a long text takes its time.
     if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
         value = int(value)
     if isinstance(value, float) and value.is_integer():

@@ -152,6 +152,7 @@ class ProviderClient(BaseLLMClient):
     def take_over(self, call: Call, protocol: type[Codec]) -> Source:
         """Ask this client's model in place of one that failed; see `StandIn`."""
         asked, model = call.request, self.default_model()
+        # Extra parameters are words of the other's protocol: elsewhere they mean nothing, or something else.
         extra = asked.extra if isinstance(self._line.codec, protocol) else {}
         for name in asked.extra.keys() - extra.keys():
             warn_dropped(name, model)

@@ -79,6 +79,7 @@ class Flight(Generic[T]):
     def stands(self, patience: float) -> bool:
         """Return whether the call does not move; the event loop is asked again."""
         now = monotonic()
+        # Who waits looks once in `patience`: half of it tells the last look from this one.
         if any(since is not None and now - since > patience / 2 for since in (self.paused, self.asked)):
             return True
         self.asked = self.asked or now

@@ -105,6 +105,7 @@ class APIKeyManager:
         with self._lock:
             keys = self._all(provider)
             current = self._current.get(provider, 0)
+            # Of many calls that fail with one key, only the first moves on.
             if keys and keys[current % len(keys)] is used:
                 self._current[provider] = current + 1
         now = self.find(provider)

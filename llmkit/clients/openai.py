@@ -86,7 +86,7 @@ class OpenAICodec:
             answer.ended = True
         delta = obj(choice.get("delta"))
         content = delta.get("content")
-        if content.__class__ is str and content:
+        if content.__class__ is str and content:  # nearly every chunk; cheaper than isinstance
             return content
         return self._rest(content, delta, answer)
 

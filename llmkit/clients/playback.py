@@ -108,7 +108,7 @@ class Replayed:
     async def _choose(self) -> Source:
         """Find out where the text comes from."""
         asked = self._asked()
-        if self._state.mode == "only" and self._call.context.replay is not None:
+        if self._state.mode == "only" and self._call.context.replay is not None:  # -r or --no-cache
             raise self._miss("a new answer was asked for, and nothing is sent in this mode")
         try:
             key = request_key(self._call.provider, asked.place, asked.request)

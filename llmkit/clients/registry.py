@@ -94,6 +94,7 @@ def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> Pr
         ConfigurationError: If the name is not known.
     """
     found = resolve(name)
+    # A fork must not share its parent's connections, and the variable decides who answers.
     key = (os.getpid(), str(found), fallback, os.environ.get("LLMKIT_SANDBOX"))
     with _lock:
         if key not in _shared:

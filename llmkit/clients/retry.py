@@ -56,6 +56,7 @@ class RetryPolicy:
             return None
         if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
             return None
+        # Calls that failed together shall not come back together, and none before the provider's own time.
         pause: float = min(self.base_delay * 2 ** (attempt - 1), self.max_delay)
         return max(pause * random.uniform(1.0, 1.25), error.retry_after or 0.0)  # noqa: S311 - jitter
 

@@ -39,7 +39,7 @@ class TextStream(AsyncGenerator[str, None]):
         self._call = call
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
+        if not sys.is_finalizing():  # then nothing can be recorded any more
             self._call.abandon()
 
     @property

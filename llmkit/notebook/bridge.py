@@ -69,6 +69,7 @@ class Bridge:
         """
         results: list[T] = []
 
+        # As a stream of one item: `stream` sees an interrupt at its next tick, and waits for the farewell.
         async def single() -> AsyncGenerator[str, None]:
             results.append(await work)
             yield ""

@@ -138,6 +138,7 @@ class _Growing:
             self._tick_text(now)
         if now >= self._next_status:
             self._draw_status()
+            # Below ten seconds the status line shows tenths.
             self._next_status = now + (0.2 if now - self._started < 10 else 1.0)
 
     def _tick_text(self, now: float) -> None:

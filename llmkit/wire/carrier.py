@@ -148,7 +148,7 @@ class PerLoop(Generic[T]):
         item = self._make()
         keeper = _keep(item, self._close)
         self._made[loop] = (item, keeper)
-        await anext(keeper)
+        await anext(keeper)  # from now on the loop knows it, and ends it when it shuts down
         return item
 
     async def aclose(self) -> None:

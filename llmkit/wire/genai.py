@@ -69,6 +69,7 @@ class GenAICarrier:
         encode(request.body)  # what JSON cannot say is refused here; the SDK would send it
         body = dict(request.body)
         arguments = {
+            # The path is /v1beta/models/NAME:method; the SDK wants NAME, or tunedModels/NAME.
             "model": request.path.rpartition(":")[0].split("/", 2)[-1].removeprefix("models/"),
             "contents": body.pop("contents"),
             "config": GenerateContentConfig(

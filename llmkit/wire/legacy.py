@@ -79,7 +79,7 @@ class LegacyCarrier:
 
         try:
             return self._ask(request)
-        except (AttributeError, BadRequest) as error:
+        except (AttributeError, BadRequest) as error:  # 'list' object has no attribute 'get'
             if not request.stream or "'get'" not in str(error.__context__ or error):
                 raise
         return self._ask(replace(request, stream=False))

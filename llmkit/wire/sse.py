@@ -51,7 +51,7 @@ class SSEReader:
             self._cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._parts.append(chunk)
-        if b"\n" not in chunk:
+        if b"\n" not in chunk:  # no event can end here; joined now, a long line would cost its square
             return []
         *blocks, rest = b"".join(self._parts).split(b"\n\n")
         self._parts = [rest]

@@ -104,7 +104,8 @@ _BOLD = re.compile(r"\\bm(?![A-Za-z])")
 _TRIGGER = re.compile(r"\$|\\[(\[]|\\begin|\\(?:eq)?ref")
 
 _INLINE = (
-    # (opening mark, pattern, display); a window of MAX_TEX characters keeps each search short.
+    # (opening mark, pattern, display); possessive repeats and a window of MAX_TEX characters keep each
+    # search short, whatever a model writes.
     ("$$", re.compile(r"\$\$((?:[^\\$]|\\[\s\S])++)\$\$"), True),
     ("$", re.compile(r"(?<![0-9A-Za-z$])\$(?![\s$])((?:[^\\$]|\\[\s\S])++)(?<!\s)\$(?![0-9$])"), False),
     ("\\(", re.compile(r"\\\(((?:[^\\]|\\[^()])++)\\\)"), False),
