@@ -238,7 +238,7 @@ def test_a_colour_stays_with_its_group():
 
 @pytest.mark.parametrize(
     ("top", "whole", "expected"),
-    [(7.3, False, [0, 2, 4, 6, 8]), (1, True, [0, 1]), (3, True, [0, 1, 2, 3]), (0, False, [])],
+    [(7.3, False, [0, 2, 4, 6, 8]), (1, True, [0, 1]), (3, True, [0, 1, 2, 3]), (0, False, [0])],
 )
 def test_ticks_are_round_and_reach_the_top(top, whole, expected):
     assert present.nice(top, whole=whole) == expected

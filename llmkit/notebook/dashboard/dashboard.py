@@ -96,7 +96,7 @@ class Dashboard:
         self._closed = False
         self._shown: dict[str, Any] = {}
         self._board: Board
-        self._live = Live(ledger, self._refresh)
+        self._live = Live(ledger, self._refresh, self._failed)
         try:
             self._live.do(self._update).result()
         except ConfigurationError:
@@ -227,6 +227,9 @@ class Dashboard:
             return
         if self._stale and self._copies and (not changed or time.monotonic() - self._copied > OLD):
             self._save_copies()
+
+    def _failed(self, error: BaseException) -> None:
+        self._say(f"The dashboard has stopped: {type(error).__name__}. Run its cell again.", "error")
 
     def _update(self) -> Any:
         """Read the ledger and send what is wanted or new; `None` if that is nothing."""

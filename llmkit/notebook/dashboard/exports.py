@@ -45,11 +45,12 @@ def write(kind: Kind, rows: Callable[[], pd.DataFrame], picture: Callable[[], by
     Raises:
         ConfigurationError: If it cannot be written, or pyarrow is not installed.
     """
+    place = folder()
     try:
-        path = _reserve(folder(), kind)
+        path = _reserve(place, kind)
     except OSError as error:
         raise ConfigurationError(
-            f"No file can be written into {folder()}: {error.strerror}.",
+            f"No file can be written into {place}: {error.strerror}.",
             hint="llmkit.ledger.to_csv(path) can.",
         ) from error
     try:

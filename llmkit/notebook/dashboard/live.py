@@ -38,10 +38,13 @@ class Live:
     Args:
         ledger: Its calls of this process count at once.
         refresh: What is called; one at a time.
+        failed: Called with the error that ended it.
     """
 
-    def __init__(self, ledger: Ledger, refresh: Callable[[], None]) -> None:
-        self._refresh = refresh
+    def __init__(
+        self, ledger: Ledger, refresh: Callable[[], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._refresh, self._failed = refresh, failed
         self._views: set[str] = set()
         self._pool = ThreadPoolExecutor(1, "llmkit-dashboard")
         self._over = False
@@ -51,7 +54,7 @@ class Live:
     async def _begin(self) -> None:
         self._news, self._urgent = asyncio.Event(), asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
-        self._task.add_done_callback(_complain)
+        self._task.add_done_callback(self._complain)
 
     def stir(self) -> None:
         """Refresh at once: a user waits for it."""
@@ -87,6 +90,12 @@ class Live:
             bridge.submit(self._end()).result()
         self._pool.shutdown()
 
+    def _complain(self, task: asyncio.Task[None]) -> None:
+        """Tell of a refresh that failed, which would otherwise end in silence."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The dashboard has stopped.", exc_info=error)
+            self._failed(error)
+
     async def _end(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -120,9 +129,3 @@ class Live:
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-
-
-def _complain(task: asyncio.Task[None]) -> None:
-    """A refresh that fails would otherwise end in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("The dashboard has stopped.", exc_info=error)

@@ -189,7 +189,7 @@ def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
     return {
         "kind": "time",
         "slots": int(places[-1]) + 1,
-        "top": ticks[-1] if ticks else 1.0,
+        "top": ticks[-1] or 1.0,
         "grid": [{"value": tick, "label": _tick(metric, tick, ticks)} for tick in ticks],
         "ticks": time_ticks(starts, places, board.bins.unit),
         "periods": [
@@ -225,7 +225,7 @@ def _group_bars(board: Board, colors: dict[str, str]) -> dict[str, Any]:
     ticks = nice(top)
     return {
         "kind": "groups",
-        "top": ticks[-1] if ticks else 1.0,
+        "top": ticks[-1] or 1.0,
         "grid": [{"value": tick, "label": seconds(tick) if tick else "0"} for tick in ticks],
         "bars": [
             {
@@ -406,7 +406,7 @@ def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4)
         [0.0, 2.0, 4.0, 6.0, 8.0]
     """
     if not top > 0:
-        return []
+        return [0.0]
     rough = top / scale / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in _STEPS_OF_TEN if factor * power >= rough * 0.999)

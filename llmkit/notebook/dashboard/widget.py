@@ -96,6 +96,7 @@ class Controls:
                 day.value = getattr(settings, name)
         finally:
             self._silent = False
+        self._told = settings
         self._hide_days(settings)
 
     def offer(
@@ -122,6 +123,7 @@ class Controls:
                 _offer(self._menus[name], options)
         finally:
             self._silent = False
+        self._observed()  # what a user chose in the meantime, in another thread
 
     def close(self) -> None:
         """Take the controls away."""
@@ -136,9 +138,9 @@ class Controls:
         values["simulated"] = _WHICH[values["simulated"]]
         return Settings(**values)
 
-    def _observed(self, _change: object) -> None:
-        if not self._silent:
-            settings = self.settings
+    def _observed(self, _change: object = None) -> None:
+        if not self._silent and (settings := self.settings) != self._told:
+            self._told = settings
             self._hide_days(settings)
             self._changed(settings)
 
@@ -169,7 +171,7 @@ def _offer(menu: Any, options: list[tuple[str, str]]) -> None:
     if chosen not in [value for _, value in options]:
         options = [*options, (chosen, chosen)]
     if tuple(options) != tuple(menu.options):
-        with menu.hold_trait_notifications():
+        with menu.hold_sync():
             menu.options = options
             menu.value = chosen
 
