@@ -472,6 +472,13 @@ class TestDeleting:
         if found := store.groups(["model"]):
             assert merged(found, 1) == expected_groups(MIXED[10:], ["model"])
 
+    def test_rows_on_their_way_go_as_well(self, store):
+        for _ in range(200):
+            store.append(call())
+        assert store.delete() == 200
+        assert store.flush(10)
+        assert everything(store) == []
+
     def test_what_they_spent_stays_spent(self, store):
         write(store, call(cost_nanos=7))
         store.delete()

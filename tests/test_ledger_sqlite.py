@@ -1,0 +1,87 @@
+"""What is of SQLite alone in the ledger's store: locks, the end of the process, sums that are made up for."""
+
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llmkit.costs.budgets.caps import Caps
+from llmkit.costs.store import rollups, schema
+from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.errors import ConfigurationError
+from llmkit.records import CallRecord, Intent
+
+START = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+def call(**changes):
+    fields = {"uid": uuid.uuid4().hex, "status": "ok", "provider": "openai", "model": "m", "time": START}
+    return CallRecord(**fields | changes)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger.sqlite"
+
+
+def opened(path, **options):
+    return closing(SQLiteStore(path, **options))
+
+
+def test_whoever_looks_at_the_caps_does_not_wait_for_a_lock(path):
+    with opened(path) as store:
+        assert store.append(call()).result(10)
+    with opened(path, busy_timeout=600) as store, closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("UPDATE meta SET value = value")
+        with pytest.raises(ConfigurationError, match="cannot be read: database is locked"):
+            store.caps()
+        other.rollback()
+        other.close()
+        assert store.caps() == Caps()
+
+
+def test_the_end_of_a_process_with_everything_written_is_not_worth_a_word(path, caplog):
+    store = SQLiteStore(path)
+    assert store.append(call()).result(10)
+    store.finish()
+    assert caplog.text == ""
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_lease_ends_by_the_clock_on_the_wall_unless_another_is_given():
+    intent = Intent(
+        uid="1", time=START, provider="p", model="m", nanos=5, input_tokens=1, output_tokens=1, lease_s=60
+    )
+    longer = timedelta(seconds=60 + 30 + 1)
+    for now, reserved in ((None, 5), (lambda: datetime.now(UTC) + longer, 0)):
+        with opened(MEMORY) as store:
+            store.reserve(intent).result(10)
+            store._clock = now or store._clock
+            assert store.amounts(schema.micros(START), None).reserved == reserved
+
+
+def test_who_reads_an_older_file_makes_its_sums_step_by_step(path, monkeypatch):
+    with opened(path) as store:
+        for number in range(17):
+            store.append(call(cost_nanos=number))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key = 'rolled'")
+    monkeypatch.setattr(rollups, "STEP", 5)
+
+    def behind():
+        with closing(sqlite3.connect(path)) as connection:
+            return rollups.behind(connection)
+
+    with opened(path) as store:
+        assert behind() == 17
+        left = []
+        assert [row[1] for row in store.groups(["model"])] == [17]
+        while not left or left[-1]:
+            store.settled(0, None).result(10)  # a step at least is done by then
+            left.append(behind())
+            assert len(left) < 6
+        assert store.sums()[False].nanos == sum(range(17))
