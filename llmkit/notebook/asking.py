@@ -13,7 +13,7 @@ from llmkit.clients.registry import resolve, shared_client
 from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.errors import Stopped, countdown, uninterrupted
+from llmkit.notebook.errors import Stopped, countdown, foreign, uninterrupted
 from llmkit.notebook.footer import build_footer
 from llmkit.notebook.formats import parse, repair_message
 from llmkit.notebook.live import PlainAnswer, live_answer
@@ -100,9 +100,7 @@ class Asking:
             raise
         except Exception as error:  # the cell boundary: another package's client may raise anything
             self._finish(display, "error", error)
-            raise LLMClientError(
-                f"The call failed: {type(error).__name__}: {error}", provider=self.name.provider
-            ) from error
+            raise foreign(error, self.name.provider) from error
         return self._conclude(display, value)
 
     def _answer(self, display: LiveAnswer) -> Any:
@@ -180,11 +178,9 @@ class Asking:
         """Show the final answer; an interrupt waits until that is done."""
         with uninterrupted() as late:
             footer = self._footer(status)
-            final, facts = None if reply is None else reply.shown, facts_of(self.stream, error)
-            if final is None:
-                display.finish(self.stream.text, footer, facts, status)
-            else:
-                display.finish(final.text, footer, facts, status, final.html)
+            final = None if reply is None else reply.shown
+            text, html = (self.stream.text, None) if final is None else (final.text, final.html)
+            display.finish(text, footer, facts_of(self.stream, error), status, html)
         self.interrupted = bool(late)
         return footer
 

@@ -10,13 +10,12 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LLMTimeoutError, RateLimitError
+from llmkit.errors import LLMClientError, LLMTimeoutError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmkit.clients.call import Waiting
-    from llmkit.errors import LLMClientError
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -81,6 +80,32 @@ def countdown(waiting: Waiting | None) -> str:
     return f"{reason}{status}: attempt {waiting.attempt} in {seconds} s"
 
 
+def foreign(error: BaseException, provider: str | None = None) -> LLMClientError:
+    """Return what another package's client raised, as one of llmkit's errors.
+
+    Args:
+        error: Anything; it becomes the cause.
+        provider: Name of the provider.
+    """
+    ours = LLMClientError(f"The call failed: {type(error).__name__}: {error}", provider=provider)
+    ours.__cause__ = error
+    return ours
+
+
+def told(error: LLMClientError) -> str:
+    """Return what an error says, and who was asked.
+
+    Args:
+        error: The error.
+
+    Example:
+        >>> told(LLMClientError("No answer.", provider="openai", model="gpt-6-luna"))
+        'No answer. [openai:gpt-6-luna]'
+    """
+    name = ":".join(filter(None, (error.provider, error.model)))
+    return f"{error}" + (f" [{name}]" if name else "")
+
+
 def shorten(error: LLMClientError) -> LLMClientError:
     """Make an exception show itself on one line, the first time; `%tb` shows all of it.
 
@@ -93,9 +118,7 @@ def shorten(error: LLMClientError) -> LLMClientError:
 
     def render() -> list[str]:
         vars(error).pop("_render_traceback_", None)
-        name = ":".join(filter(None, (error.provider, error.model)))
-        line = f"{error}" + (f" [{name}]" if name else "")
-        return [f"{RED}{type(error).__name__}{PLAIN}: {without_controls(line)}"]
+        return [f"{RED}{type(error).__name__}{PLAIN}: {without_controls(told(error))}"]
 
     vars(error)["_render_traceback_"] = render
     return error

@@ -21,7 +21,7 @@ from llmkit.notebook.chat.errands import Errands
 from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.views import Views
-from llmkit.notebook.errors import countdown
+from llmkit.notebook.errors import countdown, foreign, told
 from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:
@@ -241,8 +241,7 @@ class Session:
         except LLMClientError as error:
             turn.error = error
         except Exception as error:  # noqa: BLE001 - the widget boundary: another package's client may raise anything
-            turn.error = LLMClientError(f"The call failed: {type(error).__name__}: {error}")
-            turn.error.__cause__ = error
+            turn.error = foreign(error)
         self._end(turn, stream)
         return turn
 
@@ -277,8 +276,7 @@ class Session:
             reply.text, reply.response = stream.text, outcome if sent else None
         if turn.error is not None:
             reply.state = "error"
-            name = ":".join(filter(None, (turn.error.provider, turn.error.model)))
-            reply.error = f"{turn.error}" + (f" [{name}]" if name else "")
+            reply.error = told(turn.error)
         self._task = None
         self.views.stop_growing()
         if self.settings.thread is not None:

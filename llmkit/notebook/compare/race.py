@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llmkit.errors import LLMClientError
+from llmkit.notebook.errors import foreign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -61,11 +62,8 @@ class Lane:
         self.over = True
         if error is None or isinstance(error, LLMClientError):
             self.error = error
-            return
-        self.error = LLMClientError(
-            f"The call failed: {type(error).__name__}: {error}", provider=self.name.provider
-        )
-        self.error.__cause__ = error
+        else:
+            self.error = foreign(error, self.name.provider)
 
     @property
     def status(self) -> LaneStatus:
