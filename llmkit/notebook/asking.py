@@ -14,7 +14,7 @@ from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.errors import Stopped, countdown, foreign, uninterrupted
-from llmkit.notebook.footer import build_footer
+from llmkit.notebook.footer import build_footer, outcome_of
 from llmkit.notebook.formats import parse, repair_message
 from llmkit.notebook.live import PlainAnswer, live_answer
 from llmkit.notebook.nextcell import put_next
@@ -187,9 +187,8 @@ class Asking:
     def _footer(self, status: Ending) -> Footer | None:
         from llmkit.costs.ledger import ledger
 
-        outcome = self.stream.outcome
-        sent = outcome is not None and (outcome.attempts or outcome.replayed)
-        if outcome is None or not sent or not self._magics.footer:
+        outcome = outcome_of(self.stream)
+        if outcome is None or not self._magics.footer:
             return None
         spent = ledger.session_total(simulated=outcome.simulated)
         footer = build_footer(outcome, label=self._label, session_cost=spent.usd, status=status)

@@ -11,6 +11,7 @@ from llmkit.notebook.markdown.tex import UNTOUCHED
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
+    from llmkit.clients.stream import TextStream
     from llmkit.messages import LLMResponse
     from llmkit.records import Status
 
@@ -95,6 +96,16 @@ def build_footer(
         warning=_ending(response, status) or _FINISHES.get(response.finish_reason or "", ""),
         note=note or " ".join(_notes(response)),
     )
+
+
+def outcome_of(stream: TextStream) -> LLMResponse | None:
+    """Return the answer of a call as far as it came; `None` before its end, and if nothing was sent.
+
+    Args:
+        stream: The call.
+    """
+    found = stream.outcome  # it says how a call ended that budgets, or a missing key, have refused, too
+    return found if found is not None and (found.attempts or found.replayed) else None
 
 
 def _ending(response: LLMResponse, status: Status) -> str:

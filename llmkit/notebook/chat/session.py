@@ -22,6 +22,7 @@ from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.errors import countdown, foreign, told
+from llmkit.notebook.footer import outcome_of
 from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:
@@ -271,9 +272,7 @@ class Session:
     def _end(self, turn: Turn, stream: TextStream | None) -> None:
         reply = turn.reply
         if stream is not None:
-            outcome = stream.outcome
-            sent = outcome is not None and (outcome.attempts or outcome.replayed)
-            reply.text, reply.response = stream.text, outcome if sent else None
+            reply.text, reply.response = stream.text, outcome_of(stream)
         if turn.error is not None:
             reply.state = "error"
             reply.error = told(turn.error)

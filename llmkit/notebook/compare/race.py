@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llmkit.errors import LLMClientError
 from llmkit.notebook.errors import foreign
+from llmkit.notebook.footer import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -81,8 +82,7 @@ class Lane:
     @property
     def outcome(self) -> LLMResponse | None:
         """The answer as far as it came, once it is over; `None` if nothing was sent."""
-        found = None if self.stream is None else self.stream.outcome
-        return found if found is not None and (found.attempts or found.replayed) else None
+        return None if self.stream is None else outcome_of(self.stream)
 
 
 async def race(lanes: Sequence[Lane]) -> AsyncGenerator[Step | None, None]:
