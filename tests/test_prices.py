@@ -1,5 +1,6 @@
 """What a call costs, to the nano-dollar, against the price data's own calculation."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,11 +8,14 @@ from importlib.metadata import version
 
 import genai_prices
 import pytest
+from dialects import Anthropic
 from genai_prices.data_snapshot import get_snapshot, set_custom_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peer import Peer, http
 
-from llmkit import LLMMessage, OpenAIClient, catalog, prices
+from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, catalog, prices
+from llmkit.costs import tariff
 from llmkit.messages import Usage
 from llmkit.notebook import commands
 from llmkit.notebook.syntax.subcommands import Command
@@ -195,6 +199,22 @@ def test_the_list_of_models_shows_the_price_of_short_prompts(capsys):
     small = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1000, output_tokens=0))
     large = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1_000_000, output_tokens=0))
     assert table.loc["anthropic:claude-haiku-5-5", "input $/M"] == small.usd * 1000 < large.usd
+
+
+async def test_a_row_keeps_what_its_price_depends_on(recorder):
+    written = {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 500}
+    usage = {"input_tokens": 100, "output_tokens": 9, "cache_creation_input_tokens": 800}
+    usage |= {"cache_creation": written, "service_tier": "batch"}
+    async with Peer() as peer, AnthropicClient("k", peer.url, model="claude-opus-5-5") as client:
+        peer.scripts["claude-opus-5-5"] = [
+            [http(200, json.dumps(Anthropic.whole("Hi", usage=usage)).encode())]
+        ]
+        await client.generate_text([LLMMessage("user", "Hi")])
+    row = recorder.last
+    assert (row.cache_write_tokens, row.cache_write_1h_tokens, row.service_tier) == (800, 500, "batch")
+    books = Ledger(":memory:")
+    books.record(row)
+    assert tariff.priced(books.df).nanos.tolist() == [row.cost_nanos]
 
 
 def test_downloaded_price_data_says_its_date():

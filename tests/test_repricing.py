@@ -229,6 +229,7 @@ def test_a_ledger_reprices_the_calls_that_are_meant_and_writes_nothing():
     assert books.reprice("m", prices=TABLE).what_if_nanos == 2_400_000
     assert books.reprice("m", prices=TABLE, notebook="a.ipynb").calls == 1
     assert books.reprice(only_model="other").calls == 0
+    assert books.reprice(status="error").calls == 0
     assert repr(books.reprice(simulated=True)).startswith("1 simulated call: $0.0010; at prices of ")
     pd.testing.assert_frame_equal(books.df, before)
 

@@ -187,16 +187,14 @@ def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
 def _changes(
     frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array, sources: tariff.Array
 ) -> Iterator[Change]:
-    times = frame["time"].dt.as_unit("us")
+    times = frame["time"].dt.as_unit("us").astype("int64").to_numpy()
     old = [
         None if unknown else amount
         for amount, unknown in zip(nanos_of(before).tolist(), before.isna(), strict=True)
     ]
     what = np.where(frame["status"] == "replayed", "saved_nanos", "cost_nanos").tolist()
-    dates = times.dt.strftime("%Y-%m-%d").tolist()
-    for values in zip(
-        times.astype("int64").tolist(), frame["uid"], what, old, nanos.tolist(), sources, dates, strict=True
-    ):
+    dates = times.view("M8[us]").astype("M8[D]").astype(str).tolist()
+    for values in zip(times.tolist(), frame["uid"], what, old, nanos.tolist(), sources, dates, strict=True):
         yield Change(*values)
 
 

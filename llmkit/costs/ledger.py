@@ -361,6 +361,7 @@ class Ledger(forks.ForkAware):
         provider: str | Sequence[str] | None = None,
         only_model: str | Sequence[str] | None = None,
         notebook: str | Sequence[str] | None = None,
+        status: str | Sequence[str] | None = None,
         tag: str | None = None,
         simulated: bool | None = None,
     ) -> Repriced:
@@ -378,6 +379,7 @@ class Ledger(forks.ForkAware):
             provider: Only those of this provider, or of several.
             only_model: Only calls that asked for this model, or for several.
             notebook: Only those of this notebook, or of several.
+            status: Only those that ended so, or in several ways.
             tag: Only calls with this tag, or `"name=value"`.
             simulated: As in `total`.
 
@@ -396,9 +398,18 @@ class Ledger(forks.ForkAware):
         from llmkit.costs.frame.summary import spending
         from llmkit.costs.repricing import what_if
 
-        calls = self.query(
-            since=since, until=until, provider=provider, model=only_model, notebook=notebook, tag=tag
-        )
+        if all(each is None for each in (since, until, provider, only_model, notebook, status, tag)):
+            calls = self.df  # which is in memory, as a rule
+        else:
+            calls = self.query(
+                since=since,
+                until=until,
+                provider=provider,
+                model=only_model,
+                notebook=notebook,
+                status=status,
+                tag=tag,
+            )
         return what_if(spending(calls, simulated), model, prices, cached)
 
     def correct(
