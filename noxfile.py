@@ -34,6 +34,12 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session(python=False)
+def binder(session: nox.Session) -> None:
+    """What Binder installs, in an environment of its own, and every notebook there without a network."""
+    session.run(".ci/binder", *session.posargs, external=True)
+
+
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     session.install("-e", ".[test]")
