@@ -1,3 +1,4 @@
+# ruff: noqa: PT031 - a warning is due at one of several calls
 """What is of SQLite alone in the ledger's store: locks, the end of the process, sums that are made up for."""
 
 import sqlite3
@@ -10,6 +11,7 @@ import pytest
 from llmkit.costs.budgets.caps import Caps
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.costs.store.writer import LedgerWarning
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord, Intent
 
@@ -85,3 +87,15 @@ def test_who_reads_an_older_file_makes_its_sums_step_by_step(path, monkeypatch):
             left.append(behind())
             assert len(left) < 6
         assert store.sums()[False].nanos == sum(range(17))
+
+
+def test_after_an_outage_the_file_is_waited_for_as_patiently_as_before(path):
+    path.parent.joinpath("in the way").write_text("no folder")
+    with opened(path.parent / "in the way" / "ledger.sqlite", busy_timeout=7) as store:
+        with pytest.warns(LedgerWarning, match="cannot be written"):
+            assert store.append(call()).result(10) is False
+            assert store.flush(10) is False
+        path.parent.joinpath("in the way").unlink()
+        assert store.flush(10) is True
+        assert store.append(call()).result(10) is True
+        assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (7000,)
