@@ -78,7 +78,7 @@ def test_a_second_time_changes_nothing(books):
     assert books.correct(prices=TABLE).calls == 1
     assert books.correct().calls == 1
     before = books.df
-    assert repr(books.correct(prices=TABLE)) == "Nothing corrected: the prices are these already"
+    assert repr(books.correct(prices=TABLE)) == "Nothing to correct among 2 calls"
     assert books.correct().calls == 0, "what a table corrected is not undone by a list"
     pd.testing.assert_frame_equal(books.df, before)
     assert len(books.corrections) == 2
@@ -172,7 +172,8 @@ def test_taking_back_what_never_was_is_an_error(books):
 
 
 def test_frames_sums_and_snapshots_of_other_processes_follow(books, monkeypatch):
-    monkeypatch.setattr("llmkit.costs.store.sqlite.PAGE", 5)
+    monkeypatch.setattr("llmkit.costs.frame.frame.READ", 5)
+    monkeypatch.setattr("llmkit.costs.frame.frame.KEEP", 5)
     monkeypatch.setattr("llmkit.costs.store.sqlite.ROLL", 3)
     write(books, *(call(model="mn"[number % 2]) for number in range(23)))
     with closing(Ledger(books.path)) as other:
@@ -189,7 +190,8 @@ def test_frames_sums_and_snapshots_of_other_processes_follow(books, monkeypatch)
         expected = 12 * RIGHT + 11 * 5_000_000
         assert sum(costs(other)) == sum(costs(books)) == expected
         assert round(other.total().usd * 10**9) == expected
-        assert round(other.summary(["day", "model"])["cost_usd"].sum() * 10**9) == expected
+        for by in ("model", ["day", "model"], "month", ["month", "notebook"], ["day", "notebook"], "surface"):
+            assert round(other.summary(by)["cost_usd"].sum() * 10**9) == expected
     with closing(Ledger(books.path)) as fresh:
         assert sum(costs(fresh)) == expected
 

@@ -39,6 +39,7 @@ class Corrected:
     """What a correction changed, or would change.
 
     Attributes:
+        examined: How many calls were looked at.
         df: By provider, model and what was corrected (`"cost"`, or of replayed calls `"saved"`): calls,
             were_unpriced, old_usd, new_usd, difference_usd.
         calls: How many calls have another price now.
@@ -49,6 +50,7 @@ class Corrected:
         dry_run: Whether nothing was written.
     """
 
+    examined: int
     df: pd.DataFrame
     calls: int
     were_unpriced: int
@@ -58,9 +60,9 @@ class Corrected:
     dry_run: bool = False
 
     def __repr__(self) -> str:
-        verb = "would be corrected" if self.dry_run else "corrected"
         if not self.calls:
-            return f"Nothing {'to correct' if self.dry_run else 'corrected'}: the prices are these already"
+            return f"Nothing to correct among {self.examined:,} calls"
+        verb = "would be corrected" if self.dry_run else "corrected"
         noun = "price" if self.calls == 1 else "prices"
         fresh = f" ({self.were_unpriced:,} had none)" if self.were_unpriced else ""
         text = f"{self.calls:,} {noun} {verb}{fresh}: "
@@ -110,8 +112,8 @@ def correct(
         wrong &= found.sources == "given"
     changes = list(_changes(frame[wrong], before[wrong], found.nanos[wrong], found.sources[wrong]))
     if dry_run:
-        return _summary(_planned(changes, frame[wrong]), "", dry_run=True)
-    return _write(store, changes, reason)
+        return _summary(_planned(changes, frame[wrong]), "", examined=len(frame), dry_run=True)
+    return _write(store, changes, reason, examined=len(frame))
 
 
 def undo(store: Store, run: str) -> Corrected:
@@ -144,7 +146,7 @@ def undo(store: Store, run: str) -> Corrected:
         )
         for note in notes
     ]
-    return _write(store, changes, f"undo {run}")
+    return _write(store, changes, f"undo {run}", examined=len(changes))
 
 
 def table(store: Store) -> pd.DataFrame:
@@ -198,11 +200,11 @@ def _changes(
         yield Change(*values)
 
 
-def _write(store: Store, changes: list[Change], reason: str | None) -> Corrected:
+def _write(store: Store, changes: list[Change], reason: str | None, *, examined: int) -> Corrected:
     run = uuid.uuid4().hex[:12]
     for first in range(0, len(changes), BATCH):
         store.correct(changes[first : first + BATCH], run=run, reason=reason and reason[:REASON])
-    return _summary(_frame(store.corrections(run) if changes else []), run)
+    return _summary(_frame(store.corrections(run) if changes else []), run, examined=examined)
 
 
 def _planned(changes: list[Change], frame: pd.DataFrame) -> pd.DataFrame:
@@ -221,7 +223,7 @@ def _frame(rows: Sequence[Row]) -> pd.DataFrame:
     return notes.assign(what=notes["what"].map(WORDS))
 
 
-def _summary(notes: pd.DataFrame, run: str, *, dry_run: bool = False) -> Corrected:
+def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = False) -> Corrected:
     unpriced = notes["old_nanos"].isna()
     data = pd.DataFrame(
         {
@@ -238,6 +240,7 @@ def _summary(notes: pd.DataFrame, run: str, *, dry_run: bool = False) -> Correct
     sums["difference_usd"] = sums["new_usd"] - sums["old_usd"]
     money = ["old_usd", "new_usd", "difference_usd"]
     return Corrected(
+        examined=examined,
         df=sums.assign(**{name: sums[name] / NANOS for name in money}),
         calls=len(notes),
         were_unpriced=int(unpriced.sum()),

@@ -461,7 +461,7 @@ class Ledger(forks.ForkAware):
 
         Example:
             >>> Ledger(":memory:").correct(prices={"m": {"input": 1, "output": 2}}, reason="new contract")
-            Nothing corrected: the prices are these already
+            Nothing to correct among 0 calls
         """
         from llmkit.costs import corrections
 
@@ -551,6 +551,11 @@ class Ledger(forks.ForkAware):
         simulated: bool | None = None,
         since: date | str | None = None,
         until: date | str | None = None,
+        provider: str | Sequence[str] | None = None,
+        model: str | Sequence[str] | None = None,
+        notebook: str | Sequence[str] | None = None,
+        status: str | Sequence[str] | None = None,
+        tag: str | None = None,
         daily: float | None = None,
     ) -> Axes:
         """Draw what calls cost, and how they went. Times are local.
@@ -565,8 +570,14 @@ class Ledger(forks.ForkAware):
             simulated: As in `total`.
             since: Only calls of this time or later; a time without a zone is local.
             until: Only calls before this time.
+            provider: Only calls to it, or to several; this and the next ones are those of `query`, and
+                only such calls are read.
+            model: Only calls of this model, or of several, as it was asked for.
+            notebook: Only calls of this notebook, or of several.
+            status: Only calls that ended so.
+            tag: Only calls that have this tag, or `"name=value"`.
             daily: Budget of a day in US dollars, for `"cumulative"`; by default the ledger's own, which
-                holds for real calls.
+                holds for all real calls together.
 
         Returns:
             The Axes; with a hint on it if there are no calls.
@@ -574,7 +585,9 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If there is no such chart, the file cannot be read, or a time cannot.
         """
-        return self.charts.draw(kind, ax=ax, simulated=simulated, since=since, until=until, daily=daily)
+        which: dict[str, Any] = {"since": since, "until": until, "simulated": simulated}
+        filters = {"provider": provider, "model": model, "notebook": notebook, "status": status, "tag": tag}
+        return self.charts.draw(kind, ax=ax, daily=daily, **which, **filters)
 
     def dashboard(
         self,

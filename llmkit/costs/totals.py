@@ -186,11 +186,13 @@ def dollars(usd: float) -> str:
         The text; `$?` if the amount is unknown.
 
     Example:
-        >>> dollars(1234.5), dollars(0.00000038), dollars(0)
-        ('$1,234.5000', '$0.00000038', '$0.00')
+        >>> dollars(1234.5), dollars(0.00000038), dollars(0), dollars(-0.5)
+        ('$1,234.5000', '$0.00000038', '$0.00', '-$0.5000')
     """
+    if usd < 0:
+        return f"-{dollars(-usd)}"
     if math.isnan(usd):
         return "$?"
     if usd == 0:
         return "$0.00"
-    return f"${usd:,.4f}" if abs(usd) >= 0.0001 else f"${usd:.9f}".rstrip("0")
+    return f"${usd:,.4f}" if usd >= 0.0001 else f"${usd:.9f}".rstrip("0")
