@@ -1,4 +1,4 @@
-"""The requests of one call: send, read the answer, and try again where that may help."""
+"""The requests of one call: which one comes next, and whether another try may help."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import warnings
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from llmkit.clients.access import blames_key
 from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
 from llmkit.clients.content import explain
-from llmkit.clients.deadlines import FAREWELL, LAST_WORD, Deadlines, Timeouts
+from llmkit.clients.deadlines import Deadlines, Timeouts
+from llmkit.clients.reading import Reading, send
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
-from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
-from llmkit.wire.sse import SSEReader
+from llmkit.errors import LLMClientError
 
 if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from llmkit.clients.codec import Codec
     from llmkit.clients.redaction import Secret
     from llmkit.clients.retry import RetryPolicy
-    from llmkit.wire.carrier import Carrier, Exchange, WireRequest
+    from llmkit.wire.carrier import Carrier
 
 SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
 """Parameters that carry a schema."""
@@ -183,169 +182,6 @@ class Attempts:
         return True
 
 
-class Reading:
-    """The texts of one answer, stream or document.
-
-    Args:
-        exchange: The answer, whose headers have arrived.
-        codec: Its wire format.
-        call: The books: what is asked, what is known of the answer.
-        clock: The deadlines.
-    """
-
-    def __init__(self, exchange: Exchange, codec: Codec, call: Call, clock: Deadlines) -> None:
-        self._exchange = exchange
-        self._codec = codec
-        self._answer = call.answer
-        self._clock = clock
-        self._chunks = exchange.chunks()
-        self._events = SSEReader()
-        self._ahead = b""
-        self._document: bool | None = None if call.request.stream else True
-        self._seen = False
-        self._delivered = False
-        self._over = False
-        self._failure: LLMClientError | None = None
-
-    async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the end.
-
-        Raises:
-            LLMClientError: If the answer breaks off, or is none.
-        """
-        if self._failure is not None:
-            raise self._failure
-        if self._over:
-            return None
-        if self._answer.ended:  # usage may still follow, and a stream that is read to its end is used again
-            self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
-        elif self._delivered:  # the reader is back for more: what it took in between is not idle time
-            self._clock.moved()
-        try:
-            texts = await self._clock.within(self._read())
-        except (LLMTimeoutError, StreamInterruptedError):
-            if not self._answer.ended:
-                raise
-            self._over = True  # the provider had said that the answer was complete
-            return None
-        self._delivered = self._delivered or bool(texts)
-        return texts
-
-    async def aclose(self) -> None:
-        """Close the answer."""
-        try:
-            await self._chunks.aclose()
-        finally:
-            await self._exchange.aclose()
-
-    async def _read(self) -> list[str]:
-        """Read chunks until there is text, a failure or the end."""
-        async for chunk in self._chunks:
-            if self._document is not False:
-                chunk = self._look_at(chunk)  # noqa: PLW2901 - what was held back is read with it
-                if not chunk:
-                    continue
-            texts = self._decode(self._events.feed(chunk))
-            if texts or self._failure is not None:
-                return texts
-            if self._answer.ended:
-                self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
-            elif self._answer.thinking:
-                self._answer.thinking = False
-                self._clock.moved()
-        return self._last()
-
-    def _look_at(self, chunk: bytes) -> bytes:
-        """Hold bytes back, as long as they may be a document; then return them all.
-
-        Some servers answer a request for a stream with a whole answer, or a proxy's page.
-        """
-        self._ahead += chunk
-        if self._document is None:
-            self._document = _looks_like_a_document(self._ahead)
-        if self._document is not False:
-            return b""
-        held, self._ahead = self._ahead, b""
-        return held
-
-    def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
-        """Return the texts of events; a failure among them is kept until the texts before it are read."""
-        texts: list[str] = []
-        decode, answer = self._codec.decode, self._answer
-        try:
-            for _, event in events:
-                if text := decode(event, answer):
-                    texts.append(text)
-        except LLMClientError as error:
-            self._failure = error
-        self._seen = self._seen or bool(events)
-        return texts
-
-    def _last(self) -> list[str]:
-        """Read what the end of the body left, and check that the answer is complete."""
-        self._over = True
-        if self._document:
-            text = self._codec.decode_body(self._ahead, self._answer)
-            texts = [text] if text else []
-        else:
-            texts = self._decode(self._events.feed(self._ahead) + self._events.close())
-            if not self._seen:
-                raise BadResponseError("The server sent no events where a stream was expected.")
-            if isinstance(self._failure, BadResponseError):
-                self._failure = None  # the last event was cut off
-        if self._failure is None and not self._answer.ended:
-            self._failure = StreamInterruptedError("The answer stopped without the provider's end marker.")
-        return texts
-
-
-async def send(carrier: Carrier, codec: Codec, request: WireRequest) -> Exchange:
-    """Send a request; an error status becomes its exception.
-
-    Args:
-        carrier: How it travels.
-        codec: The wire format.
-        request: The request.
-
-    Returns:
-        The answer; the caller closes it.
-
-    Raises:
-        LLMClientError: If there is no answer, or it is an error.
-    """
-    exchange = await carrier.send(request)
-    if 200 <= exchange.status < 300:
-        return exchange
-    if 300 <= exchange.status < 400:
-        await exchange.aclose()
-        raise _redirected(exchange) from exchange.cause
-    error = codec.classify(exchange.status, exchange.headers, await read(exchange))
-    raise error from exchange.cause
-
-
-async def read(exchange: Exchange) -> bytes:
-    """Read an answer to its end and close it."""
-    try:
-        return b"".join([chunk async for chunk in exchange.chunks()])
-    finally:
-        await exchange.aclose()
-
-
 def warn_dropped(name: str, model: str, instead: str = "it was left out") -> None:
     """Tell the user that a parameter of theirs was not sent."""
     warnings.warn(f"{model} does not take {name}: {instead}.", UserWarning, stacklevel=4)
-
-
-def _redirected(exchange: Exchange) -> BadResponseError:
-    target = urlsplit(exchange.headers.get("location") or "")
-    place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
-    return BadResponseError(
-        f"The server redirects to {place or 'another address'} (HTTP {exchange.status}).",
-        status_code=exchange.status,
-        hint="llmkit does not take a key there by itself: if you trust that address, give it as base_url.",
-    )
-
-
-def _looks_like_a_document(start: bytes) -> bool | None:
-    """Whether a body begins as JSON or a page rather than as events; `None` while it is blank."""
-    first = start.lstrip()[:1]
-    return first in {b"{", b"[", b"<"} if first else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit import catalog, settings
 from llmkit.clients.asked import asked_on_wire
-from llmkit.clients.attempts import Attempts, Line, read, send, warn_dropped
+from llmkit.clients.attempts import Attempts, Line, warn_dropped
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
@@ -18,6 +18,7 @@ from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
 from llmkit.clients.playback import replayed
+from llmkit.clients.reading import read, send
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.schema import schema_of
