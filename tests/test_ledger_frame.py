@@ -123,8 +123,8 @@ def test_only_new_rows_are_read(books):
         def __getattr__(self, name):
             return getattr(books._opened, name)
 
-        def read(self, after=0):
-            page = books._opened.read(after)
+        def read(self, after=0, limit=None):
+            page = books._opened.read(after, limit)
             read.append(len(page.rows))
             return page
 
@@ -136,7 +136,7 @@ def test_only_new_rows_are_read(books):
 
 
 def test_many_pages_make_one_frame(books, monkeypatch):
-    monkeypatch.setattr(store, "PAGE", 7)
+    monkeypatch.setattr(frames, "READ", 7)
     for number in range(30):
         books.record(call(model=f"m{number % 9}", input_tokens=number if number % 3 else None))
     frame = books.df

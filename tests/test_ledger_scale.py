@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from test_ledger_frame import records
 
 from llmkit.costs.frame import columns
+from llmkit.costs.frame import frame as frames
 from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
@@ -40,7 +41,8 @@ def path(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch):
-    monkeypatch.setattr(store, "PAGE", 5)
+    monkeypatch.setattr(frames, "READ", 5)
+    monkeypatch.setattr(frames, "KEEP", 5)
 
 
 def write(path, records):
@@ -64,14 +66,16 @@ def without_snapshot(path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(records, min_size=1, max_size=17, unique_by=lambda record: record.uid))
-def test_a_snapshot_shows_what_the_rows_say(calls):
+@given(st.lists(records, min_size=1, max_size=17, unique_by=lambda record: record.uid), st.integers(1, 4))
+def test_a_snapshot_shows_what_the_rows_say(calls, read):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "PAGE", 3)
+        patch.setattr(frames, "READ", read)
+        patch.setattr(frames, "KEEP", 3)
         path = Path(folder) / "ledger.sqlite"
         write(path, calls)
         slow = frame(path)
-        assert len(files(path)) == len(calls) // 3
+        of_each = -(-3 // read) * read
+        assert len(files(path)) == len(calls) // of_each
         same(frame(path), slow)
         same(without_snapshot(path), slow)
 
@@ -192,7 +196,9 @@ def test_what_is_written_into_a_frame_never_reaches_one_that_comes_later(path):
     assert final["cost_usd"].sum() == pytest.approx(190e-9)
 
 
-def test_an_identifier_may_have_any_shape(path):
+@pytest.mark.parametrize("read", [2, 5])
+def test_an_identifier_may_have_any_shape(path, monkeypatch, read):
+    monkeypatch.setattr(frames, "READ", read)
     uids = ["", "a", "ü", "a\0", "a" * 40, "ß" * 3, "x y", "1", "2", "3", "4"]
     write(path, [call(uid=uid) for uid in uids])
     for _ in range(2):

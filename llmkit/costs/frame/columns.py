@@ -112,23 +112,24 @@ def loads(data: bytes) -> tuple[Chunk, dict[str, Any]]:
     return Chunk(arrays, notes.pop("words")), notes
 
 
-def chunk(rows: Sequence[Row]) -> Chunk:
+def chunk(rows: Sequence[Row], *, numbered: bool = False) -> Chunk:
     """Turn rows into columns.
 
     Args:
         rows: Values as the file keeps them.
+        numbered: Whether each row has its `id` in front.
 
     Returns:
         The columns; what does not fit its column, because another hand wrote it, is unknown.
     """
     try:
-        return _chunk(rows)
+        return _chunk(rows, int(numbered))
     except (TypeError, ValueError, OverflowError):
-        return _chunk([schema.salvage(row) for row in rows])
+        return _chunk([schema.salvage(row[int(numbered) :]) for row in rows], 0)
 
 
-def _chunk(rows: Sequence[Row]) -> Chunk:
-    values = zip(*rows, strict=True) if rows else [()] * len(schema.COLUMNS)
+def _chunk(rows: Sequence[Row], skip: int) -> Chunk:
+    values = list(zip(*rows, strict=True))[skip:] if rows else [()] * len(schema.COLUMNS)
     columns: dict[str, tuple[Any, ...]] = dict(zip(schema.COLUMNS, values, strict=True))
     arrays: dict[str, Array] = {"time": np.array(columns["time"], dtype=np.int64)}
     words: dict[str, list[str]] = {}
@@ -149,28 +150,75 @@ def _chunk(rows: Sequence[Row]) -> Chunk:
 
 
 def _counts(name: str, values: tuple[Any, ...]) -> dict[str, Array]:
-    known = [value for value in values if value is not None]
-    numbers = np.array(known, dtype=None if known else np.int64)
+    missing = values.count(None)
+    if missing == len(values):
+        return {f"{name}?": np.ones(missing, dtype=bool)} if values else {name: np.zeros(0, np.int64)}
+    known = [value for value in values if value is not None] if missing else values
+    numbers = np.array(known)
     if numbers.dtype != np.int64:
         raise TypeError("A count is no integer")
-    if len(known) == len(values):
+    if not missing:
         return {name: _narrow(numbers)}
     unknown = np.array([value is None for value in values])
-    if not known:
-        return {f"{name}?": unknown}
     filled = np.zeros(len(values), dtype=np.int64)
     filled[~unknown] = numbers
     return {name: _narrow(filled), f"{name}?": unknown}
 
 
+class _Places(dict[Any, int]):
+    """Numbers of words, in the order they are asked for; -1 is no word."""
+
+    def __missing__(self, word: object) -> int:
+        if word is not None and type(word) is not str:
+            raise TypeError("A word is no text")
+        self[word] = place = -1 if word is None else len(self) - (None in self)
+        return place
+
+
 def _codes(values: tuple[str | None, ...]) -> tuple[Array, list[str]]:
-    words = [word for word in dict.fromkeys(values) if word is not None]
-    if not all(type(word) is str for word in words):
-        raise TypeError("A word is no text")
-    places: dict[str | None, int] = {word: place for place, word in enumerate(words)}
-    places[None] = -1
-    kind = np.min_scalar_type(-len(words) - 1)
-    return np.fromiter(map(places.__getitem__, values), kind, len(values)), words
+    if values.count(None) == len(values):
+        return np.full(len(values), -1, dtype=np.int8), []
+    places = _Places()
+    codes = np.fromiter(map(places.__getitem__, values), np.int32, len(values))
+    places.pop(None, None)
+    return _narrow(codes), list(places)
+
+
+def join(chunks: Sequence[Chunk]) -> Chunk:
+    """Put rows together.
+
+    Args:
+        chunks: At least one, in order.
+
+    Returns:
+        All their rows.
+    """
+    if len(chunks) == 1:
+        return chunks[0]
+    words: dict[str, list[str]] = {}
+    plain = ("time", "simulated", *NUMBERS, *MONEY.values())
+    arrays = {name: np.concatenate([chunk.arrays[name] for chunk in chunks]) for name in plain}
+    for name in [name for count in COUNTS for name in (count, f"{count}?")]:
+        if any(name in chunk.arrays for chunk in chunks):
+            zeros = bool if name.endswith("?") else np.int8
+            arrays[name] = np.concatenate(
+                [chunk.arrays.get(name, np.zeros(len(chunk), zeros)) for chunk in chunks]
+            )
+    for name in CODED:
+        places: dict[str, int] = {}
+        parts = [_numbers(places, chunk.words[name])[chunk.arrays[name]] for chunk in chunks]
+        arrays[name], words[name] = _narrow(np.concatenate(parts)), list(places)
+    shapes = {chunk.arrays["uid"].dtype if "uid" in chunk.arrays else None for chunk in chunks}
+    if len(shapes) == 1 and None not in shapes:
+        arrays["uid"] = np.concatenate([chunk.arrays["uid"] for chunk in chunks])
+    else:
+        words["uid"] = [str(uid) for chunk in chunks for uid in chunk.uids()]
+    return Chunk(arrays, words)
+
+
+def _numbers(known: dict[str, int], words: list[str]) -> Array:
+    """Return the words' numbers, new ones for those that are not known; -1, no word, takes the last."""
+    return np.array([*[known.setdefault(word, len(known)) for word in words], -1], dtype=np.int32)
 
 
 def _identifiers(uids: tuple[str, ...]) -> Array | None:
@@ -252,13 +300,13 @@ class Table:
     def _number(self, name: str, words: list[str]) -> Array:
         known = self.words[name]
         before = len(known)
-        numbers = [known.setdefault(word, len(known)) for word in words]
+        numbers = _numbers(known, words)
         if len(known) > before:
             self.version += 1
             kind = np.min_scalar_type(-len(known) - 1)  # as pandas has it: 127 words fit into a byte
             if kind.itemsize > self.arrays[name].itemsize:
                 self._move(name, kind)
-        return np.array([*numbers, -1], dtype=np.int32)  # -1, no word, takes the last
+        return numbers
 
     def _move(self, name: str, kind: np.dtype[Any]) -> None:
         # The system gives zeros no memory until they are written to: unknown counts never are.

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.costs.frame.columns import Chunk
-    from llmkit.costs.store.interface import Page, Store
+    from llmkit.costs.store.interface import Store
     from llmkit.costs.store.schema import Row
 
 COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
 """Names of the frame's columns, in order."""
+
+READ = 2_000
+"""Rows that are read at once: while their objects fit into the processor's cache, that is twice as fast."""
+
+KEEP = 50_000
+"""Rows that a file of the snapshot has, at least."""
 
 # Before pandas 3, what a user writes into a shallow copy shows up in the original.
 COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
@@ -54,32 +60,33 @@ class Frame:
         self._epoch = epoch
         self._last = 0
         self._kept = 0  # up to here the snapshot goes
+        self._parts: list[Chunk] = []  # rows that were read, but are not shown yet
+        self._before = 0  # the last row before them
         self._shown = _Shown()
 
     def _read(self) -> None:
-        page = self._store.read(self._last)
+        page = self._store.read(self._last, READ)
         if page.epoch != self._epoch:
             self._forget(page.epoch)
             self._load()
-            page = self._store.read(self._last)
+            page = self._store.read(self._last, READ)
         while page.epoch == self._epoch:  # or rows have gone meanwhile: the next refresh reads anew
             if page.rows:
-                self._take(page)
+                self._parts.append(columns.chunk(page.rows, numbered=True))
+                self._last = page.rows[-1][0]
+            if self._parts and (not page.more or sum(map(len, self._parts)) >= KEEP):
+                self._show(columns.join(self._parts), keep=page.more)
             if not page.more:
                 return
-            page = self._store.read(self._last)
+            page = self._store.read(self._last, READ)
         self._read()
 
-    def _take(self, page: Page) -> None:
-        chunk, before, self._last = (
-            columns.chunk([row[1:] for row in page.rows]),
-            self._last,
-            page.rows[-1][0],
-        )
+    def _show(self, chunk: Chunk, *, keep: bool) -> None:
         self._shown.extend(chunk)
-        if page.more and self._snapshot is not None and self._kept == before:
-            self._snapshot.save(self._epoch, before, self._last, chunk)
+        if keep and self._snapshot is not None and self._kept == self._before:
+            self._snapshot.save(self._epoch, self._before, self._last, chunk)
             self._kept = self._last
+        self._parts, self._before = [], self._last
 
     def _load(self) -> None:
         """Take what the snapshot has, as long as its rows are the ledger's."""
@@ -90,7 +97,7 @@ class Frame:
             if page.epoch != self._epoch or uids != [str(uid) for uid in chunk.uids()[-1:]]:
                 return  # e.g. of a ledger that was restored from an older copy
             self._shown.extend(chunk)
-            self._last = self._kept = last
+            self._last = self._kept = self._before = last
 
     def _late(self, waiting: list[Row]) -> list[Row]:
         mine = self._shown.uids
