@@ -48,8 +48,12 @@ def read(name):
     return nbformat.read(FOLDER / f"{name}.ipynb", 4)
 
 
+def markdown(name):
+    return "\n\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
+
+
 def prose(name):
-    return "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
+    return " ".join(markdown(name).replace("\\$", "$").split())
 
 
 def execute(name, folder):
@@ -108,10 +112,17 @@ def test_notebook_is_valid_stripped_and_small(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_links_and_pictures_of_a_notebook_are_there_and_small(name):
-    for target in re.findall(r"\]\(([^)#:]+)\)", prose(name)):
+    text = markdown(name)
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (FOLDER / target).is_file(), target
-    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", prose(name)):
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", text):
         assert (FOLDER / picture).stat().st_size < LARGEST_PICTURE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dollars_in_the_text_are_no_formula(name):
+    bare = re.sub(r"```.*?```|`[^`]*`", "", markdown(name), flags=re.DOTALL)
+    assert not re.findall(r"(?<!\\)\$.{0,20}", bare)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.png")), ids=lambda path: path.stem)
@@ -206,7 +217,7 @@ def test_cost_analysis_draws_all_its_charts(run):
 
 
 def test_cost_analysis_finds_what_the_month_has(month):
-    text = " ".join(prose("cost_analysis").split())
+    text = prose("cost_analysis")
     total, calls = month.total().usd, month.df
     before = month.query(until="2026-10-20")["cost_usd"].sum()
     assert "about $24; it came to $26.34" in text
@@ -235,7 +246,7 @@ def test_cost_analysis_finds_what_the_month_has(month):
 
 
 def test_cost_analysis_finds_night_cache_savings_and_failures(month):
-    text, calls = " ".join(prose("cost_analysis").split()), month.df
+    text, calls = prose("cost_analysis"), month.df
     night = calls[calls["notebook"].isna()]
     assert "A third of all calls, 39 cents" in text
     assert (round(len(night) / len(calls), 2), round(night["cost_usd"].sum(), 2)) == (0.33, 0.39)
