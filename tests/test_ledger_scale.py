@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ledger_frame import records
 
-from llmkit.costs.frame import columns
+from llmkit.costs.frame import columns, summary
 from llmkit.costs.frame import frame as frames
 from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.frame.summary import rolled, spending, summarise
@@ -401,6 +402,27 @@ def test_a_summary_can_be_by_a_tag(path):
         table = books.summary("tag:project")
         assert table["calls"].to_dict() == {"a": 2, "b": 1, np.nan: 2}
         assert books.summary(["tag:none", "model"])["calls"].tolist() == [5]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(cheap, max_size=12, unique_by=lambda record: record.uid),
+    st.lists(
+        st.sampled_from([*KEYS, "hour", "surface", "finish_reason", "tag:a", "attempts"]),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    ),
+    st.integers(1, 5),
+)
+def test_rows_that_are_added_up_slice_by_slice_make_the_same_sums(calls, by, size):
+    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as books:
+        for number, record in enumerate(calls):
+            tags = {"a": str(number % 3)} if number % 4 else {}
+            books.record(replace(record, tags=tags, finish_reason=[None, "stop"][number % 2])).result(10)
+        whole = summarise(spending(books.df), by)
+        patch.setattr(summary, "SLICE", size)
+        same(summarise(spending(books.df[summary.needed(by)]), by), whole)
 
 
 def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):

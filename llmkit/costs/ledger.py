@@ -340,7 +340,7 @@ class Ledger(forks.ForkAware):
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
         from llmkit.costs.frame.frame import COLUMNS
-        from llmkit.costs.frame.summary import PERIODS, TAG, rolled, spending, summarise
+        from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
 
         names = [by] if isinstance(by, str) else list(by)
         for name in names:
@@ -348,7 +348,9 @@ class Ledger(forks.ForkAware):
                 known(name, [*COLUMNS, *PERIODS], "column")
         self.flush(SETTLE)
         table = rolled(self._store, names, simulated)
-        return summarise(spending(self.df, simulated), names) if table is None else table
+        if table is None:
+            table = summarise(spending(self.df[needed(names)], simulated), names)
+        return table
 
     def reprice(
         self,

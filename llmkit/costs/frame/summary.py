@@ -23,6 +23,11 @@ PERIODS = {"hour": "h", "day": "D", "month": "M"}
 TAG = "tag:"
 """Before the name of a tag, where a column's name may stand."""
 
+SLICE = 1_000_000
+"""Calls that are added up at once; bounds the memory that this takes."""
+
+_SUMMED = ("simulated", "status", "input_tokens", "output_tokens", "cost_usd", "saved_usd")
+
 
 def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued
     """Choose the calls that count; see `totals.shows_simulated`.
@@ -36,6 +41,8 @@ def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame
     """
     fake = int(frame["simulated"].sum())
     which = shows_simulated(simulated, {True: fake, False: len(frame) - fake})
+    if fake == (len(frame) if which else 0):
+        return frame.copy(deep=False)  # ten million rows would take another two gigabytes
     return frame[frame["simulated"] == which]
 
 
@@ -67,37 +74,54 @@ def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
     return time.dt.tz_localize(None) + pd.to_timedelta(quarters.map(offsets))
 
 
+def needed(by: Sequence[str]) -> list[str]:
+    """Return the columns of the frame that `spending` and `summarise` look at.
+
+    Args:
+        by: As in `summarise`.
+    """
+    sources = ["time" if name in PERIODS else "tags" if name.startswith(TAG) else name for name in by]
+    return list(dict.fromkeys([*_SUMMED, *sources]))
+
+
 def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Add calls up in groups.
 
     Args:
-        frame: The calls that count.
+        frame: The calls that count; the columns that are `needed` will do.
         by: Columns, words of `PERIODS`, or `tag:` and the name of a tag.
 
     Returns:
         One row per group: calls, errors, tokens, money. Dearest first, or in the order of time.
     """
     timed = bool(PERIODS.keys() & set(by))
-    local = local_time(frame["time"]) if timed else frame["time"]
+    local = local_time(frame["time"]) if timed else frame["status"]
     keys = [_key(frame, local, name) for name in by]
+    slices = [slice(first, first + SLICE) for first in range(0, max(len(frame), 1), SLICE)]
+    parts = [_sums(_measured(frame.iloc[part]), [key.iloc[part] for key in keys]) for part in slices]
+    if len(parts) > 1:
+        levels = list(range(len(by)))
+        parts = [_sums(pd.concat(parts), level=levels)]
+    return _shown(parts[0], timed=timed)
+
+
+def _measured(frame: pd.DataFrame) -> pd.DataFrame:
     unknown = frame["cost_usd"].isna()
     used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
-    data = pd.DataFrame(
+    unpriced = unknown & (frame["status"] != "replayed") & ((frame["status"] == "ok") | used)
+    return pd.DataFrame(
         {
             "calls": 1,
             "errors": frame["status"].isin(["error", "interrupted"]).astype("int64"),
             "input_tokens": frame["input_tokens"],
             "output_tokens": frame["output_tokens"],
             "cost_usd": nanos(frame["cost_usd"]),
-            "unpriced": (
-                unknown & (frame["status"] != "replayed") & ((frame["status"] == "ok") | used)
-            ).astype("int64"),
+            "unpriced": unpriced.astype("int64"),
             "saved_usd": nanos(frame["saved_usd"]),
             "priced": (~unknown).astype("int64"),
         },
         index=frame.index,
     )
-    return _grouped(data, keys, timed=timed)
 
 
 def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame | None:
@@ -132,7 +156,7 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
     data[["cost_usd", "unpriced", "saved_usd", "priced"]] = rows[
         ["nanos", "unpriced", "saved_nanos", "priced"]
     ].astype("int64")
-    return _grouped(data, keys, timed=timed)
+    return _shown(_sums(data, keys), timed=timed)
 
 
 def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
@@ -167,9 +191,14 @@ def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFr
     return summarise_groups(chosen, by)
 
 
-def _grouped(data: pd.DataFrame, keys: list[pd.Series[Any]], *, timed: bool) -> pd.DataFrame:
-    groups = data.groupby(keys, observed=True, dropna=False, sort=True)
-    table = groups.sum(min_count=1)  # tokens that nobody knows stay unknown
+def _sums(
+    data: pd.DataFrame, keys: list[pd.Series[Any]] | None = None, level: list[int] | None = None
+) -> pd.DataFrame:
+    groups = data.groupby(keys, level=level, observed=True, dropna=False, sort=True)
+    return groups.sum(min_count=1)  # tokens that nobody knows stay unknown
+
+
+def _shown(table: pd.DataFrame, *, timed: bool) -> pd.DataFrame:
     table[["cost_usd", "saved_usd"]] /= NANOS
     table["cost_usd"] = table["cost_usd"].mask((table["priced"] == 0) & (table["unpriced"] > 0))
     table = table.drop(columns="priced")
