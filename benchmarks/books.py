@@ -8,10 +8,11 @@ import sqlite3
 import tempfile
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,14 @@ from frames import MODELS
 from measure import Row, check, ratio
 
 from llmkit import CallRecord, Ledger
+from llmkit.costs.store import schema
+from llmkit.sqlite import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    Append: TypeAlias = Callable[[CallRecord], Future[bool]]
 
 ROUNDS = 7
 THREADS = 16
@@ -36,37 +42,89 @@ def ledger(*, quick: bool) -> list[Row]:
 
 
 def _appends(folder: Path, rows: int) -> list[Row]:
+    records = [_record(number) for number in range(1, rows + 1)]  # whoever asks makes them anyway
     ways = {"1 awaiting caller": _one_by_one, f"{THREADS} threads": _on_threads}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    bare = f"{THREADS} threads, bare sqlite3"
+    seconds: dict[str, list[float]] = {name: [] for name in [*ways, bare]}
     for turn in range(ROUNDS + 1):
+        spent = {bare: _cpu_bare(folder / f"{turn} bare.sqlite", records)}
         for name, append in ways.items():
             with closing(Ledger(folder / f"{turn} {name}.sqlite")) as books:
                 books.record(_record(0)).result()
-                spent = _cpu(lambda: append(books, rows))  # noqa: B023 - called at once
+                spent[name] = _cpu(lambda: append(books.record, records))  # noqa: B023 - called at once
                 check(books.total().calls, rows + 1, name)
-            if turn:
-                seconds[name].append(spent / rows)
+        for name, cpu in spent.items() if turn else ():
+            seconds[name].append(cpu / rows)
+    goals = {f"{THREADS} threads": 60.0}
+    ours = f"{THREADS} threads"
     return [
-        Row(benchmark="ledger", case="append a row", name=name, value=median(each) * 1e6, unit="µs")
+        Row(
+            benchmark="ledger",
+            case="append a row",
+            name=name,
+            value=median(each) * 1e6,
+            unit="µs",
+            ratio=ratio(each, seconds[ours]) if name == bare else None,
+            goal=goals.get(name),
+        )
         for name, each in seconds.items()
     ]
 
 
-def _one_by_one(books: Ledger, rows: int) -> None:
+def _one_by_one(append: Append, records: list[CallRecord]) -> None:
     async def caller() -> None:
-        for number in range(rows):
-            await asyncio.wrap_future(books.record(_record(number)))
+        for record in records:
+            await asyncio.wrap_future(append(record))
 
     asyncio.run(caller())
 
 
-def _on_threads(books: Ledger, rows: int) -> None:
+def _on_threads(append: Append, records: list[CallRecord]) -> None:
     def caller(first: int) -> None:
-        for number in range(first, rows, THREADS):
-            books.record(_record(number)).result()
+        for record in records[first::THREADS]:
+            append(record).result()
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(caller, range(THREADS)))
+
+
+def _cpu_bare(path: Path, records: list[CallRecord]) -> float:
+    """Measure the least that acknowledges rows after a common commit: no budget, no sums, no second try."""
+    queue: SimpleQueue[tuple[schema.Row, Future[bool]] | None] = SimpleQueue()
+
+    def append(record: CallRecord) -> Future[bool]:
+        queue.put((schema.encode(record), future := Future()))
+        return future
+
+    with closing(_bare(path)) as connection, ThreadPoolExecutor(1) as writer:
+        work = writer.submit(_write_bare, connection, queue)
+        spent = _cpu(lambda: _on_threads(append, records))
+        queue.put(None)
+        work.result()
+        check(connection.execute("SELECT count(*) FROM calls").fetchone(), (len(records),), "bare sqlite3")
+    return spent
+
+
+def _bare(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {', '.join(schema.COLUMNS)})")
+    connection.execute("CREATE UNIQUE INDEX calls_time_uid ON calls (time, uid)")
+    return connection
+
+
+def _write_bare(
+    connection: sqlite3.Connection, queue: SimpleQueue[tuple[schema.Row, Future[bool]] | None]
+) -> None:
+    while (first := queue.get()) is not None:
+        taken = [first]
+        while not queue.empty() and (item := queue.get()) is not None:
+            taken.append(item)
+        with transaction(connection):
+            connection.executemany(schema.INSERT, [row for row, _ in taken])
+        for _, future in taken:
+            future.set_result(True)
 
 
 def _loads(folder: Path, *, quick: bool) -> list[Row]:
