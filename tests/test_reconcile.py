@@ -134,6 +134,20 @@ def test_a_hundredth_or_half_a_cent_is_no_drift(theirs, status):
     assert only(ledger(call()).reconcile(page(charged(theirs))))["status"] == status
 
 
+def test_a_cost_that_is_unknown_here_matches_none():
+    books = ledger(call(cost_nanos=None))
+    row = only(books.reconcile(page(charged(0.000001))))
+    assert (row["status"], row["unpriced"]) == ("drift", 1)
+    assert pd.isna(row["cost_usd"])
+    assert only(books.reconcile(page(charged(0))))["status"] == "match"
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.1, float("nan")])
+def test_a_tolerance_that_is_no_share_is_refused(tolerance):
+    with pytest.raises(ConfigurationError, match="from 0 to 1"):
+        ledger().reconcile(page(used()), tolerance=tolerance)
+
+
 def test_a_wider_tolerance_may_be_given():
     books = ledger(call())
     assert only(books.reconcile(page(used(input_tokens=1100))))["status"] == "drift"

@@ -64,6 +64,8 @@ def reconcile(
     Raises:
         ConfigurationError: If the export cannot be read, or is of another time or provider.
     """
+    if not 0 <= tolerance <= 1:
+        raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
     export = exports.read(source)
     if provider and export.provider and provider != export.provider:
         raise ConfigurationError(f"The export is {export.provider}'s, not {provider}'s.")
@@ -155,4 +157,5 @@ def _apart(mine: pd.Series[int], other: pd.Series[int], tolerance: float, slack:
     """Return where both differ by more than they may; what the export does not say is no difference."""
     gap = (mine.fillna(0) - other.fillna(0)).abs().astype(float)
     most = pd.concat([mine, other], axis=1).fillna(0).abs().max(axis=1).astype(float)
-    return (other.notna() & (gap > np.maximum(tolerance * most, slack))).to_numpy(dtype=bool)
+    unknown = mine.isna() & (other.fillna(0) != 0)  # of a price that nobody knows here, none is a match
+    return (other.notna() & (unknown | (gap > np.maximum(tolerance * most, slack)))).to_numpy(dtype=bool)
