@@ -78,10 +78,11 @@ class Ledger(forks.ForkAware):
             ConfigurationError: If a file is missing; a later reading does so, too.
 
         Example:
+            >>> from pathlib import Path
             >>> from tempfile import TemporaryDirectory
             >>> with TemporaryDirectory() as folder:
             ...     for name in ("laptop.sqlite", "server.sqlite"):
-            ...         _ = open(f"{folder}/{name}", "w")
+            ...         Path(folder, name).touch()
             ...     Ledger.merged(f"{folder}/laptop.sqlite", f"{folder}/server.sqlite").total()
             $0.00 over 0 calls
         """
