@@ -49,13 +49,15 @@ def _select(columns: dict[str, str], source: str, keys: int) -> str:
 
 def _upsert(table: str) -> str:
     """Return the statement that adds a row of `_NEW` to a table of sums."""
-    values = {name: f"?{place}" for place, name in enumerate([*schema.ROLLUP_KEYS, *_COUNTED], 1)}
-    values["month"] = f"substr({values['day']}, 1, 7)"
+    given = [*schema.ROLLUP_KEYS, *_COUNTED]
     keys, names = ", ".join(TABLES[table]), [*TABLES[table], *_COUNTED]
+    values = ", ".join("substr(day, 1, 7)" if name == "month" else name for name in names)
     grown = {name: f"{name} + excluded.{name}" for name in _COUNTED}
     grown |= {"first": "min(first, excluded.first)", "last": "max(last, excluded.last)"}
+    # Plain question marks: Python 3.12 warns of numbered ones.
     return (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(values[name] for name in names)})"  # noqa: S608 - names
+        f"WITH new ({', '.join(given)}) AS (VALUES ({', '.join('?' * len(given))}))"  # noqa: S608 - names
+        f" INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM new WHERE 1"
         f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {sql}' for name, sql in grown.items())}"
     )
 
