@@ -58,6 +58,7 @@ def test_a_wrong_price_is_corrected_and_the_old_one_is_kept(books):
         repr(result)
         == f'1 price corrected: $0.0050 -> $0.0012; ledger.correct(undo="{result.run}") undoes it'
     )
+    assert result._repr_mimebundle_() == {"text/plain": repr(result), "text/html": result._repr_html_()}
     (row,) = books.df.to_dict("records")
     assert (row["cost_usd"], row["price_source"], row["price_date"]) == (0.0012, "given", "2026-11-20")
     (note,) = books.corrections.to_dict("records")

@@ -127,6 +127,7 @@ def test_another_model_costs_what_its_price_says():
     result = what_if(frame(call(cost_nanos=5_000_000)), model="m", prices=TABLE)
     assert (result.cost_usd, result.what_if_usd, result.difference_usd) == (0.005, 0.0012, -0.0038)
     assert repr(result) == "1 call: $0.0050; on m at the given prices: $0.0012 (-76%)"
+    assert result._repr_mimebundle_() == {"text/plain": repr(result), "text/html": result._repr_html_()}
 
 
 def test_a_share_of_the_input_may_come_from_the_cache():
