@@ -91,10 +91,11 @@ def test_a_mark_that_cannot_be_read_is_none(ledger, value):
 
 
 def test_a_file_that_keeps_no_sums_is_added_up_from_its_rows(ledger):
-    write(ledger, *MIXED)
+    write(ledger, *MIXED[:10])
     rollups.roll(ledger)
     ledger.execute("DROP TABLE monthly_sums")
-    assert rollups.behind(ledger) == 0
+    write(ledger, *MIXED[10:])
+    assert rollups.behind(ledger) == 0, "there is nothing to make up for"
     agree(ledger, MIXED)
 
 

@@ -46,6 +46,10 @@ def test_whoever_looks_at_the_caps_does_not_wait_for_a_lock(path):
         assert store.caps() == Caps()
 
 
+def test_a_ledger_in_memory_is_in_no_folder():
+    assert (str(SQLiteStore(MEMORY).path), SQLiteStore(MEMORY).snapshot) == (":memory:", None)
+
+
 def test_the_end_of_a_process_with_everything_written_is_not_worth_a_word(path, caplog):
     store = SQLiteStore(path)
     assert store.append(call()).result(10)
