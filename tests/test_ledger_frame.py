@@ -171,6 +171,12 @@ def test_tags_cannot_be_changed_but_copied_and_grouped_by(books):
     assert hash(tags) == hash(copy.copy(tags))
 
 
+@pytest.mark.parametrize("tags", [{"a": "\ud800"}, {"ü\0": "\n"}, {"n": 1}, {"n": 2**70}])
+def test_tags_may_say_anything(books, tags):
+    books.record(call(tags=tags))
+    assert books.df["tags"].tolist() == [tags]
+
+
 def test_a_row_that_another_hand_spoiled_does_not_hide_the_others(tmp_path):
     books = Ledger(tmp_path / "ledger.sqlite")
     books.record(call(input_tokens=1))

@@ -187,8 +187,9 @@ class Budgets:
             The acknowledgement; where there is something to look for, it comes after that.
         """
         caps = self._caps
-        refused = written.done() and not written.result()
-        if not caps.shared or refused or record.simulated or not record.cost_nanos:
+        if not caps.shared or record.simulated or not record.cost_nanos:
+            return written
+        if written.done() and not written.result():  # it was refused
             return written
         told: Future[bool] = Future()
         told.set_running_or_notify_cancel()

@@ -24,7 +24,7 @@ COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
 READ = 2_000
 """Rows that are read at once: while their objects fit into the processor's cache, that is twice as fast."""
 
-KEEP = 50_000
+KEEP = 25_000
 """Rows that a file of the snapshot has, at least."""
 
 # Before pandas 3, what a user writes into a shallow copy shows up in the original.

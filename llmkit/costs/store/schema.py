@@ -14,6 +14,8 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import orjson
+
 from llmkit.costs.totals import Sums
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
@@ -236,8 +238,15 @@ def encode(record: CallRecord) -> Row:
     """
     row = list(_values(record))
     row[TIME] = micros(record.time)
-    row[TAGS] = _json(dict(record.tags)) if record.tags else None
+    row[TAGS] = _text(dict(record.tags)) if record.tags else None
     return tuple(row)
+
+
+def _text(tags: dict[str, str]) -> str:
+    try:
+        return orjson.dumps(tags).decode()
+    except TypeError:  # another hand's values, or half a character
+        return _json(tags)
 
 
 def salvage(row: Row) -> Row:
