@@ -118,7 +118,7 @@ def test_simulated_calls_are_drawn_as_such(month, kind):
 
 @pytest.mark.parametrize("kind", MONEY)
 def test_calls_without_a_known_price_are_counted_below_the_title(month, kind):
-    assert f"{month.total().unpriced} calls without a known price are not in it" in texts(month.plot(kind))
+    assert f"left out: {month.total().unpriced} without a known price" in texts(month.plot(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,6 +181,42 @@ def test_only_calls_of_the_wanted_time_are_drawn(ledger, kind):
         ledger.record(call(time=datetime(2026, 11, day, 12, tzinfo=UTC), duration_s=1.0, first_token_s=1.0))
     assert "1 call" in texts(ledger.plot(kind, since="2026-11-02", until="2026-11-03"))
     assert "No calls here" in texts(ledger.plot(kind, since="2027-01-01"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_leaves_only_its_calls_and_says_which(month, kind):
+    which = {"notebook": "thesis_draft.ipynb", "status": ["ok", "cancelled"]}
+    shown = texts(month.plot(kind, **which))
+    assert "notebook thesis_draft.ipynb; status ok, cancelled" in shown
+    assert f"{len(month.query(**which)):,} simulated calls" in shown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_that_matches_nothing_says_that_there_are_others(month, kind):
+    assert "No calls here" in texts(month.plot(kind, model="none"))
+
+
+def test_what_a_notebook_cost_is_what_the_ledger_says(month):
+    line = month.charts.cumulative(notebook="thesis_draft.ipynb").lines[0]
+    cost = month.summary("notebook")["cost_usd"]["thesis_draft.ipynb"]
+    assert nanos([line.get_ydata()[-1]]) == nanos([cost])
+
+
+def test_a_budget_for_all_calls_is_not_drawn_beside_those_of_one_model(ledger):
+    spent_daily(ledger, 4)
+    ledger.budget(daily=2)
+    assert "budget" not in texts(ledger.plot(model="m", until="2026-10-05"))
+
+
+@pytest.mark.parametrize("size", [(6.4, 4), (3.2, 2.4)])
+@pytest.mark.parametrize("layout", ["constrained", None])
+@pytest.mark.parametrize("kind", ["model", "tokens", "saved", "errors"])
+def test_names_of_colours_cover_no_bar(month, kind, layout, size):
+    figure, ax = plt.subplots(figsize=size, layout=layout)
+    month.plot(kind, ax=ax)
+    figure.canvas.draw()
+    names = ax.get_legend().get_window_extent()
+    assert not any(names.padded(-1).overlaps(bar.get_window_extent()) for bar in ax.patches)
 
 
 def test_an_unknown_chart_names_the_nearest(ledger):
@@ -278,7 +314,7 @@ def test_the_error_rate_is_that_of_the_calls_that_were_sent(ledger):
     assert sum(bars(ax)) == pytest.approx(0.25)
     assert bars(ax, "A") == pytest.approx([0.125])
     assert "2 errors in 8 calls (25 %)" in texts(ax)
-    assert "5 replayed calls are not in it" in texts(ax)
+    assert "left out: 5 replayed" in texts(ax)
 
 
 def test_a_ledger_without_errors_says_so(ledger):
@@ -427,9 +463,9 @@ def test_bars_stand_for_longer_periods_the_longer_the_time(days, unit):
     [
         ([0, 1, 2], ["$0", "$1", "$2"]),
         ([0, 500, 1000], ["$0", "$500", "$1,000"]),
-        ([0, 0.5, 1.0], ["$0.00", "$0.50", "$1.00"]),
-        ([0, 0.002, 0.004], ["$0.000", "$0.002", "$0.004"]),
-        ([0, 2.5e-7], ["$0.00000000", "$0.00000025"]),
+        ([0, 0.5, 1.0], ["$0", "$0.50", "$1.00"]),
+        ([0, 0.002, 0.004], ["$0", "$0.002", "$0.004"]),
+        ([0, 2.5e-7], ["$0", "$0.00000025"]),
     ],
 )
 def test_money_ticks_have_as_many_decimals_as_their_steps(ticks, expected):
@@ -442,6 +478,67 @@ def test_money_ticks_have_as_many_decimals_as_their_steps(ticks, expected):
 )
 def test_durations_read_as_people_say_them(value, expected):
     assert canvas.seconds(value) == expected
+
+
+def test_a_letter_that_the_font_lacks_is_a_box():
+    assert canvas.legible("\N{TEST TUBE} qwen 通义") == "\N{WHITE VERTICAL RECTANGLE} qwen " + 2 * canvas.BOX
+    assert canvas.shorten("two\nlines  $1", 30) == "two lines  $1"
+
+
+# Unhappy data
+
+LONG = "a-very-long-name-" * 12
+ODD = {
+    "nothing known": [{"cost_nanos": None, "status": "cancelled"}],
+    "a billionth and a hundred thousand dollars": [{"cost_nanos": 1}, {"cost_nanos": 10**14}],
+    "less than nothing": [{"cost_nanos": -(10**9), "duration_s": -1.0, "input_tokens": -5}],
+    "times without end": [{"duration_s": float("inf"), "first_token_s": float("inf")}, {}],
+    "no number": [{"duration_s": float("nan"), "first_token_s": float("nan")}],
+    "one model and 300 others": [{"model": f"model-{n}", "cost_nanos": 10**9 // (n + 1)} for n in range(301)],
+    "long names": [{"model": LONG, "notebook": LONG, "error": LONG, "provider": LONG, "status": "error"}],
+    "names in other scripts": [
+        {"model": word, "notebook": f"{word}.ipynb", "error": word, "status": "error"}
+        for word in (
+            "נותן",
+            "مُحادثة",
+            "通义千问",
+            "🧪🤖👩\u200d🔬",
+            "\u202egnihton",
+            "two\nlines\t",
+            "a  b  c",
+            "_under",
+            "",
+        )
+    ],
+    "a century and more": [
+        {"time": datetime(1970, 1, 1, tzinfo=UTC)},
+        {"time": datetime(2100, 1, 1, tzinfo=UTC)},
+    ],
+    "ten within a millisecond": [
+        {"time": datetime(2026, 11, 22, 12, 0, 0, number * 100, tzinfo=UTC)} for number in range(10)
+    ],
+    "all failed": [{"status": "error", "error": "E", "cost_nanos": None}] * 5,
+    "all replayed": [{"status": "replayed", "cost_nanos": 0, "saved_nanos": 10**9}] * 5,
+    "all unpriced": [{"cost_nanos": None, "input_tokens": 5}] * 5,
+    "all simulated": [{"simulated": True}] * 5,
+    "all free": [{"cost_nanos": 0}] * 5,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_calls_are_drawn_without_a_warning_and_inside_the_picture(ledger, odd, kind):
+    for changes in ODD[odd]:
+        usual = {"duration_s": 2.0, "first_token_s": 0.5, "input_tokens": 9, "output_tokens": 3}
+        ledger.record(call(**(usual | changes)))
+    figure, ax = plt.subplots(figsize=(3.2, 2.4), layout="constrained")
+    ledger.plot(kind, ax=ax)
+    figure.canvas.draw()
+    assert "5 simulated calls" in texts(ax) or odd != "all simulated"
+    for word in [*ax.texts, *(ax.get_legend().get_texts() if ax.get_legend() else [])]:
+        box = word.get_window_extent()
+        assert box.x0 >= -1, word
+        assert box.x1 <= figure.bbox.x1 + 1, word
 
 
 # The made-up month

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmkit.costs.charts import canvas, spending, usage
+from llmkit.costs.charts import aggregates, canvas, spending, usage
 from llmkit.costs.frame.summary import spending as counting
 from llmkit.costs.moments import moment
 from llmkit.costs.names import known
@@ -46,6 +46,7 @@ class Charts:
     - `ax`: where to draw; by default a new figure.
     - `simulated`: as in `Ledger.total`.
     - `since`, `until`: only calls from this time on, and before that one.
+    - `provider`, `model`, `notebook`, `status`, `tag`: only these calls, as in `Ledger.query`.
 
     Args:
         ledger: Where the calls are.
@@ -71,19 +72,37 @@ class Charts:
         since: date | str | None = None,
         until: date | str | None = None,
         daily: float | None = None,
+        **filters: Any,
     ) -> Axes:
         """Draw a chart; see `Ledger.plot`."""
         known(kind, KINDS, "chart")
-        everything = self._ledger.df
-        frame = counting(_between(everything, moment(since), moment(until)), simulated)
-        if frame.empty and not everything.empty:
+        filters = {name: value for name, value in filters.items() if value is not None}
+        frame = self._calls(since, until, simulated, filters)
+        if frame.empty and any(sums.calls for sums in self._ledger.sums().values()):
             return canvas.blank(canvas.axes(ax), canvas.ELSEWHERE)
+        frame.attrs[aggregates.FILTERS] = "; ".join(
+            f"{name} {value if isinstance(value, str) else ', '.join(value)}"
+            for name, value in filters.items()
+        )
         options = self._budget(frame, daily, until) if kind == "cumulative" else {}
         return KINDS[kind](frame, ax, **options)
 
+    def _calls(
+        self,
+        since: date | str | None,
+        until: date | str | None,
+        simulated: bool | None,  # noqa: FBT001 - three-valued
+        filters: dict[str, Any],
+    ) -> pd.DataFrame:
+        """Return the calls that count; a filter reads no others."""
+        if filters:
+            return counting(self._ledger.query(since=since, until=until, **filters), simulated)
+        return counting(_between(self._ledger.df, moment(since), moment(until)), simulated)
+
     def _budget(self, frame: pd.DataFrame, daily: float | None, until: date | str | None) -> dict[str, Any]:
-        """Return the daily budget, which holds for real calls only, and from when to project."""
-        if daily is None and not frame.empty and not frame["simulated"].any():
+        """Return the daily budget, which holds for all real calls together, and from when to project."""
+        everything = not frame.empty and not frame.attrs[aggregates.FILTERS]
+        if daily is None and everything and not frame["simulated"].any():
             daily = self._ledger.budget().daily
         end = moment(until)
         now = datetime.now().astimezone()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 REST = "others"
 UNKNOWN = "unknown"
 
+FILTERS = "llmkit_filters"
+"""Attribute of a frame: which calls were chosen, for the words below the title."""
+
 
 class Bins(NamedTuple):
     """Calls by period of local time.

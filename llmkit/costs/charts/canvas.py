@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import textwrap
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter
 
@@ -44,9 +45,12 @@ PALETTE = (*COLORS[:NAMED], GREY)
 """Colours of groups, the largest first."""
 
 EMPTY = "No calls yet.\nMake one with %%llm, and it shows up here."
-ELSEWHERE = "No calls here.\nThere are some at other times, or with another simulated=."
+ELSEWHERE = "No calls here.\nThere are others: by other filters, at other times, or with another simulated=."
 
-SMALL = 3.4  # inches of width below which words shrink
+SMALL = 4.0  # inches of width below which words shrink
+MARGIN = 50.0  # points beside the data: the ticks and their words
+BOX = "\N{WHITE VERTICAL RECTANGLE}"
+SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f"), " ")
 ROOM = 0.55  # of the width at most is for words beside the data
 
 
@@ -76,16 +80,20 @@ def size(ax: Axes, share: float = 0.85) -> float:
 
 def width(ax: Axes) -> float:
     """Return the width of the Axes in points, as far as it is known before the figure is drawn."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return float(ax.get_window_extent().width) * 72 / figure.dpi
+    spec, panel = ax.get_subplotspec(), ax.get_figure()
+    if spec is None or panel is None or panel.get_layout_engine() is None:
+        return float(ax.get_window_extent().width) * 72 / dpi(ax)
+    # The layout is made when the figure is drawn; until then the Axes say nothing of it.
+    shares = np.asarray(spec.get_gridspec().get_width_ratios(), dtype=float)
+    share = shares[spec.colspan.start : spec.colspan.stop].sum() / shares.sum()
+    return float(panel.bbox.width * share) * 72 / dpi(ax) - MARGIN
 
 
 def words(ax: Axes, text: str, xy: tuple[float, float], **style: Any) -> None:
     """Write text; dollar signs are dollars, not mathematics."""
     settings: dict[str, Any] = {"color": ink(ax), "fontsize": size(ax), "parse_math": False}
     settings |= {"textcoords": "offset points", "annotation_clip": False}
-    ax.annotate(text, xy, **(settings | style))
+    ax.annotate(legible(text), xy, **(settings | style))
 
 
 def blank(ax: Axes, hint: str) -> Axes:
@@ -113,8 +121,7 @@ def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axe
         The Axes.
     """
     caption = "; ".join(note for note in notes if note)
-    letters = max(24, int((width(ax) - names) / (0.52 * size(ax))))
-    lines = textwrap.wrap(caption, letters)
+    lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
     ax.set_title(title, loc="left", fontweight="bold", pad=pad + 2, fontsize=size(ax, 1.15), color=ink(ax))
     words(ax, "\n".join(lines), (0, 1), xytext=(0, 6), xycoords="axes fraction", alpha=0.75, linespacing=1.15)
@@ -123,6 +130,30 @@ def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axe
     ax.xaxis.get_offset_text().set_fontsize(size(ax, 0.9))
     ax.set_axisbelow(True)
     return ax
+
+
+def balanced(text: str, letters: int) -> list[str]:
+    """Break a text into as few lines as it takes, about as long as each other.
+
+    Example:
+        >>> balanced("1,204 calls; left out: 3 without a known price", 40)
+        ['1,204 calls; left out:', '3 without a known price']
+    """
+    lines = textwrap.wrap(text, letters)
+    least = -(-len(text) // max(len(lines), 1))
+    tries = (textwrap.wrap(text, shorter) for shorter in range(least, letters))
+    return next((some for some in tries if len(some) == len(lines)), lines)
+
+
+def left_out(*counts: tuple[int, str]) -> str:
+    """Say how many calls are not in a chart, and why.
+
+    Example:
+        >>> left_out((482, "replayed"), (0, "free"), (1, "without a known price"))
+        'left out: 482 replayed, 1 without a known price'
+    """
+    parts = [f"{count:,} {why}" for count, why in counts if count]
+    return f"left out: {', '.join(parts)}" if parts else ""
 
 
 def lined(ax: Axes) -> None:
@@ -140,7 +171,7 @@ def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None)
     """
     if not entries:
         return
-    longest = 23 if width(ax) < SMALL * 72 else 34
+    longest = 25 if width(ax) < SMALL * 72 else 34
     legend = ax.legend(
         handles=[Patch(color=color, label=shorten(text, longest)) for text, color in entries],
         loc="upper right", bbox_to_anchor=(1.0, 1.0), framealpha=1.0, edgecolor="none",
@@ -150,7 +181,7 @@ def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None)
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
-    make_room(ax, legend.get_window_extent().width / ax.get_window_extent().width, last)
+    make_room(ax, legend.get_window_extent().width * 72 / dpi(ax) / width(ax), last)
 
 
 def make_room(ax: Axes, share: float, last: float | None = None) -> None:
@@ -219,11 +250,31 @@ def shorten(text: str, letters: int) -> str:
         >>> shorten("a-model-with-a-long-name  $1.20", 20)
         'a-mode…-name  $1.20'
     """
-    name, gap, amount = text.partition("  ")
+    text = legible(text.translate(SPACES))
+    name, gap, amount = text.rpartition("  ") if "  " in text else (text, "", "")
     left = max(10, letters - len(gap + amount) - 1)
     if len(name) > left:
         name = f"{name[: left // 2]}…{name[-(left // 2 - 1) :]}"
     return name + gap + amount
+
+
+def legible(text: str) -> str:
+    """Return a text with a box for each letter that the font lacks, of which matplotlib would warn.
+
+    Example:
+        >>> legible("thesis"), legible(chr(0x1F9EA) + " notes") == BOX + " notes"
+        ('thesis', True)
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    families = FontProperties().get_family()
+    known = _letters(tuple(findfont(FontProperties(family=[family])) for family in families))
+    return "".join(letter if letter == "\n" or ord(letter) in known else BOX for letter in text)
+
+
+@lru_cache(maxsize=8)
+def _letters(fonts: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(number for font in fonts for number in get_font(font).get_charmap())
 
 
 class Dates(AutoDateLocator):
@@ -271,7 +322,7 @@ class Dollars(Formatter):
         decimals = 0 if float(steps.min()).is_integer() else 2
         while decimals < 9 and not math.isclose(round(steps.min(), decimals), steps.min(), rel_tol=1e-6):
             decimals += 1
-        return [f"${abs(value):,.{decimals}f}" for value in values]
+        return [f"${abs(value):,.{decimals}f}" if value else "$0" for value in values]
 
 
 class LogDollars(Dollars):
@@ -314,9 +365,15 @@ class Seconds(Formatter):
         return "0" if x == 0 else seconds(x)
 
 
-def heat(color: str) -> ListedColormap:
-    """Return a scale of one colour, from nearly clear to full: it reads on any ground."""
-    return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0.10, 1.0, 128)])
+def heat(color: str, nothing: tuple[str, float] = ("none", 0.0)) -> Colormap:
+    """Return a scale of one colour, from nearly clear to full: it reads on any ground.
+
+    Args:
+        color: The colour.
+        nothing: Colour and opacity of where there is no value.
+    """
+    shades = [(*to_rgb(color), alpha) for alpha in np.linspace(0.12, 1.0, 128)]
+    return ListedColormap(shades).with_extremes(bad=nothing)
 
 
 def many(count: int, noun: str = "call") -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.dates import date2num
+from matplotlib.patches import Rectangle
 
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
-from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
+from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, PALETTE, many
 from llmkit.costs.frame.summary import nanos
 from llmkit.prices import format_money
 
@@ -113,8 +114,8 @@ def finish_bars(ax: Axes, entries: list[tuple[str, str]], bins: Bins) -> None:
     least = 8 * LENGTHS[bins.unit] - (bins.last - bins.first)
     room = max(least / 2, timedelta(0))  # a bar alone is no wall
     canvas.time_axis(ax, bins.first - room, bins.last + room)
-    _, top = ax.get_ylim()
-    ax.set_ylim(0, top)
+    low, top = ax.get_ylim()
+    ax.set_ylim(min(low, 0), top)
     canvas.lined(ax)
     canvas.key(ax, entries[::-1], float(ax.get_xlim()[1]))
 
@@ -145,23 +146,25 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     row, labels = _rows(day)
     sums = np.zeros((len(labels), 24), dtype="int64")
     np.add.at(sums, (row, hour), nanos(frame["cost_usd"]).to_numpy())
-    calls = np.zeros_like(sums)
-    np.add.at(calls, (row, hour), 1)
+    calls = np.zeros(sums.shape, dtype=bool)
+    calls[row, hour] = True
     ax.pcolormesh(
-        np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, calls == 0),
-        cmap=canvas.heat(canvas.accent(ax)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9), linewidth=0,
+        np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, ~calls),
+        cmap=canvas.heat(canvas.accent(ax), (GREY, 0.08)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9),
+        linewidth=0.8, edgecolors=ax.get_facecolor(),
     )  # fmt: skip
+    ax.set_ylim(max(len(labels), 3), 0)  # a day alone is no wall
     step = 3 if canvas.width(ax) >= canvas.SMALL * 72 else 6
     ax.set_xticks(range(0, 25, step), [f"{tick:02}" for tick in range(0, 25, step)])
     ax.set_yticks(np.arange(len(labels)) + 0.5, labels)
-    ax.invert_yaxis()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     scale = ""
     if known(frame) and sums.any():
         at, clock = np.unravel_index(int(sums.argmax()), sums.shape)
         most = format_money(canvas.usd(int(sums.max())))
-        scale = f"full colour is {most} ({labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h)"
+        scale = f"most: {most} ({labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h)"
+        ax.add_patch(Rectangle((int(clock), int(at)), 1, 1, fill=False, edgecolor=canvas.ink(ax), zorder=3))
     return canvas.dress(ax, "Spent by hour of the day, local time", [*notes(frame), scale])
 
 
@@ -197,24 +200,28 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         canvas.blank(ax, "No call with a known price above $0.")
         return canvas.dress(ax, "Dearest cells", notes(frame))
     ax.barh(range(len(top)), top["nanos"] / 1e9, height=0.7, color=canvas.accent(ax))
-    letters = 16 if canvas.width(ax) < canvas.SMALL * 72 else 30
-    named = [canvas.shorten(name, letters) for name in top["label"]]
+    small = canvas.width(ax) < canvas.SMALL * 72
+    named = [canvas.shorten(_short(name) if small else name, 18 if small else 30) for name in top["label"]]
+    texts = [
+        f"{format_money(canvas.usd(int(amount)))} \N{MIDDLE DOT} {many(int(calls))}"
+        for amount, calls in zip(top["nanos"], top["calls"], strict=True)
+    ]
     ax.set_yticks(range(len(top)), named)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.set_ylim(max(len(top), 3) - 0.5, -0.5)
-    for place, (amount, calls) in enumerate(zip(top["nanos"], top["calls"], strict=True)):
-        text = f"{format_money(canvas.usd(int(amount)))} \N{MIDDLE DOT} {many(int(calls))}"
+    for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
         canvas.words(ax, text, (amount / 1e9, place), xytext=(4, 0), va="center")
     ax.set_xlim(0, top["nanos"].max() / 1e9)
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
-    canvas.make_room(ax, 20 * 0.55 * canvas.size(ax) / canvas.width(ax))
+    taken = 0.5 * canvas.size(ax) * max(map(len, named))
+    longest = max(map(len, texts)) * 0.56 * canvas.size(ax) + 6
+    canvas.make_room(ax, longest / (canvas.width(ax) - taken))
     ax.tick_params(axis="y", length=0)
     others = cells.iloc[len(top) :]
     rest = format_money(canvas.usd(int(others["nanos"].sum())))
     aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""
-    taken = 0.5 * canvas.size(ax) * max(map(len, named))
     return canvas.dress(ax, "Dearest cells", [*notes(frame), aside], taken)
 
 
@@ -244,20 +251,23 @@ def _label(notebook: str, count: int) -> str:
     return f"{notebook}{number}" if notebook else f"outside a notebook{number}"
 
 
+def _short(label: str) -> str:
+    return label.replace(".ipynb  ", "  ").removesuffix(".ipynb")
+
+
 def known(frame: pd.DataFrame) -> bool:
     """Return whether any price is known."""
     return bool(frame["cost_usd"].notna().any())
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
-    """Say how many calls there are, whether they are real, and how many prices nobody knows."""
+    """Say which calls there are, how many, whether they are real, and how many prices nobody knows."""
     simulated = bool(frame["simulated"].any())
     count = many(len(frame), "simulated call" if simulated else "call")
-    unknown = aggregates.unpriced(frame)
-    verb = "is" if unknown == 1 else "are"
     return [
+        str(frame.attrs.get(aggregates.FILTERS, "")),
         f"{count}: not real money" if simulated else count,
-        f"{many(unknown)} without a known price {verb} not in it" if unknown else "",
+        canvas.left_out((aggregates.unpriced(frame), "without a known price")),
     ]
 
 
@@ -302,8 +312,8 @@ def cumulative(
         text = f"projection for\n{plan[1][0] - DAY:%b %d}: {format_money(top)}"
         labels.append((date2num(plan[1][0]), top, text, color))  # type: ignore[no-untyped-call]  # the same
     off = _budget(ax, daily, (first, end), top, labels)
-    _, high = ax.get_ylim()
-    ax.set_ylim(0, 1.1 * high if high > 0 else 1)  # room for a label above the highest end
+    low, high = min(0.0, float(sums.min()) / 1e9), ax.get_ylim()[1]
+    ax.set_ylim(1.1 * low, 1.1 * high if high > 0 else 1)  # room for a label above the highest end
     ax.plot(times[-1:], sums[-1:] / 1e9, "o", color=color, markersize=4.5, clip_on=False)
     canvas.end_labels(ax, labels)
     canvas.lined(ax)

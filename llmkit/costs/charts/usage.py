@@ -62,7 +62,7 @@ def tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return canvas.dress(
         ax,
         f"Tokens per {bins.unit}, by kind",
-        [*_notes(frame), _left_out(uncounted, " without token counts")],
+        _notes(frame, (uncounted, "without token counts")),
     )
 
 
@@ -95,16 +95,14 @@ def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         return canvas.blank(ax, canvas.EMPTY)
     title = "Price and duration of calls"
     sent = _sent(frame)
-    drawn = sent[(sent["cost_usd"] > 0) & (sent["duration_s"] > 0)]
+    timed = (sent["duration_s"] > 0) & (sent["duration_s"] < math.inf)
+    drawn = sent[(sent["cost_usd"] > 0) & timed]
     free = int((sent["cost_usd"] == 0).sum())
     others = len(sent) - len(drawn) - free
-    aside = [
-        _left_out(free, " that cost nothing"),
-        _left_out(others, " without price or duration"),
-    ]
+    aside = _notes(frame, (free, "that cost nothing"), (others, "without price or duration"))
     if drawn.empty:
         canvas.blank(ax, "No call has both a price and a duration.")
-        return canvas.dress(ax, title, [*_notes(frame), *aside])
+        return canvas.dress(ax, title, aside)
     x, y = drawn["duration_s"].to_numpy(dtype=float), drawn["cost_usd"].to_numpy(dtype=float)
     _log_axes(ax, x, y)
     if len(drawn) > DOTS:
@@ -116,7 +114,7 @@ def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("duration", fontsize=canvas.size(ax))
     canvas.dollars_axis(ax.yaxis)
-    return canvas.dress(ax, title, [*_notes(frame), *aside])
+    return canvas.dress(ax, title, aside)
 
 
 def _log_axes(ax: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -148,13 +146,15 @@ def _dots(ax: Axes, drawn: pd.DataFrame, x: NDArray[Any], y: NDArray[Any]) -> No
     shown = len(ranked) if len(ranked) <= NAMED + 1 else NAMED
     rest = f"{len(ranked) - shown} {aggregates.REST}"
     groups = models.where(models.isin(ranked[:shown]), rest)
+    dot = 40 if len(drawn) < 20 else 14
     alpha = 0.85 if len(drawn) < 100 else 0.5 if len(drawn) < 1000 else 0.3
-    entries = []
+    entries: list[tuple[str, str]] = []
     names = [*ranked[:shown], rest] if shown < len(ranked) else [*ranked]
     for name, color in zip(names, PALETTE, strict=False):
         chosen = (groups == name).to_numpy()
-        ax.scatter(x[chosen], y[chosen], s=14, color=color, alpha=alpha, linewidths=0, label=name)
-        entries.append((f"{name}  {int(chosen.sum()):,}", color))
+        ax.scatter(x[chosen], y[chosen], s=dot, color=color, alpha=alpha, linewidths=0, label=name)
+        count = int(chosen.sum())
+        entries.append((f"{name}  {f'{count:,}' if entries else many(count)}", color))
     canvas.key(ax, entries)
 
 
@@ -189,12 +189,8 @@ def _distribution(frame: pd.DataFrame, ax: Axes, column: str, title: str) -> Axe
     if sent.empty:
         return _nothing(ax, frame, title)
     values = sent[column].to_numpy(dtype=float)
-    values = values[values > 0]
-    aside = [
-        *_notes(frame)[:1],
-        _replays(frame),
-        _left_out(len(sent) - len(values), " without a measured time"),
-    ]
+    values = values[(values > 0) & (values < math.inf)]
+    aside = _notes(frame, (len(sent) - len(values), "without a measured time"))
     if not len(values):
         canvas.blank(ax, "No call has a measured time.")
         return canvas.dress(ax, title, aside)
@@ -208,7 +204,7 @@ def _distribution(frame: pd.DataFrame, ax: Axes, column: str, title: str) -> Axe
     ax.xaxis.set_major_formatter(canvas.Seconds())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(lambda value, _: canvas.brief(round(value)))
-    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     ax.set_ylabel("calls", fontsize=canvas.size(ax))
     canvas.lined(ax)
     return canvas.dress(ax, title, aside)
@@ -269,7 +265,9 @@ def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     noun = "simulated call" if frame["simulated"].any() else "call"
     overall = f"{many(int(failed.sum()), 'error')} in {many(len(sent), noun)} ({100 * failed.mean():.2g} %)"
-    return canvas.dress(ax, f"Calls that failed per {bins.unit}, by error", [overall, _replays(frame)])
+    which, _, replays = _notes(frame)
+    title = f"Failure rate per {bins.unit}, by error"
+    return canvas.dress(ax, title, [which, overall, replays])
 
 
 def _sent(frame: pd.DataFrame) -> pd.DataFrame:
@@ -284,16 +282,8 @@ def _nothing(ax: Axes, frame: pd.DataFrame, title: str) -> Axes:
     return canvas.dress(ax, title, _notes(frame))
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
-    """Say how many calls there are, and whether they are real; no money is shown here."""
-    return [notes(frame)[0].replace(": not real money", ""), _replays(frame)]
-
-
-def _replays(frame: pd.DataFrame) -> str:
-    return _left_out(int((frame["status"] == "replayed").sum()), "", "replayed call")
-
-
-def _left_out(count: int, which: str, noun: str = "call") -> str:
-    if not count:
-        return ""
-    return f"{many(count, noun)}{which} {'is' if count == 1 else 'are'} not in it"
+def _notes(frame: pd.DataFrame, *counts: tuple[int, str]) -> list[str]:
+    """Say which calls there are, how many, and how many are not drawn; no money is shown here."""
+    which, count, _ = notes(frame)
+    replayed = int((frame["status"] == "replayed").sum())
+    return [which, count.replace(": not real money", ""), canvas.left_out((replayed, "replayed"), *counts)]
