@@ -103,3 +103,17 @@ def test_after_an_outage_the_file_is_waited_for_as_patiently_as_before(path):
         assert store.flush(10) is True
         assert store.append(call()).result(10) is True
         assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (7000,)
+
+
+def test_a_day_that_is_kept_as_one_sum_can_still_be_divided(path):
+    with opened(path) as store:
+        store.append(call(cost_nanos=1))
+        store.append(call(cost_nanos=10, time=START + timedelta(minutes=5)))
+    with opened(path) as store:
+        assert store.append(call(cost_nanos=100, time=START + timedelta(minutes=9))).result(10)
+        with closing(sqlite3.connect(path)) as connection:
+            assert rollups.behind(connection) == 0
+        for minutes, nanos in ((0, 111), (1, 110), (5, 110), (6, 100)):
+            since = schema.micros(START + timedelta(minutes=minutes))
+            assert store.sums(since=since)[False].nanos == nanos
+        assert store.sums(since=schema.micros(START + timedelta(days=1))) == {}
