@@ -26,9 +26,6 @@ SHOWN = {
 }
 """What is compared, and its name in the table."""
 
-TOLERANCE = 0.01
-"""Share by which both may differ and still match: providers round, and cut days by the second."""
-
 HALF_A_CENT = NANOS // 200
 """Nano-dollars by which costs may differ besides: some exports are in whole cents."""
 
@@ -46,7 +43,7 @@ def reconcile(
     provider: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
 ) -> pd.DataFrame:
     """Compare calls with an export; see `Ledger.reconcile`.
 
