@@ -117,3 +117,15 @@ def test_a_day_that_is_kept_as_one_sum_can_still_be_divided(path):
             since = schema.micros(START + timedelta(minutes=minutes))
             assert store.sums(since=since)[False].nanos == nanos
         assert store.sums(since=schema.micros(START + timedelta(days=1))) == {}
+
+
+def test_whole_days_that_are_deleted_leave_the_sums_of_the_others_as_they_are(path):
+    with opened(path) as store:
+        store.append(call(cost_nanos=1))
+        store.append(call(cost_nanos=10, time=START + timedelta(days=3)))
+    with opened(path) as store:
+        assert store.append(call(cost_nanos=100, time=START + timedelta(days=3))).result(10)
+        assert store.delete(schema.micros(START + timedelta(days=2))) == 1
+        with closing(sqlite3.connect(path)) as connection:
+            assert rollups.behind(connection) == 0
+        assert store.sums()[False].nanos == 110
