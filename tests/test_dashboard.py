@@ -205,6 +205,14 @@ def test_an_empty_ledger_is_saved_as_a_hint(show):
     assert picture.png(board._shown).startswith(b"\x89PNG")
 
 
+def test_a_chart_without_anything_to_note_is_drawn(show):
+    books = Ledger(":memory:")
+    books.record(call())
+    board = show(books, since="all")
+    assert board._shown["notes"] == ""
+    assert picture.png(board._shown).startswith(b"\x89PNG")
+
+
 def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
     books = Ledger(":memory:")
     for name in ("a$b$", "c_{$"):

@@ -68,6 +68,10 @@ def nanos(usd):
     return 0 if math.isnan(usd) else round(usd * 10**9)
 
 
+def message_of(shown):
+    return present.message(shown, present.Palette(), None, shown.total)
+
+
 def board(books, **chosen):
     return Board(books.df, Settings(**{"period": "all"} | chosen), NOW)
 
@@ -117,12 +121,12 @@ def test_bars_add_up_to_the_groups_and_every_call_is_behind_one_bar(fields, by, 
         if series in shown.keys and series:
             assert len(shown.behind(Pick(group=series))) == shown.groups["calls"][shown.keys.index(series)]
     assert sorted(behind) == shown.at.tolist()
-    json.dumps(present.message(shown, present.Palette(), None, 0))
+    json.dumps(message_of(shown))
 
 
 def test_a_chart_draws_what_its_bars_hold(month):
     shown = board(month)
-    drawn = present.message(shown, present.Palette(), None, 0)["chart"]
+    drawn = message_of(shown)["chart"]
     assert sum(value for series in drawn["series"] for _, value, _ in series["marks"]) == shown.total["nanos"]
     assert drawn["series"][-1]["key"] == OTHERS
     assert drawn["series"][-1]["label"] == "3 others"
@@ -137,7 +141,7 @@ def test_medians_are_those_of_the_calls_that_were_not_replayed(month, metric):
     for label, value in zip(shown.labels, shown.groups[MEDIANS[metric]], strict=True):
         assert value == pytest.approx(expected[label])
     assert list(shown.groups[MEDIANS[metric]]) == sorted(shown.groups[MEDIANS[metric]], reverse=True)
-    chart = present.message(shown, present.Palette(), None, 0)["chart"]
+    chart = message_of(shown)["chart"]
     assert [bar["label"] for bar in chart["bars"]] == shown.labels
 
 
@@ -208,12 +212,21 @@ def test_calls_of_this_notebooks_cells_say_their_present_number():
 
 def test_unknown_prices_are_counted_and_never_zero():
     books = filled([{"cost_nanos": None, "input_tokens": 5, "output_tokens": 5}])
-    message = present.message(board(books), present.Palette(), None, 0)
+    message = message_of(board(books))
     assert message["table"]["rows"][0]["cells"][:3] == ["$?", "1", "1"]
     assert {"Spent": "$?", "Without a price": "1"}.items() <= {
         f["label"]: f["text"] for f in message["figures"]
     }.items()
     assert present.listing(books.df, 1, {})["rows"][0]["cells"][4] == "$?"
+
+
+def test_today_is_the_local_day_and_unknown_where_no_price_is_known(berlin):
+    midnight = datetime(2026, 11, 21, 23, tzinfo=UTC)
+    books = filled([{"time": midnight, "cost_nanos": 7}, {"time": midnight - timedelta(seconds=1)}])
+    today = selection.today_sums(books.df, NOW, simulated=False)
+    assert (today["calls"], today["nanos"]) == (1, 7)
+    books = filled([{"time": midnight, "cost_nanos": None}])
+    assert present.money(selection.today_sums(books.df, NOW, simulated=False)) == "$?"
 
 
 def test_an_empty_ledger_and_an_empty_choice_say_why():

@@ -141,7 +141,7 @@ def balanced(text: str, letters: int) -> list[str]:
     """
     lines = textwrap.wrap(text, letters)
     least = -(-len(text) // max(len(lines), 1))
-    tries = (textwrap.wrap(text, shorter) for shorter in range(least, letters))
+    tries = (textwrap.wrap(text, shorter) for shorter in range(max(least, 1), letters))
     return next((some for some in tries if len(some) == len(lines)), lines)
 
 

@@ -243,7 +243,7 @@ class Dashboard:
             todo |= {"board", "rows", "what_if"}
         if "board" in todo:
             board = Board(frame, settings, now) if mark != self._mark else self._board
-            today = selection.spent_today(frame, now, simulated=board.simulated)
+            today = selection.today_sums(frame, now, simulated=board.simulated)
             self._shown = present.message(board, self._palette, budget, today)
             self._board, self._stale, self._mark = board, True, mark
             self._offer(frame)

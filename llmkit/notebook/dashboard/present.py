@@ -72,20 +72,20 @@ class Palette:
         return dict(self.kept)
 
 
-def message(board: Board, palette: Palette, budget: Budget | None, today: int) -> dict[str, Any]:
+def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Series[Any]) -> dict[str, Any]:
     """Return all that a browser draws, ready to be sent: texts, and numbers for lengths alone.
 
     Args:
         board: The calls.
         palette: Colours.
         budget: The ledger's budget.
-        today: Nano-dollars of this local day's calls.
+        today: Sums of this local day's calls.
 
     Example:
         >>> from datetime import UTC, datetime
         >>> from llmkit.costs.ledger import Ledger
         >>> board = Board(Ledger(":memory:").df, Settings(), datetime.now(UTC))
-        >>> message(board, Palette(), None, 0)["hint"]
+        >>> message(board, Palette(), None, board.total)["hint"]
         'No calls yet. Make one with %%llm, and it shows up here.'
     """
     colors = palette.take(board.series)
@@ -129,19 +129,20 @@ def notes(board: Board) -> str:
     return ". ".join(filter(None, said))
 
 
-def figures(board: Board, budget: Budget | None, today: int) -> list[dict[str, str]]:
+def figures(board: Board, budget: Budget | None, today: pd.Series[Any]) -> list[dict[str, str]]:
     """Return the key figures: of the chosen calls, then of today."""
     total = board.total
     calls, errors, unknown = (int(total[name]) for name in ("calls", "errors", "unpriced"))
+    known = bool(total["counted"]) or not calls
     shown = [
         _figure("Spent, simulated" if board.simulated else "Spent", money(total), exact=exact(total)),
         _figure("Calls", f"{calls:,}"),
         _figure("Errors", f"{errors:,}", f"{errors / calls:.1%}" if errors else ""),
         _figure("Without a price", f"{unknown:,}"),
         _figure("Saved by replay", amount(int(total["saved_nanos"]))),
-        _figure("Tokens in", brief(int(total["input_tokens"]))),
-        _figure("Tokens out", brief(int(total["output_tokens"]))),
-        _figure("Today", amount(today)),
+        _figure("Tokens in", brief(int(total["input_tokens"])) if known else NOTHING),
+        _figure("Tokens out", brief(int(total["output_tokens"])) if known else NOTHING),
+        _figure("Today", money(today), exact=exact(today)),
     ]
     if budget is not None and budget.daily is not None and not board.simulated:
         left = format_money(budget.left)

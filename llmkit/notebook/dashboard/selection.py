@@ -421,18 +421,15 @@ def word_choices(column: pd.Series[Any]) -> Sequence[str]:
     return sorted(map(str, column.cat.categories))
 
 
-def spent_today(frame: pd.DataFrame, now: datetime, *, simulated: bool) -> int:
-    """Return what the calls of the local day cost, in nano-dollars.
+def today_sums(frame: pd.DataFrame, now: datetime, *, simulated: bool) -> pd.Series[Any]:
+    """Return the sums of the calls of the local day, as `Board.total` has them.
 
     Args:
         frame: All rows of the ledger.
         now: The time (aware).
         simulated: Only the sandbox's calls, or only real ones.
     """
-    since = moment(now.astimezone().date())
-    assert since is not None
-    fits = (microseconds(frame) >= since) & (frame["simulated"].to_numpy(dtype=bool) == simulated)
-    return int(nanos(frame["cost_usd"][fits]).sum())
+    return Board(frame, Settings(period="today", by="day", simulated=simulated), now).total
 
 
 def first_period(frame: pd.DataFrame, now: datetime) -> str:
