@@ -174,7 +174,7 @@ def test_taking_back_what_never_was_is_an_error(books):
 
 def test_frames_sums_and_snapshots_of_other_processes_follow(books, monkeypatch):
     monkeypatch.setattr("llmkit.costs.frame.frame.READ", 5)
-    monkeypatch.setattr("llmkit.costs.frame.frame.KEEP", 5)
+    monkeypatch.setattr("llmkit.costs.frame.frame.FEWEST", 5)
     monkeypatch.setattr("llmkit.costs.store.sqlite.ROLL", 3)
     write(books, *(call(model="mn"[number % 2]) for number in range(23)))
     with closing(Ledger(books.path)) as other:

@@ -43,7 +43,8 @@ def path(tmp_path):
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch):
     monkeypatch.setattr(frames, "READ", 5)
-    monkeypatch.setattr(frames, "KEEP", 5)
+    monkeypatch.setattr(frames, "FEWEST", 5)
+    monkeypatch.setattr(frames, "MOST", 5)
 
 
 def write(path, records):
@@ -71,11 +72,12 @@ def without_snapshot(path):
 def test_a_snapshot_shows_what_the_rows_say(calls, read):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(frames, "READ", read)
-        patch.setattr(frames, "KEEP", 3)
+        of_each = -(-3 // read) * read
+        patch.setattr(frames, "FEWEST", of_each)
+        patch.setattr(frames, "MOST", 3)
         path = Path(folder) / "ledger.sqlite"
         write(path, calls)
         slow = frame(path)
-        of_each = -(-3 // read) * read
         assert len(files(path)) == len(calls) // of_each
         same(frame(path), slow)
         same(without_snapshot(path), slow)
@@ -109,6 +111,16 @@ def test_a_snapshot_grows_and_is_for_its_owner_only(path):
     folder = Path(f"{path}-columns")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+def test_the_last_rows_are_kept_too_if_there_are_many(path, monkeypatch):
+    monkeypatch.setattr(frames, "MOST", 10)
+    write(path, [call() for _ in range(17)])
+    slow = frame(path)
+    assert len(files(path)) == 2, "ten and seven"
+    write(path, [call() for _ in range(4)])
+    same(frame(path).iloc[:17], slow)
+    assert len(files(path)) == 2, "four are too few"
 
 
 def test_clearing_deletes_the_snapshot_too(path):

@@ -24,8 +24,8 @@ COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
 READ = 2_000
 """Rows that are read at once: while their objects fit into the processor's cache, that is twice as fast."""
 
-KEEP = 25_000
-"""Rows that a file of the snapshot has, at least."""
+FEWEST, MOST = 10_000, 50_000
+"""Rows that a file of the snapshot has, about: fewer are read as fast from the ledger."""
 
 # Before pandas 3, what a user writes into a shallow copy shows up in the original.
 COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
@@ -74,16 +74,16 @@ class Frame:
             if page.rows:
                 self._parts.append(columns.chunk(page.rows, numbered=True))
                 self._last = page.rows[-1][0]
-            if self._parts and (not page.more or sum(map(len, self._parts)) >= KEEP):
-                self._show(columns.join(self._parts), keep=page.more)
+            if self._parts and (not page.more or sum(map(len, self._parts)) >= MOST):
+                self._show(columns.join(self._parts))
             if not page.more:
                 return
             page = self._store.read(self._last, READ)
         self._read()
 
-    def _show(self, chunk: Chunk, *, keep: bool) -> None:
+    def _show(self, chunk: Chunk) -> None:
         self._shown.extend(chunk)
-        if keep and self._snapshot is not None and self._kept == self._before:
+        if len(chunk) >= FEWEST and self._snapshot is not None and self._kept == self._before:
             self._snapshot.save(self._epoch, self._before, self._last, chunk)
             self._kept = self._last
         self._parts, self._before = [], self._last
