@@ -1,4 +1,4 @@
-"""Measure llmkit: `python benchmarks/run.py [calls|streams|imports|ledger|scale|render|all] [--quick]`."""
+"""Measure llmkit: `python benchmarks/run.py [calls|streams|ledger|scale|charts|…|all] [--quick]`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "imports": "imports",
     "ledger": "books",
     "scale": "scale",
+    "charts": "charts",
     "render": "rendering",
 }
 """Where each benchmark is: a function of its name."""
@@ -61,6 +62,7 @@ def _summary(name: str) -> str:
         "imports": "CPU of a process, over one without llmkit",
         "ledger": "CPU per row, and to load all rows",
         "scale": "CPU and memory of a large ledger, each in a process of its own",
+        "charts": "CPU to draw a chart and its picture, the rows being there",
         "render": "CPU of an answer that streams into a notebook, and bytes on the wire",
     }[name]
 
