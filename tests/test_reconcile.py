@@ -186,6 +186,16 @@ def test_a_model_is_found_by_the_name_that_answered_then_asked_then_without_its_
     assert only(books.reconcile(page(used(model=theirs))))["status"] == "match"
 
 
+def test_a_models_own_name_comes_before_one_with_a_date():
+    table = ledger(call()).reconcile(page(used(), used(model="gpt-4o-mini-2024-07-18")))
+    assert table["status"].tolist() == ["match", "only theirs"]
+
+
+def test_a_call_without_a_model_is_only_ours():
+    table = ledger(call(model="")).reconcile(page(used()))
+    assert table["status"].xs("(none)", level="model").tolist() == ["only ours"]
+
+
 def test_of_two_dated_models_neither_is_taken_for_one_without_a_date():
     books = ledger(call(model="gpt-4o"))
     pages = page(used(model="gpt-4o-2024-05-13"), used(model="gpt-4o-2024-08-06"))
