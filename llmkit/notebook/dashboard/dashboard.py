@@ -179,6 +179,8 @@ class Dashboard:
 
     def _choose(self, settings: Settings) -> None:
         with self._lock:
+            if settings.by != self._settings.by:
+                self._palette = present.Palette()
             self._settings, self._pick = settings, None
         self._want("board", "rows", "what_if")
 
