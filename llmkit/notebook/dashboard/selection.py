@@ -76,7 +76,8 @@ class Settings:
         >>> Settings(by="weather")
         Traceback (most recent call last):
         ...
-        llmkit.errors.ConfigurationError: The ledger has no group 'weather'. There are: ...
+        llmkit.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
+        notebook, status, surface, month, day, hour.
     """
 
     period: str = "30 days"
