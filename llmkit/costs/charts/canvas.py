@@ -369,7 +369,7 @@ class Seconds(Formatter):
         return "0" if x == 0 else seconds(x)
 
 
-def heat(color: str, nothing: tuple[str, float] = ("none", 0.0)) -> Colormap:
+def heat(color: str, nothing: tuple[Any, float] = ("none", 0.0)) -> Colormap:
     """Return a scale of one colour, from nearly clear to full: it reads on any ground.
 
     Args:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
-from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, PALETTE, many
+from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
 from llmkit.costs.frame.summary import nanos
 from llmkit.prices import format_money
 
@@ -150,7 +150,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     calls[row, hour] = True
     ax.pcolormesh(
         np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, ~calls),
-        cmap=canvas.heat(canvas.accent(ax), (GREY, 0.08)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9),
+        cmap=canvas.heat(canvas.accent(ax), (canvas.ink(ax), 0.07)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9),
         linewidth=0.8, edgecolors=ax.get_facecolor(),
     )  # fmt: skip
     ax.set_ylim(max(len(labels), 3), 0)  # a day alone is no wall
