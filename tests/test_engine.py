@@ -7,7 +7,7 @@ import openai
 import pytest
 from callers import QUESTION, TEXT, make, opened, read
 
-from llmkit import LLMMessage, OpenAIClient, settings
+from llmkit import LLMMessage, OpenAIClient, ProviderNotAvailableError, settings
 
 pytestmark = pytest.mark.usefixtures("quiet")
 OURS = ["openai", "anthropic", "google", "google-legacy"]
@@ -88,6 +88,14 @@ async def test_a_finished_call_leaves_one_row(kind, server, recorder):
 async def test_an_answer_of_the_sandbox_is_marked_as_simulated(protocol, server, recorder):
     async with opened(protocol, server) as client:
         assert (await client.generate_text(QUESTION)).simulated
+    assert recorder.last.simulated
+
+
+async def test_a_refusal_by_the_sandbox_is_no_real_call_either(protocol, server, recorder):
+    server.fail_next("503")
+    async with opened(protocol, server, max_retries=0) as client:
+        with pytest.raises(ProviderNotAvailableError):
+            await client.generate_text(QUESTION)
     assert recorder.last.simulated
 
 

@@ -14,7 +14,7 @@ from llmkit.clients.call import Waiting
 from llmkit.clients.classify import refused_parameter, same_name
 from llmkit.clients.content import explain
 from llmkit.clients.deadlines import Deadlines, Timeouts
-from llmkit.clients.reading import Reading, send
+from llmkit.clients.reading import Reading, accepted
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
 from llmkit.errors import LLMClientError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llmkit.clients.codec import Codec
     from llmkit.clients.redaction import Secret
     from llmkit.clients.retry import RetryPolicy
-    from llmkit.wire.carrier import Carrier
+    from llmkit.wire.carrier import Carrier, Exchange, WireRequest
 
 SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
 """Parameters that carry a schema."""
@@ -116,11 +116,16 @@ class Attempts:
             self._key = call.key = line.credentials.current()
         clock = Deadlines(line.timeouts, call.end, call)
         wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
-        exchange = await clock.within(send(line.carrier, line.codec, wire))
+        exchange = await clock.within(self._send(wire))
         call.accepted = True
         call.request_id = exchange.headers.get("x-request-id") or exchange.headers.get("request-id")
-        call.simulated = call.simulated or SANDBOX_HEADER in exchange.headers
         return Reading(exchange, line.codec, call, clock)
+
+    async def _send(self, wire: WireRequest) -> Exchange:
+        exchange = await self._line.carrier.send(wire)
+        # Before an error is raised: a refusal by the sandbox, wherever it runs, is no real call either.
+        self._call.simulated = self._call.simulated or SANDBOX_HEADER in exchange.headers
+        return await accepted(exchange, self._line.codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next try, for everybody to see; a cell shows it by itself."""

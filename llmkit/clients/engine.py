@@ -18,7 +18,7 @@ from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
 from llmkit.clients.playback import replayed
-from llmkit.clients.reading import read, send
+from llmkit.clients.reading import accepted, read
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.schema import schema_of
@@ -177,7 +177,7 @@ class ProviderClient(BaseLLMClient):
         line = self._line
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                exchange = await send(line.carrier, line.codec, line.codec.models_request())
+                exchange = await accepted(await line.carrier.send(line.codec.models_request()), line.codec)
                 return line.codec.decode_models(await read(exchange)), exchange.headers
         except TimeoutError as error:
             raise LLMTimeoutError(f"{line.carrier.address} did not list its models in time.") from error

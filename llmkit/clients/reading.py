@@ -1,4 +1,4 @@
-"""One request on its way out, and its answer on its way in: bytes become texts."""
+"""An answer on its way in: bytes become texts, an error status its exception."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ if TYPE_CHECKING:
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
     from llmkit.clients.deadlines import Deadlines
-    from llmkit.wire.carrier import Carrier, Exchange, WireRequest
+    from llmkit.wire.carrier import Exchange
 
 
-async def send(carrier: Carrier, codec: Codec, request: WireRequest) -> Exchange:
-    """Send a request; an error status becomes its exception.
+async def accepted(exchange: Exchange, codec: Codec) -> Exchange:
+    """Return an answer; an error status becomes its exception.
 
     Args:
-        carrier: How it travels.
-        codec: The wire format.
-        request: The request.
+        exchange: The answer, whose headers have arrived.
+        codec: Its wire format.
 
     Returns:
-        The answer; the caller closes it.
+        The same; the caller closes it.
 
     Raises:
-        LLMClientError: If there is no answer, or it is an error.
+        LLMClientError: If it is an error.
     """
-    exchange = await carrier.send(request)
     if 200 <= exchange.status < 300:
         return exchange
     if 300 <= exchange.status < 400:
