@@ -588,9 +588,9 @@ class Ledger(forks.ForkAware):
         Raises:
             ConfigurationError: If there is no such chart, the file cannot be read, or a time cannot.
         """
-        which: dict[str, Any] = {"since": since, "until": until, "simulated": simulated}
-        filters = {"provider": provider, "model": model, "notebook": notebook, "status": status, "tag": tag}
-        return self.charts.draw(kind, ax=ax, daily=daily, **which, **filters)
+        which: dict[str, Any] = {"since": since, "until": until, "simulated": simulated, "provider": provider}
+        which |= {"model": model, "notebook": notebook, "status": status, "tag": tag}
+        return self.charts.draw(kind, ax=ax, daily=daily, **which)
 
     def dashboard(
         self,
