@@ -1,4 +1,4 @@
-"""The ledger: every call's row, as a DataFrame, a sum or a chart."""
+"""The ledger: the books of a user's calls; what they tell is in `analysis`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.costs import forks
+from llmkit.costs.analysis import SETTLE, Analysis
 from llmkit.costs.budgets.budget import KEEP, Budgets
-from llmkit.costs.names import known
 from llmkit.costs.totals import Tally, total_of
 from llmkit.errors import ConfigurationError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from llmkit.costs.budgets.alerts import Alert
@@ -28,19 +27,15 @@ if TYPE_CHECKING:
     from llmkit.costs.budgets.caps import Unpriced
     from llmkit.costs.charts import Charts
     from llmkit.costs.corrections import Corrected
-    from llmkit.costs.frame.frame import Frame
-    from llmkit.costs.repricing import Repriced
     from llmkit.costs.store.interface import Store
-    from llmkit.costs.totals import Sums, Total
+    from llmkit.costs.totals import Total
     from llmkit.notebook.dashboard.dashboard import Dashboard
     from llmkit.records import CallRecord, Guard
-
-SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
 
 logger = logging.getLogger(__name__)
 
 
-class Ledger(forks.ForkAware):
+class Ledger(Analysis, forks.ForkAware):
     """The books of a user's calls, shared by all notebooks and processes that write to one file.
 
     Args:
@@ -56,7 +51,6 @@ class Ledger(forks.ForkAware):
         self._given = path
         self._opened: Store | None = None
         self._subscribers: tuple[tuple[Callable[[CallRecord], object]], ...] = ()
-        self._frame: Frame | None = None
         self.in_child()
         forks.watch(self)
 
@@ -96,78 +90,6 @@ class Ledger(forks.ForkAware):
     def path(self) -> Path:
         """Where the rows are; fixed at the first use."""
         return self._store.path
-
-    @property
-    def df(self) -> pd.DataFrame:
-        """All calls as a DataFrame of its own, which may be changed.
-
-        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts.
-
-        Raises:
-            ConfigurationError: If the file cannot be read.
-        """
-        from llmkit.costs.frame.frame import Frame
-
-        self.flush(SETTLE)
-        with self._reading:
-            if self._frame is None:
-                self._frame = Frame(self._store)
-            return self._frame.refresh()
-
-    def query(
-        self,
-        *,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        provider: str | Sequence[str] | None = None,
-        model: str | Sequence[str] | None = None,
-        notebook: str | Sequence[str] | None = None,
-        status: str | Sequence[str] | None = None,
-        tag: str | None = None,
-        simulated: bool | None = None,
-    ) -> pd.DataFrame:
-        """Read some calls only; those for which all that is given holds.
-
-        Args:
-            since: Calls of this time or later; a time without a zone is local.
-            until: Calls of an earlier time.
-            provider: Its name, or several.
-            model: The name that was asked for, or several.
-            notebook: File name of the notebook, or several.
-            status: How they ended, or several words.
-            tag: Name of a tag that they have, or `"name=value"`.
-            simulated: Only the sandbox's calls, only real ones, or both.
-
-        Returns:
-            A DataFrame like `df`.
-
-        Raises:
-            ConfigurationError: If the file cannot be read, or a time cannot.
-
-        Example:
-            >>> len(Ledger(":memory:").query(since="2026-11-01", status=["error", "interrupted"]))
-            0
-        """
-        from llmkit.costs.frame.frame import table
-        from llmkit.costs.moments import moment
-        from llmkit.costs.store.choices import Choice
-
-        given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
-        words = {
-            name: (value,) if isinstance(value, str) else tuple(value)
-            for name, value in given.items()
-            if value is not None
-        }
-        name, equals, value = (tag or "").partition("=")
-        self.flush(SETTLE)
-        choice = Choice(
-            since=moment(since),
-            until=moment(until),
-            words=words,
-            tag=(name, value if equals else None) if tag is not None else None,
-            simulated=simulated,
-        )
-        return table(self._store.select(choice))
 
     def record(self, record: CallRecord) -> Future[bool]:
         """Take the record of a call; never blocks, never raises.
@@ -281,39 +203,6 @@ class Ledger(forks.ForkAware):
 
         return unsubscribe
 
-    def total(
-        self,
-        *,
-        simulated: bool | None = None,
-        since: date | str | None = None,
-        session: str | None = None,
-    ) -> Total:
-        """Add up what calls cost, exactly.
-
-        Args:
-            simulated: Only the sandbox's calls, only real ones, or `None`: real ones if there are any.
-            since: Only calls of this time or later; a time without a zone is local.
-            session: Only calls of this process, see `llmkit.records.session_id`.
-
-        Returns:
-            The total, which says how many calls have no known price.
-
-        Raises:
-            ConfigurationError: If the file cannot be read, or the time cannot.
-        """
-        return total_of(self.sums(since=since, session=session), simulated)
-
-    def sums(self, *, since: date | str | None = None, session: str | None = None) -> dict[bool, Sums]:
-        """Add calls up in integers, for those who go on counting; arguments and errors as in `total`.
-
-        Returns:
-            The sums by `simulated`; no key if there are no such calls.
-        """
-        from llmkit.costs.moments import moment
-
-        self.flush(SETTLE)
-        return self._store.sums(since=moment(since), session=session)
-
     def session_total(self, *, simulated: bool | None = None) -> Total:
         """Add up what this process's calls cost so far, without reading the file.
 
@@ -324,96 +213,6 @@ class Ledger(forks.ForkAware):
             The total.
         """
         return total_of(self._tally.sums(), simulated)
-
-    def summary(self, by: str | Sequence[str] = "model", *, simulated: bool | None = None) -> pd.DataFrame:
-        """Add calls up in groups.
-
-        Args:
-            by: A column or several, `"hour"`, `"day"` or `"month"` (local time), or `"tag:"` and the name
-                of a tag. Sums by day, month, provider, model, notebook, status and `simulated` are kept
-                with the rows, and so answer at once, however many rows there are.
-            simulated: As in `total`.
-
-        Returns:
-            Per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, saved_usd.
-
-        Raises:
-            ConfigurationError: If there is no such column, or the file cannot be read.
-        """
-        from llmkit.costs.frame.frame import COLUMNS
-        from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
-
-        names = [by] if isinstance(by, str) else list(by)
-        for name in names:
-            if not str(name).startswith(TAG):
-                known(name, [*COLUMNS, *PERIODS], "column")
-        self.flush(SETTLE)
-        table = rolled(self._store, names, simulated)
-        if table is None:
-            table = summarise(spending(self.df[needed(names)], simulated), names)
-        return table
-
-    def reprice(
-        self,
-        model: str | None = None,
-        *,
-        prices: Mapping[str, Mapping[str, float]] | None = None,
-        cached: float | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        provider: str | Sequence[str] | None = None,
-        only_model: str | Sequence[str] | None = None,
-        notebook: str | Sequence[str] | None = None,
-        status: str | Sequence[str] | None = None,
-        tag: str | None = None,
-        simulated: bool | None = None,
-    ) -> Repriced:
-        """Say what calls would have cost otherwise; nothing is written.
-
-        Without any of the first three arguments: what they would cost at today's prices.
-
-        Args:
-            model: Model that all calls would have gone to, as `%%llm` takes it; tokens stay as they are.
-            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they
-                win over all others.
-            cached: Share of the input that would have come from the provider's cache, from 0 to 1.
-            since: Only calls of this time or later; a time without a zone is local.
-            until: Only calls of an earlier time.
-            provider: Only those of this provider, or of several.
-            only_model: Only calls that asked for this model, or for several.
-            notebook: Only those of this notebook, or of several.
-            status: Only those that ended so, or in several ways.
-            tag: Only calls with this tag, or `"name=value"`.
-            simulated: As in `total`.
-
-        Returns:
-            Both sums and a table, with the calls of unknown price counted. Replayed calls count as what
-            they saved.
-
-        Raises:
-            ConfigurationError: If an argument makes no sense, nobody knows the model's price, or the file
-                cannot be read.
-
-        Example:
-            >>> Ledger(":memory:").reprice("m", prices={"m": {"input": 1, "output": 2}})
-            0 calls: $0.00; on m at the given prices: $0.00
-        """
-        from llmkit.costs.frame.summary import spending
-        from llmkit.costs.repricing import what_if
-
-        if all(each is None for each in (since, until, provider, only_model, notebook, status, tag)):
-            calls = self.df  # which is in memory, as a rule
-        else:
-            calls = self.query(
-                since=since,
-                until=until,
-                provider=provider,
-                model=only_model,
-                notebook=notebook,
-                status=status,
-                tag=tag,
-            )
-        return what_if(spending(calls, simulated), model, prices, cached)
 
     def correct(
         self,
@@ -476,68 +275,6 @@ class Ledger(forks.ForkAware):
         return corrections.correct(
             self._store, calls, prices=prices, reported=reported, reason=reason, dry_run=dry_run
         )
-
-    @property
-    def corrections(self) -> pd.DataFrame:
-        """What `correct` changed, in that order, one row per call.
-
-        Columns: corrected, time, uid, provider, model, what (`"cost"`, or of replayed calls `"saved"`),
-        old_usd, old_source, old_date, new_usd, new_source, new_date, reason, run. Times are UTC. `clear`
-        deletes the rows of the calls that it deletes.
-
-        Raises:
-            ConfigurationError: If the file cannot be read.
-        """
-        from llmkit.costs import corrections
-
-        return corrections.table(self._store)
-
-    def reconcile(
-        self,
-        source: str | os.PathLike[str] | pd.DataFrame | Mapping[str, Any] | Sequence[Any],
-        *,
-        provider: str | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        tolerance: float = 0.01,
-    ) -> pd.DataFrame:
-        """Compare the ledger with what a provider says was used, per UTC day and model.
-
-        Only the days that the export covers are compared, and of the ledger what reached a provider: no
-        replayed calls, and no calls that were refused. A model is found by the name that answered, then by
-        the one that was asked for, then by either without its date.
-
-        Args:
-            source: A file (JSON or CSV), decoded JSON, or a DataFrame: pages of OpenAI's usage or costs, or
-                of Anthropic's usage or cost report, several in a list; or a table with the columns date,
-                model, and tokens or cost in US dollars under their usual names.
-            provider: Whose export it is; a table does not tell, and without it all calls are compared.
-            since: Only days from this one on; a time without a zone is local, the days are UTC.
-            until: Only days before this time.
-            tolerance: Share by which counts and costs may differ and still match; costs may differ by half
-                a cent besides.
-
-        Returns:
-            By day and model: `status` (`"match"`, `"drift"`, `"only ours"`, `"only theirs"`), then calls,
-            input_tokens, cached_tokens, output_tokens and cost_usd, each followed by `…_theirs` and
-            `…_difference` (ours less theirs; missing where the export says nothing), and `unpriced`: our
-            calls without a known price.
-
-        Raises:
-            ConfigurationError: If the export or the ledger cannot be read, its columns cannot be told
-                apart, or it is of other days or another provider.
-
-        Example:
-            >>> theirs = {"input_tokens": 5000, "output_tokens": 1000, "model": "gpt-6-luna"}
-            >>> pages = {"data": [{"start_time": 1730419200, "results": [theirs]}]}
-            >>> Ledger(":memory:").reconcile(pages)["status"].tolist()
-            ['only theirs']
-        """
-        from llmkit.costs.moments import aware
-        from llmkit.costs.reconcile import reconcile
-
-        days = {"since": aware(since), "until": aware(until)}
-        return reconcile(self.query, source, provider=provider, tolerance=tolerance, **days)
 
     @property
     def charts(self) -> Charts:
@@ -653,29 +390,6 @@ class Ledger(forks.ForkAware):
         from llmkit.costs.moments import moment
 
         return self._store.delete(moment(before))
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write all calls to a CSV file; a new one is readable for its owner only.
-
-        Args:
-            path: The file, which is replaced.
-        """
-        from llmkit.costs.frame.export import write_csv
-
-        write_csv(self.df, path)
-
-    def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write all calls to a Parquet file; a new one is readable for its owner only.
-
-        Args:
-            path: The file, which is replaced.
-
-        Raises:
-            ConfigurationError: If pyarrow is not installed.
-        """
-        from llmkit.costs.frame.export import write_parquet
-
-        write_parquet(self.df, path)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Write what waits in memory.
