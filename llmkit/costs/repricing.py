@@ -87,13 +87,16 @@ class Repriced:
 
     def __repr__(self) -> str:
         noun = ("simulated " if self.simulated else "") + ("call" if self.calls == 1 else "calls")
-        first = f"{self.calls:,} {noun}: {dollars(self.cost_usd)}{_unknown(self.unpriced)}"
+        first = f"{self.calls:,} {noun}: {pricing.format_money(self.cost_usd)}{_unknown(self.unpriced)}"
         change = f"{self.difference_nanos / self.compared_nanos:+.0%}" if self.compared_nanos else ""
         partly = ", where both are known" if change and self.unpriced != self.what_if_unpriced else ""
-        second = f"{self.terms}: {dollars(self.what_if_usd)}" + (f" ({change}{partly})" if change else "")
+        second = f"{self.terms}: {pricing.format_money(self.what_if_usd)}" + (
+            f" ({change}{partly})" if change else ""
+        )
         text = f"{first}; {second}{_unknown(self.what_if_unpriced)}"
         if self.saved_usd or self.what_if_saved_usd:
-            text += f"; saved by replay: {dollars(self.saved_usd)}, then {dollars(self.what_if_saved_usd)}"
+            text += f"; saved by replay: {pricing.format_money(self.saved_usd)}"
+            text += f", then {pricing.format_money(self.what_if_saved_usd)}"
         return text
 
     def _repr_html_(self) -> str:
