@@ -1,6 +1,6 @@
-"""Draw the pictures that the README and the notebooks show: `python notebooks/pictures.py [charts] [chat]`.
+"""Draw the pictures of the README and the notebooks: `python notebooks/pictures.py [charts] [chat] [dashboard]`.
 
-`charts` needs matplotlib only; `chat` drives JupyterLab in Chromium, as the browser tests do.
+`charts` needs matplotlib only; the others drive JupyterLab in Chromium, as the browser tests do.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def save(figure: Figure, name: str, *, dpi: int) -> None:
 
 
 def shrink(image: Image) -> Image:
-    """Return a picture with at most 128 colours."""
-    return image.convert("RGB").quantize(128, dither=0)
+    """Return a picture with at most 256 colours; the octree keeps rare ones, such as a thin bar's."""
+    from PIL.Image import Quantize
+
+    return image.convert("RGB").quantize(256, method=Quantize.FASTOCTREE, dither=0)
 
 
 def chat() -> None:
@@ -95,9 +97,34 @@ def talk(shown: Locator) -> None:
         shown.locator(".assistant").last.get_by_role("toolbar").wait_for(timeout=30_000)
 
 
+def dashboard() -> None:
+    """Show the made-up month, and the calls behind its dearest model."""
+    sys.path.insert(0, str(FOLDER.parent / "tests"))
+    from lab import browse, run_cell, serve_lab, write_notebook
+    from PIL import Image
+
+    cell = "from llmkit.costs import demo\ndemo.month(':memory:').dashboard(since='all')"
+    with tempfile.TemporaryDirectory() as work:
+        place = Path(work)
+        write_notebook(place / "dashboard.ipynb", cell)
+        with serve_lab(place) as address, browse(address, "dashboard.ipynb") as page:
+            page.set_viewport_size({"width": 1400, "height": 1600})
+            page.keyboard.press("ControlOrMeta+b")  # hides the list of files
+            run_cell(page, 0)
+            page.locator(".llmkit-dash-chart .mark").first.wait_for(timeout=60_000)
+            page.locator(".llmkit-dash-table th button").first.click()
+            page.locator(".llmkit-dash-if select").select_option("openai:gpt-6-luna")
+            page.locator(".llmkit-dash-answer", has_text="gpt-6-luna").wait_for(timeout=30_000)
+            picture = page.locator(".jp-OutputArea").first.screenshot()
+    image = Image.open(io.BytesIO(picture))
+    shrink(image.crop((60, 0, *image.size))).save(FOLDER / "dashboard.png", optimize=True)
+
+
+PICTURES = {"charts": charts, "chat": chat, "dashboard": dashboard}
+
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["charts", "chat"]
-    if unknown := {*chosen} - {"charts", "chat"}:
-        sys.exit(f"No such pictures: {', '.join(sorted(unknown))}. There are: charts, chat.")
+    chosen = sys.argv[1:] or list(PICTURES)
+    if unknown := {*chosen} - {*PICTURES}:
+        sys.exit(f"No such pictures: {', '.join(sorted(unknown))}. There are: {', '.join(PICTURES)}.")
     for one in chosen:
-        {"charts": charts, "chat": chat}[one]()
+        PICTURES[one]()

@@ -20,10 +20,11 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def test_the_first_two_shell_blocks_are_the_two_commands():
+def test_the_shell_blocks_are_the_two_commands_and_the_dashboard():
     assert blocks("bash") == [
         'pip install -e ".[lab]" && jupyter lab notebooks/quickstart.ipynb\n',
         'pip install -e ".[test]" && pytest\n',
+        'pip install -e ".[dashboard]" && voila notebooks/dashboard.ipynb\n',  # tests/test_dashboard_browser.py
     ]
 
 
@@ -65,7 +66,12 @@ def test_the_settings_example_is_read_without_complaint(tmp_path, monkeypatch):
 
 def test_every_link_and_picture_leads_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).is_file(), target
+        assert (ROOT / target).is_file() or target.startswith("https://mybinder.org/"), target
+
+
+def test_the_badge_opens_the_quickstart():
+    (path,) = re.findall(r"urlpath=lab/tree/([^)]+)\)", README)
+    assert (ROOT / path).is_file()
 
 
 @pytest.mark.kernel
