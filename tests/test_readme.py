@@ -24,7 +24,7 @@ def test_the_shell_blocks_are_the_two_commands_and_the_dashboard():
     assert blocks("bash") == [
         'pip install -e ".[lab]" && jupyter lab notebooks/quickstart.ipynb\n',
         'pip install -e ".[test]" && pytest\n',
-        'pip install -e ".[dashboard]" && voila notebooks/dashboard.ipynb\n',  # tests/test_dashboard_browser.py
+        'pip install -e ".[dashboard]" && voila notebooks/dashboard.ipynb\n',  # see test_dashboard_browser
     ]
 
 
