@@ -141,6 +141,11 @@ def test_an_unknown_column_names_the_nearest(books, name, hint):
         books.summary(name)
 
 
+def test_a_summary_by_nothing_asks_for_a_column(books):
+    with pytest.raises(ConfigurationError, match="nothing to group by"):
+        books.summary([])
+
+
 def test_clearing_deletes_for_every_reader(books):
     other = Ledger(books.path)
     for day in (1, 2, 3):

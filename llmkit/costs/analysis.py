@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.names import known
 from llmkit.costs.totals import total_of
+from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os
@@ -163,6 +164,8 @@ class Analysis(ABC):
         from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
 
         names = [by] if isinstance(by, str) else list(by)
+        if not names:
+            raise ConfigurationError("There is nothing to group by.", hint="Name a column, such as model.")
         for name in names:
             if not str(name).startswith(TAG):
                 known(name, [*COLUMNS, *PERIODS], "column")

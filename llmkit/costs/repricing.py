@@ -170,7 +170,7 @@ def target_of(model: str, own: Prices | None, when: datetime) -> tuple[str, str]
         >>> target_of("gpt-6-luna", None, datetime.now(UTC))
         ('openai', 'gpt-6-luna')
     """
-    name = _full_name(model, {**settings.load().prices, **(own or {})})
+    name = _full_name(str(model), {**settings.load().prices, **(own or {})})
     provider, _, rest = name.rpartition(":") if name.startswith(":") else name.partition(":")
     if pricing.listing(provider, (rest,), when=when, own=own) is None:
         raise ConfigurationError(
