@@ -10,9 +10,11 @@ import tempfile
 import textwrap
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -283,6 +285,14 @@ def test_an_empty_file_becomes_one_of_ours(tape, path):
     assert tape.read("a") == PLAIN
 
 
+def test_answers_that_come_first_at_once_are_all_kept(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(60):
+            tape = Tape(tmp_path / f"{number}.replay")
+            list(pool.map(partial(write, tape), "abcd"))
+            assert tape.count() == 4
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"file/tape cannot be written: .*Check the folder"):
@@ -367,6 +377,7 @@ def test_what_the_damage_test_packs_is_a_recording(tape, path):
 HEAD = """
 import os, sys, urllib.parse  # now: another user may not be allowed to read it
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from llmkit import ConfigurationError
 from llmkit.clients.recording import Recording

@@ -215,6 +215,9 @@ class Tape:
         Raises:
             ConfigurationError: If it holds something else.
         """
+        # In this order: another thread may create the file meanwhile, and its one commit brings table,
+        # identifier and version together.
+        tables = file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
         application = file.execute("PRAGMA application_id").fetchone()[0]
         version = file.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:
@@ -224,7 +227,7 @@ class Tape:
                     hint="Update llmkit, or choose another file.",
                 )
             return True
-        if application == 0 and file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None:
+        if application == 0 and tables is None:
             return False
         what = "the ledger" if application == LEDGER_ID else "a database of another program"
         raise self._foreign(what)
