@@ -195,25 +195,33 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
     """
     if len(chunks) == 1:
         return chunks[0]
-    words: dict[str, list[str]] = {}
     plain = ("time", "simulated", *NUMBERS, *MONEY.values())
     arrays = {name: np.concatenate([chunk.arrays[name] for chunk in chunks]) for name in plain}
+    words: dict[str, list[str]] = {}
     for name in [name for count in COUNTS for name in (count, f"{count}?")]:
         if any(name in chunk.arrays for chunk in chunks):
-            zeros = bool if name.endswith("?") else np.int8
-            arrays[name] = np.concatenate(
-                [chunk.arrays.get(name, np.zeros(len(chunk), zeros)) for chunk in chunks]
-            )
+            arrays[name] = _joined_counts(chunks, name)
     for name in CODED:
-        places: dict[str, int] = {}
-        parts = [_numbers(places, chunk.words[name])[chunk.arrays[name]] for chunk in chunks]
-        arrays[name], words[name] = _narrow(np.concatenate(parts)), list(places)
+        arrays[name], words[name] = _joined_words(chunks, name)
     shapes = {chunk.arrays["uid"].dtype if "uid" in chunk.arrays else None for chunk in chunks}
     if len(shapes) == 1 and None not in shapes:
         arrays["uid"] = np.concatenate([chunk.arrays["uid"] for chunk in chunks])
-    else:
+    else:  # some are no hexadecimal numbers of one length
         words["uid"] = [str(uid) for chunk in chunks for uid in chunk.uids()]
     return Chunk(arrays, words)
+
+
+def _joined_counts(chunks: Sequence[Chunk], name: str) -> Array:
+    """Put counts together, or which of them are missing; a chunk without any leaves the array out."""
+    kind = bool if name.endswith("?") else np.int8
+    return np.concatenate([chunk.arrays.get(name, np.zeros(len(chunk), kind)) for chunk in chunks])
+
+
+def _joined_words(chunks: Sequence[Chunk], name: str) -> tuple[Array, list[str]]:
+    """Put words together; each chunk numbers its own."""
+    places: dict[str, int] = {}
+    parts = [_numbers(places, chunk.words[name])[chunk.arrays[name]] for chunk in chunks]
+    return _narrow(np.concatenate(parts)), list(places)
 
 
 def _numbers(known: dict[str, int], words: list[str]) -> Array:
