@@ -123,7 +123,9 @@ def finish_bars(ax: Axes, entries: list[tuple[str, str]], bins: Bins) -> None:
 def _lengths(starts: NDArray[np.datetime64], unit: str) -> NDArray[np.float64]:
     if unit == "month":
         months = starts.astype("M8[M]")
-        return np.asarray((months + 1).astype("M8[D]") - months.astype("M8[D]"), dtype=float)
+        return np.asarray(
+            (months + np.timedelta64(1, "M")).astype("M8[D]") - months.astype("M8[D]"), dtype=float
+        )
     return np.full(len(starts), LENGTHS[unit] / DAY)
 
 

@@ -455,14 +455,19 @@ def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[
     elif unit == "month":
         offset = -int(first.astype("int64") % 12) % step
     at = range(offset, slots, step) if offset < slots else range(1)
-    labels = [_short((first + number * _UNIT[unit]).astype("M8[us]").item(), unit, step) for number in at]
+    labels = [_short((first + number * _SLOTS[unit]).astype("M8[us]").item(), unit, step) for number in at]
     if unit == "hour" and not any(label[-3:] in _MONTHS for label in labels):
         labels[0] = f"{_short(first.astype('M8[D]').astype('M8[us]').item(), unit, step)}, {labels[0]}"
     return [{"at": number, "label": label} for number, label in zip(at, labels, strict=True)]
 
 
 _STEPS = {"hour": "h", "day": "D", "week": "D", "month": "M"}
-_UNIT = {"hour": 1, "day": 1, "week": 7, "month": 1}
+_SLOTS = {
+    "hour": np.timedelta64(1, "h"),
+    "day": np.timedelta64(1, "D"),
+    "week": np.timedelta64(7, "D"),
+    "month": np.timedelta64(1, "M"),
+}
 
 
 def _short(time: datetime, unit: str, step: int) -> str:
