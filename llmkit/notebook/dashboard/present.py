@@ -462,7 +462,7 @@ def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[
 
 
 _STEPS = {"hour": "h", "day": "D", "week": "D", "month": "M"}
-_SLOTS = {
+_SLOTS: dict[str, np.timedelta64] = {
     "hour": np.timedelta64(1, "h"),
     "day": np.timedelta64(1, "D"),
     "week": np.timedelta64(7, "D"),
@@ -479,8 +479,8 @@ def _short(time: datetime, unit: str, step: int) -> str:
 
 
 def _places(starts: Any, unit: str) -> Any:
-    steps = starts.astype(f"M8[{_STEPS[unit]}]").astype("int64")
-    return (steps - steps[0]) // _UNIT[unit]
+    steps = starts.astype(f"M8[{_STEPS[unit]}]")
+    return (steps - steps[0]) // _SLOTS[unit]
 
 
 def plain(board: Board) -> str:
