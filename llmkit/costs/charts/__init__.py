@@ -1,4 +1,4 @@
-"""Charts of the ledger; the only package that imports matplotlib.
+"""Charts of the ledger.
 
 Each chart is a function of the calls that count and of the Axes to draw into, and returns the Axes.
 """
