@@ -64,6 +64,9 @@ class CallRecord:
         key_source: Where the key came from, e.g. `"OPENAI_API_KEY_2"`; never the key.
         cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
         service_tier: The provider's service tier, in its own word, e.g. `"flex"`; it decides the price, too.
+        at_most_nanos: What the call may have cost at most, in billionths of a US dollar, where that is more
+            than `cost_nanos`: its answer broke off or was stopped. `None`: no more than `cost_nanos`.
+        units: Other units that are billed, by their names in genai-prices, e.g. `web_searches`.
     """
 
     time: datetime
@@ -98,6 +101,8 @@ class CallRecord:
     key_source: str | None = None
     cache_write_1h_tokens: int | None = None
     service_tier: str | None = None
+    at_most_nanos: int | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,6 +233,7 @@ def record_of(row):
     values = dict(zip(schema.COLUMNS, row, strict=True))
     values["time"] = schema.EPOCH + values["time"] * schema.MICROSECOND
     values["tags"] = schema.json.loads(values["tags"] or "{}")
+    values["units"] = schema.json.loads(values["units"] or "{}")
     values["simulated"] = bool(values["simulated"])
     return CallRecord(**values)
 

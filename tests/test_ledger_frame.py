@@ -34,7 +34,8 @@ records = st.builds(
     tags=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),
     simulated=st.booleans(),
     attempts=st.integers(0, 9),
-    **dict.fromkeys(["cost_nanos", "saved_nanos"], money),
+    units=st.dictionaries(st.sampled_from(["web_searches", "requests"]), st.integers(0, 2**62)),
+    **dict.fromkeys(["cost_nanos", "saved_nanos", "at_most_nanos"], money),
     **dict.fromkeys(["first_token_s", "duration_s"], seconds),
     **dict.fromkeys(["model_served", "finish_reason", "error", "notebook", "cell_id", "session"], words),
     **dict.fromkeys(["price_source", "price_date", "usage_source"], words),
@@ -57,10 +58,11 @@ def as_records(frame):
     """Undo what the frame does to a record's fields."""
     for row in frame.astype(object).to_dict("records"):
         fields = {name: None if not isinstance(v, dict) and pd.isna(v) else v for name, v in row.items()}
-        for name in ("cost", "saved"):
+        for name in ("cost", "saved", "at_most"):
             usd = fields.pop(f"{name}_usd")
             fields[f"{name}_nanos"] = None if usd is None else round(usd * 10**9)
-        yield CallRecord(**fields | {"time": fields["time"].to_pydatetime(), "tags": dict(fields["tags"])})
+        fields |= {"tags": dict(fields["tags"]), "units": json.loads(fields["units"] or "{}")}
+        yield CallRecord(**fields | {"time": fields["time"].to_pydatetime()})
 
 
 def test_the_columns_are_these_in_this_order(books):
@@ -68,7 +70,8 @@ def test_the_columns_are_these_in_this_order(books):
         "time uid status surface provider model model_served input_tokens output_tokens cache_read_tokens"
         " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
         " first_token_s duration_s attempts finish_reason error notebook cell_id execution_count session"
-        " tags simulated fallback_from key_source cache_write_1h_tokens service_tier"
+        " tags simulated fallback_from key_source cache_write_1h_tokens service_tier at_most_usd"
+        " units"
     )
     assert books.df.columns.tolist() == expected.split()
     empty = books.df.dtypes
@@ -77,7 +80,7 @@ def test_the_columns_are_these_in_this_order(books):
     assert empty.map(str).tolist() == full.map(str).tolist()
     assert str(full["time"]) == "datetime64[us, UTC]"
     assert str(full["input_tokens"]) == "Int64"
-    assert str(full["cost_usd"]) == "float64"
+    assert str(full["cost_usd"]) == str(full["at_most_usd"]) == "float64"
     assert str(full["simulated"]) == "bool"
     assert books.df["status"].cat.categories.tolist() == [
         "ok",

@@ -352,6 +352,24 @@ def test_a_file_of_version_1_gains_the_columns_of_version_2(store, path):
     assert len(uids(store)) == 2
 
 
+def test_a_file_of_the_version_before_gains_bounds_and_other_units(path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in [each for version in schema.MIGRATIONS[:5] for each in version]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 5")
+        assert {"at_most_nanos", "units"}.isdisjoint(schema.present(connection))
+        connection.execute(
+            "INSERT INTO calls (time, uid, status, provider, model) VALUES (1, 'a', 'ok', 'p', 'm')"
+        )
+    with closing(Ledger(path)) as books:
+        assert books.df[["uid", "at_most_usd", "units"]].isna().to_numpy().tolist() == [[False, True, True]]
+        new = call(at_most_nanos=5 * 10**8, units={"web_searches": 2, "requests": 1})
+        assert books.record(new).result(10)
+        assert books.df["at_most_usd"].tolist()[1] == 0.5
+        assert books.df["units"].tolist()[1] == '{"requests":1,"web_searches":2}'
+
+
 def test_an_older_file_can_be_read_before_anybody_brings_it_up_to_date(store, path):
     store.append(call()).result(10)
     store.close()

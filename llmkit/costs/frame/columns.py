@@ -23,7 +23,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 FIXED = {"status": get_args(Status), "surface": get_args(Surface)}
 """Categories that are known from the start; those of other columns are added as they come."""
 
-MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd"}
+MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd", "at_most_nanos": "at_most_usd"}
 """Columns of integers that the frame shows as dollars, and their names there."""
 
 NUMBERS = [name for name, kind in schema.COLUMNS.items() if kind == "REAL"]

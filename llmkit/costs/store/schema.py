@@ -38,6 +38,7 @@ SQL_TYPES = {
     "int": "INTEGER",  # money, too: billionths of a dollar, so that sums are exact
     "float": "REAL",
     "Mapping[str, str]": "TEXT",  # JSON, or NULL if there are none
+    "Mapping[str, int]": "TEXT",  # likewise
     "bool": "INTEGER",
 }
 
@@ -51,6 +52,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     (),
     ("cache_write_1h_tokens", "service_tier"),
     (),
+    ("at_most_nanos", "units"),
 )
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
@@ -62,7 +64,7 @@ UNPRICED = (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-TIME, UID, TAGS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags"))
+TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))
 INT64 = range(-(2**63), 2**63)
 
 # Only a known row is passed over. `INSERT OR IGNORE` would drop a row for any broken constraint.
@@ -239,14 +241,16 @@ def encode(record: CallRecord) -> Row:
     row = list(_values(record))
     row[TIME] = micros(record.time)
     row[TAGS] = _text(dict(record.tags)) if record.tags else None
+    # In one order, so that equal units are equal texts.
+    row[UNITS] = _text(dict(sorted(record.units.items()))) if record.units else None
     return tuple(row)
 
 
-def _text(tags: dict[str, str]) -> str:
+def _text(labels: dict[str, Any]) -> str:
     try:
-        return orjson.dumps(tags).decode()
+        return orjson.dumps(labels).decode()
     except TypeError:  # another hand's values, or half a character
-        return _json(tags)
+        return _json(labels)
 
 
 def salvage(row: Row) -> Row:
