@@ -5,7 +5,8 @@ import json
 import pytest
 
 from llmkit.clients.codec import Answer, Request
-from llmkit.clients.google import GoogleCodec, read_usage
+from llmkit.clients.google import GoogleCodec
+from llmkit.clients.usage_google import read_usage
 from llmkit.errors import (
     AuthenticationError,
     BadResponseError,

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from llmkit.clients.codec import Answer, Request
-from llmkit.clients.openai import OpenAICodec, read_usage
+from llmkit.clients.openai import OpenAICodec
+from llmkit.clients.usage_openai import read_usage
 from llmkit.errors import (
     AuthenticationError,
     BadResponseError,

@@ -12,12 +12,12 @@ from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.clients.classify import of_event, of_status
-from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
+from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.schema import for_anthropic, in_prompt
+from llmkit.clients.usage_anthropic import note_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
-from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.sdk import SDKCarrier, SDKHeaders
@@ -124,24 +124,12 @@ class AnthropicCodec:
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
         answer.model = word(message.get("model"))
         answer.request_id = word(message.get("id"))
-        self._usage(message.get("usage"), answer)
+        note_usage(message.get("usage"), answer)
 
     def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
         if reason := text(delta.get("stop_reason")):
             answer.finish_reason = FINISH_REASONS.get(reason, reason)
-        self._usage(usage, answer)
-
-    def _usage(self, usage: Any, answer: Answer) -> None:
-        """Take over counts: they are cumulative, and what a later event says replaces the earlier."""
-        usage = part(usage)
-        new = read_usage(usage)
-        old = answer.usage or Usage()
-        changes = {name: n for name in Usage.__dataclass_fields__ if (n := getattr(new, name)) is not None}
-        if changes:
-            answer.usage = replace(old, **_whole_input(changes, old))
-        answer.tier = word(usage.get("service_tier")) or answer.tier
-        if usage.get("speed") == "fast":  # a service tier in all but its name: it has prices of its own
-            answer.tier = "fast"
+        note_usage(usage, answer)
 
 
 def _optional(request: Request) -> dict[str, Any]:
@@ -156,41 +144,6 @@ def _optional(request: Request) -> dict[str, Any]:
     if isinstance(fields.get("stop_sequences"), str):
         fields["stop_sequences"] = [fields["stop_sequences"]]
     return {k: v for k, v in fields.items() if v is not None and k not in request.without}
-
-
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: all the input, with what was read from and written to the cache.
-
-    Args:
-        usage: The `usage` object. Where it lists `iterations`, each one was charged: they are summed.
-    """
-    iterations = usage.get("iterations")
-    rounds = [part(one) for one in iterations] if isinstance(iterations, list) and iterations else [usage]
-
-    def tally(name: str) -> int | None:
-        return total(*(count(one.get(name)) for one in rounds))
-
-    read, write = tally("cache_read_input_tokens"), tally("cache_creation_input_tokens")
-    fresh = tally("input_tokens")
-    return Usage(
-        input_tokens=None if fresh is None else total(fresh, read, write),
-        output_tokens=tally("output_tokens"),
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        cache_write_1h_tokens=total(
-            *(count(part(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds)
-        ),
-        reasoning_tokens=count(part(usage.get("output_tokens_details")).get("thinking_tokens")),
-    )
-
-
-def _whole_input(changes: dict[str, int], old: Usage) -> dict[str, int]:
-    """Keep the cached part in the input when a later event repeats only the fresh part."""
-    if "input_tokens" in changes:
-        for name in ("cache_read", "cache_write"):
-            if f"{name}_tokens" not in changes:
-                changes["input_tokens"] += getattr(old, f"{name}_tokens") or 0
-    return changes
 
 
 def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
-from llmkit.clients.codec import Answer, Request, count, event, items, loads, obj, part, text, total, word
+from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.schema import in_prompt
+from llmkit.clients.usage_google import read_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
-from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.genai import GenAICarrier
@@ -217,29 +217,6 @@ def _path(model: str) -> str:
             hint="Write it like gemini-2.5-flash; %llm models google lists them.",
         )
     return model if "/" in model else f"models/{model}"
-
-
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: candidates exclude the thoughts, the output includes them.
-
-    Args:
-        usage: The `usageMetadata` object.
-    """
-    candidates, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
-    prompt = total(count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount")))
-    everything = count(usage.get("totalTokenCount"))
-    if thoughts is None and prompt is not None and everything is not None:
-        # The former SDK drops the thoughts, but not from the total.
-        thoughts = max(everything - prompt - (candidates or 0), 0) or None
-    output = total(candidates, thoughts)
-    if output is None and prompt is not None and everything == prompt:
-        output = 0  # zero counts are left out of Google's JSON
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=output,
-        cache_read_tokens=count(usage.get("cachedContentTokenCount")),
-        reasoning_tokens=thoughts,
-    )
 
 
 class GoogleAIClient(ProviderClient):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access, wrapped
 from llmkit.clients.classify import of_event, of_status
-from llmkit.clients.codec import DONE, Answer, Request, count, event, items, loads, obj, part, text, word
+from llmkit.clients.codec import DONE, Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.schema import for_openai, in_prompt
+from llmkit.clients.usage_openai import dollars, read_usage
 from llmkit.errors import BadResponseError, LLMClientError
-from llmkit.messages import Usage
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.sdk import SDKCarrier, SDKHeaders
@@ -125,7 +125,7 @@ class OpenAICodec:
         usage = data.get("usage") or part(data.get("x_groq")).get("usage")
         if usage:
             answer.usage = read_usage(part(usage))
-            answer.cost_usd = _dollars(part(usage).get("cost"))  # OpenRouter says what it charged
+            answer.cost_usd = dollars(part(usage).get("cost"))  # OpenRouter says what it charged
         if tier := word(data.get("service_tier")):
             answer.tier = tier
 
@@ -166,29 +166,6 @@ def _part(one: Attachment) -> dict[str, Any]:
     if one.kind == "image":
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "file", "file": {"filename": one.name or "document.pdf", "file_data": url}}
-
-
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: the input includes what was cached, the output the reasoning.
-
-    Args:
-        usage: The `usage` object; details in OpenAI's place, DeepSeek's or Hugging Face's.
-    """
-    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    details = part(usage.get("prompt_tokens_details"))
-    reasoning = count(part(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    if reasoning and prompt is not None and completion is not None:
-        # xAI counts reasoning beside the completion; only the total tells the two manners apart.
-        completion += reasoning if usage.get("total_tokens") == prompt + completion + reasoning else 0
-    read = (details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
-    write = (details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=completion,
-        cache_read_tokens=_first(read),
-        cache_write_tokens=_first(write),
-        reasoning_tokens=reasoning,
-    )
 
 
 class OpenAIClient(ProviderClient):
@@ -253,12 +230,3 @@ def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
         if obj(choice).get("index", 0) in (0, None):
             return obj(choice)
     return None
-
-
-def _first(values: tuple[Any, ...]) -> int | None:
-    return next((n for value in values if (n := count(value)) is not None), None)
-
-
-def _dollars(value: Any) -> float | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and 0 <= value < float("inf") else None
