@@ -168,6 +168,7 @@ class BudgetExceededError(LLMClientError):
         cap: The budget, in US dollars.
         spent: What was spent of it.
         reserved: What running calls may still cost.
+        uncertain: What calls whose answers broke off may have cost beyond `spent`.
         needed: What this call may cost at most; `None` if its price is unknown.
         resets: When the budget begins anew (local time); `None` if it does not.
         hint: What to do next.
@@ -185,6 +186,7 @@ class BudgetExceededError(LLMClientError):
         cap: float | None = None,
         spent: float | None = None,
         reserved: float | None = None,
+        uncertain: float | None = None,
         needed: float | None = None,
         resets: datetime | None = None,
         hint: str | None = None,
@@ -193,6 +195,7 @@ class BudgetExceededError(LLMClientError):
         self.cap = cap
         self.spent = spent
         self.reserved = reserved
+        self.uncertain = uncertain
         self.needed = needed
         self.resets = resets
 

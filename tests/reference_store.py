@@ -31,6 +31,7 @@ class Place:
     caps: str | None = None
     holds: dict = field(default_factory=dict)
     spending: dict = field(default_factory=dict)
+    uncertain: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     full: bool = False
     damaged: bool = False
@@ -122,7 +123,10 @@ class ReferenceStore:
             used = self._used(place, local_day(time), notebook, "")
         for record in map(record_of, waiting):
             if local_day(schema.micros(record.time)) == local_day(time):
-                used += Amounts(spent(record), 0, spent(record) * (record.notebook == notebook), 0)
+                mine = record.notebook == notebook
+                used += Amounts(
+                    spent(record), 0, spent(record) * mine, 0, beyond(record), beyond(record) * mine
+                )
         return used
 
     def settled(self, time, notebook):
@@ -152,17 +156,19 @@ class ReferenceStore:
         place.rows.append((place.last, row))
         place.holds.pop(record.uid, None)
         self._spend(record, spent(record))
+        self._doubt(record)
 
     def _correct(self, place, change, run, reason):
         for index, (number, row) in enumerate(place.rows):
             old = record_of(row)
             if old.uid == change.uid and getattr(old, change.what) == change.expected:
-                new = replace(
-                    old, price_source=change.source, price_date=change.date, **{change.what: change.nanos}
-                )
+                new = replace(old, **{change.what: change.nanos})
+                if change.what != "at_most_nanos":
+                    new = replace(new, price_source=change.source, price_date=change.date)
                 place.rows[index] = (number, schema.encode(new))
                 place.epoch = uuid.uuid4().hex
                 self._spend(new, spent(new) - spent(old))
+                self._doubt(new)
                 before = (change.expected, old.price_source, old.price_date)
                 after = (change.nanos, change.source, change.date)
                 call = (schema.micros(self._clock()), row[schema.TIME], old.uid, old.provider, old.model)
@@ -173,6 +179,10 @@ class ReferenceStore:
     def _spend(self, record, nanos):
         key = (local_day(schema.micros(record.time)), record.notebook)
         self._place.spending[key] = self._place.spending.get(key, 0) + nanos
+
+    def _doubt(self, record):
+        day = local_day(schema.micros(record.time))
+        self._place.uncertain[record.uid] = (day, record.notebook, beyond(record))
 
     def _reserve(self, intent):
         self.flush()
@@ -192,12 +202,12 @@ class ReferenceStore:
             if its == day and ends > now and uid != without
         ]
         spent = [(name, nanos) for (its, name), nanos in place.spending.items() if its == day]
-        return Amounts(
-            sum(nanos for _, nanos in spent),
-            sum(nanos for _, nanos in held),
-            sum(nanos for name, nanos in spent if name == notebook),
-            sum(nanos for name, nanos in held if name == notebook),
-        )
+        doubt = [(name, nanos) for its, name, nanos in place.uncertain.values() if its == day]
+        sums = [
+            (sum(nanos for _, nanos in each), sum(nanos for name, nanos in each if name == notebook))
+            for each in (spent, held, doubt)
+        ]
+        return Amounts(sums[0][0], sums[1][0], sums[0][1], sums[1][1], *sums[2])
 
     def _all(self):
         with self._readable() as place:
@@ -251,6 +261,10 @@ def fits(record, choice):
 
 def spent(record):
     return 0 if record.simulated else max(record.cost_nanos or 0, 0)
+
+
+def beyond(record):
+    return 0 if record.simulated else max((record.at_most_nanos or 0) - spent(record), 0)
 
 
 def local_day(time):

@@ -432,6 +432,94 @@ def test_the_status_reads_well(zone, path):
     store.close()
 
 
+def broken(usd=0.1, at_most=0.9, **changes):
+    """Return the record of a call whose answer broke off."""
+    fields = {"status": "interrupted", "usage_source": "partial", "at_most_nanos": round(at_most * NANO)}
+    return done(plan(usd), **fields | changes)
+
+
+async def test_a_budget_counts_what_an_answer_that_broke_off_may_have_cost_until_it_is_settled(books):
+    books.budget(daily=1)
+    record = broken()
+    assert books.record(record).result(10)
+    state = books.budget()
+    assert (state.spent, state.uncertain, round(state.left, 9)) == (0.1, 0.8, 0.1)
+    assert "$0.10 spent, $0.00 reserved, up to $0.80 more for answers that broke off, $0.10 left" in repr(
+        state
+    )
+    assert books.total().usd == 0.1, "totals show the estimate"
+    with pytest.raises(BudgetExceededError, match=r"up to \$0\.80 more.*ledger\.settle\(uid\)") as caught:
+        await admit(books, plan(0.2))
+    assert (caught.value.spent, caught.value.uncertain, caught.value.reserved) == (0.1, 0.8, 0)
+    assert books.settle(record.uid).settled == 1
+    assert (books.budget().uncertain, books.total().usd) == (0, 0.1)
+    assert books.df["at_most_usd"].isna().all()
+    await admit(books, plan(0.9))
+
+
+def test_a_call_is_settled_at_an_amount_and_that_can_be_taken_back(books):
+    record = broken(notebook="a.ipynb", price_source="genai-prices")
+    books.record(record)
+    found = books.settle(record.uid, cost_usd=0.5)
+    assert (found.calls, found.settled, found.new_nanos) == (1, 1, NANO // 2)
+    (row,) = books.df.to_dict("records")
+    assert (row["cost_usd"], row["price_source"], row["status"]) == (0.5, "given", "interrupted")
+    assert (books.budget().spent, books.budget().uncertain) == (0.5, 0)
+    assert sorted(books.corrections["what"]) == ["at_most", "cost"]
+    assert books.settle(record.uid, 0.5).calls == 0, "a second time changes nothing"
+    books.correct(undo=found.run)
+    (row,) = books.df.to_dict("records")
+    assert (row["cost_usd"], row["at_most_usd"], row["price_source"]) == (0.1, 0.9, "genai-prices")
+    assert books.budget().uncertain == pytest.approx(0.8)
+
+
+def test_settling_says_what_cannot_be_settled(books):
+    replayed = done(plan(0), status="replayed")
+    books.record(replayed)
+    with pytest.raises(ConfigurationError, match=r"No call has the identifier 'x'.*ledger\.df"):
+        books.settle("x")
+    with pytest.raises(ConfigurationError, match="was replayed: it cost nothing"):
+        books.settle(replayed.uid, 1)
+    whole = done(plan(1))
+    books.record(whole)
+    for amount in (-1, math.nan, "much"):
+        with pytest.raises(ConfigurationError, match="US dollars, 0 or more, are expected"):
+            books.settle(whole.uid, amount)
+    assert "Nothing to correct" in repr(books.settle(whole.uid))
+
+
+def test_what_is_settled_at_the_estimate_says_so(books):
+    record = broken()
+    books.record(record)
+    found = books.settle(record.uid)
+    assert repr(found) == f'Settled at the estimate: 1; ledger.correct(undo="{found.run}") undoes it'
+
+
+def test_an_older_llmkit_counts_what_is_uncertain_as_reserved(store):
+    """It adds up all holds, and its rows have no bound."""
+    store.append(broken(time=datetime(2026, 11, 22, 11, tzinfo=UTC))).result(10)
+    with closing(sqlite3.connect(store.path)) as connection:
+        held = connection.execute("SELECT sum(nanos) FROM holds WHERE day = '2026-11-22'").fetchone()
+        assert held == (round(0.8 * NANO),)
+        connection.execute("INSERT INTO calls (time, uid, cost_nanos) VALUES (1, 'old', 5)")
+        connection.commit()
+        assert connection.execute("SELECT count(*) FROM holds").fetchone() == (1,)
+
+
+def test_merged_ledgers_say_what_is_uncertain_once(tmp_path):
+    record = broken()
+    for name in "ab":
+        with closing(Ledger(tmp_path / name)) as books:
+            books.record(record).result(10)
+    with closing(Ledger.merged(tmp_path / "a", tmp_path / "b")) as both:
+        state = both.budget()
+        assert (state.spent, round(state.uncertain, 9)) == (0.1, 0.8)
+    with closing(Ledger(tmp_path / "b")) as books:
+        books.settle(record.uid, 0.3)
+    with closing(Ledger.merged(tmp_path / "a", tmp_path / "b")) as both:
+        assert (both.budget().spent, both.budget().uncertain) == (0.3, 0)
+
+
 def test_the_public_function_speaks_of_the_default_ledger():
     state = llmkit.budget(per_call=0.5)
     try:

@@ -571,6 +571,65 @@ class TestCorrecting:
         assert store.corrections("r") == []
 
 
+OPEN = call(cost_nanos=7, at_most_nanos=100, notebook="a.ipynb", status="cancelled")
+
+
+class TestUncertain:
+    @pytest.mark.parametrize("cost", [None, 7])
+    def test_what_a_call_may_have_cost_beyond_its_price_is_uncertain(self, store, cost):
+        write(store, replace(OPEN, cost_nanos=cost), call(cost_nanos=3))
+        known = cost or 0
+        assert used(store, "a.ipynb") == Amounts(known + 3, 0, known, 0, 100 - known, 100 - known)
+        assert used(store, "b.ipynb") == Amounts(known + 3, 0, 0, 0, 100 - known, 0)
+        assert store.sums()[False].nanos == known + 3, "totals show the estimate"
+
+    @pytest.mark.parametrize("most", [None, 0, 6, 7])
+    def test_a_bound_that_is_no_more_than_the_price_adds_nothing(self, store, most):
+        write(store, replace(OPEN, at_most_nanos=most))
+        assert used(store).uncertain == 0
+
+    def test_simulated_calls_are_certain(self, store):
+        write(store, replace(OPEN, simulated=True))
+        assert used(store) == Amounts()
+
+    def test_a_row_that_comes_twice_is_uncertain_once(self, store):
+        write(store, OPEN, OPEN)
+        assert used(store).uncertain == 93
+
+    def test_the_reservation_gives_way_to_what_is_uncertain(self, store):
+        store.change_caps({"daily": 100})
+        plan = intent(100)
+        store.reserve(plan).result(10)
+        write(store, call(uid=plan.uid, cost_nanos=7, at_most_nanos=100))
+        assert used(store) == Amounts(7, 0, 0, 0, 93, 0)
+        with pytest.raises(BudgetExceededError, match="for answers that broke off"):
+            store.reserve(intent(1)).result(10)
+
+    def test_it_lasts_until_the_local_day_is_over(self, bench, store):
+        write(store, OPEN)
+        bench.clock.now += timedelta(hours=30)
+        store.reserve(intent(1, time=bench.clock.now)).result(10)  # takes away what has ended
+        assert used(store).uncertain == 93
+        assert used(store, time=START + timedelta(days=1)) == Amounts(reserved=1)
+
+    def test_it_ends_with_a_correction_of_the_bound_and_follows_the_price(self, store):
+        write(store, OPEN)
+        store.correct([change(OPEN, 20)], run="1", reason=None)
+        assert used(store) == Amounts(20, 0, 0, 0, 80, 0)
+        store.correct([change(OPEN, None, "at_most_nanos")], run="2", reason=None)
+        assert used(store) == Amounts(20)
+        values = dict(zip(schema.COLUMNS, everything(store)[0][1:], strict=True))
+        assert (values["at_most_nanos"], values["price_source"]) == (None, "config")
+        settled = replace(OPEN, at_most_nanos=None)
+        store.correct([change(settled, 100, "at_most_nanos")], run="3", reason=None)
+        assert used(store).uncertain == 80
+
+    def test_deleted_rows_leave_it(self, store):
+        write(store, OPEN)
+        store.delete()
+        assert used(store) == Amounts(7, 0, 0, 0, 93, 0)
+
+
 class TestCaps:
     def test_caps_are_changed_one_by_one_and_lifted(self, bench, store):
         assert store.change_caps({"daily": 9, "per_call": 3}) == Caps(daily=9, per_call=3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +15,16 @@ import pandas as pd
 from llmkit import settings
 from llmkit.costs import tariff
 from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.store.choices import Choice
 from llmkit.costs.store.corrections import NOTES
 from llmkit.costs.store.interface import Change
-from llmkit.costs.totals import NANOS, dollars
+from llmkit.costs.store.schema import COLUMNS
+from llmkit.costs.totals import NANOS, dollars, to_nanos
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from llmkit.costs.store.interface import Store
     from llmkit.costs.store.schema import Row
@@ -30,7 +35,7 @@ BATCH = 5000
 REASON = 200
 """Characters of a reason that are kept."""
 
-WORDS = {"cost_nanos": "cost", "saved_nanos": "saved"}
+WORDS = {"cost_nanos": "cost", "saved_nanos": "saved", "at_most_nanos": "at_most"}
 """What may be corrected, as the tables say it."""
 
 
@@ -48,6 +53,7 @@ class Corrected:
         new_nanos: What they cost and save now, likewise.
         run: Identifier of the correction, for `undo`.
         dry_run: Whether nothing was written.
+        settled: How many calls may not have cost more than their price any more (`Ledger.settle`).
     """
 
     examined: int
@@ -58,8 +64,11 @@ class Corrected:
     new_nanos: int
     run: str
     dry_run: bool = False
+    settled: int = 0
 
     def __repr__(self) -> str:
+        if self.settled and not self.calls:
+            return f'Settled at the estimate: {self.settled:,}; ledger.correct(undo="{self.run}") undoes it'
         if not self.calls:
             return f"Nothing to correct among {self.examined:,} calls"
         verb = "would be corrected" if self.dry_run else "corrected"
@@ -114,6 +123,56 @@ def correct(
     if dry_run:
         return _summary(_planned(changes, frame[wrong]), "", examined=len(frame), dry_run=True)
     return _write(store, changes, reason, examined=len(frame))
+
+
+def settle(store: Store, uid: str, usd: float | Decimal | None) -> Corrected:
+    """Say what a call cost whose price is an estimate; see `Ledger.settle`.
+
+    Args:
+        store: Where the call is.
+        uid: The call.
+        usd: As in `Ledger.settle`.
+
+    Returns:
+        What has changed.
+
+    Raises:
+        ConfigurationError: If there is no such call, or the amount makes no sense.
+    """
+    call = _call(store, uid)
+    cost, most = call["cost_nanos"], call["at_most_nanos"]
+    nanos = cost if usd is None else _amount(usd)
+    change = partial(Change, time=call["time"], uid=uid)
+    changes = []
+    if nanos != cost:
+        day = datetime.now(UTC).date().isoformat()
+        changes += [change(what="cost_nanos", expected=cost, nanos=nanos, source="given", date=day)]
+    if most is not None:
+        changes += [change(what="at_most_nanos", expected=most, nanos=None, source=None, date=None)]
+    return _write(store, changes, "settled", examined=1)
+
+
+def _call(store: Store, uid: str) -> dict[str, Any]:
+    store.flush()
+    rows = [row for page in store.select(Choice(words={"uid": (str(uid),)})) for row in page]
+    if not rows:
+        raise ConfigurationError(
+            f"No call has the identifier {str(uid)[:50]!r}.", hint="ledger.df lists them in `uid`."
+        )
+    call = dict(zip(COLUMNS, rows[0], strict=True))
+    if call["status"] == "replayed":
+        raise ConfigurationError(f"The call {uid} was replayed: it cost nothing.")
+    return call
+
+
+def _amount(usd: float | Decimal) -> int:
+    try:
+        return to_nanos(usd)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"cost_usd={usd!r} cannot be: US dollars, 0 or more, are expected.",
+            hint="Leave it out to take the estimate.",
+        ) from error
 
 
 def undo(store: Store, run: str) -> Corrected:
@@ -224,6 +283,8 @@ def _frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = False) -> Corrected:
+    bounds = notes["what"] == WORDS["at_most_nanos"]
+    settled, notes = int(bounds.sum()), notes[~bounds]
     unpriced = notes["old_nanos"].isna()
     data = pd.DataFrame(
         {
@@ -248,4 +309,5 @@ def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = Fa
         new_nanos=new,
         run=run,
         dry_run=dry_run,
+        settled=settled,
     )

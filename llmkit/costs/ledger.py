@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import date, datetime
+    from decimal import Decimal
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -275,6 +276,35 @@ class Ledger(Analysis, forks.ForkAware):
         return corrections.correct(
             self._store, calls, prices=prices, reported=reported, reason=reason, dry_run=dry_run
         )
+
+    def settle(self, uid: str, cost_usd: float | Decimal | None = None) -> Corrected:
+        """Say what a call cost whose answer broke off or was stopped: budgets need not hold more for it.
+
+        Such a call has its best estimate in `cost_usd` and the most that it may have cost in
+        `at_most_usd`. Totals count the first; budgets count the second until local midnight, or until
+        this says what it was. The old price is kept, as `correct` does.
+
+        Args:
+            uid: The call, as `ledger.df` and `LLMResponse.uid` have it.
+            cost_usd: What it cost in US dollars, by the provider's own account; without it, the estimate
+                holds.
+
+        Returns:
+            What has changed; its `run` takes it back: `correct(undo=run)`.
+
+        Raises:
+            ConfigurationError: If there is no such call, it was replayed, the amount makes no sense, or the
+                file cannot be written now.
+
+        Example:
+            ```python
+            for uid in ledger.df.dropna(subset="at_most_usd")["uid"]:
+                ledger.settle(uid)
+            ```
+        """
+        from llmkit.costs import corrections
+
+        return corrections.settle(self._store, uid, cost_usd)
 
     @property
     def charts(self) -> Charts:

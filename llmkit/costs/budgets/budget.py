@@ -68,10 +68,13 @@ class Budget:
         unpriced: What becomes of a call whose price nobody knows: `"refuse"`, `"allow"` or `"ask"`.
         spent: What the calls since local midnight cost.
         reserved: What running calls may still cost.
+        uncertain: What the calls since then may have cost beyond `spent`, for their answers broke off or
+            were stopped; `Ledger.settle` says what it was.
         left: What is left of the daily budget, not below 0; `None` without one.
         notebook: The notebook that `notebook_…` speaks of.
         notebook_spent: What its calls since local midnight cost.
         notebook_reserved: What its running calls may still cost.
+        notebook_uncertain: What its calls may have cost beyond `notebook_spent`.
         notebook_left: What is left of its budget; `None` without one, or outside of a notebook.
         resets: When the day ends (aware, local).
     """
@@ -82,10 +85,12 @@ class Budget:
     unpriced: Unpriced
     spent: float
     reserved: float
+    uncertain: float
     left: float | None
     notebook: str | None
     notebook_spent: float
     notebook_reserved: float
+    notebook_uncertain: float
     notebook_left: float | None
     resets: datetime
     _allow: Callable[[str], None] = field(repr=False, compare=False)
@@ -114,13 +119,14 @@ class Budget:
 
     def _rows(self) -> list[tuple[str, str]]:
         """Say all of it, one line per limit."""
-        today = _usage(self.daily, self.spent, self.reserved, self.left)
+        today = _usage(self.daily, self.spent, self.reserved, self.uncertain, self.left)
         rows = [("daily", f"{today}; resets {self.resets:%Y-%m-%d %H:%M}")]
         if self.per_notebook is None or self.notebook is None:
             rows.append(("per notebook", _limit(self.per_notebook)))
         else:
-            mine = (self.per_notebook, self.notebook_spent, self.notebook_reserved, self.notebook_left)
-            rows.append(("per notebook", f"{_usage(*mine)} ({self.notebook})"))
+            used = (self.notebook_spent, self.notebook_reserved, self.notebook_uncertain)
+            mine = _usage(self.per_notebook, *used, self.notebook_left)
+            rows.append(("per notebook", f"{mine} ({self.notebook})"))
         return [*rows, ("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
 
 
@@ -128,9 +134,10 @@ def _limit(usd: float | None) -> str:
     return "no limit" if usd is None else format_money(usd)
 
 
-def _usage(cap: float | None, spent: float, reserved: float, left: float | None) -> str:
+def _usage(cap: float | None, spent: float, reserved: float, uncertain: float, left: float | None) -> str:
+    more = f", up to {format_money(uncertain)} more for answers that broke off" if uncertain else ""
     rest = "" if left is None else f", {format_money(left)} left"
-    return f"{_limit(cap)}: {format_money(spent)} spent, {format_money(reserved)} reserved{rest}"
+    return f"{_limit(cap)}: {format_money(spent)} spent, {format_money(reserved)} reserved{more}{rest}"
 
 
 class Budgets:
@@ -233,11 +240,13 @@ class Budgets:
             unpriced=caps.unpriced,
             spent=used.spent / NANOS,
             reserved=used.reserved / NANOS,
-            left=_left(caps.daily, used.spent + used.reserved),
+            uncertain=used.uncertain / NANOS,
+            left=_left(caps.daily, used.spent + used.reserved + used.uncertain),
             notebook=notebook,
             notebook_spent=used.notebook_spent / NANOS if notebook else 0.0,
             notebook_reserved=used.notebook_reserved / NANOS if notebook else 0.0,
-            notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved),
+            notebook_uncertain=used.notebook_uncertain / NANOS if notebook else 0.0,
+            notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved + used.notebook_uncertain),
             resets=arithmetic.next_day(now),
             _allow=self.allow_model,
         )

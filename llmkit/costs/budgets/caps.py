@@ -20,6 +20,9 @@ Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
 
 POLICIES = ("refuse", "allow", "ask")
 
+SETTLE = "Or say what an answer that broke off cost: ledger.settle(uid); ledger.df has at_most_usd for these."
+"""What to do where money is held for answers that broke off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
@@ -56,12 +59,16 @@ class Amounts(NamedTuple):
         reserved: What running calls may still cost.
         notebook_spent: The part of `spent` of one notebook.
         notebook_reserved: The part of `reserved` of that notebook.
+        uncertain: What calls whose answers broke off may have cost beyond `spent`.
+        notebook_uncertain: The part of `uncertain` of that notebook.
     """
 
     spent: int = 0
     reserved: int = 0
     notebook_spent: int = 0
     notebook_reserved: int = 0
+    uncertain: int = 0
+    notebook_uncertain: int = 0
 
     def __add__(self, other: tuple[int, ...]) -> Amounts:  # type: ignore[override]  # sums, not a longer tuple
         return Amounts(*(mine + yours for mine, yours in zip(self, other, strict=True)))
@@ -72,9 +79,10 @@ class Limit(NamedTuple):
 
     cap: int
     name: str
-    spent: int
-    reserved: int
-    resets: bool
+    spent: int = 0
+    reserved: int = 0
+    uncertain: int = 0
+    resets: bool = False
 
 
 def read(text: str | None) -> Caps:
@@ -148,7 +156,7 @@ def refusal(caps: Caps, used: Amounts, intent: Intent) -> BudgetExceededError | 
     if not intent.nanos:
         return None
     for limit in _limits(caps, used, intent):
-        if limit.spent + limit.reserved + intent.nanos > limit.cap:
+        if limit.spent + limit.reserved + limit.uncertain + intent.nanos > limit.cap:
             return _refused(limit, intent)
     return None
 
@@ -157,19 +165,20 @@ def _limits(caps: Caps, used: Amounts, intent: Intent) -> list[Limit]:
     """List what holds a call: the nearest first, for that one is the easiest to mend."""
     notebook = f"budget of {intent.notebook}"
     per_notebook = None if intent.notebook is None else caps.per_notebook
-    limits = [
-        (intent.cap_nanos, ("limit of this call", 0, 0, False)),
-        (caps.per_call, ("limit per call", 0, 0, False)),
-        (per_notebook, (notebook, used.notebook_spent, used.notebook_reserved, True)),
-        (caps.daily, ("daily budget", used.spent, used.reserved, True)),
+    mine = (used.notebook_spent, used.notebook_reserved, used.notebook_uncertain)
+    limits: list[tuple[int | None, tuple[Any, ...]]] = [
+        (intent.cap_nanos, ("limit of this call",)),
+        (caps.per_call, ("limit per call",)),
+        (per_notebook, (notebook, *mine, True)),
+        (caps.daily, ("daily budget", used.spent, used.reserved, used.uncertain, True)),
     ]
     return [Limit(cap, *rest) for cap, rest in limits if cap is not None]
 
 
 def _refused(limit: Limit, intent: Intent) -> BudgetExceededError:
     assert intent.nanos is not None
-    cap, spent, reserved, needed = (
-        nanos / NANOS for nanos in (limit.cap, limit.spent, limit.reserved, intent.nanos)
+    cap, spent, reserved, uncertain, needed = (
+        nanos / NANOS for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, intent.nanos)
     )
     tokens = f"{intent.input_tokens:,} input and up to {intent.output_tokens:,} output tokens"
     worst = f"this call may cost up to {format_money(needed)} ({tokens})"
@@ -178,10 +187,19 @@ def _refused(limit: Limit, intent: Intent) -> BudgetExceededError:
         text = f"{limit.name} {format_money(cap)}: {worst}."
     else:
         running = f"{format_money(reserved)} reserved by running calls"
+        if uncertain:
+            running += f", up to {format_money(uncertain)} more for answers that broke off"
         text = f"{limit.name} {format_money(cap)}: {format_money(spent)} spent, {running}, and {worst}."
         text += f" Resets at midnight ({begins:%Y-%m-%d %H:%M})."
     return BudgetExceededError(
-        text[0].upper() + text[1:], cap=cap, spent=spent, reserved=reserved, needed=needed, resets=begins
+        text[0].upper() + text[1:],
+        cap=cap,
+        spent=spent,
+        reserved=reserved,
+        uncertain=uncertain,
+        needed=needed,
+        resets=begins,
+        hint=f"{BudgetExceededError.default_hint} {SETTLE}" if uncertain else None,
     )
 
 

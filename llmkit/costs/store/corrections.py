@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmkit.costs.store.interface import Change
     from llmkit.costs.store.schema import Row
 
-AMOUNTS = ("cost_nanos", "saved_nanos")
+AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")
 """Columns that can be corrected."""
 
 NOTES = (
@@ -82,7 +82,9 @@ def _note(what: str) -> str:
 
 
 def _replace(what: str) -> str:
+    # A bound has no source of its own.
+    source = "" if what == "at_most_nanos" else ", price_source = n.new_source, price_date = n.new_date"
     return (
-        f"UPDATE calls SET {what} = n.new_nanos, price_source = n.new_source, price_date = n.new_date"  # noqa: S608 - names
+        f"UPDATE calls SET {what} = n.new_nanos{source}"  # noqa: S608 - names
         " FROM corrections AS n WHERE n.id > ? AND n.what = ? AND calls.time = n.time AND calls.uid = n.uid"
     )

@@ -22,6 +22,12 @@ LARGEST = 10**18
 
 DAY = schema.local_day("?")
 
+_HELD = (
+    f"SELECT substr(uid, 1, 1) = '{schema.OPEN}', sum(nanos),"  # noqa: S608 - names
+    " coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0)"
+    " FROM holds WHERE day = ? AND expires > ? AND uid <> ? GROUP BY 1"
+)
+
 
 def caps(connection: sqlite3.Connection) -> Caps:
     """Read the caps.
@@ -72,10 +78,12 @@ def amounts(
     spent, mine = connection.execute(f"{total} {table} WHERE day = ?", (notebook or "", day)).fetchone()
     if older:  # nobody has brought the file up to date: it has no budgets, but calls
         return Amounts(spent=spent, notebook_spent=mine)
-    reserved, my_reserved = connection.execute(
-        f"{total} holds WHERE day = ? AND expires > ? AND uid <> ?", (notebook or "", day, now, without)
-    ).fetchone()
-    return Amounts(spent, reserved, mine, my_reserved)
+    values = (notebook or "", day, now, without)
+    sums = dict.fromkeys((False, True), (0, 0)) | {
+        bool(open_): (nanos, my_nanos) for open_, nanos, my_nanos in connection.execute(_HELD, values)
+    }
+    (reserved, my_reserved), (uncertain, my_uncertain) = sums[False], sums[True]
+    return Amounts(spent, reserved, mine, my_reserved, uncertain, my_uncertain)
 
 
 def reserve(connection: sqlite3.Connection, intent: Intent, *, now: int) -> None:

@@ -41,7 +41,8 @@ class Change(NamedTuple):
     Attributes:
         time: When the call began (microseconds).
         uid: Its identifier.
-        what: Column that changes: `"cost_nanos"`, or `"saved_nanos"` of a replayed call.
+        what: Column that changes: `"cost_nanos"`, `"saved_nanos"` of a replayed call, or `"at_most_nanos"`
+            of one whose answer broke off.
         expected: What it says now, in billionths of a US dollar; another amount is left as it is.
         nanos: What it is to say.
         source: Where that price came from.
@@ -159,7 +160,8 @@ class Store(Protocol):
             reason: Why.
 
         Returns:
-            How many were replaced; whoever kept rows or sums of them is told by another epoch.
+            How many were replaced; what is uncertain of the days follows, too, and whoever kept rows or sums
+            of them is told by another epoch.
 
         Raises:
             ConfigurationError: If that is impossible now.

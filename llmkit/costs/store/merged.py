@@ -32,7 +32,8 @@ WAIT = 30.0
 NEAR = 36 * 3600 * 1_000_000
 """Microseconds around a time beyond which its local day has ended everywhere."""
 
-_PRICES = "cost_nanos, saved_nanos, price_source, price_date"
+# What an older file lacks is then the column of `calls` itself, which stays as it is.
+_PRICES = "cost_nanos, saved_nanos, at_most_nanos, price_source, price_date"
 _NOTES = (
     "run, corrected, time, uid, what, old_nanos, old_source, old_date, new_nanos, new_source, new_date,"
     " reason"
@@ -68,9 +69,12 @@ _NOTE = f"""
     ) ORDER BY id
 """  # noqa: S608 - names
 
+_BEYOND = "max(coalesce(at_most_nanos, 0) - max(coalesce(cost_nanos, 0), 0), 0)"
 _SPENT = (
-    "SELECT coalesce(sum(cost_nanos), 0), coalesce(sum(cost_nanos) FILTER (WHERE notebook IS ?), 0)"  # noqa: S608 - names
-    " FROM calls WHERE cost_nanos > 0 AND NOT coalesce(simulated, 0) AND time BETWEEN ? AND ?"
+    "SELECT coalesce(sum(max(coalesce(cost_nanos, 0), 0)), 0), 0,"  # noqa: S608 - names
+    " coalesce(sum(max(coalesce(cost_nanos, 0), 0)) FILTER (WHERE notebook IS ?), 0), 0,"
+    f" coalesce(sum({_BEYOND}), 0), coalesce(sum({_BEYOND}) FILTER (WHERE notebook IS ?), 0)"
+    " FROM calls WHERE NOT coalesce(simulated, 0) AND time BETWEEN ? AND ?"
     f" AND {schema.local_day('time')} = {schema.local_day('?')}"
 )
 
@@ -142,8 +146,8 @@ class MergedStore(SQLiteStore):
         """Return what the day's calls cost; see `Store.amounts`. Nothing is reserved."""
         with self._reader() as connection:
             assert connection is not None
-            row = connection.execute(_SPENT, (notebook, time - NEAR, time + NEAR, time)).fetchone()
-            return Amounts(spent=row[0], notebook_spent=row[1])
+            values = (notebook, notebook, time - NEAR, time + NEAR, time)
+            return Amounts(*connection.execute(_SPENT, values).fetchone())
 
     def close(self) -> None:
         """Let go of the rows; the next use takes them anew."""

@@ -53,6 +53,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     ("cache_write_1h_tokens", "service_tier"),
     (),
     ("at_most_nanos", "units"),
+    (),
 )
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
@@ -202,13 +203,38 @@ GRAINS = (
     ),
 )
 
+OPEN = "?"
+"""What the name of a hold begins with that is for a call whose price may have been higher."""
+
+_BEYOND = "max(coalesce(new.at_most_nanos, 0), 0) - max(coalesce(new.cost_nanos, 0), 0)"
+
+# It lasts until the call's day is over everywhere.
+_HOLD_OPEN = (
+    f"INSERT INTO holds SELECT '{OPEN}' || new.uid, {local_day('new.time')}, coalesce(new.notebook, ''),"
+    f" min({_BEYOND}, {10**18}), new.time + 3 * 86400 * 1000000"
+    f" WHERE {_BEYOND} > 0 AND NOT coalesce(new.simulated, 0)"
+    " ON CONFLICT (uid) DO UPDATE SET nanos = excluded.nanos;"
+)
+
+# What a call may have cost beyond its price is a hold: an older llmkit counts it with the others.
+UNCERTAIN = (
+    f"CREATE TRIGGER calls_open AFTER INSERT ON calls WHEN new.at_most_nanos > 0 BEGIN {_HOLD_OPEN} END",
+    (
+        "CREATE TRIGGER calls_closed AFTER UPDATE OF cost_nanos, at_most_nanos ON calls"  # noqa: S608 - names
+        " WHEN old.at_most_nanos > 0 OR new.at_most_nanos > 0 BEGIN"
+        f" DELETE FROM holds WHERE uid = '{OPEN}' || new.uid; {_HOLD_OPEN} END"
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
     (*_added(ADDED[1]), *ROLLUPS),
     (*_added(ADDED[2]), *CORRECTIONS),
     (*_added(ADDED[3]), *GRAINS),
-    *(tuple(_added(names)) for names in ADDED[4:]),
+    tuple(_added(ADDED[4])),
+    (*_added(ADDED[5]), *UNCERTAIN),
+    *(tuple(_added(names)) for names in ADDED[6:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
