@@ -359,7 +359,7 @@ def test_the_model_is_told_of_variables_as_they_are_when_it_is_asked():
         ({"budget": -1}, "budget"),
         ({"budget": float("nan")}, "budget"),
         ({"thread": "a"}, "load_ext"),
-        ({"vars": ["nowhere"]}, "nowhere"),
+        ({"vars": ["nowhere"]}, "no variable"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(arguments, word):

@@ -12,6 +12,7 @@ from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observ
 from llmkit import settings
 from llmkit.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.errors import Stopped, shorten
+from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.syntax.cell import parse_cell, parse_line
 from llmkit.notebook.syntax.options import CellError
 from llmkit.notebook.syntax.subcommands import Command
@@ -150,7 +151,7 @@ class LLMMagics(Magics):
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
                 return None
-            return self.ask(parsed)
+            return self.ask(parsed, scope=Scope(self.variables, caller()))
         except CellError as error:
             raise UsageError(str(error)) from None
         except LLMClientError as error:
@@ -170,12 +171,13 @@ class LLMMagics(Magics):
         hidden = shell.user_ns_hidden
         return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
 
-    def ask(self, ask: Ask, announcement: str = "") -> Any:
+    def ask(self, ask: Ask, announcement: str = "", scope: Scope | None = None) -> Any:
         """Ask one model or several; what the cell magic and some subcommands do.
 
         Args:
             ask: The question.
             announcement: What to say before anything is sent.
+            scope: The variables where the question stands; by default the notebook's.
 
         Returns:
             The reply, or the comparison; `None` for a dry run, and in a terminal, which has shown it.
@@ -188,11 +190,12 @@ class LLMMagics(Magics):
 
         shell: Any = self.shell
         source = shell.history_manager.input_hist_raw[-1].lstrip()
-        asked = put(self, ask, alone=source.startswith("%%llm"), announcement=announcement)
+        scope = Scope(self.variables) if scope is None else scope
+        asked = put(self, ask, scope, alone=source.startswith("%%llm"), announcement=announcement)
         if asked.result is None:
             return None
         if ask.out is not None:
-            self.variables[ask.out] = asked.result
+            scope.assign(ask.out, asked.result)
         if asked.interrupted:
             raise Stopped
         if source.startswith(("%%llm", "%llm")) and getattr(shell, "kernel", None) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.notebook.asking import Asking, exchange, limits, remember
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Outgoing
+    from llmkit.notebook.scope import Scope
     from llmkit.notebook.syntax.cell import Ask
 
 
@@ -28,12 +30,13 @@ class Asked(NamedTuple):
     interrupted: bool = False
 
 
-def put(magics: LLMMagics, ask: Ask, *, alone: bool, announcement: str = "") -> Asked:
+def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement: str = "") -> Asked:
     """Put a question, or show what it would send.
 
     Args:
         magics: The magics: settings, threads, the shell.
         ask: The question.
+        scope: The variables where it stands.
         alone: Whether the answer is all that the cell shows.
         announcement: What to say before anything is sent.
 
@@ -45,11 +48,14 @@ def put(magics: LLMMagics, ask: Ask, *, alone: bool, announcement: str = "") -> 
         LLMClientError: If there is no answer.
         Stopped: If the user interrupted.
     """
-    outgoing = gather(ask, place(magics, ask))
+    outgoing = gather(ask, place(magics, ask, scope))
     names = _names(ask.model or magics.model)
     if ask.dry_run:
         _report(magics, ask, outgoing, names)
         return Asked(None)
+    if ask.out is not None:
+        scope.check(ask.out)
+        outgoing = replace(outgoing, notes=(*outgoing.notes, *filter(None, [scope.told(ask.out)])))
     for line in filter(None, [announcement, outgoing.sent_along]):
         _say(line, quiet=ask.quiet)
     if len(names) > 1:
@@ -67,16 +73,17 @@ def _names(models: str) -> list[str]:
     return names
 
 
-def place(magics: LLMMagics, ask: Ask) -> Place:
+def place(magics: LLMMagics, ask: Ask, scope: Scope) -> Place:
     """Return what a question may take from the notebook.
 
     Args:
         magics: The magics.
         ask: The question.
+        scope: The variables where it stands.
     """
     shell: Any = magics.shell
     return Place(
-        variables=magics.variables,
+        variables=scope,
         inputs=shell.history_manager.input_hist_raw,
         history=magics.threads.get(ask.thread or "", []),
         system=magics.system,

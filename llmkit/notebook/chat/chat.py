@@ -17,6 +17,7 @@ from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import saved_html, to_markdown
 from llmkit.notebook.errors import Stopped
 from llmkit.notebook.reply import Reply
+from llmkit.notebook.scope import Scope, caller
 
 if TYPE_CHECKING:
     import os
@@ -81,8 +82,12 @@ class Chat:
         magics = _magics(self._shell)
         if thread is not None and magics is None:
             raise ConfigurationError("A thread is shared with %%llm.", hint="Run %load_ext llmkit first.")
+        space = Scope({} if self._shell is None else self._shell.user_ns, caller())
         self._given = dict(vars) if isinstance(vars, Mapping) else {}
-        self._names = [] if self._given else _names(vars, self._shell)
+        names = [] if self._given else _names(vars, space)
+        # A function's own names end with it, so their values are taken now.
+        self._given |= {name: space[name] for name in names if name in space.locals}
+        self._names = [name for name in names if name not in space.locals]
         settings = Settings(
             model=model,
             system=system or "",
@@ -295,9 +300,8 @@ def _magics(shell: Any) -> Any:
     return None if shell is None else shell.magics_manager.registry.get("LLMMagics")
 
 
-def _names(given: Sequence[Any] | Mapping[str, Any], shell: Any) -> list[str]:
+def _names(given: Sequence[Any] | Mapping[str, Any], space: Mapping[str, Any]) -> list[str]:
     """Return the names of variables that were given by name, or as the objects themselves."""
-    space = {} if shell is None else shell.user_ns
     return [_name_of(one, space) for one in ([given] if isinstance(given, str) else given)]
 
 

@@ -1,0 +1,214 @@
+"""The names that a line sees where it stands: inside a function its locals, then the notebook's globals.
+
+IPython gives a cell magic the globals only, so the names are read from the caller's frame. A nested function
+holds a name of the enclosing function only if its own code uses it, and a magic's text is not code. Such a
+name is refused, because the global of the same name is another value.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import inspect
+import linecache
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from types import CodeType, FrameType
+from typing import Any
+
+from llmkit.notebook.syntax.options import CellError
+
+_INTERNAL = frozenset({"IPython", "ipykernel", "llmkit", "decorator"})
+_COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
+_WRITABLE = sys.version_info >= (3, 13)  # from then on a frame's locals can be set from outside (PEP 667)
+
+
+class Scope(Mapping[str, Any]):
+    """The variables that a question may take from, and the place where its answer goes.
+
+    Args:
+        space: The notebook's globals.
+        frame: The frame that asks; `None` if no code of the user's does.
+
+    Example:
+        >>> scope = Scope({"city": "Oslo"})
+        >>> scope["city"], "river" in scope
+        ('Oslo', False)
+    """
+
+    def __init__(self, space: dict[str, Any], frame: FrameType | None = None) -> None:
+        self._space = space
+        self._frame = frame if frame is not None and frame.f_locals is not space else None
+        self._locals: dict[str, Any] = {}
+        self._hidden: dict[str, str] = {}
+        if self._frame is not None:
+            self._locals, self._hidden = _names_of(self._frame)
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._hidden:
+            raise CellError(self._hidden[name], hint="")
+        return self._locals[name] if name in self._locals else self._space[name]
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._hidden:
+            raise CellError(self._hidden[str(name)], hint="")
+        return name in self._locals or name in self._space
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._locals
+        yield from (name for name in self._space if name not in self._locals and name not in self._hidden)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def locals(self) -> dict[str, Any]:
+        """The names of the function that asks; empty at the top level of a cell."""
+        return self._locals
+
+    def check(self, name: str) -> None:
+        """Refuse, before anything is sent, a variable that `assign` cannot set.
+
+        Args:
+            name: The variable.
+
+        Raises:
+            CellError: If it is a local of a function and this Python cannot set it.
+        """
+        frame = self._frame
+        if frame is None or not _is_function(frame.f_code) or _WRITABLE or name not in _own(frame.f_code):
+            return
+        raise CellError(
+            f"-o {name}: {name} is a local of {frame.f_code.co_name}, which a magic cannot set.",
+            hint=f"Write {name} = %llm …, or take a name that the function does not assign.",
+        )
+
+    def assign(self, name: str, value: object) -> None:
+        """Set a variable: the function's own if it has one of this name, else the notebook's.
+
+        Args:
+            name: The variable.
+            value: Its new value.
+        """
+        frame = self._frame
+        if frame is None or _is_top_level(frame, self._space):
+            self._space[name] = value
+        elif not _is_function(frame.f_code) or name in _own(frame.f_code):
+            frame.f_locals[name] = value
+        else:
+            self._space[name] = value
+
+    def told(self, name: str) -> str:
+        """Say where `assign` puts a variable, if that is not where the line stands.
+
+        Args:
+            name: The variable.
+
+        Returns:
+            A sentence; empty if there is nothing to say.
+        """
+        frame = self._frame
+        if frame is None or not _is_function(frame.f_code) or name in _own(frame.f_code):
+            return ""
+        return f"{name} is set as a global: a magic cannot make a local of {frame.f_code.co_name}."
+
+
+def caller() -> FrameType | None:
+    """Return the frame that called llmkit: the first one that is neither ours nor IPython's.
+
+    Returns:
+        The frame; `None` if Python's own code called, such as a thread of a pool.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's names
+    while frame is not None and _package(frame) in _INTERNAL:
+        frame = frame.f_back
+    return None if frame is None or _package(frame) in sys.stdlib_module_names - {"__main__"} else frame
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "").partition(".")[0]
+
+
+def _is_function(code: CodeType) -> bool:
+    return bool(code.co_flags & inspect.CO_OPTIMIZED)
+
+
+def _is_top_level(frame: FrameType, space: dict[str, Any]) -> bool:
+    """Whether a frame is a cell's own; from Python 3.12 on its comprehensions are a part of it."""
+    return frame.f_globals is space and frame.f_code.co_name == "<module>"
+
+
+def _own(code: CodeType) -> set[str]:
+    return {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+
+
+def _names_of(frame: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the local names that a frame sees, and those that it has but cannot see, with the reason."""
+    found = {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
+    code, outer = frame.f_code, frame.f_back
+    if _runs_at_once(code) and outer is not None and code in outer.f_code.co_consts:
+        if not _is_function(outer.f_code) and outer.f_code.co_name != "<module>":
+            return found, {}  # a class body: its names are not those of what stands in it
+        before, hidden = _names_of(outer) if _is_function(outer.f_code) else ({}, {})
+        return {**before, **found}, {name: why for name, why in hidden.items() if name not in found}
+    hidden = {name: _unset(name, code) for name in _missing(code) if name not in found}
+    for name, where in _enclosing(code):
+        if name not in found:
+            hidden.setdefault(name, _out_of_sight(name, where, code))
+    return found, hidden
+
+
+def _runs_at_once(code: CodeType) -> bool:
+    """Whether code runs where it stands, with the names around it: a comprehension, a class body."""
+    return code.co_name in _COMPREHENSIONS or not _is_function(code)
+
+
+def _missing(code: CodeType) -> set[str]:
+    """Return the names that are local to a function; those of a comprehension alone do not count."""
+    if not _is_function(code):
+        return set()
+    instructions = list(dis.get_instructions(code))
+    borrowed = {each.argval for each in instructions if each.opname == "LOAD_FAST_AND_CLEAR"}
+    return _own(code) - borrowed
+
+
+def _enclosing(code: CodeType) -> Iterator[tuple[str, str]]:
+    """Yield the names of the functions around a nested one, the nearest first, and whose they are."""
+    if "<locals>" not in code.co_qualname:
+        return
+    source = "".join(linecache.getlines(code.co_filename))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they were shown when the code was compiled first
+            whole = compile(
+                source, code.co_filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            )
+    except (SyntaxError, ValueError):
+        return
+    for parent in reversed(_path(whole, code) or []):
+        if _is_function(parent):
+            yield from ((name, parent.co_name) for name in _own(parent))
+
+
+def _path(code: CodeType, wanted: CodeType) -> list[CodeType] | None:
+    """Return the code objects around one, from the outermost to the nearest."""
+    for inner in code.co_consts:
+        if not isinstance(inner, CodeType):
+            continue
+        if (inner.co_qualname, inner.co_firstlineno) == (wanted.co_qualname, wanted.co_firstlineno):
+            return [code]
+        if (path := _path(inner, wanted)) is not None:
+            return [code, *path]
+    return None
+
+
+def _unset(name: str, code: CodeType) -> str:
+    return f"{name} is a local of {code.co_name} and has no value yet. Set it above this line."
+
+
+def _out_of_sight(name: str, where: str, code: CodeType) -> str:
+    return (
+        f"{name} belongs to {where}, and {code.co_name} cannot see it. "
+        f"Name it in a line of {code.co_name} above this one, as in `{name}`, or pass it as a parameter."
+    )
