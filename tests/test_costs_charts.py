@@ -225,7 +225,7 @@ def test_an_unknown_chart_names_the_nearest(ledger):
 
 
 def test_a_time_that_is_none_is_refused(ledger):
-    with pytest.raises(ConfigurationError, match="no date"):
+    with pytest.raises(ConfigurationError, match="cannot be used as a date"):
         ledger.plot(since="soon")
 
 

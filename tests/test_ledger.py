@@ -75,7 +75,7 @@ def test_a_total_can_be_that_of_a_session_or_of_some_time(books):
     assert books.total(session=session_id()).usd == 1.0
     assert books.total(since="2026-01-02").usd == 1.0
     assert books.total(since=date(2025, 1, 1)).usd == 3.0
-    with pytest.raises(ConfigurationError, match="is no date"):
+    with pytest.raises(ConfigurationError, match="cannot be used as a date or time"):
         books.total(since="yesterday")
 
 

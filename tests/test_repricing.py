@@ -189,7 +189,7 @@ def test_replayed_calls_count_as_what_they_saved():
         ({"prices": {"m": {"input": -1, "output": 1}}}, "0 or above"),
         ({"prices": {"m": {"input": 1, "output": 1, "ouptut": 1}}}, "unknown keys: ouptut"),
         ({"prices": [1]}, "price table cannot be used"),
-        ({"when": "yesterday"}, "is no date"),
+        ({"when": "yesterday"}, "cannot be used as a date or time"),
     ],
 )
 def test_what_makes_no_sense_is_said(given, message):

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from datetime import time as clock_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.store.schema import micros
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from datetime import date
+    from typing import TypeAlias
+
+    import numpy as np
+
+    When: TypeAlias = date | str | np.datetime64
+
+HINT = "Write it like 2026-11-22 or 2026-11-22T09:30, or give a date, datetime or pandas Timestamp."
 
 
-def moment(when: date | str | None) -> int | None:
+def moment(when: When | None) -> int | None:
     """Return a time as the ledger keeps it.
 
     Args:
-        when: A date (its local midnight), a time, or either as ISO 8601 text; local if it has no zone.
-            `None` stays `None`.
+        when: A date (its local midnight), a time (Python's, pandas' or numpy's), or either as ISO 8601
+            text; local if it has no zone. `None` stays `None`.
 
     Returns:
         Microseconds since 1970, UTC.
 
     Raises:
-        ConfigurationError: If the text is no date or time.
+        ConfigurationError: If it is not a date or time.
 
     Example:
         >>> moment("1970-01-01T00:00:01+00:00")
@@ -34,7 +40,7 @@ def moment(when: date | str | None) -> int | None:
     return None if time is None else micros(time)
 
 
-def aware(when: date | str | None) -> datetime | None:
+def aware(when: When | None) -> datetime | None:
     """Return a time with its zone.
 
     Args:
@@ -44,7 +50,7 @@ def aware(when: date | str | None) -> datetime | None:
         The time in UTC.
 
     Raises:
-        ConfigurationError: If the text is no date or time.
+        ConfigurationError: If it is not a date or time.
 
     Example:
         >>> aware("2026-11-22T12:00:00+01:00").hour
@@ -52,11 +58,22 @@ def aware(when: date | str | None) -> datetime | None:
     """
     if when is None:
         return None
+    try:
+        return _python(when).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        raise ConfigurationError(
+            f"{str(when)[:60]!r} cannot be used as a date or time.", hint=HINT
+        ) from error
+
+
+def _python(when: Any) -> datetime:
+    """Return Python's own object for a time."""
     if isinstance(when, str):
-        try:
-            when = datetime.fromisoformat(when)
-        except ValueError as error:
-            raise ConfigurationError(f"{when!r} is no date.", hint="Write it like 2026-11-22.") from error
-    if not isinstance(when, datetime):
-        when = datetime.combine(when, clock_time())
-    return when.astimezone(UTC)
+        return datetime.fromisoformat(when.strip())
+    if getattr(getattr(when, "dtype", None), "kind", "") == "M":  # numpy's, which is not asked for by type:
+        when = when.astype("M8[us]").item()  # it would have to be imported
+    if hasattr(when, "to_pydatetime"):  # pandas' Timestamp is a datetime that refuses to be local
+        when = when.to_pydatetime(warn=False)
+    if not isinstance(when, date) or when != when:  # noqa: PLR0124 - pandas' NaT is not equal to itself
+        raise TypeError(type(when).__name__)
+    return when if isinstance(when, datetime) else datetime.combine(when, clock_time())

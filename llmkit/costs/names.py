@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError
 
@@ -27,3 +27,27 @@ def known(name: str, names: Iterable[str], what: str) -> None:
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
         raise ConfigurationError(f"The ledger has no {what} {name!r}.", hint=hint)
+
+
+def texts(given: Any, argument: str) -> list[str]:
+    """Return one text or several as a list.
+
+    Args:
+        given: A text, several, or `None` for none.
+        argument: What the user calls it, for the message.
+
+    Raises:
+        ConfigurationError: If it is anything else.
+
+    Example:
+        >>> texts("openai", "provider"), texts(("a", "b"), "model"), texts(None, "tag")
+        (['openai'], ['a', 'b'], [])
+    """
+    if given is None or isinstance(given, str):
+        return [] if given is None else [given]
+    found = list(given) if hasattr(given, "__iter__") and not isinstance(given, (bytes, dict)) else [given]
+    if all(isinstance(one, str) for one in found):
+        return found
+    raise ConfigurationError(
+        f"{argument}={str(given)[:60]} cannot be used.", hint="Give a text, or a list of texts."
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmkit.costs.frame.summary import local_time
+from llmkit.costs.frame.summary import local_time, mondays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,8 +60,7 @@ def binned(local: NDArray[np.datetime64]) -> Bins:
     if last - first < 92 * DAY:
         return _bins("day", local.astype("M8[D]"))
     if last - first < 730 * DAY:
-        days = local.astype("M8[D]").astype("int64")
-        return _bins("week", ((days + 3) // 7 * 7 - 3).astype("M8[D]"))  # 1970 began on a Thursday
+        return _bins("week", mondays(local))
     return _bins("month", local.astype("M8[M]"))
 
 

@@ -14,10 +14,11 @@ from llmkit.costs.totals import NANOS, shows_simulated
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from llmkit.costs.frame.columns import Array
     from llmkit.costs.store.interface import Store
     from llmkit.costs.store.schema import Row
 
-PERIODS = {"hour": "h", "day": "D", "month": "M"}
+PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}
 """Periods of local time that calls can be grouped by, beside the columns."""
 
 TAG = "tag:"
@@ -202,7 +203,10 @@ def _shown(table: pd.DataFrame, *, timed: bool) -> pd.DataFrame:
     table[["cost_usd", "saved_usd"]] /= NANOS
     table["cost_usd"] = table["cost_usd"].mask((table["priced"] == 0) & (table["unpriced"] > 0))
     table = table.drop(columns="priced")
-    return table if timed else table.sort_values("cost_usd", ascending=False, kind="stable")
+    if timed:
+        return table
+    costs = pd.Series(table["cost_usd"].to_numpy())  # the index may have the same name
+    return table.iloc[costs.sort_values(ascending=False, kind="stable").index]
 
 
 def _key(frame: pd.DataFrame, local: pd.Series[pd.Timestamp], name: str) -> pd.Series[Any]:
@@ -241,5 +245,19 @@ def _tag(tags: pd.Series[Any], key: str) -> pd.Series[Any]:
 
 
 def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[pd.Timestamp]:
-    starts = local.to_numpy().astype(f"M8[{period}]")
+    times = local.to_numpy()
+    starts = mondays(times) if period == "W" else times.astype(f"M8[{period}]")
     return pd.Series(starts.astype("M8[us]"), index=local.index, name=name)
+
+
+def mondays(times: Array) -> Array:
+    """Return the first days of the weeks, which are Mondays; numpy's own weeks begin on Thursdays.
+
+    Args:
+        times: Local times.
+
+    Returns:
+        Days.
+    """
+    days = times.astype("M8[D]").astype("int64")
+    return ((days + 3) // 7 * 7 - 3).astype("M8[D]")
