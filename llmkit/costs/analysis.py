@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from llmkit.costs.names import known
+from llmkit.costs.names import known, texts
 from llmkit.costs.totals import total_of
 from llmkit.errors import ConfigurationError
 
@@ -45,7 +45,9 @@ class Analysis(ABC):
     def df(self) -> pd.DataFrame:
         """All calls as a DataFrame of its own, which may be changed.
 
-        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts.
+        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts. Its own
+        `to_parquet`, `to_csv`, `to_excel` and so on write tags as JSON text, and to Excel UTC times without
+        a zone.
 
         Raises:
             ConfigurationError: If the file cannot be read.
@@ -98,12 +100,8 @@ class Analysis(ABC):
         from llmkit.costs.store.choices import Choice
 
         given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
-        words = {
-            name: (value,) if isinstance(value, str) else tuple(value)
-            for name, value in given.items()
-            if value is not None
-        }
-        name, equals, value = (tag or "").partition("=")
+        words = {name: tuple(texts(value, name)) for name, value in given.items() if value is not None}
+        name, equals, value = "".join(texts(tag, "tag")).partition("=")
         choice = Choice(
             since=moment(since),
             until=moment(until),
@@ -149,9 +147,9 @@ class Analysis(ABC):
         """Add calls up in groups.
 
         Args:
-            by: A column or several, `"hour"`, `"day"` or `"month"` (local time), or `"tag:"` and the name
-                of a tag. Sums by day, month, provider, model, notebook, status and `simulated` are kept
-                with the rows, and so answer at once, however many rows there are.
+            by: A column or several, `"hour"`, `"day"`, `"week"` (from Monday) or `"month"` (local time), or
+                `"tag:"` and the name of a tag. Sums by day, month, provider, model, notebook, status and
+                `simulated` are kept with the rows, and so answer at once, however many rows there are.
             simulated: As in `total`.
 
         Returns:
@@ -163,11 +161,14 @@ class Analysis(ABC):
         from llmkit.costs.frame.frame import COLUMNS
         from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
 
-        names = [by] if isinstance(by, str) else list(by)
+        names = texts(by, "by")
         if not names:
-            raise ConfigurationError("There is nothing to group by.", hint="Name a column, such as model.")
+            raise ConfigurationError(
+                "There is nothing to group by.",
+                hint="Name a column, such as model; total() adds up all.",
+            )
         for name in names:
-            if not str(name).startswith(TAG):
+            if not name.startswith(TAG):
                 known(name, [*COLUMNS, *PERIODS], "column")
         table = rolled(self._settle(), names, simulated)
         if table is None:
@@ -322,3 +323,18 @@ class Analysis(ABC):
         from llmkit.costs.frame.export import write_parquet
 
         write_parquet(self.df, path)
+
+    def to_excel(self, path: str | os.PathLike[str]) -> None:
+        """Write all calls to an Excel file; a new one is readable for its owner only.
+
+        Times are UTC and have no zone there, because Excel knows none.
+
+        Args:
+            path: The file, which is replaced.
+
+        Raises:
+            ConfigurationError: If openpyxl is not installed, or there are more calls than a sheet holds.
+        """
+        from llmkit.costs.frame.export import write_excel
+
+        write_excel(self.df, path)

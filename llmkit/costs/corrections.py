@@ -14,6 +14,7 @@ import pandas as pd
 
 from llmkit import settings
 from llmkit.costs import tariff
+from llmkit.costs.frame.export import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.store.choices import Choice
 from llmkit.costs.store.corrections import NOTES
@@ -230,7 +231,7 @@ def table(store: Store) -> pd.DataFrame:
         notes[name] = pd.to_datetime(notes[name].astype("int64"), unit="us", utc=True)
     for name in ("old", "new"):
         notes[f"{name}_nanos"] = notes[f"{name}_nanos"].astype(float) / NANOS
-    return notes.rename(columns={"old_nanos": "old_usd", "new_nanos": "new_usd"})
+    return LedgerFrame(notes.rename(columns={"old_nanos": "old_usd", "new_nanos": "new_usd"}))
 
 
 def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
+from llmkit.costs.frame.export import LedgerFrame
 from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.store import schema
 
@@ -53,8 +54,8 @@ class Frame:
         self._read()
         late = self._late(waiting) if waiting else []
         if not late:
-            return self._shown.refresh().copy(deep=not COPIES_LAZILY)
-        return self._shown.refresh(columns.chunk(late)).copy(deep=True)
+            return LedgerFrame(self._shown.refresh().copy(deep=not COPIES_LAZILY))
+        return LedgerFrame(self._shown.refresh(columns.chunk(late)).copy(deep=True))
 
     def _forget(self, epoch: str) -> None:
         self._epoch = epoch
@@ -114,7 +115,7 @@ def table(pages: Iterable[Sequence[Row]]) -> pd.DataFrame:
     shown = _Shown()
     for rows in pages:
         shown.extend(columns.chunk(rows))
-    return shown.refresh().copy(deep=not COPIES_LAZILY)
+    return LedgerFrame(shown.refresh().copy(deep=not COPIES_LAZILY))
 
 
 class _Shown:
