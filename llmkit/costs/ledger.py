@@ -377,8 +377,8 @@ class Ledger(Analysis, forks.ForkAware):
             since: `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`, or the first local day; by
                 default 30 days, or all if nothing was called in them.
             until: Only calls before this local day.
-            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"day"`, `"hour"`, `"month"`,
-                or `"tag:"` and the name of a tag.
+            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"hour"`, `"day"`,
+                `"week"`, `"month"`, or `"tag:"` and the name of a tag.
             metric: `"cost"`, `"calls"`, `"tokens"`, `"errors"`, `"saved"`, or a median: `"duration"`,
                 `"first token"`.
             model: Only calls of this model.

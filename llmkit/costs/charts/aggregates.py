@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmkit.costs.frame.summary import local_time, mondays
+from llmkit.costs.frame.summary import PERIODS, local_time, period_starts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def binned(local: NDArray[np.datetime64]) -> Bins:
     if last - first < 92 * DAY:
         return _bins("day", local.astype("M8[D]"))
     if last - first < 730 * DAY:
-        return _bins("week", mondays(local))
+        return _bins("week", period_starts(local, PERIODS["week"]))
     return _bins("month", local.astype("M8[M]"))
 
 

@@ -245,19 +245,18 @@ def _tag(tags: pd.Series[Any], key: str) -> pd.Series[Any]:
 
 
 def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[pd.Timestamp]:
-    times = local.to_numpy()
-    starts = mondays(times) if period == "W" else times.astype(f"M8[{period}]")
+    starts = period_starts(local.to_numpy(), period)
     return pd.Series(starts.astype("M8[us]"), index=local.index, name=name)
 
 
-def mondays(times: Array) -> Array:
-    """Return the first days of the weeks, which are Mondays; numpy's own weeks begin on Thursdays.
+def period_starts(times: Array, period: str) -> Array:
+    """Return when the periods of some times begin.
 
     Args:
         times: Local times.
-
-    Returns:
-        Days.
+        period: One of the values of `PERIODS`. Weeks begin on Mondays; numpy's own begin on Thursdays.
     """
+    if period != PERIODS["week"]:
+        return times.astype(f"M8[{period}]")
     days = times.astype("M8[D]").astype("int64")
     return ((days + 3) // 7 * 7 - 3).astype("M8[D]")

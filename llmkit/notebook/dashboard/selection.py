@@ -15,7 +15,7 @@ import pandas as pd
 
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, local_time, nanos
+from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts
 from llmkit.costs.moments import moment
 from llmkit.costs.names import known
 from llmkit.costs.totals import shows_simulated
@@ -77,7 +77,7 @@ class Settings:
         Traceback (most recent call last):
         ...
         llmkit.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
-        notebook, status, surface, month, day, hour.
+        notebook, status, surface, month, week, day, hour.
     """
 
     period: str = "30 days"
@@ -224,7 +224,7 @@ class Board:
         if not len(self.at):
             return None
         if self.settings.timed:
-            starts = self.local.astype(f"M8[{CLOCK[self.settings.by]}]")
+            starts = period_starts(self.local, CLOCK[self.settings.by])
             if len(np.unique(starts)) <= MOST_BARS and _slots(starts) <= MOST_BARS:
                 return _bins(self.settings.by, starts)
         return binned(self.local)
@@ -309,7 +309,7 @@ class Board:
     def _grouped(self) -> tuple[NDArray[np.int64], list[str], list[str]]:
         by = self.settings.by
         if self.settings.timed:
-            starts, places = np.unique(self.local.astype(f"M8[{CLOCK[by]}]"), return_inverse=True)
+            starts, places = np.unique(period_starts(self.local, CLOCK[by]), return_inverse=True)
             keys = [str(start) for start in starts.astype("M8[s]")]
             return places.astype(np.int64), keys, keys
         numbers: Any
