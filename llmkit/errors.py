@@ -47,6 +47,7 @@ class LLMClientError(Exception):
             what the class says.
         hint: What to do next; by default what the class says.
         partial: Text that had arrived before the failure.
+        params: Places in the request that the provider's error blames, e.g. `("temperature",)`.
 
     Example:
         >>> error = LLMClientError("It did not work.", provider="openai", hint="Try again.")
@@ -69,6 +70,7 @@ class LLMClientError(Exception):
         retryable: bool | None = None,
         hint: str | None = None,
         partial: str = "",
+        params: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = " ".join(message.split())
@@ -80,6 +82,7 @@ class LLMClientError(Exception):
         self.retryable = self.default_retryable if retryable is None else retryable
         self.hint = self.default_hint if hint is None else hint
         self.partial = partial
+        self.params = params
 
     def __str__(self) -> str:
         room = MAX_MESSAGE - len(self.hint) - 1

@@ -57,12 +57,15 @@ def chunked(*pieces):
 class Peer:
     """The server: one script of answers for each model name; the last answer of a script repeats.
 
+    An answer may be a function of the request's body.
+
     Args:
         tls: The server's side of TLS; plain HTTP without.
 
     Attributes:
         asked: When each model's requests came, in the loop's time.
         heads: The head of every request.
+        bodies: The body of every request, as JSON.
     """
 
     def __init__(self, tls=None):
@@ -71,6 +74,7 @@ class Peer:
         self.asked = {}
         self.answered = {}
         self.heads = []
+        self.bodies = []
         self._tasks = set()
 
     async def __aenter__(self):
@@ -109,6 +113,9 @@ class Peer:
         times.append(asyncio.get_running_loop().time())
         script = self.scripts[name]
         steps = script[min(len(times), len(script)) - 1]
+        self.bodies.append(json.loads(body or b"null"))
+        if callable(steps):
+            steps = steps(self.bodies[-1])
         for step in steps:
             await self._step(step, reader, writer)
         self.answered.setdefault(name, []).append(asyncio.get_running_loop().time())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llmkit.clients.classify import of_event, of_status, refused_parameter
+from llmkit.clients.classify import of_event, of_status
 from llmkit.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -142,15 +142,26 @@ def test_a_header_comes_before_the_body_when_both_say_how_long_to_wait():
     assert of_status(429, {"retry-after": "0"}, body).retry_after == 0
 
 
-@pytest.mark.parametrize("name", ["model", "messages", "stream", "contents"])
-def test_what_a_call_consists_of_is_never_left_out(name):
-    assert refused_parameter(InvalidRequestError(f"{name} is not supported"), {name: 1}) is None
+@pytest.mark.parametrize(
+    ("body", "params"),
+    [
+        ({"error": {"message": "No.", "param": "temperature"}}, ("temperature",)),
+        ({"object": "error", "message": "No.", "param": "tools"}, ("tools",)),
+        ({"detail": [{"loc": ["body", "tools", 0, "type"], "msg": "No."}]}, ("body.tools.0.type",)),
+        ({"message": {"detail": [{"loc": ["body", "seed"], "msg": "Extra."}]}}, ("body.seed",)),
+        (
+            {"error": {"details": [{"fieldViolations": [{"field": "generation_config.top_k"}]}]}},
+            ("generation_config.top_k",),
+        ),
+        ({"error": {"message": "No.", "param": None}}, ()),
+        ({"error": {"param": 7, "details": [{"fieldViolations": "x"}], "detail": [{"loc": {}}]}}, ()),
+    ],
+)
+def test_an_error_names_the_places_that_it_blames(body, params):
+    assert of_status(400, {}, json.dumps(body).encode()).params == params
 
 
-def test_only_a_parameter_that_was_sent_and_is_named_first_is_left_out():
-    error = InvalidRequestError("top_p is not supported, unlike temperature")
-    assert refused_parameter(error, {"temperature": 1, "top_p": 1}) == "top_p"
-    assert refused_parameter(error, {"p": 1}) is None
-    assert refused_parameter(InvalidRequestError("top_p must be below 1"), {"top_p": 2}) is None
-    assert refused_parameter(ContextLengthError("top_p is not supported"), {"top_p": 2}) is None
-    assert refused_parameter(RateLimitError("top_p is not supported"), {"top_p": 2}) is None
+def test_the_field_is_in_the_message_where_the_words_are_the_same_for_all():
+    body = {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}
+    error = of_status(422, {}, json.dumps(body).encode())
+    assert error.message == "seed: Extra inputs are not permitted (HTTP 422)."

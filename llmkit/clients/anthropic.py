@@ -143,7 +143,7 @@ def _optional(request: Request) -> dict[str, Any]:
     }
     if isinstance(fields.get("stop_sequences"), str):
         fields["stop_sequences"] = [fields["stop_sequences"]]
-    return {k: v for k, v in fields.items() if v is not None and k not in request.without}
+    return {k: v for k, v in fields.items() if v is not None and k not in request.dropped}
 
 
 def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from llmkit.clients.access import blames_key
 from llmkit.clients.call import Waiting
-from llmkit.clients.classify import refused_parameter, same_name
+from llmkit.clients.codec import SCHEMA_NAMES
 from llmkit.clients.content import explain
 from llmkit.clients.deadlines import Deadlines, Timeouts
+from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
 from llmkit.clients.reading import Reading, accepted
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
@@ -22,13 +23,10 @@ from llmkit.errors import LLMClientError
 if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec
+    from llmkit.clients.codec import Codec, Request
     from llmkit.clients.redaction import Secret
     from llmkit.clients.retry import RetryPolicy
     from llmkit.wire.carrier import Carrier, Exchange, WireRequest
-
-SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
-"""Parameters that carry a schema."""
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
 
@@ -45,6 +43,7 @@ class Line:
         timeouts: The deadlines.
         retry: Whether to try again.
         refused: Parameters that the server refused, by model; added to as they are met.
+        warned: Models and parameters of which the user has heard that they do not go together.
         credentials: The keys; `None` if the user's own SDK client has them.
     """
 
@@ -53,6 +52,7 @@ class Line:
     timeouts: Timeouts
     retry: RetryPolicy
     refused: dict[str, frozenset[str]]
+    warned: set[tuple[str, str]]
     credentials: Credentials | None = None
 
 
@@ -172,19 +172,32 @@ class Attempts:
 
     def _without_refused(self, error: LLMClientError) -> bool:
         """Leave out a parameter that the server refused, and remember that for this model."""
-        request = self._call.request
-        sent = self._line.codec.encode(request).body or {}
-        # Gemini's parameters are a level deeper.
-        name = refused_parameter(error, {**sent, **(sent.get("generationConfig") or {})})
-        if name is None or name in request.without:
-            return False
-        if any(same_name(name, chosen) for chosen in ("temperature", *request.extra)):
-            warn_dropped(name, request.model)
-        elif request.schema is not None and name in SCHEMA_NAMES:
+        request, refused = self._call.request, self._line.refused
+        self._call.request, names = without_refused(error, request, self._line.codec)
+        if names:
+            refused[request.model] = refused.get(request.model, frozenset()) | names
+            warn_refused(self._line, request, names)
+        return bool(names)
+
+
+def warn_refused(line: Line, request: Request, names: frozenset[str]) -> None:
+    """Tell the user once what of theirs a model does not take.
+
+    Args:
+        line: How the client talks to its provider.
+        request: What is asked.
+        names: What is left out, by its names on the wire. A limit is sent under its other name.
+    """
+    for name in sorted(names):
+        if (request.model, name) in line.warned:
+            continue
+        if request.schema is not None and name in SCHEMA_NAMES:
             warn_dropped(name, request.model, "the schema is in the prompt instead")
-        self._line.refused[request.model] = request.without | {name}
-        self._call.request = replace(request, without=request.without | {name})
-        return True
+        elif name not in LIMITS and is_chosen(name, request):
+            warn_dropped(name, request.model)
+        else:
+            continue
+        line.warned.add((request.model, name))
 
 
 def warn_dropped(name: str, model: str, instead: str = "it was left out") -> None:

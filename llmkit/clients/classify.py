@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.codec import loads, word
+from llmkit.clients.codec import loads, part, word
 from llmkit.clients.redaction import redact
 from llmkit.clients.retry import retry_after, seconds
 from llmkit.errors import (
@@ -31,47 +31,6 @@ BODY = 100_000
 DAILY = "quota_per_day"
 """Our code for a quota that is used up for the day."""
 
-_OPTIONAL = re.compile(
-    r"unsupported|not support|n't support|unrecognized|unknown|not permitted|extra inputs|deprecated"
-    r"|not allowed|unavailable"
-)
-
-
-def refused_parameter(error: LLMClientError, sent: Mapping[str, Any]) -> str | None:
-    """Return the optional parameter that a server refused, if its message names one that was sent.
-
-    Args:
-        error: What the server answered.
-        sent: The request's parameters.
-
-    Example:
-        >>> e = InvalidRequestError("Unsupported parameter: max_tokens")
-        >>> refused_parameter(e, {"max_tokens": 5, "model": "x"})
-        'max_tokens'
-    """
-    if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
-        return None
-    message = error.message.lower()
-    if not _OPTIONAL.search(message):
-        return None
-    named = [
-        (match.start(), name)
-        for name in sent
-        if name not in {"model", "messages", "stream", "contents"}
-        and (match := re.search(rf"(?<![a-z_]){re.escape(name.lower())}(?![a-z_])", message))
-    ]
-    return min(named)[1] if named else None
-
-
-def same_name(one: str, other: str) -> bool:
-    """Whether two spellings name the same parameter.
-
-    Example:
-        >>> same_name("top_p", "topP")
-        True
-    """
-    return one.replace("_", "").lower() == other.replace("_", "").lower()
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -81,11 +40,13 @@ class Told:
         message: The provider's own words, short and without keys.
         code: Its codes, types and reasons, with blanks between them.
         wait: Seconds after which it asks to come back.
+        params: Places in the request that it blames, e.g. `temperature` or `body.tools`.
     """
 
     message: str
     code: str = ""
     wait: float | None = None
+    params: tuple[str, ...] = ()
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
@@ -113,6 +74,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
         status_code=status,
         retry_after=said.wait if wait is None else wait,
         request_id=headers.get("x-request-id") or headers.get("request-id"),
+        params=said.params,
     )
 
 
@@ -127,7 +89,9 @@ def of_event(data: Any) -> LLMClientError:
         'RateLimitError'
     """
     said = told(data)
-    return _kind(0, said)(said.message or "The server reported an error.", retry_after=said.wait)
+    return _kind(0, said)(
+        said.message or "The server reported an error.", retry_after=said.wait, params=said.params
+    )
 
 
 def told(data: Any) -> Told:
@@ -146,12 +110,27 @@ def told(data: Any) -> Told:
     codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
     if any(map(_daily, details)):
         codes.append(DAILY)
-    places = (error.get("message"), error.get("detail"), data.get("message"), outer, error.get("msg"))
+    lists = [part(error.get("message")).get("detail"), error.get("detail"), error.get("errors")]
+    places = (error.get("message"), *lists, data.get("message"), outer, error.get("msg"))
     return Told(
         message=_plain(next(filter(None, map(_sentence, places)), "")),
         code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
         wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
+        params=_blamed(error.get("param"), details, lists),
     )
+
+
+def _blamed(param: Any, details: list[dict[str, Any]], lists: list[Any]) -> tuple[str, ...]:
+    """Return the places that an error names: OpenAI's `param`, Google's fields, FastAPI's `loc`."""
+    fields = (one.get("field") for detail in details for one in _objects(detail.get("fieldViolations")))
+    locations = (".".join(map(str, loc)) for one in lists for loc in map(_loc, _objects(one)))
+    return tuple(place for place in (param, *fields, *locations) if isinstance(place, str) and place)
+
+
+def _loc(detail: dict[str, Any]) -> list[str | int]:
+    """Return the way to a wrong field, as FastAPI and pydantic give it."""
+    loc = detail.get("loc")
+    return [step for step in loc if isinstance(step, (str, int))] if isinstance(loc, (list, tuple)) else []
 
 
 def _kind(status: int, said: Told) -> type[LLMClientError]:
@@ -258,9 +237,16 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 def _sentence(value: Any) -> str:
     """Return a text, or the texts of a list as FastAPI gives them: one for each wrong field."""
     if isinstance(value, list):
-        texts = (one.get("msg") if isinstance(one, dict) else one for one in value[:5])
+        texts = (_field_error(one) if isinstance(one, dict) else one for one in value[:5])
         return "; ".join(text for text in texts if isinstance(text, str))
     return value if isinstance(value, str) else ""
+
+
+def _field_error(one: dict[str, Any]) -> str | None:
+    """Return what is wrong with a field, and with which: the words alone are often the same for all."""
+    said = one.get("msg") or one.get("message")
+    place = ".".join(str(step) for step in _loc(one) if step != "body")
+    return f"{place}: {said}" if isinstance(said, str) and place and place not in said else said
 
 
 def _delay(detail: dict[str, Any]) -> float | None:

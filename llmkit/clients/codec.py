@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -27,6 +27,9 @@ FORMATS = frozenset(
     {"response_format", "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"}
 )
 """The providers' words for a schema."""
+
+SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
+"""Parameters by which we send a schema; where one is refused, the prompt asks for it."""
 
 MOST_TOKENS = 10**12
 """What is beyond is no number of tokens, and would not fit into the books."""
@@ -69,6 +72,19 @@ class Request:
         parameters = {"temperature": self.temperature, **self.extra}
         for name in [name for name, value in parameters.items() if not _finite(value)]:
             raise InvalidRequestError(f"{name} holds NaN or an infinite number, which JSON cannot say.")
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Parameters to leave out. A schema's are not among them: the user may have one of the same name."""
+        return self.without - SCHEMA_NAMES
+
+    def less(self, names: frozenset[str]) -> Request:
+        """Return the request without some more parameters.
+
+        Args:
+            names: Their names on the wire.
+        """
+        return replace(self, without=self.without | names)
 
 
 @dataclass(slots=True)

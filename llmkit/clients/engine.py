@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit import catalog, settings
 from llmkit.clients.asked import asked_on_wire
-from llmkit.clients.attempts import Attempts, Line, warn_dropped
+from llmkit.clients.attempts import Attempts, Line, warn_dropped, warn_refused
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
@@ -94,6 +94,7 @@ class ProviderClient(BaseLLMClient):
             timeouts=timeouts(timeout),
             retry=RetryPolicy(max_retries=max_retries),
             refused={},
+            warned=set(),
             credentials=credentials,
         )
 
@@ -158,6 +159,7 @@ class ProviderClient(BaseLLMClient):
         for name in asked.extra.keys() - extra.keys():
             warn_dropped(name, model)
         request = replace(asked, model=model, without=self._refused(model), extra=extra)
+        warn_refused(self._line, request, request.dropped)
         call.stand_in(request, self.provider_name, simulated=self.simulated)
         return Attempts(self._line, call)
 
@@ -245,12 +247,8 @@ class ProviderClient(BaseLLMClient):
         """Check the arguments and open the books."""
         defaults = settings.load()
         model = model or self.default_model()
-        chosen = not isinstance(temperature, ContractTemperature)
-        if not chosen and defaults.temperature is not None:
+        if isinstance(temperature, ContractTemperature) and defaults.temperature is not None:
             temperature = defaults.temperature
-        refused = self._refused(model)
-        if chosen and "temperature" in refused:
-            warn_dropped("temperature", model)
         schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
         request = Request(
             messages=_checked(messages),
@@ -259,9 +257,10 @@ class ProviderClient(BaseLLMClient):
             max_tokens=defaults.max_tokens if max_tokens is None else max_tokens,
             stream=stream,
             extra=extra,
-            without=refused,
+            without=self._refused(model),
             schema=schema,
         )
+        warn_refused(self._line, request, request.dropped)
         return Call(request, self.provider_name, simulated=self.simulated)
 
     def _refused(self, model: str) -> frozenset[str]:

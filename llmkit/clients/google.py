@@ -101,7 +101,7 @@ class GoogleCodec:
             body["systemInstruction"] = {"parts": system}
         if config := _generation(request, extra):
             body["generationConfig"] = config
-        body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.without}
+        body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.dropped}
         name = _path(request.model)
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
@@ -111,10 +111,13 @@ class GoogleCodec:
         schema = request.schema
         if schema is None:
             return request, {}
+        refused = request.without & {"responseJsonSchema", "responseMimeType"}
         wanted: dict[str, Any] = {"responseMimeType": "application/json"}
-        if schema.json is None:
+        if "responseMimeType" in refused:
+            wanted = {}
+        if schema.json is None and wanted:
             return request, wanted
-        if not self._schemas or {"responseJsonSchema", "responseMimeType"} & request.without:
+        if schema.json is None or refused or not self._schemas:
             return replace(request, messages=in_prompt(request.messages, schema)), wanted
         return request, {**wanted, "responseJsonSchema": dict(schema.json)}
 
@@ -206,7 +209,7 @@ def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
     }
     if isinstance(config.get("stopSequences"), str):
         config["stopSequences"] = [config["stopSequences"]]
-    return {k: v for k, v in config.items() if v is not None and k not in request.without}
+    return {k: v for k, v in config.items() if v is not None and k not in request.dropped}
 
 
 def _path(model: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.access import Keys, access, wrapped
+from llmkit.clients.base import ContractTemperature
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import DONE, Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
@@ -47,27 +48,37 @@ class OpenAICodec:
         # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
         names = ("max_completion_tokens", "max_tokens")
         self._limit, self._other_limit = names if official else names[::-1]
+        self._official = official
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
-        limit = self._other_limit if self._limit in request.without else self._limit
         check(request.messages, LIMITS)
         response_format, messages = _format(request)
         optional = {
-            "temperature": None if request.temperature is None else float(request.temperature),
-            limit: request.max_tokens,
+            "temperature": self._temperature(request),
+            self._limit: request.max_tokens,
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
             **request.extra,
         }
+        for refused, other in ((self._limit, self._other_limit), (self._other_limit, self._limit)):
+            if refused in request.without and other not in request.without and refused in optional:
+                optional[other] = optional.pop(refused)
         body: dict[str, Any] = {
             "model": request.model,
             "messages": [{"role": m.role, "content": _content(m)} for m in messages],
         }
         if request.stream:
             body["stream"] = True
-        body |= {k: v for k, v in optional.items() if v is not None and k not in request.without}
+        body |= {k: v for k, v in optional.items() if v is not None and k not in request.dropped}
         return WireRequest(path="/chat/completions", body=body, stream=request.stream)
+
+    def _temperature(self, request: Request) -> float | None:
+        """Return the temperature to send. A compatible server may refuse one that nobody chose."""
+        given = request.temperature
+        if given is None or (isinstance(given, ContractTemperature) and not self._official):
+            return None
+        return float(given)
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""

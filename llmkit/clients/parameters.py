@@ -1,0 +1,195 @@
+"""Parameters that a server refuses: which of them an answer can do without, and which one an error blames.
+
+Only what does not change the meaning of a request may be left out. Anything else that the user named is
+theirs: the provider's error goes to them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.base import ContractTemperature
+from llmkit.clients.codec import SCHEMA_NAMES
+from llmkit.errors import ContextLengthError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from llmkit.clients.codec import Codec, Request
+    from llmkit.errors import LLMClientError
+
+LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+"""The two names of one limit in Chat Completions: the limit stays, under its other name."""
+
+_DROPPABLE = frozenset(
+    {"temperature", "topp", "topk", "seed", "logprobs", "toplogprobs", "responselogprobs", "streamoptions"}
+)
+_LOGPROBS = frozenset({"logprobs", "responselogprobs"})
+
+_NOT_SOUGHT = frozenset(
+    {"model", "messages", "contents", "system", "systemInstruction", "stream", "generationConfig"}
+)
+"""What an error's words mention without blaming it."""
+
+_CONTAINERS = frozenset({"body", "query", "generationconfig"})
+"""Parts of a place in a request that are not parameters."""
+
+_REFUSED = re.compile(
+    r"not support|n't support|unsupported|support(s|ed)? only|only support"
+    r"|unrecogni[sz]ed|unknown|unexpected|invalid|extra (inputs|fields)|extra_forbidden|deprecated|removed"
+    r"|no longer|unavailable|disabled|forbidden|incompatible|illegal|remove|omit|cannot find field"
+    r"|(not|n't|cannot) (be )?(permitted|allowed|available|accept|recogni[sz]ed|known|valid|applicable)"
+    r"|(not|n't|cannot) (be )?(compatible|implemented|enabled|take|used?|have|set|specified|changed?|modif)"
+    r"|\bonly\b|must be|should be|may be|must not|is fixed|is not an? "
+)
+"""How servers say that they do not take a parameter, or one value of it alone."""
+
+_MISTAKEN = re.compile(
+    r"(less|greater|more|lower|higher|larger|smaller) than|at (most|least)|between|\babove\b|\bbelow\b"
+    r"|maximum|minimum|\brange\b|within|too (large|small|big|high|low|many|long)|exceed|[<>]=|[≤≥]"
+    r"|invalid type|wrong type|valid (number|integer|float|decimal|string|boolean)"
+    r"|(expected|be|is not) an? (\w+ )?(number|integer|int|float|decimal|string|list|boolean|positive)"
+    r"|(in|from) (the )?(interval|[\[(]|-?[0-9.]+ (to|-|and))"
+)
+"""How they say that the parameter is fine but its value is not: that is for the user to change."""
+
+_ALIASES = {
+    "temperature": r"sampling",
+    "topp": r"nucleus|sampling",
+    "topk": r"sampling",
+    "logprobs": r"log[ -]?prob(abilitie)?s",
+    "streamoptions": r"include_usage|stream[ -]options?",
+}
+_SCHEMA_WORDS = (
+    r"json[_ ]?(schema|mode|object)|structured[_ ](output|response)s?|response[_ ]?(format|schema)"
+)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two spellings name the same parameter.
+
+    Example:
+        >>> same_name("top_p", "topP")
+        True
+    """
+    return _plain(one) == _plain(other)
+
+
+def droppable(name: str) -> bool:
+    """Whether a request means the same without a parameter.
+
+    Args:
+        name: Its name, in any provider's spelling.
+
+    Example:
+        >>> droppable("topP"), droppable("presence_penalty"), droppable("tools")
+        (True, True, False)
+    """
+    return _plain(name) in _DROPPABLE or _plain(name).endswith("penalty")
+
+
+def is_chosen(name: str, request: Request) -> bool:
+    """Whether the user named a parameter, in the call or in the settings.
+
+    Args:
+        name: Its name on the wire.
+        request: What is asked.
+    """
+    if name == "temperature" and not isinstance(request.temperature, ContractTemperature | None):
+        return True
+    return any(same_name(name, chosen) for chosen in request.extra)
+
+
+def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tuple[Request, frozenset[str]]:
+    """Leave out what a server refused, where the request means the same without it.
+
+    Args:
+        error: What the server answered.
+        request: What it was asked.
+        codec: Its wire format.
+
+    Returns:
+        The request to try instead, and what it leaves out; the same request and nothing where the error
+        is for the user.
+    """
+    unchanged = request, frozenset[str]()
+    if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
+        return unchanged
+    body = codec.encode(request).body or {}
+    sent = {**body, **(body.get("generationConfig") or {})}  # Gemini's parameters are a level deeper
+    names = _refused(error, request, sent) - request.without
+    if not names:
+        return unchanged
+    lesser = request.less(names)
+    if names & LIMITS and not (LIMITS - names) & (codec.encode(lesser).body or {}).keys():
+        return unchanged  # there is no other name for it, or that was refused as well
+    return lesser, names
+
+
+def _refused(error: LLMClientError, request: Request, sent: Mapping[str, Any]) -> frozenset[str]:
+    """Return the parameters to do without; none if the error is about something else."""
+    message = error.message.lower()
+    stated = _stated(error, sent)
+    blamed = stated or _first_named(message, sent)
+    ours = {name for name in sent if droppable(name) and not is_chosen(name, request)}
+    if spare := {name for name in ours if name in blamed or _at(name, message) >= 0}:
+        # What nobody chose costs nobody anything: a mention is enough, in whichever words.
+        return _family(spare, sent)
+    if not blamed or not all(_is_optional(name, request, message) for name in blamed):
+        return frozenset()
+    name = blamed[0]
+    mistaken = name not in SCHEMA_NAMES and _MISTAKEN.search(message)
+    if mistaken or not (stated or _REFUSED.search(message)):
+        return frozenset()
+    return _family({name}, sent)
+
+
+def _is_optional(name: str, request: Request, message: str) -> bool:
+    if name not in SCHEMA_NAMES:
+        return name in LIMITS or droppable(name)
+    # The prompt can ask for a schema instead; but the parameter may carry something of the user's, too.
+    theirs = name in request.extra and "format" not in message
+    return request.schema is not None and not theirs
+
+
+def _stated(error: LLMClientError, sent: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that the error's own fields name, as far as they were sent."""
+    roots = [root for place in error.params if (root := _root(place))]
+    return [name for root in roots if root != "model" for name in sent if same_name(name, root)]
+
+
+def _root(place: str) -> str:
+    """Return the parameter in a place such as `body.tools[0].type` or `generation_config.top_k`."""
+    parts = re.split(r"[.\[\]/'\"]+", place)
+    return next((part for part in parts if part and _plain(part) not in _CONTAINERS), "")
+
+
+def _first_named(message: str, sent: Iterable[str]) -> list[str]:
+    """Return the parameter that a message names first: what follows is often the reason."""
+    if re.search(r"['\"`]messages['\"`]|\bmessages[.\[:]", message):
+        return ["messages"]
+    places = [(_at(name, message), name) for name in sent if name not in _NOT_SOUGHT]
+    return [min(found)[1]] if (found := [(place, name) for place, name in places if place >= 0]) else []
+
+
+def _at(name: str, message: str) -> int:
+    """Return where a message in lower case mentions a parameter, however it is spelt; -1 if it does not."""
+    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)
+    spellings = ["[_ -]?".join(map(str.lower, words))]
+    spellings += filter(None, [_ALIASES.get(_plain(name)), _SCHEMA_WORDS if name in SCHEMA_NAMES else None])
+    if _plain(name).endswith("penalty"):
+        spellings.append("penalt(y|ies)")
+    found = re.search(rf"(?<![a-z_])(?:{'|'.join(spellings)})(?![a-z_])", message)
+    return -1 if found is None else found.start()
+
+
+def _family(names: set[str], sent: Mapping[str, Any]) -> frozenset[str]:
+    """Add what makes no sense alone: the number of log probabilities without the probabilities."""
+    if any(_plain(name) in _LOGPROBS for name in names):
+        names = names | {name for name in sent if _plain(name) in {*_LOGPROBS, "toplogprobs"}}
+    return frozenset(names)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
