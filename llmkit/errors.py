@@ -150,11 +150,17 @@ class LLMTimeoutError(ProviderNotAvailableError):
 class StreamInterruptedError(ProviderNotAvailableError):
     """The answer stopped before the provider said that it was complete.
 
-    `partial` holds, byte for byte, what had arrived.
+    `partial` holds, byte for byte, what had arrived. A call that broke off before any text is tried again.
     """
 
     default_hint = "The text so far is in .partial; run again for a whole answer."
     default_retryable = False
+
+    def before_any_text(self) -> None:
+        """Make the error worth another try: nothing was shown, so nothing would be shown twice."""
+        self.retryable = True
+        if self.hint == self.default_hint:  # there is nothing in .partial
+            self.hint = ProviderNotAvailableError.default_hint
 
 
 class BadResponseError(LLMClientError):

@@ -18,7 +18,7 @@ from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
 from llmkit.clients.reading import Reading, accepted
 from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
-from llmkit.errors import LLMClientError
+from llmkit.errors import LLMClientError, StreamInterruptedError
 
 if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
@@ -85,6 +85,8 @@ class Attempts:
                 texts = await self._reading.next()
             except LLMClientError as error:
                 redact_error(error)
+                if isinstance(error, StreamInterruptedError) and not self._call.started:
+                    error.before_any_text()
                 explain(error, self._call.request.messages, self._call.request.model)
                 await self.aclose()
                 wait = self._wait(error)

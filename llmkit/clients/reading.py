@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -64,6 +65,7 @@ class Reading:
         self._chunks = exchange.chunks()
         self._events = SSEReader()
         self._ahead = b""
+        self._blank = True
         self._document: bool | None = None if call.request.stream else True
         self._seen = False
         self._delivered = False
@@ -129,6 +131,7 @@ class Reading:
         if self._document is not False:
             return b""
         held, self._ahead = self._ahead, b""
+        self._blank = held.lstrip().startswith(b":")  # a ping
         return held
 
     def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
@@ -144,16 +147,26 @@ class Reading:
         self._seen = self._seen or bool(events)
         return texts
 
+    def _document_text(self) -> list[str]:
+        """Read a whole answer; one that arrived in part is worth another try."""
+        try:
+            text = self._codec.decode_body(self._ahead, self._answer)
+        except BadResponseError as error:
+            error.retryable = _is_cut_off(self._ahead)
+            raise
+        return [text] if text else []
+
     def _last(self) -> list[str]:
         """Read what the end of the body left, and check that the answer is complete."""
         self._over = True
         if self._document:
-            text = self._codec.decode_body(self._ahead, self._answer)
-            texts = [text] if text else []
+            texts = self._document_text()
         else:
             texts = self._decode(self._events.feed(self._ahead) + self._events.close())
             if not self._seen:
-                raise BadResponseError("The server sent no events where a stream was expected.")
+                raise BadResponseError(
+                    "The server sent no events where a stream was expected.", retryable=self._blank
+                )
             if isinstance(self._failure, BadResponseError):
                 self._failure = None  # the last event was cut off
         if self._failure is None and not self._answer.ended:
@@ -175,3 +188,17 @@ def _looks_like_a_document(start: bytes) -> bool | None:
     """Whether a body begins as JSON or a page rather than as events; `None` while it is blank."""
     first = start.lstrip()[:1]
     return first in {b"{", b"[", b"<"} if first else None
+
+
+def _is_cut_off(body: bytes) -> bool:
+    """Whether a JSON body ends before its value does."""
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        return False
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text) or error.msg.startswith("Unterminated string")
+    except RecursionError:
+        pass
+    return False

@@ -220,10 +220,14 @@ def _hide_headers(error: BaseException) -> None:
 def broken(error: BaseException) -> LLMClientError:
     """Say why a body could not be read to its end; the caller adds the text that had arrived."""
     if any(isinstance(e, zlib.error) or _UNPACKING.search(type(e).__name__) for e in _chain(error)):
-        return BadResponseError(f"The answer's compression is broken: {error}.")
-    return StreamInterruptedError(
-        f"The connection broke before the answer was complete: {str(error) or type(error).__name__}."
-    )
+        return BadResponseError("The answer's compression is broken.")
+    return StreamInterruptedError(f"The connection broke before the answer was complete{_reason(error)}.")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the operating system's words for a broken connection; an HTTP library's help no user."""
+    texts = (e.strerror for e in _chain(error) if isinstance(e, OSError))
+    return next((f": {text}" for text in texts if text), "")
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
