@@ -53,7 +53,8 @@ def markdown(name):
 
 
 def prose(name):
-    return " ".join(markdown(name).replace("\\$", "$").split())
+    """What a reader sees: dollars without their backslash, bold amounts without their asterisks."""
+    return " ".join(re.sub(r"\*\*(\$[\d.]+)\*\*", r"\1", markdown(name).replace("\\$", "$")).split())
 
 
 def execute(name, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from llmkit.notebook.formats import (
     unusable,
     whole_values,
 )
+from llmkit.notebook.markdown.tags import BREAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +31,9 @@ Rows = list[list[str]]
 _SEPARATORS = {"csv": ",", "tsv": "\t", "psv": "|"}
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL = re.compile(r"(?<!\\)\|")
+_LOWERED = re.compile(r"</?sub>|</sup>", re.IGNORECASE)
+_RAISED = re.compile(r"<sup>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2013", "\u2014"})
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # more digits may not fit into 64 bits; 007 is a name
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
@@ -132,7 +137,16 @@ def _cells(line: str) -> list[str]:
     inner = line.strip().removeprefix("|")
     if inner.endswith("|") and not inner.endswith("\\|"):
         inner = inner[:-1]
-    return [cell.strip().replace("\\|", "|").strip("`*") for cell in _CELL.split(inner)]
+    return [_plain(cell.strip().replace("\\|", "|")) for cell in _CELL.split(inner)]
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without its marks; code keeps what looks like a tag."""
+    if cell.startswith("`"):
+        return cell.strip("`*")
+    text = _RAISED.sub("^", _LOWERED.sub("", BREAK.sub("\n", cell)))
+    text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text).replace("\xa0", " ")
+    return "\n".join(line.strip() for line in text.split("\n")).strip().strip("`*")
 
 
 def _from_rows(rows: Rows, text: str) -> pd.DataFrame:

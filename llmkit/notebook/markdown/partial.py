@@ -16,9 +16,10 @@ _HALF_BOX = re.compile(r"((?:^|\n)[ \t]*[-*+][ \t]+)\[[ xX]?\]?$")
 _HALF_TARGET = re.compile(r"!?\[([^\[\]]*)\]\([^()]*$")
 _HALF_LABEL = re.compile(r"!?\[([^\[\]]*)\]?$")
 _DISPLAY = re.compile(r"(?:^|\n)[ \t]*(\$\$|\\\[|\\begin\{[a-z]+\*?\})")
+_HALF_TAG = re.compile(r"<[\s/]{0,3}(?:b|br|s|su|su[bp])?[\s/]{0,3}$|&(?:n|nb|nbs|nbsp)?$", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\1)[\s\S])+?)(?<!`)\1(?!`)")
 _TICKS = re.compile(r"`+")
-_MARKS = re.compile(r"\\.|\*{1,3}|_{1,3}|~~")
+_MARKS = re.compile(r"\\.|\*{1,3}|_{1,3}|~~|</?su[bp]>")
 _SEPARATOR = re.compile(r"[ \t]*\|?[-:| \t]*$")
 
 
@@ -94,32 +95,46 @@ def _close_link(run: str) -> str:
 def _close_inline(run: str) -> str:
     text = _CODE_SPAN.sub(lambda match: "x" * len(match[0]), run)
     ticks = _TICKS.search(text)
-    marks = _open_marks(text[: ticks.start()] if ticks else text)
-    closing = "".join(reversed(marks))
     if ticks is None:
-        bare = run.rstrip()
-        while marks and bare.endswith(marks[-1]):
-            bare = bare.removesuffix(marks.pop()).rstrip()
-            closing = "".join(reversed(marks))
-        return bare + closing
+        return _close_marks(_HALF_TAG.sub("", run), _HALF_TAG.sub("", text))
+    closing = "".join(reversed(_open_marks(text[: ticks.start()])))
     if ticks.end() == len(text.rstrip()):
         return run[: ticks.start()].rstrip() + closing
     return run.rstrip() + ticks[0] + closing
 
 
+def _close_marks(run: str, text: str) -> str:
+    marks = _open_marks(text)
+    bare = run.rstrip()
+    while marks and bare.endswith(marks[-1]):
+        bare = bare.removesuffix(marks.pop()).rstrip()
+    return bare + "".join(reversed(marks))
+
+
 def _open_marks(text: str) -> list[str]:
-    """Return the emphasis marks that are open at the end, the innermost last."""
+    """Return what closes the marks that are open at the end, the innermost last."""
     marks: list[str] = []
     for match in _MARKS.finditer(text):
         mark = match[0]
-        before, after = text[: match.start()][-1:], text[match.end() :][:1]
-        if mark.startswith("\\"):  # an escaped character
-            continue
-        if mark in marks and _may_close(mark, before, after):
-            del marks[marks.index(mark) :]
-        elif _may_open(mark, before, after):
-            marks.append(mark)
+        if mark.startswith("<"):
+            _take_tag(mark, marks)
+        elif not mark.startswith("\\"):  # an escaped character
+            _take_mark(mark, marks, text[: match.start()][-1:], text[match.end() :][:1])
     return marks
+
+
+def _take_mark(mark: str, marks: list[str], before: str, after: str) -> None:
+    if mark in marks and _may_close(mark, before, after):
+        del marks[marks.index(mark) :]
+    elif _may_open(mark, before, after):
+        marks.append(mark)
+
+
+def _take_tag(tag: str, marks: list[str]) -> None:
+    if not tag.startswith("</"):
+        marks.append(f"</{tag[1:]}")
+    elif tag in marks:
+        del marks[marks.index(tag) :]
 
 
 def _may_open(mark: str, before: str, after: str) -> bool:

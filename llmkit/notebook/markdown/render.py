@@ -19,10 +19,12 @@ from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
 from llmkit.notebook.markdown.blocks import Blocks, split_blocks
+from llmkit.notebook.markdown.emphasis import EmphasisInline
 from llmkit.notebook.markdown.highlight import CLASSES as CODE_CLASSES
 from llmkit.notebook.markdown.highlight import highlight
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.style import STYLESHEET
+from llmkit.notebook.markdown.tags import tags_plugin
 from llmkit.notebook.markdown.tex import TYPESET, UNTOUCHED, guard_text, tex_plugin
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ _TASK = re.compile(r"\[([ xX])\][ \t]+")
 _PRE = '<pre class="llmkit-code" tabindex="0">'
 
 _TAGS = """
-    a blockquote br code div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong sup
+    a blockquote br code div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong sub sup
     table tbody td th thead tr ul
 """
 _ATTRIBUTES = {"*": set[str](), "a": {"href"}, "ol": {"start"}, "td": {"align"}, "th": {"align"}}
@@ -81,7 +83,7 @@ def render(markdown: str) -> str:
 
     Args:
         markdown: What the model wrote: CommonMark with tables, strikethrough, task lists, footnotes and
-            formulas. HTML in it is shown as text.
+            formulas. HTML in it is shown as text, but for `<br>`, `<sub>` and `<sup>`.
 
     Returns:
         HTML without a wrapper; see `page`.
@@ -210,9 +212,11 @@ def _web_only(_tag: str, name: str, value: str) -> str | None:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING})
+    parser = MarkdownIt("commonmark")
+    parser.inline = EmphasisInline()
+    parser.configure("commonmark", {"html": False, "maxNesting": MAX_NESTING})
     parser.enable(["table", "strikethrough"])
-    parser.use(footnote_plugin, inline=False).use(tex_plugin)
+    parser.use(footnote_plugin, inline=False).use(tex_plugin).use(tags_plugin)
     parser.core.ruler.before("inline", "llmkit_long", _long_paragraphs)
     parser.core.ruler.push("llmkit_polish", _polish)
     for name, rule in _RULES.items():

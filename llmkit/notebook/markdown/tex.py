@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from markdown_it.common.utils import escapeHtml
 
+from llmkit.notebook.markdown.amounts import is_prose
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -106,11 +108,14 @@ _TRIGGER = re.compile(r"\$|\\[(\[]|\\begin|\\(?:eq)?ref")
 _INLINE = (
     # (opening mark, pattern, display); possessive repeats and a window of MAX_TEX characters keep each
     # search short, whatever a model writes.
-    ("$$", re.compile(r"\$\$((?:[^\\$]|\\[\s\S])++)\$\$"), True),
-    ("$", re.compile(r"(?<![0-9A-Za-z$])\$(?![\s$])((?:[^\\$]|\\[\s\S])++)(?<!\s)\$(?![0-9$])"), False),
+    ("$$", re.compile(r"(?<!\$)\$\$((?:[^\\$]|\\[\s\S])++)\$\$(?!\$)"), True),
+    ("$`", re.compile(r"(?<![0-9A-Za-z$])\$`((?:[^\\$`]|\\[\s\S])++)`\$(?![0-9$])"), False),  # GitHub's
+    ("$", re.compile(r"(?<![0-9A-Za-z$])\$(?![\s$])((?:[^\\$]|\\[\s\S])++)(?<!\s)\$(?!\.?[0-9]|\$)"), False),
     ("\\(", re.compile(r"\\\(((?:[^\\]|\\[^()])++)\\\)"), False),
     ("\\[", re.compile(r"\\\[((?:[^\\]|\\[^\[\]])++)\\\]"), True),
 )
+_TICKS = re.compile(r"`+")
+_LONE_DOLLAR = re.compile(r"(?<!\\)\$")
 _BLOCK_OPEN = re.compile(r"\$\$|\\\[|\\begin\{([a-z]+\*?)\}")
 _TOP_LEVEL = frozenset({"equation", "multline", "gather", "align", "alignat", "flalign", "eqnarray"})
 
@@ -202,13 +207,28 @@ def _inline_rule(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - ma
         if not state.src.startswith(mark, state.pos):
             continue
         match = pattern.match(state.src, state.pos, min(state.posMax, state.pos + MAX_TEX))
-        if match is None:
+        if match is None or _is_text(state, mark, match):
             continue
         if not silent:
             _push(state, "tex_inline", match[1], source=match[0], display=display)
         state.pos = match.end()
         return True
     return False
+
+
+def _is_text(state: StateInline, mark: str, match: re.Match[str]) -> bool:
+    """Whether what looks like a formula is text: a code span begins in it, or it stands between amounts."""
+    if mark.startswith("$") and is_prose(
+        match[1], state.src[match.end() : min(match.end() + 1, state.posMax)]
+    ):
+        return True
+    return any(_opens_code(state, ticks) for ticks in _TICKS.finditer(state.src, *match.span(1)))
+
+
+def _opens_code(state: StateInline, ticks: re.Match[str]) -> bool:
+    """Whether a run of backticks has its like behind it; as in CommonMark, code binds closer."""
+    end = min(state.posMax, ticks.end() + MAX_TEX)
+    return any(len(other[0]) == len(ticks[0]) for other in _TICKS.finditer(state.src, ticks.end(), end))
 
 
 def _push(state: Any, kind: str, tex: str, *, source: str, display: bool) -> Token:
@@ -227,7 +247,7 @@ def _block_rule(state: StateBlock, first: int, last: int, silent: bool) -> bool:
         return False
     closing = closing_mark(opening[0])
     end = _closing_line(state, first, last, closing, start + len(opening[0]))
-    if end is None:
+    if end is None or (opening[0] == "$$" and _is_block_text(state, start + 2, state.eMarks[end])):
         return False
     if not silent:
         _push_block(state, first, end, opening[0], closing)
@@ -252,6 +272,12 @@ def _closing_line(state: StateBlock, first: int, last: int, closing: str, start:
         if closing in text:
             return None
     return None
+
+
+def _is_block_text(state: StateBlock, start: int, end: int) -> bool:
+    """Whether what stands between `$$` at a line's start and at a line's end is text, not a formula."""
+    text = state.src[start:end].rstrip().removesuffix("$$")
+    return _LONE_DOLLAR.search(text) is not None or is_prose(text.strip())
 
 
 def _push_block(state: StateBlock, first: int, end: int, opening: str, closing: str) -> None:
