@@ -21,8 +21,11 @@ class Provider:
         name: How it is written before the colon, e.g. `"openai"`.
         client: `"module:Class"` of its client.
         key_env: Environment variables that may hold its key.
-        base_url: Where its API is, if its SDK does not know.
+        base_url: Where its API is.
         base_url_env: Environment variables that may hold another address.
+        protocol: The wire format that it speaks.
+        native: Paths of its other APIs, which an address may end in by mistake.
+        noise: What may stand before the name of a model and says nothing.
         prices: Its name in the price data.
         local: Whether it runs on the user's own machine and costs nothing.
         sandbox: Whether it is the sandbox.
@@ -37,6 +40,9 @@ class Provider:
     key_env: tuple[str, ...] = ()
     base_url: str | None = None
     base_url_env: tuple[str, ...] = ()
+    protocol: str = "openai"
+    native: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
     prices: str | None = None
     local: bool = False
     sandbox: bool = False
@@ -44,6 +50,20 @@ class Provider:
     prefixes: tuple[str, ...] = ()
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     refuses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def plain(self, model: str) -> str:
+        """Return the name of a model without what says nothing.
+
+        Args:
+            model: The name as it was written.
+
+        Example:
+            >>> providers()["google"].plain("models/gemini-2.5-flash")
+            'gemini-2.5-flash'
+        """
+        for prefix in self.noise:
+            model = model.removeprefix(prefix)
+        return model
 
     def refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known not to take.

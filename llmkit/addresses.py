@@ -1,0 +1,205 @@
+"""Addresses of APIs as people write them: mended where they have one meaning, else refused in a sentence."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import SplitResult, urlsplit
+
+from llmkit.errors import ConfigurationError
+
+QUOTES = "\"'`<>\u201c\u201d\u2018\u2019\xab\xbb \t\r\n"
+"""What is copied along with an address."""
+
+_ENDPOINTS = {
+    "openai": re.compile(r"/(?:chat/completions|completions|responses|embeddings|models)$"),
+    "anthropic": re.compile(r"(?:/v1)?/(?:messages|models|complete)$|/v1$"),
+    "google": re.compile(r"/v1(?:beta\d*|alpha)?(?:/(?:models|tunedModels)(?:/[^/]+)?)?$"),
+}
+"""What each protocol's requests add by themselves, at the end of a path."""
+
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How the addresses of one provider are written.
+
+    Attributes:
+        protocol: The wire format, which says what requests add to an address.
+        home: The provider's own address, or where its server listens by default.
+        local: Whether it runs on the user's machine: then `home` says which port and path are meant.
+        native: Paths of the server's other APIs, which stand for the one that is spoken here.
+    """
+
+    protocol: str = "openai"
+    home: str = ""
+    local: bool = False
+    native: tuple[str, ...] = ()
+
+    @property
+    def port(self) -> int | None:
+        """The port of an address without one and without a scheme."""
+        return urlsplit(self.home).port if self.local else None
+
+    def root(self, netloc: str) -> str:
+        """Return the path of an address without one, if this host's is known."""
+        home = urlsplit(self.home)
+        return home.path if self.local or netloc == home.netloc else ""
+
+
+@lru_cache(maxsize=128)
+def mend(text: str, source: str, manner: Manner) -> str:
+    """Return an address in the form in which requests are made from it.
+
+    Args:
+        text: The address as it was given.
+        source: Where it was given, e.g. `"OPENAI_BASE_URL"`, to name in an error.
+        manner: How this provider's addresses are written.
+
+    Raises:
+        ConfigurationError: If it is no address.
+
+    Example:
+        >>> mend('"api.example.com/v1/chat/completions/"', "base_url", Manner())
+        'https://api.example.com/v1'
+        >>> mend("0.0.0.0", "OLLAMA_HOST", Manner(home="http://127.0.0.1:11434/v1", local=True))
+        'http://127.0.0.1:11434/v1'
+    """
+    parts = _split(_with_scheme(text.strip(QUOTES), source, manner), source)
+    path = _mended_path(parts, manner)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}{path}{query}"
+
+
+def take_apart(address: str) -> tuple[str, str]:
+    """Return an address without its query, and the query.
+
+    Example:
+        >>> take_apart("https://host/deployments/mini?api-version=1")
+        ('https://host/deployments/mini', 'api-version=1')
+    """
+    base, _, query = address.partition("?")
+    return base, query
+
+
+def place_of(address: str, path: str) -> str:
+    """Return where a request goes: the path is put before the address' query.
+
+    Args:
+        address: The API's base URL, mended.
+        path: The request's path, maybe with a query of its own.
+
+    Example:
+        >>> place_of("https://host/mini?api-version=1", "/chat/completions")
+        'https://host/mini/chat/completions?api-version=1'
+    """
+    base, query = take_apart(address)
+    if not query:
+        return base + path
+    return f"{base}{path}{'&' if '?' in path else '?'}{query}"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("example.com")
+        (True, True, False)
+    """
+    name = (host or "").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def covers(trusted: str, address: str) -> bool:
+    """Whether an address is the trusted one or lies below it.
+
+    Example:
+        >>> covers("https://host/team", "https://host/team/v1"), covers("https://host/a", "https://host/ab")
+        (True, False)
+    """
+    one, other = urlsplit(trusted), urlsplit(address)
+    if (one.scheme, one.netloc) != (other.scheme, other.netloc) or _DOTS.search(other.path):
+        return False
+    path = one.path.rstrip("/")
+    return other.path == path or other.path.startswith(f"{path}/")
+
+
+def _with_scheme(text: str, source: str, manner: Manner) -> str:
+    """Return the address with its scheme; one that is missing follows from the host."""
+    if not text.isprintable() or " " in text:
+        raise ConfigurationError(
+            f"{source} is no web address.", hint="It has blanks or control characters: remove them."
+        )
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.lower() in {"http", "https"}:
+        return f"{scheme.lower()}://{_host(rest.lstrip('/'))}"
+    if "://" in text:
+        raise ConfigurationError(
+            f"{source} is no web address: it begins with {scheme[:20]}://.", hint="Write http:// or https://."
+        )
+    rest = _host(text.lstrip("/"), manner.port)
+    host = rest.partition("/")[0]
+    if manner.port is None and not re.search(r"[.:\[]", host) and host.lower() != "localhost":
+        raise ConfigurationError(  # it may be a key that landed in the wrong variable: it is not shown
+            f"{source} is no web address: it names no host.", hint="Write it like https://host/v1."
+        )
+    return f"{'http' if _near(host) else 'https'}://{rest}"
+
+
+def _host(rest: str, port: int | None = None) -> str:
+    """Return what stands after the scheme, with the host and the port that are meant."""
+    host, slash, path = rest.partition("/")
+    host, mark, query = host.partition("?")
+    if host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"
+    name, number = re.fullmatch(r"(.*?)(:\d*)?", host, re.DOTALL).groups()  # type: ignore[union-attr]
+    if name in {"0.0.0.0", "[::]"} or (not name and number):  # noqa: S104 - where a server listens, not binds
+        name = "[::1]" if name == "[::]" else "127.0.0.1"
+    number = number if number and number != ":" else (f":{port}" if port else "")
+    return f"{name}{number}{mark}{query}{slash}{path}"
+
+
+def _near(host: str) -> bool:
+    """Whether a host is on this machine or in the local network, where servers seldom speak TLS."""
+    name = (urlsplit(f"//{host}").hostname or "").lower()
+    try:
+        return ipaddress.ip_address(name).is_private
+    except ValueError:
+        return is_loopback(name) or "." not in name or name.endswith((".local", ".lan", ".internal"))
+
+
+def _split(text: str, source: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        found = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        found = None
+    if not found or "\\" in text:
+        raise ConfigurationError(
+            f"{source} is no web address: its host or port cannot be read.",
+            hint="Write it like https://host/v1.",
+        )
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            f"{source}: an address must not hold a name or a password.", hint="Give the key as api_key."
+        )
+    if _DOTS.search(parts.path):
+        raise ConfigurationError(f"{source} is no web address: its path has dots in place of a name.")
+    return parts._replace(netloc=parts.netloc.lower())
+
+
+def _mended_path(parts: SplitResult, manner: Manner) -> str:
+    """Return a path without what requests add by themselves, and without what is there twice."""
+    path = re.sub("/{2,}", "/", parts.path.rstrip("/"))
+    path = _ENDPOINTS[manner.protocol].sub("", path).rstrip("/")
+    if manner.protocol == "openai":
+        path = re.sub(r"(?:/v1){2,}$", "/v1", path)
+    return manner.root(parts.netloc) if not path or path in manner.native else path
