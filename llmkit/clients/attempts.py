@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from llmkit.clients.access import blames_key
+from llmkit.clients.access import blame_address, blames_key
 from llmkit.clients.call import Waiting
 from llmkit.clients.codec import SCHEMA_NAMES
 from llmkit.clients.content import explain
@@ -87,6 +87,7 @@ class Attempts:
                 redact_error(error)
                 if isinstance(error, StreamInterruptedError) and not self._call.started:
                     error.before_any_text()
+                blame_address(error, self._line.carrier.address)
                 explain(error, self._call.request.messages, self._call.request.model)
                 await self.aclose()
                 wait = self._wait(error)

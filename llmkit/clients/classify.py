@@ -31,6 +31,13 @@ BODY = 100_000
 DAILY = "quota_per_day"
 """Our code for a quota that is used up for the day."""
 
+WRONG_ADDRESS = "Check the address of the API, such as its /v1: nothing of this kind is there."
+"""What to do where a server does not know the path; whoever knows the address says more."""
+
+_PAGE = re.compile(rb"(?i)<(html|!doctype|body)")
+_OF_MODELS = re.compile(r"(?i)model|deployment|engine|endpoints? found")
+"""What a server says that knows the path, but not the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -69,12 +76,14 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
     except BadResponseError:
         said = Told(_plain(body[:BODY].decode("utf-8", "replace")))
     wait = retry_after(headers)
+    astray = status in {404, 405} and (_PAGE.search(body[:BODY]) or not _OF_MODELS.search(f"{said}"))
     return _kind(status, said)(
         f"{(said.message or 'The server gave no reason').rstrip('.')} (HTTP {status}).",
         status_code=status,
         retry_after=said.wait if wait is None else wait,
         request_id=headers.get("x-request-id") or headers.get("request-id"),
         params=said.params,
+        hint=WRONG_ADDRESS if astray else None,
     )
 
 
