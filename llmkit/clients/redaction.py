@@ -10,7 +10,7 @@ import base64
 import html
 import re
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ SHORTEST = 8
 
 HEAD = 16
 """Characters of a key that give it away: a text may be cut, or masked, after them."""
+
+_SECRET = re.compile(r"key|token|secret|authorization|cookie", re.IGNORECASE)
+"""What the name of an attribute or a header says of its value."""
 
 _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 
@@ -71,6 +74,33 @@ class Secret:
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
         return Secret, ("", f"{self.source}; a key is never pickled")
+
+
+def note(client: Any) -> None:
+    """Make the keys of a user's own SDK client known to `redact`, wherever the SDK keeps them.
+
+    Args:
+        client: A client of any SDK.
+    """
+    inner = getattr(client, "_api_client", None)  # google-genai's
+    for holder in (client, inner, getattr(inner, "_http_options", None)):
+        for name, value in getattr(holder, "__dict__", {}).items():
+            if isinstance(value, str) and _SECRET.search(name):
+                _noted(value)
+            elif isinstance(value, Mapping) and "headers" in name:
+                _note_headers(value)
+
+
+def _note_headers(headers: Mapping[Any, Any]) -> None:
+    for name, value in headers.items():
+        if isinstance(name, str) and isinstance(value, str) and _SECRET.search(name):
+            _noted(value.rpartition(" ")[2])  # behind Bearer
+
+
+@lru_cache(maxsize=256)
+def _noted(value: str) -> Secret:
+    """Keep a key, so that `redact` knows it as long as the process runs."""
+    return Secret(value, "your own SDK client")
 
 
 def redact(text: str) -> str:

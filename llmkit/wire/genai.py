@@ -19,18 +19,21 @@ from llmkit.wire.carrier import WireRequest, broken, unreachable
 from llmkit.wire.direct import encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
 
 class GenAICarrier:
     """Carry requests with a `google.genai.Client`.
 
     Args:
-        client: The user's client; it is never closed here.
+        client: The user's client; it is never closed here. It will follow no redirect from now on: it would
+            carry the key to another origin.
+        note: Is given the client before every request, for its key may be another one by then.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, note: Callable[[Any], None]) -> None:
         self._client = client
+        self._note = note
 
     @property
     def address(self) -> str:
@@ -44,6 +47,8 @@ class GenAICarrier:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.genai import errors
 
+        self._note(self._client)
+        _stay(self._client)
         try:
             return await self._send(request)
         except asyncio.CancelledError as error:
@@ -86,6 +91,19 @@ class GenAICarrier:
 
     async def aclose(self) -> None:
         """Leave the user's client open."""
+
+
+def _stay(client: Any) -> None:
+    """Keep a user's client from following redirects; it has no public way to say so for one request."""
+    inner = getattr(client, "_api_client", None)
+    through_aiohttp = getattr(inner, "_async_client_session_request_args", None)
+    if isinstance(through_aiohttp, dict):
+        through_aiohttp["allow_redirects"] = False
+    http = getattr(inner, "_async_httpx_client", None)  # what it takes without aiohttp
+    if http is not None:
+        for one in (http, *getattr(http, "_loop_clients", {}).values()):
+            one.follow_redirects = False
+        getattr(http, "_client_kwargs", {})["follow_redirects"] = False
 
 
 class GenAIExchange:
