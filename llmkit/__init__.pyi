@@ -25,6 +25,7 @@ from .clients.replay import replay as replay
 from .clients.retry import RetryPolicy as RetryPolicy
 from .clients.retry import rate_limit_retry as rate_limit_retry
 from .clients.stream import TextStream as TextStream
+from .clients.trust import trust as trust
 from .costs.budgets.alerts import Alert as Alert
 from .costs.budgets.budget import Budget as Budget
 from .costs.budgets.budget import budget as budget

@@ -1,7 +1,9 @@
 """Settings: arguments win over the environment, the environment wins over files.
 
 The file is the nearest `llmkit.toml`, or `pyproject.toml` with a table `[tool.llmkit]`, in the
-current folder or above it:
+current folder or above it, and before it your own `llmkit.toml` in the folder that `user_file` names. A
+project's file comes with a folder from anywhere: it is not asked where your keys go.
+
 
 ```toml
 [tool.llmkit]
@@ -31,7 +33,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from llmkit import catalog
+from llmkit import addresses, catalog
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class Settings:
         aliases: The user's own short names of models.
         prices: The user's own prices: US dollars per million tokens, by model.
         base_urls: Addresses of APIs, by provider.
+        projects: The project's file, for each provider whose address it named.
+        dotenv: Whether keys are read from a `.env` in the current folder; only your own file may say so.
         magics: What the magics begin with, by the names that `%config LLMMagics` lists.
     """
 
@@ -74,6 +78,8 @@ class Settings:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     base_urls: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, str] = field(default_factory=dict)
+    dotenv: bool = False
     magics: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -163,6 +169,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "aliases": _texts,
     "prices": _prices,
     "base_urls": _texts,
+    "dotenv": _flag,
     "magics": dict,  # traitlets checks the values
 }
 
@@ -213,7 +220,7 @@ def _replay_mode(_folder: str, _second: int, _variable: str | None) -> ReplayMod
 @lru_cache(maxsize=8)
 def _load(folder: str, _second: int, variables: tuple[str | None, ...]) -> Settings:
     """Read the settings: again when a variable changed, and once a second for the file."""
-    values = dict(_file_values(Path(folder)))
+    values = _merged(_own_values(), *_file_values(Path(folder)))
     given = {name: text for name, text in zip(_VARIABLES, variables, strict=True) if (text or "").strip()}
     for name, names in _ENVIRONMENT.items():
         if (variable := next((n for n in names if n in given), None)) is not None:
@@ -226,6 +233,62 @@ def first_set(variables: tuple[str, ...]) -> str | None:
     return next((name for name in variables if os.environ.get(name, "").strip()), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """An address, and who named it.
+
+    Attributes:
+        url: The address, mended.
+        source: The variable or the file that named it.
+        project: Whether only a project's file names it: then the user's keys do not go there by themselves.
+    """
+
+    url: str
+    source: str
+    project: bool = False
+
+
+def manner(provider: catalog.Provider) -> addresses.Manner:
+    """Return how a provider's addresses are written."""
+    return _manner(provider.name)
+
+
+@lru_cache(maxsize=64)
+def _manner(name: str) -> addresses.Manner:
+    provider = catalog.providers()[name]
+    return addresses.Manner(
+        protocol=provider.protocol,
+        home=provider.base_url or "",
+        local=provider.local,
+        native=provider.native,
+    )
+
+
+def address(provider: catalog.Provider) -> Named | None:
+    """Return where a provider's API is, and who says so: environment, then file, then catalogue.
+
+    Args:
+        provider: The provider.
+
+    Returns:
+        The address; `None` if nothing names one.
+
+    Raises:
+        ConfigurationError: If it cannot be used; it names the variable or the file.
+    """
+    for variable in provider.base_url_env:
+        if given := os.environ.get(variable, "").strip(addresses.QUOTES):
+            return Named(url=addresses.mend(given, variable, manner(provider)), source=variable)
+    found = load()
+    if (text := found.base_urls.get(provider.name)) is not None:
+        file = found.projects.get(provider.name)
+        source = f"base_urls.{provider.name} in {file or user_file()}"
+        return Named(
+            url=addresses.mend(text, source, manner(provider)), source=source, project=file is not None
+        )
+    return None if provider.base_url is None else Named(url=provider.base_url, source="the catalogue")
+
+
 def base_url(provider: catalog.Provider) -> str | None:
     """Return where a provider's API is: environment, then file, then catalogue.
 
@@ -233,11 +296,10 @@ def base_url(provider: catalog.Provider) -> str | None:
         provider: The provider.
 
     Returns:
-        The URL, or `None` if its SDK knows.
+        The URL; `None` if nothing names one.
     """
-    if (variable := first_set(provider.base_url_env)) is not None:
-        return os.environ[variable].strip()
-    return load().base_urls.get(provider.name, provider.base_url)
+    found = address(provider)
+    return None if found is None else found.url
 
 
 def check_environment_variables(required: tuple[str, ...] | None = None) -> None:
@@ -269,17 +331,56 @@ def check_environment_variables(required: tuple[str, ...] | None = None) -> None
         )
 
 
-def _file_values(folder: Path) -> Mapping[str, Any]:
-    """Return the values of the nearest file at or above a folder."""
+def user_file() -> Path:
+    """Return your own settings file, which no folder brings along.
+
+    Example:
+        >>> user_file().name
+        'llmkit.toml'
+    """
+    from platformdirs import user_config_path
+
+    return user_config_path("llmkit", appauthor=False) / "llmkit.toml"
+
+
+def _own_values() -> Mapping[str, Any]:
+    """Return the values of the user's own file."""
+    path = user_file()
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _parse(path, stamp) or {}
+
+
+def _file_values(folder: Path) -> tuple[Mapping[str, Any], Path | None]:
+    """Return the values of the nearest project's file at or above a folder, and that file."""
+    own = user_file()
     for place in (folder, *folder.parents):
         for path in (place / "llmkit.toml", place / "pyproject.toml"):
             try:
                 stamp = path.stat().st_mtime_ns
             except OSError:
                 continue
-            if (values := _parse(path, stamp)) is not None:
-                return values
-    return {}
+            if path != own and (values := _parse(path, stamp)) is not None:
+                return values, path
+    return {}, None
+
+
+def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
+    """Put a project's values over the user's own; tables are put together."""
+    if "dotenv" in project:
+        raise ConfigurationError(
+            f"dotenv in {file} is not used: a project does not decide where your keys come from.",
+            hint=f"Write it into your own {user_file()}.",
+        )
+    tables = {
+        name: {**own.get(name, {}), **project.get(name, {})}
+        for name in ("aliases", "prices", "base_urls", "magics")
+        if name in own or name in project
+    }
+    projects = dict.fromkeys(project.get("base_urls", ()), str(file))
+    return {**own, **project, **tables, **({"projects": projects} if projects else {})}
 
 
 @lru_cache(maxsize=64)
@@ -294,7 +395,7 @@ def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
     table = data if path.name == "llmkit.toml" else data.get("tool", {}).get("llmkit")
     if table is None:
         return None
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)} - {"projects"}
     if unknown := sorted(set(table) - known):
         raise ConfigurationError(
             f"{path} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."

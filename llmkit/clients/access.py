@@ -1,25 +1,65 @@
-"""Where a client's requests go, and with which keys: given as arguments, or found; several take turns."""
+"""Where a client's requests go, and with which keys: given as arguments, or found; several take turns.
+
+What was not given as an argument is looked up anew for every request: whoever changes the address changes
+the key with it, and the new key must not go to the old server.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmkit import catalog, settings
+from llmkit import __version__, addresses, catalog, settings
+from llmkit.clients.classify import WRONG_ADDRESS
 from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
-from llmkit.clients.redaction import Secret
-from llmkit.errors import AuthenticationError, LLMClientError, PermissionDeniedError, RateLimitError
+from llmkit.clients.redaction import Secret, note
+from llmkit.clients.trust import is_trusted
+from llmkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LLMClientError,
+    PermissionDeniedError,
+    RateLimitError,
+)
 from llmkit.sandbox import url as sandbox_url
+from llmkit.wire.direct import DirectCarrier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from llmkit.sandbox.dialect import ProtocolName
 
 Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
 """What a client takes as `api_key`: a key, several that take turns, a manager of keys, or none."""
 
 NO_KEY = "none"
-"""What is sent to a server that wants no key: the SDKs insist on one."""
+"""The key of a server that wants none: nothing is sent for it."""
+
+ARGUMENT = ("an argument", "APIKeyManager")
+"""Where a key comes from that the user gave to this very client."""
+
+_COMMON = {"accept": "application/json", "user-agent": f"llmkit/{__version__}"}
+
+_SANDBOX = Secret(SANDBOX_KEY, "the sandbox")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where requests go at the moment.
+
+    Attributes:
+        url: The API's base URL, mended.
+        source: Who named it.
+        project: Whether only a project's file names it.
+        simulated: Whether the sandbox answers.
+    """
+
+    url: str
+    source: str
+    project: bool = False
+    simulated: bool = False
 
 
 class Credentials:
@@ -28,6 +68,7 @@ class Credentials:
     Args:
         provider: Name of the provider.
         given: The client's argument; by default the keys of `llmkit.clients.keys.keys`.
+        place: Returns where the requests go; by default wherever the user says.
 
     Example:
         >>> credentials = Credentials("openai", ["first-key", "second-key"])
@@ -35,11 +76,12 @@ class Credentials:
         'an argument, number 2'
     """
 
-    def __init__(self, provider: str, given: Keys = None) -> None:
+    def __init__(self, provider: str, given: Keys = None, place: Callable[[], Place] | None = None) -> None:
         self._provider = provider
         hidden = wrapped(given)
         self._wrapped = hidden if isinstance(hidden, tuple) else ()
         self._manager = given if isinstance(given, APIKeyManager) else keys
+        self._place = place
         self._turn = 0
 
     def current(self) -> Secret:
@@ -47,10 +89,20 @@ class Credentials:
 
         Raises:
             AuthenticationError: If there is none, and the provider wants one.
+            ConfigurationError: If it would go where only a project's file says.
         """
+        place = None if self._place is None else self._place()
+        return self.key_for(place)
+
+    def key_for(self, place: Place | None) -> Secret:
+        """Return the key for a request to a place; see `current`."""
+        if place is not None and place.simulated:
+            return _SANDBOX
         if self._wrapped:
             return self._wrapped[self._turn]
         if (found := self._manager.find(self._provider)) is not None:
+            if place is not None and place.project:
+                _check_trust(found, place)
             return found
         known = catalog.providers().get(self._provider)
         if known is None or known.local:
@@ -66,6 +118,8 @@ class Credentials:
         Returns:
             The key that is in use now; `None` if there is no other.
         """
+        if used is _SANDBOX:
+            return None
         if not self._wrapped:
             return self._manager.advance(self._provider, used)
         if self._wrapped[self._turn] is used:
@@ -74,42 +128,99 @@ class Credentials:
         return None if now is used else now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """How a client reaches its provider.
 
-    Attributes:
-        address: The API's base URL.
-        credentials: The keys.
-        simulated: Whether the sandbox answers.
-    """
-
-    address: str
-    credentials: Credentials
-    simulated: bool
-
-
-def access(
-    provider: str, protocol: ProtocolName, *, api_key: Keys, base_url: str | None, own: Any, default: str
-) -> Access:
-    """Find out where a client's requests go.
-
     Args:
         provider: Name of the provider.
-        protocol: Wire format that the sandbox would speak in its place.
+        protocol: Wire format that it speaks, and the sandbox in its place.
         api_key: The client's argument.
         base_url: The client's argument; by default from the environment, the settings, the catalogue.
-        own: The user's own SDK client, if there is one; its key is noted so that `redact` knows it.
-        default: The provider's own address.
+        own: The user's own SDK client, if there is one; its keys are noted so that `redact` knows them.
+
+    Raises:
+        ConfigurationError: If the argument is no address.
     """
-    known = catalog.providers().get(provider)
-    if own is None and base_url is None and _in_sandbox(known):
-        credentials = Credentials(provider, SANDBOX_KEY)
-        return Access(address=sandbox_url(protocol), credentials=credentials, simulated=True)
-    address = base_url or (settings.base_url(known) if known else None) or default
-    if api_key is None and own is not None:
-        api_key = _key_of(own)
-    return Access(address=address, credentials=Credentials(provider, api_key), simulated=False)
+
+    def __init__(
+        self, provider: str, protocol: ProtocolName, *, api_key: Keys, base_url: str | None, own: Any
+    ) -> None:
+        self._provider = provider
+        self._protocol = protocol
+        self._known = catalog.providers().get(provider)
+        self._own = own
+        self._given: Place | None = None
+        if base_url is not None and base_url.strip(addresses.QUOTES):
+            manner = addresses.Manner(protocol=protocol)
+            if self._known is not None:
+                manner = settings.manner(self._known)
+            self._given = Place(url=addresses.mend(base_url, "base_url", manner), source="an argument")
+        self.credentials = Credentials(provider, api_key, self.place)
+        if own is not None:
+            note(own)
+
+    def place(self) -> Place:
+        """Return where the next request goes.
+
+        Raises:
+            ConfigurationError: If the address cannot be used; it names the variable or the file.
+        """
+        if self._given is not None:
+            return self._given
+        if self._own is None and self.is_simulated():
+            return Place(url=sandbox_url(self._protocol), source="the sandbox", simulated=True)
+        found = settings.address(self._known) if self._known is not None else None
+        if found is None:
+            raise ConfigurationError(
+                f"Where is {self._provider}? No address is known for it.", hint="Give one as base_url."
+            )
+        return Place(url=found.url, source=found.source, project=found.project)
+
+    def is_simulated(self) -> bool:
+        """Whether the sandbox answers."""
+        if self._own is not None or self._given is not None:
+            return False
+        return (self._known is not None and self._known.sandbox) or settings.load().sandbox
+
+    def direct(
+        self,
+        sign: Callable[[Secret], Mapping[str, str]],
+        names: Mapping[str, str] | None = None,
+        custom: str = "",
+    ) -> DirectCarrier:
+        """Return a carrier that sends straight to the provider, with headers that are made here.
+
+        Args:
+            sign: Returns the headers that carry a key.
+            names: Environment variables, by the header that each one holds.
+            custom: The environment variable of further headers, one on each line.
+        """
+
+        def headers() -> dict[str, str]:
+            place = self.place()
+            signed = sign(self.credentials.key_for(place))
+            return {**_COMMON, **signed, **_of_environment(place, names or {}, custom)}
+
+        return DirectCarrier(lambda: self.place().url, headers)
+
+
+def bearer(key: Secret) -> dict[str, str]:
+    """Return the header for a key; a server that wants none gets none."""
+    value = key.reveal()
+    return {} if value == NO_KEY else {"authorization": f"Bearer {value}"}
+
+
+def _of_environment(place: Place, names: Mapping[str, str], custom: str) -> dict[str, str]:
+    """Return the headers that the environment names; they are the user's, as keys are.
+
+    To the sandbox they do not go, nor to a place that only a project names.
+    """
+    if place.simulated or (place.project and not is_trusted(place.url)):
+        return {}
+    found = {header: value for header, name in names.items() if (value := os.environ.get(name))}
+    if custom and (lines := os.environ.get(custom)):
+        found |= _custom(lines)
+    return found
 
 
 def blames_key(error: LLMClientError) -> bool:
@@ -126,13 +237,39 @@ def blames_key(error: LLMClientError) -> bool:
     return refused or isinstance(error, RateLimitError)
 
 
-def _in_sandbox(known: catalog.Provider | None) -> bool:
-    return settings.load().sandbox or (known is not None and known.sandbox)
+def blame_address(error: LLMClientError, address: str) -> None:
+    """Say in an error which address is likely to be wrong, if the server did not know the path.
+
+    Args:
+        error: What came back; its hint is changed.
+        address: Base URL of the API.
+    """
+    if error.hint == WRONG_ADDRESS:
+        error.hint = (
+            f"The address {address} may be wrong: check its path, such as a missing or doubled /v1"
+            " (base_url=, or the provider's …_BASE_URL)."
+        )
 
 
-def _key_of(own: Any) -> str | None:
-    key = getattr(own, "api_key", None)
-    return key if isinstance(key, str) else None
+def _check_trust(key: Secret, place: Place) -> None:
+    """Refuse to send a key where only a project's file says.
+
+    Raises:
+        ConfigurationError: Unless the key came with this client, or the user has trusted the address.
+    """
+    if key.source.startswith(ARGUMENT) or is_trusted(place.url):
+        return
+    url = addresses.take_apart(place.url)[0]
+    raise ConfigurationError(
+        f"The key from {key.source} was not sent: {place.source} names {url}, and you have not trusted it.",
+        hint=f"If that server may have your key, type %llm trust {url} once; else remove the line.",
+    )
+
+
+def _custom(lines: str) -> dict[str, str]:
+    """Read headers as the SDKs do: a name, a colon and a value on each line."""
+    pairs = (line.partition(":") for line in lines.split("\n"))
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon and name.strip()}
 
 
 def wrapped(given: Keys) -> tuple[Secret, ...] | APIKeyManager | None:

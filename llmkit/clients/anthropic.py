@@ -8,27 +8,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access, wrapped
+from llmkit.clients.access import Access, Keys, bearer, wrapped
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_anthropic, in_prompt
 from llmkit.clients.usage_anthropic import note_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.wire.carrier import WireRequest
-from llmkit.wire.direct import DirectCarrier
-from llmkit.wire.sdk import SDKCarrier, SDKHeaders
+from llmkit.wire.sdk import SDKCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.attachments import Attachment
+    from llmkit.clients.redaction import Secret
     from llmkit.messages import LLMMessage
 
-ADDRESS = "https://api.anthropic.com"
+VERSION = "2026-10-21"
+"""The version of the API that is spoken; the same as the official SDK's."""
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -201,29 +203,17 @@ class AnthropicClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        self._access = access(
-            "anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
-        )
-        address = self._access.address
-        headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
+        access = Access("anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client)
+        direct = access.direct(_signed, {}, "ANTHROPIC_CUSTOM_HEADERS")
         super().__init__(
             "anthropic",
             codec=AnthropicCodec(),
-            carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("anthropic", client),
-            credentials=self._access.credentials if client is None else None,
-            simulated=self._access.simulated,
+            carrier=direct if client is None else SDKCarrier("anthropic", client, note),
+            credentials=access.credentials if client is None else None,
+            simulated=access.is_simulated,
             **options,
         )
 
-    def _sign(self, client: Any) -> None:
-        """Give the SDK the key for the next call, as a key or as a bearer token."""
-        key = self._access.credentials.current()
-        bearer = key.source.startswith("ANTHROPIC_AUTH_TOKEN")
-        client.api_key = None if bearer else key.reveal()
-        client.auth_token = key.reveal() if bearer else None
 
-
-def _sdk_client(address: str) -> Any:
-    import anthropic
-
-    return anthropic.AsyncAnthropic(api_key="not signed yet", base_url=address)
+def _signed(key: Secret) -> dict[str, str]:
+    return {"anthropic-version": VERSION, **bearer(key)}

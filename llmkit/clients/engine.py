@@ -8,6 +8,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit import catalog, settings
+from llmkit.clients.access import blame_address
 from llmkit.clients.asked import asked_on_wire
 from llmkit.clients.attempts import Attempts, Line, warn_dropped, warn_refused
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
@@ -27,7 +28,7 @@ from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientErro
 from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llmkit.clients.access import Credentials
     from llmkit.clients.books import Source
@@ -61,7 +62,7 @@ class ProviderClient(BaseLLMClient):
         fallback: Models that stand in, in this order, where this one gives no answer: names as for
             `llmkit.client`, or clients.
         credentials: The keys, which take turns; `None` if the carrier has its own.
-        simulated: Whether the sandbox answers.
+        simulated: Whether the sandbox answers, or how to find out.
 
     Raises:
         ConfigurationError: If a number makes no sense, or a stand-in is not known.
@@ -78,13 +79,13 @@ class ProviderClient(BaseLLMClient):
         max_retries: int = 2,
         fallback: Sequence[str | BaseLLMClient] = (),
         credentials: Credentials | None = None,
-        simulated: bool = False,
+        simulated: bool | Callable[[], bool] = False,
     ) -> None:
         super().__init__(provider_name)
         if max_retries < 0:
             raise ConfigurationError(f"max_retries={max_retries} cannot be: 0 or more is expected.")
         self.model = model
-        self.simulated = simulated
+        self._simulated = simulated
         self._stand_ins = [_stand_in(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
         self._made = list(compress(self._stand_ins, named))
@@ -185,6 +186,7 @@ class ProviderClient(BaseLLMClient):
             raise LLMTimeoutError(f"{line.carrier.address} did not list its models in time.") from error
         except LLMClientError as error:
             redact_error(error)
+            blame_address(error, line.carrier.address)
             error.provider = error.provider or self.provider_name
             raise
 
@@ -218,6 +220,11 @@ class ProviderClient(BaseLLMClient):
         """The API's base URL: where calls go."""
         return self._line.carrier.address
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the sandbox answers."""
+        return self._simulated() if callable(self._simulated) else self._simulated
+
     def default_model(self) -> str:
         """Return the model that a call uses when it names none.
 
@@ -246,7 +253,7 @@ class ProviderClient(BaseLLMClient):
     ) -> Call:
         """Check the arguments and open the books."""
         defaults = settings.load()
-        model = model or self.default_model()
+        model = self._plain(model or self.default_model())
         if isinstance(temperature, ContractTemperature) and defaults.temperature is not None:
             temperature = defaults.temperature
         schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
@@ -262,6 +269,11 @@ class ProviderClient(BaseLLMClient):
         )
         warn_refused(self._line, request, request.dropped)
         return Call(request, self.provider_name, simulated=self.simulated)
+
+    def _plain(self, model: str) -> str:
+        """Return a model's name without what says nothing, as prices and the ledger know it."""
+        known = catalog.providers().get(self.provider_name)
+        return model if known is None else known.plain(model)
 
     def _refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known to refuse."""

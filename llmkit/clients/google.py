@@ -9,25 +9,24 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access, wrapped
+from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.redaction import note
 from llmkit.clients.schema import in_prompt
 from llmkit.clients.usage_google import read_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.wire.carrier import WireRequest
-from llmkit.wire.direct import DirectCarrier
 from llmkit.wire.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.attachments import Attachment
+    from llmkit.clients.redaction import Secret
     from llmkit.messages import LLMMessage
-
-ADDRESS = "https://generativelanguage.googleapis.com"
 
 FINISH_REASONS = {
     "STOP": "stop",
@@ -255,21 +254,19 @@ class GoogleAIClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        self._access = access(
-            "google", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
-        )
-        direct = DirectCarrier(self._access.address, self._headers)
+        access = Access("google", "google", api_key=api_key, base_url=base_url, own=client)
         super().__init__(
             "google",
             codec=GoogleCodec(),
-            carrier=direct if client is None else GenAICarrier(client),
-            credentials=self._access.credentials if client is None else None,
-            simulated=self._access.simulated,
+            carrier=access.direct(_signed) if client is None else GenAICarrier(client, note),
+            credentials=access.credentials if client is None else None,
+            simulated=access.is_simulated,
             **options,
         )
 
-    def _headers(self) -> dict[str, str]:
-        return {"x-goog-api-key": self._access.credentials.current().reveal()}
+
+def _signed(key: Secret) -> dict[str, str]:
+    return {"x-goog-api-key": key.reveal()}
 
 
 def camel(name: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from llmkit.clients.access import Keys, access, wrapped
+from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
-from llmkit.clients.google import ADDRESS, GoogleCodec
+from llmkit.clients.google import GoogleCodec
 from llmkit.wire.legacy import LegacyCarrier, load_sdk
 
 
@@ -40,14 +40,14 @@ class GoogleGenerativeAIClient(ProviderClient):
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
         load_sdk()
-        at = access(
-            "google-legacy", "google", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
-        )
+        access = Access("google-legacy", "google", api_key=api_key, base_url=base_url, own=client)
         super().__init__(
             "google-legacy",
             codec=GoogleCodec(schemas=False),
-            carrier=LegacyCarrier(at.address, lambda: at.credentials.current().reveal(), client),
-            credentials=at.credentials if client is None else None,
-            simulated=at.simulated,
+            carrier=LegacyCarrier(
+                lambda: access.place().url, lambda: access.credentials.current().reveal(), client
+            ),
+            credentials=access.credentials if client is None else None,
+            simulated=access.is_simulated,
             **options,
         )

@@ -6,9 +6,10 @@ import os
 import threading
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit import catalog
+from llmkit import catalog, settings
 from llmkit.clients.redaction import Secret, redact
 from llmkit.errors import AuthenticationError, ConfigurationError
 
@@ -37,7 +38,8 @@ class APIKeyManager:
     """The keys of each provider: several may take turns.
 
     Without keys of its own it finds them in the environment: `OPENAI_API_KEY`, then
-    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, … and so for every provider.
+    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, … and so for every provider; then in a `.env` in the current
+    folder, if your own settings file has `dotenv = true`; then in the keyring.
 
     Args:
         keys: Keys by provider, in the order in which they are used.
@@ -128,7 +130,7 @@ class APIKeyManager:
             self._current[provider] = 0
 
     def _all(self, provider: str) -> list[Secret]:
-        return self._keys.get(provider) or _from_environment(provider)
+        return self._keys.get(provider) or _from_environment(provider) or _from_dotenv(provider)
 
 
 def save_key(provider: str, value: str) -> None:
@@ -173,11 +175,46 @@ def missing_key(provider: str) -> AuthenticationError:
 
 
 def _from_environment(provider: str) -> list[Secret]:
+    return _listed(provider, os.environ, "{}")
+
+
+def _from_dotenv(provider: str) -> list[Secret]:
+    """Return the keys of a `.env` in the current folder, if the user's own settings let it be read.
+
+    Only the variables of keys are looked at: an address in it would be a project's.
+    """
+    if not settings.load().dotenv:
+        return []
+    path = Path(".env").absolute()
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        return []
+    return _listed(provider, _dotenv(path, stamp), "{} in .env")
+
+
+@lru_cache(maxsize=8)
+def _dotenv(path: Path, _stamp: int) -> Mapping[str, str]:
+    try:
+        from dotenv import dotenv_values
+    except ImportError as error:
+        hint = 'pip install "llmkit[dotenv]", or take dotenv out of your settings.'
+        raise ConfigurationError("The package python-dotenv is missing.", hint=hint) from error
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:  # the second one's words hold the file's
+        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}.") from None
+    return {name: value for name, value in found.items() if value}
+
+
+def _listed(provider: str, variables: Mapping[str, str], source: str) -> list[Secret]:
+    """Return a provider's keys: those of the first variable that is set, and of its numbered ones."""
     known = catalog.providers().get(provider)
     for name in known.key_env if known else ():
-        numbered = [f"{name}_{n}" for n in range(1, 10)]
         found = [
-            _secret(n, os.environ[n].strip()) for n in (name, *numbered) if os.environ.get(n, "").strip()
+            _secret(source.format(n), variables[n].strip())
+            for n in (name, *(f"{name}_{number}" for number in range(1, 10)))
+            if variables.get(n, "").strip()
         ]
         if found:
             return found

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import Keys, access, wrapped
+from llmkit.clients.access import Access, Keys, bearer, wrapped
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import DONE, Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_openai, in_prompt
 from llmkit.clients.usage_openai import dollars, read_usage
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.wire.carrier import WireRequest
-from llmkit.wire.direct import DirectCarrier
-from llmkit.wire.sdk import SDKCarrier, SDKHeaders
+from llmkit.wire.sdk import SDKCarrier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from llmkit.attachments import Attachment
     from llmkit.messages import LLMMessage
 
-ADDRESS = "https://api.openai.com/v1"
+_ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
+"""Environment variables of the official SDK, by header."""
 
 FINISH_REASONS = {"function_call": "tool_calls"}
 
@@ -41,27 +42,31 @@ class OpenAICodec:
     """The Chat Completions wire format.
 
     Args:
-        official: Whether it is OpenAI's own server, which wants `max_completion_tokens`.
+        official: Whether it is OpenAI's own server, which wants `max_completion_tokens`, or how to find out.
     """
 
-    def __init__(self, *, official: bool = True) -> None:
-        # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
-        names = ("max_completion_tokens", "max_tokens")
-        self._limit, self._other_limit = names if official else names[::-1]
+    def __init__(self, *, official: bool | Callable[[], bool] = True) -> None:
         self._official = official
+
+    @property
+    def _is_official(self) -> bool:
+        return self._official() if callable(self._official) else self._official
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
         check(request.messages, LIMITS)
         response_format, messages = _format(request)
+        # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
+        names = ("max_completion_tokens", "max_tokens")
+        limit, other_limit = names if self._is_official else names[::-1]
         optional = {
             "temperature": self._temperature(request),
-            self._limit: request.max_tokens,
+            limit: request.max_tokens,
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
             **request.extra,
         }
-        for refused, other in ((self._limit, self._other_limit), (self._other_limit, self._limit)):
+        for refused, other in ((limit, other_limit), (other_limit, limit)):
             if refused in request.without and other not in request.without and refused in optional:
                 optional[other] = optional.pop(refused)
         body: dict[str, Any] = {
@@ -76,7 +81,7 @@ class OpenAICodec:
     def _temperature(self, request: Request) -> float | None:
         """Return the temperature to send. A compatible server may refuse one that nobody chose."""
         given = request.temperature
-        if given is None or (isinstance(given, ContractTemperature) and not self._official):
+        if given is None or (isinstance(given, ContractTemperature) and not self._is_official):
             return None
         return float(given)
 
@@ -211,28 +216,19 @@ class OpenAIClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        self._access = access(
-            provider_name, "openai", api_key=api_key, base_url=base_url, own=client, default=ADDRESS
-        )
-        address = self._access.address
-        headers = SDKHeaders(lambda: _sdk_client(address), self._sign)
+        access = Access(provider_name, "openai", api_key=api_key, base_url=base_url, own=client)
+        # What the user set up for OpenAI is for OpenAI: compatible servers have nothing to do with it.
+        theirs = (_ORGANISATION, "OPENAI_CUSTOM_HEADERS") if provider_name == "openai" else ({}, "")
         super().__init__(
             provider_name,
-            codec=OpenAICodec(official="api.openai.com" in address),
-            carrier=DirectCarrier(address, headers) if client is None else SDKCarrier("openai", client),
-            credentials=self._access.credentials if client is None else None,
-            simulated=self._access.simulated,
+            codec=OpenAICodec(
+                official=(lambda: "api.openai.com" in access.place().url) if client is None else True
+            ),
+            carrier=access.direct(bearer, *theirs) if client is None else SDKCarrier("openai", client, note),
+            credentials=access.credentials if client is None else None,
+            simulated=access.is_simulated,
             **options,
         )
-
-    def _sign(self, client: Any) -> None:
-        client.api_key = self._access.credentials.current().reveal()
-
-
-def _sdk_client(address: str) -> Any:
-    import openai
-
-    return openai.AsyncOpenAI(api_key="not signed yet", base_url=address)
 
 
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ session_aliases: dict[str, str] = {}
 """Short names of models for this session alone; they win over those of the settings."""
 
 _registered: dict[str, Callable[..., BaseLLMClient]] = {}
-_shared: dict[tuple[int, str, tuple[str, ...], str | None], ProviderClient | MeteredClient] = {}
+_shared: dict[tuple[int, str, tuple[str, ...]], ProviderClient | MeteredClient] = {}
 _lock = threading.Lock()
 
 
@@ -94,8 +94,7 @@ def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> Pr
         ConfigurationError: If the name is not known.
     """
     found = resolve(name)
-    # A fork must not share its parent's connections, and the variable decides who answers.
-    key = (os.getpid(), str(found), fallback, os.environ.get("LLMKIT_SANDBOX"))
+    key = (os.getpid(), str(found), fallback)  # a fork must not share its parent's connections
     with _lock:
         if key not in _shared:
             _shared[key] = client(str(found), **({"fallback": fallback} if fallback else {}))
@@ -157,7 +156,8 @@ def resolve(name: str | None = None) -> ModelName:
     name = _follow(name, aliases())
     provider, colon, model = name.partition(":")
     if colon and provider and model:
-        return ModelName(provider, model)
+        known = catalog.providers().get(provider)
+        return ModelName(provider, model if known is None else known.plain(model))
     if _is_provider(name):
         return ModelName(name, None)
     return ModelName(_owner(name), name)

@@ -133,6 +133,17 @@ def _key(_magics: LLMMagics, command: Command) -> None:
     _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
 
 
+def _trust(_magics: LLMMagics, command: Command) -> None:
+    """List the addresses that may have the user's keys although a project names them; add or remove one."""
+    from llmkit.clients.trust import file, trust
+
+    argument = command.argument or ""
+    url = argument.removeprefix("revoke ")
+    known = trust(url or None, revoke=url != argument)
+    listed = "\n".join(known) or "None: keys go only to addresses that you have named yourself."
+    _say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
+
+
 def _cost(_magics: LLMMagics, command: Command) -> Any:
     from llmkit.costs.ledger import ledger
 
@@ -227,6 +238,7 @@ _COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
     "models": _models,
     "alias": _alias,
     "key": _key,
+    "trust": _trust,
     "fix": session.fix,
     "explain": session.explain,
     "cost": _cost,

@@ -11,6 +11,7 @@ import os
 import re
 import weakref
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 _UNPACKING = re.compile("Decod|Decompress|ContentEncoding")
 """Names of the HTTP libraries' exceptions for a body whose compression is broken."""
@@ -120,48 +122,98 @@ class Carrier(Protocol):
         ...
 
 
-class PerLoop(Generic[T]):
-    """One object per event loop and process, made at its first use and closed with its loop.
+class PerLoop(Generic[K, T]):
+    """One object per event loop, process and kind, made at its first use and closed with its loop.
 
     HTTP sessions belong to the loop they were made on; using one from another fails with "Event loop
     is closed", and a fork must not share a parent's sockets.
 
+    However its owner is left, an object makes no noise under somebody's cell: it is closed on its loop when
+    the owner is collected or the loop shuts down, and dropped without the loop's help if that is over.
+
     Args:
-        make: Makes the object, on the running loop.
-        close: Closes it.
+        make: Makes an object of a kind, on the running loop.
+        close: Closes it there.
+        drop: Closes it without its loop, which has ended; it must not refer to the owner, as neither `close`.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self, make: Callable[[K], T], close: Callable[[T], Awaitable[None]], drop: Callable[[T], None]
+    ) -> None:
         self._make = make
-        self._close = close
-        self._pid = os.getpid()
-        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None, None]]]
-        self._made = weakref.WeakKeyDictionary()
+        self._kept: _Kept[K, T] = _Kept(close, drop)
+        weakref.finalize(self, _leave, self._kept)
 
-    async def get(self) -> T:
-        """Return the running loop's object."""
+    async def get(self, kind: K) -> T:
+        """Return the running loop's object of a kind."""
         loop = asyncio.get_running_loop()
-        if self._pid != os.getpid():
-            self._made, self._pid = weakref.WeakKeyDictionary(), os.getpid()
-        if (made := self._made.get(loop)) is not None:
+        kept = self._kept
+        if kept.pid != os.getpid():
+            _INHERITED.append(kept)  # the parent's sockets: closing them here would disturb the parent
+            self._kept = kept = _Kept(kept.close, kept.drop)
+            weakref.finalize(self, _leave, kept)
+        if (made := kept.made.get((loop, kind))) is not None:
             return made[0]
-        item = self._make()
-        keeper = _keep(item, self._close)
-        self._made[loop] = (item, keeper)
+        kept.forget_closed_loops()
+        item = self._make(kind)
+        keeper = _keep(item, kept.close)
+        kept.made[loop, kind] = (item, keeper)
         await anext(keeper)  # from now on the loop knows it, and ends it when it shuts down
         return item
 
     async def aclose(self) -> None:
-        """Close the running loop's object, if there is one."""
-        if (made := self._made.pop(asyncio.get_running_loop(), None)) is not None:
-            await made[1].aclose()
+        """Close the running loop's objects."""
+        await self._kept.aclose(asyncio.get_running_loop())
+
+
+class _Kept(Generic[K, T]):
+    """What one owner has made, with the loops it was made on."""
+
+    def __init__(self, close: Callable[[T], Awaitable[None]], drop: Callable[[T], None]) -> None:
+        self.close = close
+        self.drop = drop
+        self.pid = os.getpid()
+        self.made: dict[tuple[asyncio.AbstractEventLoop, K], tuple[T, AsyncGenerator[None, None]]] = {}
+
+    async def aclose(self, loop: asyncio.AbstractEventLoop) -> None:
+        for key in [key for key in self.made if key[0] is loop]:
+            await self.made.pop(key)[1].aclose()
+
+    def forget_closed_loops(self) -> None:
+        for key in [key for key in self.made if key[0].is_closed()]:
+            self.drop(self.made.pop(key)[0])
+
+
+_INHERITED: list[Any] = []
+"""What a forked process got from its parent: never touched."""
+
+
+def _leave(kept: _Kept[Any, Any]) -> None:
+    """Close what a collected owner, or one that lives at the process's end, has left open."""
+    if kept.pid != os.getpid():
+        _INHERITED.append(kept)
+        return
+    for loop in {key[0] for key in list(kept.made)}:
+        if loop.is_running():
+            with suppress(RuntimeError):  # it was closed in between
+                loop.call_soon_threadsafe(_close_there, kept, loop)
+        else:
+            for key in [key for key in list(kept.made) if key[0] is loop]:
+                kept.drop(kept.made.pop(key)[0])
+
+
+def _close_there(kept: _Kept[Any, Any], loop: asyncio.AbstractEventLoop) -> None:
+    task = loop.create_task(kept.aclose(loop))
+    _CLOSING.add(task)
+    task.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Tasks that close what was left: a loop itself holds its tasks weakly."""
 
 
 async def _keep(item: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    """Close the object when its loop shuts down its generators, as `asyncio.run` does at its end.
-
-    It refers to nothing else: a client that is dropped closes its connections the same way.
-    """
+    """Close the object when its loop shuts down its generators, as `asyncio.run` does at its end."""
     try:
         yield
     finally:

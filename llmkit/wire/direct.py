@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import orjson
 
-from llmkit.errors import ConfigurationError, InvalidRequestError
+from llmkit.addresses import place_of, take_apart
+from llmkit.errors import InvalidRequestError
+from llmkit.wire import certificates
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
+from llmkit.wire.proxies import Proxy, proxy_failed, proxy_for, proxy_refused, socks_connector, socks_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     import aiohttp
+
+    from llmkit.errors import LLMClientError
 
 LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""
@@ -26,32 +31,22 @@ class DirectCarrier:
     """Carry requests with aiohttp.
 
     Args:
-        address: The API's base URL, without a slash at its end.
-        headers: Prepares the headers; called for every request.
+        address: Returns the API's base URL, mended; called for every request.
+        headers: Prepares the headers; called for every request, right after.
     """
 
-    def __init__(self, address: str, headers: Callable[[], Mapping[str, str]]) -> None:
-        if not address.isprintable() or " " in address:
-            raise ConfigurationError(
-                f"{address!r:.80} is no web address.",
-                hint="It has blanks or control characters: remove them.",
-            )
-        if "@" in urlsplit(address).netloc:
-            raise ConfigurationError(
-                "An address must not hold a name or a password.", hint="Give the key as api_key."
-            )
-        self._address = address.rstrip("/")
+    def __init__(self, address: Callable[[], str], headers: Callable[[], Mapping[str, str]]) -> None:
+        self._place = address
         self._headers = headers
-        self._sessions = PerLoop(self._session, lambda session: session.close())
-        self._proxy = _proxy(self._address)
+        self._sessions: PerLoop[_Kind, _Session] = PerLoop(_Session, _Session.close, _Session.drop)
 
     @property
     def address(self) -> str:
-        """The API's base URL."""
-        return self._address
+        """The API's base URL, without its query."""
+        return take_apart(self._place())[0]
 
     def load(self) -> None:
-        """Import aiohttp, and what prepares the headers; see `Carrier.load`."""
+        """Import aiohttp, and prepare the headers; see `Carrier.load`."""
         import aiohttp  # noqa: F401 - for its own sake
 
         self._headers()
@@ -60,40 +55,113 @@ class DirectCarrier:
         """Send a request; see `Carrier.send`."""
         import aiohttp
 
-        session = await self._sessions.get()
+        address = self._place()
+        headers = {"content-type": "application/json", **self._headers()}
+        proxy = proxy_for(address)
+        url = place_of(address, request.path)
+        session = await self._sessions.get(_kind(address, proxy))
         get = request.body is None
         try:
-            response = await session.request(
+            response = await session.http.request(
                 "GET" if get else "POST",
-                self._address + request.path,
+                url,
                 data=None if get else _payload(request.body),
-                headers={"content-type": "application/json", **self._headers()},
+                headers=headers,
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                 allow_redirects=False,
-                proxy=self._proxy,
+                **_through(proxy),
             )
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # frames of aiohttp hold the key
         except aiohttp.InvalidURL as error:
-            raise InvalidRequestError(f"{self._address}{request.path} is not a web address.") from error
-        except (aiohttp.ClientError, OSError) as error:  # before ValueError: a certificate's error is both
-            raise unreachable(error, self.address) from error
+            raise InvalidRequestError(f"{take_apart(url)[0]} is not a web address.") from error
+        except _no_answer() as error:  # before ValueError: a certificate's error is both
+            raise _no_way(error, take_apart(address)[0], proxy) from error
         except ValueError:  # its traceback would show the headers
             raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None
-        return DirectExchange(response)
+        if response.status == 407 and proxy is not None:
+            response.close()
+            raise proxy_refused(407, proxy)
+        return DirectExchange(response, session)
 
     async def aclose(self) -> None:
-        """Close the running loop's session."""
+        """Close the running loop's sessions."""
         await self._sessions.aclose()
 
-    def _session(self) -> aiohttp.ClientSession:
-        import aiohttp
-        import httpx2
 
-        # The certificates that the SDKs trust: some systems' Python has none of its own.
-        tls = httpx2.create_ssl_context() if self._address.startswith("https:") else True
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the connections of a session have in common: their certificates, and a SOCKS proxy."""
+
+    tls: tuple[tuple[str, str], ...] | None
+    socks: Proxy | None
+
+
+def _kind(address: str, proxy: Proxy | None) -> _Kind:
+    tls = certificates.named() if address.startswith("https:") else None
+    return _Kind(tls, proxy if proxy is not None and proxy.socks else None)
+
+
+class _Session:
+    """An `aiohttp.ClientSession`, and the answers that are being read from it."""
+
+    def __init__(self, kind: _Kind) -> None:
+        import aiohttp
+
+        tls = True if kind.tls is None else certificates.context(kind.tls)
         # No limit here: how many calls run at once is the caller's decision (RequestQueue).
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=tls))
+        connector = aiohttp.TCPConnector if kind.socks is None else socks_connector(kind.socks)
+        self.http = aiohttp.ClientSession(connector=connector(limit=0, ssl=tls))
+        self.answers: set[aiohttp.ClientResponse] = set()
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    def drop(self) -> None:
+        """Close everything without the loop, which has ended: whatever is collected later says nothing."""
+        connector = self.http.connector
+        self.http.detach()
+        with suppress(RuntimeError):  # the loop is closed
+            for answer in self.answers:
+                answer.close()
+        self.answers.clear()
+        # aiohttp's public way to close a connector starts a task, which needs the loop.
+        if (close := getattr(connector, "_close", None)) is not None:
+            with suppress(RuntimeError):
+                close()
+
+
+def _no_answer() -> tuple[type[Exception], ...]:
+    """Return what aiohttp raises, with or without a proxy, where no answer comes."""
+    import aiohttp
+
+    return (aiohttp.ClientError, OSError, *socks_errors())
+
+
+def _through(proxy: Proxy | None) -> dict[str, Any]:
+    """Return what aiohttp is told about an HTTP proxy; a SOCKS proxy is the session's."""
+    if proxy is None or proxy.socks:
+        return {}
+    if not proxy.name:
+        return {"proxy": proxy.url}
+    import aiohttp
+
+    return {"proxy": proxy.url, "proxy_auth": aiohttp.BasicAuth(proxy.name, proxy.password, "utf-8")}
+
+
+def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientError:
+    """Say why no answer came: the proxy may be to blame."""
+    import aiohttp
+
+    told = unreachable(error, address)
+    if proxy is not None and isinstance(error, aiohttp.ClientHttpProxyError):
+        return proxy_refused(error.status, proxy)
+    if proxy is not None and isinstance(error, (aiohttp.ClientProxyConnectionError, *socks_errors())):
+        return proxy_failed(error, proxy)
+    variables = " or ".join(name for name, _ in certificates.named())
+    if "certificate" in told.hint and variables:
+        told.hint = f"{told.hint.rstrip('.')}; {variables} says which certificates are trusted."
+    return told
 
 
 class DirectExchange:
@@ -101,12 +169,15 @@ class DirectExchange:
 
     Args:
         response: The raw response.
+        session: What it came through; holds it until it is closed.
     """
 
     cause: BaseException | None = None
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, session: _Session) -> None:
         self._response = response
+        self._session = session
+        session.answers.add(response)
         connection = response.connection
         protocol = None if connection is None else connection.protocol
         self._lost = None if protocol is None else protocol.closed
@@ -138,6 +209,7 @@ class DirectExchange:
 
     async def aclose(self) -> None:
         """Close the connection if the body was not read to its end, else give it back."""
+        self._session.answers.discard(self._response)
         if self._lost is not None:
             self._lost.remove_done_callback(self._leave)
             self._lost.remove_done_callback(_noted)
@@ -182,14 +254,3 @@ def encode(body: Any) -> bytes:
         return orjson.dumps(body)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"The request cannot be written as JSON: {error}.") from error
-
-
-def _proxy(address: str) -> str | None:
-    """Return the environment's proxy for an address.
-
-    aiohttp would look it up for every request, in a thread, and might send credentials from `.netrc`.
-    """
-    parts = urlsplit(address)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)

@@ -31,15 +31,20 @@ class LegacyCarrier:
     """Carry requests with the SDK's synchronous REST transport, in threads.
 
     Args:
-        address: The API's base URL.
+        address: Returns the API's base URL.
         key: Returns the key.
         model: The user's own `GenerativeModel`.
     """
 
-    def __init__(self, address: str, key: Callable[[], str], model: Any = None) -> None:
-        self.address = address.rstrip("/")
+    def __init__(self, address: Callable[[], str], key: Callable[[], str], model: Any = None) -> None:
+        self._place = address
         self._key = key
         self._model = model
+
+    @property
+    def address(self) -> str:
+        """The API's base URL."""
+        return self._place()
 
     def load(self) -> None:
         """Do nothing: the client imported the SDK when it was made."""
@@ -52,6 +57,8 @@ class LegacyCarrier:
 
         try:
             return LegacyExchange(await in_thread(self._answer, request))
+        except LLMClientError:  # there is no key, or no word that it may go there
+            raise
         except TooManyRedirects as error:
             answer: Any = error.response
             exchange = LegacyExchange(Body(iter([])), status=answer.status_code, cause=error)

@@ -1,7 +1,6 @@
-"""The OpenAI and Anthropic SDKs on the way out: they resolve and sign; we read the bytes.
+"""A user's own client of the OpenAI or Anthropic SDK on the way out: it sends by itself; we read the bytes.
 
-A client that llmkit makes sends directly, with the headers that the SDK prepares: credentials,
-organization, versions. A user's own SDK client sends by itself, for only it knows its deployment.
+Only it knows its deployment. A client that llmkit makes sends directly, with headers of its own.
 """
 
 from __future__ import annotations
@@ -19,39 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
 
-class SDKHeaders:
-    """The headers that an SDK client would send.
-
-    Args:
-        make: Makes an SDK client without credentials; called once, at the first request.
-        sign: Puts the credentials of the moment into it, before every request.
-    """
-
-    def __init__(self, make: Callable[[], Any], sign: Callable[[Any], None]) -> None:
-        self._make = make
-        self._sign = sign
-        self._client: Any = None
-
-    def __call__(self) -> dict[str, str]:
-        """Return the headers for the next request."""
-        if self._client is None:
-            self._client = self._make()
-        self._sign(self._client)
-        headers = {**self._client.default_headers, **self._client.auth_headers}
-        return {name: value for name, value in headers.items() if isinstance(value, str)}
-
-
 class SDKCarrier:
     """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses.
 
     Args:
         sdk: Name of the SDK's module, `"openai"` or `"anthropic"`.
         client: The user's client; it is never closed here.
+        note: Is given the client before every request, for its key may be another one by then.
     """
 
-    def __init__(self, sdk: str, client: Any) -> None:
+    def __init__(self, sdk: str, client: Any, note: Callable[[Any], None]) -> None:
         self._sdk = sdk
         self._own = client
+        self._note = note
 
     @property
     def address(self) -> str:
@@ -65,6 +44,7 @@ class SDKCarrier:
         """Send a request through the SDK; see `Carrier.send`."""
         import httpx2
 
+        self._note(self._own)
         sdk = importlib.import_module(self._sdk)
         options: dict[str, Any] = {
             "max_retries": 0,

@@ -84,6 +84,11 @@ COMMANDS = {
         switch="--save",
         help="enter a provider's key without showing it",
     ),
+    "trust": Form(
+        metavar="URL | revoke URL",
+        pattern=r"(?:revoke )?https?://\S+",
+        help="list the addresses of project files that may have your keys, add one, or take it back",
+    ),
     "fix": Form(help="mend the cell that failed last; the code goes into the next cell"),
     "explain": Form(help="explain the last error"),
     "cost": Form(metavar="BY", pattern=_NAME, help="what the calls have cost"),

@@ -1,0 +1,65 @@
+"""The certificates that a server's is checked against, as the environment names them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import lru_cache
+from pathlib import Path
+
+from llmkit.addresses import QUOTES
+from llmkit.errors import ConfigurationError
+
+_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_FOLDER = "SSL_CERT_DIR"
+
+
+def named() -> tuple[tuple[str, str], ...]:
+    """Return the variables that are in force, each with its value; the first file wins."""
+    found = {name: text for name in (*_FILES, _FOLDER) if (text := os.environ.get(name, "").strip(QUOTES))}
+    file = next((name for name in _FILES if name in found), None)
+    return tuple((name, found[name]) for name in (file, _FOLDER) if name is not None and name in found)
+
+
+@lru_cache(maxsize=8)
+def context(variables: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
+    """Return the TLS settings for a client.
+
+    Args:
+        variables: What `named` returned; by default the certificates that the SDKs trust, for some
+            systems' Python has none of its own.
+
+    Raises:
+        ConfigurationError: If a variable names nothing that can be read; it is named.
+    """
+    if not variables:
+        import httpx2
+
+        return httpx2.create_ssl_context(trust_env=False)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for variable, text in variables:
+        _load(tls, variable, text)
+    return tls
+
+
+def _load(tls: ssl.SSLContext, variable: str, text: str) -> None:
+    folders = [part for part in text.split(os.pathsep) if part] if variable == _FOLDER else []
+    path = Path(text)
+    try:
+        if folders or path.is_dir():  # REQUESTS_CA_BUNDLE may name a folder
+            _check_folders(folders or [text])
+            tls.load_verify_locations(capath=text)
+        else:
+            tls.load_verify_locations(cafile=text)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = "holds no certificates" if isinstance(error, ssl.SSLError) else f"is not there: {text}"
+        raise ConfigurationError(
+            f"{variable} names certificates that cannot be used: it {reason}.",
+            hint=f"Correct {variable}, or unset it; nothing was sent.",
+        ) from error
+
+
+def _check_folders(folders: list[str]) -> None:
+    """Refuse folders of which none is there: OpenSSL would trust nobody, and say so only in a handshake."""
+    if not any(Path(folder).is_dir() for folder in folders):
+        raise FileNotFoundError(os.pathsep.join(folders))

@@ -1,0 +1,212 @@
+"""Proxies of the environment: which one an address goes through.
+
+aiohttp reads neither `ALL_PROXY` nor ranges in `NO_PROXY`, would look proxies up for every request in a
+thread, and might send passwords from `.netrc`; so this is done here, by the rules that curl and Go share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies
+
+from llmkit.addresses import QUOTES, is_loopback
+from llmkit.errors import ConfigurationError, ProviderNotAvailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+SOCKS = {"socks4": "socks4", "socks4a": "socks4", "socks5": "socks5", "socks5h": "socks5", "socks": "socks5"}
+"""The kind of SOCKS proxy that a scheme means; the proxy resolves names in each case."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_PAIRS = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_VARIABLES = tuple(name for pair in _PAIRS for name in (pair, pair.upper()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy; its password does not show.
+
+    Attributes:
+        url: Its address, without name and password.
+        variable: What named it.
+        name: Who logs in; empty if nobody does.
+        password: The password.
+    """
+
+    url: str
+    variable: str
+    name: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def socks(self) -> str | None:
+        """Which kind of SOCKS it speaks, if it is one."""
+        return SOCKS.get(self.url.partition(":")[0])
+
+    def __str__(self) -> str:
+        return f"the proxy {self.url} ({self.variable})"
+
+
+def proxy_for(address: str) -> Proxy | None:
+    """Return the proxy for an address, as the environment is now.
+
+    Args:
+        address: The API's base URL.
+
+    Returns:
+        The proxy; `None` if requests go straight, as they do to this machine.
+
+    Raises:
+        ConfigurationError: If the variable cannot be understood; it is named.
+    """
+    return _proxy_for(address, tuple(map(os.environ.get, _VARIABLES)))
+
+
+@lru_cache(maxsize=64)
+def _proxy_for(address: str, values: tuple[str | None, ...]) -> Proxy | None:
+    parts = urlsplit(address)
+    if not parts.hostname or is_loopback(parts.hostname):
+        return None
+    given = dict(zip(_VARIABLES, values, strict=True))
+    if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that anybody may send
+        given["HTTP_PROXY"] = None
+    if _goes_straight(parts, given["no_proxy"] or given["NO_PROXY"] or ""):
+        return None
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            if text := (given[variable] or "").strip(QUOTES):
+                return _read(text, variable)
+    text = "" if any(given.values()) else getproxies().get(parts.scheme, "")  # of macOS or Windows
+    return _read(text, "the system's settings") if text else None
+
+
+def proxy_refused(status: int, proxy: Proxy) -> ProviderNotAvailableError:
+    """Return the error for a proxy that does not let a request pass; its password does not show.
+
+    Args:
+        status: HTTP status of the proxy's answer.
+        proxy: The proxy.
+    """
+    if status != 407:
+        return ProviderNotAvailableError(
+            f"{_capital(proxy)} did not let the request pass (HTTP {status}).",
+            status_code=status,
+            retryable=status >= 500,
+            hint=f"Ask whoever runs it, or except the address in no_proxy. {proxy.variable} names it.",
+        )
+    asked = "does not take this name and password" if proxy.name else "wants a name and a password"
+    return ProviderNotAvailableError(
+        f"{_capital(proxy)} {asked} (HTTP 407).",
+        status_code=status,
+        retryable=False,
+        hint=f"Write them into {proxy.variable}: {proxy.url.replace('://', '://NAME:PASSWORD@')}.",
+    )
+
+
+def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
+    """Return the error for a proxy that cannot be reached, or fails.
+
+    Args:
+        error: What the HTTP library raised.
+        proxy: The proxy.
+    """
+    reason = getattr(getattr(error, "os_error", None), "strerror", None) or str(error)
+    return ProviderNotAvailableError(
+        f"No connection through {proxy}: {reason}.",
+        hint=f"Start the proxy, correct or unset {proxy.variable}, or except the address in no_proxy.",
+    )
+
+
+def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
+    """Return what makes aiohttp's connector through a SOCKS proxy.
+
+    Raises:
+        ConfigurationError: If the package for it is not installed.
+    """
+    try:
+        from aiohttp_socks import ProxyConnector, ProxyType
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{proxy.variable} names a SOCKS proxy, which needs another package.",
+            hint='pip install "llmkit[socks]", or except the address in no_proxy.',
+        ) from error
+    parts = urlsplit(proxy.url)
+    return partial(
+        ProxyConnector,
+        host=parts.hostname or "",
+        port=parts.port or 1080,
+        proxy_type=ProxyType[(proxy.socks or "socks5").upper()],
+        username=proxy.name or None,
+        password=proxy.password or None,
+        rdns=True,
+    )
+
+
+def socks_errors() -> tuple[type[Exception], ...]:
+    """Return what the package for SOCKS proxies raises, if it is in use."""
+    package = sys.modules.get("aiohttp_socks")
+    if package is None:
+        return ()
+    return (package.ProxyError, package.ProxyConnectionError, package.ProxyTimeoutError)
+
+
+def _read(text: str, variable: str) -> Proxy:
+    """Read a proxy's address; without a scheme it is an HTTP proxy."""
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    scheme = parts.scheme.lower()
+    if scheme not in {"http", "https", *SOCKS} or not parts.hostname:
+        raise ConfigurationError(
+            f"{variable} names no proxy that can be used.",
+            hint=f"Write it like http://host:port or socks5://host:port, or unset {variable}.",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Proxy(
+        url=f"{scheme}://{host}:{port or _DEFAULT_PORTS.get(scheme, 1080)}",
+        variable=variable,
+        name=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+def _goes_straight(parts: SplitResult, exceptions: str) -> bool:
+    """Whether `NO_PROXY` has an address: by name, suffix, pattern, address, range, each maybe with a port."""
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return any(_fits(one, host, port) for one in exceptions.replace(",", " ").lower().split())
+
+
+def _fits(one: str, host: str, port: int | None) -> bool:
+    one = one.rpartition("://")[2].strip(QUOTES)
+    name, colon, number = one.rpartition(":")
+    if colon and number.isdigit() and (name.count(":") == 0 or name.endswith("]")):
+        if int(number) != port:
+            return False
+        one = name
+    one = one.strip("[]")
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(one, strict=False)
+    except ValueError:
+        pass
+    if "*" in one:
+        return fnmatchcase(host, one)
+    suffix = one.strip(".")
+    return bool(suffix) and (host == suffix or host.endswith(f".{suffix}"))
+
+
+def _capital(proxy: Proxy) -> str:
+    return f"T{str(proxy)[1:]}"
