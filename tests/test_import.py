@@ -88,6 +88,7 @@ NAMES = [
     "replay",
     "safe_llm_call",
     "sandbox",
+    "trust",
     "unload_ipython_extension",
     "validate_api_key",
     "tags",
