@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from llmkit import prices, tokens
+from llmkit.clients import excess
 from llmkit.errors import ConfigurationError
 from llmkit.messages import Usage
 
@@ -29,28 +30,22 @@ class Bill:
         source: Where the counts came from.
         price: The price; `None` if nothing was used, or nobody knows it.
         tier: The provider's service tier, in its own word.
+        at_most: Upper bound of the price, in billionths of a US dollar, where that is an estimate of an
+            answer that broke off; `None` if the price is all there is, or nobody knows a bound.
     """
 
     usage: Usage | None = None
     source: UsageSource | None = None
     price: prices.Price | None = None
     tier: str | None = None
+    at_most: int | None = None
 
-
-def reported(request: Request, provider: str, answer: Answer, when: datetime) -> Bill:
-    """Return the bill of an attempt that came to nothing: what the provider said it used, if it did.
-
-    Args:
-        request: What was asked.
-        provider: Name of the provider.
-        answer: What came back.
-        when: When the call was made.
-    """
-    if answer.usage is None:
-        return Bill()
-    usage = answer.usage
-    price = _price(request, provider, answer, usage, when)
-    return Bill(usage=usage, source="reported", price=price, tier=answer.tier)
+    @property
+    def worst(self) -> int | None:
+        """The most it may come to, in billionths of a US dollar; `None` if nobody knows."""
+        if self.usage is None:
+            return 0
+        return self.price.nanos if self.at_most is None and self.price is not None else self.at_most
 
 
 def final(
@@ -63,7 +58,9 @@ def final(
     accepted: bool,
     whole: bool,
 ) -> Bill:
-    """Return the bill of the last attempt: reported, or completed by estimates where no report came.
+    """Return the bill of an attempt: reported, or completed by estimates where no report came.
+
+    An answer that broke off has a bound beside the estimate, for nobody knows what was generated unseen.
 
     Args:
         request: What was asked.
@@ -77,8 +74,34 @@ def final(
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Bill()
-    price = _price(request, provider, answer, usage, when)
-    return Bill(usage=usage, source=source, price=price, tier=answer.tier)
+    price = _price(request, provider, answer, usage, when, tier=answer.tier)
+    at_most = None if whole or source == "reported" else _bound(request, provider, answer, price, when)
+    return Bill(usage=usage, source=source, price=price, tier=answer.tier, at_most=at_most)
+
+
+def _bound(
+    request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
+) -> int | None:
+    """Return the most that an answer which broke off may cost, if that is more than its price."""
+    from llmkit.clients import ceiling  # few calls need it
+
+    try:
+        most = ceiling.ceiling(request, provider, when=when)
+    except ConfigurationError as error:  # as in `_price`
+        logger.warning("The call has no upper bound: %s", error)
+        return None
+    nanos = most.nanos
+    said = answer.usage
+    if said is not None and said.input_tokens is not None and answer.cost_usd is None:
+        # The prompt was counted: only what was written is unknown.
+        counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
+        tiers = [answer.tier] if answer.tier else ceiling.tiers(request)
+        found = [_price(request, provider, answer, counted, when, tier=tier) for tier in tiers]
+        nanos = max([each.nanos for each in found if each is not None], default=nanos)
+    if nanos is None:
+        return None
+    nanos = excess.grown(f"{provider}:{request.model}", nanos)
+    return nanos if price is None or nanos > price.nanos else None
 
 
 def total(bills: Iterable[Bill]) -> Bill:
@@ -104,7 +127,16 @@ def total(bills: Iterable[Bill]) -> Bill:
         source=last.source if all(bill.source == "reported" for bill in used[:-1]) else "partial",
         price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
         tier=last.tier,
+        at_most=_worst(used),
     )
+
+
+def _worst(bills: list[Bill]) -> int | None:
+    """Return the most that attempts may come to together; `None` if that is their price, or unknown."""
+    each = [bill.worst for bill in bills]
+    known = [nanos for nanos in each if nanos is not None]
+    bounded = any(bill.at_most is not None for bill in bills) and len(known) == len(each)
+    return sum(known) if bounded else None
 
 
 def _with(price: prices.Price, nanos: int) -> prices.Price:
@@ -148,14 +180,14 @@ def _usage(
 
 
 def _price(
-    request: Request, provider: str, answer: Answer, usage: Usage, when: datetime
+    request: Request, provider: str, answer: Answer, usage: Usage, when: datetime, *, tier: str | None
 ) -> prices.Price | None:
     if answer.cost_usd is not None:
         date = when.date().isoformat()
         return prices.Price(nanos=prices.to_nanos(answer.cost_usd), source="provider", date=date)
     names = dict.fromkeys(name for name in (answer.model, request.model) if name)
     try:
-        return prices.price(provider, tuple(names), usage, when=when, tier=answer.tier)
+        return prices.price(provider, tuple(names), usage, when=when, tier=tier)
     except ConfigurationError as error:  # the file was changed while the call ran
         logger.warning("The call has no price: %s", error)
         return None

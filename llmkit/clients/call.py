@@ -9,13 +9,14 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from llmkit import prices
-from llmkit.clients import bill
+from llmkit.clients import bill, excess
 from llmkit.clients.codec import Answer, Request
 from llmkit.errors import LLMClientError, StreamInterruptedError
 from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from llmkit.clients.recording import Recording
@@ -88,6 +89,7 @@ class Call:
         self._bills: list[bill.Bill] = []
         self._guard: Guard | None = None
         self._reserved = -1
+        self._bound: int | None = None
 
     @property
     def name(self) -> str:
@@ -129,7 +131,7 @@ class Call:
     def give_up_attempt(self) -> None:
         """Note what an attempt has used that another one will follow."""
         if self.attempts:
-            self._bills.append(bill.reported(self.request, self.provider, self.answer, self.time))
+            self._bills.append(self._last_bill(parts=(), whole=False))
             self.answer = Answer()
 
     def stand_in(self, request: Request, provider: str, *, simulated: bool) -> None:
@@ -226,15 +228,15 @@ class Call:
 
         most = ceiling(self.request, self.provider)
         before = bill.total(self._bills)
-        known = before.usage is None or before.price is not None
-        spent = 0 if before.price is None else before.price.nanos
+        spent, self._bound = before.worst, most.nanos
+        nanos = None if most.nanos is None else excess.grown(self.name, most.nanos)
         left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
         return Intent(
             uid=self.uid,
             time=self.time,
             provider=self.provider,
             model=self.request.model,
-            nanos=None if most.nanos is None or not known else spent + most.nanos,
+            nanos=None if nanos is None or spent is None else spent + nanos,
             input_tokens=most.input_tokens,
             output_tokens=most.output_tokens,
             lease_s=left,
@@ -243,16 +245,22 @@ class Call:
         )
 
     def _bill(self) -> bill.Bill:
-        last = bill.final(
+        last = self._last_bill(parts=self._parts, whole=self._status == "ok")
+        if self._bound is not None and last.source == "reported" and last.price is not None:
+            quiet = self.context.surface in {"magic", "chat"}
+            excess.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
+        return bill.total([*self._bills, last])
+
+    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> bill.Bill:
+        return bill.final(
             self.request,
             self.provider,
             self.answer,
             self.time,
-            parts=self._parts,
+            parts=parts,
             accepted=self.accepted,
-            whole=self._status == "ok",
+            whole=whole,
         )
-        return bill.total([*self._bills, last])
 
     def _response(self, record: CallRecord, spent: bill.Bill) -> LLMResponse:
         return LLMResponse(
@@ -314,4 +322,5 @@ class Call:
             key_source=None if self.key is None else self.key.source,
             cache_write_1h_tokens=usage.cache_write_1h_tokens,
             service_tier=spent.tier,
+            at_most_nanos=None if self.replayed else spent.at_most,
         )

@@ -124,14 +124,14 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
     """Price the dearest way in which a provider may count the tokens."""
     known = [
         price.nanos
-        for tier in _tiers(request)
+        for tier in tiers(request)
         for each in _ways(usage, provider, extra)
         if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
     ]
     return max(known, default=None)
 
 
-def _tiers(request: Request) -> set[str | None]:
+def tiers(request: Request) -> set[str | None]:
     """Return the service tiers that may answer: the one that is asked for, or the usual one."""
     asked = (value for name, value in _parameters(request.extra) if name in TIERS)
     return {None, *(tier for tier in asked if isinstance(tier, str))}

@@ -185,6 +185,7 @@ class Asking:
         return footer
 
     def _footer(self, status: Ending) -> Footer | None:
+        from llmkit.clients import excess
         from llmkit.costs.ledger import ledger
 
         outcome = outcome_of(self.stream)
@@ -194,7 +195,7 @@ class Asking:
         footer = build_footer(outcome, label=self._label, session_cost=spent.usd, status=status)
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
-        alerts = map(str, ledger.take_alerts())
+        alerts = [*map(str, ledger.take_alerts()), *excess.take()]
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
 
 
