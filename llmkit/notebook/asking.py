@@ -11,14 +11,14 @@ from IPython.core.error import StdinNotImplementedError
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
-from llmkit.messages import LLMMessage
+from llmkit.messages import LLMMessage, LLMResponse
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.errors import Stopped, countdown, foreign, uninterrupted
+from llmkit.notebook.errors import Stopped, countdown, foreign, kept_in, uninterrupted
 from llmkit.notebook.footer import build_footer, outcome_of
 from llmkit.notebook.formats import parse, repair_message
 from llmkit.notebook.live import PlainAnswer, live_answer
 from llmkit.notebook.nextcell import put_next
-from llmkit.notebook.record import Exchange
+from llmkit.notebook.record import Exchange, IncompleteMessage
 from llmkit.notebook.reply import Reply, execution_number
 from llmkit.notebook.shown import READ, opening
 from llmkit.prices import format_money, to_nanos
@@ -45,6 +45,7 @@ class Asking:
     Attributes:
         name: Who is asked.
         stream: The call; it begins with `run`.
+        reply: The answer once the call is over, also if it was stopped or cut; `None` if no text came.
         interrupted: Whether the user interrupted while the whole answer was being shown.
 
     Raises:
@@ -59,6 +60,7 @@ class Asking:
         self._label = model or self.name.model or self.name.provider
         self._notes = list(outgoing.notes)
         self.stream = self.open()
+        self.reply: Reply | None = None
         self.interrupted = False
 
     def open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
@@ -92,15 +94,16 @@ class Asking:
             display.start(self._label)
             value = self._answer(display)
         except KeyboardInterrupt:
-            self._finish(display, "cancelled")
-            raise Stopped from None
+            where = self._keep(self._finish(display, "cancelled"))
+            raise Stopped(where, self.reply) from None
         except LLMClientError as error:
             # An answer that came whole, and is not what was asked for, is shown as it is.
-            self._finish(display, "error" if self.stream.response is None else "ok", error)
+            self._keep(self._finish(display, "error" if self.stream.response is None else "ok", error), error)
             raise
         except Exception as error:  # the cell boundary: another package's client may raise anything
-            self._finish(display, "error", error)
-            raise foreign(error, self.name.provider) from error
+            ours = foreign(error, self.name.provider)
+            self._keep(self._finish(display, "error", error), ours)
+            raise ours from error
         return self._conclude(display, value)
 
     def _answer(self, display: LiveAnswer) -> Any:
@@ -161,12 +164,45 @@ class Asking:
         if ask.code:
             self._notes += filter(None, [put_next(shell, reply.code, self._magics.made)])
         reply.footer = self._finish(display, "ok", reply=reply)
-        if ask.thread is not None:
-            remember(self._magics, ask.thread, self._outgoing, reply)
-        footer = str(reply.footer or "")
-        self._magics.log.append(exchange(shell, self._outgoing, self._label, reply.text, footer))
-        self._magics.last = reply
+        self._remember(reply)
         return reply
+
+    def _keep(self, footer: Footer | None, error: LLMClientError | None = None) -> str:
+        """Keep an answer that is not what was asked for, as far as it came.
+
+        Args:
+            footer: The line under it.
+            error: Why it is not whole; it is told where the text is.
+
+        Returns:
+            Where the text is; empty if there is none.
+        """
+        stream, form = self.stream, self._outgoing.format
+        if not stream.text.strip():
+            return ""
+        response = outcome_of(stream) or LLMResponse(
+            content=stream.text, provider=self.name.provider, model=stream.request.model
+        )
+        reply = Reply(
+            response,
+            self._magics.shell,
+            form="text" if form in READ else form,  # nothing was read from it
+            ended=stream.response is not None,
+        )
+        reply.footer = footer
+        self._remember(reply)
+        where = kept_in(self._ask.out)
+        if error is not None:
+            error.add_note(f"The text so far is in {where}.")
+        return where
+
+    def _remember(self, reply: Reply) -> None:
+        """Let the session have an answer: its conversation, its log, `%llm last`."""
+        self.reply, magics, thread = reply, self._magics, self._ask.thread
+        if thread is not None:
+            remember(magics, thread, self._outgoing, reply)
+        magics.log.append(exchange(magics.shell, self._outgoing, self._label, reply))
+        magics.last = reply
 
     def _finish(
         self,
@@ -216,23 +252,23 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
     return {"surface": "magic", "cap_nanos": cap, "replay": replay, "tags": tags}
 
 
-def exchange(shell: Any, outgoing: Outgoing, label: str, answer: str, footer: str = "") -> Exchange:
+def exchange(shell: Any, outgoing: Outgoing, label: str, reply: Reply) -> Exchange:
     """Return a question and its answer for the session's log.
 
     Args:
         shell: The IPython shell.
         outgoing: The question.
         label: What the model was called.
-        answer: The answer.
-        footer: The line under it.
+        reply: The answer.
     """
     return Exchange(
         number=execution_number(shell),
         label=label,
         prompt=outgoing.parts[-1].text,
         along=tuple(part.title for part in outgoing.parts[:-1]),
-        answer=answer,
-        footer=footer,
+        answer=reply.text,
+        footer=str(reply.footer or ""),
+        complete=reply.complete,
     )
 
 
@@ -246,7 +282,8 @@ def remember(magics: LLMMagics, thread: str, outgoing: Outgoing, reply: Reply) -
         reply: The answer; a blank one is not remembered, for no provider takes it back.
     """
     if reply.text.strip():
-        answer = LLMMessage(role="assistant", content=reply.text)
+        kind = LLMMessage if reply.complete else IncompleteMessage
+        answer = kind(role="assistant", content=reply.text)
         magics.threads[thread] = [*outgoing.history, outgoing.question, answer]
 
 

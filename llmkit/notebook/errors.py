@@ -8,7 +8,9 @@ import re
 import signal
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
 
 from llmkit.errors import LLMClientError, LLMTimeoutError, RateLimitError
 
@@ -22,10 +24,49 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Stopped(KeyboardInterrupt):
-    """An answer was interrupted: what had arrived stays, and Run All does not go on."""
+    """An answer was interrupted: what had arrived stays, and Run All does not go on.
+
+    Args:
+        where: Where the text so far is; empty if there is none.
+        reply: The answer as far as it came, if any text did.
+    """
+
+    def __init__(self, where: str = "", reply: Any = None) -> None:
+        found = f"the text so far is in {where}" if where else "no text had arrived"
+        super().__init__(f"the request was cancelled; {found}.")
+        self.reply = reply
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{RED}Stopped{PLAIN}: the request was cancelled; the text so far is kept."]
+        return [f"{RED}Stopped{PLAIN}: {self}"]
+
+
+def kept_in(out: str | None) -> str:
+    """Say where the last answer of a cell is.
+
+    Args:
+        out: The variable that `-o` names, if it names one.
+
+    Example:
+        >>> kept_in("plan")
+        'plan and %llm last'
+    """
+    return " and ".join(filter(None, [out, "%llm last"]))
+
+
+def keep_last(answer: Any) -> bool:
+    """Let `%llm last` show an answer that Python asked for.
+
+    Args:
+        answer: A reply or a comparison.
+
+    Returns:
+        Whether it does: not outside of a notebook.
+    """
+    shell: Any = get_ipython()
+    magics = None if shell is None else shell.magics_manager.registry.get("LLMMagics")
+    if magics is not None:
+        magics.last = answer
+    return magics is not None
 
 
 @contextlib.contextmanager
@@ -93,7 +134,7 @@ def foreign(error: BaseException, provider: str | None = None) -> LLMClientError
 
 
 def told(error: LLMClientError) -> str:
-    """Return what an error says, and who was asked.
+    """Return what an error says, who was asked, and what was noted on it, such as where the text so far is.
 
     Args:
         error: The error.
@@ -103,7 +144,8 @@ def told(error: LLMClientError) -> str:
         'No answer. [openai:gpt-6-luna]'
     """
     name = ":".join(filter(None, (error.provider, error.model)))
-    return f"{error}" + (f" [{name}]" if name else "")
+    said = f"{error} [{name}]" if name else str(error)
+    return " ".join([said, *getattr(error, "__notes__", ())])
 
 
 def shorten(error: LLMClientError) -> LLMClientError:

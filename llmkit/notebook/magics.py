@@ -11,7 +11,7 @@ from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observ
 
 from llmkit import settings
 from llmkit.errors import ConfigurationError, LLMClientError
-from llmkit.notebook.errors import Stopped, shorten
+from llmkit.notebook.errors import Stopped, kept_in, shorten
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.syntax.cell import parse_cell, parse_line
 from llmkit.notebook.syntax.options import CellError
@@ -21,6 +21,7 @@ from llmkit.notebook.syntax.values import FORMATS
 
 if TYPE_CHECKING:
     from llmkit.messages import LLMMessage
+    from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.syntax.cell import Ask
@@ -70,7 +71,7 @@ class LLMMagics(Magics):
     def __init__(self, shell: Any) -> None:
         self.threads: dict[str, list[LLMMessage]] = {}
         self.log: list[Exchange] = []
-        self.last: Reply | None = None
+        self.last: Reply | Comparison | None = None
         self.made: set[str] = set()
         self.trouble: Trouble | None = None
         super().__init__(shell)
@@ -194,10 +195,8 @@ class LLMMagics(Magics):
         asked = put(self, ask, scope, alone=source.startswith("%%llm"), announcement=announcement)
         if asked.result is None:
             return None
-        if ask.out is not None:
-            scope.assign(ask.out, asked.result)
         if asked.interrupted:
-            raise Stopped
+            raise Stopped(kept_in(ask.out), asked.result)
         if source.startswith(("%%llm", "%llm")) and getattr(shell, "kernel", None) is None:
             # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
             shell.displayhook.update_user_ns(asked.result)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.notebook.asking import Asking, exchange, limits, remember
+from llmkit.notebook.errors import Stopped, kept_in
 from llmkit.notebook.request import Place, gather
 from llmkit.notebook.syntax.options import CellError
 
@@ -59,10 +60,36 @@ def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
     for line in filter(None, [announcement, outgoing.sent_along]):
         _say(line, quiet=ask.quiet)
     if len(names) > 1:
-        return Asked(_compare(magics, ask, outgoing, names, alone=alone))
+        return _put_to_several(magics, ask, outgoing, names, scope, alone=alone)
     asking = Asking(magics, ask, outgoing, names[0])
-    reply = asking.run(alone=alone)
+    try:
+        reply = asking.run(alone=alone)
+    finally:  # an answer that was stopped or cut is the user's, too
+        if ask.out is not None and asking.reply is not None:
+            scope.assign(ask.out, asking.reply)
     return Asked(reply, asking.interrupted)
+
+
+def _put_to_several(
+    magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], scope: Scope, *, alone: bool
+) -> Asked:
+    try:
+        comparison = _compare(magics, ask, outgoing, names, alone=alone)
+    except Stopped as stopped:
+        _note(magics, ask, outgoing, stopped.reply, scope)
+        raise Stopped(kept_in(ask.out), stopped.reply) from None
+    _note(magics, ask, outgoing, comparison, scope)
+    return Asked(comparison)
+
+
+def _note(magics: LLMMagics, ask: Ask, outgoing: Outgoing, comparison: Comparison, scope: Scope) -> None:
+    """Let the session have the answers: its log, `%llm last`, the variable of `-o`."""
+    magics.last = comparison
+    magics.log += [
+        exchange(magics.shell, outgoing, label, reply) for label, reply in comparison.replies.items()
+    ]
+    if ask.out is not None:
+        scope.assign(ask.out, comparison)
 
 
 def _names(models: str) -> list[str]:
@@ -114,7 +141,7 @@ def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], 
         if ask.thread is not None:
             remember(magics, ask.thread, outgoing, reply)
 
-    comparison = run_compare(
+    return run_compare(
         outgoing.messages,
         names,
         options=outgoing.options,
@@ -124,12 +151,6 @@ def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], 
         quiet=ask.quiet,
         on_keep=keep,
     )
-    magics.log += [
-        exchange(magics.shell, outgoing, entry.label, entry.text)
-        for entry in comparison.entries
-        if entry.status == "ok"
-    ]
-    return comparison
 
 
 def _say(line: str, *, quiet: bool) -> None:

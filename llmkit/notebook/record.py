@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConfigurationError
+from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from llmkit.messages import LLMMessage
-
 MARK = "<!-- exported by llmkit -->"
 """First line of an export, which a later one may replace."""
+
+INCOMPLETE = "*This answer is incomplete.*"
+"""Stands under an answer that was stopped or broke off."""
+
+
+class IncompleteMessage(LLMMessage):
+    """An answer of a conversation that was stopped or broke off; it is sent back as far as it came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,7 @@ class Exchange:
         along: What was sent with it, by title.
         answer: The answer.
         footer: The line under it.
+        complete: Whether it was neither stopped nor cut.
     """
 
     number: int | None
@@ -37,6 +44,7 @@ class Exchange:
     answer: str
     footer: str
     along: tuple[str, ...] = ()
+    complete: bool = True
 
 
 def session_markdown(exchanges: Iterable[Exchange]) -> str:
@@ -61,11 +69,7 @@ def thread_markdown(name: str, messages: Sequence[LLMMessage]) -> str:
     Returns:
         Markdown.
     """
-    turns = [
-        _quoted(message.content) if message.role == "user" else message.content.strip()
-        for message in messages
-    ]
-    return "\n\n".join([MARK, f"# {name}", *turns]) + "\n"
+    return "\n\n".join([MARK, f"# {name}", *map(_turn, messages)]) + "\n"
 
 
 def write_markdown(path: str, text: str) -> Path:
@@ -100,8 +104,16 @@ def _exchange(exchange: Exchange) -> str:
     title = exchange.label if exchange.number is None else f"In[{exchange.number}] · {exchange.label}"
     along = f"*Sent along: {', '.join(exchange.along)}*" if exchange.along else ""
     footer = f"<small>{' '.join(exchange.footer.split())}</small>" if exchange.footer else ""
-    blocks = [f"## {title}", _quoted(exchange.prompt), along, exchange.answer.strip(), footer]
+    cut = "" if exchange.complete else INCOMPLETE
+    blocks = [f"## {title}", _quoted(exchange.prompt), along, exchange.answer.strip(), cut, footer]
     return "\n\n".join(filter(None, blocks))
+
+
+def _turn(message: LLMMessage) -> str:
+    if message.role == "user":
+        return _quoted(message.content)
+    cut = INCOMPLETE if isinstance(message, IncompleteMessage) else ""
+    return "\n\n".join(filter(None, [message.content.strip(), cut]))
 
 
 def _quoted(text: str) -> str:

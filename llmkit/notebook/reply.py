@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from llmkit.messages import LLMResponse, Usage
     from llmkit.notebook.footer import Footer
     from llmkit.notebook.formats import Format
+    from llmkit.notebook.rich import Ending
     from llmkit.notebook.shown import Shown
+
+
+CUT = frozenset({"length", "content_filter"})
+"""Reasons to finish that leave a text incomplete."""
 
 
 class Reply:
@@ -27,10 +32,13 @@ class Reply:
         shell: The IPython shell, to know the execution that made it.
         form: The format that was asked for.
         value: What was read from the text in that format.
+        ended: Whether the call ended well; an answer that was stopped or cut did not.
 
     Attributes:
         form: The format that was asked for.
         footer: The line under the answer.
+        ended: Whether the call ended well.
+        complete: Whether the text is the whole answer: neither stopped, nor cut off, nor at its token limit.
 
     Example:
         >>> from llmkit.messages import LLMResponse
@@ -39,11 +47,19 @@ class Reply:
     """
 
     def __init__(
-        self, response: LLMResponse, shell: Any = None, *, form: str = "md", value: Any = None
+        self,
+        response: LLMResponse,
+        shell: Any = None,
+        *,
+        form: str = "md",
+        value: Any = None,
+        ended: bool = True,
     ) -> None:
         self.response = response
         self.form = form
         self.footer: Footer | None = None
+        self.complete = ended and response.finish_reason not in CUT
+        self.ended = ended
         self._value = value
         self._shell = shell
         self._made_in = execution_number(shell)
@@ -117,7 +133,8 @@ class Reply:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<Reply of {self.response.model}: {self.text[:60]!r}>"
+        kind = "Reply" if self.complete else "Incomplete reply"
+        return f"<{kind} of {self.response.model}: {self.text[:60]!r}>"
 
     def __len__(self) -> int:
         return len(self.text)
@@ -136,7 +153,8 @@ class Reply:
 
         final = self.shown
         if self._shell is None or getattr(self._shell, "kernel", None) is not None:
-            data = final_data(final.text, self.footer, {}, html=final.html)
+            status: Ending = "ok" if self.ended else "cancelled"
+            data = final_data(final.text, self.footer, {}, status, html=final.html)
             display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
         else:
             live_answer(self._shell).finish(final.text, self.footer, {}, html=final.html)

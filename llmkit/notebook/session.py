@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError
-from llmkit.notebook.record import session_markdown, thread_markdown, write_markdown
+from llmkit.notebook.record import IncompleteMessage, session_markdown, thread_markdown, write_markdown
 from llmkit.notebook.syntax.cell import Ask
 from llmkit.notebook.syntax.options import did_you_mean
 from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
@@ -80,12 +80,16 @@ def thread(magics: LLMMagics, command: Command) -> None:
     action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
     messages = _messages(magics, names[0])
     if action == "show":
-        _say("\n\n".join(f"{message.role}: {message.content.strip()}" for message in messages))
+        _say("\n\n".join(f"{_speaker(message)}: {message.content.strip()}" for message in messages))
     elif action == "delete":
         del magics.threads[names[0]]
         _say(f"The conversation {names[0]!r} is deleted.")
     else:
         _rename(magics, *names)
+
+
+def _speaker(message: LLMMessage) -> str:
+    return f"{message.role} (incomplete)" if isinstance(message, IncompleteMessage) else message.role
 
 
 def _rename(magics: LLMMagics, old: str, new: str) -> None:

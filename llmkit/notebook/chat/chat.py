@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.attachments import attach
 from llmkit.clients.registry import resolve
 from llmkit.errors import ConfigurationError
+from llmkit.messages import LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import saved_html, to_markdown
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.messages import LLMMessage
+    from llmkit.notebook.chat.conversation import Node
     from llmkit.notebook.chat.session import Turn
     from llmkit.notebook.chat.widget import ChatWidget
     from llmkit.notebook.magics import LLMMagics
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+KEPT = "the chat, the last of its .messages"
+"""Where an answer is that was stopped or cut."""
 
 MAX_COPIES = 8
 """Most places in a notebook that are kept up to date with one chat."""
@@ -118,8 +123,11 @@ class Chat:
         files = [attach(one) for one in attachments]
         try:
             return _reply(bridge.run(self._session.ask(text, files)))
+        except Stopped:
+            raise
         except KeyboardInterrupt:
-            raise Stopped from None
+            last = self._session.talk.branch[-1:]
+            raise _stopped(*last) from None
 
     async def aask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
         """Ask, and wait for the answer without blocking other tasks; see `ask`.
@@ -284,10 +292,20 @@ def open_chat(magics: LLMMagics, argument: str | None = None) -> Chat:  # noqa: 
 def _reply(turn: Turn) -> Reply:
     """Return the answer of a turn, or raise why there is none."""
     if turn.error is not None:
+        if turn.reply.text.strip():
+            turn.error.add_note(f"The text so far is in {KEPT}.")
         raise turn.error
     if turn.reply.state == "cancelled" or turn.reply.response is None:
-        raise Stopped
+        raise _stopped(turn.reply)
     return Reply(turn.reply.response)
+
+
+def _stopped(node: Node | None = None) -> Stopped:
+    """Return the exception of an answer that was stopped; the text so far stays in the chat."""
+    if node is None or node.role == "user" or not node.text.strip():
+        return Stopped()
+    response = node.response or LLMResponse(node.text, "", node.model)
+    return Stopped(KEPT, Reply(response, ended=False))
 
 
 def _shell() -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from llmkit.messages import LLMMessage
+from llmkit.notebook.record import IncompleteMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,7 +220,8 @@ class Conversation:
             )
             known = next(found, None)
             if known is None:
-                known = self._add(role, message.content, node, attachments=message.attachments)
+                state: State = "cancelled" if isinstance(message, IncompleteMessage) else "ok"
+                known = self._add(role, message.content, node, attachments=message.attachments, state=state)
             node.chosen, node = known, known
         node.chosen = None
 
@@ -268,4 +270,5 @@ def as_message(node: Node) -> LLMMessage:
     Args:
         node: The message; its text is not blank.
     """
-    return LLMMessage(role=node.role, content=node.text, attachments=node.attachments)
+    kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
+    return kind(role=node.role, content=node.text, attachments=node.attachments)

@@ -15,7 +15,7 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.columns import live_columns
 from llmkit.notebook.compare.comparison import Comparison, Entry
 from llmkit.notebook.compare.race import Lane, race
-from llmkit.notebook.errors import Stopped, uninterrupted
+from llmkit.notebook.errors import Stopped, keep_last, kept_in, uninterrupted
 from llmkit.prices import NANO, format_money
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ async def acompare(
                 contest.take(step)
     finally:  # also when its task is cancelled: the text so far stays
         comparison = contest.finish(shell)
+        keep_last(comparison)
     return comparison
 
 
@@ -130,13 +131,18 @@ def run_compare(
                 contest.take(step)
     except KeyboardInterrupt:
         with uninterrupted():
-            contest.finish(shell)
-        raise Stopped from None
+            comparison = contest.finish(shell, on_keep)
+        raise _stopped(comparison) from None
     with uninterrupted() as late:
         comparison = contest.finish(shell, on_keep)
     if late:
-        raise Stopped
+        raise _stopped(comparison)
     return comparison
+
+
+def _stopped(comparison: Comparison) -> Stopped:
+    """Let `%llm last` have the answers as far as they came, and say so."""
+    return Stopped(kept_in(None) if keep_last(comparison) else ".reply of this exception", comparison)
 
 
 class _Contest:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.messages import LLMResponse
 from llmkit.notebook.reply import Reply, execution_number
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmkit.messages import LLMResponse
     from llmkit.notebook.compare.race import LaneStatus
 
 AT_ONCE = 0.05
@@ -46,6 +46,11 @@ class Entry:
     text: str = ""
     outcome: LLMResponse | None = None
     error: LLMClientError | None = None
+
+    @property
+    def response(self) -> LLMResponse:
+        """The answer as far as it came."""
+        return self.outcome or LLMResponse(self.text, self.provider, self.model or self.label)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -82,6 +87,10 @@ class Comparison:
         shell: The IPython shell, to know the execution that made it.
         on_keep: Called with the reply that is kept, e.g. to put it into a thread.
 
+    Attributes:
+        replies: The answers by model, as far as any text came; those that were stopped or cut are marked by
+            `Reply.complete`.
+
     Example:
         ```python
         found = llmkit.compare("Name three rivers.", ["sonnet", "flash"])
@@ -103,10 +112,10 @@ class Comparison:
         self._shell = shell
         self._made_in = execution_number(shell)
         self._on_keep = on_keep
-        self._replies = {
-            entry.label: Reply(entry.outcome, shell)
+        self.replies = {
+            entry.label: Reply(entry.response, shell, ended=entry.status == "ok")
             for entry in self.entries
-            if entry.status == "ok" and entry.outcome is not None
+            if (entry.status == "ok" and entry.outcome is not None) or entry.text.strip()
         }
 
     @property
@@ -211,9 +220,9 @@ class Comparison:
         return found
 
     def __getitem__(self, model: str) -> Reply | LLMClientError:
-        """Return a model's reply, or the error that it ended with."""
-        if model in self._replies:
-            return self._replies[model]
+        """Return a model's reply, or the error that it ended with; `replies` has the text so far, too."""
+        if model in self.replies and self.replies[model].ended:
+            return self.replies[model]
         for entry in self.entries:
             if entry.label == model:
                 stopped = f"The answer of {model} was stopped."
@@ -229,12 +238,21 @@ class Comparison:
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.models)}>"
 
+    @property
+    def complete(self) -> bool:
+        """Whether every model gave a whole answer."""
+        return all(label in self.replies and self.replies[label].complete for label in self.models)
+
     def _ipython_display_(self) -> None:
         """Show the answers again, but not twice in the execution that streamed them."""
         if self._shell is None or execution_number(self._shell) != self._made_in:
-            from IPython.display import display
+            self.show()
 
-            display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
+    def show(self) -> None:
+        """Show the answers and their footers."""
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]  # IPython has no types
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         from llmkit.notebook.compare.drawing import final
