@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.completer import provisionalcompleter
+from kernels import Kernel
+from shells import opened
 
 from llmkit.notebook.syntax.completion import Choice, Known, complete
 
@@ -94,3 +100,103 @@ def test_whatever_is_typed_its_end_is_what_is_replaced(start, rest):
     typed = f"{start} {rest}"
     found = complete(typed, KNOWN)
     assert found is None or typed.endswith(found.fragment)
+
+
+@pytest.fixture(scope="module")
+def session():
+    with opened() as shell:
+        yield shell
+
+
+@pytest.fixture
+def shell(session):
+    session.do("%reload_ext llmkit")
+    return session
+
+
+def offered(shell, text):
+    with provisionalcompleter():
+        return list(shell.shell.Completer.completions(text, len(text)))
+
+
+TYPED = {
+    "%%llm --": {"option"},
+    "%%llm -m ": {"alias", "provider", "model"},
+    "%%llm ": {"alias", "provider", "model"},
+    "%llm mo": {"command"},
+    "%llm key ": {"provider"},
+    "%llm alias remove ": {"alias"},
+    "%llm thread ": {"command"},
+    "%llm help ": {"command", "option"},
+    "%llm replay ": {"word"},
+    "%%llm -f ": {"format"},
+    "%%llm -v ta": {"variable"},
+    "%%llm -s @ta": {"variable"},
+    "%%llm -a ./": {"file", "folder"},
+    "%%llm\n{{ta": {"variable"},
+}
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_each_completion_has_its_kind_as_one_word(shell, typed):
+    Path("notes.txt").touch()
+    Path("more").mkdir()
+    shell.do("table = 1")
+    assert {each.type for each in offered(shell, typed)} == TYPED[typed]
+
+
+def test_descriptions_travel_beside_the_completions(shell):
+    (option,) = offered(shell, "%%llm --temp")
+    assert (option.text, option.signature) == ("--temperature", "randomness, from 0 to 2")
+    (model,) = offered(shell, "%%llm -m sandbox:sandbox-m")
+    assert model.signature == "free"
+
+
+def test_completions_of_python_are_left_as_they_are(shell):
+    shell.do("table = 1")
+    found = {each.text: each for each in offered(shell, "tab")}
+    assert found["table"].type != "variable"
+
+
+def test_the_price_of_every_model_is_the_one_that_the_list_shows(shell):
+    listed = shell.do("%llm models").value
+    found = {each.text: each.signature for each in offered(shell, "%%llm -m ")}
+    wrong = []
+    for name, row in listed.iterrows():
+        prices = re.search(r"\$([\d.]+)→\$([\d.]+) /M", found.get(name, ""))
+        if prices is not None and [float(each) for each in prices.groups()] != [row.iloc[1], row.iloc[3]]:
+            wrong.append((name, found[name], row.iloc[1], row.iloc[3]))
+    assert not wrong
+    assert sum("→" in each for each in found.values()) > 10
+
+
+def test_models_without_a_key_are_marked_and_last(shell, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    found = offered(shell, "%%llm -m ")
+    marked = ["no key" in each.signature for each in found]
+    assert marked == sorted(marked)
+    by_name = {each.text: each.signature for each in found}
+    assert "no key" in by_name["openai"]
+    assert not [
+        name
+        for name in by_name
+        if name.startswith(("anthropic", "sandbox", "ollama")) and "no key" in by_name[name]
+    ]
+
+
+@pytest.mark.kernel
+def test_a_front_end_that_asks_what_a_word_is_gets_its_description(tmp_path):
+    kernel = Kernel(tmp_path, LLMKIT_LEDGER=":memory:")
+
+    def told(code):
+        request = kernel.client.inspect(code, cursor_pos=len(code) + 5)
+        data = kernel._reply(request)["data"]
+        return data.get("text/plain", "")
+
+    kernel.run("%load_ext llmkit\n%load_ext llmkit")
+    assert told("%%llm --temperature") == "randomness, from 0 to 2"
+    assert "the most" not in told("%%llm\nsome prompt with print")
+    assert "Prints the values" in told("print") or "Docstring" in told("print")
+    kernel.run("%unload_ext llmkit")
+    assert told("%%llm --temperature") != "randomness, from 0 to 2"
+    kernel.close()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from llmkit.errors import LLMClientError
-from llmkit.notebook.syntax.completion import Choice, Known, complete
+from llmkit.notebook.syntax.completion import Choice, Known, complete, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.completer import Completion, CompletionContext, SimpleMatcherResult
 
     from llmkit.notebook.magics import LLMMagics
 
@@ -27,6 +27,7 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
         shell: The IPython shell.
         magics: The magics: their threads and the user's variables.
     """
+    hints: dict[str, str] = {}
 
     @context_matcher(identifier=IDENTIFIER, priority=1_000)  # type: ignore[untyped-decorator]
     def match(context: CompletionContext) -> SimpleMatcherResult:
@@ -40,14 +41,19 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
             return {"completions": []}
         # Without any completion IPython would not leave out those of Python: what is typed is one, too.
         choices = found.choices or [Choice(found.fragment)]
+        hints.clear()
+        hints.update((each.text, each.hint) for each in choices)
         return {
-            "completions": [SimpleCompletion(choice.text, type=choice.hint or "llm") for choice in choices],
+            "completions": [SimpleCompletion(choice.text, type=choice.kind) for choice in choices],
             "matched_fragment": found.fragment,
             "suppress": True,
             "ordered": True,
         }
 
     shell.Completer.custom_matchers.append(match)
+    shell.Completer.completions = _described(shell.Completer.completions, hints)
+    if (kernel := getattr(shell, "kernel", None)) is not None:
+        kernel.do_inspect = _inspected(kernel.do_inspect, lambda text: describe(text, _known(magics)))
 
 
 def remove_matchers(shell: Any) -> None:
@@ -58,6 +64,36 @@ def remove_matchers(shell: Any) -> None:
     """
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
+    vars(shell.Completer).pop("completions", None)
+    if (kernel := getattr(shell, "kernel", None)) is not None:
+        vars(kernel).pop("do_inspect", None)
+
+
+def _described(completions: Any, hints: Mapping[str, str]) -> Any:
+    """Return a completer's method with our descriptions: IPython's matchers have no place for them."""
+
+    def described(text: str, offset: int) -> Iterator[Completion]:
+        for each in completions(text, offset):
+            if each._origin == IDENTIFIER:  # noqa: SLF001 - the only mark of where a completion comes from
+                each.signature = hints.get(each.text, "")
+            yield each
+
+    return described
+
+
+def _inspected(inspect: Any, look_up: Callable[[str], str]) -> Any:
+    """Return a kernel's method that also explains our words: JupyterLab shows it beside a completion."""
+
+    def inspected(code: str, cursor_pos: int, *args: Any, **options: Any) -> Any:
+        try:
+            said = look_up(code[:cursor_pos])
+        except LLMClientError:  # settings that cannot be read: the question itself will say what is wrong
+            said = ""
+        if not said:
+            return inspect(code, cursor_pos, *args, **options)
+        return {"status": "ok", "found": True, "data": {"text/plain": said}, "metadata": {}}
+
+    return inspected
 
 
 def _known(magics: LLMMagics) -> Known:
@@ -74,28 +110,28 @@ def _known(magics: LLMMagics) -> Known:
 
 
 def _models() -> Iterator[Choice]:
-    """Yield aliases, providers and models with their prices."""
+    """Yield aliases, providers and models with their prices; those without a key are marked, and last."""
     from llmkit.clients import registry
+    from llmkit.notebook.rates import short
 
-    for alias, target in registry.aliases().items():
-        yield Choice(alias, f"{target} {_price(target)}".strip())
-    for name in registry.model_names():
-        yield Choice(name, _price(name) or "provider")
+    aliases = registry.aliases()
+    named = [(alias, target, "alias") for alias, target in aliases.items()]
+    others = [name for name in registry.model_names() if name not in aliases]
+    named += [(name, name, "model" if ":" in name else "provider") for name in others]
+    usable = {name: _has_key(name) for name in {target.partition(":")[0] for _, target, _ in named}}
+    for ready in (True, False):
+        for text, target, kind in named:
+            if usable[target.partition(":")[0]] is ready:
+                facts = [target if text != target else "", short(target), "" if ready else "no key"]
+                yield Choice(text, " · ".join(filter(None, facts)), kind)
 
 
-def _price(name: str) -> str:
-    """Return a model's prices per million tokens, in and out, as in `$0.25→$2 /M`."""
-    from llmkit import catalog, prices
-    from llmkit.messages import Usage
+def _has_key(provider: str) -> bool:
+    """Whether a provider can be asked; one without any kind of key, or another package's, can."""
+    from llmkit import catalog
+    from llmkit.clients.keys import keys
 
-    provider, _, model = name.partition(":")
     known = catalog.providers().get(provider)
-    if not model or known is None:
-        return ""
-    if known.local or known.sandbox:
-        return "free"
-    into, out = (
-        prices.price(provider, (model,), Usage(input_tokens=i * 1_000_000, output_tokens=o * 1_000_000))
-        for i, o in ((1, 0), (0, 1))
+    return (
+        known is None or not known.key_env or known.local or known.sandbox or keys.find(provider) is not None
     )
-    return "" if into is None or out is None else f"${into.usd:g}→${out.usd:g} /M"

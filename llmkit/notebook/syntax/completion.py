@@ -34,11 +34,13 @@ class Choice(NamedTuple):
 
     Attributes:
         text: What it inserts.
-        hint: What the front end may show beside it.
+        hint: What the front end may show beside it: a description, a price.
+        kind: What it is, in one word, which front ends draw as an icon or a label.
     """
 
     text: str
     hint: str = ""
+    kind: str = "word"
 
 
 class Completions(NamedTuple):
@@ -86,7 +88,7 @@ def complete(text: str, known: Known) -> Completions | None:
 
     Example:
         >>> complete("%%llm --te", Known()).choices
-        [Choice(text='--temperature', hint='randomness, from 0 to 2')]
+        [Choice(text='--temperature', hint='randomness, from 0 to 2', kind='option')]
         >>> complete("x = 5 %", Known()) is None
         True
     """
@@ -97,6 +99,25 @@ def complete(text: str, known: Known) -> Completions | None:
     if match := _LINE.match(line):
         return _options(match["rest"], known, cell=False)
     return None
+
+
+def describe(text: str, known: Known) -> str:
+    """Say what the word before the cursor is, if it is one of ours.
+
+    Args:
+        text: The cell up to the cursor.
+        known: What the notebook knows by name.
+
+    Returns:
+        Its description; empty if there is none.
+
+    Example:
+        >>> describe("%%llm --temperature", Known())
+        'randomness, from 0 to 2'
+    """
+    found = complete(text, known)
+    hints = [] if found is None else [each.hint for each in found.choices if each.text == found.fragment]
+    return hints[0] if hints else ""
 
 
 def _prompt(text: str, known: Known) -> Completions:
@@ -121,7 +142,7 @@ def _options(rest: str | None, known: Known, *, cell: bool) -> Completions | Non
     if word.startswith("-"):
         return _flags(word, known)
     if not cell and not words:
-        commands = [Choice(name, form.help) for name, form in COMMANDS.items()]
+        commands = [Choice(name, form.help, "command") for name, form in COMMANDS.items()]
         return Completions(word, _matching(commands, word))
     return Completions(word, _matching(known.models(), word) if cell and not bare else [])
 
@@ -144,15 +165,17 @@ def _arguments(words: list[str], word: str, known: Known) -> Iterator[Choice]:
         yield Choice("remove")
         alias, equals, _ = word.partition("=")
         if equals:
-            yield from (Choice(f"{alias}={model.text}", model.hint) for model in known.models())
+            yield from (Choice(f"{alias}={each.text}", each.hint, each.kind) for each in known.models())
     elif name == "thread":
-        yield from [*_threads(known), *map(Choice, ("show", "delete", "rename"))]
+        yield from _threads(known)
+        yield from (Choice(word, kind="command") for word in ("show", "delete", "rename"))
     elif name == "key":
-        yield from map(Choice, known.providers())
+        yield from (Choice(name, kind="provider") for name in known.providers())
     elif name == "tags":
         yield from [Choice("off"), *_tags(known)]
     elif name == "help":
-        yield from map(Choice, [*COMMANDS, *flags()])
+        yield from (Choice(name, form.help, "command") for name, form in COMMANDS.items())
+        yield from (Choice(flag, kind="option") for flag in flags())
     else:
         yield from map(Choice, _FIXED.get(name, ()))
 
@@ -162,7 +185,7 @@ def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
     if name == "thread" or (name == "export" and more == ["thread"]):
         return _threads(known)
     if name == "alias" and more == ["remove"]:
-        return [Choice(alias, target) for alias, target in known.aliases().items()]
+        return [Choice(alias, target, "alias") for alias, target in known.aliases().items()]
     return _tags(known) if name == "tags" else ()
 
 
@@ -182,7 +205,7 @@ def _flags(word: str, known: Known) -> Completions:
     if match is not None and (option := BY_NAME.get(match["long"] or match["letter"])) and option.metavar:
         value = match["value"] if match["long"] else match["short"]
         return Completions(value, _values(option, value, known))
-    found = [Choice(flag(name), option.help) for name, option in BY_NAME.items()]
+    found = [Choice(flag(name), option.help, "option") for name, option in BY_NAME.items()]
     return Completions(word, sorted(_matching(found, word)))
 
 
@@ -207,28 +230,31 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
     """Return the values that an option may have."""
     if option.field == "model":
         start, comma, last = word.rpartition(",")
-        return [Choice(f"{start}{comma}{c.text}", c.hint) for c in _matching(known.models(), last)]
+        models = _matching(known.models(), last)
+        return [Choice(f"{start}{comma}{each.text}", each.hint, each.kind) for each in models]
     if option.field in {"variables", "out", "schema"}:
         return _variables(word, known)
     if option.field == "system":
-        return [Choice(f"@{c.text}", c.hint) for c in _variables(word[1:], known)] if word[:1] == "@" else []
+        names = _variables(word[1:], known) if word[:1] == "@" else []
+        return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
     if option.field == "attachments":
         return [*_variables(word, known), *_files(word)]
-    named = {"thread": _threads(known), "tags": _tags(known), "format": map(Choice, FORMATS)}
+    forms = (Choice(name, kind="format") for name in FORMATS)
+    named = {"thread": _threads(known), "tags": _tags(known), "format": forms}
     return _matching(named.get(option.field, ()), word)
 
 
 def _threads(known: Known) -> Iterator[Choice]:
-    return (Choice(name, "thread") for name in known.threads)
+    return (Choice(name, kind="thread") for name in known.threads)
 
 
 def _tags(known: Known) -> Iterator[Choice]:
-    return (Choice(f"{name}={value}", "tag") for name, value in known.tags.items())
+    return (Choice(f"{name}={value}", kind="tag") for name, value in known.tags.items())
 
 
 def _variables(word: str, known: Known) -> list[Choice]:
     names = (
-        Choice(name, type(value).__name__)
+        Choice(name, type(value).__name__, "variable")
         for name, value in known.variables.items()
         if not name.startswith("_") or word.startswith("_")
     )
@@ -237,7 +263,10 @@ def _variables(word: str, known: Known) -> list[Choice]:
 
 def _files(word: str) -> list[Choice]:
     found = sorted(glob.glob(glob.escape(os.path.expanduser(word)) + "*"))[:MOST]  # noqa: PTH207, PTH111 - as typed
-    return [Choice(f"{path}/" if os.path.isdir(path) else path, "file") for path in found]  # noqa: PTH112
+    folders = {path for path in found if os.path.isdir(path)}  # noqa: PTH112
+    return [
+        Choice(f"{path}/", kind="folder") if path in folders else Choice(path, kind="file") for path in found
+    ]
 
 
 def _matching(choices: Iterable[Choice], word: str) -> list[Choice]:

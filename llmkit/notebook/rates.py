@@ -1,0 +1,71 @@
+"""What a model costs a million tokens, in one way for `%llm models`, completion and messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmkit import catalog, prices
+
+if TYPE_CHECKING:
+    from llmkit.clients.registry import ModelName
+    from llmkit.prices import Listing
+
+
+def listing(name: str) -> Listing | None:
+    """Look up the prices of a model.
+
+    Args:
+        name: `provider:model`, or a bare name of the user's own price table.
+
+    Returns:
+        Its prices; `None` if they are unknown.
+    """
+    provider, colon, model = name.partition(":")
+    return prices.listing(provider, (model,)) if colon else prices.listing("", (name,))
+
+
+def short(name: str) -> str:
+    """Return a model's listed prices per million tokens, in and out; empty if they are unknown.
+
+    Args:
+        name: `provider:model`.
+
+    Example:
+        >>> short("sandbox:sandbox"), short("openai:no-such-model")
+        ('free', '')
+    """
+    provider, _, model = name.partition(":")
+    known = catalog.providers().get(provider)
+    if not model or known is None:
+        return ""
+    if known.local or known.sandbox:
+        return "free"
+    if (found := listing(name)) is None:
+        return ""
+    return f"${float(found.rates[0].input):g}→${float(found.rates[0].output):g} /M"
+
+
+def is_free(name: ModelName) -> bool:
+    """Whether asking a model costs nothing: the sandbox, and servers on the user's own machine.
+
+    Args:
+        name: The model.
+    """
+    known = catalog.providers().get(name.provider)
+    return known is not None and (known.local or known.sandbox)
+
+
+def charges(name: ModelName) -> str:
+    """Say in a sentence which model is asked from now on, and what it costs.
+
+    Args:
+        name: The model; of a provider alone its first one.
+    """
+    known = catalog.providers().get(name.provider)
+    model = name.model or (known.models[0] if known is not None and known.models else None)
+    full = name.provider if model is None else f"{name.provider}:{model}"
+    found = listing(full)
+    if found is None:
+        return f"{full} is asked now, and costs money: its price is unknown."
+    into, out = (f"${float(rate):g}" for rate in (found.rates[0].input, found.rates[0].output))
+    return f"{full} is asked now, and costs money: {into} in and {out} out per million tokens."
