@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import time
 
 import pytest
 from kernels import Kernel
@@ -265,6 +267,40 @@ class TestNextCell:
         kernel.run(f"import os; os.environ['JPY_SESSION_NAME'] = {str(notebook)!r}")
         assert run_cell(kernel, f"%%llm -c\n{PRIMES}", "three")["payload"] == []
         assert len(run_cell(kernel, f"%%llm -c\n{PRIMES}", "four")["payload"]) == 1
+
+    def test_after_a_restart_without_saving_no_second_cell_is_made(self, kernel):
+        notebook = kernel.folder / "unsaved.ipynb"
+        notebook.write_text('{"cells": []}')
+        kernel.run(f"import os; os.environ['JPY_SESSION_NAME'] = {str(notebook)!r}")
+        assert len(run_cell(kernel, f"%%llm -c\n{PRIMES}", "five")["payload"]) == 1
+        kernel.run("%reload_ext llmkit")  # forgets the session, as a restart does
+        assert run_cell(kernel, f"%%llm -c\n{PRIMES}", "five")["payload"] == []
+
+    def test_a_made_cell_that_was_deleted_before_saving_is_made_again(self, kernel):
+        notebook = kernel.folder / "deleted.ipynb"
+        notebook.write_text('{"cells": []}')
+        kernel.run(f"import os; os.environ['JPY_SESSION_NAME'] = {str(notebook)!r}")
+        assert len(run_cell(kernel, f"%%llm -c\n{PRIMES}", "six")["payload"]) == 1
+        later = time.time() + 60
+        os.utime(notebook, (later, later))
+        kernel.run("%reload_ext llmkit")
+        assert len(run_cell(kernel, f"%%llm -c\n{PRIMES}", "six")["payload"]) == 1
+
+    def test_fix_makes_one_cell_as_well(self, kernel):
+        notebook = kernel.folder / "fixed.ipynb"
+        notebook.write_text('{"cells": []}')
+        kernel.run(f"import os; os.environ['JPY_SESSION_NAME'] = {str(notebook)!r}")
+        for expected in (1, 0):
+            kernel.run("%reload_ext llmkit")
+            kernel.run("1 / 0")
+            assert len(run_cell(kernel, "%llm fix", "seven")["payload"]) == expected
+
+    def test_the_same_cell_of_a_copied_notebook_makes_its_own(self, kernel):
+        for name in ("one.ipynb", "copy of one.ipynb"):
+            notebook = kernel.folder / name
+            notebook.write_text('{"cells": []}')
+            kernel.run(f"%reload_ext llmkit\nimport os; os.environ['JPY_SESSION_NAME'] = {str(notebook)!r}")
+            assert len(run_cell(kernel, f"%%llm -c\n{PRIMES}", "eight")["payload"]) == 1
 
     def test_an_answer_without_code_says_so(self, kernel):
         result = kernel.run("%%llm -c\nrepeat exactly: words")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import platformdirs
 
 from llmkit import records
 
@@ -15,12 +19,15 @@ if TYPE_CHECKING:
 MARK = "# made by %%llm, cell "
 """Begins the first line of a cell that was made, so that a later session knows it."""
 
+SAVING = 1.0
+"""Seconds within which a notebook may be saved and not yet have the cell that was just made."""
+
 
 def put_next(shell: Any, code: str, made: MutableSet[str]) -> str:
     """Put code into the next cell, or into the next prompt of a terminal.
 
-    A cell that runs again gets no second one: which cells have one is remembered, and read from the saved
-    notebook after a restart.
+    A cell that runs again gets no second one. Which cells have one is remembered in this session; for later
+    ones an empty file is kept for each, because a notebook may not be saved yet when its kernel restarts.
 
     Args:
         shell: The IPython shell.
@@ -36,21 +43,50 @@ def put_next(shell: Any, code: str, made: MutableSet[str]) -> str:
         shell.set_next_input(code, replace=False)
         return ""
     cell = records.current_context().cell_id
-    if cell is not None and (cell in made or _in_notebook(f"{MARK}{cell}")):
+    if cell is not None and (cell in made or _made_before(cell, _notebook(shell))):
         made.add(cell)
         return "This cell has made a next cell before, so there is no second one: the code is in _.code."
     if cell is not None:
         made.add(cell)
+        _remember(cell, _notebook(shell))
         code = f"{MARK}{cell}\n{code}"
     shell.set_next_input(code, replace=False)
     return ""
 
 
-def _in_notebook(mark: str) -> bool:
+def _notebook(shell: Any) -> Path:
+    """Return the notebook's file; where its name is unknown, the working folder."""
+    name = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or ""
+    return Path(str(name)).absolute() if str(name).endswith(".ipynb") else Path.cwd()
+
+
+def _made_before(cell: str, notebook: Path) -> bool:
+    """Whether an earlier session made a cell that is still there, as far as the saved notebook tells."""
+    if _in_notebook(f"{MARK}{cell}", notebook):
+        return True
+    try:
+        made = _record(cell, notebook).stat().st_mtime
+        return not notebook.is_file() or notebook.stat().st_mtime <= made + SAVING
+    except OSError:
+        return False  # there is no record
+
+
+def _remember(cell: str, notebook: Path) -> None:
+    record = _record(cell, notebook)
+    with contextlib.suppress(OSError):  # a home that cannot be written: the session remembers
+        record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        record.touch(mode=0o600)
+
+
+def _record(cell: str, notebook: Path) -> Path:
+    """Return the empty file that stands for a cell; its name tells neither cell nor notebook."""
+    name = hashlib.sha256(f"{notebook}\n{cell}".encode()).hexdigest()[:32]
+    return platformdirs.user_state_path("llmkit") / "next_cells" / name
+
+
+def _in_notebook(mark: str, path: Path) -> bool:
     """Whether a cell of the saved notebook begins with a line; `False` where it cannot be read."""
-    name = os.environ.get("JPY_SESSION_NAME", "")
-    path = Path(name)
-    if not name.endswith(".ipynb") or not path.is_file():
+    if not path.is_file():
         return False
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
