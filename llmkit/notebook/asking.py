@@ -18,6 +18,7 @@ from llmkit.notebook.footer import build_footer, outcome_of
 from llmkit.notebook.formats import parse, repair_message
 from llmkit.notebook.live import PlainAnswer, live_answer
 from llmkit.notebook.nextcell import put_next
+from llmkit.notebook.rates import charges, is_free
 from llmkit.notebook.record import Exchange, IncompleteMessage
 from llmkit.notebook.reply import Reply, execution_number
 from llmkit.notebook.shown import READ, opening
@@ -46,6 +47,7 @@ class Asking:
         name: Who is asked.
         stream: The call; it begins with `run`.
         reply: The answer once the call is over, also if it was stopped or cut; `None` if no text came.
+        news: What changed since the last question that named no model: from now on it costs money.
         interrupted: Whether the user interrupted while the whole answer was being shown.
 
     Raises:
@@ -58,10 +60,18 @@ class Asking:
         self._outgoing = outgoing
         self.name = resolve(model or None)
         self._label = model or self.name.model or self.name.provider
-        self._notes = list(outgoing.notes)
         self.stream = self.open()
+        self.news = "" if model else self._switch()
+        self._notes = [*filter(None, [self.news]), *outgoing.notes]
         self.reply: Reply | None = None
         self.interrupted = False
+
+    def _switch(self) -> str:
+        """Say that the default model costs money, if the one before did not."""
+        said = charges(self.name) if self._magics.was_free and not is_free(self.name) else ""
+        if not self._ask.dry_run and not (said and self._ask.quiet):
+            self._magics.was_free = is_free(self.name)
+        return said
 
     def open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
         """Open the call; nothing is sent before its first step.

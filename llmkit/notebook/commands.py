@@ -73,10 +73,9 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
 
 
 def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
-    from llmkit import prices
+    from llmkit.notebook.rates import listing
 
-    provider, colon, model = name.partition(":")
-    found = prices.listing(provider, (model,)) if colon else prices.listing("", (name,))
+    found = listing(name)
     rates = None if found is None else found.rates[0]
     return {
         "model": name,
@@ -117,20 +116,26 @@ def _alias(magics: LLMMagics, command: Command) -> None:
     _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
 
 
-def _key(_magics: LLMMagics, command: Command) -> None:
+def _key(magics: LLMMagics, command: Command) -> None:
+    """Take a key without showing it, and say if it changes who is asked."""
     from llmkit import catalog
     from llmkit.clients.keys import keys, save_key
     from llmkit.clients.redaction import Secret
-    from llmkit.clients.registry import unknown_name
+    from llmkit.clients.registry import resolve, unknown_name
+    from llmkit.notebook.rates import charges, is_free
 
     provider = command.argument or ""
     if provider not in catalog.providers():
         raise unknown_name(provider)
+    before = resolve(magics.model or None)
     value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
     keys.set_key(provider, value.reveal())
     if command.save:
         save_key(provider, value.reveal())
     _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
+    if (after := resolve(magics.model or None)) != before:
+        magics.was_free = magics.was_free or is_free(before)
+        _say(f"A cell that names no model asked {before} so far. {charges(after)}")
 
 
 def _trust(_magics: LLMMagics, command: Command) -> None:

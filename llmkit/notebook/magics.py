@@ -73,6 +73,7 @@ class LLMMagics(Magics):
         self.log: list[Exchange] = []
         self.last: Reply | Comparison | None = None
         self.made: set[str] = set()
+        self.was_free = False  # whether the last question that named no model cost nothing
         self.trouble: Trouble | None = None
         super().__init__(shell)
         self._begin()

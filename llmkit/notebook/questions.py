@@ -62,6 +62,8 @@ def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
     if len(names) > 1:
         return _put_to_several(magics, ask, outgoing, names, scope, alone=alone)
     asking = Asking(magics, ask, outgoing, names[0])
+    if asking.news:
+        _say(asking.news, quiet=ask.quiet)
     try:
         reply = asking.run(alone=alone)
     finally:  # an answer that was stopped or cut is the user's, too
