@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,8 @@ class Analysis(ABC):
         """Add up what calls cost, exactly.
 
         Args:
-            simulated: Only the sandbox's calls, only real ones, or `None`: real ones if there are any.
+            simulated: Only the sandbox's calls, only real ones, or `None`: both until a real one cost
+                something, and then only the real ones; the total says how many were left out.
             since: Only calls of this time or later; a time without a zone is local.
             session: Only calls of this process, see `llmkit.records.session_id`.
 
@@ -338,3 +340,30 @@ class Analysis(ABC):
         from llmkit.costs.frame.export import write_excel
 
         write_excel(self.df, path)
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._place()!r}): {self._describe()}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div class="mathjax_ignore tex2jax_ignore"><b>Ledger</b> {html.escape(self._describe())}'
+            f"<br><small>{html.escape(self._place())}</small></div>"
+        )
+
+    def _place(self) -> str:
+        try:
+            return str(self._store.path)
+        except ConfigurationError:  # which `_describe` says
+            return "?"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def _describe(self) -> str:
+        try:
+            waiting = (
+                "" if self._store.flush(SETTLE) else f"; {len(self._store.unwritten())} wait to be written"
+            )
+            return f"{self.total()}{waiting}"
+        except ConfigurationError as error:
+            return str(error)

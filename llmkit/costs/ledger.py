@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,6 @@ from llmkit.costs import forks
 from llmkit.costs.analysis import SETTLE, Analysis
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.totals import Tally, total_of
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os
@@ -465,30 +463,12 @@ class Ledger(Analysis, forks.ForkAware):
     def _store(self) -> Store:
         if self._opened is None:
             with self._opening:
-                from llmkit.costs.store.sqlite import SQLiteStore, default_path
+                from llmkit.costs.place import file_of
+                from llmkit.costs.store.sqlite import SQLiteStore
 
                 if self._opened is None:
-                    self._opened = SQLiteStore(self._given or default_path())
+                    self._opened = SQLiteStore(file_of(self._given))
         return self._opened
-
-    def __repr__(self) -> str:
-        return f"Ledger({str(self.path)!r}): {self._describe()}"
-
-    def _repr_html_(self) -> str:
-        return (
-            f'<div class="mathjax_ignore tex2jax_ignore"><b>Ledger</b> {html.escape(self._describe())}'
-            f"<br><small>{html.escape(str(self.path))}</small></div>"
-        )
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
-    def _describe(self) -> str:
-        try:
-            waiting = "" if self.flush(SETTLE) else f"; {len(self._store.unwritten())} wait to be written"
-            return f"{self.total()}{waiting}"
-        except ConfigurationError as error:
-            return str(error)
 
 
 ledger = Ledger()

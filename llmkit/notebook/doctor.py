@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LLMClientError
+from llmkit.errors import ConfigurationError, LLMClientError
 from llmkit.wire.threads import in_thread
 
 if TYPE_CHECKING:
@@ -195,7 +195,10 @@ def examine_ledger(ledger: Ledger) -> Finding:
     Args:
         ledger: The ledger; its file is only read, and not created.
     """
-    path = ledger.path
+    try:
+        path = ledger.path
+    except ConfigurationError as error:
+        return Finding(name="ledger", ok=False, text=str(error))
     if str(path) == ":memory:":
         return Finding(name="ledger", text="in memory: its rows go with this process")
     if not path.exists():

@@ -70,7 +70,7 @@ def default_path() -> str | Path:
     Returns:
         What `LLMKIT_LEDGER` says, else a file among the user's data.
     """
-    return os.environ.get(ENVIRONMENT) or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
+    return os.environ.get(ENVIRONMENT, "").strip() or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
 
 
 class SQLiteStore(forks.ForkAware):

@@ -1,0 +1,90 @@
+"""Where a ledger may be kept, and what is refused before anything is written or sent."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import llmkit
+from llmkit.costs.ledger import Ledger
+from llmkit.notebook.doctor import examine_ledger
+from llmkit.records import CallRecord, set_recorder
+
+ADDRESSES = [
+    "postgresql://anna:hunter2@db.example/books",
+    "mysql://db.example/books",
+    "sqlite:///books.sqlite",
+]
+ADDRESSES += [
+    "postgresql+psycopg://anna:hunter2@db.example/books",
+    "file:///books.sqlite",
+    "s3://books/a.sqlite",
+]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_of_a_database_is_refused_and_makes_no_folder(address, monkeypatch, empty_folder):
+    monkeypatch.setenv("LLMKIT_LEDGER", address)
+    scheme = re.escape(address.partition(":")[0])
+    for use in (lambda: Ledger().total(), lambda: Ledger().df, lambda: Ledger().guard(None)):
+        with pytest.raises(
+            llmkit.ConfigurationError, match=f"^LLMKIT_LEDGER is an address .{scheme}://"
+        ) as caught:
+            use()
+        assert "hunter2" not in str(caught.value)
+    assert not list(empty_folder.iterdir())
+
+
+def test_an_address_given_in_python_is_refused_likewise(empty_folder):
+    for place in (ADDRESSES[0], Path(ADDRESSES[0])):
+        with pytest.raises(llmkit.ConfigurationError, match=r"^Ledger\(path\) is an address"):
+            Ledger(place).total()
+    assert not list(empty_folder.iterdir())
+
+
+def test_a_refused_ledger_still_shows_itself_and_is_examined(monkeypatch):
+    monkeypatch.setenv("LLMKIT_LEDGER", ADDRESSES[0])
+    books = Ledger()
+    assert "is an address" in repr(books)
+    assert "is an address" in books._repr_html_()
+    found = examine_ledger(books)
+    assert not found.ok
+    assert "is an address" in found.text
+
+
+async def test_no_call_is_sent_that_could_not_be_recorded():
+    books = Ledger(ADDRESSES[0])
+    before = set_recorder(lambda: books)
+    try:
+        async with llmkit.client("sandbox") as client:
+            with pytest.raises(llmkit.ConfigurationError, match="is an address"):
+                await client.generate_text([llmkit.LLMMessage(role="user", content="Hello")])
+    finally:
+        set_recorder(before)
+
+
+def test_a_folder_is_refused_with_the_name_of_a_file_in_it(monkeypatch, empty_folder):
+    monkeypatch.setenv("LLMKIT_LEDGER", str(empty_folder))
+    with pytest.raises(llmkit.ConfigurationError, match=r"names the folder .*such as .*ledger\.sqlite"):
+        Ledger().total()
+
+
+def test_a_path_may_begin_at_home(monkeypatch, empty_folder):
+    monkeypatch.setenv("HOME", str(empty_folder))
+    books = Ledger("~/books/calls.sqlite")
+    call = CallRecord(time=datetime.now(UTC), uid="0" * 32, status="ok", provider="p", model="m")
+    assert books.record(call).result()
+    books.close()
+    assert (empty_folder / "books" / "calls.sqlite").exists()
+
+
+def test_blanks_are_no_path(monkeypatch):
+    monkeypatch.setenv("LLMKIT_LEDGER", "  ")
+    assert Ledger().path.name == "ledger.sqlite"
