@@ -55,8 +55,7 @@ def test_a_wrong_price_is_corrected_and_the_old_one_is_kept(books):
     (uid,) = write(books, call())
     result = books.correct(prices=TABLE, reason="new contract")
     assert (
-        repr(result)
-        == f'1 price corrected: $0.0050 -> $0.0012; ledger.correct(undo="{result.run}") undoes it'
+        repr(result) == f'1 price corrected: $0.005 -> $0.0012; ledger.correct(undo="{result.run}") undoes it'
     )
     assert result._repr_mimebundle_() == {"text/plain": repr(result), "text/html": result._repr_html_()}
     (row,) = books.df.to_dict("records")
@@ -131,7 +130,7 @@ def test_a_dry_run_writes_nothing_and_says_the_same(books):
     write(books, call(), call(cost_nanos=None))
     before = books.df
     planned = books.correct(prices=TABLE, dry_run=True)
-    assert repr(planned) == "2 prices would be corrected (1 had none): $0.0050 -> $0.0024"
+    assert repr(planned) == "2 prices would be corrected (1 had none): $0.005 -> $0.0024"
     pd.testing.assert_frame_equal(books.df, before)
     assert books.corrections.empty
     pd.testing.assert_frame_equal(books.correct(prices=TABLE).df, planned.df)

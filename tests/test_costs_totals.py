@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.costs.totals import Sums, Tally, Total, dollars, is_unpriced, to_nanos, total_of
+from llmkit.costs.totals import Sums, Tally, Total, is_unpriced, to_nanos, total_of
 from llmkit.records import CallRecord
 
 
@@ -16,9 +16,9 @@ def call(**changes):
 
 
 def test_a_total_reads_as_a_sentence():
-    assert repr(Total(usd=1.2345, calls=12, unpriced=2)) == "$1.2345 over 12 calls (2 without a known price)"
-    assert str(Total(usd=0.5, calls=1, simulated=True)) == "$0.5000 over 1 simulated call"
-    assert str(Total(calls=2, saved_usd=0.25)) == "$0.00 over 2 calls, $0.2500 saved by replay"
+    assert repr(Total(usd=1.2345, calls=12, unpriced=2)) == "$1.23 over 12 calls (2 without a known price)"
+    assert str(Total(usd=0.5, calls=1, simulated=True)) == "$0.50 over 1 simulated call"
+    assert str(Total(calls=2, saved_usd=0.25)) == "$0.00 over 2 calls, $0.25 saved by replay"
 
 
 def test_if_no_price_is_known_the_total_is_unknown_and_not_zero():
@@ -27,13 +27,22 @@ def test_if_no_price_is_known_the_total_is_unknown_and_not_zero():
     assert str(total) == "$? over 3 calls (3 without a known price)"
 
 
-def test_real_money_leaves_simulated_calls_out_unless_there_is_nothing_else():
+def test_real_money_leaves_simulated_calls_out_and_says_how_many():
     fake, real = Sums(calls=2, priced=2, nanos=8), Sums(calls=1, priced=1, nanos=5)
     assert total_of({True: fake}).simulated
-    assert total_of({True: fake, False: real}) == total_of({False: real})
+    total = total_of({True: fake, False: real})
+    assert (total.usd, total.calls, total.simulated, total.left_out) == (5e-9, 1, False, 2)
+    assert str(total) == "$0.000000005 over 1 call; 2 simulated calls left out"
     assert total_of({True: fake, False: real}, simulated=True).calls == 2
+    assert total_of({True: fake, False: real}, simulated=False) == total_of({False: real})
     assert total_of({True: fake}, simulated=False).calls == 0
     assert not total_of({}).simulated
+
+
+def test_a_real_call_that_cost_nothing_does_not_hide_the_simulated_ones():
+    total = total_of({True: Sums(calls=3, priced=3, nanos=2 * 10**9), False: Sums(calls=1)})
+    assert (total.usd, total.calls, total.simulated, total.left_out) == (2, 4, True, 0)
+    assert str(total) == "$2.00 over 4 calls, 3 of them simulated"
 
 
 @pytest.mark.parametrize(
@@ -66,4 +75,4 @@ def test_what_is_no_amount_of_money_is_refused(usd):
 
 def test_the_smallest_calls_are_not_rounded_to_nothing():
     assert to_nanos(0.000000375) == 375
-    assert dollars(375e-9) == "$0.000000375"
+    assert str(Total(usd=375e-9, calls=1)) == "$0.00000038 over 1 call"

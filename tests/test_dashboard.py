@@ -61,7 +61,7 @@ def mine():
 
 def test_its_text_is_the_groups_and_its_rows_are_the_ledgers(month, show):
     board = show(month, since="all", by="notebook")
-    assert repr(board).startswith("Cost by notebook, per day: $26.3410")
+    assert repr(board).startswith("Cost by notebook, per day: $26.34")
     assert "103 calls without a known price" in repr(board)
     pd.testing.assert_frame_equal(board.df, month.df)
 

@@ -58,12 +58,12 @@ def test_a_total_is_exact_where_floats_are_not(books):
     assert books.summary()["cost_usd"].tolist() == [1.0]
 
 
-def test_totals_leave_simulated_calls_out_unless_there_is_nothing_else(books):
+def test_totals_leave_simulated_calls_out_once_a_real_one_cost_something(books):
     books.record(call(cost_nanos=5_000_000_000, simulated=True))
-    assert str(books.total()) == "$5.0000 over 1 simulated call"
+    assert str(books.total()) == "$5.00 over 1 simulated call"
     assert books.summary()["calls"].tolist() == [1]
     books.record(call(cost_nanos=1_000_000_000))
-    assert str(books.total()) == str(books.session_total()) == "$1.0000 over 1 call"
+    assert str(books.total()) == str(books.session_total()) == "$1.00 over 1 call; 1 simulated call left out"
     assert books.summary()["cost_usd"].tolist() == [1.0]
     assert books.total(simulated=True).usd == 5.0
     assert books.total(simulated=False).usd == 1.0
@@ -218,7 +218,7 @@ def test_a_ledger_shows_itself_safely(tmp_path):
     books = Ledger(tmp_path / "<script>.sqlite")
     books.record(call(cost_nanos=10**9, model="<img onerror=alert(1)>"))
     shown = books._repr_mimebundle_()
-    assert "$1.0000 over 1 call" in shown["text/plain"]
+    assert "$1.00 over 1 call" in shown["text/plain"]
     assert "<script" not in shown["text/html"]
     assert html.escape("<script>") in shown["text/html"]
     books.close()

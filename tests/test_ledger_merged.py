@@ -102,7 +102,7 @@ class TestTogether:
         books.to_csv(tmp_path / "all.csv")
         with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
             assert [row["model"] for row in csv.DictReader(file)] == ["a", "b", "b"]
-        assert repr(books) == f"Ledger('{laptop} + {server}'): $3.0000 over 2 calls"
+        assert repr(books) == f"Ledger('{laptop} + {server}'): $3.00 over 2 calls; 1 simulated call left out"
         assert {*llmkit.LLMMonitor.from_ledger(books).by_model()} == {"openai:a", "openai:b"}
 
     @settings(max_examples=25, deadline=None)
@@ -393,7 +393,7 @@ class TestSources:
                 """
             )
             folder.chmod(0o700)
-        assert out == "$1.0000 over 1 call"
+        assert out == "$1.00 over 1 call"
 
 
 def run(code, **environment):
@@ -504,7 +504,7 @@ class TestTemporaryFile:
             print(books.total())
             """
         )
-        assert out.splitlines() == ["$2.0000 over 2 calls"] * 2
+        assert out.splitlines() == ["$2.00 over 2 calls"] * 2
 
     def test_several_threads_read_it_at_once(self, laptop, server, merged):
         write(laptop, *(call(cost_nanos=1) for _ in range(50)))

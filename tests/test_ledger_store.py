@@ -264,7 +264,7 @@ def test_a_ledger_that_may_only_be_read_is_read(foreign_folder):
         print(books.total())
         """
     )
-    assert out.strip() == "$1.0000 over 2 calls"
+    assert out.strip() == "$1.00 over 2 calls"
 
 
 def test_a_file_that_is_deleted_under_way_is_made_again(store, path):

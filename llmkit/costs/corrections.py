@@ -20,8 +20,9 @@ from llmkit.costs.store.choices import Choice
 from llmkit.costs.store.corrections import NOTES
 from llmkit.costs.store.interface import Change
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.totals import NANOS, dollars, to_nanos
+from llmkit.costs.totals import NANOS, to_nanos
 from llmkit.errors import ConfigurationError
+from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,11 +77,11 @@ class Corrected:
         noun = "price" if self.calls == 1 else "prices"
         fresh = f" ({self.were_unpriced:,} had none)" if self.were_unpriced else ""
         text = f"{self.calls:,} {noun} {verb}{fresh}: "
-        text += f"{dollars(self.old_nanos / NANOS)} -> {dollars(self.new_nanos / NANOS)}"
+        text += f"{format_money(self.old_nanos / NANOS)} -> {format_money(self.new_nanos / NANOS)}"
         return text if self.dry_run else f'{text}; ledger.correct(undo="{self.run}") undoes it'
 
     def _repr_html_(self) -> str:
-        table = self.df.to_html(border=0, float_format=dollars) if len(self.df) else ""
+        table = self.df.to_html(border=0, float_format=format_money) if len(self.df) else ""
         return f'<div class="mathjax_ignore tex2jax_ignore">{html.escape(repr(self))}{table}</div>'
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:

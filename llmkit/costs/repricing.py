@@ -18,9 +18,10 @@ import pandas as pd
 from llmkit import catalog, settings
 from llmkit import prices as pricing
 from llmkit.costs import tariff
+from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.moments import moment
-from llmkit.costs.totals import NANOS, dollars
+from llmkit.costs.totals import NANOS, counted
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Repriced:
         saved_usd: What replays saved, in US dollars.
         what_if_saved_usd: What they would have saved.
         terms: The other terms, in words.
-        simulated: Whether these are calls of the sandbox: not real money.
+        simulated: Whether calls of the sandbox are among them: not real money.
+        simulated_calls: How many of them the sandbox answered.
+        left_out: How many calls of the sandbox are not among them, because real calls cost something.
     """
 
     df: pd.DataFrame
@@ -69,6 +72,8 @@ class Repriced:
     what_if_saved_usd: float
     terms: str
     simulated: bool = False
+    simulated_calls: int = 0
+    left_out: int = 0
 
     @property
     def cost_usd(self) -> float:
@@ -86,8 +91,8 @@ class Repriced:
         return self.difference_nanos / NANOS
 
     def __repr__(self) -> str:
-        noun = ("simulated " if self.simulated else "") + ("call" if self.calls == 1 else "calls")
-        first = f"{self.calls:,} {noun}: {pricing.format_money(self.cost_usd)}{_unknown(self.unpriced)}"
+        what = counted(self.calls, self.simulated_calls)
+        first = f"{what}: {pricing.format_money(self.cost_usd)}{_unknown(self.unpriced)}"
         change = f"{self.difference_nanos / self.compared_nanos:+.0%}" if self.compared_nanos else ""
         partly = ", where both are known" if change and self.unpriced != self.what_if_unpriced else ""
         second = f"{self.terms}: {pricing.format_money(self.what_if_usd)}" + (
@@ -97,11 +102,13 @@ class Repriced:
         if self.saved_usd or self.what_if_saved_usd:
             text += f"; saved by replay: {pricing.format_money(self.saved_usd)}"
             text += f", then {pricing.format_money(self.what_if_saved_usd)}"
-        return text
+        return text + (f"; {counted(self.left_out, self.left_out)} left out" if self.left_out else "")
 
     def _repr_html_(self) -> str:
         first, _, rest = repr(self).partition("; ")
-        table = self.df.to_html(border=0, float_format=dollars, na_rep="$?") if len(self.df) else ""
+        table = (
+            self.df.to_html(border=0, float_format=pricing.format_money, na_rep="$?") if len(self.df) else ""
+        )
         return (
             '<div class="mathjax_ignore tex2jax_ignore">'
             f"{html.escape(first)}<br><b>{html.escape(rest)}</b>{table}</div>"
@@ -121,7 +128,7 @@ def what_if(
     """Say what calls would have cost otherwise.
 
     Args:
-        frame: Rows of a ledger, all of which count: real ones or simulated ones, not both.
+        frame: Rows of a ledger, all of which count; see `summary.spending`.
         model: An alias, `provider:model`, or a model whose provider is clear; by default each call's own,
             in its own service tier.
         prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they win
@@ -235,7 +242,9 @@ def _compared(frame: pd.DataFrame, other: tariff.Priced, terms: str) -> Repriced
         saved_usd=sums["saved_usd"] / NANOS,
         what_if_saved_usd=sums["what_if_saved_usd"] / NANOS,
         terms=terms,
-        simulated=bool(len(frame)) and bool(frame["simulated"].all()),
+        simulated=bool(frame["simulated"].any()),
+        simulated_calls=int(frame["simulated"].sum()),
+        left_out=int(frame.attrs.get(LEFT_OUT, 0)),
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from llmkit.prices import format_money
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
@@ -36,6 +38,11 @@ class Sums:
     nanos: int = 0
     saved_nanos: int = 0
 
+    @property
+    def paid(self) -> bool:
+        """Whether any of them cost something, or may have, or would have without a replay."""
+        return bool(self.nanos or self.unpriced or self.saved_nanos)
+
     def __add__(self, other: Sums) -> Sums:
         return Sums(
             self.calls + other.calls,
@@ -58,11 +65,13 @@ class Total:
         calls: How many calls there were.
         unpriced: How many of them used tokens, or ended well, without a known price.
         saved_usd: US dollars that replays saved.
-        simulated: Whether these are calls of the sandbox: not real money.
+        simulated: Whether the money is simulated, because calls of the sandbox are among them.
+        simulated_calls: How many of them the sandbox answered.
+        left_out: How many calls of the sandbox are not among them, because real calls cost something.
 
     Example:
-        >>> Total(usd=1.2345, calls=12, unpriced=2)
-        $1.2345 over 12 calls (2 without a known price)
+        >>> Total(usd=1.2345, calls=12, unpriced=2, left_out=3)
+        $1.23 over 12 calls (2 without a known price); 3 simulated calls left out
     """
 
     usd: float = 0.0
@@ -70,12 +79,31 @@ class Total:
     unpriced: int = 0
     saved_usd: float = 0.0
     simulated: bool = False
+    simulated_calls: int = 0
+    left_out: int = 0
 
     def __repr__(self) -> str:
-        noun = ("simulated " if self.simulated else "") + ("call" if self.calls == 1 else "calls")
+        simulated = self.simulated_calls or (self.calls if self.simulated else 0)
         unknown = f" ({self.unpriced:,} without a known price)" if self.unpriced else ""
-        saved = f", {dollars(self.saved_usd)} saved by replay" if self.saved_usd else ""
-        return f"{dollars(self.usd)} over {self.calls:,} {noun}{unknown}{saved}"
+        saved = f", {format_money(self.saved_usd)} saved by replay" if self.saved_usd else ""
+        rest = f"; {counted(self.left_out, self.left_out)} left out" if self.left_out else ""
+        return f"{format_money(self.usd)} over {counted(self.calls, simulated)}{unknown}{saved}{rest}"
+
+
+def counted(calls: int, simulated: int) -> str:
+    """Say how many calls there are, and how many of them the sandbox answered.
+
+    Args:
+        calls: All of them.
+        simulated: The sandbox's among them.
+
+    Example:
+        >>> counted(1, 0), counted(3, 3), counted(4, 3)
+        ('1 call', '3 simulated calls', '4 calls, 3 of them simulated')
+    """
+    whole = bool(calls) and simulated == calls
+    noun = f"{'simulated ' if whole else ''}{'call' if calls == 1 else 'calls'}"
+    return f"{calls:,} {noun}{f', {simulated:,} of them simulated' if simulated and not whole else ''}"
 
 
 class Tally:
@@ -117,25 +145,26 @@ def is_unpriced(record: CallRecord) -> bool:
     return record.status == "ok" or (record.input_tokens or 0) + (record.output_tokens or 0) > 0
 
 
-def shows_simulated(simulated: bool | None, counts: Mapping[bool, int]) -> bool:  # noqa: FBT001 - three-valued
-    """Decide which calls count: real money leaves the simulated ones out unless there is nothing else.
+def kinds_that_count(simulated: bool | None, sums: Mapping[bool, Sums]) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
+    """Decide which calls count: simulated ones are left out only where a real one cost something.
 
     Args:
         simulated: Only the simulated ones, only the real ones, or `None` for the rule.
-        counts: Calls by `simulated`.
+        sums: Sums by `simulated`.
 
     Returns:
-        Whether the simulated ones are meant.
+        Values of `simulated` that count.
 
     Example:
-        >>> shows_simulated(None, {True: 5})
-        True
-        >>> shows_simulated(None, {True: 5, False: 1})
-        False
+        >>> failed, paid = Sums(calls=1), Sums(calls=1, priced=1, nanos=5)
+        >>> kinds_that_count(None, {True: Sums(calls=3), False: failed})
+        (False, True)
+        >>> kinds_that_count(None, {True: Sums(calls=3), False: paid})
+        (False,)
     """
     if simulated is not None:
-        return simulated
-    return not counts.get(False) and bool(counts.get(True))
+        return (bool(simulated),)
+    return (False,) if sums.get(False, NOTHING).paid else (False, True)
 
 
 def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:  # noqa: FBT001 - three-valued
@@ -143,16 +172,26 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
 
     Args:
         sums: Sums by `simulated`.
-        simulated: Which calls count; see `shows_simulated`.
+        simulated: Which calls count; see `kinds_that_count`.
 
     Returns:
         The total.
     """
-    which = shows_simulated(simulated, {key: value.calls for key, value in sums.items()})
-    chosen = sums.get(which, NOTHING)
+    kinds = kinds_that_count(simulated, sums)
+    fake = sums.get(True, NOTHING).calls
+    chosen = NOTHING
+    for kind in kinds:
+        chosen += sums.get(kind, NOTHING)
     unknown = chosen.unpriced and not chosen.priced
-    usd = math.nan if unknown else chosen.nanos / NANOS
-    return Total(usd, chosen.calls, chosen.unpriced, chosen.saved_nanos / NANOS, which)
+    return Total(
+        usd=math.nan if unknown else chosen.nanos / NANOS,
+        calls=chosen.calls,
+        unpriced=chosen.unpriced,
+        saved_usd=chosen.saved_nanos / NANOS,
+        simulated=True in kinds and (fake > 0 or simulated is not None),
+        simulated_calls=fake if True in kinds else 0,
+        left_out=fake if simulated is None and True not in kinds else 0,
+    )
 
 
 def to_nanos(usd: float | Decimal) -> int:
@@ -174,25 +213,3 @@ def to_nanos(usd: float | Decimal) -> int:
     if not math.isfinite(usd) or usd < 0:
         raise ValueError(f"An amount of money must be a finite number of dollars, 0 or more, not {usd}")
     return round(Fraction(usd) * NANOS)
-
-
-def dollars(usd: float) -> str:
-    """Write an amount with as many digits as it needs.
-
-    Args:
-        usd: US dollars; NaN if unknown.
-
-    Returns:
-        The text; `$?` if the amount is unknown.
-
-    Example:
-        >>> dollars(1234.5), dollars(0.00000038), dollars(0), dollars(-0.5)
-        ('$1,234.5000', '$0.00000038', '$0.00', '-$0.5000')
-    """
-    if usd < 0:
-        return f"-{dollars(-usd)}"
-    if math.isnan(usd):
-        return "$?"
-    if usd == 0:
-        return "$0.00"
-    return f"${usd:,.4f}" if usd >= 0.0001 else f"${usd:.9f}".rstrip("0")

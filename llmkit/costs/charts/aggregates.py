@@ -114,16 +114,6 @@ def folded(table: pd.DataFrame, most: int) -> pd.DataFrame:
     return kept
 
 
-def unpriced(frame: pd.DataFrame) -> int:
-    """Count the calls that cost something nobody knows; the rule is `totals.is_unpriced`."""
-    open_price = frame["cost_usd"].isna() & (frame["status"] != "replayed")
-    if not open_price.any():
-        return 0
-    rest = frame[open_price]
-    used = rest[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
-    return int(((rest["status"] == "ok") | used).sum())
-
-
 def integers(column: pd.Series[int]) -> NDArray[np.int64]:
     """Return counts with 0 for unknown ones."""
     return np.asarray(column.fillna(0), dtype="int64")

@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
-from llmkit.costs.frame.summary import nanos
+from llmkit.costs.frame.summary import LEFT_OUT, nanos, unpriced
+from llmkit.costs.totals import counted
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -264,13 +265,18 @@ def known(frame: pd.DataFrame) -> bool:
 
 def notes(frame: pd.DataFrame) -> list[str]:
     """Say which calls there are, how many, whether they are real, and how many prices nobody knows."""
-    simulated = bool(frame["simulated"].any())
-    count = many(len(frame), "simulated call" if simulated else "call")
+    simulated = int(frame["simulated"].sum())
+    count = counted(len(frame), simulated)
     return [
         str(frame.attrs.get(aggregates.FILTERS, "")),
         f"{count}: not real money" if simulated else count,
-        canvas.left_out((aggregates.unpriced(frame), "without a known price")),
+        canvas.left_out((int(unpriced(frame).sum()), "without a known price"), hidden(frame)),
     ]
+
+
+def hidden(frame: pd.DataFrame) -> tuple[int, str]:
+    """Return how many simulated calls do not count, for `canvas.left_out`."""
+    return int(frame.attrs.get(LEFT_OUT, 0)), "simulated"
 
 
 def cumulative(

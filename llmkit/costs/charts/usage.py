@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.canvas import GREY, NAMED, PALETTE, many
-from llmkit.costs.charts.spending import finish_bars, notes, stack
+from llmkit.costs.charts.spending import finish_bars, hidden, notes, stack
+from llmkit.costs.totals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -263,8 +264,8 @@ def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
     finish_bars(ax, [*zip(named, colors, strict=False)], bins)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    noun = "simulated call" if frame["simulated"].any() else "call"
-    overall = f"{many(int(failed.sum()), 'error')} in {many(len(sent), noun)} ({100 * failed.mean():.2g} %)"
+    calls_sent = counted(len(sent), int(sent["simulated"].sum()))
+    overall = f"{many(int(failed.sum()), 'error')} in {calls_sent} ({100 * failed.mean():.2g} %)"
     which, _, replays = _notes(frame)
     title = f"Failure rate per {bins.unit}, by error"
     return canvas.dress(ax, title, [which, overall, replays])
@@ -286,4 +287,5 @@ def _notes(frame: pd.DataFrame, *counts: tuple[int, str]) -> list[str]:
     """Say which calls there are, how many, and how many are not drawn; no money is shown here."""
     which, count, _ = notes(frame)
     replayed = int((frame["status"] == "replayed").sum())
-    return [which, count.replace(": not real money", ""), canvas.left_out((replayed, "replayed"), *counts)]
+    lacking = canvas.left_out((replayed, "replayed"), *counts, hidden(frame))
+    return [which, count.replace(": not real money", ""), lacking]

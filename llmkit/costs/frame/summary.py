@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from llmkit.costs.frame.columns import FIXED
-from llmkit.costs.store.rollups import KEYS, MEASURES
-from llmkit.costs.totals import NANOS, shows_simulated
+from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
+from llmkit.costs.totals import NANOS, NOTHING, Sums, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,21 +30,72 @@ SLICE = 1_000_000
 _SUMMED = ("simulated", "status", "input_tokens", "output_tokens", "cost_usd", "saved_usd")
 
 
+LEFT_OUT = "llmkit_left_out"
+"""Attribute of a frame that `spending` returns: how many simulated calls the rule left out."""
+
+
 def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued
-    """Choose the calls that count; see `totals.shows_simulated`.
+    """Choose the calls that count; see `totals.kinds_that_count`.
 
     Args:
         frame: The ledger's rows.
         simulated: Only the simulated ones, only the real ones, or `None` for the rule.
 
     Returns:
-        Some of the rows.
+        Some of the rows, which say how many were left out.
     """
-    fake = int(frame["simulated"].sum())
-    which = shows_simulated(simulated, {True: fake, False: len(frame) - fake})
-    if fake == (len(frame) if which else 0):
-        return frame.copy(deep=False)  # ten million rows would take another two gigabytes
-    return frame[frame["simulated"] == which]
+    counts = that_count(frame, simulated)
+    # Not a copy of all rows: ten million would take another two gigabytes.
+    chosen = frame.copy(deep=False) if counts.all() else frame[counts]
+    chosen.attrs[LEFT_OUT] = len(frame) - len(chosen) if simulated is None else 0
+    return chosen
+
+
+def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None = None) -> Array:  # noqa: FBT001 - three-valued
+    """Return which calls count; see `totals.kinds_that_count`.
+
+    Args:
+        frame: The ledger's rows.
+        simulated: As in `spending`.
+        among: Only these are looked at (a mask); by default all.
+
+    Returns:
+        A mask.
+    """
+    fake = frame["simulated"].to_numpy(dtype=bool)
+    real = ~fake if among is None else ~fake & among
+    sums = {True: Sums(calls=int(fake.sum()))}
+    if simulated is None and real.any() and fake.any():  # else there is nothing to decide
+        sums[False] = sums_of(frame[[*_SUMMED]][real])
+    counts = np.isin(fake, kinds_that_count(simulated, sums))
+    return counts if among is None else counts & among
+
+
+def sums_of(frame: pd.DataFrame) -> Sums:
+    """Add calls up, exactly.
+
+    Args:
+        frame: The calls; columns that `needed` names will do.
+    """
+    known = frame["cost_usd"].notna()
+    return Sums(
+        calls=len(frame),
+        unpriced=int(unpriced(frame).sum()),
+        priced=int(known.sum()),
+        nanos=sum(nanos(frame["cost_usd"]).tolist()),
+        saved_nanos=sum(nanos(frame["saved_usd"]).tolist()),
+    )
+
+
+def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which calls cost something nobody knows; the rule is `totals.is_unpriced`.
+
+    Args:
+        frame: The calls.
+    """
+    used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
+    status = frame["status"]
+    return frame["cost_usd"].isna() & (status != "replayed") & ((status == "ok") | used)
 
 
 def nanos(usd: pd.Series[float]) -> pd.Series[int]:
@@ -107,9 +158,6 @@ def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _measured(frame: pd.DataFrame) -> pd.DataFrame:
-    unknown = frame["cost_usd"].isna()
-    used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
-    unpriced = unknown & (frame["status"] != "replayed") & ((frame["status"] == "ok") | used)
     return pd.DataFrame(
         {
             "calls": 1,
@@ -117,9 +165,9 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
             "input_tokens": frame["input_tokens"],
             "output_tokens": frame["output_tokens"],
             "cost_usd": nanos(frame["cost_usd"]),
-            "unpriced": unpriced.astype("int64"),
+            "unpriced": unpriced(frame).astype("int64"),
             "saved_usd": nanos(frame["saved_usd"]),
-            "priced": (~unknown).astype("int64"),
+            "priced": frame["cost_usd"].notna().astype("int64"),
         },
         index=frame.index,
     )
@@ -181,13 +229,12 @@ def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFr
     if groups is None:
         return None
     place = [*names, "simulated"].index("simulated")
-    calls = len({*names, "simulated"}) + list(MEASURES).index("calls")
-    counts = {False: 0, True: 0}
+    sums = {False: NOTHING, True: NOTHING}
     for row in groups:
-        counts[bool(row[place])] += row[calls]
-    which = shows_simulated(simulated, counts)
-    chosen = [row for row in groups if bool(row[place]) is which]
-    if "simulated" not in names:
+        sums[bool(row[place])] += sums_in(row[-len(MEASURES) :])
+    kinds = kinds_that_count(simulated, sums)
+    chosen = [row for row in groups if bool(row[place]) in kinds]
+    if "simulated" not in names:  # groups of both kinds are added up again
         chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
     return summarise_groups(chosen, by)
 

@@ -151,8 +151,14 @@ def _query(table: str | None, by: Sequence[str], *, since: bool) -> str:
 
 def sums(found: Sequence[Any]) -> dict[bool, Sums]:
     """Turn groups by `simulated` into sums."""
-    places = [1 + list(MEASURES).index(n) for n in ("calls", "unpriced", "priced", "nanos", "saved_nanos")]
-    return {bool(row[0]): Sums(*(row[place] for place in places)) for row in found}
+    return {bool(row[0]): sums_in(row[1:]) for row in found}
+
+
+def sums_in(measures: Sequence[Any]) -> Sums:
+    """Return the sums among `MEASURES`."""
+    values = dict(zip(MEASURES, measures, strict=True))
+    names = ("calls", "unpriced", "priced", "nanos", "saved_nanos")
+    return Sums(*(values[name] for name in names))
 
 
 def forget(connection: sqlite3.Connection, before: int | None) -> int:

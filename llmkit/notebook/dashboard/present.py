@@ -10,7 +10,6 @@ import numpy as np
 
 from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds, usd
 from llmkit.costs.frame.summary import TAG
-from llmkit.costs.totals import dollars
 from llmkit.notebook.dashboard.selection import MEDIANS, OTHERS, SUMS, Board
 from llmkit.prices import format_money
 
@@ -126,6 +125,7 @@ def notes(board: Board) -> str:
     said = [
         "Simulated calls: not real money" if board.simulated else "",
         f"{many(unknown)} without a known price {verb} not in the sums of money" if unknown else "",
+        f"{many(board.left_out, 'simulated call')} left out" if board.left_out else "",
     ]
     return ". ".join(filter(None, said))
 
@@ -491,7 +491,7 @@ def plain(board: Board) -> str:
     """
     if text := hint(board):
         return text
-    lines = [f"{title(board)}: {dollars(int(board.total['nanos']) / 1e9)}"]
+    lines = [f"{title(board)}: {money(board.total)}"]
     shown = table(board, {})
     rows = [[row["label"], *row["cells"][:4]] for row in shown["rows"][:10]]
     rows = [[shown["head"][0], *COLUMNS[:4]], *rows, ["total", *shown["total"][:4]]]

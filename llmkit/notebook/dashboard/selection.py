@@ -5,7 +5,7 @@ Money is whole nano-dollars here, so that every sum is that of the ledger.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,9 @@ import pandas as pd
 
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts
+from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts, that_count
 from llmkit.costs.moments import moment
 from llmkit.costs.names import known
-from llmkit.costs.totals import shows_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,9 +148,7 @@ def chosen(frame: pd.DataFrame, settings: Settings, now: datetime) -> NDArray[np
         fits &= time >= since
     if until is not None:
         fits &= time < until
-    fake = frame["simulated"].to_numpy(dtype=bool)
-    counts = {True: int((fits & fake).sum()), False: int((fits & ~fake).sum())}
-    fits &= fake == shows_simulated(settings.simulated, counts)
+    fits = that_count(frame, settings.simulated, fits)
     for column in ("model", "notebook"):
         if (value := getattr(settings, column)) is not None:
             fits &= (frame[column] == value).to_numpy(dtype=bool)
@@ -212,6 +209,13 @@ class Board:
     def simulated(self) -> bool:
         """Whether these are the sandbox's calls."""
         return bool(self._rows["simulated"].any())
+
+    @cached_property
+    def left_out(self) -> int:
+        """How many simulated calls do not count because real ones cost something."""
+        if self.settings.simulated is not None or self.simulated:
+            return 0
+        return len(chosen(self._frame, replace(self.settings, simulated=True), self.now))
 
     @cached_property
     def local(self) -> NDArray[np.datetime64]:
