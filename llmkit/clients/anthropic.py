@@ -6,7 +6,7 @@ Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from llmkit.clients.access import Access, Keys, bearer, wrapped
 from llmkit.clients.base import ContractTemperature
@@ -53,6 +53,8 @@ _PROGRESS = ("thinking", "partial_json", "signature")
 
 class AnthropicCodec:
     """The Messages wire format."""
+
+    former_temperature: ClassVar[bool] = False
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""

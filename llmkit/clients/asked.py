@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,14 @@ from llmkit.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec
+    from llmkit.clients.codec import Codec, Request
     from llmkit.messages import LLMMessage
 
-FORMAT = 1
-"""Version of the key; a new one makes all recordings strangers."""
+FORMAT = 2
+"""Version of the key: 1 was made of what went over the wire, 2 is made of what was asked."""
+
+MARK = "q"
+"""What a key of version 2 begins with; it sorts behind all of version 1, which are hexadecimal digits."""
 
 SANDBOX = "sandbox"
 
@@ -31,45 +34,77 @@ class Asked:
     """What a call asks, as far as it matters for the answer.
 
     Attributes:
+        provider: Name of the provider.
         place: Which server is asked.
-        request: The request, as JSON values.
+        request: The request in our words, as JSON values.
+        former: Makes the request as version 1 of the key has it.
     """
 
+    provider: str
     place: str
     request: Mapping[str, Any]
+    former: Callable[[], Mapping[str, Any]]
+
+    def key(self) -> str:
+        """Return the key under which the answer is recorded.
+
+        Raises:
+            InvalidRequestError: If the request holds something that is no JSON value.
+        """
+        return MARK + request_key(self.provider, self.place, self.request)
+
+    def former_key(self) -> str | None:
+        """Return the key under which an earlier llmkit recorded the answer; `None` if it could not."""
+        try:
+            return request_key(self.provider, self.place, self.former(), version=1)
+        except InvalidRequestError:
+            return None
 
 
 def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
     """Return what a call asks of a provider.
 
-    Neither streaming nor a parameter that this server was found to refuse makes it another request. Digests
-    stand for attachments.
+    It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
+    that is not sent makes it another request. Digests stand for attachments.
 
     Args:
         codec: The provider's wire format.
         address: Base URL of its API.
         call: The call.
     """
-    wire = codec.encode(replace(call.request, stream=False, without=frozenset()))
-    body = without_media(wire.body, call.request.messages)
-    return Asked(place=place(address, simulated=call.simulated), request={"path": wire.path, "body": body})
+    return Asked(
+        provider=call.provider,
+        place=place(address, simulated=call.simulated),
+        request=_asked(call.request),
+        former=lambda: _on_wire(codec, call.request),
+    )
 
 
 def asked_of_client(call: Call) -> Asked:
     """Return what a call asks of a client that has no wire format of ours."""
-    request = call.request
+    asked = _asked(call.request)
+    return Asked(provider=call.provider, place="", request=asked, former=lambda: asked)
+
+
+def _asked(request: Request) -> dict[str, Any]:
     chosen = not isinstance(request.temperature, ContractTemperature)
-    return Asked(
-        place="",
-        request={
-            "messages": list(map(_message, request.messages)),
-            "model": request.model,
-            "temperature": request.temperature if chosen else None,
-            "max_tokens": request.max_tokens,
-            "extra": request.extra,
-            **({} if request.schema is None else {"schema": request.schema.json}),
-        },
-    )
+    return {
+        "messages": list(map(_message, request.messages)),
+        "model": request.model,
+        "temperature": request.temperature if chosen else None,
+        "max_tokens": request.max_tokens,
+        "extra": request.extra,
+        **({} if request.schema is None else {"schema": request.schema.json}),
+    }
+
+
+def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
+    """Return what version 1 of the key was made of: the body, to the letter as it was sent then."""
+    temperature = request.temperature
+    if codec.former_temperature and temperature is not None:
+        temperature = float(temperature)  # one that nobody chose was sent as well
+    wire = codec.encode(replace(request, stream=False, without=frozenset(), temperature=temperature))
+    return {"path": wire.path, "body": without_media(wire.body, request.messages)}
 
 
 def _message(message: LLMMessage) -> list[Any]:
@@ -104,7 +139,7 @@ def place(address: str, *, simulated: bool) -> str:
     return f"{host}{shown}{parts.path.rstrip('/')}"
 
 
-def request_key(provider: str, place: str, payload: Any) -> str:
+def request_key(provider: str, place: str, payload: Any, version: int = FORMAT) -> str:
     """Return the key of a request: SHA-256 over its canonical JSON.
 
     The order of an object's names does not matter, and 1.0 is 1.
@@ -113,6 +148,7 @@ def request_key(provider: str, place: str, payload: Any) -> str:
         provider: Name of the provider.
         place: Which server is asked.
         payload: The request, as JSON values.
+        version: Version of the key.
 
     Returns:
         64 hexadecimal digits.
@@ -127,7 +163,7 @@ def request_key(provider: str, place: str, payload: Any) -> str:
     Source: RFC 8785 for what is the same JSON.
     """
     try:
-        document = canonical([FORMAT, provider, place, payload])
+        document = canonical([version, provider, place, payload])
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"The request has no canonical JSON: {error}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import orjson
 
@@ -120,7 +120,13 @@ class Codec(Protocol):
     What must hold for every implementation: `decode` returns the text of an event exactly as the
     provider wrote it, `""` if it has none, and never keeps anything outside the `Answer`; an error
     inside the stream is raised as the exception that its type stands for.
+
+    Attributes:
+        former_temperature: Whether the first version of a recording's key has the temperature that nobody
+            chose; a new wire format has no such recordings.
     """
+
+    former_temperature: ClassVar[bool]
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out."""

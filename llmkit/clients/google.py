@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.classify import of_event, of_status
@@ -84,6 +84,8 @@ class GoogleCodec:
         version: Version of the API in the path.
         schemas: Whether `responseJsonSchema` is known; the former SDK does not know it.
     """
+
+    former_temperature: ClassVar[bool] = True
 
     def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
         self._version = version

@@ -5,7 +5,7 @@ Source: OpenAI API reference, "Create chat completion" and "The chat completion 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from llmkit.clients.access import Access, Keys, bearer, wrapped
 from llmkit.clients.base import ContractTemperature
@@ -45,6 +45,8 @@ class OpenAICodec:
         official: Whether it is OpenAI's own server, which wants `max_completion_tokens`, or how to find out.
     """
 
+    former_temperature: ClassVar[bool] = True
+
     def __init__(self, *, official: bool | Callable[[], bool] = True) -> None:
         self._official = official
 
@@ -67,7 +69,8 @@ class OpenAICodec:
             **request.extra,
         }
         for refused, other in ((limit, other_limit), (other_limit, limit)):
-            if refused in request.without and other not in request.without and refused in optional:
+            known = refused in request.without and other not in request.without
+            if known and optional.get(refused) is not None:
                 optional[other] = optional.pop(refused)
         body: dict[str, Any] = {
             "model": request.model,

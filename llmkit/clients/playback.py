@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.asked import canonical, request_key
+from llmkit.clients.asked import canonical
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.pace import Player
 from llmkit.clients.recording import Recording
@@ -70,8 +70,9 @@ class Replayed:
         self._call = call
         self._source = source
         self._state = state
-        self._asked = asked
+        self._asks = asked
         self._who = (call.provider, call.request.model)
+        self._asked: Asked | None = None
         self._request: Any = None
         self._now: Source | None = None
         self._seat: Seat[Recording] | None = None
@@ -107,11 +108,11 @@ class Replayed:
 
     async def _choose(self) -> Source:
         """Find out where the text comes from."""
-        asked = self._asked()
+        self._asked = asked = self._asks()
         if self._state.mode == "only" and self._call.context.replay is not None:  # -r or --no-cache
             raise self._miss("a new answer was asked for, and nothing is sent in this mode")
         try:
-            key = request_key(self._call.provider, asked.place, asked.request)
+            key = asked.key()
         except InvalidRequestError as error:
             if self._state.mode == "only":
                 raise self._miss(f"no answer to it can be recorded ({error.message})") from error
@@ -160,18 +161,36 @@ class Replayed:
         if seat is not None:
             seat.land(recording)
 
+    def _read(self, key: str) -> Recording | None:
+        """Return the recording of a request, by its key or by the one that an earlier llmkit gave it."""
+        assert self._asked is not None
+        tape = self._state.tape
+        found = tape.read(key)
+        if found is None and tape.has_former() and (former := self._asked.former_key()) is not None:
+            found = tape.read(former)
+        return found
+
     def _found(self, key: str) -> Recording | None:
         try:
-            return self._state.tape.read(key)
+            return self._read(key)
         except DamagedRecordingError as error:
             _warn_once(f"{error.message} The call is made again.")
             return None
 
     def _recorded(self, key: str) -> Recording:
-        recording = self._state.tape.read(key)
+        recording = self._read(key)
         if recording is None:
-            raise self._miss(self._state.tape.nearest(*self._who, self._request))
+            raise self._miss(self._state.tape.nearest(*self._who, *self._requests()))
         return recording
+
+    def _requests(self) -> list[Any]:
+        """Return the request as recordings have it: those of this llmkit, and of an earlier one, if any."""
+        assert self._asked is not None
+        requests = [self._request]
+        if self._state.tape.has_former():
+            with contextlib.suppress(InvalidRequestError, TypeError):
+                requests.append(canonical(self._asked.former()))
+        return requests
 
     def _miss(self, reason: str) -> ReplayMissError:
         provider, model = self._who

@@ -1,8 +1,9 @@
 """Record a call's answer once, play it back later: Restart & Run All can cost nothing.
 
 Off by default. Once it is on, a file keeps the answers **and the requests they answer, prompts included**;
-the ledger never does. Two requests are the same if everything that would be sent is the same: provider,
-server, model, messages and every parameter. Whether the answer is streamed makes no difference.
+the ledger never does. Two requests are the same if they ask the same: provider, server, model, messages,
+attachments, schema and every parameter that was chosen. Neither streaming nor what a server was found to
+refuse makes a difference. Files of an earlier llmkit, which compared what was sent, still play.
 """
 
 from __future__ import annotations

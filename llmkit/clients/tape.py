@@ -110,6 +110,16 @@ class Tape:
         with self._writing() as file:
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
+    def has_former(self) -> bool:
+        """Return whether there are recordings with keys of an earlier version, which are plain digits.
+
+        Raises:
+            ConfigurationError: If the file is no file of recordings, or cannot be read.
+        """
+        with self._reading() as file:
+            wanted = "SELECT EXISTS (SELECT 1 FROM recordings WHERE key < 'g')"
+            return file is not None and bool(file.execute(wanted).fetchone()[0])
+
     def count(self) -> int:
         """Return how many recordings there are.
 
@@ -119,13 +129,13 @@ class Tape:
         with self._reading() as file:
             return 0 if file is None else int(file.execute("SELECT count(*) FROM recordings").fetchone()[0])
 
-    def nearest(self, provider: str, model: str, request: Any) -> str:
+    def nearest(self, provider: str, model: str, *requests: Any) -> str:
         """Say what is in the file in place of a request that has no recording.
 
         Args:
             provider: Name of the provider.
             model: Model that was asked for.
-            request: What was asked, as JSON values.
+            *requests: What was asked, as JSON values, in each form that a recording may have.
 
         Returns:
             Half a sentence, for a message.
@@ -141,8 +151,9 @@ class Tape:
                 "SELECT request FROM recordings WHERE provider = ? AND model = ? ORDER BY rowid DESC LIMIT ?",
                 (provider, model, NEAREST),
             ).fetchall()
-        wanted = _fields(_without_keys(request))
-        changes = [_changed(wanted, _fields(found)) for found in map(_readable, rows) if found is not None]
+        wanted = [_fields(_without_keys(request)) for request in requests]
+        known = [_fields(found) for found in map(_readable, rows) if found is not None]
+        changes = [_changed(one, found) for one in wanted for found in known]
         if not changes:
             return f"it has {total} of other models"
         _, names = min((len(names), names) for names in changes)
@@ -289,11 +300,12 @@ def _readable(row: tuple[Any]) -> Any:
 
 
 def _fields(request: Any) -> dict[str, Any]:
-    """Return what a request says, by name; a wire request's body is taken apart."""
+    """Return what a request says, by name; further parameters, or a wire request's body, are taken apart."""
     if not isinstance(request, dict):
         return {}
-    body = request.get("body")
-    return {**request, **body, "body": None} if isinstance(body, dict) else request
+    packed = {name: request[name] for name in ("extra", "body") if isinstance(request.get(name), dict)}
+    told = {name: value for name, value in request.items() if name not in packed and value is not None}
+    return {**told, **{name: value for inner in packed.values() for name, value in inner.items()}}
 
 
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
