@@ -369,3 +369,13 @@ class TestWhatIsSomethingElse:
         lesser, names = without_refused(error, request, OpenAICodec())
         assert names == {"response_format"}
         assert "minLength" in OpenAICodec().encode(lesser).body["messages"][0]["content"]
+
+
+async def test_a_limit_in_the_providers_own_words_stays_where_the_other_name_was_refused():
+    told = said("openai", "max_tokens is not supported")
+    async with Peer() as server:
+        server.scripts[MODEL] = refusing("openai", "max_tokens", told)
+        async with client("openai", server) as made:
+            await ask(made, max_tokens=9)
+            await ask(made, max_completion_tokens=7)
+    assert server.bodies[-1]["max_completion_tokens"] == 7
