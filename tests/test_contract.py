@@ -430,11 +430,11 @@ async def test_a_health_check_tells_and_does_not_raise(server, recorder):
 
 @pytest.fixture
 def registered():
-    from llmkit.clients import registry
+    from llmkit import naming
 
     llmkit.register("echo", Echo)
     yield
-    registry._registered.pop("echo")
+    naming.registered.pop("echo")
 
 
 async def test_a_plain_subclass_is_metered(recorder, registered):

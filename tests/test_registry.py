@@ -3,7 +3,7 @@
 import pytest
 
 import llmkit
-from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessage, OpenAIClient
+from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessage, OpenAIClient, naming
 from llmkit.clients import registry
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.registry import resolve, shared_client
@@ -195,12 +195,12 @@ def test_numbers_that_make_no_sense_are_refused(options):
 
 
 def test_an_alias_may_stand_for_another_one(monkeypatch):
-    monkeypatch.setattr(registry, "session_aliases", {"quick": "fast", "fast": "sandbox:small"})
+    monkeypatch.setattr(naming, "session_aliases", {"quick": "fast", "fast": "sandbox:small"})
     assert str(registry.resolve("quick")) == "sandbox:small"
 
 
 def test_an_alias_that_leads_back_to_itself_says_so(monkeypatch):
-    monkeypatch.setattr(registry, "session_aliases", {"a": "b", "b": "a"})
+    monkeypatch.setattr(naming, "session_aliases", {"a": "b", "b": "a"})
     with pytest.raises(ConfigurationError, match="The alias 'a' leads back to itself: a → b → a"):
         registry.resolve("a")
 

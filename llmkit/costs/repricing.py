@@ -5,7 +5,6 @@ Nothing is written. Tokens are taken as they are: another model's tokenizer woul
 
 from __future__ import annotations
 
-import difflib
 import html
 import math
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from llmkit import catalog, settings
+from llmkit import catalog, naming, settings
 from llmkit import prices as pricing
 from llmkit.costs import tariff
 from llmkit.costs.frame.summary import LEFT_OUT
@@ -189,25 +188,21 @@ def target_of(model: str, own: Prices | None, when: datetime) -> tuple[str, str]
 
 def _full_name(model: str, tables: Prices) -> str:
     """Return `provider:model`; `:model` if only a price table knows it."""
-    short, known = {**catalog.aliases(), **settings.load().aliases}, catalog.providers()
-    passed = [model.strip()]
-    while (target := short.get(passed[-1])) is not None and target not in passed:
-        passed.append(target)
-    name = passed[-1]
-    if ":" in name.strip(":"):
-        return name
+    name, known = naming.follow(model.strip()), catalog.providers()
+    provider, colon, rest = name.partition(":")
+    if provider and colon and rest:
+        return f"{provider}:{known[provider].plain(rest)}" if provider in known else name
     if name in known and known[name].models:
         return f"{name}:{known[name].models[0]}"
-    owners = [p.name for p in known.values() if name in p.models or name.startswith(p.prefixes)]
-    if owners:  # several serve it at the same price, e.g. Google's two clients
+    if owners := naming.owners(name):  # several serve it at the same price, e.g. Google's two clients
         return f"{owners[0]}:{name}"
     if name in tables:
         return f":{name}"
-    listed = [(p.name, one) for p in known.values() for one in p.models]
-    names = [*short, *tables, *(one for _, one in listed), *map(":".join, listed)]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "Write it like openai:gpt-6-luna."
-    raise ConfigurationError(f"No model is called {name[:100]!r}.", hint=hint)
+    if naming.is_provider(name):
+        raise ConfigurationError(
+            f"{name} is a provider; which of its models is meant?", hint=f"Write it like {name}:MODEL."
+        )
+    raise naming.unknown_name(name, tables)
 
 
 def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | None, when: datetime) -> str:

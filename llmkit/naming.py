@@ -1,0 +1,166 @@
+"""Names of models and providers: what they stand for, and what was meant where they are not known.
+
+Whoever adds a name (an alias of the session, a registered provider) adds it here, and both those who ask
+models and those who count what they cost read it here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from llmkit import catalog, settings
+from llmkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+ENTRY_POINTS = "llmkit.clients"
+"""Group in which another package announces its clients, by provider name."""
+
+session_aliases: dict[str, str] = {}
+"""Short names of models for this session alone; they win over those of the settings."""
+
+registered: dict[str, Callable[..., Any]] = {}
+"""Makers of clients that were registered in this process, by provider name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A name that was resolved.
+
+    Attributes:
+        provider: Name of the provider.
+        model: The provider's name of the model; `None` for its default.
+    """
+
+    provider: str
+    model: str | None
+
+    @classmethod
+    def of(cls, name: str) -> ModelName:
+        """Take a resolved name apart: the inverse of `str`."""
+        provider, colon, model = name.partition(":")
+        return cls(provider, model if colon else None)
+
+    def __str__(self) -> str:
+        return self.provider if self.model is None else f"{self.provider}:{self.model}"
+
+
+def resolve(name: str) -> ModelName:
+    """Find out which provider and model a name means.
+
+    Args:
+        name: `"provider:model"`, a provider, an alias, or a model whose provider is clear.
+
+    Raises:
+        ConfigurationError: If it is not known, or belongs to several providers.
+
+    Example:
+        >>> str(resolve("claude-haiku-5-5"))
+        'anthropic:claude-haiku-5-5'
+    """
+    name = follow(name.strip())
+    provider, colon, model = name.partition(":")
+    if colon and provider and model:
+        known = catalog.providers().get(provider)
+        return ModelName(provider, model if known is None else known.plain(model))
+    if is_provider(name):
+        return ModelName(name, None)
+    return ModelName(_owner(name), name)
+
+
+def aliases() -> dict[str, str]:
+    """Return what each short name stands for: llmkit's own, the settings', this session's.
+
+    Example:
+        >>> aliases()["sonnet"].partition(":")[0]
+        'anthropic'
+    """
+    return {**catalog.aliases(), **settings.load().aliases, **session_aliases}
+
+
+def follow(name: str, short: Mapping[str, str] | None = None) -> str:
+    """Return what a name stands for: an alias may stand for another one.
+
+    Args:
+        name: Any name.
+        short: The aliases; by default `aliases`.
+
+    Raises:
+        ConfigurationError: If an alias leads back to itself.
+    """
+    short = aliases() if short is None else short
+    passed = [name]
+    while (target := short.get(passed[-1])) is not None:
+        if target in passed:
+            raise ConfigurationError(
+                f"The alias {name!r} leads back to itself: {' → '.join([*passed, target])}.",
+                hint=f"Let it stand for a model: %llm alias {name}=openai:gpt-6-luna.",
+            )
+        passed.append(target)
+    return passed[-1]
+
+
+def provider_names() -> list[str]:
+    """Return the names of all providers: llmkit's, registered ones, other packages'."""
+    plugins = [point.name for point in entry_points(group=ENTRY_POINTS)]
+    return list(dict.fromkeys([*registered, *catalog.providers(), *plugins]))
+
+
+def is_provider(name: str) -> bool:
+    """Return whether a provider has this name; other packages are asked only for names that are not ours."""
+    ours = name in registered or name in catalog.providers()
+    return ours or bool(entry_points(group=ENTRY_POINTS, name=name))
+
+
+def model_names() -> list[str]:
+    """Return what `resolve` knows by name: aliases and the catalogue's models with their providers."""
+    listed = [f"{p.name}:{model}" for p in catalog.providers().values() for model in p.models]
+    return [*aliases(), *provider_names(), *listed]
+
+
+def owners(model: str) -> list[str]:
+    """Return the providers of a bare model name: those that list it, else those whose names begin so.
+
+    Args:
+        model: Name of a model.
+
+    Example:
+        >>> owners("gpt-6-luna")
+        ['openai']
+    """
+    known = catalog.providers().values()
+    main = [p.name for p in known if model in p.models and p.name != "google-legacy"]
+    return main or [p.name for p in known if any(model.startswith(prefix) for prefix in p.prefixes)]
+
+
+def unknown_name(name: str, others: Iterable[str] = ()) -> ConfigurationError:
+    """Return the error for a name that is not known, with the nearest ones.
+
+    Args:
+        name: What the user wrote.
+        others: Further names that would do.
+    """
+    names = [*model_names(), *others]
+    bare = {n.partition(":")[2] or n: n for n in names}
+    near = difflib.get_close_matches(name, [*bare, *names], n=3, cutoff=0.5)
+    hint = (
+        f"Did you mean {', '.join(dict.fromkeys(bare.get(n, n) for n in near))}?"
+        if near
+        else "See %llm models."
+    )
+    return ConfigurationError(f"No model or provider is called {name[:100]!r}.", hint=hint)
+
+
+def _owner(model: str) -> str:
+    """Return the one provider of a bare model name."""
+    found = owners(model)
+    if not found:
+        raise unknown_name(model)
+    if len(found) > 1:
+        choices = ", ".join(f"{owner}:{model}" for owner in found)
+        raise ConfigurationError(f"{model!r} is ambiguous.", hint=f"Write one of: {choices}.")
+    return found[0]
