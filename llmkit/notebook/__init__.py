@@ -23,12 +23,14 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.question import keep_questions
     from llmkit.notebook.syntax.completer import add_matcher
+    from llmkit.notebook.tracebacks import install
     from llmkit.notebook.warm import warm_up_soon
 
     unload_ipython_extension(shell)
     magics = LLMMagics(shell=shell)
     shell.register_magics(magics)
     add_matcher(shell, magics)
+    install(shell, lambda: magics.short_errors)
     shell.events.register("post_run_cell", magics.note_failure)
     shell.input_transformers_cleanup.append(keep_questions)
     records.set_ambient(lambda: _where(shell, magics))
@@ -43,8 +45,10 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
         shell: The IPython shell.
     """
     from llmkit.notebook.syntax.completer import remove_matchers
+    from llmkit.notebook.tracebacks import uninstall
 
     remove_matchers(shell)
+    uninstall(shell)
     if (magics := shell.magics_manager.registry.get("LLMMagics")) is not None:
         with contextlib.suppress(ValueError):  # it was unloaded before
             shell.events.unregister("post_run_cell", magics.note_failure)

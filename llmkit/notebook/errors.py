@@ -7,6 +7,7 @@ import math
 import re
 import signal
 import threading
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def told(error: LLMClientError) -> str:
 
 
 def shorten(error: LLMClientError) -> LLMClientError:
-    """Make an exception show itself on one line, the first time; `%tb` shows all of it.
+    """Make an exception of a magic show itself on one line, the first time; `%tb` shows all of it.
 
     Args:
         error: The exception.
@@ -157,10 +158,19 @@ def shorten(error: LLMClientError) -> LLMClientError:
     Returns:
         The same exception: its class and its cause stay what they are.
     """
-
-    def render() -> list[str]:
-        vars(error).pop("_render_traceback_", None)
-        return [f"{RED}{type(error).__name__}{PLAIN}: {without_controls(told(error))}"]
-
-    vars(error)["_render_traceback_"] = render
+    vars(error)["_render_traceback_"] = partial(_render_once, error)  # a closure could not be pickled
     return error
+
+
+def _render_once(error: LLMClientError) -> list[str]:
+    vars(error).pop("_render_traceback_", None)
+    return [headline(error)]
+
+
+def headline(error: LLMClientError) -> str:
+    """Return an error's class, in red, and what it says, on one line.
+
+    Args:
+        error: The error.
+    """
+    return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(told(error))}"

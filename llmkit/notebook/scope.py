@@ -123,7 +123,17 @@ def caller() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's names
     while frame is not None and _package(frame) in _INTERNAL:
         frame = frame.f_back
-    return None if frame is None or _package(frame) in sys.stdlib_module_names - {"__main__"} else frame
+    return None if frame is None or is_internal(frame) else frame
+
+
+def is_internal(frame: FrameType) -> bool:
+    """Whether a frame is not the user's: llmkit's, IPython's, or Python's own library.
+
+    Args:
+        frame: The frame.
+    """
+    package = _package(frame)
+    return package in _INTERNAL or (package in sys.stdlib_module_names and package != "__main__")
 
 
 def _package(frame: FrameType) -> str:
