@@ -129,6 +129,10 @@ class Reply:
             error.provider, error.model = self.response.provider, self.response.model
             raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the shell behind in copies and pickles: they belong to no execution."""
+        return {**vars(self), "_shell": None, "_made_in": None}
+
     def __str__(self) -> str:
         return self.text
 

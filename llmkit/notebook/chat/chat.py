@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.messages import LLMMessage
-    from llmkit.notebook.chat.conversation import Node
+    from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.session import Turn
     from llmkit.notebook.chat.widget import ChatWidget
     from llmkit.notebook.magics import LLMMagics
@@ -101,10 +102,7 @@ class Chat:
             starters=tuple(map(str, starters)),
             budget=budget,
         )
-        self._name = uuid.uuid4().hex[:12]
-        self._widget: ChatWidget | None = None
-        self._copies: deque[str] = deque(maxlen=MAX_COPIES)
-        self._session = Session(settings, magics, self._publish, self._save_copies)
+        self._begin(settings, magics)
 
     def ask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
         """Ask, and wait for the answer; an interrupt stops it.
@@ -229,6 +227,27 @@ class Chat:
             raise ConfigurationError("There is no answer to put into a cell.", hint="Ask something first.")
         self._shell.set_next_input(Reply(last.response).code or last.text)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle has: the conversation and its settings, not its views."""
+        settings = self._session.settings
+        kept = {name: getattr(settings, name) for name in ("model", "system", "thread", "starters", "budget")}
+        return {"settings": kept, "given": self._given, "names": self._names, "talk": self._session.talk}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on with a conversation here; a thread is shared only where the extension is loaded."""
+        self._shell = _shell()
+        magics = _magics(self._shell)
+        self._given, self._names = dict(state["given"]), list(state["names"])
+        settings = Settings(**state["settings"], variables=self._values)
+        settings.thread = settings.thread if magics is not None else None
+        self._begin(settings, magics, copy(state["talk"]))
+
+    def _begin(self, settings: Settings, magics: Any, talk: Conversation | None = None) -> None:
+        self._name = uuid.uuid4().hex[:12]
+        self._widget: ChatWidget | None = None
+        self._copies: deque[str] = deque(maxlen=MAX_COPIES)
+        self._session = Session(settings, magics, self._publish, self._save_copies, talk)
+
     def __repr__(self) -> str:
         talk = self._session.talk
         return f"<Chat with {self.model}: {len(talk)} messages>"
@@ -238,11 +257,11 @@ class Chat:
         if getattr(self._shell, "kernel", None) is None:
             print(to_markdown(self._session.talk.branch) if len(self._session.talk) else repr(self))  # noqa: T201 - a terminal's display
             return
-        publisher, copy = self._shell.display_pub, uuid.uuid4().hex[:12]
+        publisher, place = self._shell.display_pub, uuid.uuid4().hex[:12]
         view = {"version_major": 2, "version_minor": 0, "model_id": self._live().model_id}
         publisher.publish({WIDGET: view, "text/plain": ""})
-        publisher.publish(self._saved(), transient={"display_id": copy})
-        self._copies.append(copy)
+        publisher.publish(self._saved(), transient={"display_id": place})
+        self._copies.append(place)
 
     def _live(self) -> ChatWidget:
         """Return the widget; made when the chat is shown first."""
@@ -262,8 +281,8 @@ class Chat:
 
     def _save_copies(self) -> None:
         """Bring the saved copies up to date."""
-        for copy in self._copies:
-            self._shell.display_pub.publish(self._saved(), transient={"display_id": copy}, update=True)
+        for place in self._copies:
+            self._shell.display_pub.publish(self._saved(), transient={"display_id": place}, update=True)
 
     def _saved(self) -> dict[str, str]:
         branch = self._session.talk.branch

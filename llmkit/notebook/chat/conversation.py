@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.messages import LLMMessage
 from llmkit.notebook.record import IncompleteMessage
@@ -76,6 +76,24 @@ class Conversation:
     def __init__(self) -> None:
         self._root = Node(number=0, role="assistant", text="", parent=None)
         self._nodes = [self._root]
+
+    def __getstate__(self) -> list[dict[str, Any]]:
+        """Return the messages one by one, for a long chain of them is too deep to copy or pickle."""
+        return [_row(node) for node in self._nodes]
+
+    def __setstate__(self, rows: list[dict[str, Any]]) -> None:
+        """Make the tree from its messages; an answer that was under way ends where it was."""
+        nodes: list[Node] = []
+        for row in rows:
+            parent = None if row["parent"] is None else nodes[row["parent"]]
+            state = "cancelled" if row["state"] == "open" else row["state"]
+            node = Node(**{**row, "parent": parent, "state": state, "chosen": None})
+            nodes.append(node)
+            if parent is not None:
+                parent.children.append(node)
+        for node, row in zip(nodes, rows, strict=True):
+            node.chosen = None if row["chosen"] is None else nodes[row["chosen"]]
+        self._root, self._nodes = nodes[0], nodes
 
     def __len__(self) -> int:
         return len(self._nodes) - 1
@@ -253,6 +271,13 @@ class Conversation:
         parent.children.append(node)
         self.show(node)
         return node
+
+
+def _row(node: Node) -> dict[str, Any]:
+    """Return a message's fields, those around it as their numbers."""
+    fields = {name: getattr(node, name) for name in Node.__slots__ if name != "children"}
+    near = {name: getattr(fields[name], "number", None) for name in ("parent", "chosen")}
+    return {**fields, **near}
 
 
 def question_of(node: Node) -> Node:

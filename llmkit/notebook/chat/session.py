@@ -77,6 +77,7 @@ class Session:
         magics: The magics whose settings and threads it shares; `None` without any.
         publish: Takes messages for the views, each with its binary parts.
         keep: Called when the conversation has changed, to save it with the notebook.
+        talk: What was said before; by default nothing.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Session:
         magics: Any,
         publish: Callable[[dict[str, Any], list[bytes]], None],
         keep: Callable[[], None],
+        talk: Conversation | None = None,
     ) -> None:
         self.settings = settings
-        self.talk = Conversation()
+        self.talk = Conversation() if talk is None else talk
         self.views = Views(self.talk, publish)
         self._magics = magics
         self._keep = keep

@@ -229,6 +229,10 @@ class Comparison:
                 return entry.error or LLMClientError(stopped, provider=entry.provider, partial=entry.text)
         raise KeyError(f"{model!r} was not asked; there are: {', '.join(self.models)}.")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the shell and the thread behind in copies and pickles."""
+        return {**vars(self), "_shell": None, "_made_in": None, "_on_keep": None}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.models)
 
