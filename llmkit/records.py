@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from llmkit.errors import ConfigurationError
+from llmkit.origin import notebook_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -216,8 +217,13 @@ class CallContext:
     replay: Literal["refresh", "off"] | None = None
 
 
+def outside_cells() -> CallContext:
+    """Return where a call comes from if nobody knows cells: the notebook, if its name is known."""
+    return CallContext(notebook=notebook_name())
+
+
 _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)
-_ambient: Callable[[], CallContext] = CallContext
+_ambient: Callable[[], CallContext] = outside_cells
 _recorder: Callable[[], Recorder] | None = None
 _session: tuple[int, str] = (0, "")
 

@@ -212,8 +212,14 @@ async def test_what_costs_nothing_passes_an_empty_budget(books):
     assert used(books._store) == Amounts()
 
 
+def notebooks(books, usd, **more):
+    """Set a budget of each notebook, from within one."""
+    with calling(notebook="a.ipynb"):
+        books.budget(per_notebook=usd, **more)
+
+
 async def test_a_notebook_has_a_budget_of_its_own(books):
-    books.budget(per_notebook=1)
+    notebooks(books, 1, unknown_notebook="allow")
     await admit(books, plan(1.0, notebook="a.ipynb"))
     with pytest.raises(BudgetExceededError, match=r"^Budget of a\.ipynb \$1\.00: \$0\.00 spent, \$1\.00 res"):
         await admit(books, plan(0.1, notebook="a.ipynb"))
@@ -226,11 +232,12 @@ async def test_a_notebook_has_a_budget_of_its_own(books):
 
 
 async def test_what_a_notebook_spent_counts_for_it_and_for_the_day(books):
-    books.budget(daily=2, per_notebook=1)
+    notebooks(books, 1, daily=2)
     call = await admit(books, plan(0.75, notebook="a.ipynb"))
     await asyncio.wrap_future(books.record(done(call)))
     with pytest.raises(BudgetExceededError, match=r"a\.ipynb \$1\.00: \$0\.75 spent, \$0\.00 reserved"):
         await admit(books, plan(0.5, notebook="a.ipynb"))
+    books.budget(unknown_notebook="allow")
     with pytest.raises(BudgetExceededError, match=r"Daily budget \$2\.00: \$0\.75 spent"):
         await admit(books, plan(1.5))
     with calling(notebook="a.ipynb"):
@@ -357,7 +364,7 @@ def test_a_call_that_outlives_its_lease_is_still_booked(store):
 
 
 def test_what_is_reserved_without_bound_does_not_break_the_sums(store):
-    store.change_caps({"per_notebook": NANO})
+    store.change_caps({"per_notebook": NANO, "unknown_notebook": "allow"})
     for _ in range(3):
         store.reserve(plan(nanos=2**80)).result(10)
     assert used(store).reserved == 3 * 10**18
@@ -393,7 +400,7 @@ def test_an_unknown_policy_is_refused(books):
 
 
 def test_what_is_not_given_stays_and_none_lifts_a_limit(books):
-    books.budget(daily=5, per_notebook=1, per_call=Decimal("0.1"), unpriced="ask")
+    notebooks(books, 1, daily=5, per_call=Decimal("0.1"), unpriced="ask")
     books.budget(daily=None)
     state = books.budget()
     assert (state.daily, state.per_notebook, state.per_call, state.unpriced) == (None, 1.0, 0.1, "ask")
@@ -418,8 +425,8 @@ def test_the_status_reads_well(zone, path):
         "daily        no limit: $4.62 spent, $0.00 reserved; resets 2026-11-23 00:00\n"
         "per notebook no limit\nper call     no limit\nunpriced     refuse"
     )
-    budgets.change(daily=5, per_notebook=4.7, per_call=0.1)
     with calling(notebook="<a>.ipynb"):
+        budgets.change(daily=5, per_notebook=4.7, per_call=0.1)
         state = budgets.status()
     assert repr(state) == (
         "daily        $5.00: $4.62 spent, $0.00 reserved, $0.38 left; resets 2026-11-23 00:00\n"
@@ -427,7 +434,7 @@ def test_the_status_reads_well(zone, path):
         "per call     $0.10\nunpriced     refuse"
     )
     assert "(&lt;a&gt;.ipynb)</td>" in state._repr_html_()
-    assert "per notebook $4.70\n" in repr(budgets.status())
+    assert "per notebook $4.70: the budget per notebook cannot hold here" in repr(budgets.status())
     assert state.resets == datetime(2026, 11, 23, tzinfo=UTC)
     store.close()
 
@@ -790,7 +797,7 @@ def test_a_new_cap_is_worth_new_alerts(books):
 
 
 def test_each_notebook_and_each_day_has_its_own_alerts(books):
-    books.budget(per_notebook=1)
+    notebooks(books, 1)
     assert pay(books, 0.9, notebook="a.ipynb") == [("per_notebook", 0.8, 0.9)]
     assert pay(books, 0.01, notebook="a.ipynb") == []
     assert pay(books, 0.9, notebook="b.ipynb") == [("per_notebook", 0.8, 0.9)]
@@ -809,7 +816,7 @@ def test_simulated_and_free_calls_are_no_reason_for_an_alert(books):
 
 
 def test_an_alert_says_which_notebook_it_means(books):
-    books.budget(per_notebook=1)
+    notebooks(books, 1)
     books.record(done(plan(1.0, notebook="a.ipynb"))).result(10)
     (alert,) = books.take_alerts()
     assert str(alert) == "100% of the budget of a.ipynb is used: $1.00 of $1.00."

@@ -88,6 +88,8 @@ class Reservations(RuleBasedStateMachine):
             (self.caps["daily"], self.total(others, day)),
             (None if call.notebook is None else per_notebook, self.total(others, day, call.notebook)),
         ]
+        if call.notebook is None and per_notebook is not None:
+            return False  # nobody can say whether it fits
         return all(cap is None or before + call.nanos <= cap for cap, before in limits)
 
     def total(self, holds, day, *notebook):

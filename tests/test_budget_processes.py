@@ -89,7 +89,7 @@ def trial(path, seed, *, processes, calls, kill):
     cap = calls * processes * 10**6  # a fifth of what they want, so that it does run out
     store = SQLiteStore(path)
     caps = {"daily": cap, "per_notebook": cap // 2}
-    store.change_caps(caps)
+    store.change_caps({**caps, "unknown_notebook": "allow"})
     workers = [start(CALLS, path, f"{seed}.{number}", calls) for number in range(processes)]
     victims = workers[:kill]
     for victim in victims:
@@ -209,7 +209,8 @@ def test_forks_while_calls_are_admitted_block_nobody(path):
     code = """
         import threading
         books = Ledger(sys.argv[1])
-        books.budget(daily=1000, per_notebook=1000)
+        os.environ["LLMKIT_NOTEBOOK"] = "a"
+        books.budget(daily=1000, per_notebook=1000, unknown_notebook="allow")
         stop = threading.Event()
         async def work():
             while not stop.is_set():

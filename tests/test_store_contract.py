@@ -695,7 +695,7 @@ class TestReservations:
             store.reserve(intent(3)).result(10)
 
     def test_each_notebook_has_a_budget_of_its_own(self, store):
-        store.change_caps({"per_notebook": 10})
+        store.change_caps({"per_notebook": 10, "unknown_notebook": "allow"})
         write(store, call(cost_nanos=6, notebook="a.ipynb"))
         with pytest.raises(BudgetExceededError, match=r"a\.ipynb"):
             store.reserve(intent(5, notebook="a.ipynb")).result(10)
@@ -704,6 +704,14 @@ class TestReservations:
         assert used(store, "a.ipynb") == Amounts(6, 113, 6, 4)
         assert used(store, "c.ipynb") == Amounts(6, 113, 0, 0)
         assert used(store, None) == Amounts(6, 113, 0, 99), "calls from outside a notebook"
+
+    def test_a_call_from_a_notebook_without_a_name_is_refused_while_notebooks_have_a_budget(self, store):
+        store.change_caps({"per_notebook": 10})
+        with pytest.raises(BudgetExceededError, match="name of this notebook is unknown"):
+            store.reserve(intent(1, notebook=None)).result(10)
+        store.reserve(intent(1, notebook="a.ipynb")).result(10)
+        store.change_caps({"per_notebook": None})
+        store.reserve(intent(1, notebook=None)).result(10)
 
     def test_each_local_day_has_a_budget_of_its_own(self, store):
         store.change_caps({"daily": 10})

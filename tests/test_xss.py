@@ -119,8 +119,8 @@ def tables(text):
 
 def books(text):
     budget = Budget(
-        daily=1.0, per_notebook=1.0, per_call=None, unpriced=text, spent=0.0, reserved=0.0, left=1.0, notebook=text,
-        notebook_spent=0.0, notebook_reserved=0.0, notebook_left=1.0, resets=datetime.now(UTC), _allow=print,
+        daily=1.0, per_notebook=1.0, per_call=None, unpriced=text, unknown_notebook=text, spent=0.0, reserved=0.0,
+        uncertain=0.0, left=1.0, notebook=text, notebook_uncertain=0.0, notebook_spent=0.0, notebook_reserved=0.0, notebook_left=1.0, resets=datetime.now(UTC), _allow=print,
     )  # fmt: skip
     return [budget._repr_html_()]
 

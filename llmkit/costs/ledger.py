@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
-    from llmkit.costs.budgets.caps import Unpriced
+    from llmkit.costs.budgets.caps import UnknownNotebook, Unpriced
     from llmkit.costs.charts import Charts
     from llmkit.costs.corrections import Corrected
     from llmkit.costs.store.interface import Store
@@ -118,6 +118,7 @@ class Ledger(Analysis, forks.ForkAware):
         per_notebook: Amount = KEEP,
         per_call: Amount = KEEP,
         unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
+        unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
         on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
     ) -> Budget:
         """Set budgets for everybody who shares this ledger's file, or look at them.
@@ -129,11 +130,13 @@ class Ledger(Analysis, forks.ForkAware):
         Args:
             daily: US dollars that all calls of a day may cost; `None` lifts the limit. An argument that
                 is not given stays as it is.
-            per_notebook: US dollars that the calls of one notebook may cost in a day; calls from outside
-                a notebook are not held by it.
+            per_notebook: US dollars that the calls of one notebook may cost in a day. Jupyter, VS Code and
+                papermill (`--inject-paths`) tell its name; elsewhere `LLMKIT_NOTEBOOK` can.
             per_call: US dollars that one call may cost at most.
             unpriced: What becomes of a call whose price nobody knows: `"refuse"` it (the default),
                 `"allow"` it, or `"ask"`: refuse it until `Budget.allow_model` says yes.
+            unknown_notebook: What becomes of a call from a notebook whose name nobody knows, or from outside
+                of one, while there is a limit per notebook: `"refuse"` it (the default), or `"allow"` it.
             on_alert: Called in this process, on a thread of its own, with an `Alert` when 80 % and when
                 100 % of a day's budget are spent; it replaces the one before.
 
@@ -150,7 +153,13 @@ class Ledger(Analysis, forks.ForkAware):
             >>> books.budget(per_call=None).daily
             5.0
         """
-        self._budgets.change(daily=daily, per_notebook=per_notebook, per_call=per_call, unpriced=unpriced)
+        self._budgets.change(
+            daily=daily,
+            per_notebook=per_notebook,
+            per_call=per_call,
+            unpriced=unpriced,
+            unknown_notebook=unknown_notebook,
+        )
         if on_alert is not KEEP:
             self._budgets.alerts.callback = on_alert
         self.flush(SETTLE)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
-from llmkit import records
+from llmkit import origin, records
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -54,17 +53,16 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
             shell.events.unregister("post_run_cell", magics.note_failure)
     kept = [t for t in shell.input_transformers_cleanup if getattr(t, "__name__", "") != "keep_questions"]
     shell.input_transformers_cleanup[:] = kept
-    records.set_ambient(records.CallContext)
+    records.set_ambient(records.outside_cells)
 
 
 def _where(shell: InteractiveShell, magics: LLMMagics) -> records.CallContext:
     """Say which cell of which notebook is running, as far as the kernel knows, and with which labels."""
     from llmkit.notebook.reply import execution_number
 
-    name = os.environ.get("JPY_SESSION_NAME") or os.environ.get("__vsc_ipynb_file__")  # noqa: SIM112 - its name
     parent = getattr(shell, "parent_header", None) or {}
     return records.CallContext(
-        notebook=os.path.basename(name) if name else None,  # noqa: PTH119 - a server's path, not this system's
+        notebook=origin.notebook_name(shell.user_ns),
         cell_id=parent.get("metadata", {}).get("cellId"),
         execution_count=execution_number(shell),
         tags=magics.tags,

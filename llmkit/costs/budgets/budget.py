@@ -11,6 +11,7 @@ import html
 import logging
 import threading
 import time
+import warnings
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from llmkit.costs.budgets import caps as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
-from llmkit.costs.budgets.caps import POLICIES, Amounts, Caps, Unpriced
+from llmkit.costs.budgets.caps import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
 from llmkit.costs.store.schema import micros
 from llmkit.costs.totals import NANOS, to_nanos
 from llmkit.errors import ConfigurationError
@@ -66,6 +67,8 @@ class Budget:
         per_notebook: Limit of a day for one notebook.
         per_call: Limit of one call.
         unpriced: What becomes of a call whose price nobody knows: `"refuse"`, `"allow"` or `"ask"`.
+        unknown_notebook: What becomes of a call from a notebook whose name nobody knows while there is a
+            limit per notebook: `"refuse"` or `"allow"`.
         spent: What the calls since local midnight cost.
         reserved: What running calls may still cost.
         uncertain: What the calls since then may have cost beyond `spent`, for their answers broke off or
@@ -83,6 +86,7 @@ class Budget:
     per_notebook: float | None
     per_call: float | None
     unpriced: Unpriced
+    unknown_notebook: UnknownNotebook
     spent: float
     reserved: float
     uncertain: float
@@ -121,8 +125,11 @@ class Budget:
         """Say all of it, one line per limit."""
         today = _usage(self.daily, self.spent, self.reserved, self.uncertain, self.left)
         rows = [("daily", f"{today}; resets {self.resets:%Y-%m-%d %H:%M}")]
-        if self.per_notebook is None or self.notebook is None:
-            rows.append(("per notebook", _limit(self.per_notebook)))
+        if self.per_notebook is None:
+            rows.append(("per notebook", _limit(None)))
+        elif self.notebook is None:
+            calls = "are refused" if self.unknown_notebook == "refuse" else "pass it by"
+            rows.append(("per notebook", f"{_limit(self.per_notebook)}: {NAMELESS}; calls {calls}"))
         else:
             used = (self.notebook_spent, self.notebook_reserved, self.notebook_uncertain)
             mine = _usage(self.per_notebook, *used, self.notebook_left)
@@ -215,8 +222,8 @@ class Budgets:
         """Change caps; see `Ledger.budget`.
 
         Args:
-            **changes: `daily`, `per_notebook`, `per_call` in US dollars or `None`, and `unpriced`; what
-                is `KEEP` stays.
+            **changes: `daily`, `per_notebook`, `per_call` in US dollars or `None`, and the policies
+                `unpriced` and `unknown_notebook`; what is `KEEP` stays.
 
         Raises:
             ConfigurationError: If a value makes no sense, or the ledger cannot be written.
@@ -225,6 +232,10 @@ class Budgets:
         if values:
             with self._looking:
                 self._know(self._store.change_caps(values))
+        if values.get("per_notebook") is not None and current_context().notebook is None:
+            calls = "refused" if self._caps.unknown_notebook == "refuse" else "not held by it"
+            text = f"{NAMELESS[0].upper()}{NAMELESS[1:]}: calls from here are {calls}."
+            warnings.warn(f"{text} {NAME_IT}.", stacklevel=4)
 
     def status(self) -> Budget:
         """Return the caps and what is used of them; see `Ledger.budget`."""
@@ -238,6 +249,7 @@ class Budgets:
             per_notebook=_dollars(caps.per_notebook),
             per_call=_dollars(caps.per_call),
             unpriced=caps.unpriced,
+            unknown_notebook=caps.unknown_notebook,
             spent=used.spent / NANOS,
             reserved=used.reserved / NANOS,
             uncertain=used.uncertain / NANOS,
@@ -286,6 +298,7 @@ def budget(
     per_notebook: Amount = KEEP,
     per_call: Amount = KEEP,
     unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
+    unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
     on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
 ) -> Budget:
     """Set budgets for everybody who shares the default ledger, or look at them; see `Ledger.budget`.
@@ -300,16 +313,21 @@ def budget(
     from llmkit.costs.ledger import ledger
 
     return ledger.budget(
-        daily=daily, per_notebook=per_notebook, per_call=per_call, unpriced=unpriced, on_alert=on_alert
+        daily=daily,
+        per_notebook=per_notebook,
+        per_call=per_call,
+        unpriced=unpriced,
+        unknown_notebook=unknown_notebook,
+        on_alert=on_alert,
     )
 
 
 def _checked(name: str, value: Any) -> int | str | None:
     """Return a value as the ledger keeps it."""
-    if name == "unpriced":
-        if value not in POLICIES:
+    if (words := CHOICES.get(name)) is not None:
+        if value not in words:
             raise ConfigurationError(
-                f"unpriced={value!r} is no policy.", hint=f"There are: {', '.join(POLICIES)}."
+                f"{name}={value!r} is no policy.", hint=f"There are: {', '.join(words)}."
             )
         return str(value)
     if value is None:

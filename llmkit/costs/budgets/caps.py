@@ -20,6 +20,16 @@ Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
 
 POLICIES = ("refuse", "allow", "ask")
 
+UnknownNotebook: TypeAlias = Literal["refuse", "allow"]
+"""What becomes of a call from a notebook whose name nobody knows, while notebooks have a budget."""
+
+CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow")}
+"""The policies, and what they may say; the first is the default."""
+
+NAME_IT = 'Name it: os.environ["LLMKIT_NOTEBOOK"] = "thesis.ipynb"'
+
+NAMELESS = "the budget per notebook cannot hold here: the name of this notebook is unknown, or there is none"
+
 SETTLE = "Or say what an answer that broke off cost: ledger.settle(uid); ledger.df has at_most_usd for these."
 """What to do where money is held for answers that broke off."""
 
@@ -33,12 +43,15 @@ class Caps:
         per_notebook: By one notebook in the same time.
         per_call: By one call.
         unpriced: What becomes of a call whose price nobody knows.
+        unknown_notebook: What becomes of a call from a notebook whose name nobody knows, or from outside
+            of one, while there is a limit per notebook.
     """
 
     daily: int | None = None
     per_notebook: int | None = None
     per_call: int | None = None
     unpriced: Unpriced = "refuse"
+    unknown_notebook: UnknownNotebook = "refuse"
 
     @property
     def shared(self) -> bool:
@@ -99,7 +112,7 @@ def read(text: str | None) -> Caps:
 
     Example:
         >>> read('{"daily": 5}')
-        Caps(daily=5, per_notebook=None, per_call=None, unpriced='refuse')
+        Caps(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
     """
     known = {field.name for field in fields(Caps)}
     return Caps(**{name: value for name, value in _parsed(text).items() if name in known})
@@ -130,7 +143,9 @@ def _parsed(text: str | None) -> dict[str, Any]:
     """Read the JSON and check what this version knows of it."""
     try:
         values = json.loads(text or "{}")
-        sound = isinstance(values, dict) and values.get("unpriced", "refuse") in POLICIES
+        sound = isinstance(values, dict) and all(
+            values.get(name, words[0]) in words for name, words in CHOICES.items()
+        )
         amounts = [values.get(name) for name in ("daily", "per_notebook", "per_call")] if sound else [False]
     except ValueError:
         amounts = [False]
@@ -155,10 +170,24 @@ def refusal(caps: Caps, used: Amounts, intent: Intent) -> BudgetExceededError | 
     """
     if not intent.nanos:
         return None
+    if caps.per_notebook is not None and intent.notebook is None and caps.unknown_notebook == "refuse":
+        return _nameless(caps.per_notebook, intent.nanos)
     for limit in _limits(caps, used, intent):
         if limit.spent + limit.reserved + limit.uncertain + intent.nanos > limit.cap:
             return _refused(limit, intent)
     return None
+
+
+def _nameless(cap: int, needed: int) -> BudgetExceededError:
+    return BudgetExceededError(
+        f"{NAMELESS[0].upper()}{NAMELESS[1:]}.",
+        cap=cap / NANOS,
+        needed=needed / NANOS,
+        hint=(
+            f'{NAME_IT}; or let such calls pass with llmkit.budget(unknown_notebook="allow"), or lift that'
+            " limit with llmkit.budget(per_notebook=None)."
+        ),
+    )
 
 
 def _limits(caps: Caps, used: Amounts, intent: Intent) -> list[Limit]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from llmkit.costs.frame.export import write_csv, write_parquet
 from llmkit.errors import ConfigurationError
+from llmkit.origin import notebook_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ LARGEST = 5_000_000
 
 def folder() -> Path:
     """Return the notebook's folder as far as the kernel knows it, else the working one."""
-    name = os.environ.get("JPY_SESSION_NAME") or os.environ.get("__vsc_ipynb_file__") or ""  # noqa: SIM112 - its name
+    name = notebook_path() or ""
     parent = Path(name).parent
     return parent if name.endswith(".ipynb") and parent.is_absolute() and parent.is_dir() else Path.cwd()
 

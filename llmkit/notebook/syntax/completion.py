@@ -191,7 +191,7 @@ def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
 
 _FIXED = {
     "replay": ("auto", "only", "off"),
-    "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "off"),
+    "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "unknown_notebook=", "off"),
     "cost": ("model", "provider", "day", "notebook", "cell", "surface", "status"),
     "dashboard": ("model", "provider", "day", "notebook", "surface", "status"),
     "export": ("thread",),

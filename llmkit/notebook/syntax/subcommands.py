@@ -11,7 +11,10 @@ from llmkit.notebook.syntax.options import CellError
 _NAME = r"[\w.:/@*+][\w.:/@*+-]*"
 _THREAD = r"[^\W\d][\w-]*"
 _FILE = r"\S+\.(?:md|markdown)"
-_BUDGET = r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)|unpriced=[a-z]+"
+_BUDGET = (
+    r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)"
+    r"|(?:unpriced|unknown_notebook)=[a-z]+"
+)
 _TAG = r"[^\W\d][\w.-]*=[^\s\"']+"
 _REPLAY = r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"
 
@@ -98,7 +101,8 @@ COMMANDS = {
     "budget": Form(
         metavar="[NAME=]USD ...",
         pattern=rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
-        help="show or set what may be spent: daily, per_notebook, per_call, unpriced; off lifts it",
+        help="show or set what may be spent: daily, per_notebook, per_call, unpriced, unknown_notebook;"
+        " off lifts it",
     ),
     "tags": Form(
         metavar="NAME=VALUE ... | off",
