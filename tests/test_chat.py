@@ -336,7 +336,9 @@ def test_an_export_is_markdown_that_only_its_owner_reads(tmp_path):
     chat = Chat("sandbox")
     chat.ask("repeat exactly: **one**")
     path = chat.export(tmp_path / "x.md")
-    assert path.read_text().startswith("## You\n\nrepeat exactly: **one**\n\n## sandbox\n\n**one**\n\n<sub>")
+    mark, _, text = path.read_text().partition("\n\n")
+    assert mark == "<!-- exported by llmkit -->"
+    assert text.startswith("## You\n\n> repeat exactly: **one**\n\n## sandbox\n\n**one**\n\n<sub>")
     assert path.stat().st_mode & 0o777 == 0o600
 
 

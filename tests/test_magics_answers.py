@@ -379,7 +379,7 @@ class TestSession:
         kernel.run("%%llm -t talk\nrepeat exactly: **hi**")
         kernel.run("%llm export out.md")
         text = (kernel.folder / "out.md").read_text()
-        assert "> repeat exactly: **hi**\n\n**hi**\n\n<small>sandbox · " in text
+        assert "> repeat exactly: **hi**\n\n**hi**\n\n<sub>sandbox · " in text
         assert (kernel.folder / "out.md").stat().st_mode & 0o777 == 0o600
         assert kernel.run("%llm export out.md").status == "ok"
         assert "# talk\n\n> repeat exactly: **hi**\n\n**hi**" in kernel.run("%llm export thread talk").text

@@ -156,7 +156,7 @@ def test_chat_knows_the_table_the_picture_and_the_thread(run):
         "Without that day: -2.8 cups per degree,",
         "so 43 cups at 30 °C. There were 12.",
     ]
-    assert chat.text("export").startswith("## System\n\nYou are a careful statistician.")
+    assert chat.text("export").startswith("## System\n\n> You are a careful statistician.")
     saved = chat.outputs["chat"][-1].data["text/html"]  # kept up to date by the cells below
     assert "What stands out in this picture?" in saved
 

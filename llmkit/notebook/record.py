@@ -1,22 +1,18 @@
-"""What was asked and answered in this session, and how to write it down."""
+"""What was asked and answered in this session, and the same as entries of a transcript."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ConfigurationError
 from llmkit.messages import LLMMessage
+from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-MARK = "<!-- exported by llmkit -->"
-"""First line of an export, which a later one may replace."""
 
-INCOMPLETE = "*This answer is incomplete.*"
+INCOMPLETE = "This answer is incomplete."
 """Stands under an answer that was stopped or broke off."""
 
 
@@ -47,74 +43,36 @@ class Exchange:
     complete: bool = True
 
 
-def session_markdown(exchanges: Iterable[Exchange]) -> str:
-    """Write a session down.
+def session_entries(exchanges: Iterable[Exchange]) -> list[Entry]:
+    """Return a session as a transcript's entries.
 
     Args:
         exchanges: What was asked and answered.
-
-    Returns:
-        Markdown.
     """
-    return "\n\n".join([MARK, "# Questions and answers", *map(_exchange, exchanges)]) + "\n"
+    return [entry for exchange in exchanges for entry in _entries(exchange)]
 
 
-def thread_markdown(name: str, messages: Sequence[LLMMessage]) -> str:
-    """Write a conversation down.
+def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
+    """Return a conversation as a transcript's entries.
 
     Args:
-        name: Its name.
         messages: Its messages.
-
-    Returns:
-        Markdown.
     """
-    return "\n\n".join([MARK, f"# {name}", *map(_turn, messages)]) + "\n"
+    return [
+        Entry(
+            text=message.content,
+            quoted=message.role == "user",
+            notes=(INCOMPLETE,) if isinstance(message, IncompleteMessage) else (),
+        )
+        for message in messages
+    ]
 
 
-def write_markdown(path: str, text: str) -> Path:
-    """Write an export to a file that only its owner can read.
-
-    Args:
-        path: The file; an export that is there is replaced, anything else is not.
-        text: The export.
-
-    Returns:
-        Where it is.
-
-    Raises:
-        ConfigurationError: If it cannot be written, or another file is there.
-    """
-    file = Path(path).expanduser()
-    try:
-        if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(MARK):
-            raise ConfigurationError(
-                f"{file} is there, and is no export of llmkit's: it stays as it is.",
-                hint="Take another name.",
-            )
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written: {error.strerror}.") from error
-    return file
-
-
-def _exchange(exchange: Exchange) -> str:
-    title = exchange.label if exchange.number is None else f"In[{exchange.number}] · {exchange.label}"
-    along = f"*Sent along: {', '.join(exchange.along)}*" if exchange.along else ""
-    footer = f"<small>{' '.join(exchange.footer.split())}</small>" if exchange.footer else ""
-    cut = "" if exchange.complete else INCOMPLETE
-    blocks = [f"## {title}", _quoted(exchange.prompt), along, exchange.answer.strip(), cut, footer]
-    return "\n\n".join(filter(None, blocks))
-
-
-def _turn(message: LLMMessage) -> str:
-    if message.role == "user":
-        return _quoted(message.content)
-    cut = INCOMPLETE if isinstance(message, IncompleteMessage) else ""
-    return "\n\n".join(filter(None, [message.content.strip(), cut]))
-
-
-def _quoted(text: str) -> str:
-    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
+def _entries(exchange: Exchange) -> tuple[Entry, Entry]:
+    heading = exchange.label if exchange.number is None else f"In[{exchange.number}] · {exchange.label}"
+    along = (f"Sent along: {', '.join(exchange.along)}",) if exchange.along else ()
+    cut = () if exchange.complete else (INCOMPLETE,)
+    return (
+        Entry(text=exchange.prompt, quoted=True, heading=heading, notes=along),
+        Entry(text=exchange.answer, notes=cut, footer=exchange.footer),
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError
-from llmkit.notebook.record import IncompleteMessage, session_markdown, thread_markdown, write_markdown
+from llmkit.notebook.record import IncompleteMessage, session_entries, thread_entries
 from llmkit.notebook.syntax.cell import Ask
 from llmkit.notebook.syntax.options import did_you_mean
+from llmkit.notebook.transcript import to_markdown, write_transcript
 from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def last(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what sub
 
 
 def export(magics: LLMMagics, command: Command) -> None:
-    """Write the session's questions and answers, or a conversation, as Markdown: into a file, or here.
+    """Write the session's questions and answers, or a conversation: into a file, or here as Markdown.
 
     Args:
         magics: The magics: settings, conversations, the shell.
@@ -139,12 +140,15 @@ def export(magics: LLMMagics, command: Command) -> None:
     """
     words = (command.argument or "").split()
     if words[:1] == ["thread"]:
-        text, words = thread_markdown(words[1], _messages(magics, words[1])), words[2:]
+        title, entries, words = words[1], thread_entries(_messages(magics, words[1])), words[2:]
     elif magics.log:
-        text = session_markdown(magics.log)
+        title, entries = "Questions and answers", session_entries(magics.log)
     else:
         raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
-    _say(f"Written to {write_markdown(words[0], text)}." if words else text.rstrip())
+    if words:
+        _say(f"Written to {write_transcript(words[0], entries, title)}.")
+    else:
+        _say(to_markdown(entries, title).rstrip())
 
 
 def _say(line: object) -> None:

@@ -7,7 +7,6 @@ import uuid
 from collections import deque
 from collections.abc import Mapping
 from copy import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.attachments import attach
@@ -16,14 +15,16 @@ from llmkit.errors import ConfigurationError
 from llmkit.messages import LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.session import Session, Settings
-from llmkit.notebook.chat.text import saved_html, to_markdown
+from llmkit.notebook.chat.text import entries, plain_text, saved_html
 from llmkit.notebook.errors import Stopped
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
+from llmkit.notebook.transcript import write_transcript
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -196,21 +197,18 @@ class Chat:
         return pd.DataFrame(rows, columns=list(_row(None, shown=False)))
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the branch that is shown into a Markdown file that only its owner can read.
+        """Write the branch that is shown into a file that only its owner can read.
 
         Args:
-            path: The file; one that is there is replaced.
+            path: The file; `.md` is Markdown, `.html` a page. Only an earlier export is replaced.
 
         Returns:
             The file's path.
 
         Raises:
-            OSError: If it cannot be written.
+            ConfigurationError: If another file is there, the ending is another, or it cannot be written.
         """
-        file = Path(path).expanduser()
-        file.touch(mode=0o600)
-        file.write_text(to_markdown(self._session.talk.branch, self.system), encoding="utf-8")
-        return file
+        return write_transcript(path, entries(self._session.talk.branch, self.system))
 
     def to_cell(self) -> None:
         """Put the last answer's code into the next cell; its text, if there is no code.
@@ -255,7 +253,7 @@ class Chat:
     def _ipython_display_(self) -> None:
         """Show the chat, and keep a copy of it beside it that is saved with the notebook."""
         if getattr(self._shell, "kernel", None) is None:
-            print(to_markdown(self._session.talk.branch) if len(self._session.talk) else repr(self))  # noqa: T201 - a terminal's display
+            print(plain_text(self._session.talk.branch) if len(self._session.talk) else repr(self))  # noqa: T201 - a terminal's display
             return
         publisher, place = self._shell.display_pub, uuid.uuid4().hex[:12]
         view = {"version_major": 2, "version_minor": 0, "model_id": self._live().model_id}
@@ -287,7 +285,7 @@ class Chat:
     def _saved(self) -> dict[str, str]:
         branch = self._session.talk.branch
         html = saved_html(branch, self.system, self._name)
-        return {"text/html": html, "text/plain": to_markdown(branch, self.system)}
+        return {"text/html": html, "text/plain": plain_text(branch, self.system)}
 
     def _values(self) -> dict[str, Any]:
         """Return the attached variables as they are now; one that was deleted is left out."""

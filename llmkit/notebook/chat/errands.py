@@ -10,7 +10,8 @@ from llmkit.errors import LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.chat.conversation import question_of
 from llmkit.notebook.chat.menu import model_menu
-from llmkit.notebook.chat.text import to_markdown
+from llmkit.notebook.chat.text import entries
+from llmkit.notebook.transcript import as_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
@@ -68,7 +69,7 @@ class Errands:
         elif kind == "restore":
             self._restore(message.get("messages"))
         elif kind == "export":
-            text = to_markdown(self._talk.branch, self._session.system)
+            text = as_markdown(entries(self._talk.branch, self._session.system))
             self._views.send({"type": "file", "text": text, "view": message.get("view")})
         elif node is not None:
             await self._change(kind, message, node)

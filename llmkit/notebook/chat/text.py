@@ -9,6 +9,7 @@ from llmkit.notebook.footer import SIMULATED, Footer, build_footer
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import page, printable, render
 from llmkit.notebook.markdown.tex import guard_text
+from llmkit.notebook.transcript import Entry, to_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,41 +91,48 @@ def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
     return f'<style>{rules}</style><div class="llmkit-saved-{name}">{page("".join(parts))}</div>'
 
 
-def to_markdown(branch: Iterable[Node], system: str = "") -> str:
-    """Write a conversation as Markdown.
+def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:
+    """Return a conversation as a transcript's entries.
 
     Args:
         branch: The messages.
         system: The system prompt.
 
     Returns:
-        The text; what each one said is under a heading of its own.
+        What each one said, under a heading of its own.
 
     Example:
         >>> from llmkit.notebook.chat.conversation import Conversation
         >>> talk = Conversation()
         >>> _ = talk.answer(talk.ask("Hi"), "Hello!", model="luna")
-        >>> print(to_markdown(talk.branch))
-        ## You
-        <BLANKLINE>
-        Hi
-        <BLANKLINE>
-        ## luna
-        <BLANKLINE>
-        Hello!
-        <BLANKLINE>
+        >>> [(entry.heading, entry.text) for entry in entries(talk.branch)]
+        [('You', 'Hi'), ('luna', 'Hello!')]
     """
-    parts = [f"## System\n\n{system}"] if system else []
-    for node in branch:
-        files = "".join(
-            f"\n\n*Attached: {_file_name(number, node)}*" for number in range(len(node.attachments))
-        )
-        parts.append(f"## {_speaker(node)}\n\n{node.text}{files}".rstrip())
-        if node.role == "assistant" and (line := str(_footer(node)).replace("\n", " ")):
-            parts.append(f"<sub>{line}</sub>")
-        if node.error:
-            parts.append(f"> {node.error}")
-    return printable("\n\n".join(parts) + "\n")
+    said = [Entry(text=system, quoted=True, heading="System")] if system else []
+    return said + [_entry(node) for node in branch]
+
+
+def plain_text(branch: Iterable[Node], system: str = "") -> str:
+    """Return a conversation as Markdown for readers of plain text.
+
+    Args:
+        branch: The messages.
+        system: The system prompt.
+    """
+    return to_markdown(entries(branch, system), harmless=False)
+
+
+def _entry(node: Node) -> Entry:
+    files = tuple(f"Attached: {_file_name(number, node)}" for number in range(len(node.attachments)))
+    mine = node.role == "user"
+    return Entry(
+        text=node.text,
+        quoted=mine,
+        heading=_speaker(node),
+        notes=files,
+        footer="" if mine else str(_footer(node)).replace("\n", " "),
+        error=node.error,
+    )
 
 
 def _speaker(node: Node) -> str:

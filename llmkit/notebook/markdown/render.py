@@ -22,6 +22,7 @@ from llmkit.notebook.markdown.blocks import Blocks, split_blocks
 from llmkit.notebook.markdown.emphasis import EmphasisInline
 from llmkit.notebook.markdown.highlight import CLASSES as CODE_CLASSES
 from llmkit.notebook.markdown.highlight import highlight
+from llmkit.notebook.markdown.mathml import ATTRIBUTES, ELEMENTS
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.style import STYLESHEET
 from llmkit.notebook.markdown.tags import tags_plugin
@@ -60,6 +61,7 @@ _TAGS = """
     table tbody td th thead tr ul
 """
 _ATTRIBUTES = {"*": set[str](), "a": {"href"}, "ol": {"start"}, "td": {"align"}, "th": {"align"}}
+_MATHML = {element: {*ATTRIBUTES, "mathvariant"} for element in ELEMENTS}
 _CLASSES = {
     "code": {"llmkit-tex"},
     "div": {"llmkit-table"},
@@ -78,12 +80,13 @@ _CLASSES = {
 }
 
 
-def render(markdown: str) -> str:
+def render(markdown: str, *, mathml: bool = False) -> str:
     r"""Render Markdown as HTML that is safe to display.
 
     Args:
         markdown: What the model wrote: CommonMark with tables, strikethrough, task lists, footnotes and
             formulas. HTML in it is shown as text, but for `<br>`, `<sub>` and `<sup>`.
+        mathml: Whether formulas are drawn as MathML, for a page where no MathJax looks.
 
     Returns:
         HTML without a wrapper; see `page`.
@@ -92,7 +95,7 @@ def render(markdown: str) -> str:
         >>> render("Hello **world**<script>")
         '<p>Hello <strong>world</strong>&lt;script&gt;</p>\n'
     """
-    return _render_any(markdown, {})
+    return _render_any(markdown, {"mathml": mathml})
 
 
 def render_partial(tail: str) -> str:
@@ -171,18 +174,20 @@ def _render_one(markdown: str, env: dict[str, Any]) -> str:
     # markdown-it drops what is nested deeper than this, and an answer must not lose text.
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return _plain(markdown)
-    return sanitise(_parser().renderer.render(tokens, _parser().options, env))
+    html = _parser().renderer.render(tokens, _parser().options, env)
+    return sanitise(html, mathml=bool(env.get("mathml")))
 
 
 def _plain(markdown: str) -> str:
     return f"{_PRE}<code>{escapeHtml(markdown)}</code></pre>\n"
 
 
-def sanitise(html: str) -> str:
+def sanitise(html: str, *, mathml: bool = False) -> str:
     """Let only the tags, attributes and classes of an answer through.
 
     Args:
         html: Any HTML.
+        mathml: Whether the elements of formulas pass, too.
 
     Returns:
         HTML in which nothing can run and nothing is fetched.
@@ -193,8 +198,8 @@ def sanitise(html: str) -> str:
     """
     return nh3.clean(
         html,
-        tags=set(_TAGS.split()),
-        attributes=_ATTRIBUTES,
+        tags=set(_TAGS.split()) | (ELEMENTS if mathml else set()),
+        attributes=_ATTRIBUTES | (_MATHML if mathml else {}),
         allowed_classes=_CLASSES,
         url_schemes={"http", "https", "mailto"},
         url_relative="deny",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from markdown_it.common.utils import escapeHtml
 
 from llmkit.notebook.markdown.amounts import is_prose
+from llmkit.notebook.markdown.mathml import mathml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,24 +150,34 @@ def _depth(tex: str) -> int:
     return deepest
 
 
-def tex_html(tex: str, *, display: bool, source: str = "", typeset: bool = True) -> str:
-    """Return a formula as HTML: for MathJax if it is harmless, else as its source.
+def tex_html(
+    tex: str, *, display: bool, source: str = "", typeset: bool = True, as_mathml: bool = False
+) -> str:
+    """Return a formula as HTML: for MathJax or as MathML if it is harmless, else as its source.
 
     Args:
         tex: The formula, without its delimiters.
         display: Whether it stands on its own line.
         source: The formula as it was written.
         typeset: `False` shows the source in any case, e.g. while it is still being written.
+        as_mathml: Whether to draw it without MathJax.
 
     Returns:
         One `span` or `code` element.
     """
     if not typeset or not is_safe_tex(tex):
-        return f'<code class="llmkit-tex">{escapeHtml(source or tex)}</code>'
-    left, right = ("\\[", "\\]") if display else ("\\(", "\\)")
+        return _source_html(source or tex)
     kind = "llmkit-math llmkit-display" if display else "llmkit-math"
     known = _BOLD.sub(r"\\boldsymbol", tex)  # MathJax does not know \bm, and models like it
+    if as_mathml:
+        drawn = mathml(known, display=display)
+        return f'<span class="{kind}">{drawn}</span>' if drawn else _source_html(source or tex)
+    left, right = ("\\[", "\\]") if display else ("\\(", "\\)")
     return f'<span class="{kind} {TYPESET}">{left}{escapeHtml(known)}{right}</span>'
+
+
+def _source_html(source: str) -> str:
+    return f'<code class="llmkit-tex">{escapeHtml(source)}</code>'
 
 
 def guard_text(text: str) -> str:
@@ -291,8 +302,11 @@ def _push_block(state: StateBlock, first: int, end: int, opening: str, closing: 
 
 def _render(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, env: Any) -> str:
     token = tokens[index]
-    typeset = not env.get("partial")
     html = tex_html(
-        token.content, display=token.meta["display"], source=token.meta["source"], typeset=typeset
+        token.content,
+        display=token.meta["display"],
+        source=token.meta["source"],
+        typeset=not env.get("partial"),
+        as_mathml=bool(env.get("mathml")),
     )
     return f"<p>{html}</p>\n" if token.block else html

@@ -1,0 +1,196 @@
+"""Conversations in files: one writer for `Chat.export` and `%llm export`, one rule about files that exist.
+
+Whatever a model wrote, and whatever a user pasted, is harmless in the file: HTML is sanitised, and Markdown
+has no live HTML.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmkit.errors import ConfigurationError
+from llmkit.notebook.markdown.inert import inert, inert_line
+from llmkit.notebook.markdown.render import page, printable, render
+from llmkit.notebook.markdown.tex import guard_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+MARK = "<!-- exported by llmkit -->"
+"""A line at the beginning of an export, which a later one may replace."""
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What a browser may load for an exported page: nothing."""
+
+_DOCTYPE = "<!doctype html>"
+_BODY = """
+body { max-width: 50em; margin: 2em auto; padding: 0 1em; font-family: system-ui, sans-serif; }
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that was said.
+
+    Attributes:
+        text: What was said, as Markdown.
+        quoted: Whether it is shown as it was typed, in a quotation.
+        heading: Who said it; empty for no heading.
+        notes: What went with it.
+        footer: The line under it.
+        error: Why there is no whole answer.
+    """
+
+    text: str
+    quoted: bool = False
+    heading: str = ""
+    notes: tuple[str, ...] = ()
+    footer: str = ""
+    error: str = ""
+
+
+def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = True) -> str:
+    """Write a conversation as Markdown.
+
+    Args:
+        entries: What was said.
+        title: The title, if there is one.
+        harmless: Whether HTML in it is made text; not needed where it is shown as plain text.
+
+    Returns:
+        The text; what each one said is under a heading of its own.
+
+    Example:
+        >>> print(to_markdown([Entry(text="Hi", quoted=True, heading="You"), Entry(text="Hello!")]))
+        ## You
+        <BLANKLINE>
+        > Hi
+        <BLANKLINE>
+        Hello!
+        <BLANKLINE>
+    """
+    clean, line = (inert, inert_line) if harmless else (printable, _as_line)
+    parts = [f"# {line(title)}"] if title else []
+    for entry in entries:
+        parts += filter(None, _markdown_parts(entry, clean, line))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
+    """Return `to_markdown` as it stands in a file: marked as an export, which a later one may replace.
+
+    Args:
+        entries: What was said.
+        title: The title, if there is one.
+    """
+    return f"{MARK}\n\n{to_markdown(entries, title)}"
+
+
+def to_html(entries: Iterable[Entry], title: str = "") -> str:
+    """Write a conversation as a page that runs and loads nothing.
+
+    Args:
+        entries: What was said.
+        title: The title, if there is one.
+
+    Returns:
+        An HTML document.
+    """
+    name = guard_text(printable(title or "Conversation"))
+    body = "".join(map(_html, entries))
+    return (
+        f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title><style>{_BODY}</style></head>"
+        f"<body>{page((f'<h1>{name}</h1>' if title else '') + body)}</body></html>\n"
+    )
+
+
+def write_transcript(path: str | os.PathLike[str], entries: Sequence[Entry], title: str = "") -> Path:
+    """Write a conversation to a file that only its owner can read.
+
+    Args:
+        path: The file: `.md` and `.markdown` are Markdown, `.html` and `.htm` a page. An export that is there
+            is replaced, anything else is not.
+        entries: What was said.
+        title: The title, if there is one.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        ConfigurationError: If the ending is another one, another file is there, or it cannot be written.
+    """
+    file = Path(path).expanduser()
+    write = _WRITERS.get(file.suffix.lower())
+    if write is None:
+        raise ConfigurationError(
+            f"{file.name!r} does not end in .md or .html: a conversation is written as Markdown or HTML.",
+            hint=f"Write to {file.stem or 'conversation'}.md, or to a name that ends in .html.",
+        )
+    try:
+        _check_replaceable(file)
+        _write(file, write(entries, title))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be written: {error.strerror}.", hint="Choose another place."
+        ) from error
+    return file
+
+
+_WRITERS: dict[str, Callable[[Sequence[Entry], str], str]] = {
+    ".md": as_markdown,
+    ".markdown": as_markdown,
+    ".html": to_html,
+    ".htm": to_html,
+}
+
+
+def _check_replaceable(file: Path) -> None:
+    if not file.exists():
+        return
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        beginning = [stream.readline(200).strip() for _ in range(2)]
+    if MARK not in beginning[:1] and beginning != [_DOCTYPE, MARK]:
+        raise ConfigurationError(
+            f"{file} exists and was not exported by llmkit: it stays as it is.", hint="Choose another name."
+        )
+
+
+def _write(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
+        stream.write(text)
+
+
+def _markdown_parts(entry: Entry, clean: Callable[[str], str], line: Callable[[str], str]) -> list[str]:
+    text = clean(entry.text.strip())
+    quoted = "\n".join(f"> {one}".rstrip() for one in text.split("\n")) if text else ""
+    return [
+        f"## {line(entry.heading)}" if entry.heading else "",
+        quoted if entry.quoted else text,
+        *(f"*{line(note)}*" for note in entry.notes),
+        f"<sub>{line(entry.footer)}</sub>" if entry.footer else "",
+        f"> {line(entry.error)}" if entry.error else "",
+    ]
+
+
+def _as_line(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
+def _html(entry: Entry) -> str:
+    heading = f"<h2>{guard_text(printable(entry.heading))}</h2>" if entry.heading else ""
+    said = guard_text(printable(entry.text.strip()))
+    text = f'<blockquote style="white-space:pre-wrap">{said}</blockquote>' if entry.quoted and said else ""
+    notes = "".join(f"<p><em>{guard_text(printable(note))}</em></p>" for note in entry.notes)
+    error = (
+        f'<p><span class="llmkit-warn">{guard_text(printable(entry.error))}</span></p>' if entry.error else ""
+    )
+    footer = f'<p class="llmkit-footer">{guard_text(printable(entry.footer))}</p>' if entry.footer else ""
+    answer = "" if entry.quoted else render(entry.text, mathml=True)
+    return f"{heading}{text}{answer}{notes}{error}{footer}"
