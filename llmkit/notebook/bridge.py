@@ -162,6 +162,10 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        if tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=FAREWELL))
         loop.run_until_complete(loop.shutdown_asyncgens())  # closes the HTTP sessions
         loop.close()
 

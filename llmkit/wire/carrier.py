@@ -7,6 +7,7 @@ it does not know what the bytes mean.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import re
 import weakref
@@ -128,21 +129,21 @@ class PerLoop(Generic[K, T]):
     HTTP sessions belong to the loop they were made on; using one from another fails with "Event loop
     is closed", and a fork must not share a parent's sockets.
 
-    However its owner is left, an object makes no noise under somebody's cell: it is closed on its loop when
-    the owner is collected or the loop shuts down, and dropped without the loop's help if that is over.
+    However its owner is left, an object makes no noise under somebody's cell: it is closed when its loop
+    shuts down, when the owner is collected, or when the process ends.
 
     Args:
         make: Makes an object of a kind, on the running loop.
         close: Closes it there.
-        drop: Closes it without its loop, which has ended; it must not refer to the owner, as neither `close`.
+        drop: Closes it at once, maybe after its loop has ended; then `close` has nothing left to wait for.
+            Neither may refer to the owner.
     """
 
     def __init__(
         self, make: Callable[[K], T], close: Callable[[T], Awaitable[None]], drop: Callable[[T], None]
     ) -> None:
         self._make = make
-        self._kept: _Kept[K, T] = _Kept(close, drop)
-        weakref.finalize(self, _leave, self._kept)
+        self._kept: _Kept[K, T] = self._keep(_Kept(close, drop))
 
     async def get(self, kind: K) -> T:
         """Return the running loop's object of a kind."""
@@ -150,8 +151,7 @@ class PerLoop(Generic[K, T]):
         kept = self._kept
         if kept.pid != os.getpid():
             _INHERITED.append(kept)  # the parent's sockets: closing them here would disturb the parent
-            self._kept = kept = _Kept(kept.close, kept.drop)
-            weakref.finalize(self, _leave, kept)
+            self._kept = kept = self._keep(_Kept(kept.close, kept.drop))
         if (made := kept.made.get((loop, kind))) is not None:
             return made[0]
         kept.forget_closed_loops()
@@ -160,6 +160,12 @@ class PerLoop(Generic[K, T]):
         kept.made[loop, kind] = (item, keeper)
         await anext(keeper)  # from now on the loop knows it, and ends it when it shuts down
         return item
+
+    def _keep(self, kept: _Kept[K, T]) -> _Kept[K, T]:
+        """Have what is left open closed when this is collected, or when the process ends."""
+        weakref.finalize(self, _leave, kept).atexit = False
+        _KEPT.add(kept)
+        return kept
 
     async def aclose(self) -> None:
         """Close the running loop's objects."""
@@ -180,8 +186,28 @@ class _Kept(Generic[K, T]):
             await self.made.pop(key)[1].aclose()
 
     def forget_closed_loops(self) -> None:
-        for key in [key for key in self.made if key[0].is_closed()]:
-            self.drop(self.made.pop(key)[0])
+        for loop in {loop for loop, _ in self.made if loop.is_closed()}:
+            self.leave(loop)
+
+    def leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close the objects of a loop at once, with no task that it might not live to end."""
+        for key in [key for key in list(self.made) if key[0] is loop]:
+            item, keeper = self.made.pop(key)
+            self.drop(item)
+            with suppress(StopIteration, RuntimeError):  # its loop ends it already
+                keeper.aclose().__await__().__next__()
+
+
+_KEPT: weakref.WeakSet[_Kept[Any, Any]] = weakref.WeakSet()
+"""What has an owner."""
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Close what is open at the process's end; loops that still run in threads are theirs who run them."""
+    for kept in list(_KEPT):
+        if not any(loop.is_running() for loop, _ in kept.made):
+            _leave(kept)
 
 
 _INHERITED: list[Any] = []
@@ -193,23 +219,12 @@ def _leave(kept: _Kept[Any, Any]) -> None:
     if kept.pid != os.getpid():
         _INHERITED.append(kept)
         return
-    for loop in {key[0] for key in list(kept.made)}:
+    for loop in {loop for loop, _ in list(kept.made)}:
         if loop.is_running():
             with suppress(RuntimeError):  # it was closed in between
-                loop.call_soon_threadsafe(_close_there, kept, loop)
+                loop.call_soon_threadsafe(kept.leave, loop)
         else:
-            for key in [key for key in list(kept.made) if key[0] is loop]:
-                kept.drop(kept.made.pop(key)[0])
-
-
-def _close_there(kept: _Kept[Any, Any], loop: asyncio.AbstractEventLoop) -> None:
-    task = loop.create_task(kept.aclose(loop))
-    _CLOSING.add(task)
-    task.add_done_callback(_CLOSING.discard)
-
-
-_CLOSING: set[asyncio.Task[None]] = set()
-"""Tasks that close what was left: a loop itself holds its tasks weakly."""
+            kept.leave(loop)
 
 
 async def _keep(item: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:

@@ -56,8 +56,10 @@ class DirectCarrier:
         import aiohttp
 
         address = self._place()
-        headers = {"content-type": "application/json", **self._headers()}
+        headers = _Unshown({"content-type": "application/json", **self._headers()})
         proxy = proxy_for(address)
+        if proxy is not None and not proxy.socks and address.startswith("http:"):
+            headers |= proxy.login()
         url = place_of(address, request.path)
         session = await self._sessions.get(_kind(address, proxy))
         get = request.body is None
@@ -69,7 +71,7 @@ class DirectCarrier:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                 allow_redirects=False,
-                **_through(proxy),
+                **_through(proxy, address),
             )
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # frames of aiohttp hold the key
@@ -87,6 +89,13 @@ class DirectCarrier:
     async def aclose(self) -> None:
         """Close the running loop's sessions."""
         await self._sessions.aclose()
+
+
+class _Unshown(dict[str, str]):
+    """Headers whose values do not show in a traceback that prints variables."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ class _Session:
         await self.http.close()
 
     def drop(self) -> None:
-        """Close everything without the loop, which has ended: whatever is collected later says nothing."""
+        """Close everything without waiting: whatever is collected later says nothing."""
         connector = self.http.connector
         self.http.detach()
         with suppress(RuntimeError):  # the loop is closed
@@ -138,15 +147,15 @@ def _no_answer() -> tuple[type[Exception], ...]:
     return (aiohttp.ClientError, OSError, *socks_errors())
 
 
-def _through(proxy: Proxy | None) -> dict[str, Any]:
-    """Return what aiohttp is told about an HTTP proxy; a SOCKS proxy is the session's."""
+def _through(proxy: Proxy | None, address: str) -> dict[str, Any]:
+    """Return what aiohttp is told about an HTTP proxy; a SOCKS proxy is the session's.
+
+    Name and password go with the request itself where the proxy reads it, else with the request for a tunnel.
+    """
     if proxy is None or proxy.socks:
         return {}
-    if not proxy.name:
-        return {"proxy": proxy.url}
-    import aiohttp
-
-    return {"proxy": proxy.url, "proxy_auth": aiohttp.BasicAuth(proxy.name, proxy.password, "utf-8")}
+    tunnel = address.startswith("https:") and proxy.name
+    return {"proxy": proxy.url, **({"proxy_headers": _Unshown(proxy.login())} if tunnel else {})}
 
 
 def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientError:
