@@ -168,6 +168,54 @@ async def test_a_redirect_is_told_and_the_key_stays_here(recorder, provider, sta
     assert caught.value.status_code == int(status[:3])
 
 
+@pytest.mark.parametrize("through", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("way", ["whole", "streamed", "models"])
+async def test_a_users_own_genai_client_follows_no_redirect_with_its_key(recorder, monkeypatch, way, through):
+    from google import genai
+    from google.genai import _api_client
+
+    if through == "httpx":
+        monkeypatch.setattr(_api_client, "has_aiohttp", False)
+    async with server(answer(b"{}")) as (elsewhere, seen):
+        moved = answer(b"", f"Location: {elsewhere}/x", status="307 Temporary Redirect")
+        async with server(moved) as (url, heads):
+            own = genai.Client(api_key="sk-test-0123456789", http_options={"base_url": url})
+            one = GoogleAIClient(client=own, model="m", max_retries=0)
+            ways = {
+                "whole": lambda: one.generate_text(QUESTION),
+                "streamed": lambda: read(one.stream_text(QUESTION)),
+                "models": one.list_models,
+            }
+            with pytest.raises(LLMClientError):
+                await ways[way]()
+            await own.aio.aclose()
+    assert len(heads) == 1
+    assert not seen
+
+
+@pytest.mark.parametrize("way", ["whole", "streamed", "models"])
+async def test_a_users_own_generative_model_follows_no_redirect_with_its_key(recorder, way):
+    from llmkit.wire.legacy import load_sdk
+
+    async with server(answer(b"{}")) as (elsewhere, seen):
+        moved = answer(b"", f"Location: {elsewhere}/x", status="307 Temporary Redirect")
+        async with server(moved) as (url, heads):
+            options = {"api_endpoint": url}
+            load_sdk().configure(api_key="sk-test-0123456789", transport="rest", client_options=options)
+            model = load_sdk().GenerativeModel("m")
+            one = GoogleGenerativeAIClient(client=model, model="m", max_retries=0)
+            ways = {
+                "whole": lambda: one.generate_text(QUESTION),
+                "streamed": lambda: read(one.stream_text(QUESTION)),
+                "models": one.list_models,
+            }
+            with pytest.raises(LLMClientError):
+                await ways[way]()
+            load_sdk().configure(api_key="", transport="rest")
+    assert heads
+    assert not seen
+
+
 async def test_a_redirect_does_not_show_what_its_address_carries(recorder):
     moved = answer(b"", "Location: http://me:secret@else.invalid/x?key=secret", status="307 X")
     async with server(moved) as (url, _):

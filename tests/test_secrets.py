@@ -16,6 +16,7 @@ import anthropic
 import openai
 import pytest
 from aiohttp import web
+from callers import read
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -212,24 +213,63 @@ async def test_the_ledger_does_not_hold_the_key(gossip, provider, key, tmp_path)
     assert b"Hello" not in held
 
 
-@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
-async def test_the_key_of_a_users_own_sdk_client_is_not_shown(gossip, key, sdk):
-    own = (openai.AsyncOpenAI if sdk == "openai" else anthropic.AsyncAnthropic)(api_key=key, base_url=gossip)
-    client = FACTORIES[sdk](client=own, model="m")
-    with pytest.raises(LLMClientError) as caught:
-        await client.generate_text(QUESTION)
-    await own.close()
-    assert key not in "".join(traceback.format_exception(caught.value))
-
-
-async def test_the_key_of_a_users_own_genai_client_is_not_shown(gossip, key):
+def own_client(kind, url, key):
+    """A user's own SDK client, with its key where users put one; and what closes it."""
     from google import genai
 
-    own = genai.Client(api_key=key, http_options={"base_url": gossip})
-    with pytest.raises(LLMClientError) as caught:
-        await GoogleAIClient(client=own, model="m").generate_text(QUESTION)
-    await own.aio.aclose()
+    from llmkit.wire.legacy import load_sdk
+
+    if kind == "openai":
+        own = openai.AsyncOpenAI(api_key=key, base_url=url)
+        return OpenAIClient(client=own, model="m", max_retries=0), own.close
+    if kind == "openai, in a header":
+        own = openai.AsyncOpenAI(api_key="-", base_url=url, default_headers={"api-key": key})
+        return OpenAIClient(client=own, model="m", max_retries=0), own.close
+    if kind == "anthropic":
+        own = anthropic.AsyncAnthropic(auth_token=key, base_url=url)
+        return AnthropicClient(client=own, model="m", max_retries=0), own.close
+    if kind == "google-legacy":
+        load_sdk().configure(api_key=key, transport="rest", client_options={"api_endpoint": url})
+        model = load_sdk().GenerativeModel("m")
+
+        async def forget():
+            load_sdk().configure(api_key="", transport="rest")
+
+        return GoogleGenerativeAIClient(client=model, model="m", max_retries=0), forget
+    headers = {"headers": {"authorization": f"Bearer {key}"}} if kind == "google, in a header" else {}
+    own = genai.Client(api_key="-" if headers else key, http_options={"base_url": url, **headers})
+    return GoogleAIClient(client=own, model="m", max_retries=0), own.aio.aclose
+
+
+@pytest.mark.parametrize("way", ["whole", "streamed", "models"])
+@pytest.mark.parametrize(
+    "kind",
+    ["openai", "openai, in a header", "anthropic", "google", "google, in a header", "google-legacy"],
+)
+async def test_the_key_of_a_users_own_sdk_client_is_not_shown(gossip, key, kind, way, caplog):
+    client, close = own_client(kind, gossip, key)
+    ways = {
+        "whole": lambda: client.generate_text(QUESTION),
+        "streamed": lambda: read(client.stream_text(QUESTION)),
+        "models": client.list_models,
+    }
+    with caplog.at_level(logging.INFO), pytest.raises(LLMClientError) as caught:
+        await ways[way]()
+    await close()
+    shown = "".join(f"{one} {one!r} {one.args} {vars(one)}" for one in chain(caught.value))
+    assert "ncorrect key" in shown
+    assert key not in shown
     assert key not in "".join(traceback.format_exception(caught.value))
+    assert key not in caplog.text
+
+
+async def test_a_key_that_a_users_sdk_client_was_given_later_is_not_shown(gossip, key):
+    client, close = own_client("openai", gossip, "the-first-key-0123")
+    client._line.carrier._own.api_key = key
+    with pytest.raises(LLMClientError) as caught:
+        await client.generate_text(QUESTION)
+    await close()
+    assert all(key not in f"{one} {one!r}" for one in chain(caught.value))
 
 
 @pytest.mark.parametrize(

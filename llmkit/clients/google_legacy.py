@@ -7,7 +7,8 @@ from typing import Any, Unpack
 from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.google import GoogleCodec
-from llmkit.wire.legacy import LegacyCarrier, load_sdk
+from llmkit.clients.redaction import note
+from llmkit.wire.legacy import LegacyCarrier, configuration, load_sdk
 
 
 class GoogleGenerativeAIClient(ProviderClient):
@@ -40,6 +41,7 @@ class GoogleGenerativeAIClient(ProviderClient):
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
         load_sdk()
+        note(configuration() if client is not None else None)
         access = Access("google-legacy", "google", api_key=api_key, base_url=base_url, own=client)
         super().__init__(
             "google-legacy",

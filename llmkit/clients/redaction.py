@@ -163,17 +163,19 @@ def _clean_one(error: BaseException) -> None:
         if isinstance(value, (str, bytes, dict, list, tuple)):
             if (clean := _clean(value)) != value:
                 setattr(error, name, clean)
-        elif name in {"request", "response"}:
-            _clean_headers(value)
+        elif name in {"request", "response"} and not _clean_headers(value):
+            setattr(error, name, None)
 
 
-def _clean_headers(message: Any) -> None:
-    """Blank out keys in the headers of an HTTP library's request or response."""
+def _clean_headers(message: Any) -> bool:
+    """Blank out keys in the headers of a request or response; false where they cannot be changed."""
     headers = getattr(message, "headers", None)
-    if isinstance(headers, MutableMapping):
-        for name, value in list(headers.items()):
-            if isinstance(value, str) and (clean := redact(value)) != value:
-                headers[name] = clean
+    if not isinstance(headers, MutableMapping):
+        return not isinstance(headers, Mapping)  # aiohttp's, which hold the request's as well
+    for name, value in list(headers.items()):
+        if isinstance(value, str) and (clean := redact(value)) != value:
+            headers[name] = clean
+    return True
 
 
 def _clean(value: Any) -> Any:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.errors import BadResponseError, ConfigurationError, InvalidRequestError, LLMClientError
+from llmkit.errors import (
+    AuthenticationError,
+    BadResponseError,
+    ConfigurationError,
+    InvalidRequestError,
+    LLMClientError,
+)
 from llmkit.wire.carrier import WireRequest, broken, unreachable
 from llmkit.wire.threads import in_thread
 
@@ -52,6 +58,7 @@ class LegacyCarrier:
     async def send(self, request: WireRequest) -> LegacyExchange:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.api_core import exceptions
+        from google.auth.exceptions import GoogleAuthError
         from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
         from requests import TooManyRedirects
 
@@ -66,6 +73,10 @@ class LegacyCarrier:
             return exchange
         except json_format.Error as error:
             raise _unreadable(error) from error
+        except GoogleAuthError as error:
+            raise AuthenticationError(
+                "The google-generativeai SDK has no key.", hint="Give it one: genai.configure(api_key=…)."
+            ) from error
         except exceptions.GoogleAPICallError as error:
             body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
             return LegacyExchange(Body(iter([body])), status=int(error.code or 500), cause=error)
@@ -93,9 +104,11 @@ class LegacyCarrier:
 
     def _ask(self, request: WireRequest) -> Body:
         if request.body is None:
-            names = [{"name": model.name} for model in self._service("Model").list_models(**_OPTIONS)]
+            service = self._service("Model") if self._model is None else _default("model")
+            names = [{"name": model.name} for model in service.list_models(**_OPTIONS)]
             return Body(iter([orjson.dumps({"models": names})]))
         if self._model is not None:
+            _stay(self._model._client or _default("generative"))  # noqa: SLF001 - there is no public name
             return self._of_own_model(request)
         from google.ai import generativelanguage as glm
 
@@ -130,12 +143,28 @@ class LegacyCarrier:
         service = getattr(glm, f"{kind}ServiceClient")(
             transport="rest",
             # The key is no variable of any frame: a traceback may show those.
-            client_options={"api_endpoint": self.address, "api_key": "" if self._model else self._key()},
+            client_options={"api_endpoint": self.address, "api_key": self._key()},
             client_info=ClientInfo(user_agent=agent),  # type: ignore[no-untyped-call]  # theirs
         )
-        # The SDK would carry the key to another origin; its session has no other way to say no.
-        service.transport._session.max_redirects = 0  # noqa: SLF001
+        _stay(service)
         return service
+
+
+def _default(kind: str) -> Any:
+    """Return the service client that the user's `configure()` set up."""
+    from google.generativeai import client
+
+    manager: Any = client._client_manager  # noqa: SLF001 - public by other names
+    service = manager.get_default_client(kind)
+    _stay(service)
+    return service
+
+
+def _stay(service: Any) -> None:
+    """Keep a service client from following redirects, which would carry the key to another origin."""
+    session = getattr(service.transport, "_session", None)  # gRPC has none, and no redirects
+    if session is not None:
+        session.max_redirects = 0
 
 
 class Body:
@@ -224,6 +253,13 @@ def load_sdk() -> Any:
             hint='pip install "llmkit[google-legacy]", or use GoogleAIClient, which is maintained.',
         ) from error
     return sdk
+
+
+def configuration() -> Any:
+    """Return what the user's `configure()` has kept, the key among it."""
+    from google.generativeai import client
+
+    return client._client_manager.client_config.get("client_options")  # noqa: SLF001 - there is no public way
 
 
 def _with_instruction(body: Mapping[str, Any]) -> list[Any]:
