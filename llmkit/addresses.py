@@ -140,7 +140,7 @@ def _with_scheme(text: str, source: str, manner: Manner) -> str:
         )
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in {"http", "https"}:
-        return f"{scheme.lower()}://{_host(rest.lstrip('/'))}"
+        return f"{scheme.lower()}://{_host(rest.removeprefix('/').removeprefix('/'))}"
     if "://" in text:
         raise ConfigurationError(
             f"{source} is no web address: it begins with {scheme[:20]}://.", hint="Write http:// or https://."

@@ -17,7 +17,7 @@ DELAY = 1.0
 
 
 def warm_up_soon(model: Callable[[], str | None]) -> None:
-    """Import the SDK of the default model, the price data and the renderer in the background.
+    """Import the HTTP library, the price data and the renderer in the background.
 
     Together they take a second or two of CPU, which would otherwise stand between the first question and
     the first word of its answer.

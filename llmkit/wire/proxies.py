@@ -6,6 +6,7 @@ thread, and might send passwords from `.netrc`; so this is done here, by the rul
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import sys
@@ -53,6 +54,13 @@ class Proxy:
     def socks(self) -> str | None:
         """Which kind of SOCKS it speaks, if it is one."""
         return SOCKS.get(self.url.partition(":")[0])
+
+    def login(self) -> dict[str, str]:
+        """Return the header with name and password, if somebody logs in."""
+        if not self.name:
+            return {}
+        pair = base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
+        return {"proxy-authorization": f"Basic {pair}"}
 
     def __str__(self) -> str:
         return f"the proxy {self.url} ({self.variable})"
