@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from llmkit.attachments import Attachment
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ROLES = ("system", "user", "assistant")
 
-UsageSource = Literal["reported", "partial", "estimated"]
-"""`reported` by the provider; `partial`: some counts reported, the rest estimated; `estimated`."""
+UsageSource = Literal["reported", "incomplete", "partial", "estimated"]
+"""`reported` by the provider; `incomplete`: reported, but the price leaves out something that is billed;
+`partial`: some counts reported, the rest estimated; `estimated`."""
 
 
 @dataclass
@@ -75,6 +79,9 @@ class Usage:
         cache_write_tokens: The part of the input that was written to that cache.
         cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
         reasoning_tokens: The part of the output that was reasoning and is not shown.
+        units: What else is billed, by its name in genai-prices: tokens with a price of their own, such as
+            `input_audio_tokens` or `output_image_tokens`, which the totals include, and `web_searches` or
+            `requests`. What another model used that this one consulted is named `model:unit`.
 
     Source: OpenTelemetry's semantic conventions for generative AI, `gen_ai.usage.*`.
     """
@@ -85,6 +92,7 @@ class Usage:
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
+    units: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass

@@ -7,30 +7,35 @@ million are 375 of them, where micro-dollars would round to nothing.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import catalog, settings
+from llmkit import catalog, rates, settings
+from llmkit.messages import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from genai_prices import Usage as PricedUsage
     from genai_prices.types import ModelInfo, ModelPrice
     from genai_prices.types import Provider as PricedProvider
 
-    from llmkit.messages import Usage
+    from llmkit.rates import Rates
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
 
-_MILLION = Decimal(1_000_000)
+USUAL = frozenset({"default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
+"""Words for the usual service tier."""
+
+_FOLDER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/(?=[^/]+$)")
+"""What Google may write in front of a model's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,51 +47,18 @@ class Price:
         source: `"config"`, `"llmkit"`, `"genai-prices"`, `"provider"`, `"local"`, or `"given"` with a table
             that the caller gave.
         date: Date (ISO 8601) for which the price was looked up.
+        exact: Whether it covers all that was used; else something is left out, or is a guess.
     """
 
     nanos: int
     source: str
     date: str
+    exact: bool = True
 
     @property
     def usd(self) -> float:
         """The price in US dollars."""
         return self.nanos / NANO
-
-
-class Tokens(NamedTuple):
-    """Tokens of a call, with 0 for what was not counted; parts of the input are within `input`."""
-
-    input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    cache_write_1h: int
-
-
-class Rates(NamedTuple):
-    """US dollars per million tokens; the input rate is for what no cache touched."""
-
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal
-    cache_write: Decimal
-    cache_write_1h: Decimal
-
-    def cost(self, tokens: Tokens) -> Decimal:
-        """Return the price in US dollars of these tokens."""
-        short = tokens.cache_write - tokens.cache_write_1h
-        plain = tokens.input - tokens.cache_read - tokens.cache_write
-        return (
-            self.input * plain
-            + self.output * tokens.output
-            + self.cache_read * tokens.cache_read
-            + self.cache_write * short
-            + self.cache_write_1h * tokens.cache_write_1h
-        ) / _MILLION
-
-
-_FREE = Rates(*[Decimal(0)] * 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +69,25 @@ class Listing:
         source: Where it was found; as in `Price`.
         starts: Sizes of the prompt, in tokens and ascending, above which other rates hold.
         rates: The rates up to the first of them, then those above each one.
+        exact: Whether these are the rates of the service tier; else they are the usual ones.
     """
 
     source: str
     starts: tuple[int, ...]
     rates: tuple[Rates, ...]
+    exact: bool = True
 
     def at(self, input_tokens: int) -> Rates:
         """Return the rates for a prompt of this size: crossing a threshold reprices all tokens."""
         return self.rates[bisect_left(self.starts, input_tokens)]
+
+    def price(self, usage: Usage) -> tuple[Decimal, bool]:
+        """Return the price in US dollars, and whether it covers all that was used."""
+        tokens = rates.tokens_of(usage)
+        units = rates.units_of(usage, tokens)
+        each = self.at(tokens.input)
+        free = self.source == "local"
+        return each.cost(tokens, units), free or (self.exact and each.cover(tokens, units))
 
 
 class Turns(NamedTuple):
@@ -148,9 +130,46 @@ def price(
     found = listing(provider, models, when=when, tier=tier)
     if found is None:
         return None
-    tokens = _tokens(usage)
-    usd = found.at(tokens.input).cost(tokens)
-    return Price(nanos=to_nanos(usd), source=found.source, date=when.date().isoformat())
+    usd, exact = total(found, usage, lambda model: listing(provider, (model,), when=when, tier=tier))
+    return Price(nanos=to_nanos(usd), source=found.source, date=when.date().isoformat(), exact=exact)
+
+
+def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | None]) -> tuple[Decimal, bool]:
+    """Return what a call costs with all that it used, and whether that covers everything.
+
+    Args:
+        found: What the model's units cost.
+        usage: The tokens and the other units.
+        consulted: Finds what those of another model cost that this one consulted.
+
+    Returns:
+        US dollars, and `False` if something is left out or a guess.
+    """
+    usage, others = _parted(usage)
+    usd, exact = found.price(usage)
+    for model, part in others.items():
+        other = consulted(model)
+        more, known = (Decimal(0), False) if other is None else other.price(part)
+        usd, exact = usd + more, exact and known
+    return usd, exact
+
+
+def _parted(usage: Usage) -> tuple[Usage, dict[str, Usage]]:
+    """Part off what other models used that were consulted: their units are named `model:unit`."""
+    names = [unit for unit in usage.units if ":" in unit]
+    if not names:
+        return usage, {}
+    counts: dict[str, dict[str, Any]] = {}
+    for name in names:
+        model, _, unit = name.rpartition(":")
+        counts.setdefault(model, {})[unit] = usage.units[name]
+    units = {unit: count for unit, count in usage.units.items() if unit not in names}
+    fields = Usage.__dataclass_fields__.keys() - {"units"}
+    consulted = {
+        model: Usage(**{unit: count for unit, count in parts.items() if unit in fields})
+        for model, parts in counts.items()
+    }
+    return replace(usage, units=units), consulted
 
 
 def listing(
@@ -180,6 +199,7 @@ def listing(
         'given'
     """
     known = catalog.providers().get(provider)
+    models = tuple(_FOLDER.sub("", model) for model in models)
     return (
         _tabled("given", own or {}, provider, models)
         or _tabled("config", settings.load().prices, provider, models)
@@ -207,7 +227,7 @@ def turns(provider: str, models: tuple[str, ...]) -> Turns:
     known = catalog.providers().get(provider)
     for name in _listings(known, provider):
         for model in models:
-            if (found := _turns(name, model)) is not None:
+            if (found := _turns(name, _FOLDER.sub("", model))) is not None:
                 return found
     return Turns((), ())
 
@@ -274,19 +294,19 @@ def _tabled(
     """Look into a table of our own or of the user's."""
     for model in models:
         if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
-            return Listing(source, (), (_own_rates(entry),))
+            return Listing(source, (), (rates.own(entry),))
     return None
 
 
 def _local(known: catalog.Provider | None) -> Listing | None:
-    return Listing("local", (), (_FREE,)) if known is not None and known.local else None
+    return Listing("local", (), (rates.FREE,)) if known is not None and known.local else None
 
 
 def _simulated(known: catalog.Provider | None) -> Listing | None:
     """Price what the sandbox answers under any other name."""
     if known is None or not known.sandbox:
         return None
-    return Listing("llmkit", (), (_own_rates(catalog.prices()["sandbox"]),))
+    return Listing("llmkit", (), (rates.own(catalog.prices()["sandbox"]),))
 
 
 def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
@@ -296,27 +316,6 @@ def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
     if known.sandbox:
         return ("openai", "anthropic", "google")
     return () if known.prices is None else (known.prices,)
-
-
-def _tokens(usage: Usage) -> Tokens:
-    """Count the parts, none of them larger than the whole: some servers report it so."""
-    whole = usage.input_tokens or 0
-    read = min(usage.cache_read_tokens or 0, whole)
-    write = min(usage.cache_write_tokens or 0, whole - read)
-    return Tokens(whole, usage.output_tokens or 0, read, write, min(usage.cache_write_1h_tokens or 0, write))
-
-
-def _own_rates(entry: Mapping[str, float]) -> Rates:
-    """Read a price table's entry; a cache costs what the input costs unless it says otherwise."""
-    usd = {key: Decimal(repr(value)) for key, value in entry.items()}
-    write = usd.get("cache_write", usd["input"])
-    return Rates(
-        input=usd["input"],
-        output=usd["output"],
-        cache_read=usd.get("cache_read", usd["input"]),
-        cache_write=write,
-        cache_write_1h=usd.get("cache_write_1h", write),
-    )
 
 
 def _listed(
@@ -353,11 +352,12 @@ def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Li
     priced, info = found
     # The library ignores the service tier where it borrows another provider's model.
     context = _context(tier) if any(info is own for own in priced.models) else None
+    exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
     price = info.get_prices(minute, context)
     tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
     starts = tuple(sorted({step.start for value in tiered for step in value.tiers}))
-    rates = tuple(_rates(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
-    return Listing("genai-prices", starts, rates)
+    each = tuple(rates.of_price(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
+    return Listing("genai-prices", starts, each, exact)
 
 
 def _turns(provider: str, model: str) -> Turns | None:
@@ -391,39 +391,20 @@ def _flat(price: ModelPrice, input_tokens: int) -> ModelPrice:
     return ModelPrice(**{name: at(value) for name, value in vars(price).items()})
 
 
+def _varies(info: ModelInfo, context: Mapping[str, str] | None, when: datetime) -> bool:
+    """Whether a model has prices for this service tier."""
+    return context is not None and any(
+        all(context.get(key) == value for key, value in variant.when.items())
+        for variant in info.price_variants or ()
+        if variant.constraint is None or variant.constraint.active(when)
+    )
+
+
 def _context(tier: str | None) -> dict[str, str] | None:
     """Say the service tier in the price data's words."""
     if tier is None:
         return None
+    tier = tier.lower()
     if tier == "batch":
         return {"processing": "batch"}
     return {"service_tier": tier, "speed": tier}
-
-
-def _usage(tokens: Tokens) -> PricedUsage:
-    from genai_prices import Usage as PricedUsage
-
-    return PricedUsage(
-        input_tokens=tokens.input,
-        output_tokens=tokens.output,
-        cache_read_tokens=tokens.cache_read,
-        cache_write_tokens=tokens.cache_write,
-        cache_write_1h_tokens=tokens.cache_write_1h,
-    )
-
-
-def _rates(price: ModelPrice) -> Rates:
-    """Return a model's rates, read off a million tokens of each kind.
-
-    The library's own calculation fills in what a model does not list: a cache without a price of its
-    own costs what the input costs.
-    """
-    million = int(_MILLION)
-    kinds = (
-        Tokens(million, 0, 0, 0, 0),
-        Tokens(0, million, 0, 0, 0),
-        Tokens(million, 0, million, 0, 0),
-        Tokens(million, 0, 0, million, 0),
-        Tokens(million, 0, 0, million, million),
-    )
-    return Rates(*(price.calc_price(_usage(tokens))["total_price"] for tokens in kinds))

@@ -41,8 +41,17 @@ if TYPE_CHECKING:
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
-PRICE_KEYS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h"})
-"""What a price table may name, in US dollars per million tokens."""
+_KINDS = ("input_{}", "output_{}", "cache_{}_read")
+PRICE_KEYS = frozenset(
+    {
+        *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
+        *(kind.format(what) for kind in _KINDS for what in ("audio", "image", "video")),
+        *("output_reasoning", "output_citation"),
+        *("requests", "web_searches", "social_searches", "storage_searches", "code_executions"),
+    }
+)
+"""What a price table may name: tokens in US dollars per million, requests, searches and code executions in US
+dollars per thousand."""
 
 ReplayMode = Literal["off", "auto", "only"]
 """`auto` plays a recorded answer back, else calls and records; `only` never calls."""

@@ -3,6 +3,7 @@
 import math
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -48,16 +49,17 @@ def one_by_one(record, model=None, own=None, cached=None, when=None):
     read = record.cache_read_tokens
     if cached is not None:
         read = (record.input_tokens * round(cached * 10**6) + 500_000) // 10**6
-    tokens = prices._tokens(
-        Usage(
-            input_tokens=record.input_tokens,
-            output_tokens=record.output_tokens,
-            cache_read_tokens=read,
-            cache_write_tokens=record.cache_write_tokens,
-            cache_write_1h_tokens=record.cache_write_1h_tokens,
-        )
+    usage = Usage(
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=record.cache_write_tokens,
+        cache_write_1h_tokens=record.cache_write_1h_tokens,
+        reasoning_tokens=record.reasoning_tokens,
+        units=record.units,
     )
-    return prices.to_nanos(found.at(tokens.input).cost(tokens))
+    consulted = partial(prices.listing, provider, when=when or record.time, tier=tier, own=own)
+    return prices.to_nanos(prices.total(found, usage, lambda name: consulted((name,)))[0])
 
 
 counts = (
@@ -68,17 +70,25 @@ records = st.builds(
     time=st.datetimes(datetime(2024, 1, 1), datetime(2027, 3, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     uid=st.uuids().map(lambda uid: uid.hex),
     status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
-    provider=st.sampled_from(["openai", "anthropic", "google", "deepseek", "sandbox", "ollama", "nobody"]),
+    provider=st.sampled_from(
+        ["openai", "anthropic", "google", "deepseek", "perplexity", "sandbox", "ollama", "nobody"]
+    ),
     model=st.sampled_from(
         ["gpt-4.1", "o3", "deepseek-v4-flash", "claude-sonnet-4-5", "claude-opus-5-5", "gemini-2.5-pro",
-         "deepseek-chat", "deepseek-reasoner", "gpt-4o-mini", "claude-haiku-5-5", "m", "unheard-of"]
+         "deepseek-chat", "sonar-deep-research", "sonar", "gpt-4o-mini", "claude-haiku-5-5", "m", "unknown"]
     ),
     model_served=st.sampled_from([None, "gpt-4o-mini-2024-07-18", "m", "claude-sonnet-4-5-20250929"]),
     service_tier=st.sampled_from([None, "default", "flex", "priority", "batch", "brand-new"]),
     cost_nanos=st.none() | st.integers(0, 10**12),
     saved_nanos=st.none() | st.integers(0, 10**12),
     input_tokens=counts, output_tokens=counts, cache_read_tokens=counts, cache_write_tokens=counts,
-    cache_write_1h_tokens=counts,
+    cache_write_1h_tokens=counts, reasoning_tokens=counts,
+    units=st.dictionaries(
+        st.sampled_from(["input_audio_tokens", "cache_audio_read_tokens", "output_image_tokens",
+                         "web_searches", "us_inference", "brand_new", "claude-opus-5-5:input_tokens"]),
+        st.integers(0, 400_000),
+        max_size=3,
+    ),
 )  # fmt: skip
 # To a billionth of a dollar per million: of more digits the decimals of `prices` keep the first 28.
 rates = st.floats(0, 1000).map(lambda usd: round(usd, 9)) | st.sampled_from([0.0005, 0.075, 2.5, 1e-7])

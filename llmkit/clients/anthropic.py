@@ -128,12 +128,12 @@ class AnthropicCodec:
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
         answer.model = word(message.get("model"))
         answer.request_id = word(message.get("id"))
-        note_usage(message.get("usage"), answer)
+        note_usage(message, message.get("usage"), answer)
 
     def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
         if reason := text(delta.get("stop_reason")):
             answer.finish_reason = FINISH_REASONS.get(reason, reason)
-        note_usage(usage, answer)
+        note_usage(delta, usage, answer)
 
 
 def _optional(request: Request) -> dict[str, Any]:

@@ -120,8 +120,7 @@ class Attempts:
         clock = Deadlines(line.timeouts, call.end, call)
         wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
         exchange = await clock.within(self._send(wire))
-        call.accepted = True
-        call.request_id = exchange.headers.get("x-request-id") or exchange.headers.get("request-id")
+        call.heed(exchange.headers)
         return Reading(exchange, line.codec, call, clock)
 
     async def _send(self, wire: WireRequest) -> Exchange:

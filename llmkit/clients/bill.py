@@ -74,9 +74,10 @@ def final(
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Bill()
-    price = _price(request, provider, answer, usage, when, tier=answer.tier)
+    tier = _tier(request, answer)
+    price = _price(request, provider, answer, usage, when, tier=tier)
     at_most = None if whole or source == "reported" else _bound(request, provider, answer, price, when)
-    return Bill(usage=usage, source=source, price=price, tier=answer.tier, at_most=at_most)
+    return Bill(usage=usage, source=_source(source, price), price=price, tier=tier, at_most=at_most)
 
 
 def _bound(
@@ -124,7 +125,7 @@ def total(bills: Iterable[Bill]) -> Bill:
     last = used[-1]
     return Bill(
         usage=_sum([bill.usage for bill in used if bill.usage is not None]),
-        source=last.source if all(bill.source == "reported" for bill in used[:-1]) else "partial",
+        source=_poorest([bill.source for bill in used]),
         price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
         tier=last.tier,
         at_most=_worst(used),
@@ -140,7 +141,20 @@ def _worst(bills: list[Bill]) -> int | None:
 
 
 def _with(price: prices.Price, nanos: int) -> prices.Price:
-    return prices.Price(nanos=nanos, source=price.source, date=price.date)
+    return replace(price, nanos=nanos)
+
+
+def _poorest(sources: list[UsageSource | None]) -> UsageSource | None:
+    """Say where the counts of several attempts came from, the last one at the end."""
+    whole = {"reported", "incomplete"}
+    if all(source in whole for source in sources):
+        return "incomplete" if "incomplete" in sources else "reported"
+    return sources[-1] if all(source in whole for source in sources[:-1]) else "partial"
+
+
+def _source(source: UsageSource | None, price: prices.Price | None) -> UsageSource | None:
+    """Say where the counts came from; `"incomplete"` where they are all there, but the price is not."""
+    return "incomplete" if source == "reported" and price is not None and not price.exact else source
 
 
 def _sum(usages: list[Usage]) -> Usage:
@@ -148,7 +162,11 @@ def _sum(usages: list[Usage]) -> Usage:
         known = [count for usage in usages if (count := getattr(usage, name)) is not None]
         return sum(known) if known else None
 
-    return Usage(**{field.name: add(field.name) for field in fields(Usage)})
+    units: dict[str, int] = {"requests": sum(usage.units.get("requests", 1) for usage in usages)}
+    for unit, count in (item for usage in usages for item in usage.units.items() if item[0] != "requests"):
+        units[unit] = units.get(unit, 0) + count
+    counts = {field.name: add(field.name) for field in fields(Usage) if field.name != "units"}
+    return Usage(**counts, units=units)
 
 
 def _usage(
@@ -168,15 +186,14 @@ def _usage(
         if said.input_tokens is None
         else said.input_tokens
     )
-    guess = Usage(
-        input_tokens=prompt,
-        output_tokens=max(said.output_tokens or 0, written),
-        cache_read_tokens=said.cache_read_tokens,
-        cache_write_tokens=said.cache_write_tokens,
-        cache_write_1h_tokens=said.cache_write_1h_tokens,
-        reasoning_tokens=said.reasoning_tokens,
-    )
+    guess = replace(said, input_tokens=prompt, output_tokens=max(said.output_tokens or 0, written))
     return guess, "estimated" if said == Usage() else "partial"
+
+
+def _tier(request: Request, answer: Answer) -> str | None:
+    """Return the service tier that answered; where nobody says so, the one that was asked for."""
+    asked = (request.extra.get(name) for name in ("service_tier", "serviceTier", "speed"))
+    return answer.tier or next((tier for tier in asked if isinstance(tier, str)), None)
 
 
 def _price(
@@ -184,7 +201,7 @@ def _price(
 ) -> prices.Price | None:
     if answer.cost_usd is not None:
         date = when.date().isoformat()
-        return prices.Price(nanos=prices.to_nanos(answer.cost_usd), source="provider", date=date)
+        return prices.Price(nanos=prices.to_nanos(answer.cost_usd), source=answer.cost_source, date=date)
     names = dict.fromkeys(name for name in (answer.model, request.model) if name)
     try:
         return prices.price(provider, tuple(names), usage, when=when, tier=tier)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from llmkit import prices
 from llmkit.clients import bill, excess
-from llmkit.clients.codec import Answer, Request
+from llmkit.clients.codec import Answer, Request, dollars
 from llmkit.errors import LLMClientError, StreamInterruptedError
 from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from llmkit.clients.recording import Recording
@@ -128,6 +128,17 @@ class Call:
         self.answer = Answer()
         self.accepted = False
 
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Note what the headers of an accepted answer say of it.
+
+        LiteLLM's proxy states a price, in front of a stream none or zero; Gemini names the service tier.
+        """
+        self.accepted = True
+        self.request_id = headers.get("x-request-id") or headers.get("request-id")
+        if usd := dollars(_number(headers.get("x-litellm-response-cost"))):
+            self.answer.cost_usd, self.answer.cost_source = usd, "proxy"
+        self.answer.tier = headers.get("x-gemini-service-tier")
+
     def give_up_attempt(self) -> None:
         """Note what an attempt has used that another one will follow."""
         if self.attempts:
@@ -156,7 +167,6 @@ class Call:
         self.replayed = True
         self.simulated = recording.simulated
         self.answer = Answer(
-            usage=recording.usage,
             finish_reason=recording.finish_reason,
             model=recording.model,
             request_id=recording.request_id,
@@ -164,6 +174,7 @@ class Call:
             tier=recording.tier,
             cost_usd=recording.cost_usd,
         )
+        self.answer.usage = recording.usage
 
     def fail(self, error: BaseException) -> None:
         """Note how the call failed, and put the text so far and the names on the exception.
@@ -323,4 +334,12 @@ class Call:
             cache_write_1h_tokens=usage.cache_write_1h_tokens,
             service_tier=spent.tier,
             at_most_nanos=None if self.replayed else spent.at_most,
+            units=usage.units,
         )
+
+
+def _number(header: str | None) -> float | None:
+    try:
+        return float(header or "")
+    except ValueError:
+        return None

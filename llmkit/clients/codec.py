@@ -12,7 +12,7 @@ from llmkit.clients.redaction import redact
 from llmkit.errors import BadResponseError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from llmkit.clients.schema import Schema
     from llmkit.errors import LLMClientError
@@ -92,7 +92,6 @@ class Answer:
     """What is known of an answer so far; `decode` fills it in.
 
     Attributes:
-        usage: Tokens as reported so far; `None` if nothing was.
         finish_reason: Why it ended.
         model: Model that answers, in the provider's words.
         request_id: The provider's identifier, from the body.
@@ -101,9 +100,12 @@ class Answer:
         thinking: Whether the last event brought reasoning, which is progress without text.
         tier: The provider's service tier.
         cost_usd: Price as the provider itself reports it, in US dollars.
+        cost_source: Who reports it: `"provider"`, or a `"proxy"` before it.
+        report: What it used so far, in the provider's words.
+        read: Reads such a report.
+        counted: The tokens as they were read.
     """
 
-    usage: Usage | None = None
     finish_reason: str | None = None
     model: str | None = None
     request_id: str | None = None
@@ -112,6 +114,21 @@ class Answer:
     thinking: bool = False
     tier: str | None = None
     cost_usd: float | None = None
+    cost_source: str = "provider"
+    report: dict[str, Any] | None = None
+    read: Callable[[dict[str, Any]], Usage] | None = None
+    counted: Usage | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens as reported so far, read when somebody asks: many servers report with every event."""
+        if self.counted is None and self.report is not None and self.read is not None:
+            self.counted = self.read(self.report)
+        return self.counted
+
+    @usage.setter
+    def usage(self, usage: Usage | None) -> None:
+        self.counted, self.report = usage, None
 
 
 class Codec(Protocol):
@@ -294,6 +311,12 @@ def count(value: Any) -> int | None:
         value = int(value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and 0 <= value <= MOST_TOKENS else None
+
+
+def dollars(value: Any) -> float | None:
+    """Return an amount in US dollars that a server states; `None` for anything else."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < float("inf") else None
 
 
 def total(*counts: int | None) -> int | None:

@@ -16,7 +16,7 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import in_prompt
-from llmkit.clients.usage_google import read_usage
+from llmkit.clients.usage_google import note_search, note_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.genai import GenAICarrier
@@ -154,8 +154,8 @@ class GoogleCodec:
     def _read(self, told: dict[str, Any], answer: Answer) -> str:
         if told.get("error") is not None:
             raise of_event(told)
-        if usage := part(told.get("usageMetadata")):  # cumulative: the last one counts
-            answer.usage = read_usage(usage)
+        if usage := part(told.get("usageMetadata")):
+            note_usage(usage, answer)
         answer.model = word(told.get("modelVersion")) or answer.model
         answer.request_id = word(told.get("responseId")) or answer.request_id
         if word(obj(told.get("promptFeedback")).get("blockReason")):
@@ -166,6 +166,8 @@ class GoogleCodec:
         return ""
 
     def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
+        if candidate.get("groundingMetadata"):
+            note_search(answer)
         reason = text(candidate.get("finishReason"))
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             answer.finish_reason = FINISH_REASONS.get(reason, reason.lower())

@@ -15,7 +15,7 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_openai, in_prompt
-from llmkit.clients.usage_openai import dollars, read_usage
+from llmkit.clients.usage_openai import note_usage, note_usages
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.sdk import SDKCarrier
@@ -103,6 +103,8 @@ class OpenAICodec:
         if reason := text(choice.get("finish_reason")):  # some servers send "" until the end
             answer.finish_reason = answer.finish_reason or FINISH_REASONS.get(reason, reason)
             answer.ended = True
+            if usage := part(choice.get("usage")):  # Moonshot
+                note_usage(usage, answer)
         delta = obj(choice.get("delta"))
         content = delta.get("content")
         if content.__class__ is str and content:  # nearly every chunk; cheaper than isinstance
@@ -141,10 +143,8 @@ class OpenAICodec:
         if answer.model is None and "model" in data:
             answer.model = word(data["model"])
             answer.request_id = word(data.get("id"))
-        usage = data.get("usage") or part(data.get("x_groq")).get("usage")
-        if usage:
-            answer.usage = read_usage(part(usage))
-            answer.cost_usd = dollars(part(usage).get("cost"))  # OpenRouter says what it charged
+        if "usage" in data or "x_groq" in data:
+            note_usages(data, answer)
         if tier := word(data.get("service_tier")):
             answer.tier = tier
 

@@ -70,13 +70,18 @@ class Recording:
         time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
         recording = cls(**{**values, "usage": usage, "recorded_at": time})
         _check(recording, KINDS)
-        _check(usage, dict.fromkeys(values["usage"] or (), int | None))
+        if usage is not None:
+            _check(usage, dict.fromkeys(values["usage"].keys() - {"units"}, int | None))
+            _check_units(usage.units)
         return recording
 
     @property
     def values(self) -> dict[str, Any]:
         """All of it as JSON values."""
-        return asdict(self) | {"recorded_at": self.recorded_at.isoformat()}
+        values = asdict(self) | {"recorded_at": self.recorded_at.isoformat()}
+        if self.usage is not None and not self.usage.units:
+            del values["usage"]["units"]  # a file without them can be read by earlier versions, too
+        return values
 
 
 def pack(value: Any) -> bytes:
@@ -106,6 +111,13 @@ def unpack(data: bytes) -> Any:
     if not unpacking.eof:
         raise ValueError("it is incomplete, or too long")
     return json.loads(text)
+
+
+def _check_units(units: Any) -> None:
+    counts = units.items() if isinstance(units, dict) else [("units", units)]
+    for name, count in counts:
+        if type(count) is not int or count < 0:
+            raise ValueError(f"{name!r:.40} is {count!r:.40}")
 
 
 def _check(thing: Any, kinds: dict[str, Any]) -> None:

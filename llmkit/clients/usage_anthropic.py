@@ -2,56 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llmkit.clients.codec import Answer, count, part, total, word
+from llmkit.clients.usage import note
 from llmkit.messages import Usage
+from llmkit.rates import US_INFERENCE
+
+_TOOLS = {"web_search_requests": "web_searches", "code_execution_requests": "code_executions"}
+_FREE = frozenset({"web_fetch_requests", "tool_search_requests"})
+_ANYWHERE = frozenset({"global", "not_available"})
 
 
-def note_usage(usage: Any, answer: Answer) -> None:
-    """Take over counts: they are cumulative, and what a later event says replaces the earlier."""
+def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
+    """Take over what an event says: its counts are of the whole call so far.
+
+    Args:
+        message: The message, or its change, which may name a container.
+        usage: The `usage` object.
+        answer: What is known of the answer.
+    """
     usage = part(usage)
-    new = read_usage(usage)
-    old = answer.usage or Usage()
-    changes = {name: n for name in Usage.__dataclass_fields__ if (n := getattr(new, name)) is not None}
-    if changes:
-        answer.usage = replace(old, **_whole_input(changes, old))
+    if message.get("container"):
+        usage = {**usage, "container": 1}
+    if not usage:
+        return
+    note(answer, usage, partial(read_usage, model=answer.model))
     answer.tier = word(usage.get("service_tier")) or answer.tier
     if usage.get("speed") == "fast":  # a service tier in all but its name: it has prices of its own
         answer.tier = "fast"
 
 
-def read_usage(usage: dict[str, Any]) -> Usage:
+def read_usage(usage: dict[str, Any], model: str | None = None) -> Usage:
     """Read the tokens: all the input, with what was read from and written to the cache.
 
     Args:
-        usage: The `usage` object. Where it lists `iterations`, each one was charged: they are summed.
+        usage: The `usage` object. Where it lists `iterations`, each one was charged: they are summed. Those
+            of another model, such as an advisor, have a price of their own and are units.
+        model: The model that answers.
     """
     iterations = usage.get("iterations")
     rounds = [part(one) for one in iterations] if isinstance(iterations, list) and iterations else [usage]
+    own = [one for one in rounds if not _is_other(one, model)]
+    counts = _counts(own or [usage])
+    thought = part(usage.get("output_tokens_details")).get("thinking_tokens")
+    return Usage(
+        **counts,
+        reasoning_tokens=count(thought),
+        units={**_fees(usage), **_consulted([one for one in rounds if _is_other(one, model)])},
+    )
 
+
+def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
     def tally(name: str) -> int | None:
         return total(*(count(one.get(name)) for one in rounds))
 
     read, write = tally("cache_read_input_tokens"), tally("cache_creation_input_tokens")
     fresh = tally("input_tokens")
-    return Usage(
-        input_tokens=None if fresh is None else total(fresh, read, write),
-        output_tokens=tally("output_tokens"),
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        cache_write_1h_tokens=total(
-            *(count(part(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds)
-        ),
-        reasoning_tokens=count(part(usage.get("output_tokens_details")).get("thinking_tokens")),
-    )
+    longer = [count(part(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds]
+    return {
+        "input_tokens": None if fresh is None else total(fresh, read, write),
+        "output_tokens": tally("output_tokens"),
+        "cache_read_tokens": read,
+        "cache_write_tokens": write,
+        "cache_write_1h_tokens": total(*longer),
+    }
 
 
-def _whole_input(changes: dict[str, int], old: Usage) -> dict[str, int]:
-    """Keep the cached part in the input when a later event repeats only the fresh part."""
-    if "input_tokens" in changes:
-        for name in ("cache_read", "cache_write"):
-            if f"{name}_tokens" not in changes:
-                changes["input_tokens"] += getattr(old, f"{name}_tokens") or 0
-    return changes
+def _is_other(iteration: dict[str, Any], model: str | None) -> bool:
+    """Whether another model than the one that answers did this; names may lack their date."""
+    theirs = word(iteration.get("model"))
+    if iteration.get("type") == "advisor_message":
+        return True
+    if theirs is None or model is None:
+        return False
+    return not (theirs.startswith(model) or model.startswith(theirs))
+
+
+def _consulted(rounds: list[dict[str, Any]]) -> dict[str, int]:
+    units: dict[str, int] = {}
+    for one in rounds:
+        for unit, number in _counts([one]).items():
+            if number:
+                name = f"{word(one.get('model')) or 'advisor'}:{unit}"
+                units[name] = units.get(name, 0) + number
+    return units
+
+
+def _fees(usage: dict[str, Any]) -> dict[str, int]:
+    """Return what is billed beside the tokens."""
+    units = {
+        _TOOLS.get(name, name): number
+        for name, value in part(usage.get("server_tool_use")).items()
+        if name not in _FREE and (number := count(value))
+    }
+    if usage.get("container"):  # its time is billed, and not reported
+        units["code_executions"] = max(1, units.get("code_executions", 0))
+    if (place := word(usage.get("inference_geo"))) and place not in _ANYWHERE:
+        units[US_INFERENCE if place == "us" else "regional_inference"] = 1
+    return units

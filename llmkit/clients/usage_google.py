@@ -4,8 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.clients.codec import count, total
+from llmkit.clients.codec import Answer, count, part, total, word
+from llmkit.clients.usage import note
 from llmkit.messages import Usage
+
+KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
+"""Modalities that may have a price of their own; a document's pages are images."""
+
+_PLACES = (
+    ("promptTokensDetails", "input_{}_tokens"),
+    ("toolUsePromptTokensDetails", "input_{}_tokens"),
+    ("candidatesTokensDetails", "output_{}_tokens"),
+    ("cacheTokensDetails", "cache_{}_read_tokens"),
+)
+
+
+def note_usage(usage: dict[str, Any], answer: Answer) -> None:
+    """Take over what an event says: its counts are of the whole call so far.
+
+    Args:
+        usage: The `usageMetadata` object.
+        answer: What is known of the answer.
+    """
+    note(answer, usage, read_usage)
+    if "trafficType" in usage or "serviceTier" in usage:
+        answer.tier = tier_of(usage.get("serviceTier")) or tier_of(usage.get("trafficType")) or answer.tier
+
+
+def note_search(answer: Answer) -> None:
+    """Note that an answer searched: whether that is billed depends on the day's other searches.
+
+    Args:
+        answer: What is known of the answer.
+    """
+    note(answer, {"groundedPrompts": 1}, read_usage)
+
+
+def tier_of(name: Any) -> str | None:
+    """Return a service tier in the words that other providers use, too.
+
+    Example:
+        >>> tier_of("ON_DEMAND_FLEX"), tier_of("ON_DEMAND")
+        ('flex', 'standard')
+    """
+    tier = (word(name) or "").lower()
+    if tier.endswith("unspecified"):
+        return None
+    return "standard" if tier == "on_demand" else tier.removeprefix("on_demand_") or None
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
@@ -28,4 +73,25 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         output_tokens=output,
         cache_read_tokens=count(usage.get("cachedContentTokenCount")),
         reasoning_tokens=thoughts,
+        units=_units(usage),
     )
+
+
+def _units(usage: dict[str, Any]) -> dict[str, int]:
+    units: dict[str, int] = {}
+    for place, name in _PLACES:
+        details = usage.get(place)
+        for one in details if isinstance(details, list) else ():
+            kind, number = (
+                KINDS.get(str(part(one).get("modality")).upper()),
+                count(part(one).get("tokenCount")),
+            )
+            if kind and number:
+                units[name.format(kind)] = units.get(name.format(kind), 0) + number
+    if usage.get("cacheTokensDetails"):
+        for kind in set(KINDS.values()):
+            if f"input_{kind}_tokens" in units:
+                units.setdefault(f"cache_{kind}_read_tokens", 0)
+    if usage.get("groundedPrompts"):
+        units["grounded_prompts"] = 1
+    return units

@@ -4,38 +4,135 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.clients.codec import count, part
+from llmkit.clients.codec import Answer, count, dollars, part, total
+from llmkit.clients.usage import note
 from llmkit.messages import Usage
+from llmkit.rates import MODALITIES
+
+TICKS = 10**10
+"""xAI's ticks in a US dollar."""
+
+_READ = ("prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens", "cache_read_input_tokens")
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+_SEARCHING = ("citation_tokens", "num_search_queries", "search_context_size")
+"""Perplexity's words."""
+
+
+def note_usages(data: dict[str, Any], answer: Answer) -> None:
+    """Take over what an event or a whole answer says, in OpenAI's place and in Groq's.
+
+    Args:
+        data: The event or the answer.
+        answer: What is known of the answer.
+    """
+    for usage in (part(part(data.get("x_groq")).get("usage")), part(data.get("usage"))):
+        if usage:
+            note_usage(usage, answer)
+    if data.get("usage_breakdown"):  # Groq's systems: models with prices of their own, and tools
+        note(answer, {"usage_breakdown": 1}, read_usage)
+
+
+def note_usage(usage: dict[str, Any], answer: Answer) -> None:
+    """Take over what an event says: its counts are of the whole call so far.
+
+    Args:
+        usage: The `usage` object.
+        answer: What is known of the answer.
+    """
+    note(answer, usage, read_usage)
+    if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
+        answer.cost_usd = stated(answer.report or usage)
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
     """Read the tokens: the input includes what was cached, the output the reasoning.
 
     Args:
-        usage: The `usage` object; details in OpenAI's place, DeepSeek's or Hugging Face's.
+        usage: The `usage` object; details in OpenAI's place, or those of the many that differ.
     """
-    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    details = part(usage.get("prompt_tokens_details"))
-    reasoning = count(part(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    if reasoning and prompt is not None and completion is not None:
-        # xAI counts reasoning beside the completion; only the total tells the two manners apart.
-        completion += reasoning if usage.get("total_tokens") == prompt + completion + reasoning else 0
-    read = (details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
-    write = (details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
+    prompt = _most(usage, ("prompt_tokens", "input_tokens"))
+    completion = _most(usage, ("completion_tokens", "output_tokens"))
+    before = part(usage.get("prompt_tokens_details")) or part(usage.get("input_tokens_details"))
+    after = part(usage.get("completion_tokens_details")) or part(usage.get("output_tokens_details"))
+    reasoning = count(after.get("reasoning_tokens"))
+    if reasoning is None:
+        reasoning = count(usage.get("reasoning_tokens"))
+    if completion is not None:
+        completion += _beside(usage, prompt or 0, completion, reasoning or 0)
+    longer = part(before.get("cache_creation_token_details")).get("ephemeral_1h_input_tokens")
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
-        cache_read_tokens=_first(read),
-        cache_write_tokens=_first(write),
+        cache_read_tokens=_most({**usage, "": before.get("cached_tokens")}, ("", *_READ)),
+        cache_write_tokens=_most({**usage, **before}, _WRITTEN),
+        cache_write_1h_tokens=count(longer),
         reasoning_tokens=reasoning,
+        units=_units(usage, before, after),
     )
 
 
-def _first(values: tuple[Any, ...]) -> int | None:
-    return next((n for value in values if (n := count(value)) is not None), None)
+def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int) -> int:
+    """Return the output that is not in the completion's count: xAI's reasoning, Perplexity's reading."""
+    if any(name in usage for name in _SEARCHING):
+        return reasoning + (count(usage.get("citation_tokens")) or 0)
+    whole = count(usage.get("total_tokens"))
+    if whole is None:
+        own = "cost_in_usd_ticks" in usage or "num_sources_used" in usage
+        return reasoning if own or reasoning > completion else 0
+    return reasoning if whole == prompt + completion + reasoning else 0
 
 
-def dollars(value: Any) -> float | None:
-    """Return an amount in US dollars that a server states; `None` for anything else."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and 0 <= value < float("inf") else None
+def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
+    cached = part(before.get("cached_tokens_details"))
+    tools = part(usage.get("server_tool_use"))
+    units: dict[str, int | None] = {
+        "output_citation_tokens": count(usage.get("citation_tokens")),
+        "web_searches": total(
+            count(usage.get("num_search_queries")), count(tools.get("web_search_requests"))
+        ),
+        "searched_sources": count(usage.get("num_sources_used")),
+    }
+    for kind in MODALITIES:
+        units[f"input_{kind}_tokens"] = count(before.get(f"{kind}_tokens"))
+        units[f"output_{kind}_tokens"] = count(after.get(f"{kind}_tokens"))
+    found = {unit: number for unit, number in units.items() if number}
+    for kind in MODALITIES:
+        if cached and f"input_{kind}_tokens" in found:
+            found[f"cache_{kind}_read_tokens"] = count(cached.get(f"{kind}_tokens")) or 0
+    if usage.get("usage_breakdown"):
+        found["consulted_models"] = 1
+    if _bills_elsewhere(usage):
+        found["billed_elsewhere"] = 1
+    return found
+
+
+def stated(usage: dict[str, Any]) -> float | None:
+    """Return what a server says that the call cost, in US dollars.
+
+    Args:
+        usage: The `usage` object: OpenRouter's, Perplexity's, xAI's, or one that puts a number where they do.
+    """
+    if _bills_elsewhere(usage):
+        return None
+    if (ticks := count(usage.get("cost_in_usd_ticks"))) is not None:
+        return ticks / TICKS
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        return dollars(cost.get("total_cost"))
+    usd, upstream = dollars(cost), dollars(part(usage.get("cost_details")).get("upstream_inference_cost"))
+    if usd is None or not upstream:
+        return usd
+    # OpenRouter's own price is all there is, unless the provider sends its bill to the user's own key.
+    own_key = usage.get("is_byok")
+    return usd + upstream if own_key or (own_key is None and usd == 0) else usd
+
+
+def _bills_elsewhere(usage: dict[str, Any]) -> bool:
+    """Whether a provider charges the user's own key, and nobody says how much."""
+    known = dollars(part(usage.get("cost_details")).get("upstream_inference_cost"))
+    return bool(usage.get("is_byok")) and known is None
+
+
+def _most(values: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    """Return the largest of some counts: servers that know several names may fill in one of them."""
+    return max((n for name in names if (n := count(values.get(name))) is not None), default=None)

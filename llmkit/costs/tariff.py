@@ -5,21 +5,25 @@ The arithmetic is that of `llmkit.prices`, in integers, and agrees with it to th
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from llmkit import prices
+from llmkit.messages import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import time
     from decimal import Decimal
 
-    from llmkit.prices import Listing, Rates
+    from llmkit.prices import Listing
+    from llmkit.rates import Rates
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -90,7 +94,7 @@ def priced(
         >>> priced(Ledger(":memory:").df).nanos.tolist()
         []
     """
-    parts = tokens_of(frame, cached)
+    parts, units = tokens_of(frame, cached), Units(frame)
     countable = (frame["input_tokens"].notna() & frame["output_tokens"].notna()).to_numpy()
     found = Priced(
         np.zeros(len(frame), np.int64), np.zeros(len(frame), bool), np.full(len(frame), "", dtype=object)
@@ -99,10 +103,48 @@ def priced(
     for group in groups_of(frame, model):
         rows = group.rows[countable[group.rows]]
         for moment, some in _periods(group, rows, when, micros):
-            listing = prices.listing(group.provider, group.models, when=moment, tier=group.tier, own=own)
-            if listing is not None:
-                _price(found, listing, some, parts)
+            find = partial(prices.listing, group.provider, when=moment, tier=group.tier, own=own)
+            if (listing := find(group.models)) is None:
+                continue
+            apart = units.among(some, listing)
+            _price(found, listing, some[~apart], parts)
+            for row in some[apart].tolist():
+                usd, _ = prices.total(listing, units.usage(row, parts), partial(_one, find))
+                _note(found, row, prices.to_nanos(usd), listing.source)
     return found
+
+
+def _one(find: Callable[[tuple[str, ...]], Listing | None], model: str) -> Listing | None:
+    return find((model,))
+
+
+class Units:
+    """What calls used beside tokens; the few that did are priced one by one.
+
+    Args:
+        frame: Rows of a ledger.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._texts = frame["units"].to_numpy(dtype=object)
+        self._some = frame["units"].notna().to_numpy()
+        self._reasoning = frame["reasoning_tokens"].fillna(0).to_numpy(dtype=np.int64)
+
+    def among(self, rows: Array, listing: Listing) -> Array:
+        """Return which rows have to be priced one by one."""
+        if any(rates.by_row for rates in listing.rates):
+            return np.ones(len(rows), bool)
+        apart: Array = self._some[rows]
+        return apart
+
+    def usage(self, row: int, parts: Parts) -> Usage:
+        """Return all that a call used."""
+        units = json.loads(self._texts[row]) if self._some[row] else {}
+        return Usage(
+            **{f"{name}_tokens": int(part[row]) for name, part in zip(Parts._fields, parts, strict=True)},
+            reasoning_tokens=int(self._reasoning[row]),
+            units=units,
+        )
 
 
 def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
@@ -178,9 +220,15 @@ def _price(found: Priced, listing: Listing, rows: Array, parts: Parts) -> None:
         some = rows[brackets == bracket]
         nanos = cost(rates, Parts(*(part[some] for part in parts)))
         fits = np.abs(nanos) <= LARGEST  # what the ledger could not hold is no price
-        found.nanos[some[fits]] = nanos[fits]
-        found.known[some[fits]] = True
-        found.sources[some[fits]] = listing.source
+        _note(found, some[fits], nanos[fits], listing.source)
+
+
+def _note(found: Priced, rows: Array | int, nanos: Array | int, source: str) -> None:
+    if isinstance(nanos, int) and abs(nanos) > LARGEST:
+        return
+    found.nanos[rows] = nanos
+    found.known[rows] = True
+    found.sources[rows] = source
 
 
 def cost(rates: Rates, tokens: Parts) -> Array:

@@ -134,8 +134,8 @@ def _price(usd: float | None) -> str:
     return "free" if usd == 0 else format_money(usd)
 
 
-def _approximately(response: LLMResponse, text: str) -> str:
-    exact = response.usage_source in (None, "reported") or not any(char.isdigit() for char in text)
+def _approximately(response: LLMResponse, text: str, *more: str) -> str:
+    exact = response.usage_source in (None, "reported", *more) or not any(char.isdigit() for char in text)
     return text if exact else f"≈{text}"
 
 
@@ -144,7 +144,7 @@ def _tokens(response: LLMResponse) -> str:
     if counts == (None, None):
         return ""
     before, after = ("?" if count is None else f"{count:,}" for count in counts)
-    return _approximately(response, f"{before}→{after} tok")
+    return _approximately(response, f"{before}→{after} tok", "incomplete")  # these are all there
 
 
 def guess_tokens(characters: int) -> list[str]:

@@ -1,0 +1,223 @@
+"""What the units of one model cost: tokens of every kind, searches, requests. Arithmetic only."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from genai_prices import Usage as PricedUsage
+    from genai_prices.types import ModelPrice
+
+    from llmkit.messages import Usage
+
+MILLION = Decimal(1_000_000)
+
+MODALITIES = ("audio", "image", "video")
+
+FEES = ("web_searches", "social_searches", "storage_searches", "code_executions", "requests")
+"""Units that are no tokens, priced by the thousand."""
+
+KINDS = MappingProxyType(
+    {
+        **{f"input_{kind}_tokens": "input" for kind in MODALITIES},
+        **{f"output_{kind}_tokens": "output" for kind in MODALITIES},
+        **{f"cache_{kind}_read_tokens": "cache_read" for kind in MODALITIES},
+        "output_reasoning_tokens": "output",
+        "output_citation_tokens": "output",
+    }
+)
+"""Kinds of tokens that may have a price of their own, and what they cost without one."""
+
+INCLUDED = frozenset(KINDS) - {"input_audio_tokens", *(f"output_{kind}_tokens" for kind in MODALITIES)}
+"""Kinds of tokens that are billed like the others unless a price is listed."""
+
+US_INFERENCE = "us_inference"
+"""Anthropic's surcharge on all tokens of a call that had to stay in the USA; not in the price data."""
+
+US_FACTOR = Decimal("1.1")
+
+NO_UNITS: Mapping[str, int] = MappingProxyType({})
+
+
+class Tokens(NamedTuple):
+    """Tokens of a call, with 0 for what was not counted; parts of the input are within `input`."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+
+
+class Rates(NamedTuple):
+    """US dollars per million tokens; the input rate is for what no cache touched.
+
+    `others` is what a million of another unit costs on top of the tokens that it is part of; `unlisted`
+    names the sides (`"input"`, `"output"`) that have no price at all.
+    """
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    cache_write_1h: Decimal
+    others: Mapping[str, Decimal] = MappingProxyType({})
+    unlisted: frozenset[str] = frozenset()
+
+    def cost(self, tokens: Tokens, units: Mapping[str, int] = NO_UNITS) -> Decimal:
+        """Return the price in US dollars of these tokens, and of the other units."""
+        short = tokens.cache_write - tokens.cache_write_1h
+        plain = tokens.input - tokens.cache_read - tokens.cache_write
+        millionths = (
+            self.input * plain
+            + self.output * tokens.output
+            + self.cache_read * tokens.cache_read
+            + self.cache_write * short
+            + self.cache_write_1h * tokens.cache_write_1h
+        )
+        fees = Decimal(0)
+        for unit, usd in self.others.items():
+            if unit in KINDS:
+                millionths += usd * units.get(unit, 0)
+            else:
+                fees += usd * units.get(unit, 0)
+        return (millionths * (US_FACTOR if units.get(US_INFERENCE) else 1) + fees) / MILLION
+
+    def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
+        """Whether all that was used has a price, so that the sum is exact."""
+        if any(getattr(tokens, side) for side in self.unlisted):
+            return False
+        priced = self.others.keys() | INCLUDED | {"requests"}
+        if any(count and unit not in priced for unit, count in units.items()):
+            return False
+        return not any(self._mixed(kind, tokens, units) for kind in MODALITIES)
+
+    def _mixed(self, kind: str, tokens: Tokens, units: Mapping[str, int]) -> bool:
+        """Whether nobody said how much of e.g. the sound came from the cache, where that decides."""
+        joint = f"cache_{kind}_read_tokens"
+        part = units.get(f"input_{kind}_tokens", 0)
+        open_ = joint in self.others and joint not in units
+        return open_ and 0 < part < tokens.input and 0 < tokens.cache_read < tokens.input
+
+    @property
+    def by_row(self) -> bool:
+        """Whether a call without further units costs more than its tokens."""
+        return bool(self.others.keys() & {"requests", "output_reasoning_tokens"})
+
+
+_ZERO = Decimal(0)
+FREE = Rates(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO)
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """Count the parts, none of them larger than the whole: some servers report it so."""
+    whole = usage.input_tokens or 0
+    read = min(usage.cache_read_tokens or 0, whole)
+    write = min(usage.cache_write_tokens or 0, whole - read)
+    return Tokens(whole, usage.output_tokens or 0, read, write, min(usage.cache_write_1h_tokens or 0, write))
+
+
+def units_of(usage: Usage, tokens: Tokens) -> dict[str, int]:
+    """Count the other units of a call; parts fit into the whole, and a call is one request at least."""
+    units = {"requests": 1, "output_reasoning_tokens": usage.reasoning_tokens or 0, **usage.units}
+    for side, whole in (("input", tokens.input), ("output", tokens.output)):
+        left = whole
+        for kind in (unit for unit, of in KINDS.items() if of == side):
+            if units.get(kind):
+                units[kind] = min(units[kind], left)
+                left -= 0 if kind == "output_reasoning_tokens" else units[kind]
+    _fit_cache(units, tokens)
+    return units
+
+
+def _fit_cache(units: dict[str, int], tokens: Tokens) -> None:
+    left, plain = tokens.cache_read, tokens.input
+    for kind in MODALITIES:
+        whole, joint = units.get(f"input_{kind}_tokens", 0), f"cache_{kind}_read_tokens"
+        plain -= whole
+        if joint in units:
+            units[joint] = min(units[joint], whole, left)
+            left -= units[joint]
+    for kind in MODALITIES:  # what is known to be neither text nor accounted for
+        whole, joint = units.get(f"input_{kind}_tokens", 0), f"cache_{kind}_read_tokens"
+        if joint not in units and whole and left > plain:
+            units[joint] = min(whole, left - plain)
+            left -= units[joint]
+
+
+def own(entry: Mapping[str, float]) -> Rates:
+    """Read a price table's entry; a cache costs what the input costs unless it says otherwise."""
+    usd = {key: Decimal(repr(value)) for key, value in entry.items()}
+    write = usd.get("cache_write", usd["input"])
+    base = Rates(
+        input=usd["input"],
+        output=usd["output"],
+        cache_read=usd.get("cache_read", usd["input"]),
+        cache_write=write,
+        cache_write_1h=usd.get("cache_write_1h", write),
+    )
+    listed = {unit: usd[name] for unit in KINDS if (name := unit.removesuffix("_tokens")) in usd}
+    listed |= {unit: usd[unit] for unit in FEES if unit in usd}
+    return base._replace(others=_surcharges(base, listed))
+
+
+def of_price(price: ModelPrice) -> Rates:
+    """Return a model's rates: the tokens' read off a million of each kind, so that gaps are filled in.
+
+    The library's own calculation knows what a model does not list: a cache without a price of its own
+    costs what the input costs.
+    """
+    million = int(MILLION)
+    kinds = (
+        Tokens(million, 0, 0, 0, 0),
+        Tokens(0, million, 0, 0, 0),
+        Tokens(million, 0, million, 0, 0),
+        Tokens(million, 0, 0, million, 0),
+        Tokens(million, 0, 0, million, million),
+    )
+    listed = {unit: usd for unit in (*KINDS, *FEES) if (usd := _listed(price, unit)) is not None}
+    request = listed.get("requests", Decimal(0)) / 1000
+    usd = [price.calc_price(_usage(tokens))["total_price"] - request for tokens in kinds]
+    base = Rates(usd[0], usd[1], usd[2], usd[3], usd[4])
+    sides = ("input", "output")
+    return base._replace(
+        others=_surcharges(base, listed),
+        unlisted=frozenset(side for side in sides if getattr(price, f"{side}_mtok") is None),
+    )
+
+
+def _listed(price: ModelPrice, unit: str) -> Any:
+    name = f"{unit.removesuffix('_tokens')}_mtok" if unit in KINDS else f"{unit}_kcount"
+    return getattr(price, name, None)
+
+
+def _surcharges(base: Rates, listed: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Return what units cost on top of the tokens that they are part of, for a million."""
+    others = {unit: usd * 1000 for unit, usd in listed.items() if unit in FEES}
+    for unit, usd in listed.items():
+        if unit in KINDS:
+            others[unit] = usd - getattr(base, KINDS[unit])
+    for kind in MODALITIES:
+        above, joint = others.get(f"input_{kind}_tokens"), f"cache_{kind}_read_tokens"
+        if above is None:
+            continue
+        # A cached token of sound is both: sound, and cached. Without a price it costs what the sound costs.
+        usd = listed.get(joint, base.input + above)
+        others[joint] = usd - base.cache_read - above
+    return MappingProxyType(others)
+
+
+def _usage(tokens: Tokens) -> PricedUsage:
+    from genai_prices import Usage as PricedUsage
+
+    return PricedUsage(
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_tokens=tokens.cache_write,
+        cache_write_1h_tokens=tokens.cache_write_1h,
+    )
