@@ -7,6 +7,7 @@ models and those who count what they cost read it here.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,28 @@ def model_names() -> list[str]:
     """Return what `resolve` knows by name: aliases and the catalogue's models with their providers."""
     listed = [f"{p.name}:{model}" for p in catalog.providers().values() for model in p.models]
     return [*aliases(), *provider_names(), *listed]
+
+
+def is_model(word: str) -> bool:
+    """Whether a word of a text names a model beyond doubt: an alias, `provider:model`, or a model's own name.
+
+    A provider alone is none: its name may be an English word.
+
+    Args:
+        word: The word.
+
+    Example:
+        >>> is_model("sonnet"), is_model("openai:gpt-4o"), is_model("gpt-4o-2024"), is_model("google")
+        (True, True, True, False)
+    """
+    if word in aliases():
+        return True
+    provider, colon, model = word.partition(":")
+    if colon:
+        return bool(model.strip("/?!.:")) and is_provider(provider)
+    listed = any(word in one.models for one in catalog.providers().values())
+    named = re.fullmatch(r"[a-z][a-z0-9.]*-[\w.-]*\w", word) and any(map(str.isdecimal, word))
+    return listed or bool(named and owners(word))
 
 
 def owners(model: str) -> list[str]:

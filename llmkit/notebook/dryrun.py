@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit import prices, tokens
+from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import shared_client
@@ -112,7 +113,8 @@ def _total(request: Request, provider: str) -> str:
 
 
 def _parameters(request: Request) -> list[str]:
-    given = {"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra}
+    chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
+    given = {"temperature": chosen, "max_tokens": request.max_tokens, **request.extra}
     sent = [f"{name}={value!r}" for name, value in given.items() if _is_sent(name, value, request)]
     return [f"Parameters: {', '.join(sent)}."] if sent else []
 

@@ -11,6 +11,7 @@ from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observ
 
 from llmkit import settings
 from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.naming import is_model
 from llmkit.notebook.errors import Stopped, kept_in, shorten
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.syntax.cell import parse_cell, parse_line
@@ -145,7 +146,7 @@ class LLMMagics(Magics):
             %llm help                    all options and subcommands
         """
         try:
-            parsed = parse_line(line) if cell is None else parse_cell(line, cell)
+            parsed = parse_line(line, is_model) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
                 from llmkit.notebook import commands
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.syntax.options import CellError
 from llmkit.notebook.syntax.reader import OptionReader
-from llmkit.notebook.syntax.subcommands import parse_command
+from llmkit.notebook.syntax.subcommands import COMMANDS, parse_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llmkit.notebook.syntax.subcommands import Command
 
 
@@ -111,29 +113,61 @@ def parse_cell(line: str, cell: str) -> Ask:
     return _ask(reader, cell, "Type it into the lines below %%llm.")
 
 
-def parse_line(line: str) -> Ask | Command:
+def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> Ask | Command:
     """Parse what follows `%llm`.
 
     Args:
-        line: A subcommand, or options and a prompt. `--` says that a prompt follows.
+        line: A subcommand, or options, maybe a model, and a prompt. `--` says that a prompt follows.
+        is_model: Whether a word names a model exactly; the first word does, or is of the prompt.
 
     Returns:
         What to ask or to do.
 
     Raises:
-        CellError: If an option is wrong, or the prompt is empty.
+        CellError: If an option is wrong, the prompt is empty, or it is nearly a subcommand.
 
     Example:
         >>> parse_line("model sonnet")
         Command(name='model', argument='sonnet', save=False)
         >>> parse_line("-T 0 what's up -m?").prompt
         "what's up -m?"
+        >>> parse_line("sonnet name a river", lambda word: word == "sonnet").model
+        'sonnet'
     """
-    if command := parse_command(line.split()):
+    if command := parse_command(line.split(), is_model):
         return command
     reader = OptionReader(line, detached=False)
-    reader.read()
+    if not reader.read():
+        _refuse_command(reader.rest.split())
+        _read_model(reader, is_model)
     return _ask(reader, reader.rest, "Type it after %llm, or %llm help.")
+
+
+def _refuse_command(words: list[str]) -> None:
+    """Refuse a subcommand behind options, which it does not take."""
+    form = COMMANDS.get(words[0]) if words else None
+    if form is not None and form.takes(" ".join(words[1:])):
+        raise CellError(f"%llm {words[0]} takes no options before it.", hint="A prompt goes after --.")
+
+
+def _read_model(reader: OptionReader, is_model: Callable[[str], bool]) -> None:
+    """Read the model in front of a prompt, and options behind it."""
+    if "model" in reader.values or not _names_models(reader.peek(), is_model):
+        return
+    reader.values["model"] = reader.take_word()
+    reader.read()
+    if not reader.rest and not reader.values.get("help"):
+        raise _nothing_asked(reader.values["model"])
+
+
+def _names_models(word: str, is_model: Callable[[str], bool]) -> bool:
+    """Whether a word is a model, or several with commas between them."""
+    return bool(word) and all(name and is_model(name) for name in word.split(","))
+
+
+def _nothing_asked(model: str) -> CellError:
+    default = "" if "," in model else f"; %llm model {model} makes it the default"
+    return CellError(f"What shall {model} be asked?", hint=f"Type it behind the name{default}.")
 
 
 def _ask(reader: OptionReader, prompt: str, hint: str) -> Ask:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.syntax.options import BY_NAME, CellError, find_option
+from llmkit.notebook.syntax.words import UnclosedQuoteError, json_word, shell_word
 
 if TYPE_CHECKING:
     from llmkit.notebook.syntax.options import Option
@@ -45,7 +44,7 @@ class OptionReader:
         Raises:
             CellError: If an option or its value is wrong.
         """
-        while (word := self._peek()) and _LOOKS_LIKE_OPTION.match(word):
+        while (word := self.peek()) and _LOOKS_LIKE_OPTION.match(word):
             self._option(word)
         if word != "--":
             return False
@@ -54,11 +53,12 @@ class OptionReader:
 
     def take_word(self) -> str:
         """Read one word and return it; empty at the end."""
-        word = self._peek()
+        word = self.peek()
         self._skip(word)
         return word
 
-    def _peek(self) -> str:
+    def peek(self) -> str:
+        """Return the next word, which stays where it is; empty at the end."""
         match = _WORD.search(self._text, self._pos)
         return match[0] if match else ""
 
@@ -104,13 +104,13 @@ class OptionReader:
 
     def _value_follows(self, option: Option) -> bool:
         try:
-            option.convert(self._peek())
+            option.convert(self.peek())
         except ValueError:
             return False
         return self._detached
 
     def _value(self, option: Option, flag: str) -> Any:
-        text = self._shell_word(flag)
+        text = self._shell_word(option, flag)
         if text is None:
             raise CellError(f"{flag} needs a value.", hint=f"Write {flag} {option.metavar}.")
         try:
@@ -118,15 +118,23 @@ class OptionReader:
         except ValueError as error:
             raise CellError(f"{flag} {text!r}: {error}.", hint="") from None
 
-    def _shell_word(self, flag: str) -> str | None:
-        stream = io.StringIO(self._text[self._pos :])
-        lexer = shlex.shlex(stream, posix=True)
-        lexer.whitespace_split, lexer.commenters = True, ""
+    def _shell_word(self, option: Option, flag: str) -> str | None:
+        word = json_word(self._text, self._pos) if option.field == "params" else None
         try:
-            word = lexer.get_token()
-        except ValueError:
-            raise CellError(
-                f"The value of {flag} has a quote that never ends.", hint='Put it in double quotes: "…".'
-            ) from None
-        self._pos += stream.tell()
-        return word
+            word = word or shell_word(self._text, self._pos)
+        except UnclosedQuoteError:
+            raise _unclosed(flag) from None
+        if option.field == "system" and "'" in (word.text or "") and not _quoted(self._text, self._pos):
+            raise _unclosed(flag)  # don't: a text of one word is no system prompt
+        self._pos = word.end
+        return word.text
+
+
+def _quoted(text: str, start: int) -> bool:
+    return text[start:].lstrip()[:1] in {"'", '"'}
+
+
+def _unclosed(flag: str) -> CellError:
+    return CellError(
+        f"The value of {flag} has a quote that never ends.", hint='Put it in double quotes: "…".'
+    )

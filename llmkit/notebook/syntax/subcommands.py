@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from llmkit.notebook.syntax.nearly import refuse_nearly
 from llmkit.notebook.syntax.options import CellError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NAME = r"[\w.:/@*+][\w.:/@*+-]*"
 _THREAD = r"[^\W\d][\w-]*"
@@ -134,11 +138,12 @@ COMMANDS = {
 """The subcommands of `%llm`."""
 
 
-def parse_command(words: list[str]) -> Command | None:
+def parse_command(words: list[str], is_model: Callable[[str], bool] = lambda _: False) -> Command | None:
     """Return the subcommand that all of the words make up; a prompt may begin with such a word, too.
 
     Args:
         words: The words after `%llm`.
+        is_model: Whether a word names a model.
 
     Raises:
         CellError: If it is nearly a subcommand: sending it would cost money.
@@ -149,12 +154,13 @@ def parse_command(words: list[str]) -> Command | None:
         >>> parse_command(["alias", "Smith", "and", "his", "model"]) is None
         True
     """
-    if not words or words[0] not in COMMANDS:
-        if len(words) == 1 and (near := difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.8)):
-            hint = f"Did you mean %llm {near[0]}? A prompt of one word goes after --."
-            raise CellError(f"What is {words[0]!r}?", hint=hint)
+    if not words:
         return None
-    name, form = words[0], COMMANDS[words[0]]
+    form = COMMANDS.get(words[0])
+    if form is None:
+        refuse_nearly(words, COMMANDS, is_model)
+        return None
+    name = words[0]
     rest = [word for word in words[1:] if not form.switch or word != form.switch]
     save = len(rest) < len(words) - 1
     if form.required and not rest:
@@ -162,7 +168,5 @@ def parse_command(words: list[str]) -> Command | None:
     argument = " ".join(rest)
     if form.takes(argument):
         return Command(name=name, argument=argument or None, save=save)
-    if name in {"budget", "replay", "alias", "tags"} and (len(rest) == 1 or "=" in argument):
-        hint = f"Write {form.usage(name)}; a prompt goes after --."
-        raise CellError(f"%llm {name} does not take {argument!r}.", hint=hint)
+    refuse_nearly([name, *rest], COMMANDS, is_model)
     return None

@@ -19,6 +19,8 @@ MAX_CELLS = 100
 OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema": "--schema"}
 """Parameters that `-p` does not take, and the option that does."""
 
+_PYTHON = {"True": "true", "False": "false", "None": "null"}
+
 OWN = frozenset({"messages", "stream"})
 """Parameters that are not the user's to give: a question is streamed, and its messages are its own."""
 
@@ -176,10 +178,11 @@ def parameter(text: str) -> tuple[str, Any]:
     """Return a parameter in the provider's own words.
 
     Args:
-        text: What was typed: `KEY=VALUE`; the value is JSON if it can be read as such, else text.
+        text: What was typed: `KEY=VALUE`; the value is JSON if it can be read as such, else text. Python's
+            `True`, `False` and `None` are JSON's.
 
     Raises:
-        ValueError: If there is no key, or it is not to be given so.
+        ValueError: If there is no key, it is not to be given so, or the value looks like JSON and is none.
 
     Example:
         >>> parameter("top_p=0.9"), parameter("tier=flex")
@@ -193,8 +196,10 @@ def parameter(text: str) -> tuple[str, Any]:
     if key in OWN:
         raise ValueError(f"llmkit sets {key} itself")
     try:
-        return key, json.loads(value, parse_constant=_refuse)
-    except ValueError:
+        return key, json.loads(_PYTHON.get(value, value), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        if value.startswith(("[", "{")):
+            raise ValueError(f'{key} looks like JSON and is none; write it like {key}=["a", "b"]') from None
         return key, value
 
 

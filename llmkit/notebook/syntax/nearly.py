@@ -1,0 +1,123 @@
+"""Lines of `%llm` that look like a subcommand and are none: sent as a prompt they would cost money."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from llmkit.notebook.syntax.options import CellError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llmkit.notebook.syntax.subcommands import Form
+
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*(=\S*)?")
+_AMOUNT = re.compile(r"[$€£]?[0-9]*[.,]?[0-9]+[$€£]?")
+_UNITS = frozenset(
+    {"usd", "eur", "dollar", "dollars", "$", "cents", "daily", "a", "per", "each", "today", "day", "max"}
+    | {"total", "monthly", "call", "notebook", "per_call", "per_notebook"}
+)
+_SETTINGS = frozenset({"budget", "replay", "alias", "tags"})
+"""Commands that change something by a value of their own form."""
+
+_FLAGS = frozenset({"on", "off", "all", "verbose", "now", "again"})
+
+_VERBS = {
+    "alias": frozenset({"remove"}),
+    "thread": frozenset({"show", "delete", "rename"}),
+    "replay": frozenset({"auto", "only", "off"}),
+    "cost": frozenset({"by"}),
+    "dashboard": frozenset({"by"}),
+    "trust": frozenset({"revoke"}),
+}
+"""Words that begin a command's argument, and hardly a prompt."""
+
+
+def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
+    """Refuse a line that is meant as a subcommand, but is none.
+
+    Args:
+        words: The words after `%llm`; as a whole they are no subcommand.
+        commands: The subcommands.
+        is_model: Whether a word names a model.
+
+    Raises:
+        CellError: If it looks like one; it says which, and how to send the line all the same.
+    """
+    typed, rest = words[0], words[1:]
+    if typed in commands:
+        if _is_meant(typed, rest, is_model):
+            said = "these words" if typed == "key" else f"{' '.join(rest)[:80]!r}"
+            hint = f"Write {commands[typed].usage(typed)}. {_force(words)}"
+            raise CellError(f"%llm {typed} does not take {said}.", hint=hint)
+        return
+    head, equals, value = typed.partition("=")
+    if equals:
+        typed, rest = head, [value, *rest]
+    near = _nearest(typed.lower(), commands)
+    if near is None:
+        return
+    form = commands[near]
+    if form.takes(" ".join(rest)) or _is_meant(near, rest, is_model):
+        taken = form.takes(" ".join(rest)) and not any(map(_is_secret, rest))
+        shown = f"%llm {near} {' '.join(rest)[:80]}".strip() if taken else form.usage(near)
+        raise CellError(f"What is {words[0][:80]!r}?", hint=f"Did you mean {shown}? {_force(words)}")
+
+
+def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
+    """Return the subcommand that a word is, or nearly is: two letters changed places, one is too many…."""
+    if typed in commands:
+        return typed
+    if found := difflib.get_close_matches(typed, commands, n=1, cutoff=0.8):
+        return found[0]
+    return next((name for name in commands if sorted(name) == sorted(typed)), None)
+
+
+def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
+    """Whether words after the name of a subcommand are no prompt, although it does not take them."""
+    if not rest:
+        return False
+    if _OPTION.fullmatch(rest[0]) or rest[0] in _VERBS.get(name, ()):
+        return True
+    if name in _SETTINGS and (len(rest) == 1 or "=" in "".join(rest)):
+        return True
+    return _has_its_value(name, rest, is_model)
+
+
+def _has_its_value(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
+    """Whether the first word after a subcommand is what it is about."""
+    first, single = rest[0], len(rest) == 1
+    if name == "budget":
+        return bool(_AMOUNT.fullmatch(first)) and rest[1].lower() in _UNITS
+    if name in {"model", "models"}:
+        return is_model(first)
+    if name == "key":
+        return _is_provider(first) or any(map(_is_secret, rest))
+    if name in {"export", "trust"}:
+        return single and re.search(r"\w[.:/]+\w", first) is not None
+    if name == "doctor" and single and _is_provider(first):
+        return True
+    return single and (first.isdecimal() or first.lower() in _FLAGS)
+
+
+def _is_secret(word: str) -> bool:
+    from llmkit.clients.redaction import redact
+
+    return redact(word) != word
+
+
+def _is_provider(word: str) -> bool:
+    from llmkit import catalog
+
+    return word.lower() in catalog.providers()
+
+
+def _force(words: list[str]) -> str:
+    if len(words) == 1:
+        return "A prompt of one word goes after --."
+    line = " ".join(words)
+    if len(line) > 60 or any(map(_is_secret, words)):
+        return "A prompt goes after --."
+    return f"As a prompt: %llm -- {line}"

@@ -1,0 +1,246 @@
+"""Lines of `%llm` and `%%llm`: what is a model, a command or a prompt, and what a value means."""
+
+import pytest
+from IPython.core.error import UsageError
+
+from llmkit.naming import is_model
+from llmkit.notebook.question import keep_questions
+from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
+from llmkit.notebook.syntax.options import CellError
+
+MODELS = frozenset({"sonnet", "gpt", "openai:gpt-4o", "sandbox"})
+
+
+def parsed(line):
+    return parse_line(line, MODELS.__contains__)
+
+
+class TestAModelInFrontOfAPrompt:
+    @pytest.mark.parametrize(
+        ("line", "ask"),
+        [
+            ("sonnet name a river", Ask(prompt="name a river", model="sonnet")),
+            ("sonnet   keep  blanks", Ask(prompt="keep  blanks", model="sonnet")),
+            ("openai:gpt-4o hi", Ask(prompt="hi", model="openai:gpt-4o")),
+            ("sonnet,gpt hi", Ask(prompt="hi", model="sonnet,gpt")),
+            ("-T 0 sonnet hi", Ask(prompt="hi", model="sonnet", temperature=0.0)),
+            ("sonnet -T 0 hi -q", Ask(prompt="hi -q", model="sonnet", temperature=0.0)),
+            ("sonnet -- -q is an option", Ask(prompt="-q is an option", model="sonnet")),
+            ("sonnet fix this", Ask(prompt="fix this", model="sonnet")),
+            ("-m gpt sonnet about love", Ask(prompt="sonnet about love", model="gpt")),
+            ("-- sonnet about love", Ask(prompt="sonnet about love")),
+            ("sonnets about love", Ask(prompt="sonnets about love")),
+            ("sonnet, please", Ask(prompt="sonnet, please")),
+            ("sonnet: what is it?", Ask(prompt="sonnet: what is it?")),
+            ("name the sonnet", Ask(prompt="name the sonnet")),
+        ],
+    )
+    def test_is_asked_as_in_a_cell(self, line, ask):
+        assert parsed(line) == ask
+
+    @pytest.mark.parametrize("line", ["sonnet", "sonnet -q", "sonnet,gpt", "-T 0 sonnet"])
+    def test_is_no_prompt_of_its_own(self, line):
+        with pytest.raises(CellError, match=r"What shall sonnet.* be asked"):
+            parsed(line)
+
+    def test_helps(self):
+        assert parsed("sonnet -h").help
+
+
+class TestALineThatIsMeantAsACommand:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "budgett 5", "Budget 5", "budget=5", "bugdet daily=5", "budget 5 USD",
+            "budget $5 per day", "buget off", "modle sonnet", "model=sonnet", "model sonnet please",
+            "models gpt sonnet", "modles", "fix -m x", "fxi -m x", "fix --dry-run", "Fix",
+            "explain -v df", "cost --bogus", "cots day", "cost by model", "costs day",
+            "dashboard by day", "dashbord", "key openai sk-1", "kye openai",
+            "key Anthropic now please", "keys openai", "thred review", "thread show a b",
+            "thread rename a", "threads delete a", "alias remove a b", "ailas x=y",
+            "alias fast openai:gpt=4", "repaly auto", "replay on", "replay auto and more",
+            "tgas a=b", "tags project", "exprot notes.md", "export notes.txt", "export -o x",
+            "doctor openai", "doctor --all", "last 3", "last all", "chat -m sonnet", "chatt review",
+            "help -m now", "trust example.com", "trust revoke a b", "-m gpt fix", "-q cost day",
+            "-T 0 doctor",
+        ],
+    )  # fmt: skip
+    def test_is_refused_with_the_way_out(self, line):
+        with pytest.raises(CellError) as caught:
+            parsed(line)
+        assert "--" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        forced = parsed(f"-- {line}")
+        assert forced.prompt == line
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "name three rivers", "model the data", "key points of the text",
+            "fix this sentence: he go home", "Fix this sentence: he go home",
+            "models of computation", "cost of living in Oslo", "costs of war",
+            "key takeaways: one line", "budget for a family of four", "budget 5 people",
+            "last words of Goethe", "thread safety in Python", "explain recursion",
+            "Explain -1 as an exponent", "help me write a letter", "tags of HTML",
+            "export controls", "replay it slowly", "alias Smith and his model", "trust me",
+            "chat about cats", "doctor who?", "dashboard or report, which one?",
+            "what does -m do in argparse", "x=5 what is 2x?", "a=1, b=2: add",
+            "fixed points of cos", "list planets", "salt lakes of Chile",
+            "Modal logic in three lines", "key changes in music", "trust in science",
+            "tag clouds explained",
+        ],
+    )  # fmt: skip
+    def test_a_prompt_stays_a_prompt(self, line):
+        assert parsed(line) == Ask(prompt=line)
+
+    def test_a_key_on_the_line_is_not_repeated(self):
+        key = "sk-proj-" + "a1B2" * 10
+        for line in (f"key openai {key}", f"kye openai {key}", f"key {key} openai"):
+            with pytest.raises(CellError) as caught:
+                parsed(line)
+            assert key not in str(caught.value)
+
+
+class TestValuesAsTheyAreTyped:
+    @pytest.mark.parametrize(
+        ("typed", "path"),
+        [
+            (r"C:\Users\me\plot.png", r"C:\Users\me\plot.png"),
+            (r'"C:\Users\me\my plot.png"', r"C:\Users\me\my plot.png"),
+            (r"'C:\Users\me\my plot.png'", r"C:\Users\me\my plot.png"),
+            (r"C:\My\ Docs\new.png", r"C:\My Docs\new.png"),
+            (r'"C:\data\"', "C:\\data\\"),
+            (r"\\server\share\a.png", r"\\server\share\a.png"),
+            (r'"\\server\my share\a.png"', r"\\server\my share\a.png"),
+            (r"..\data\new.png", r"..\data\new.png"),
+            (r"data\run.csv", r"data\run.csv"),
+            ("C:/Users/me/plot.png", "C:/Users/me/plot.png"),
+            ("it's.txt", "it's.txt"),
+            ("it's.that's.txt", "it's.that's.txt"),
+            ('"it\'s mine.txt"', "it's mine.txt"),
+            (r"my\ notes.txt", "my notes.txt"),
+            ("'my notes.txt'", "my notes.txt"),
+            (r"it\'s.txt", "it's.txt"),
+            (r"say\"hi\".txt", 'say"hi".txt'),
+            ("~/notes.txt", "~/notes.txt"),
+        ],
+    )
+    def test_a_path_is_what_was_meant(self, typed, path):
+        assert parse_line(f"-a {typed} what's this?") == Ask(prompt="what's this?", attachments=(path,))
+        assert parse_line(f"--attach={typed} what's this?").attachments == (path,)
+        assert parse_cell(f"-a {typed}", "p").attachments == (path,)
+        assert parse_cell(f"-q -a {typed} -T 0", "p").temperature == 0.0
+
+    def test_a_backslash_at_the_end_of_the_line_stays(self):
+        assert parse_cell("-a C:\\data\\", "p").attachments == ("C:\\data\\",)
+
+    @pytest.mark.parametrize(
+        ("typed", "value"),
+        [
+            ('stop=["END","STOP"]', ["END", "STOP"]),
+            ('stop=["a", "b c", "it\'s"]', ["a", "b c", "it's"]),
+            ('stop={"a": 1, "b": [true, null]}', {"a": 1, "b": [True, None]}),
+            ('stop=["\\n", "say \\"hi\\""]', ["\n", 'say "hi"']),
+            ("stop=[]", []),
+            ("'stop=[1, 2]'", [1, 2]),
+            ("stop='[1, 2]'", [1, 2]),
+            ('"stop=[1, 2]"', [1, 2]),
+            ("stop=true", True),
+            ("stop=True", True),
+            ("stop=False", False),
+            ('stop="two words"', "two words"),
+            ("stop='\"7\"'", "7"),
+            ("stop=-0.5", -0.5),
+            ("stop=it's", "it's"),
+            ("stop=C:\\a", "C:\\a"),
+        ],
+    )
+    def test_a_parameter_is_what_was_meant(self, typed, value):
+        wanted = Ask(prompt="Go on.", params=(("stop", value),))
+        assert parse_line(f"-p {typed} Go on.") == parse_cell(f"-p {typed}", "Go on.") == wanted
+        assert parse_cell(f"--param={typed} -q", "p").params == (("stop", value),)
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "stop=['a','b']",
+            "stop=[END]",
+            'stop=["a"',
+            "stop={a:1}",
+            "stop=[1,2],",
+            "stop=[NaN]",
+            "stop={'a': 1}",
+        ],
+    )
+    def test_what_looks_like_json_and_is_none_is_refused(self, typed):
+        for parse in (lambda: parse_line(f"-p {typed} hi"), lambda: parse_cell(f"-p {typed}", "p")):
+            with pytest.raises(CellError, match=r"looks like JSON and is none|quote that never ends"):
+                parse()
+
+    @pytest.mark.parametrize("line", ["-s don't be rude", "-a 'my notes.txt what", '-a "x', '-s say"hi now'])
+    def test_a_quote_that_never_ends_is_refused(self, line):
+        with pytest.raises(CellError, match="quote that never ends"):
+            parse_line(line)
+
+
+class TestWhatNamesAModel:
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "sonnet",
+            "gpt",
+            "openai:gpt-4o",
+            "ollama:llama3.3",
+            "gpt-4o-mini",
+            "o3-mini",
+            "claude-opus-4-1",
+            "sandbox",
+        ],
+    )
+    def test_a_name_that_can_be_nothing_else(self, word):
+        assert is_model(word)
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "google",
+            "together",
+            "sonnets",
+            "gpt-like",
+            "note:this",
+            "openai:",
+            "gpt-4's",
+            "o1",
+            "sonnet,",
+            "",
+            "10:30",
+        ],
+    )
+    def test_a_word_of_a_prompt_is_none(self, word):
+        assert not is_model(word)
+
+
+class TestWhatIPythonWouldKeepToItself:
+    @pytest.mark.parametrize("line", ["%%llm -h", "%%llm --help\n", "%%llm", "%%llm sonnet\n"])
+    def test_a_cell_magic_without_lines_below_reaches_the_magic(self, line):
+        (changed,) = keep_questions([line])
+        assert changed.startswith("get_ipython().run_cell_magic('llm', ")
+        assert changed.endswith(", '\\n')\n")
+
+    @pytest.mark.parametrize(
+        "above", ["# a comment\n", "\n# a comment\n", "x = 1\n", "%matplotlib inline\n", "# one\n# two\n\n"]
+    )
+    def test_a_cell_magic_below_other_lines_gets_a_sentence_that_helps(self, above):
+        with pytest.raises(UsageError, match="%%llm must be the first line of its cell"):
+            keep_questions([*above.splitlines(keepends=True), "%%llm -q\n", "Hi\n"])
+
+    @pytest.mark.parametrize(
+        "cell",
+        ["%%time\n%%llm\nHi", 'x = """\n%%llm\n"""\n', "# %%llm\nx = 1\n", "%%llm\nHi\n%%llm\n"],
+    )
+    def test_other_cells_stay_as_they_are(self, cell):
+        lines = cell.splitlines(keepends=True)
+        assert keep_questions(list(lines)) == lines
+
+    def test_a_terminal_waits_for_the_lines_below(self):
+        assert keep_questions.has_side_effects
