@@ -1,6 +1,7 @@
 """One rule everywhere: simulated calls are left out only where a real one cost something."""
 
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime
 
 import matplotlib as mpl
@@ -48,7 +49,8 @@ def calls_told(books):
     told["summary by simulated"] = int(books.summary("simulated")["calls"].sum())
     told["summary by both"] = int(books.summary(["simulated", "month"])["calls"].sum())
     told["reprice"] = books.reprice("m", prices={"m": {"input": 1, "output": 1}}).calls
-    told["dashboard"] = len(books.dashboard(since="all").df)
+    with closing(books.dashboard(since="all")) as board:
+        told["dashboard"] = len(board.df)
     return told
 
 
@@ -68,7 +70,8 @@ def test_a_real_call_hides_the_simulated_ones_and_says_so_if(real):
     assert str(books.total()).endswith("; 3 simulated calls left out")
     assert "left out: " in words(books.plot())
     assert "3 simulated" in words(books.plot())
-    assert "3 simulated calls left out" in repr(books.dashboard(since="all"))
+    with closing(books.dashboard(since="all")) as board:
+        assert "3 simulated calls left out" in repr(board)
     assert "3 simulated calls left out" in repr(books.reprice())
 
 

@@ -31,11 +31,12 @@ from matplotlib import pyplot as plt
 
 ZONES = ("Europe/Berlin", "America/New_York")
 BY = (
-    *("model", "provider", "notebook", "status", "simulated", "day", "month", "hour"),
+    *("model", "provider", "notebook", "status", "simulated", "day", "week", "month", "hour"),
     *("surface", "session", "tag:project", ("day", "model"), ("month", "notebook", "status")),
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PERIODS = {"hour": "%Y-%m-%dT%H:00:00", "day": "%Y-%m-%dT00:00:00", "month": "%Y-%m-01T00:00:00"}
+PERIODS["week"] = "%G-W%V-1"
 
 
 def raw(path):
@@ -60,7 +61,8 @@ def expected(rows, by=()):
 
 def value_of(row, name):
     if name in PERIODS:
-        return (EPOCH + timedelta(microseconds=row["time"])).astimezone().strftime(PERIODS[name])
+        local = (EPOCH + timedelta(microseconds=row["time"])).astimezone().strftime(PERIODS[name])
+        return datetime.fromisoformat(local).isoformat()
     if name.startswith("tag:"):
         return json.loads(row["tags"] or "{}").get(name.removeprefix("tag:"))
     return bool(row[name]) if name == "simulated" else row[name]

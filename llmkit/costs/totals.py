@@ -145,26 +145,23 @@ def is_unpriced(record: CallRecord) -> bool:
     return record.status == "ok" or (record.input_tokens or 0) + (record.output_tokens or 0) > 0
 
 
-def kinds_that_count(simulated: bool | None, sums: Mapping[bool, Sums]) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
+def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
     """Decide which calls count: simulated ones are left out only where a real one cost something.
 
     Args:
         simulated: Only the simulated ones, only the real ones, or `None` for the rule.
-        sums: Sums by `simulated`.
+        paid: Whether a real one cost something; see `Sums.paid`.
 
     Returns:
         Values of `simulated` that count.
 
     Example:
-        >>> failed, paid = Sums(calls=1), Sums(calls=1, priced=1, nanos=5)
-        >>> kinds_that_count(None, {True: Sums(calls=3), False: failed})
-        (False, True)
-        >>> kinds_that_count(None, {True: Sums(calls=3), False: paid})
-        (False,)
+        >>> kinds_that_count(None, paid=False), kinds_that_count(None, paid=True)
+        ((False, True), (False,))
     """
     if simulated is not None:
         return (bool(simulated),)
-    return (False,) if sums.get(False, NOTHING).paid else (False, True)
+    return (False,) if paid else (False, True)
 
 
 def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:  # noqa: FBT001 - three-valued
@@ -177,7 +174,7 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
     Returns:
         The total.
     """
-    kinds = kinds_that_count(simulated, sums)
+    kinds = kinds_that_count(simulated, paid=sums.get(False, NOTHING).paid)
     fake = sums.get(True, NOTHING).calls
     chosen = NOTHING
     for kind in kinds:

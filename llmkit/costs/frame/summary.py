@@ -9,7 +9,7 @@ import pandas as pd
 
 from llmkit.costs.frame.columns import FIXED
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.totals import NANOS, NOTHING, Sums, kinds_that_count
+from llmkit.costs.totals import NANOS, NOTHING, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,27 +64,21 @@ def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None 
     """
     fake = frame["simulated"].to_numpy(dtype=bool)
     real = ~fake if among is None else ~fake & among
-    sums = {True: Sums(calls=int(fake.sum()))}
-    if simulated is None and real.any() and fake.any():  # else there is nothing to decide
-        sums[False] = sums_of(frame[[*_SUMMED]][real])
-    counts = np.isin(fake, kinds_that_count(simulated, sums))
+    undecided = simulated is None and bool(fake.any())  # else there is nothing to look at
+    paid = undecided and cost_something(frame[[*_SUMMED]][real])
+    kinds = kinds_that_count(simulated, paid=paid)
+    counts = fake == kinds[0] if len(kinds) == 1 else np.ones(len(fake), dtype=bool)
     return counts if among is None else counts & among
 
 
-def sums_of(frame: pd.DataFrame) -> Sums:
-    """Add calls up, exactly.
+def cost_something(frame: pd.DataFrame) -> bool:
+    """Return whether any call cost something; the rule is `totals.Sums.paid`.
 
     Args:
-        frame: The calls; columns that `needed` names will do.
+        frame: The calls; the columns that `needed` names will do.
     """
-    known = frame["cost_usd"].notna()
-    return Sums(
-        calls=len(frame),
-        unpriced=int(unpriced(frame).sum()),
-        priced=int(known.sum()),
-        nanos=sum(nanos(frame["cost_usd"]).tolist()),
-        saved_nanos=sum(nanos(frame["saved_usd"]).tolist()),
-    )
+    known = any(bool((frame[name] > 0).any()) for name in ("cost_usd", "saved_usd"))
+    return known or bool(unpriced(frame).any())
 
 
 def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
@@ -232,7 +226,7 @@ def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFr
     sums = {False: NOTHING, True: NOTHING}
     for row in groups:
         sums[bool(row[place])] += sums_in(row[-len(MEASURES) :])
-    kinds = kinds_that_count(simulated, sums)
+    kinds = kinds_that_count(simulated, paid=sums[False].paid)
     chosen = [row for row in groups if bool(row[place]) in kinds]
     if "simulated" not in names:  # groups of both kinds are added up again
         chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
