@@ -107,12 +107,14 @@ def test_a_new_excel_file_is_its_owners_only(tmp_path):
     assert (tmp_path / "calls.xlsx").stat().st_mode & 0o777 == 0o600
 
 
-def test_corrections_go_into_excel(tmp_path):
+def test_what_the_ledger_tells_goes_into_excel_too(tmp_path):
     pytest.importorskip("openpyxl")
     books = ledger({})
     books.correct(prices={"m": {"input": 1, "output": 2}})
-    books.corrections.to_excel(tmp_path / "corrections.xlsx")
-    assert len(pd.read_excel(tmp_path / "corrections.xlsx")) == 1
+    export = pd.DataFrame({"date": ["2026-11-22"], "model": ["m"], "cost": [0.1]})
+    for table in (books.corrections, books.summary(["time", "tags"]), books.reconcile(export)):
+        table.to_excel(tmp_path / "told.xlsx")
+        assert len(pd.read_excel(tmp_path / "told.xlsx")) == 1
 
 
 def test_writing_leaves_the_table_as_it_was(tmp_path):

@@ -160,6 +160,7 @@ class Analysis(ABC):
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
+        from llmkit.costs.frame.export import LedgerFrame
         from llmkit.costs.frame.frame import COLUMNS
         from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
 
@@ -175,7 +176,7 @@ class Analysis(ABC):
         table = rolled(self._settle(), names, simulated)
         if table is None:
             table = summarise(spending(self.df[needed(names)], simulated), names)
-        return table
+        return LedgerFrame(table)
 
     def reprice(
         self,
@@ -282,11 +283,13 @@ class Analysis(ABC):
             >>> Ledger(":memory:").reconcile(pages)["status"].tolist()
             ['only theirs']
         """
+        from llmkit.costs.frame.export import LedgerFrame
         from llmkit.costs.moments import aware
         from llmkit.costs.reconcile import reconcile
 
         days = {"since": aware(since), "until": aware(until)}
-        return reconcile(self.query, source, provider=provider, tolerance=tolerance, **days)
+        found = reconcile(self.query, source, provider=provider, tolerance=tolerance, **days)
+        return LedgerFrame(found)
 
     @property
     def corrections(self) -> pd.DataFrame:
