@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmkit.notebook.errors import plain
 from llmkit.notebook.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import Blocks, page, printable, render, render_partial, stylesheet
@@ -338,6 +339,6 @@ def final_data(
         html = render(text if status == "ok" else close_open(text))
     return {
         "text/html": page(html, footer.html, cut=status != "ok"),
-        "text/plain": printable(text) or str(footer),
+        "text/plain": plain(printable(text)) or plain(str(footer)),
         MIME_TYPE: dict(metadata),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigurationError
+from llmkit.notebook.errors import plain
 from llmkit.notebook.record import IncompleteMessage, session_entries, thread_entries
 from llmkit.notebook.syntax.cell import Ask
 from llmkit.notebook.syntax.options import did_you_mean
@@ -81,7 +82,8 @@ def thread(magics: LLMMagics, command: Command) -> None:
     action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
     messages = _messages(magics, names[0])
     if action == "show":
-        _say("\n\n".join(f"{_speaker(message)}: {message.content.strip()}" for message in messages))
+        said = (f"{_speaker(message)}: {message.content.strip()}" for message in messages)
+        _say(plain("\n\n".join(said)))
     elif action == "delete":
         del magics.threads[names[0]]
         _say(f"The conversation {names[0]!r} is deleted.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConfigurationError
+from llmkit.notebook.errors import plain
 from llmkit.notebook.markdown.inert import inert, inert_line
 from llmkit.notebook.markdown.render import page, printable, render
 from llmkit.notebook.markdown.tex import guard_text
@@ -76,7 +77,7 @@ def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = T
     parts = [f"# {line(title)}"] if title else []
     for entry in entries:
         parts += filter(None, _markdown_parts(entry, clean, line))
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts)) + "\n"
 
 
 def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
@@ -101,7 +102,7 @@ def to_html(entries: Iterable[Entry], title: str = "") -> str:
     """
     name = guard_text(printable(title or "Conversation"))
     body = "".join(map(_html, entries))
-    return (
+    return plain(
         f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.comparison import SMALLEST, measured
-from llmkit.notebook.errors import without_controls
+from llmkit.notebook.errors import plain, without_controls
 from llmkit.notebook.footer import SIMULATED, Footer, build_footer, format_seconds
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import page, printable, render, stylesheet
@@ -36,7 +36,7 @@ def final(comparison: Comparison) -> dict[str, Any]:
     parts = [f"── {entry.label} ──\n{entry.text}\n{terminal_footer(entry)}\n" for entry in comparison.entries]
     return {
         "text/html": stylesheet() + COMPARE + grid(map(column_html, comparison.entries), line.html),
-        "text/plain": printable("\n".join([*parts, str(line)])),
+        "text/plain": plain(printable("\n".join([*parts, str(line)]))),
         MIME_TYPE: {"compare": [entry.row for entry in comparison.entries], "most_usd": comparison.most_usd},
     }
 
