@@ -70,7 +70,7 @@ OPTIONS = (
         names=("out", "o"),
         metavar="VAR",
         convert=values.variable,
-        help="put the reply into this variable if the call succeeds",
+        help="put the reply into this variable, also one that was stopped or cut",
     ),
     Option(
         field="system",
