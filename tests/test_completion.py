@@ -121,8 +121,8 @@ def offered(shell, text):
 
 TYPED = {
     "%%llm --": {"option"},
-    "%%llm -m ": {"alias", "provider", "model"},
-    "%%llm ": {"alias", "provider", "model"},
+    "%%llm -m ": {"alias", "provider", "model", "no-key"},
+    "%%llm ": {"alias", "provider", "model", "no-key"},
     "%llm mo": {"command"},
     "%llm key ": {"provider"},
     "%llm alias remove ": {"alias"},
@@ -138,9 +138,10 @@ TYPED = {
 
 
 @pytest.mark.parametrize("typed", TYPED)
-def test_each_completion_has_its_kind_as_one_word(shell, typed):
+def test_each_completion_has_its_kind_as_one_word(shell, typed, monkeypatch):
     Path("notes.txt").touch()
     Path("more").mkdir()
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     shell.do("table = 1")
     assert {each.type for each in offered(shell, typed)} == TYPED[typed]
 
@@ -174,7 +175,7 @@ def test_models_without_a_key_are_marked_and_last(shell, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     found = offered(shell, "%%llm -m ")
     marked = ["no key" in each.signature for each in found]
-    assert marked == sorted(marked)
+    assert marked == sorted(marked) == [each.type == "no-key" for each in found]
     by_name = {each.text: each.signature for each in found}
     assert "no key" in by_name["openai"]
     assert not [

@@ -36,11 +36,9 @@ def short(name: str) -> str:
     """
     provider, _, model = name.partition(":")
     known = catalog.providers().get(provider)
-    if not model or known is None:
-        return ""
-    if known.local or known.sandbox:
+    if known is not None and (known.local or known.sandbox):
         return "free"
-    if (found := listing(name)) is None:
+    if not model or known is None or (found := listing(name)) is None:
         return ""
     return f"${float(found.rates[0].input):g}→${float(found.rates[0].output):g} /M"
 

@@ -123,7 +123,7 @@ def _models() -> Iterator[Choice]:
         for text, target, kind in named:
             if usable[target.partition(":")[0]] is ready:
                 facts = [target if text != target else "", short(target), "" if ready else "no key"]
-                yield Choice(text, " · ".join(filter(None, facts)), kind)
+                yield Choice(text, " · ".join(filter(None, facts)), kind if ready else "no-key")
 
 
 def _has_key(provider: str) -> bool:
