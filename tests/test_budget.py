@@ -502,6 +502,27 @@ def test_what_is_settled_at_the_estimate_says_so(books):
     assert repr(found) == f'Settled at the estimate: 1; ledger.correct(undo="{found.run}") undoes it'
 
 
+def test_taking_that_back_says_so_too(books):
+    record = broken()
+    books.record(record)
+    found = books.correct(undo=books.settle(record.uid).run)
+    assert (found.settled, repr(found)[:13]) == (-1, "Open again: 1")
+    assert books.df["at_most_usd"].tolist() == [0.9]
+
+
+def test_the_bound_follows_a_corrected_price(books):
+    fields = {"model": "m", "input_tokens": 10**5, "output_tokens": 0, "price_source": "genai-prices"}
+    books.record(broken(**fields)).result(10)
+    table = {"m": {"input": 2, "output": 2}}
+    assert "1 price would be corrected" in repr(books.correct(prices=table, dry_run=True))
+    found = books.correct(prices=table)
+    assert (found.calls, found.settled) == (1, 0)
+    assert books.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.2, 1.8]]
+    assert books.budget().uncertain == pytest.approx(1.6)
+    books.correct(undo=found.run)
+    assert books.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.1, 0.9]]
+
+
 def test_an_older_llmkit_counts_what_is_uncertain_as_reserved(store):
     """It adds up all holds, and its rows have no bound."""
     store.append(broken(time=datetime(2026, 11, 22, 11, tzinfo=UTC))).result(10)

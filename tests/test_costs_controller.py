@@ -100,6 +100,18 @@ def test_a_ledgers_real_calls_of_today_count_and_simulated_ones_do_not():
     assert controller.daily_spent == 0.5
 
 
+@pytest.mark.parametrize("clock", [datetime.now, lambda: datetime.now(UTC)])
+def test_what_an_answer_that_broke_off_may_have_cost_is_no_room_for_others(clock):
+    ledger = Ledger(":memory:")
+    record = call(cost_nanos=100_000_000, at_most_nanos=900_000_000, status="interrupted")
+    ledger.record(record)
+    controller = CostController(1.0, ledger=ledger, clock=clock)
+    assert controller.daily_spent == 0.1
+    assert (controller.can_make_request(0.1), controller.can_make_request(0.11)) == (True, False)
+    ledger.settle(record.uid)
+    assert controller.can_make_request(0.9)
+
+
 def test_a_ledgers_spending_is_that_of_its_budget_to_the_last_billionth():
     ledger = Ledger(":memory:")
     for nanos in (1, 10**17, 375):

@@ -295,9 +295,9 @@ class Analysis(ABC):
     def corrections(self) -> pd.DataFrame:
         """What `correct` changed, in that order, one row per call.
 
-        Columns: corrected, time, uid, provider, model, what (`"cost"`, or of replayed calls `"saved"`),
-        old_usd, old_source, old_date, new_usd, new_source, new_date, reason, run. Times are UTC. `clear`
-        deletes the rows of the calls that it deletes.
+        Columns: corrected, time, uid, provider, model, what (`"cost"`; of replayed calls `"saved"`; of
+        answers that broke off also `"at_most"`), old_usd, old_source, old_date, new_usd, new_source,
+        new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
 
         Raises:
             ConfigurationError: If the file cannot be read.

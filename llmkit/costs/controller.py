@@ -29,7 +29,8 @@ class CostController:
     Args:
         daily_budget: US dollars per day.
         ledger: Counts the real calls of this ledger, too, from every notebook that writes to it, as
-            `Ledger.budget` does. Then use `record_cost` only for what the ledger does not see.
+            `Ledger.budget` does, with what answers that broke off may have cost. Then use
+            `record_cost` only for what the ledger does not see.
         clock: Returns the local time; with a time zone, that zone's midnight counts, and the ledger's
             rows are added up for it.
 
@@ -84,7 +85,8 @@ class CostController:
             ValueError: If the amount is negative, infinite or not a number.
             ConfigurationError: If the ledger cannot be read: what was spent is unknown then, not 0.
         """
-        return self._spent_nanos() + to_nanos(estimated_cost) <= self._budget
+        uncertain = 0 if self._ledger is None else self._ledger.uncertain_nanos(self._clock())
+        return self._spent_nanos() + uncertain + to_nanos(estimated_cost) <= self._budget
 
     def record_cost(self, cost: float | Decimal) -> None:
         """Count what a call cost.

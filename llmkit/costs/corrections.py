@@ -55,7 +55,8 @@ class Corrected:
         new_nanos: What they cost and save now, likewise.
         run: Identifier of the correction, for `undo`.
         dry_run: Whether nothing was written.
-        settled: How many calls may not have cost more than their price any more (`Ledger.settle`).
+        settled: How many calls may not have cost more than their price any more (`Ledger.settle`);
+            negative where that was taken back.
     """
 
     examined: int
@@ -70,7 +71,8 @@ class Corrected:
 
     def __repr__(self) -> str:
         if self.settled and not self.calls:
-            return f'Settled at the estimate: {self.settled:,}; ledger.correct(undo="{self.run}") undoes it'
+            words = "Settled at the estimate" if self.settled > 0 else "Open again"
+            return f'{words}: {abs(self.settled):,}; ledger.correct(undo="{self.run}") undoes it'
         if not self.calls:
             return f"Nothing to correct among {self.examined:,} calls"
         verb = "would be corrected" if self.dry_run else "corrected"
@@ -124,6 +126,7 @@ def correct(
     changes = list(_changes(frame[wrong], before[wrong], found.nanos[wrong], found.sources[wrong]))
     if dry_run:
         return _summary(_planned(changes, frame[wrong]), "", examined=len(frame), dry_run=True)
+    changes += _bounds(frame[wrong], before[wrong], found.nanos[wrong])
     return _write(store, changes, reason, examined=len(frame))
 
 
@@ -261,6 +264,17 @@ def _changes(
         yield Change(*values)
 
 
+def _bounds(frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array) -> Iterator[Change]:
+    """Let the bounds of answers that broke off follow their prices."""
+    old, most = nanos_of(before).to_numpy(), nanos_of(frame["at_most_usd"]).to_numpy()
+    times = frame["time"].dt.as_unit("us").astype("int64")
+    rows = zip(times, frame["uid"], most.tolist(), old.tolist(), nanos.tolist(), strict=True)
+    for (time, uid, bound, was, price), known in zip(rows, frame["at_most_usd"].notna(), strict=True):
+        if known and was > 0:
+            grown = max(price, -(-bound * price // was))
+            yield Change(time, uid, "at_most_nanos", bound, grown, None, None)
+
+
 def _write(store: Store, changes: list[Change], reason: str | None, *, examined: int) -> Corrected:
     run = uuid.uuid4().hex[:12]
     for first in range(0, len(changes), BATCH):
@@ -286,7 +300,8 @@ def _frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = False) -> Corrected:
     bounds = notes["what"] == WORDS["at_most_nanos"]
-    settled, notes = int(bounds.sum()), notes[~bounds]
+    closed, opened = (int((bounds & notes[name].isna()).sum()) for name in ("new_nanos", "old_nanos"))
+    notes = notes[~bounds]
     unpriced = notes["old_nanos"].isna()
     data = pd.DataFrame(
         {
@@ -311,5 +326,5 @@ def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = Fa
         new_nanos=new,
         run=run,
         dry_run=dry_run,
-        settled=settled,
+        settled=closed - opened,
     )

@@ -186,6 +186,13 @@ class Ledger(Analysis, forks.ForkAware):
         self.flush(SETTLE)
         return self._store.amounts(micros(time.astimezone()), None).spent
 
+    def uncertain_nanos(self, time: datetime) -> int:
+        """Return what the calls of a local day may have cost beyond `spent_nanos`, in its terms."""
+        from llmkit.costs.store.schema import micros
+
+        self.flush(SETTLE)
+        return self._store.amounts(micros(time.astimezone()), None).uncertain
+
     @property
     def waiting(self) -> int:
         """Calls that wait in memory because the ledger could not be written."""
