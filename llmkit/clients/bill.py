@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit import prices, tokens
@@ -96,8 +97,9 @@ def _bound(
     if said is not None and said.input_tokens is not None and answer.cost_usd is None:
         # The prompt was counted: only what was written is unknown.
         counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
+        dearest = partial(ceiling.dearest, counted, request, provider, when=when)
         tiers = [answer.tier] if answer.tier else ceiling.tiers(request)
-        found = [_price(request, provider, answer, counted, when, tier=tier) for tier in tiers]
+        found = [_price(request, provider, answer, dearest(tier=tier), when, tier=tier) for tier in tiers]
         nanos = max([each.nanos for each in found if each is not None], default=nanos)
     if nanos is None:
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmkit import catalog, prices, tokens
 from llmkit.clients.schema import instruction
 from llmkit.messages import Usage
+from llmkit.rates import KINDS, MODALITIES, US_INFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", 
 CHOICES = frozenset({"n", "candidate_count", "candidateCount"})
 """Names of the number of answers."""
 
-TIERS = frozenset({"service_tier", "speed"})
+TIERS = frozenset({"service_tier", "serviceTier", "speed"})
 """Names of the service tier."""
 
 NESTED = frozenset({"generation_config", "generationConfig", "extra_body"})
@@ -62,8 +63,9 @@ class Ceiling(NamedTuple):
 def ceiling(request: Request, provider: str, *, when: datetime | None = None) -> Ceiling:
     """Return the most that one request can use.
 
-    What a provider adds on its own, such as the findings of a search tool of its own, or what it charges
-    per request, cannot be known before.
+    Each side counts as the dearest kind of tokens that it may have: pictures, sound, reasoning. What a
+    provider adds on its own, such as the findings of a search tool of its own, cannot be known before, nor
+    how often it searches where the request sets no limit (`max_uses`).
 
     Args:
         request: What is asked.
@@ -125,10 +127,56 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
     known = [
         price.nanos
         for tier in tiers(request)
-        for each in _ways(usage, provider, extra)
+        for each in _ways(dearest(usage, request, provider, when=when, tier=tier), provider, extra)
         if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
     ]
     return max(known, default=None)
+
+
+def dearest(
+    usage: Usage, request: Request, provider: str, *, when: datetime | None, tier: str | None
+) -> Usage:
+    """Return a usage of which each side is all of its dearest kind, with what else the request may cost.
+
+    Args:
+        usage: The tokens.
+        request: What is asked.
+        provider: Name of the provider.
+        when: When it is sent; by default now.
+        tier: The service tier.
+
+    Returns:
+        The same tokens, as pictures or sound where the model's price for those is higher.
+    """
+    found = prices.listing(provider, (request.model,), when=when, tier=tier)
+    others = {} if found is None else found.at(usage.input_tokens or 0).others
+    units = dict(usage.units)
+    for side, total in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+        kinds = [unit for unit in _kinds(request, side) if others.get(unit, 0) > 0]
+        if kinds and total:
+            units[max(kinds, key=lambda unit: others[unit])] = total
+    units["web_searches"] = max(_searches(request), units.get("web_searches", 0))
+    if request.extra.get("inference_geo") == "us":
+        units[US_INFERENCE] = 1
+    return replace(usage, units={unit: number for unit, number in units.items() if number})
+
+
+def _kinds(request: Request, side: str) -> list[str]:
+    """Return the kinds of tokens with a price of their own that one side of a call may have."""
+    if side == "output":
+        return [unit for unit, of in KINDS.items() if of == "output"]
+    sent = json.dumps(dict(request.extra), default=str).lower() if request.extra else ""
+    pictures = any(one.kind != "text" for message in request.messages for one in message.attachments)
+    there = {"audio": "audio" in sent, "video": "video" in sent, "image": pictures or "image" in sent}
+    return [f"input_{kind}_tokens" for kind in MODALITIES if there[kind]]
+
+
+def _searches(request: Request) -> int:
+    """Return how many searches a request allows, as far as it says so."""
+    tools = request.extra.get("tools")
+    listed = tools if isinstance(tools, list) else []
+    limits: list[Any] = [tool.get("max_uses") for tool in listed if isinstance(tool, dict)]
+    return sum(limit for limit in limits if _is_count(limit) and isinstance(limit, int))
 
 
 def tiers(request: Request) -> set[str | None]:
