@@ -269,6 +269,25 @@ def _prices() -> Finding:
     )
 
 
+def _addresses() -> Finding:
+    """Say where keys may go besides the addresses that the user has named, and through which proxy."""
+    from llmkit import catalog, settings
+    from llmkit.clients.trust import is_trusted, trusted
+    from llmkit.wire.proxies import proxy_for
+
+    known = catalog.providers()
+    named = {name: settings.address(known[name]) for name in settings.load().projects if name in known}
+    refused = [
+        f"{found.source} names {found.url}: your keys do not go there"
+        for found in named.values()
+        if found is not None and found.project and not is_trusted(found.url)
+    ]
+    listed = [f"{url} may have your keys (%llm trust revoke {url})" for url in trusted()]
+    proxies = {str(found) for scheme in ("http", "https") if (found := proxy_for(f"{scheme}://example.com"))}
+    text = [*refused, *listed, *(f"through {proxy}" for proxy in sorted(proxies))]
+    return Finding(name="addresses", ok=None, text="; ".join(text) or "keys go only where you have said")
+
+
 def _widgets() -> Finding:
     """Examine what chat and widgets need, here and in the browser's JupyterLab."""
     found = {name: _version(name) for name in WIDGETS}
@@ -305,6 +324,7 @@ _LOCAL: dict[str, Callable[[], Finding]] = {
     "ledger": _ledger,
     "budget": _budget,
     "replay": _replay,
+    "addresses": _addresses,
     "prices": _prices,
     "widgets": _widgets,
     "versions": _versions,
