@@ -146,6 +146,20 @@ async def test_the_sandbox_is_switched_on_and_off_for_clients_that_are_kept(serv
     assert keys_at(server) == [OLD, OLD]
 
 
+async def test_what_one_server_refused_is_sent_to_another(two, recorder, monkeypatch):
+    old, new = two
+    point(monkeypatch, "openai", old, OLD)
+    async with llmkit.client("openai:sandbox") as client:
+        old.fail_next("refuse=top_p")
+        with pytest.warns(UserWarning, match="does not take top_p"):
+            await client.generate_text(QUESTION, top_p=0.5)
+        await client.generate_text(QUESTION, top_p=0.5)
+        assert "top_p" not in old.requests[-1].body
+        point(monkeypatch, "openai", new, NEW)
+        await client.generate_text(QUESTION, top_p=0.5)
+    assert new.requests[-1].body["top_p"] == 0.5
+
+
 async def test_a_key_that_the_sandbox_refuses_is_not_tried_for_ever(recorder, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", OLD)
     monkeypatch.setenv("LLMKIT_SANDBOX", "1")
@@ -158,7 +172,7 @@ async def test_a_key_that_the_sandbox_refuses_is_not_tried_for_ever(recorder, mo
 
 
 def sent(client):
-    return {name.lower(): value for name, value in client._line.carrier._headers().items()}
+    return {name.lower(): value for name, value in client._line.carrier._prepare()[1].items()}
 
 
 def of_sdk(client):

@@ -42,7 +42,7 @@ class Line:
         carrier: How requests travel.
         timeouts: The deadlines.
         retry: Whether to try again.
-        refused: Parameters that the server refused, by model; added to as they are met.
+        refused: Parameters that a server refused, by server and model; added to as they are met.
         warned: Models and parameters of which the user has heard that they do not go together.
         credentials: The keys; `None` if the user's own SDK client has them.
     """
@@ -54,6 +54,10 @@ class Line:
     refused: dict[str, frozenset[str]]
     warned: set[tuple[str, str]]
     credentials: Credentials | None = None
+
+    def there(self, model: str) -> str:
+        """Return the name under which is remembered what a server said of a model."""
+        return f"{self.carrier.address} {model}"
 
 
 class Attempts:
@@ -111,12 +115,13 @@ class Attempts:
         """Send the request and wait for the answer's headers."""
         call, line = self._call, self._line
         line.carrier.load()  # before the clock starts: an import is not the provider's fault
+        key = None if line.credentials is None else line.credentials.current()  # without one, nothing begins
         # Set once: all tries, stand-ins among them, share the total.
         if call.end is None and line.timeouts.total is not None:
             call.end = monotonic() + line.timeouts.total
         await call.begin()
-        if line.credentials is not None:
-            self._key = call.key = line.credentials.current()
+        if key is not None:
+            self._key = call.key = key
         clock = Deadlines(line.timeouts, call.end, call)
         wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
         exchange = await clock.within(self._send(wire))
@@ -177,7 +182,8 @@ class Attempts:
         request, refused = self._call.request, self._line.refused
         self._call.request, names = without_refused(error, request, self._line.codec)
         if names:
-            refused[request.model] = refused.get(request.model, frozenset()) | names
+            there = self._line.there(request.model)
+            refused[there] = refused.get(there, frozenset()) | names
             warn_refused(self._line, request, names)
         return bool(names)
 

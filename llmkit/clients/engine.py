@@ -197,6 +197,8 @@ class ProviderClient(BaseLLMClient):
             AuthenticationError: If there is no key.
         """
         self._line.carrier.load()
+        if self._line.credentials is not None:
+            self._line.credentials.current()
 
     async def health_check(self) -> Health:
         """Find out whether the provider answers and how fast, with a call that costs nothing.
@@ -278,7 +280,8 @@ class ProviderClient(BaseLLMClient):
     def _refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known to refuse."""
         known = catalog.providers().get(self.provider_name)
-        met = self._line.refused.get(model, frozenset())
+        line = self._line
+        met = line.refused.get(line.there(model), frozenset()) if line.refused else frozenset()
         return met if known is None else met | known.refused(model)
 
     def _source(self, call: Call) -> Source:

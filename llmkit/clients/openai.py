@@ -59,10 +59,10 @@ class OpenAICodec:
         check(request.messages, LIMITS)
         response_format, messages = _format(request)
         # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
-        names = ("max_completion_tokens", "max_tokens")
-        limit, other_limit = names if self._is_official else names[::-1]
+        names, official = ("max_completion_tokens", "max_tokens"), self._is_official
+        limit, other_limit = names if official else names[::-1]
         optional = {
-            "temperature": self._temperature(request),
+            "temperature": _temperature(request, official=official),
             limit: request.max_tokens,
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
@@ -80,13 +80,6 @@ class OpenAICodec:
             body["stream"] = True
         body |= {k: v for k, v in optional.items() if v is not None and k not in request.dropped}
         return WireRequest(path="/chat/completions", body=body, stream=request.stream)
-
-    def _temperature(self, request: Request) -> float | None:
-        """Return the temperature to send. A compatible server may refuse one that nobody chose."""
-        given = request.temperature
-        if given is None or (isinstance(given, ContractTemperature) and not self._is_official):
-            return None
-        return float(given)
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Read one event; see `Codec.decode`."""
@@ -160,6 +153,14 @@ class OpenAICodec:
             answer.finish_reason = "refusal"
             return text(content) + refusal
         return text(content)
+
+
+def _temperature(request: Request, *, official: bool) -> float | None:
+    """Return the temperature to send. A compatible server may refuse one that nobody chose."""
+    given = request.temperature
+    if given is None or (isinstance(given, ContractTemperature) and not official):
+        return None
+    return float(given)
 
 
 def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, ...]]:

@@ -94,11 +94,7 @@ class Carrier(Protocol):
         ...
 
     def load(self) -> None:
-        """Import what sending needs. It can take a second or two, which no deadline counts.
-
-        Raises:
-            AuthenticationError: If there is no key.
-        """
+        """Import what sending needs. It can take a second or two, which no deadline counts."""
         ...
 
     async def send(self, request: WireRequest) -> Exchange:

@@ -31,13 +31,15 @@ class DirectCarrier:
     """Carry requests with aiohttp.
 
     Args:
-        address: Returns the API's base URL, mended; called for every request.
-        headers: Prepares the headers; called for every request, right after.
+        address: Returns the API's base URL, mended.
+        prepare: Returns it with the headers that belong there; called for every request.
     """
 
-    def __init__(self, address: Callable[[], str], headers: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self, address: Callable[[], str], prepare: Callable[[], tuple[str, Mapping[str, str]]]
+    ) -> None:
         self._place = address
-        self._headers = headers
+        self._prepare = prepare
         self._sessions: PerLoop[_Kind, _Session] = PerLoop(_Session, _Session.close, _Session.drop)
 
     @property
@@ -46,17 +48,16 @@ class DirectCarrier:
         return take_apart(self._place())[0]
 
     def load(self) -> None:
-        """Import aiohttp, and prepare the headers; see `Carrier.load`."""
+        """Import aiohttp; see `Carrier.load`."""
         import aiohttp  # noqa: F401 - for its own sake
-
-        self._headers()
 
     async def send(self, request: WireRequest) -> DirectExchange:
         """Send a request; see `Carrier.send`."""
         import aiohttp
 
-        address = self._place()
-        headers = _Unshown({"content-type": "application/json", **self._headers()})
+        address, prepared = self._prepare()
+        headers = _Unshown({"content-type": "application/json", **prepared})
+        del prepared  # a traceback may show variables
         proxy = proxy_for(address)
         if proxy is not None and not proxy.socks and address.startswith("http:"):
             headers |= proxy.login()

@@ -78,14 +78,19 @@ def proxy_for(address: str) -> Proxy | None:
     Raises:
         ConfigurationError: If the variable cannot be understood; it is named.
     """
+    if _is_here(address):
+        return None
     return _proxy_for(address, tuple(map(os.environ.get, _VARIABLES)))
+
+
+@lru_cache(maxsize=64)
+def _is_here(address: str) -> bool:
+    return is_loopback(urlsplit(address).hostname)
 
 
 @lru_cache(maxsize=64)
 def _proxy_for(address: str, values: tuple[str | None, ...]) -> Proxy | None:
     parts = urlsplit(address)
-    if not parts.hostname or is_loopback(parts.hostname):
-        return None
     given = dict(zip(_VARIABLES, values, strict=True))
     if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that anybody may send
         given["HTTP_PROXY"] = None
