@@ -8,7 +8,7 @@ import ssl
 import struct
 
 import pytest
-from callers import QUESTION, SDKS
+from callers import PROTOCOLS, QUESTION, SDKS
 from peer import Peer, http
 
 import llmkit
@@ -16,6 +16,7 @@ from llmkit import ConfigurationError, OpenAIClient, ProviderNotAvailableError
 from llmkit.wire import certificates
 from llmkit.wire.proxies import proxy_for
 
+ALL = {**SDKS, "google-legacy": llmkit.GoogleGenerativeAIClient}
 WHOLE = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":null}'
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -214,15 +215,28 @@ async def test_a_proxy_that_is_dead_is_named_with_its_variable(recorder, monkeyp
     assert "topsecret" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
-@pytest.mark.parametrize("provider", SDKS)
+@pytest.mark.parametrize("provider", ALL)
 async def test_the_sandbox_and_this_machine_need_no_proxy(server, recorder, monkeypatch, provider):
     for name in VARIABLES[:3]:
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
-    async with SDKS[provider]("k", server.url(provider), model="sandbox") as client:
+    async with ALL[provider]("k", server.url(PROTOCOLS[provider]), model="sandbox") as client:
         assert (await client.generate_text(QUESTION)).content
     monkeypatch.setenv("LLMKIT_SANDBOX", "1")
     async with llmkit.client(f"{provider}:sandbox") as client:
         assert (await client.generate_text(QUESTION)).simulated
+
+
+@pytest.mark.parametrize("wrong", ["dead", "password", "socks"])
+async def test_googles_former_sdk_blames_the_proxy_too(recorder, monkeypatch, wrong):
+    async with proxy(http(407, b"", "Proxy-Authenticate: Basic realm=x")) as (alive, _):
+        place = alive if wrong == "password" else "127.0.0.1:9"
+        scheme = "socks5" if wrong == "socks" else "http"
+        monkeypatch.setenv("all_proxy", f"{scheme}://me:topsecret@{place}")
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        client = llmkit.GoogleGenerativeAIClient("k", "http://api.invalid", model="m", max_retries=0)
+        with pytest.raises((ProviderNotAvailableError, ConfigurationError), match="all_proxy") as caught:
+            await client.generate_text(QUESTION)
+    assert "topsecret" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
 # SOCKS ---------------------------------------------------------------------------------------------------
@@ -357,18 +371,17 @@ async def test_certificates_that_cannot_be_used_are_refused_by_their_variable(
     if what == "rubbish":
         file.write_text("no certificate")
     monkeypatch.setenv(variable, str(file))
-    for provider, factory in SDKS.items():
+    for factory in ALL.values():
         async with factory("k", "https://127.0.0.1:9", model="m", max_retries=0) as client:
             with pytest.raises(ConfigurationError, match=f"{variable} names certificates"):
                 await client.generate_text(QUESTION)
-        assert provider
 
 
 @pytest.mark.parametrize("variable", CERTIFICATES)
 async def test_plain_http_needs_no_certificates(server, recorder, monkeypatch, variable):
     monkeypatch.setenv(variable, "/gone/away")
-    for provider, factory in SDKS.items():
-        async with factory("k", server.url(provider), model="sandbox") as client:
+    for provider, factory in ALL.items():
+        async with factory("k", server.url(PROTOCOLS[provider]), model="sandbox") as client:
             assert (await client.generate_text(QUESTION)).content
 
 

@@ -7,6 +7,7 @@ installs.
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import warnings
 from dataclasses import replace
@@ -21,7 +22,9 @@ from llmkit.errors import (
     InvalidRequestError,
     LLMClientError,
 )
+from llmkit.wire import certificates
 from llmkit.wire.carrier import WireRequest, broken, unreachable
+from llmkit.wire.proxies import proxy_failed, proxy_for, proxy_refused
 from llmkit.wire.threads import in_thread
 
 if TYPE_CHECKING:
@@ -78,10 +81,12 @@ class LegacyCarrier:
                 "The google-generativeai SDK has no key.", hint="Give it one: genai.configure(api_key=…)."
             ) from error
         except exceptions.GoogleAPICallError as error:
+            if error.code == 407 and (proxy := proxy_for(self.address)) is not None:
+                raise proxy_refused(407, proxy) from error
             body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
             return LegacyExchange(Body(iter([body])), status=int(error.code or 500), cause=error)
         except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
-            raise unreachable(error, self.address) from error
+            raise _lost(error, self.address) from error
         except (TypeError, ValueError, KeyError) as error:
             raise InvalidRequestError(f"The google-generativeai SDK refused the request: {error}.") from error
 
@@ -147,6 +152,7 @@ class LegacyCarrier:
             client_info=ClientInfo(user_agent=agent),  # type: ignore[no-untyped-call]  # theirs
         )
         _stay(service)
+        _prepare(service.transport._session, self.address)  # noqa: SLF001 - there is no public way
         return service
 
 
@@ -158,6 +164,32 @@ def _default(kind: str) -> Any:
     service = manager.get_default_client(kind)
     _stay(service)
     return service
+
+
+def _prepare(session: Any, address: str) -> None:
+    """Let the SDK's session use the proxy and the certificates that all our clients use."""
+    session.trust_env = False
+    if address.startswith("https:") and (named := certificates.named()):
+        certificates.context(named)  # refuses what cannot be used
+        session.verify = named[0][1]
+    proxy = proxy_for(address)
+    if proxy is None:
+        return
+    if proxy.socks and importlib.util.find_spec("socks") is None:
+        raise ConfigurationError(
+            f"{proxy.variable} names a SOCKS proxy, which requests cannot use without another package.",
+            hint="pip install PySocks, take GoogleAIClient, or except the address in no_proxy.",
+        )
+    session.proxies = dict.fromkeys(("http", "https"), proxy.whole_url())
+
+
+def _lost(error: Exception, address: str) -> LLMClientError:
+    """Say why no answer came: the proxy may be to blame."""
+    from requests.exceptions import ProxyError
+
+    proxy = proxy_for(address) if isinstance(error, ProxyError) else None
+    told = unreachable(error, address)
+    return told if proxy is None else proxy_failed(error, proxy)
 
 
 def _stay(service: Any) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies
 
 from llmkit.addresses import QUOTES, is_loopback
@@ -61,6 +61,12 @@ class Proxy:
             return {}
         pair = base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
         return {"proxy-authorization": f"Basic {pair}"}
+
+    def whole_url(self) -> str:
+        """Return its address with name and password; only for a library that takes nothing else."""
+        login = f"{quote(self.name, safe='')}:{quote(self.password, safe='')}@" if self.name else ""
+        url = self.url.replace("socks5://", "socks5h://").replace("socks://", "socks5h://")
+        return url.replace("://", f"://{login}", 1)
 
     def __str__(self) -> str:
         return f"the proxy {self.url} ({self.variable})"
@@ -134,7 +140,10 @@ def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
         error: What the HTTP library raised.
         proxy: The proxy.
     """
-    reason = getattr(getattr(error, "os_error", None), "strerror", None) or str(error)
+    last: BaseException = error
+    while (earlier := last.__cause__ or last.__context__) is not None:
+        last = earlier
+    reason = getattr(last, "strerror", None) or str(last) or type(last).__name__
     return ProviderNotAvailableError(
         f"No connection through {proxy}: {reason}.",
         hint=f"Start the proxy, correct or unset {proxy.variable}, or except the address in no_proxy.",
