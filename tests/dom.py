@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
+MATHML = "{http://www.w3.org/1998/Math/MathML}"
 ALLOWED = {
     **{tag: set() for tag in ["b", "blockquote", "br", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "s", "small", "strong", "table", "tbody", "thead", "tr", "ul"]},
     "a": {"href", "target", "rel"},
@@ -28,6 +29,7 @@ ALLOWED = {
     "p": {"class"},
     "pre": {"class", "tabindex"},
     "span": {"class"},
+    "sub": set(),
     "sup": {"class"},
     "td": {"align", "style"},
     "th": {"align", "style"},
@@ -42,20 +44,40 @@ VALUES = {
     "role": re.compile("group|region"),
     "style": re.compile("text-align:left"),
 }
+DRAWING = {"math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover"}  # fmt: skip
+DRAWN = {"accent", "accentunder", "columnalign", "depth", "display", "displaystyle", "fence", "form", "height", "linethickness", "lspace", "mathcolor", "mathvariant", "maxsize", "minsize", "movablelimits", "notation", "rspace", "scriptlevel", "separator", "stretchy", "voffset", "width"}  # fmt: skip
+PLAIN = re.compile(r"[-+.#%\w ]{1,40}")
 MATHJAX = {"mathjax_process", "tex2jax_process", "mathjax_ignore", "tex2jax_ignore"}
 KNOWN = CLASSES | MATHJAX
 STYLES = {re.sub("</?style>", "", style) for style in (stylesheet(), COMPARE)}
 FORMULA = re.compile(r"\$|\\\(|\\\[|\\begin|\\(?:eq)?ref")
 
 
-def problems(html: str) -> list[str]:
-    """Return what is not on the lists above, and every formula that MathJax would find and should not."""
+def problems(html: str, *, mathml: bool = False) -> list[str]:
+    """Return what is not on the lists above, and every formula that MathJax would find and should not.
+
+    With `mathml`, elements that draw formulas may stand in it, for the live chat and exported pages.
+    """
     wrong: list[str] = []
-    _visit(html5lib.parseFragment(html), wrong, process=None)
+    _visit(html5lib.parseFragment(html), wrong, process=None, mathml=mathml)
     return wrong
 
 
-def _visit(element: Element, wrong: list[str], *, process: bool | None) -> None:
+def _visit_formula(element: Element, wrong: list[str]) -> None:
+    """Look at an element of MathML: it may hold its like and text, and attributes with short, plain values."""
+    for one in element.iter():
+        name = str(one.tag).removeprefix(MATHML)
+        if name not in DRAWING or not str(one.tag).startswith(MATHML):
+            wrong.append(f"<{one.tag}> in a formula")
+        for attribute, value in one.attrib.items():
+            if attribute not in DRAWN or not PLAIN.fullmatch(value):
+                wrong.append(f"{name}[{attribute}={value}]")
+
+
+def _visit(element: Element, wrong: list[str], *, process: bool | None, mathml: bool) -> None:
+    if mathml and element.tag == f"{MATHML}math":
+        _visit_formula(element, wrong)
+        return
     tag = element.tag.removeprefix(XHTML) if isinstance(element.tag, str) else "comment"
     if tag == "style" and element.text in STYLES and not element.attrib:
         return
@@ -71,7 +93,7 @@ def _visit(element: Element, wrong: list[str], *, process: bool | None) -> None:
     for text in (element.text, *(child.tail for child in element)):
         _formula(text or "", wrong, process=process)
     for child in element:
-        _visit(child, wrong, process=process)
+        _visit(child, wrong, process=process, mathml=mathml)
 
 
 def _attribute(tag: str, name: str, value: str, wrong: list[str]) -> None:

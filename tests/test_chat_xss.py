@@ -50,16 +50,32 @@ def test_a_growing_answer_is_harmless_after_every_piece():
             cut = chance.randint(1, max(1, len(payload) // 3))
             feed.feed(rest[:cut])
             rest = rest[cut:]
-            assert problems("".join(feed.shown)) == [], payload
+            assert problems("".join(feed.shown), mathml=True) == [], payload
 
 
 def test_a_finished_and_a_saved_answer_are_harmless():
     for payload in PAYLOADS:
         talk = conversation(payload)
-        assert problems(message_form(talk.branch[-1])[0]["sealed"]) == [], payload
+        assert problems(message_form(talk.branch[-1])[0]["sealed"], mathml=True) == [], payload
         assert problems(bare(saved_html(talk.branch, payload, "name"))) == [], payload
 
 
 @pytest.mark.parametrize("html", ["<img src=x>", '<p onclick="x">y</p>', "<style>*{}</style>"])
 def test_the_check_would_find_what_is_harmful(html):
     assert problems(bare(f'<style>body:has(x)</style><div class="llmkit-saved-name">{html}</div>'))
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<math><mtext><img src=x></mtext></math>",
+        "<math><mi href=javascript:1>x</mi></math>",
+        "<math><annotation-xml encoding=text/html><p>x</p></annotation-xml></math>",
+        "<math><mi mathcolor='url(//a.b)'>x</mi></math>",
+        "<math><mglyph></mglyph></math>",
+    ],
+)
+def test_the_check_sees_an_attack_inside_a_formula(html):
+    assert problems(html, mathml=True)
+    assert problems("<math><mi>x</mi></math>")
+    assert problems("<math><mi>x</mi></math>", mathml=True) == []

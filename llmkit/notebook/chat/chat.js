@@ -4,7 +4,11 @@
 const PICTURES = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const LARGEST = 7_000_000; // bytes of all files of a question: Jupyter closes its socket at 10 MiB
 const PATIENCE = 5_000; // milliseconds after which a silent kernel is mentioned
+const FADE = 6_000; // milliseconds after which a notice that needs no answer goes
+// What Ctrl and Cmd do to text stays in the chat, and Enter, which would run the cell under it.
+const EDITING = ["a", "c", "v", "x", "y", "z", "enter", "backspace", "delete", "home", "end"];
 
+const SUPPRESS = "data-lm-suppress-shortcuts"; // Jupyter's shortcuts do nothing in here
 const LOST = Symbol.for("llmkit.chat.lost"); // on the window: what was said before a kernel was restarted
 
 /** Make an element: its properties, its attributes (those with a dash, and role), its children. */
@@ -48,13 +52,36 @@ function codeOf(markdown) {
   return blocks.map((block) => block[2].replace(/\n$/, "")).join("\n") || markdown;
 }
 
-/** Show formulas as their TeX source: no MathJax looks in here. */
-function unwrapMath(element) {
-  for (const formula of element.querySelectorAll(".llmkit-math")) {
-    formula.textContent = formula.textContent.replace(/^\\[([]|\\[)\]]$/g, "");
-    formula.classList.remove("llmkit-math");
-    formula.classList.add("llmkit-chat-math");
+/** Whether a key with Ctrl or Cmd is meant for the notebook, as Ctrl+S is. */
+function isNotebookKey(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.getModifierState?.("AltGraph")) return false;
+  const key = (event.key ?? "").toLowerCase();
+  return !EDITING.includes(key) && !key.startsWith("arrow");
+}
+
+/** Put a button for copying beside each code block that has none. */
+function addCopyButtons(element) {
+  for (const block of element.querySelectorAll("pre.llmkit-code:not(.llmkit-chat-code > pre)")) {
+    const copy = button("Copy", "Copy this code", async () => {
+      try {
+        await copyText(block.textContent.replace(/\n$/, ""));
+        copy.textContent = "Copied";
+      } catch {
+        copy.textContent = "Not copied";
+      }
+      setTimeout(() => (copy.textContent = "Copy"), 2_000);
+    }, { className: "llmkit-chat-copy" });
+    const box = make("div", { className: "llmkit-chat-code" });
+    block.replaceWith(box);
+    box.append(block, copy);
   }
+}
+
+/** Show a warning; the sign of a stopped answer is drawn, for not every font has it. */
+function warning(text) {
+  const stopped = text.startsWith("⏹");
+  const sign = stopped ? make("span", { className: "llmkit-chat-square", "aria-hidden": "true" }) : null;
+  return make("span", { className: "llmkit-warn" }, sign, text.replace(/^⏹\s*/, ""));
 }
 
 /** One message: its element, and what it shows. */
@@ -113,9 +140,10 @@ class Message {
     this.sealed = make("div");
     this.tail = make("div");
     this.tailHtml = form.tail;
+    this.sealedHtml = form.sealed;
     this.sealed.innerHTML = form.sealed; // made safe by llmkit.notebook.markdown.render
     this.tail.innerHTML = form.tail;
-    unwrapMath(this.sealed);
+    addCopyButtons(this.sealed);
     return make("div", { className: "llmkit llmkit-chat-text" }, this.sealed, this.tail);
   }
 
@@ -123,7 +151,8 @@ class Message {
     if (!this.tail) return;
     if (message.sealed) {
       this.sealed.insertAdjacentHTML("beforeend", message.sealed);
-      unwrapMath(this.sealed);
+      this.sealedHtml += message.sealed;
+      addCopyButtons(this.sealed);
       this.tailHtml = "";
     }
     this.tailHtml = this.tailHtml.slice(0, message.keep) + message.tail;
@@ -138,7 +167,7 @@ class Message {
       return foot;
     }
     foot.append(make("span", { textContent: form.facts.join(" · ") }));
-    if (form.warning) foot.append(make("span", { className: "llmkit-warn", textContent: form.warning }));
+    if (form.warning) foot.append(warning(form.warning));
     if (form.note) foot.append(make("div", { textContent: form.note }));
     return foot;
   }
@@ -168,9 +197,9 @@ class Message {
     if (form.versions > 1) {
       const step = (by) => chat.send({ type: "step", node: form.node, by });
       bar.append(
-        button("‹", "Previous version", () => step(-1), { disabled: form.version === 1, className: "live" }),
-        make("span", { className: "llmkit-chat-versions", textContent: `${form.version}/${form.versions}` }),
-        button("›", "Next version", () => step(1), { disabled: form.version === form.versions, className: "live" }),
+        button("‹", "Previous version", () => step(-1), { disabled: form.version === 1, className: "live keep" }),
+        make("span", { className: "llmkit-chat-versions keep", textContent: `${form.version}/${form.versions}` }),
+        button("›", "Next version", () => step(1), { disabled: form.version === form.versions, className: "live keep" }),
       );
       for (const end of bar.querySelectorAll("button:disabled")) end.dataset.end = "true";
     }
@@ -184,7 +213,7 @@ class Message {
       }
     }
     const hide = form.hidden ? "Take this turn back into the context" : "Hide this turn from the model";
-    bar.append(button(form.hidden ? "Unhide" : "Hide", hide, () => chat.send({ type: "hide", node: form.node, hidden: !form.hidden }), { "aria-pressed": String(form.hidden) }));
+    bar.append(button(form.hidden ? "Unhide" : "Hide", hide, () => chat.send({ type: "hide", node: form.node, hidden: !form.hidden }), { "aria-pressed": String(form.hidden), className: form.hidden ? "keep" : "" }));
     return bar;
   }
 
@@ -241,7 +270,7 @@ class Message {
   /** End an answer whose kernel has gone. */
   cut() {
     if (this.form.state !== "open") return;
-    this.show({ ...this.form, state: "cancelled", text: this.body.textContent, sealed: this.sealed.innerHTML, tail: this.tailHtml, warning: "⏹ stopped" });
+    this.show({ ...this.form, state: "cancelled", text: this.body.textContent, sealed: this.sealedHtml ?? "", tail: this.tailHtml, warning: "⏹ stopped" });
   }
 
   release() {
@@ -268,12 +297,19 @@ class ChatView {
     this.onLife = () => this.live();
     model.on("msg:custom", this.onMessage);
     model.on("comm_live_update", this.onLife);
+    // Before Jupyter looks: its older versions listen while the event comes down, and pass by this attribute.
+    this.onKeyDown = (event) => {
+      if (this.root.contains(event.target)) this.root.toggleAttribute(SUPPRESS, !isNotebookKey(event));
+    };
+    window.addEventListener("keydown", this.onKeyDown, true);
     this.timer = setInterval(() => this.tick(), 250);
     this.send({ type: "hello" });
   }
 
   dispose() {
     clearInterval(this.timer);
+    clearTimeout(this.fading);
+    window.removeEventListener("keydown", this.onKeyDown, true);
     this.model.off("msg:custom", this.onMessage);
     this.model.off("comm_live_update", this.onLife);
     this.messages.forEach((message) => message.release());
@@ -282,7 +318,7 @@ class ChatView {
   // What is on the page
 
   build(root) {
-    this.root = make("section", { className: `llmkit-chat llmkit-live-${this.model.get("name")}`, "aria-label": "Chat", "data-lm-suppress-shortcuts": "true" });
+    this.root = make("section", { className: `llmkit-chat llmkit-live-${this.model.get("name")}`, "aria-label": "Chat", [SUPPRESS]: "" });
     this.log = make("div", { className: "llmkit-chat-log", role: "log", "aria-live": "polite", "aria-label": "Conversation", tabIndex: 0 });
     // Text that arrives is followed until the reader scrolls up, and again once they are back at the end.
     this.log.addEventListener("scroll", () => {
@@ -296,10 +332,12 @@ class ChatView {
     this.root.append(this.header(), this.systemEditor(), this.log, this.starters, this.notice, this.composer());
     // Jupyter listens for these on the whole notebook; what happens in the chat is the chat's.
     for (const kind of ["keydown", "keyup", "keypress", "paste", "copy", "cut"]) {
-      this.root.addEventListener(kind, (event) => event.stopPropagation());
+      this.root.addEventListener(kind, (event) => {
+        if (!kind.startsWith("key") || !isNotebookKey(event)) event.stopPropagation();
+      });
     }
     this.root.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.running) this.stop();
+      if (event.key === "Escape" && !event.isComposing) this.escape();
     });
     root.append(this.root);
   }
@@ -312,7 +350,9 @@ class ChatView {
     this.extra = make("span");
     this.systemButton = button("System", "Edit the system prompt", () => this.toggleSystem(), { "aria-expanded": "false" });
     const facts = make("div", { className: "llmkit-chat-facts" }, this.extra, make("span", { className: "llmkit-chat-meter" }, this.meterText, this.meter), this.cost);
-    return make("header", { className: "llmkit-chat-head" }, this.models, this.systemButton, button("Export", "Download the conversation as Markdown", () => this.send({ type: "export" })), facts);
+    this.exported = make("span", { className: "llmkit-chat-done", role: "status" });
+    const save = button("Export", "Download the conversation as Markdown", () => this.send({ type: "export" }));
+    return make("header", { className: "llmkit-chat-head" }, this.models, this.systemButton, save, this.exported, facts);
   }
 
   systemEditor() {
@@ -355,8 +395,8 @@ class ChatView {
     const clip = button("+", "Attach images, PDFs or text files", () => this.picker.click());
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("input", () => this.fit());
-    const box = make("div", { className: "llmkit-chat-composer" }, this.chips, make("div", { className: "llmkit-chat-line" }, clip, this.input, this.sendButton), this.picker,
-      make("div", { className: "llmkit-chat-hint", textContent: "Enter sends · Shift+Enter breaks the line · ↑ edits the last question · Esc stops" }));
+    const box = this.composerBox = make("div", { className: "llmkit-chat-composer" }, this.chips, make("div", { className: "llmkit-chat-line" }, clip, this.input, this.sendButton), this.picker,
+      make("div", { className: "llmkit-chat-hint", textContent: "Enter sends · Shift+Enter breaks the line · ↑ edits the last question · Esc stops, then leaves" }));
     this.root.addEventListener("paste", (event) => this.takeFrom(event, event.clipboardData));
     this.root.addEventListener("drop", (event) => {
       box.classList.remove("drop");
@@ -411,7 +451,20 @@ class ChatView {
   }
 
   stop() {
+    this.stopping = true;
     this.send({ type: "stop" });
+  }
+
+  /** Stop the answer; where there is none, or at the second time, leave to the cell. */
+  escape() {
+    if (this.running && !this.stopping) {
+      this.stop();
+      return;
+    }
+    document.activeElement?.blur();
+    this.root.closest(".jp-Cell")?.focus();
+    const notebook = this.root.closest(".jp-Notebook");
+    if (!notebook?.contains(document.activeElement)) notebook?.focus();
   }
 
   again(node, more = {}) {
@@ -552,17 +605,28 @@ class ChatView {
     this.notice.className = `llmkit-chat-say ${kind}`;
     this.notice.hidden = !text;
     this.notice.replaceChildren(make("span", { textContent: text }), button("×", "Close this notice", () => this.say("")));
+    clearTimeout(this.fading);
+    if (text && !kind) this.fading = setTimeout(() => this.fade(), FADE);
+  }
+
+  /** Let a notice go, unless somebody is at it. */
+  fade() {
+    if (this.notice.matches(":hover, :focus-within")) this.fading = setTimeout(() => this.fade(), FADE);
+    else this.say("");
   }
 
   download(text) {
     const url = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
     make("a", { href: url, download: "chat.md" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    this.exported.textContent = "Saved as chat.md";
+    setTimeout(() => (this.exported.textContent = ""), FADE);
   }
 
   /** Bring what depends on the messages up to date. */
   settle() {
     this.running = this.messages.some((message) => message.form.state === "open");
+    this.stopping = this.stopping && this.running;
     this.starters.hidden = this.messages.length > 0 || !this.starters.childElementCount;
     this.sendButton.textContent = this.running ? "Stop" : "Send";
     this.sendButton.title = this.running ? "Stop the answer" : "Send";
@@ -577,6 +641,7 @@ class ChatView {
     if (!this.follow) return;
     this.log.scrollTop = this.log.scrollHeight;
     this.last = this.log.scrollTop;
+    if (this.root.contains(document.activeElement)) this.composerBox.scrollIntoView({ block: "nearest" });
   }
 
   tick() {

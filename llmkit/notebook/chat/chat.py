@@ -14,6 +14,7 @@ from llmkit.clients.registry import resolve
 from llmkit.errors import ConfigurationError
 from llmkit.messages import LLMResponse
 from llmkit.notebook.bridge import bridge
+from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
 from llmkit.notebook.errors import Stopped
@@ -56,7 +57,7 @@ class Chat:
         thread: Name of the conversation to share with `%%llm -t NAME`; needs `%load_ext llmkit`.
         vars: Variables that the model is told about: names, or objects that have a name in the notebook.
             They are described anew with each question.
-        starters: Questions to offer as buttons while there is none.
+        starters: Questions to offer as buttons while there is none; by default some about the variables.
         budget: What the whole chat may cost, in US dollars; a call that may cost more than what is left is
             refused. By default there is no limit but those of `llmkit.budget`.
 
@@ -78,7 +79,7 @@ class Chat:
         thread: str | None = None,
         *,
         vars: Sequence[Any] | Mapping[str, Any] = (),  # noqa: A002 - the name that the specification gives it
-        starters: Iterable[str] = (),
+        starters: Iterable[str] | None = None,
         budget: float | None = None,
     ) -> None:
         if model is not None:
@@ -100,7 +101,7 @@ class Chat:
             system=system or "",
             thread=thread,
             variables=self._values,
-            starters=tuple(map(str, starters)),
+            starters=tuple(map(str, _starters(self._names, self._given) if starters is None else starters)),
             budget=budget,
         )
         self._begin(settings, magics)
@@ -184,8 +185,11 @@ class Chat:
 
     @property
     def cost(self) -> float:
-        """What all answers cost, those of other branches too, in US dollars; simulated ones cost nothing."""
-        return self._session.cost
+        """What all answers cost, those of other branches too, in US dollars: the sum in the header.
+
+        Simulated answers count as long as no real one cost anything.
+        """
+        return shown_cost(self._session.talk)
 
     @property
     def df(self) -> pd.DataFrame:
@@ -304,6 +308,14 @@ def open_chat(magics: LLMMagics, argument: str | None = None) -> Chat:  # noqa: 
         The chat, which shows itself.
     """
     return Chat(thread=argument)
+
+
+def _starters(*variables: Iterable[str]) -> tuple[str, ...]:
+    """Return questions to begin with, about the first variable if there is one."""
+    names = [name for each in variables for name in each]
+    if not names:
+        return ("Explain list comprehensions with an example", "Write a function that counts words in a text")
+    return (f"What stands out in {names[0]}?", f"Write code that summarises {names[0]} in a chart")
 
 
 def _reply(turn: Turn) -> Reply:

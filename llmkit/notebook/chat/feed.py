@@ -96,7 +96,7 @@ class Feed:
             self._send({"type": "notice", "node": self._number, "text": notice})
 
     def _draw(self) -> None:
-        sealed = render("".join(self._waiting)) if self._waiting else ""
+        sealed = render("".join(self._waiting), mathml=True) if self._waiting else ""
         before = "" if sealed else self._tail
         tail = render_partial(self._blocks.tail)
         keep = _common(before, tail)

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.conversation import Conversation
 
 
+def shown_cost(talk: Conversation) -> float:
+    """Return the sum that the header shows, in US dollars.
+
+    Simulated answers count as long as no real one cost anything.
+
+    Args:
+        talk: The conversation.
+    """
+    return _sum(_counted(_responses(talk)))
+
+
 def spent(talk: Conversation) -> float:
     """Return what the answers of all branches cost, in US dollars; simulated ones cost nothing.
 
@@ -39,7 +50,7 @@ def context_form(talk: Conversation) -> dict[str, Any]:
 def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
     """Return what the header shows of money.
 
-    As long as all answers are simulated, it is what they would have cost.
+    As long as no real answer cost anything, it is what the simulated ones would have cost.
 
     Args:
         talk: The conversation.
@@ -47,14 +58,21 @@ def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
     """
     responses = _responses(talk)
     real = [response for response in responses if not response.simulated]
-    counted = real or responses
+    counted = _counted(responses)
     unknown = any(response.cost_estimate is None and response.tokens_used for response in counted)
     return {
         "cost": format_money(_sum(counted)) + (" + $?" if unknown else ""),
         "budget": None if budget is None else format_money(budget),
         "share": _sum(real) / budget if budget else None,
-        "simulated": bool(responses) and not real,
+        "simulated": any(response.simulated for response in counted),
     }
+
+
+def _counted(responses: list[LLMResponse]) -> list[LLMResponse]:
+    """Return the real answers if one of them cost something, or may have; else all."""
+    real = [response for response in responses if not response.simulated]
+    paid = any(one.cost_estimate or (one.cost_estimate is None and one.tokens_used) for one in real)
+    return real if paid else responses
 
 
 def _responses(talk: Conversation) -> list[LLMResponse]:

@@ -33,7 +33,7 @@ def message_form(
         The form, and the binary parts: the pictures of a question.
     """
     versions = node.siblings
-    sealed, tail = growing or (answer_html(node), "")
+    sealed, tail = growing or (answer_html(node, mathml=True), "")
     files, buffers = _files(node, first_buffer)
     footer = _footer(node)
     form = {
@@ -56,15 +56,16 @@ def message_form(
     return form, buffers
 
 
-def answer_html(node: Node) -> str:
+def answer_html(node: Node, *, mathml: bool = False) -> str:
     """Return an answer as safe HTML; empty for a question.
 
     Args:
         node: The message.
+        mathml: Whether formulas are drawn as MathML, as the live chat needs, where no MathJax looks.
     """
     if node.role == "user" or not node.text:
         return ""
-    return render(node.text if node.state == "ok" else close_open(node.text))
+    return render(node.text if node.state == "ok" else close_open(node.text), mathml=mathml)
 
 
 def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
