@@ -88,6 +88,14 @@ def whole(protocol, way, usage=None):
     return events(dialect.start() + dialect.piece("A whole answer") + dialect.end(usage=usage))
 
 
+def overloaded(protocol):
+    """Accepted, and given up before the first text: another try may help."""
+    words = {"openai": "server_error", "anthropic": "overloaded_error", "google": "UNAVAILABLE"}
+    dialect = DIALECTS[protocol]
+    error = dialect.in_band(dialect.error(503, "Overloaded.", words[protocol]))
+    return (head("streamed"), dialect.start() + error)
+
+
 def head(way):
     return opening(kind="application/json" if way == "plain" else "text/event-stream")
 
@@ -199,10 +207,7 @@ async def test_an_answer_of_headers_alone(books, protocol, way):
 
 
 async def test_an_attempt_that_broke_before_its_text_counts_beside_the_one_that_came_after(books, protocol):
-    words = {"openai": "server_error", "anthropic": "overloaded_error", "google": "UNAVAILABLE"}
-    dialect = DIALECTS[protocol]
-    broken = dialect.start() + dialect.in_band(dialect.error(503, "Overloaded.", words[protocol]))
-    script = (head("streamed"), broken), (whole(protocol, "streamed"),)
+    script = overloaded(protocol), (whole(protocol, "streamed"),)
     async with asking(protocol, *script, retries=1) as client:
         answer = await ask(client, "streamed")
     row = check(books, protocol)
@@ -211,11 +216,46 @@ async def test_an_attempt_that_broke_before_its_text_counts_beside_the_one_that_
     assert answer.usage_source == "partial"
 
 
+async def test_an_attempt_counts_once_if_the_next_one_is_refused(books, protocol):
+    """The budget has room for one bound."""
+    books.budget(daily=1.5 * at_least(protocol))
+    async with asking(protocol, overloaded(protocol), retries=1) as client:
+        with pytest.raises(BudgetExceededError):
+            await ask(client, "streamed")
+    assert check(books, protocol)["attempts"] == 1
+
+
+async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(books, protocol):
+    async with asking(protocol, overloaded(protocol), retries=1, total=300) as client:
+        client._line = replace(client._line, retry=RetryPolicy(max_retries=1, base_delay=60))
+        task = asyncio.create_task(ask(client, "streamed"))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert check(books, protocol)["attempts"] == 1
+
+
+async def test_what_broke_before_another_model_stood_in_counts_at_its_own_price(books):
+    dialect = DIALECTS["openai"]
+    async with Peer() as peer:
+        peer.scripts["gpt-5.4-mini"] = [overloaded("openai")]
+        peer.scripts["gpt-4o-mini"] = [(events(dialect.start() + dialect.piece("Hi") + dialect.end()),)]
+        cheap = OpenAIClient("k", peer.url + "/v1", model="gpt-4o-mini")
+        async with (
+            cheap,
+            OpenAIClient(
+                "k", peer.url + "/v1", model="gpt-5.4-mini", max_retries=0, fallback=[cheap]
+            ) as client,
+        ):
+            answer = await ask(client, "streamed", max_tokens=None)
+    row = last(books)
+    assert (answer.model, row["status"]) == ("gpt-4o-mini", "ok")
+    assert row["at_most_usd"] > 0.5 > 100 * row["cost_usd"], "128,000 tokens of the first model"
+
+
 async def test_two_attempts_that_broke_have_two_bounds(books, protocol):
-    words = {"openai": "server_error", "anthropic": "overloaded_error", "google": "UNAVAILABLE"}
-    dialect = DIALECTS[protocol]
-    broken = dialect.start() + dialect.in_band(dialect.error(503, "Overloaded.", words[protocol]))
-    async with asking(protocol, (head("streamed"), broken), retries=1) as client:
+    async with asking(protocol, overloaded(protocol), retries=1) as client:
         with pytest.raises(LLMClientError):
             await ask(client, "streamed")
     assert check(books, protocol, attempts=2)["attempts"] == 2

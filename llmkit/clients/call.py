@@ -144,6 +144,7 @@ class Call:
         if self.attempts:
             self._bills.append(self._last_bill(parts=(), whole=False))
             self.answer = Answer()
+            self.accepted = False  # the next one may be refused, or never come
 
     def stand_in(self, request: Request, provider: str, *, simulated: bool) -> None:
         """Go on with another model, maybe of another provider.
@@ -257,7 +258,7 @@ class Call:
 
     def _bill(self) -> bill.Bill:
         last = self._last_bill(parts=self._parts, whole=self._status == "ok")
-        if self._bound is not None and last.source == "reported" and last.price is not None:
+        if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
             quiet = self.context.surface in {"magic", "chat"}
             excess.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
         return bill.total([*self._bills, last])
