@@ -121,3 +121,56 @@ async def test_whatever_another_packages_client_raises_is_one_failure(recorder):
     assert (first.content, third.content) == ("a", "c")
     assert isinstance(second, LLMClientError)
     assert isinstance(second.__cause__, RuntimeError)
+
+
+class TestDedupe:
+    PROMPTS = ("echo: a", "echo: b", "echo: a", "echo: c", "echo: b", "echo: a")
+
+    async def test_identical_prompts_are_one_call(self, client, server, recorder):
+        answers = await llmkit.batch(self.PROMPTS, client, progress=False, dedupe=True)
+        assert [answer.content for answer in answers] == ["a", "b", "a", "c", "b", "a"]
+        assert len(server.requests) == len(recorder.records) == 3
+        assert all("dedupe" not in request.body for request in server.requests)
+
+    @pytest.mark.parametrize("options", [{}, {"dedupe": False}])
+    async def test_each_prompt_is_a_call_unless_somebody_says_otherwise(self, client, server, options):
+        await llmkit.batch(self.PROMPTS, client, progress=False, **options)
+        assert len(server.requests) == 6
+        assert all("dedupe" not in request.body for request in server.requests)
+
+    async def test_identical_conversations_are_one_call(self, client, server):
+        def talk(last, data=b"x"):
+            first = LLMMessage("user", "a", (llmkit.attach(data, "t.txt"),))
+            return [first, LLMMessage("assistant", "b"), LLMMessage("user", f"echo: {last}")]
+
+        prompts = [
+            talk("c"),
+            talk("c"),
+            talk("d"),
+            talk("c", b"y"),
+            [LLMMessage("user", "echo: e")],
+            "echo: e",
+        ]
+        answers = await llmkit.batch(prompts, client, progress=False, dedupe=True)
+        assert [answer.content for answer in answers] == ["c", "c", "d", "c", "e", "e"]
+        assert len(server.requests) == 4
+
+    async def test_the_system_prompt_belongs_to_a_text_alone(self, client, server):
+        prompts = ["echo: a", [LLMMessage("user", "echo: a")]]
+        await llmkit.batch(prompts, client, system="Be brief.", progress=False, dedupe=True)
+        assert len(server.requests) == 2
+
+    async def test_a_failure_is_that_of_all_its_equals(self, client, server):
+        server.fail_next("500")
+        answers = await llmkit.batch(self.PROMPTS, client, progress=False, dedupe=True, max_concurrent=1)
+        assert [isinstance(answer, ProviderNotAvailableError) for answer in answers] == [
+            True, False, True, False, False, True,
+        ]  # fmt: skip
+
+    async def test_what_is_no_conversation_fails_alone(self, client, server):
+        prompts = [["text"], ["text"], "echo: a", 5]
+        answers = await llmkit.batch(prompts, client, progress=False, dedupe=True)
+        assert [isinstance(answer, LLMClientError) for answer in answers] == [True, True, False, True]
+
+    async def test_nothing_asked_is_nothing_answered(self, client):
+        assert await llmkit.batch([], client, progress=False, dedupe=True) == []

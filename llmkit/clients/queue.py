@@ -13,7 +13,7 @@ from llmkit.messages import LLMMessage
 from llmkit.records import calling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
     from typing import Any
 
     from llmkit.messages import LLMResponse
@@ -68,6 +68,7 @@ async def batch(
     system: str | None = None,
     max_concurrent: int = 5,
     progress: bool = True,
+    dedupe: bool = False,
     **options: Any,
 ) -> list[LLMResponse | LLMClientError]:
     """Answer many prompts, several at a time, with a progress bar.
@@ -78,6 +79,8 @@ async def batch(
         system: System prompt for the prompts that are texts.
         max_concurrent: How many calls run at the same time.
         progress: Whether to show the bar.
+        dedupe: Whether identical prompts share one call, and its answer or error. Otherwise each prompt is a
+            call, as is wanted where several answers to one prompt are.
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
@@ -99,8 +102,14 @@ async def batch(
     if isinstance(prompts, str):
         raise InvalidRequestError("batch takes many prompts, not one text.", hint="Put it into a list.")
     asked = list(prompts)
+    places: list[Hashable] = [
+        _identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)
+    ]
+    different: dict[Hashable, str | list[LLMMessage]] = {}
+    for place, prompt in zip(places, asked, strict=True):
+        different.setdefault(place, prompt)
     queue = RequestQueue(max_concurrent)
-    with calling(surface="batch"), tqdm(total=len(asked), disable=not progress, unit="call") as bar:
+    with calling(surface="batch"), tqdm(total=len(different), disable=not progress, unit="call") as bar:
 
         async def answer(prompt: str | list[LLMMessage]) -> LLMResponse:
             try:
@@ -109,8 +118,9 @@ async def batch(
             finally:
                 bar.update()
 
-        results = await asyncio.gather(*map(answer, asked), return_exceptions=True)
-    return [_result(result) for result in results]
+        results = await asyncio.gather(*map(answer, different.values()), return_exceptions=True)
+    answers = dict(zip(different, map(_result, results), strict=True))
+    return [answers[place] for place in places]
 
 
 def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError:
@@ -122,6 +132,20 @@ def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError
     if isinstance(result, BaseException) and not isinstance(result, LLMClientError):
         raise result
     return result
+
+
+def _identity(prompt: str | list[LLMMessage], system: str | None) -> Hashable:
+    """Return what identical prompts have in common; a conversation that is none is like no other."""
+    if isinstance(prompt, str):
+        return (*([] if system is None else [("system", system, ())]), ("user", prompt, ()))
+    try:
+        return tuple((one.role, one.content, _files(one)) for one in prompt)
+    except (AttributeError, TypeError):  # the call itself says what is wrong
+        return id(prompt)
+
+
+def _files(message: LLMMessage) -> Hashable:
+    return tuple((one.media_type, one.name, one.digest) for one in message.attachments)
 
 
 def _conversation(prompt: str | list[LLMMessage], system: str | None) -> list[LLMMessage]:
