@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from llmkit.encodings import decoded
 from llmkit.errors import InvalidRequestError
+from llmkit.pictures import from_array, transposed, upright
 
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 """Images that all providers take."""
@@ -57,6 +59,8 @@ class Attachment:
         media_type: What the data is, e.g. `"image/png"`, `"application/pdf"` or `"text/csv"`.
         data: The file's bytes; not shown in the repr.
         name: The file's name, which the model sees where a provider has a place for it.
+        turned: Digests of a photo that was turned upright, of this data and of the file's: a replay knows it
+            by the file, for another release may write other bytes.
 
     Raises:
         InvalidRequestError: If the data is empty, or something else than the type says.
@@ -69,6 +73,7 @@ class Attachment:
     media_type: str
     data: bytes = field(repr=False)
     name: str = ""
+    turned: tuple[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, bytes):
@@ -110,8 +115,9 @@ class Attachment:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the data, in hexadecimal."""
-        return hashlib.sha256(self.data).hexdigest()
+        """SHA-256 of the data in hexadecimal; of a turned photo that of the file."""
+        found = _digest(self.data)
+        return self.turned[1] if self.turned is not None and self.turned[0] == found else found
 
     @property
     def base64(self) -> str:
@@ -122,12 +128,14 @@ class Attachment:
 def attach(source: Any, name: str | None = None) -> Attachment:
     r"""Make an attachment from a file, from bytes, or from something with a picture.
 
-    The type is found in the content, not in the file's name. Images are sent as they are: where a provider
-    takes no more than so many pixels, it makes them smaller itself.
+    The type is found in the content, not in the file's name. Photos are turned upright as their EXIF
+    orientation says; else images are sent as they are: where a provider takes no more than so many pixels, it
+    makes them smaller itself. Text that is no UTF-8 is read in the encoding that it declares, or looks like.
 
     Args:
-        source: A path; bytes; a matplotlib figure or axes; a PIL image; an `IPython.display.Image`; or
-            anything that shows itself as PNG or JPEG in a notebook.
+        source: A path; bytes; a file that is open for reading, such as a `BytesIO`; a matplotlib figure or
+            axes; a PIL image; a numpy array of pixels; an `IPython.display.Image`; or anything that shows
+            itself as PNG or JPEG in a notebook.
         name: The file's name for the model; by default that of the file.
 
     Returns:
@@ -148,7 +156,13 @@ def attach(source: Any, name: str | None = None) -> Attachment:
         return _made(_read(path), path.name if name is None else name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _made(bytes(source), name or "")
+    if callable(getattr(source, "read", None)):
+        return _made(_content(source), _name_of(source) if name is None else name)
     return _made(_picture(source), name or "")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def media_type(data: bytes, name: str = "") -> str | None:
@@ -198,7 +212,28 @@ def _made(data: bytes, name: str) -> Attachment:
     if len(data) > LARGEST:
         raise _too_large(shown, len(data))
     kind = media_type(data, name)
+    if kind in IMAGES:
+        seen = upright(data)
+        turned = None if seen is data else (_digest(seen), _digest(data))
+        return Attachment(kind, seen, name, turned)
+    if kind is None and not any(pattern.match(data) for pattern, _ in _OTHERS):
+        text = decoded(data)
+        if text is not None and not _CONTROLS.search(text):
+            data = text.encode()
+            kind = media_type(data, name)
     return Attachment(kind or "application/octet-stream", data, name)
+
+
+def _content(source: Any) -> bytes:
+    """Return what an open file holds; a `BytesIO` wherever it stands."""
+    whole = getattr(source, "getvalue", None)
+    content = whole() if callable(whole) else source.read(LARGEST + 1)
+    return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def _name_of(source: Any) -> str:
+    name = getattr(source, "name", "")
+    return Path(name).name if isinstance(name, str) else ""
 
 
 def _read(path: Path) -> bytes:
@@ -236,6 +271,10 @@ def _picture(source: Any) -> bytes:
         file = io.BytesIO()
         figure.savefig(file, format="png")
         return file.getvalue()
+    if callable(getattr(source, "getexif", None)):
+        source = transposed(source)
+    if hasattr(source, "__array_interface__"):
+        return from_array(source)
     for method in ("_repr_png_", "_repr_jpeg_"):
         show = getattr(source, method, None)
         shown = show() if callable(show) else None
@@ -263,4 +302,4 @@ def _bytes(shown: Any) -> bytes:
 def _guess(data: bytes) -> str:
     """Say what unknown bytes may be."""
     found = (name for pattern, name in _OTHERS if pattern.match(data))
-    return next(found, "neither an image nor a PDF nor text in UTF-8")
+    return next(found, "neither an image nor a PDF nor text in a known encoding")

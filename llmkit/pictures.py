@@ -1,0 +1,92 @@
+"""Pictures as providers want them: photos upright, arrays as PNG. Pillow comes with matplotlib."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from llmkit.errors import InvalidRequestError
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held."""
+
+_MARKS = (b"Exif", b"eXIf", b"EXIF")
+"""Where none of these is, there is no orientation: Pillow need not look."""
+
+
+def upright(data: bytes) -> bytes:
+    """Turn a photo as its EXIF orientation says: models see the pixels alone.
+
+    Args:
+        data: A PNG, JPEG or WebP file.
+
+    Returns:
+        The same bytes where there is nothing to turn, or where the picture cannot be read.
+
+    Source: EXIF 2.32, section 4.6.4, tag 0x0112.
+    """
+    if not any(mark in data for mark in _MARKS):
+        return data
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            turned = picture.getexif().get(ORIENTATION, 1) not in {None, 1}
+            if not turned or getattr(picture, "n_frames", 1) > 1:
+                return data
+            return _saved(ImageOps.exif_transpose(picture), picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return data  # the provider says what is wrong with it
+
+
+def transposed(picture: Any) -> Any:
+    """Return a Pillow image upright."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(picture)
+
+
+def from_array(array: Any) -> bytes:
+    """Return an array of pixels as PNG.
+
+    Args:
+        array: A numpy array of height x width, or height x width x 1, 3 or 4; whole numbers from 0 to 255,
+            truth values, or fractions from 0 to 1.
+
+    Raises:
+        InvalidRequestError: If its shape or its numbers are others.
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(array)
+    flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if not flat.size or not (flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] in {3, 4})):
+        raise _no_pixels(pixels)
+    most = 255 if flat.dtype.kind in "iu" else 1
+    if flat.dtype.kind not in "biuf" or not bool(((flat >= 0) & (flat <= most)).all()):  # NaN is neither
+        raise _no_pixels(pixels)
+    scaled = flat if most == 255 else np.round(flat.astype(float) * 255)
+    return _png(Image.fromarray(np.ascontiguousarray(scaled.astype(np.uint8))))
+
+
+def _no_pixels(array: Any) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"An array of shape {array.shape} and type {array.dtype} is no picture.",
+        hint="Give height x width (x 3 or 4), from 0 to 255 or from 0.0 to 1.0; or attach a plot of it.",
+    )
+
+
+def _saved(turned: Any, original: Any) -> bytes:
+    if original.format == "PNG":
+        return _png(turned)
+    file = io.BytesIO()
+    options = {"icc_profile": original.info["icc_profile"]} if "icc_profile" in original.info else {}
+    turned.save(file, format=original.format, quality=95, **options)
+    return file.getvalue()
+
+
+def _png(picture: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format="PNG", exif=b"")
+    return file.getvalue()
