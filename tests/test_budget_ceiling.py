@@ -254,3 +254,26 @@ def test_no_usage_within_the_bounds_costs_more(before, after, read, model):
     bound = most(ask("7" * before or "7", model=model, max_tokens=1000))
     cost = nanos("openai", model, before, after, cache_read_tokens=min(read, before))
     assert cost <= bound.nanos
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "units"),
+    [
+        ("google", "gemini-2.5-flash-image", {"output_image_tokens": 500}),
+        ("openai", "gpt-4o-audio-preview", {"output_audio_tokens": 500}),
+        ("perplexity", "sonar", {}),
+    ],
+)
+def test_a_bound_counts_the_dearest_kind_of_token(provider, model, units):
+    bound = most(ask("Draw a llama", model=model, max_tokens=500), provider)
+    assert bound.nanos >= nanos(provider, model, bound.input_tokens, 500, units=units)
+
+
+def test_a_bound_counts_the_searches_that_a_request_allows_and_its_surcharges():
+    model = "claude-opus-5-5"
+    tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]
+    plain = most(ask("Hi", model=model, extra={"tools": []}), "anthropic")
+    searching = most(ask("Hi", model=model, extra={"tools": tools}), "anthropic")
+    assert searching.nanos >= plain.nanos + 50_000_000
+    there = most(ask("Hi", model=model, extra={"inference_geo": "us"}), "anthropic")
+    assert there.nanos >= nanos("anthropic", model, there.input_tokens, 4096, units={"us_inference": 1})

@@ -44,6 +44,10 @@ class TestFooter:
         assert "≈812→214 tok · 3.4 s · ≈$0.0056" in str(build_footer(answer(usage_source=source)))
         assert "· $?" in str(build_footer(answer(usage_source=source, cost_estimate=None)))
 
+    def test_a_price_that_leaves_something_out_says_so_and_its_tokens_do_not(self):
+        footer = str(build_footer(answer(usage_source="incomplete")))
+        assert "· 812→214 tok · 3.4 s · ≈$0.0056" in footer
+
     def test_an_unknown_count_is_a_question_mark(self):
         assert "?→214 tok" in str(build_footer(answer(prompt_tokens=None)))
         assert "tok" not in str(build_footer(answer(prompt_tokens=None, completion_tokens=None)))

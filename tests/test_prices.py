@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import genai_prices
 import pytest
-from dialects import Anthropic
+from dialects import Anthropic, OpenAI
 from genai_prices.data_snapshot import get_snapshot, set_custom_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,6 +150,56 @@ def test_the_users_own_table_wins(tmp_path):
     found = prices.price("openai", ("gpt-4o-mini",), usage)
     assert (found.nanos, found.source) == (600 * 1000 + 400 * 500 + 100 * 2000, "config")
     assert prices.price("ollama", ("m",), usage).source == "config"
+
+
+def test_the_users_own_table_may_name_every_unit(tmp_path):
+    (tmp_path / "llmkit.toml").write_text(
+        "[prices.m]\ninput = 1\noutput = 2\ncache_read = 0.5\ninput_audio = 10\ncache_audio_read = 4\n"
+        "output_image = 30\nweb_searches = 8\nrequests = 5\n"
+    )
+    units = {"input_audio_tokens": 600, "cache_audio_read_tokens": 100, "output_image_tokens": 90}
+    usage = Usage(
+        input_tokens=1000, output_tokens=100, cache_read_tokens=150, units={**units, "web_searches": 2}
+    )
+    found = prices.price("any", ("m",), usage)
+    tokens = 350 * 1 + 50 * 0.5 + 500 * 10 + 100 * 4 + 90 * 30 + 10 * 2
+    assert found.nanos == tokens * 1000 + 2 * 8_000_000 + 5_000_000
+    assert found.exact
+    other = prices.price("any", ("m",), Usage(input_tokens=9, output_tokens=1, units={"code_executions": 1}))
+    assert not other.exact
+
+
+@pytest.mark.parametrize(
+    "name", ["models/gemini-2.5-flash", "publishers/google/models/gemini-2.5-flash",
+             "projects/p/locations/l/publishers/google/models/gemini-2.5-flash"]
+)  # fmt: skip
+def test_the_folders_of_a_google_model_do_not_matter(name):
+    usage = Usage(input_tokens=1000, output_tokens=100)
+    assert prices.price("google", (name,), usage) == prices.price("google", ("gemini-2.5-flash",), usage)
+
+
+async def test_a_proxys_header_states_the_price(recorder):
+    body = json.dumps(OpenAI.whole("Hi", usage={"prompt_tokens": 9, "completion_tokens": 3})).encode()
+    async with Peer() as peer, OpenAIClient("k", f"{peer.url}/v1", model="gpt-4o-mini") as client:
+        for told, source in (("0.0123", "proxy"), ("0.0", "genai-prices"), ("None", "genai-prices")):
+            peer.scripts["gpt-4o-mini"] = [[http(200, body, f"x-litellm-response-cost: {told}")]]
+            response = await client.generate_text([LLMMessage("user", "Hi")])
+            assert (response.price_source, response.usage_source) == (source, "reported")
+            assert response.cost_estimate == (0.0123 if source == "proxy" else pytest.approx(3.15e-06))
+
+
+async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):
+    usage = {"input_tokens": 4000, "output_tokens": 200, "server_tool_use": {"web_search_requests": 2}}
+    async with Peer() as peer, AnthropicClient("k", peer.url, model="claude-sonnet-4-5") as client:
+        answer = {**Anthropic.whole("Hi", usage=usage), "model": "claude-sonnet-4-5"}
+        peer.scripts["claude-sonnet-4-5"] = [[http(200, json.dumps(answer).encode())]]
+        response = await client.generate_text([LLMMessage("user", "Hi")])
+    assert response.cost_estimate == pytest.approx(4000 * 3e-6 + 200 * 15e-6 + 0.02)
+    assert dict(recorder.last.units) == {"web_searches": 2}
+    books = Ledger(":memory:")
+    books.record(recorder.last)
+    assert tariff.priced(books.df).nanos.tolist() == [recorder.last.cost_nanos]
+    assert books.correct(dry_run=True).calls == 0
 
 
 async def test_a_reported_cost_is_the_price(recorder, server):
