@@ -12,6 +12,7 @@ import pytest
 from dialects import DIALECTS, dump
 from peer import RESET, SILENCE, Peer, events, http, opening
 
+import llmkit
 from llmkit import (
     AnthropicClient,
     BudgetExceededError,
@@ -281,6 +282,16 @@ async def test_what_was_never_accepted_costs_nothing(books, protocol, way, statu
     row = last(books)
     assert row[["cost_usd", "at_most_usd"]].isna().all()
     assert books.budget().uncertain == 0
+
+
+async def test_every_answer_of_a_batch_that_was_cut_has_both_amounts(books, protocol):
+    script = (opening(kind="application/json"), begun(protocol, "plain"), RESET)
+    async with asking(protocol, script) as client:
+        answers = await llmkit.batch(["One?", "Two?", "Three?"], client, max_tokens=LIMIT, progress=False)
+    assert len(answers) == 3
+    books.flush(10)
+    assert (books.df["at_most_usd"] > at_least(protocol)).tolist() == [True] * 3
+    assert books.budget().uncertain > 2.9 * at_least(protocol)
 
 
 async def test_hidden_reasoning_that_was_cut_is_not_given_back(books, protocol):
