@@ -344,6 +344,35 @@ async def test_a_local_server_without_a_key_is_asked_where_the_project_says(serv
         assert (await client.generate_text(QUESTION)).content == TEXT
 
 
+def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
+    from llmkit.notebook.commands import run
+    from llmkit.notebook.syntax.subcommands import parse_command
+
+    for words, told in (
+        (["trust"], "None: keys go only to addresses that you have named yourself"),
+        (["trust", "https://gate.example/v1"], "https://gate.example/v1"),
+        (["trust", "revoke", "https://gate.example/v1"], "None: keys go only"),
+    ):
+        run(None, parse_command(words))
+        assert told in capsys.readouterr().out
+    assert parse_command(["trust", "me", "on", "this"]) is None
+
+
+def test_the_doctor_tells_of_addresses_and_proxies(monkeypatch, tmp_path):
+    from llmkit.notebook.doctor import _addresses
+
+    assert _addresses().text == "keys go only where you have said"
+    name_in_project(tmp_path, "openai", "https://gate.example/v1")
+    monkeypatch.setenv("https_proxy", "http://me:secret@p:1")
+    settings._load.cache_clear()
+    text = _addresses().text
+    assert "names https://gate.example/v1: your keys do not go there" in text
+    assert "through the proxy http://p:1 (https_proxy)" in text
+    assert "secret" not in text
+    llmkit.trust("https://gate.example")
+    assert "https://gate.example may have your keys" in _addresses().text
+
+
 def test_a_project_does_not_trust_itself(tmp_path):
     (tmp_path / "llmkit.toml").write_text('trusted = ["http://127.0.0.1"]\n')
     with pytest.raises(ConfigurationError, match="unknown settings: trusted"):
