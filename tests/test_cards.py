@@ -31,14 +31,56 @@ def size(text):
     return len(text.encode())
 
 
-def test_a_frame_is_shape_types_missing_values_and_five_rows():
+def test_a_small_frame_is_its_types_and_all_its_rows():
     frame = pd.DataFrame({"city": ["Rome", None] * 5, "n": range(10)})
     lines = card("df", frame).text.splitlines()
     assert lines[0] == "df: pandas DataFrame with 10 rows and 2 columns"
     assert lines[2].startswith("  city: ")
     assert lines[2].endswith(", 5 missing")
     assert lines[3] == "  n: int64"
-    assert lines[4:] == ["First 5 rows:", ",city,n", "0,Rome,0", "1,,1", "2,Rome,2", "3,,3", "4,Rome,4"]
+    assert lines[4:7] == ["All 10 rows:", ",city,n", "0,Rome,0"]
+    assert lines[-1] == "9,,9"
+
+
+def test_a_large_frame_is_what_its_columns_hold_and_five_rows():
+    count = 1_000
+    frame = pd.DataFrame(
+        {
+            "city": ["Rome", "Rome", "Oslo", None] * (count // 4),
+            "price": [float(number) for number in range(count)],
+            "when": pd.date_range("2026-01-01", periods=count, freq="D"),
+            "ok": [True, False] * (count // 2),
+            "odd": [["a"], {"b": 1}] * (count // 2),
+        }
+    )
+    lines = card("df", frame).text.splitlines()
+    assert lines[2].endswith(", 250 missing, 2 unique, top: Rome (500), Oslo (250)")
+    assert lines[3] == "  price: float64, min 0, median 499.5, max 999"
+    assert "min 2026-01-01" in lines[4]
+    assert "max 2028-09-26" in lines[4]
+    assert lines[5] == "  ok: bool, 2 unique, top: True (500), False (500)"
+    assert lines[6].startswith("  odd: object")
+    assert lines[7] == "First 5 rows:"
+    assert len(lines) == 7 + 1 + 1 + 5
+
+
+def test_a_wide_frame_keeps_its_first_rows_and_says_less_of_its_columns():
+    frame = pd.DataFrame({f"column {i}": [f"value {n} of many" for n in range(200)] for i in range(12)})
+    text = card("df", frame).text
+    assert "First 5 rows:" in text
+    assert "column 11" in text
+    assert "cut here" not in text
+
+
+def test_different_values_of_a_very_long_table_are_counted_at_its_beginning():
+    frame = pd.DataFrame({"word": ["a", "b"] * 150_000})
+    assert "2 unique in the first 200,000 rows" in card("df", frame).text
+
+
+def test_frequent_values_that_look_like_keys_are_left_out():
+    made = card("df", pd.DataFrame({"k": [KEY] * 500, "text": ["x" * 300] * 500}))
+    assert KEY[:12] not in made.text
+    assert "[redacted]" in made.text
 
 
 def test_a_series_an_array_and_an_empty_frame_have_cards():

@@ -7,6 +7,7 @@ from callers import SDKS, opened, read
 from llmkit import ConfigurationError, InvalidRequestError, LLMMessage, OpenAIClient
 from llmkit.clients.redaction import Secret, redact
 from llmkit.notebook.syntax.interpolation import interpolate
+from llmkit.tokens import estimate
 
 TEXTS = {
     "one character": "a",
@@ -230,12 +231,21 @@ class TestKeys:
 class TestNotes:
     def test_a_long_frame_says_what_of_it_was_sent(self):
         result = interpolate("{{frame}}", {"frame": pd.DataFrame({"a": range(1_000_000)})})
-        assert result.notes == ("frame has 1,000,000 rows: the first and last 100 were sent.",)
+        tokens = f"{estimate(result.text):,}"
+        assert result.notes == (
+            f"frame has 1,000,000 rows: the first and last 100 were sent, about {tokens} tokens.",
+        )
         assert len(result.text) < 10_000
 
     def test_a_short_frame_is_sent_whole_and_without_a_note(self):
         result = interpolate("{{frame}}", {"frame": pd.DataFrame({"a": range(200)})})
         assert (result.text.count("\n"), result.notes) == (200, ())
+
+    def test_a_wide_frame_that_is_sent_whole_says_how_many_tokens_it_takes(self):
+        result = interpolate("{{frame}}", {"frame": pd.DataFrame({"a": ["word " * 40] * 100})})
+        assert result.notes == (
+            f"frame has 100 rows: all were sent, about {estimate(result.text):,} tokens.",
+        )
 
     def test_an_array_that_prints_shortened_says_so(self):
         result = interpolate("{{a}} {{i}}", {"a": pd.Series(range(5000)).to_numpy(), "i": pd.RangeIndex(3)})

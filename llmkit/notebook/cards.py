@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import io
 import linecache
 import reprlib
 import types
@@ -17,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.redaction import HIDDEN, redact
+from llmkit.notebook.table_cards import describe_frame, describe_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +26,6 @@ CARD = 2_000
 
 SOURCE = 20_000
 """Bytes of the longest source of a function or class: cut code would mislead."""
-
-ROWS = 5
-"""Rows of a table that are shown."""
-
-MAX_CELL = 60
-"""Characters of a text in a table that are shown."""
-
-COLUMNS = 40
-"""Columns of a table that are described."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,52 +87,6 @@ def _from(package: str, *names: str) -> Callable[[Any], bool]:
         return any(k.__module__.split(".")[0] == package and k.__name__ in names for k in kinds)
 
     return fits
-
-
-def _frame(value: Any) -> tuple[str, str]:
-    rows, columns = value.shape
-    nulls = value.isna().sum()
-    lines = [
-        f"  {_label(name)}: {dtype}{_nulls(int(nulls.iloc[i]))}"
-        for i, (name, dtype) in enumerate(zip(value.columns[:COLUMNS], value.dtypes, strict=False))
-    ]
-    more = [f"  … and {columns - COLUMNS} more columns"] if columns > COLUMNS else []
-    table = _table(value.iloc[:ROWS, :COLUMNS])
-    shown = f"First {min(rows, ROWS)} rows:" if rows else "No rows."
-    head = f"{_kind_of_frame(value)} with {rows:,} rows and {columns:,} columns"
-    return head, "\n".join(["Columns:", *lines, *more, shown, *([table] if rows else [])])
-
-
-def _series(value: Any) -> tuple[str, str]:
-    head = f"pandas Series with {len(value):,} rows, {value.dtype}{_nulls(int(value.isna().sum()))}"
-    return head, _table(value.iloc[:ROWS].to_frame()) if len(value) else ""
-
-
-def _kind_of_frame(value: Any) -> str:
-    return "pandas DataFrame" if type(value).__name__ == "DataFrame" else _kind(value)
-
-
-def _nulls(count: int) -> str:
-    return f", {count:,} missing" if count else ""
-
-
-def _label(name: Any) -> str:
-    return str(name)[:80].replace("\n", " ")
-
-
-def _table(rows: Any) -> str:
-    """Return rows as CSV: the shortest form that models read well."""
-    short = rows.map(_cell)
-    file = io.StringIO()
-    short.to_csv(file, lineterminator="\n")
-    return file.getvalue().rstrip("\n")
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    safe = redact(value)
-    return safe if len(safe) <= MAX_CELL else f"{safe[: MAX_CELL // 2]}…{safe[-MAX_CELL // 2 :]}"
 
 
 def _array(value: Any) -> tuple[str, str]:
@@ -226,8 +171,8 @@ def _cut(text: str, limit: int) -> str:
 
 
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any], tuple[str, str]], int], ...] = (
-    (_from("pandas", "DataFrame"), _frame, CARD - 200),
-    (_from("pandas", "Series"), _series, CARD - 200),
+    (_from("pandas", "DataFrame"), lambda value: describe_frame(value, CARD - 220), CARD - 200),
+    (_from("pandas", "Series"), lambda value: describe_series(value, CARD - 220), CARD - 200),
     (_from("numpy", "ndarray"), _array, CARD - 200),
     (lambda value: isinstance(value, types.ModuleType), _module, CARD - 200),
     (lambda value: isinstance(value, (type, types.FunctionType, types.MethodType)), _code, SOURCE),

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.redaction import redact
 from llmkit.notebook.syntax.options import CellError, did_you_mean
+from llmkit.tokens import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_ROWS = 200
 """Most rows of a pandas object that go into a prompt; of a longer one its beginning and its end."""
+
+MANY_TOKENS = 1_000
+"""Estimated tokens of a table from which on the user is told how many it takes."""
 
 LARGE = 1_000_000
 """Bytes (UTF-8) of a value from which on the user is told how large it is."""
@@ -178,7 +182,12 @@ def _notes(path: str, value: Any, text: str) -> Iterator[str]:
     """Say what of a value is not sent, and that it is large."""
     if _is_table(value):
         if len(value) > MAX_ROWS:
-            yield f"{path} has {len(value):,} rows: the first and last {MAX_ROWS // 2} were sent."
+            yield (
+                f"{path} has {len(value):,} rows: the first and last {MAX_ROWS // 2} were sent, "
+                f"about {estimate(text):,} tokens."
+            )
+        elif (size := estimate(text)) >= MANY_TOKENS:
+            yield f"{path} has {len(value):,} rows: all were sent, about {size:,} tokens."
     elif hasattr(value, "__len__") and hasattr(value, "dtype") and "..." in text:  # an array, an index
         yield f"{path} has {len(value):,} items: not all were sent."
     if (size := len(text.encode(errors="replace"))) >= LARGE:
