@@ -1,6 +1,8 @@
 // The dashboard in the browser. It only draws: every sum, label and colour comes from Python. Words of the
 // ledger (models, tags, notebooks) are set as text; nothing here builds HTML from strings.
 
+const SUPPRESS = "data-lm-suppress-shortcuts"; // Jupyter's shortcuts do nothing in here
+const EDITING = ["a", "c", "v", "x", "y", "z", "enter", "backspace", "delete", "home", "end"];
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 236; // pixels of the chart
 const BAR = 26; // pixels of a horizontal bar and its gap
@@ -203,6 +205,13 @@ class Chart {
   }
 }
 
+/** Whether a key with Ctrl or Cmd is meant for the notebook; what changes text, or runs the cell, is not. */
+function isNotebookKey(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.getModifierState?.("AltGraph")) return false;
+  const key = (event.key ?? "").toLowerCase();
+  return !EDITING.includes(key) && !key.startsWith("arrow");
+}
+
 /** One view of a dashboard. */
 class View {
   constructor(model, root) {
@@ -218,6 +227,7 @@ class View {
   dispose() {
     this.send({ type: "bye" });
     this.model.off("msg:custom", this.onMessage);
+    window.removeEventListener("keydown", this.onKeyDown, true);
     this.chart.dispose();
     this.links.forEach((url) => URL.revokeObjectURL(url));
   }
@@ -238,9 +248,15 @@ class View {
     this.said = make("p", { className: "llmkit-dash-say", role: "status" });
     this.body = make("div", { hidden: true }, this.figures, make("div", { className: "llmkit-dash-head" }, this.title, this.legend), this.hint, this.chart.element, this.notes, this.groups, this.calls, this.whatIf());
     this.wait = make("p", { className: "llmkit-dash-mute", textContent: "Reading the ledger…" });
-    this.root = make("section", { className: `llmkit-dash llmkit-live-${this.model.get("name")}`, "aria-label": "Cost dashboard", "data-lm-suppress-shortcuts": "true" }, this.wait, this.body, this.said);
-    // Jupyter listens for keys on the whole notebook; what happens here stays here.
-    for (const kind of ["keydown", "keyup", "keypress"]) this.root.addEventListener(kind, (event) => event.stopPropagation());
+    this.root = make("section", { className: `llmkit-dash llmkit-live-${this.model.get("name")}`, "aria-label": "Cost dashboard", [SUPPRESS]: "" }, this.said, this.wait, this.body);
+    // Jupyter listens for keys on the whole notebook; what happens here stays here, but for Ctrl+S and the like.
+    for (const kind of ["keydown", "keyup", "keypress"]) {
+      this.root.addEventListener(kind, (event) => isNotebookKey(event) || event.stopPropagation());
+    }
+    this.onKeyDown = (event) => {
+      if (this.root.contains(event.target)) this.root.toggleAttribute(SUPPRESS, !isNotebookKey(event));
+    };
+    window.addEventListener("keydown", this.onKeyDown, true); // before Jupyter looks
     root.append(this.root);
   }
 
