@@ -44,8 +44,8 @@ class Price:
 
     Attributes:
         nanos: Billionths of a US dollar.
-        source: `"config"`, `"llmkit"`, `"genai-prices"`, `"provider"`, `"local"`, or `"given"` with a table
-            that the caller gave.
+        source: `"config"`, `"llmkit"`, `"genai-prices"`, `"local"`; `"provider"` or `"proxy"` if a server
+            stated it; `"given"` with a table that the caller gave.
         date: Date (ISO 8601) for which the price was looked up.
         exact: Whether it covers all that was used; else something is left out, or is a guess.
     """

@@ -186,6 +186,9 @@ async def test_a_proxys_header_states_the_price(recorder):
             response = await client.generate_text([LLMMessage("user", "Hi")])
             assert (response.price_source, response.usage_source) == (source, "reported")
             assert response.cost_estimate == (0.0123 if source == "proxy" else pytest.approx(3.15e-06))
+            books = Ledger(":memory:")
+            books.record(recorder.last)
+            assert books.correct(dry_run=True).calls == 0
 
 
 async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):

@@ -136,7 +136,7 @@ class OpenAICodec:
         if answer.model is None and "model" in data:
             answer.model = word(data["model"])
             answer.request_id = word(data.get("id"))
-        if "usage" in data or "x_groq" in data:
+        if data.get("usage") or "x_groq" in data:
             note_usages(data, answer)
         if tier := word(data.get("service_tier")):
             answer.tier = tier

@@ -246,7 +246,7 @@ def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
     """
     left = [] if given else ["given"]
     if not reported:
-        left.append("provider")
+        left += ["provider", "proxy"]
     return frame["fallback_from"].isna() & ~frame["price_source"].isin(left)
 
 
