@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.attachments import Attachment
 
@@ -121,6 +121,10 @@ class LLMResponse:
         replayed: Whether this is a recorded answer: nothing was sent and nothing paid.
         saved_cost: What a replayed answer would have cost, in US dollars; `None` if unknown.
         fallback_from: `provider:model` that was asked first, if another one stood in for it.
+        note: What a reader should know of the answer: what came in place of text, or that the server did
+            not say how it ended.
+        raw_parts: What is not text, as JSON objects in the provider's own form: calls of tools, images,
+            citations, reasoning, items of the server's own tools. A model wrote it: do not trust it.
     """
 
     content: str
@@ -143,6 +147,8 @@ class LLMResponse:
     replayed: bool = False
     saved_cost: float | None = None
     fallback_from: str | None = None
+    note: str = ""
+    raw_parts: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.tokens_used is None and self.prompt_tokens is not None and self.completion_tokens is not None:

@@ -469,16 +469,27 @@ def usages(d):
 ENDINGS = {
     "openai": [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls")],
     "anthropic": [("end_turn", "stop"), ("max_tokens", "length"), ("refusal", "refusal"), ("pause_turn", "pause_turn")],
-    "google": [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("RECITATION", "content_filter"), ("MALFORMED_FUNCTION_CALL", "malformed_function_call")],
+    "google": [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("RECITATION", "content_filter")],
 }  # fmt: skip
 
 
+BROKEN = {
+    "openai": ["error", "network_error", "insufficient_system_resource", "abort"],
+    "anthropic": ["error", "malformed_tool_use"],
+    "google": ["MALFORMED_FUNCTION_CALL", "OTHER", "UNEXPECTED_TOOL_CALL", "NO_IMAGE"],
+}
+
+
 def endings(d):
-    """How an answer may end: none of it is an exception."""
+    """How an answer may end: only what the server itself calls broken is an exception."""
     for word, means in ENDINGS[d.name]:
         whole, stream = http(200, dump(d.whole("Hi", word))), events(d.start() + d.piece("Hi") + d.end(word))
         yield fault(f"ends with {word}", whole, None, PLAIN, text="Hi", finish_reason=means)
         yield fault(f"ends with {word}", stream, None, STREAM, text="Hi", finish_reason=means)
+    broken = StreamInterruptedError
+    for word in BROKEN[d.name]:
+        stream = events(d.start() + d.piece("Hi") + d.end(word))
+        yield fault(f"ends with {word}", stream, broken, STREAM, text="Hi", says=word.lower())
     if d.name == "google":
         blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 5}}
         told = {"finish_reason": "content_filter"}

@@ -14,7 +14,9 @@ from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
+from llmkit.clients.endings import ended
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.parts import merge
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_anthropic, in_prompt
 from llmkit.clients.usage_anthropic import note_usage
@@ -32,13 +34,11 @@ if TYPE_CHECKING:
 VERSION = "2026-10-21"
 """The version of the API that is spoken; the same as the official SDK's."""
 
-FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-}
+_BLOCKS = {"thinking_delta": "thinking", "signature_delta": "thinking", "input_json_delta": "tool_use"}
+"""The block that a delta belongs to."""
+
+_OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use"})
+"""What the model writes beside its text; any other block is the work of a server's tool."""
 
 _NAMES = {"stop": "stop_sequences"}
 
@@ -46,9 +46,6 @@ LIMITS = Limits(
     name="Anthropic", request=32 * MB, image=5 * MB, side=8000, many=20, many_side=2000, pages=600
 )
 """Source: Anthropic, "Images and vision" (general limits) and "PDF support"."""
-
-_PROGRESS = ("thinking", "partial_json", "signature")
-"""What a delta brings that is no text, and yet shows that the model is at work."""
 
 
 class AnthropicCodec:
@@ -80,10 +77,18 @@ class AnthropicCodec:
         told = event(data)
         kind = told.get("type")
         if kind == "content_block_delta":
-            return self._delta(obj(told.get("delta")), answer)
-        if kind == "content_block_start":
-            return text(obj(told.get("content_block")).get("text"))
-        if kind == "message_start":
+            delta = obj(told.get("delta"))
+            written = delta.get("text")
+            if delta.get("type", "text_delta") != "text_delta":
+                _delta(told.get("index"), delta, answer)
+            elif written.__class__ is str and not answer.apart:  # nearly every event
+                answer.last = written or answer.last
+                return written
+            else:
+                return answer.paragraph(text(written))
+        elif kind == "content_block_start":
+            return _block_of(told.get("index"), obj(told.get("content_block")), answer)
+        elif kind == "message_start":
             self._start(obj(told.get("message")), answer)
         elif kind == "message_delta":
             self._finish(obj(told.get("delta")), told.get("usage"), answer)
@@ -101,10 +106,11 @@ class AnthropicCodec:
         if message.get("content") is None:
             raise BadResponseError("The answer has no content.")
         self._start(message, answer)
+        blocks = enumerate(map(obj, items(message.get("content"))))
+        written = "".join([_block_of(number, block, answer) for number, block in blocks])
         self._finish(message, None, answer)
         answer.ended = True
-        blocks = [obj(block) for block in items(message.get("content"))]
-        return "".join(text(block.get("text")) for block in blocks if block.get("type", "text") == "text")
+        return written
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status; see `Codec.classify`."""
@@ -118,13 +124,6 @@ class AnthropicCodec:
         """Read the names from the list of models."""
         return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
 
-    def _delta(self, delta: dict[str, Any], answer: Answer) -> str:
-        kind = delta.get("type")
-        if kind == "text_delta" or (kind is None and "text" in delta):
-            return text(delta.get("text"))
-        answer.thinking = answer.thinking or any(delta.get(name) for name in _PROGRESS)
-        return ""
-
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
         answer.model = word(message.get("model"))
         answer.request_id = word(message.get("id"))
@@ -132,8 +131,45 @@ class AnthropicCodec:
 
     def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
         if reason := text(delta.get("stop_reason")):
-            answer.finish_reason = FINISH_REASONS.get(reason, reason)
+            ended(answer, reason, delta.get("stop_details"))
         note_usage(delta, usage, answer)
+
+
+def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
+    """Return the text with which a block begins; one that is no text is a part."""
+    kind = block.get("type", "text")
+    if kind == "text":
+        citations = block.get("citations")
+        for number, citation in enumerate(citations if isinstance(citations, list) else ()):
+            _cite(index, number, citation, answer)
+        return answer.paragraph(text(block.get("text")))
+    answer.thinking = True
+    answer.apart = answer.apart or str(kind) not in _OWN_BLOCKS
+    merge(answer, _place(index), block)
+    return ""
+
+
+def _delta(index: Any, delta: dict[str, Any], answer: Answer) -> None:
+    """Go on with a part; a citation belongs to a text and does not divide it."""
+    kind = text(delta.get("type"))
+    if kind == "citations_delta":
+        _cite(index, len(answer.parts), delta.get("citation"), answer)
+        return
+    more = {name: value for name, value in delta.items() if name != "type" and value}
+    answer.thinking = answer.thinking or bool(more)
+    if more and _place(index) not in answer.growing:  # its beginning was left out
+        more["type"] = _BLOCKS.get(kind, kind)
+    if more:
+        merge(answer, _place(index), more)
+
+
+def _cite(index: Any, number: int, citation: Any, answer: Answer) -> None:
+    if isinstance(citation, dict):
+        merge(answer, (_place(index), "citation", number), citation)
+
+
+def _place(index: Any) -> int | None:
+    return index if isinstance(index, int) else None
 
 
 def _optional(request: Request) -> dict[str, Any]:

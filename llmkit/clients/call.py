@@ -6,11 +6,12 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit import prices
 from llmkit.clients import bill, excess
 from llmkit.clients.codec import Answer, Request, dollars
+from llmkit.clients.parts import gathered, sentence
 from llmkit.errors import LLMClientError, StreamInterruptedError
 from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from llmkit.clients.recording import Recording
     from llmkit.clients.redaction import Secret
     from llmkit.records import Guard
+
+UNSAID = "The server did not say why the answer ended: it may be incomplete."
 
 ENDLESS = 3600.0
 """Seconds for which money stays reserved for a call without a total timeout."""
@@ -174,6 +177,7 @@ class Call:
             ended=True,
             tier=recording.tier,
             cost_usd=recording.cost_usd,
+            parts=list(recording.parts),
         )
         self.answer.usage = recording.usage
 
@@ -275,6 +279,7 @@ class Call:
         )
 
     def _response(self, record: CallRecord, spent: bill.Bill) -> LLMResponse:
+        found = gathered(self.answer)
         return LLMResponse(
             content=self.text,
             provider=self.provider,
@@ -295,7 +300,14 @@ class Call:
             replayed=self.replayed,
             saved_cost=None if record.saved_nanos is None else record.saved_nanos / prices.NANO,
             fallback_from=self.fallback_from,
+            note=self._note(found) if self._status == "ok" else "",
+            raw_parts=found,
         )
+
+    def _note(self, found: tuple[dict[str, Any], ...]) -> str:
+        """Say what a reader would not see: what came in place of text, and an end without a reason."""
+        unsaid = self.answer.ended and self.answer.finish_reason is None and not self.replayed
+        return " ".join(filter(None, (sentence(found, self.text), UNSAID if unsaid else "")))
 
     def _record(self, duration: float, spent: bill.Bill) -> CallRecord:
         context, price = self.context, spent.price

@@ -104,6 +104,12 @@ class Answer:
         report: What it used so far, in the provider's words.
         read: Reads such a report.
         counted: The tokens as they were read.
+        parts: What is not text, in the server's own form; `parts.gathered` returns them whole.
+        growing: The parts that further events may continue, by what tells them apart.
+        calls: Whether a tool is to be called.
+        broken: The error with which it ends, by the server's own account.
+        last: The last text of a protocol whose answers come in blocks.
+        apart: Whether something else came behind that text, so that the next one begins a paragraph.
     """
 
     finish_reason: str | None = None
@@ -118,6 +124,12 @@ class Answer:
     report: dict[str, Any] | None = None
     read: Callable[[dict[str, Any]], Usage] | None = None
     counted: Usage | None = None
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    growing: dict[object, dict[str, Any]] = field(default_factory=dict)
+    calls: bool = False
+    broken: LLMClientError | None = None
+    last: str = ""
+    apart: bool = False
 
     @property
     def usage(self) -> Usage | None:
@@ -130,13 +142,26 @@ class Answer:
     def usage(self, usage: Usage | None) -> None:
         self.counted, self.report = usage, None
 
+    def paragraph(self, written: str) -> str:
+        """Return the next text, with the blank line that keeps it apart from one before a tool's work."""
+        if not written:
+            return ""
+        before, self.last = self.last, written
+        if not (self.apart and before):
+            return written
+        self.apart = False
+        there = len(before) - len(before.rstrip("\n")) + len(written) - len(written.lstrip("\n"))
+        return "\n" * max(2 - there, 0) + written
+
 
 class Codec(Protocol):
     """One provider's wire format: pure functions, no I/O, no state of its own.
 
     What must hold for every implementation: `decode` returns the text of an event exactly as the
-    provider wrote it, `""` if it has none, and never keeps anything outside the `Answer`; an error
-    inside the stream is raised as the exception that its type stands for.
+    provider wrote it (only texts around a server's tool get a blank line between them), `""` if it has
+    none, and never keeps anything outside the `Answer`; an error inside the stream is raised as the
+    exception that its type stands for. An answer that the server itself says is broken is read to its
+    end, for its usage may follow; `Answer.broken` is the error.
 
     Attributes:
         former_temperature: Whether the first version of a recording's key has the temperature that nobody

@@ -13,7 +13,10 @@ from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
+from llmkit.clients.endings import BROKEN as BROKEN_OFF
+from llmkit.clients.endings import called, ended
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.parts import merge
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import in_prompt
 from llmkit.clients.usage_google import note_search, note_usage
@@ -28,20 +31,20 @@ if TYPE_CHECKING:
     from llmkit.clients.redaction import Secret
     from llmkit.messages import LLMMessage
 
-FINISH_REASONS = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-    "RECITATION": "content_filter",
-    "BLOCKLIST": "content_filter",
-    "PROHIBITED_CONTENT": "content_filter",
-    "SPII": "content_filter",
-    "IMAGE_SAFETY": "content_filter",
-    "IMAGE_PROHIBITED_CONTENT": "content_filter",
-    "IMAGE_RECITATION": "content_filter",
-    "MODEL_ARMOR": "content_filter",
-    "CONTINUATION": "length",  # the limit of one request; another could go on
+BROKEN = BROKEN_OFF | {
+    "other",
+    "language",
+    "no_image",
+    "image_other",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "missing_thought_signature",
+    "malformed_response",
 }
+"""Gemini's words for an answer that is no success, in lower case."""
+
+_META = {"content", "index", "finishReason", "finishMessage", "safetyRatings", "tokenCount", "avgLogprobs"}
+"""What a candidate holds that is no part of the answer."""
 
 LIMITS = Limits(
     name="Gemini",
@@ -132,7 +135,8 @@ class GoogleCodec:
         if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
             return "".join(self._read(obj(one), answer) for one in data)
         whole = obj(data)
-        if not any(whole.get(name) for name in ("candidates", "promptFeedback", "usageMetadata", "error")):
+        told = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
+        if not (told or isinstance(whole.get("candidates"), list)):  # an empty list is an answer without text
             raise BadResponseError("The answer has no candidates.")
         written = self._read(whole, answer)
         answer.ended = True
@@ -160,6 +164,7 @@ class GoogleCodec:
         answer.request_id = word(told.get("responseId")) or answer.request_id
         if word(obj(told.get("promptFeedback")).get("blockReason")):
             answer.finish_reason, answer.ended = "content_filter", True
+            merge(answer, "promptFeedback", {"promptFeedback": told["promptFeedback"]})
         for candidate in items(told.get("candidates")):
             if obj(candidate).get("index", 0) in (0, None):
                 return self._candidate(obj(candidate), answer)
@@ -170,16 +175,42 @@ class GoogleCodec:
             note_search(answer)
         reason = text(candidate.get("finishReason"))
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
-            answer.finish_reason = FINISH_REASONS.get(reason, reason.lower())
             answer.ended = True
+            ended(answer, reason, candidate.get("finishMessage"), BROKEN)
+        if len(candidate) > 2:
+            _sources(candidate, answer)
         written = ""
         for one in map(obj, items(obj(candidate.get("content")).get("parts"))):
-            if one.get("thought"):
-                answer.thinking = answer.thinking or bool(one.get("text"))
+            if len(one) == 1 and "text" in one:  # nearly every part
+                said = text(one["text"])
+                written += answer.paragraph(said) if answer.apart else said
+                answer.last = said or answer.last
             else:
-                answer.thinking = answer.thinking or "functionCall" in one
-                written += text(one.get("text"))
+                written += _part_of(one, answer)
         return written
+
+
+def _part_of(one: dict[str, Any], answer: Answer) -> str:
+    """Return the text of a part; anything else is kept, thoughts as one."""
+    if one.get("thought"):
+        answer.thinking = answer.thinking or bool(one.get("text"))
+        last = answer.parts[-1] if answer.parts else {}
+        merge(answer, ("thought", len(answer.parts) - 1 if last.get("thought") else len(answer.parts)), one)
+        return ""
+    if "functionCall" in one:
+        called(answer)
+    if one.keys() - {"text", "thoughtSignature", "thought"}:
+        answer.apart = answer.thinking = True
+        merge(answer, len(answer.parts), one)
+    return answer.paragraph(text(one.get("text")))
+
+
+def _sources(candidate: dict[str, Any], answer: Answer) -> None:
+    """Keep what a candidate says about its text: grounding, citations, addresses that were read."""
+    for name in candidate.keys() - _META:
+        if candidate[name]:
+            merge(answer, name, {name: candidate[name]})
+            answer.growing[name][name] = candidate[name]  # the last one holds all
 
 
 def _turns(request: Request) -> list[dict[str, Any]]:

@@ -153,4 +153,5 @@ def _take_over(call: Call, response: LLMResponse) -> None:
     call.answer.usage = response.usage or tokens
     call.answer.model = response.model
     call.answer.finish_reason = response.finish_reason
+    call.answer.parts = list(response.raw_parts)
     call.answer.cost_usd = response.cost_estimate

@@ -12,7 +12,9 @@ from llmkit.clients.base import ContractTemperature
 from llmkit.clients.classify import of_event, of_status
 from llmkit.clients.codec import DONE, Answer, Request, event, items, loads, obj, part, text, word
 from llmkit.clients.content import MB, Limits, check, media, written
+from llmkit.clients.endings import broken_off, called, ended
 from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.parts import merge
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_openai, in_prompt
 from llmkit.clients.usage_openai import note_usage, note_usages
@@ -29,13 +31,16 @@ if TYPE_CHECKING:
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 """Environment variables of the official SDK, by header."""
 
-FINISH_REASONS = {"function_call": "tool_calls"}
-
 LIMITS = Limits(name="OpenAI", request=70 * MB)
 """Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB."""
 
-_PROGRESS = ("reasoning_content", "reasoning", "reasoning_details", "tool_calls", "function_call")
-"""What a model writes that is no text, and yet shows that it is at work."""
+_CALLS = frozenset({"tool_calls", "function_call"})
+_LISTS = frozenset({"tool_calls", "reasoning_details", "images", "annotations", "thinking_blocks"})
+_FIELDS = frozenset(
+    {"function_call", "reasoning_content", "reasoning", "audio", "executed_tools"}
+    | {"citations", "search_results"}
+)
+"""What a message holds beside its text: objects of their own, and fields that are kept by their name."""
 
 
 class OpenAICodec:
@@ -93,14 +98,12 @@ class OpenAICodec:
         choice = _first_choice(chunk)
         if choice is None:
             return ""
-        if reason := text(choice.get("finish_reason")):  # some servers send "" until the end
-            answer.finish_reason = answer.finish_reason or FINISH_REASONS.get(reason, reason)
-            answer.ended = True
-            if usage := part(choice.get("usage")):  # Moonshot
-                note_usage(usage, answer)
+        if choice.get("finish_reason") is not None or "error" in choice:
+            self._end(choice, chunk, answer)
         delta = obj(choice.get("delta"))
         content = delta.get("content")
-        if content.__class__ is str and content:  # nearly every chunk; cheaper than isinstance
+        # Nearly every chunk; cheaper than isinstance.
+        if content.__class__ is str and content and len(delta) == 1:
             return content
         return self._rest(content, delta, answer)
 
@@ -112,10 +115,10 @@ class OpenAICodec:
         if choice is None:
             raise BadResponseError("The answer has no choices.")
         answer.ended = True
-        reason = text(choice.get("finish_reason"))
-        answer.finish_reason = FINISH_REASONS.get(reason, reason) or None
         message = obj(choice.get("message"))
-        return self._rest(message.get("content"), message, answer)
+        written = self._rest(message.get("content"), message, answer)
+        self._end(choice, data, answer)
+        return written
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status; see `Codec.classify`."""
@@ -132,7 +135,9 @@ class OpenAICodec:
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Note what every event and every whole answer may bring."""
         if data.get("error") is not None or data.get("object") == "error":  # vLLM's has no envelope
-            raise of_event(data)
+            answer.ended, answer.broken = True, of_event(data)
+            if not data.get("choices"):
+                raise answer.broken
         if answer.model is None and "model" in data:
             answer.model = word(data["model"])
             answer.request_id = word(data.get("id"))
@@ -141,18 +146,68 @@ class OpenAICodec:
         if tier := word(data.get("service_tier")):
             answer.tier = tier
 
+    def _end(self, choice: dict[str, Any], whole: dict[str, Any], answer: Answer) -> None:
+        """Note how the answer ended, and what comes only then."""
+        reason, error = text(choice.get("finish_reason")), choice.get("error")
+        if usage := part(choice.get("usage")):  # Moonshot
+            note_usage(usage, answer)
+        if reason:  # some servers send "" until the end
+            answer.ended = True
+            known = answer.finish_reason  # the first one, or a refusal
+            ended(answer, reason, error)
+            answer.finish_reason = known or answer.finish_reason
+        if error is not None and answer.broken is None:
+            answer.ended, answer.broken = True, broken_off("error", error)
+        for name in ("citations", "search_results"):  # Perplexity's
+            if isinstance(whole.get(name), list) and whole[name]:
+                merge(answer, name, {name: whole[name]})
+
     def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
-        """Read what is not plain text: parts (Mistral), a refusal, reasoning (DeepSeek, z.ai), tool calls."""
-        if any(message.get(name) for name in _PROGRESS):
-            answer.thinking = True
+        """Read what is not plain text: blocks (Mistral), a refusal, and what is gathered as parts."""
+        for name, value in message.items():
+            if value and (name in _LISTS or name in _FIELDS):
+                _gather(name, value, answer)
         if isinstance(content, list):
-            parts = [obj(one) for one in content]
-            answer.thinking = answer.thinking or any(one.get("type") == "thinking" for one in parts)
-            return "".join(text(one.get("text")) for one in parts if one.get("type", "text") == "text")
+            return "".join([_text_of_block(obj(one), answer) for one in content])
         if refusal := text(message.get("refusal")):
             answer.finish_reason = "refusal"
             return text(content) + refusal
         return text(content)
+
+
+def _gather(name: str, value: Any, answer: Answer) -> None:
+    """Keep what a message holds beside its text; pieces of one thing are put together."""
+    answer.thinking = True  # it is progress
+    if name in _CALLS:
+        called(answer)
+    if name in _LISTS:
+        for one in value if isinstance(value, list) else ():
+            if isinstance(one, dict):
+                merge(answer, _key(name, one, answer), one)
+    else:
+        merge(answer, name, {name: value})
+
+
+def _key(name: str, one: dict[str, Any], answer: Answer) -> object:
+    """Return what tells an item of a list from the others; one without a number is whole."""
+    index, kind = one.get("index"), one.get("type")
+    if not isinstance(index, int):
+        return len(answer.parts), name
+    key: object = (name, index, str(kind) if name == "reasoning_details" else None)
+    known = answer.growing.get(key, one)
+    # Some servers number all of their calls 0.
+    same = not one.get("id") or known.get("id") in (None, "", one["id"])
+    return key if same else (len(answer.parts), name)
+
+
+def _text_of_block(block: dict[str, Any], answer: Answer) -> str:
+    """Return the text of a block of a message's content; any other block is a part."""
+    kind = block.get("type", "text")
+    if kind == "text":
+        return text(block.get("text"))
+    answer.thinking = answer.thinking or kind == "thinking"
+    merge(answer, kind if kind == "thinking" else (len(answer.parts), "content"), block)
+    return ""
 
 
 def _temperature(request: Request, *, official: bool) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.asked import canonical
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.pace import Player
+from llmkit.clients.parts import gathered
 from llmkit.clients.recording import Recording
 from llmkit.clients.redaction import redact
 from llmkit.clients.replay import current, current_mode
@@ -223,7 +225,14 @@ class Replayed:
             duration_s=perf_counter() - self._begun,
             first_token_s=self._first,
             simulated=call.simulated,
+            parts=_harmless(gathered(answer)),
         )
+
+
+def _harmless(parts: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Return the parts of an answer that do not look as if they held a key."""
+    written = [json.dumps(part) for part in parts]
+    return tuple(part for part, text in zip(parts, written, strict=True) if redact(text) == text)
 
 
 def _warn_once(message: str) -> None:

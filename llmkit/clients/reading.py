@@ -89,10 +89,11 @@ class Reading:
         try:
             texts = await self._clock.within(self._read())
         except (LLMTimeoutError, StreamInterruptedError):
-            if not self._answer.ended:
+            if not self._has_ended():
                 raise
-            self._over = True  # the provider had said that the answer was complete
-            return None
+            self._over = True  # the provider had said that the answer was complete, or broken
+            self._failure = self._answer.broken
+            return await self.next()
         self._delivered = self._delivered or bool(texts)
         return texts
 
@@ -113,7 +114,7 @@ class Reading:
             texts = self._decode(self._events.feed(chunk))
             if texts or self._failure is not None:
                 return texts
-            if self._answer.ended:
+            if self._has_ended():
                 self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
             elif self._answer.thinking:
                 self._answer.thinking = False
@@ -147,6 +148,12 @@ class Reading:
         self._seen = self._seen or bool(events)
         return texts
 
+    def _has_ended(self) -> bool:
+        """Whether the answer is whole: some servers leave out Anthropic's last event, `message_stop`."""
+        answer = self._answer
+        answer.ended = answer.ended or (answer.finish_reason is not None and answer.usage is not None)
+        return answer.ended
+
     def _document_text(self) -> list[str]:
         """Read a whole answer; one that arrived in part is worth another try."""
         try:
@@ -169,7 +176,9 @@ class Reading:
                 )
             if isinstance(self._failure, BadResponseError):
                 self._failure = None  # the last event was cut off
-        if self._failure is None and not self._answer.ended:
+        if self._failure is None:
+            self._failure = self._answer.broken
+        if self._failure is None and not self._has_ended():
             self._failure = StreamInterruptedError("The answer stopped without the provider's end marker.")
         return texts
 

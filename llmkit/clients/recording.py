@@ -42,6 +42,7 @@ class Recording:
         duration_s: Seconds the call took.
         first_token_s: Seconds to its first text.
         simulated: Whether the sandbox answered.
+        parts: What was not text, as JSON objects in the provider's own form.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Recording:
     duration_s: float | None = None
     first_token_s: float | None = None
     simulated: bool = False
+    parts: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Recording:
@@ -68,7 +70,10 @@ class Recording:
         """
         usage = None if values["usage"] is None else Usage(**values["usage"])
         time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
-        recording = cls(**{**values, "usage": usage, "recorded_at": time})
+        parts = tuple(values.get("parts", ()))  # older files have none
+        recording = cls(**{**values, "usage": usage, "recorded_at": time, "parts": parts})
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError("a part is no object")
         _check(recording, KINDS)
         if usage is not None:
             _check(usage, dict.fromkeys(values["usage"].keys() - {"units"}, int | None))
@@ -81,6 +86,8 @@ class Recording:
         values = asdict(self) | {"recorded_at": self.recorded_at.isoformat()}
         if self.usage is not None and not self.usage.units:
             del values["usage"]["units"]  # a file without them can be read by earlier versions, too
+        if not self.parts:
+            del values["parts"]
         return values
 
 

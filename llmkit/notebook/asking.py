@@ -10,6 +10,7 @@ from IPython.core.error import StdinNotImplementedError
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
+from llmkit.clients.thinking import spoken
 from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage, LLMResponse
 from llmkit.notebook.bridge import bridge
@@ -20,7 +21,7 @@ from llmkit.notebook.live import PlainAnswer, live_answer
 from llmkit.notebook.nextcell import put_next
 from llmkit.notebook.rates import charges, is_free
 from llmkit.notebook.record import Exchange, IncompleteMessage
-from llmkit.notebook.reply import Reply, execution_number
+from llmkit.notebook.reply import Reply, execution_number, explain_empty
 from llmkit.notebook.shown import READ, opening
 from llmkit.prices import format_money, to_nanos
 
@@ -132,7 +133,7 @@ class Asking:
 
     def _mend(self, display: LiveAnswer, error: BadResponseError) -> Any:
         """Show the model what was wrong with its answer, and ask once more: a call of its own."""
-        answer, spent = self.stream.text, self.stream.outcome
+        answer, spent = spoken(self.stream.text), self.stream.outcome
         if not answer.strip():
             raise error
         said = LLMMessage(role="assistant", content=answer)
@@ -151,7 +152,11 @@ class Asking:
         form = self._outgoing.format
         if form not in READ:
             return None
-        return parse(self.stream.text, form, self._outgoing.schema)
+        try:
+            return parse(self.stream.text, form, self._outgoing.schema)
+        except BadResponseError as error:
+            explain_empty(error, self.stream.response)
+            raise
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
         """Show the answer as it comes; under a notice nothing but that."""
@@ -289,11 +294,13 @@ def remember(magics: LLMMagics, thread: str, outgoing: Outgoing, reply: Reply) -
         magics: The magics, which hold the conversations.
         thread: Name of the conversation.
         outgoing: The question, and what went before.
-        reply: The answer; a blank one is not remembered, for no provider takes it back.
+        reply: The answer; a blank one is not remembered, for no provider takes it back, and neither is the
+            reasoning in its think tags.
     """
-    if reply.text.strip():
+    said = spoken(reply.text)
+    if said.strip():
         kind = LLMMessage if reply.complete else IncompleteMessage
-        answer = kind(role="assistant", content=reply.text)
+        answer = kind(role="assistant", content=said)
         magics.threads[thread] = [*outgoing.history, outgoing.question, answer]
 
 

@@ -25,6 +25,7 @@ _ENDINGS = {
 _FINISHES = {
     "length": "stopped at max tokens",
     "content_filter": "stopped by the provider's content filter",
+    "refusal": "refused by the model",
 }
 
 
@@ -115,7 +116,7 @@ def _ending(response: LLMResponse, status: Status) -> str:
 
 
 def _notes(response: LLMResponse) -> list[str]:
-    notes = []
+    notes = [response.note] if response.note else []
     if response.fallback_from is not None:
         notes.append(f"{response.provider}:{response.model} stood in for {response.fallback_from}.")
     if response.simulated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.thinking import spoken
 from llmkit.errors import BadResponseError
 from llmkit.notebook.formats import code_in, parse
 
@@ -127,6 +128,7 @@ class Reply:
             return parse(self.text, format, schema)
         except BadResponseError as error:
             error.provider, error.model = self.response.provider, self.response.model
+            explain_empty(error, self.response)
             raise
 
     def __getstate__(self) -> dict[str, Any]:
@@ -138,7 +140,8 @@ class Reply:
 
     def __repr__(self) -> str:
         kind = "Reply" if self.complete else "Incomplete reply"
-        return f"<{kind} of {self.response.model}: {self.text[:60]!r}>"
+        shown = repr(self.text[:60]) if self.text.strip() else self.response.note or "''"
+        return f"<{kind} of {self.response.model}: {shown}>"
 
     def __len__(self) -> int:
         return len(self.text)
@@ -162,6 +165,17 @@ class Reply:
             display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
         else:
             live_answer(self._shell).finish(final.text, self.footer, {}, html=final.html)
+
+
+def explain_empty(error: BadResponseError, response: LLMResponse | None) -> None:
+    """Say what came instead of text, if that is why an answer could not be read.
+
+    Args:
+        error: Why it could not be read; changed in place.
+        response: The answer.
+    """
+    if response is not None and response.note and not spoken(response.content).strip():
+        error.message, error.hint = response.note, "Ask again for text."
 
 
 def execution_number(shell: Any) -> int | None:

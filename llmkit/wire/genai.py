@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ from llmkit.wire.direct import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
+
+
+_BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+(?=")')
 
 
 class GenAICarrier:
@@ -203,4 +207,9 @@ def _event(chunk: Any) -> bytes:
 def _json(chunk: Any) -> bytes:
     """Return an SDK object in the API's own spelling."""
     text: str = chunk.model_dump_json(by_alias=True, exclude_none=True, exclude={"sdk_http_response"})
-    return text.encode()
+    return _BYTES.sub(_standard, text).encode()
+
+
+def _standard(match: re.Match[str]) -> str:
+    """Return bytes in the API's base64; the SDK writes the alphabet for addresses."""
+    return match[0].replace("-", "+").replace("_", "/")

@@ -115,7 +115,7 @@ def _footer(entry: Entry) -> Footer:
         facts += _pace(entry)
     if found.finish_reason:
         facts.append(f"finish: {found.finish_reason}")
-    return Footer(facts=tuple(facts), warning=usual.warning)
+    return Footer(facts=tuple(facts), warning=usual.warning, note=found.note)
 
 
 def _pace(entry: Entry) -> list[str]:

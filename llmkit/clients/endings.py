@@ -1,0 +1,93 @@
+"""Why an answer ended: every server's words for it, and ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import StreamInterruptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.clients.codec import Answer
+    from llmkit.errors import LLMClientError
+
+WORDS: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "stop", "end_turn", "stop_sequence", "stop_sequences", "eos", "eos_token", "complete",
+            "completed", "end_of_text", "finished",
+        ),
+        "stop",
+    ),
+    **dict.fromkeys(
+        (
+            "length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit",
+            "model_context_window_exceeded", "context_length_exceeded", "error_limit",
+            "continuation",  # Gemini's limit of one request; another could go on
+        ),
+        "length",
+    ),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call", "function_calls"), "tool_calls"),
+    **dict.fromkeys(
+        (
+            "content_filter", "content_filtered", "content-filter", "sensitive", "safety", "recitation",
+            "blocklist", "prohibited_content", "spii", "image_safety", "image_prohibited_content",
+            "image_recitation", "model_armor", "guardrail_intervened", "moderation", "error_toxic",
+        ),
+        "content_filter",
+    ),
+}  # fmt: skip
+"""Our word for each of theirs, in lower case; a word that is not listed stays as it is."""
+
+BROKEN = frozenset(
+    {
+        "error", "network_error", "insufficient_system_resource", "abort", "aborted", "cancelled", "canceled",
+        "user_cancel", "failed", "failure", "timeout", "timed_out", "overloaded", "internal_error",
+        "server_error", "model_error", "engine_error", "malformed_function_call", "malformed_model_output",
+        "malformed_tool_use",
+    }
+)  # fmt: skip
+"""Words for an answer that broke off, in lower case."""
+
+
+def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[str] = BROKEN) -> None:
+    """Note why an answer ended.
+
+    Args:
+        answer: The answer.
+        reason: The server's word.
+        message: What the server says about it, if it says more.
+        broken: Words for an answer that broke off, in lower case.
+    """
+    word = reason.lower()
+    answer.finish_reason = WORDS.get(word, word if reason.isupper() else reason)
+    if word in broken:
+        answer.broken = answer.broken or broken_off(word, message)
+    elif answer.calls:
+        called(answer)
+
+
+def called(answer: Answer) -> None:
+    """Note that the answer holds a call of a tool: some servers say `stop` all the same."""
+    answer.calls = True
+    if answer.finish_reason == "stop":
+        answer.finish_reason = "tool_calls"
+
+
+def broken_off(word: str, message: Any = None) -> LLMClientError:
+    """Return the error for an answer that ended before it was complete, by the server's own account.
+
+    Args:
+        word: Its word for that.
+        message: What it says: a text, or an error in any of the providers' formats.
+
+    Example:
+        >>> broken_off("network_error").message
+        'The server ended the answer before it was complete (network_error).'
+    """
+    from llmkit.clients.classify import told
+
+    said = told(message).message.rstrip(".")
+    more = f": {said}" if said else ""
+    return StreamInterruptedError(f"The server ended the answer before it was complete ({word:.40}){more}.")

@@ -1,0 +1,185 @@
+"""What an answer holds beside its text: gathered while it arrives, and named in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.thinking import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from llmkit.clients.codec import Answer
+
+Part = dict[str, Any]
+
+DEPTH = 8
+"""Levels of a part's JSON at which pieces are put together; what is deeper is replaced."""
+
+_FIXED = frozenset({"id", "type", "index", "name", "format", "role", "status", "call_id", "thoughtSignature"})
+"""Texts that a server repeats with every piece rather than continuing them."""
+
+
+class _Pieces(list[str]):
+    """The pieces of a text that is still growing: joined once, or a long one would cost its square."""
+
+
+def merge(answer: Answer, key: object, piece: Part) -> None:
+    """Add a piece to the part with this key, which begins with its first piece.
+
+    Args:
+        answer: The answer.
+        key: What tells the part from others.
+        piece: The piece, in the server's own form; it may be changed later.
+    """
+    known = answer.growing.get(key)
+    if known is None:
+        answer.growing[key] = piece
+        answer.parts.append(piece)
+    else:
+        _grow(known, piece, DEPTH)
+
+
+def gathered(answer: Answer) -> tuple[Part, ...]:
+    """Return the parts of an answer, in the order in which they began."""
+    return tuple(_finished(part) for part in answer.parts)
+
+
+def sentence(parts: Sequence[Part], text: str) -> str:
+    """Say what came instead of a text, or beside it; empty if the text is all there is to read.
+
+    Args:
+        parts: What is not text, in the servers' own form.
+        text: The answer's text.
+
+    Example:
+        >>> sentence([{"functionCall": {"name": "get_weather"}}], "")
+        'The answer has no text: a call of the tool get_weather. It is in response.raw_parts.'
+        >>> sentence([], "")
+        'The answer is empty.'
+    """
+    silent = not spoken(text).strip()
+    found = list(_listed(parts, silent=silent))
+    if text.strip() and silent:
+        found.append("only reasoning")
+    if not found:
+        return "The answer is empty." if silent else ""
+    if silent:
+        return f"The answer has no text: {_and(found)}.{_where(parts, found)}"
+    return f"Beside its text, the answer has {_and(found)}.{_where(parts, found)}"
+
+
+def _grow(whole: Part, piece: Part, depth: int) -> None:
+    for name, new in piece.items():
+        old = whole.get(name)
+        if new is None or (name in _FIXED and old not in (None, "")):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and depth:
+            _grow(old, new, depth - 1)
+        elif isinstance(old, _Pieces) and isinstance(new, str):
+            old.append(new)
+        elif isinstance(old, str) and isinstance(new, str):
+            whole[name] = _Pieces([old, new])
+        elif isinstance(old, list) and isinstance(new, list):
+            old.extend(new)
+        else:
+            whole[name] = new
+
+
+def _finished(part: Part, depth: int = DEPTH) -> Part:
+    """Return a part with its texts joined, and Anthropic's input of a tool read."""
+    whole = dict(part)
+    for name, value in part.items():
+        if isinstance(value, _Pieces):
+            whole[name] = "".join(value)
+        elif isinstance(value, dict) and depth:
+            whole[name] = _finished(value, depth - 1)
+    written = whole.pop("partial_json", None)
+    return whole if written is None else {**whole, "input": _read(written, whole.get("input"))}
+
+
+def _read(written: Any, otherwise: Any) -> Any:
+    """Return the value that a text stands for; the text itself if it was cut off."""
+    if not written:
+        return otherwise
+    try:
+        return json.loads(written)
+    except (ValueError, TypeError, RecursionError):
+        return written
+
+
+def _listed(parts: Sequence[Part], *, silent: bool) -> Iterator[str]:
+    """Yield what came, in words; reasoning and code are worth a word only where there is no text."""
+    names = list(filter(None, map(_tool, parts)))
+    if names:
+        yield f"a call of the tool {names[0]}" if len(names) == 1 else f"calls of the tools {_and(names)}"
+    kinds = [kind for kind in map(_medium, parts) if kind]
+    for kind in dict.fromkeys(kinds):
+        many = kinds.count(kind)
+        yield f"{many} {kind}s" if many > 1 else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    if not silent:
+        return
+    yield from dict.fromkeys(kind for kind in map(_work, parts) if kind)
+    if any(map(_is_reasoning, parts)):
+        yield "reasoning" if names or kinds or any(map(_work, parts)) else "only reasoning"
+
+
+def _tool(part: Part) -> str:
+    """Return the name of the tool that a part calls, fit to be shown; empty if it calls none."""
+    for holder in ("functionCall", "function_call", "function"):
+        if isinstance(part.get(holder), dict):
+            return _name(part[holder].get("name"))
+    return _name(part.get("name")) if str(part.get("type")) in {"tool_use", "function_call", "custom"} else ""
+
+
+def _name(value: Any) -> str:
+    """Return a name that a model wrote, shortly and without anything that is not printed."""
+    name = "".join(c if c.isprintable() else " " for c in str(value)[:60]) if value else ""
+    return " ".join(name.split()) or "(without a name)"
+
+
+def _medium(part: Part) -> str:
+    """Return what a reader would look at or listen to: image, audio, video, file; empty for other parts."""
+    data = part.get("inlineData") or part.get("inline_data") or part.get("fileData")
+    if isinstance(data, dict):
+        kind = str(data.get("mimeType") or data.get("mime_type")).partition("/")[0]
+        return {"image": "image", "audio": "audio clip", "video": "video"}.get(kind, "file")
+    if "audio" in part:
+        return "audio clip"
+    kind = str(part.get("type"))
+    return "image" if kind in {"image", "image_url", "output_image"} else ""
+
+
+def _work(part: Part) -> str:
+    """Return what the server did on the model's behalf; empty for other parts."""
+    if "executableCode" in part:
+        return "code"
+    if "codeExecutionResult" in part:
+        return "the result of code"
+    if "promptFeedback" in part:
+        return "a note that the prompt was blocked"
+    kind = str(part.get("type"))
+    if kind in {"server_tool_use", "mcp_tool_use"}:
+        return f"work of the server's tool {_name(part.get('name'))}"
+    if kind.endswith("_tool_result"):
+        return "the result of a server's tool"
+    return "work of the server's tools" if "executed_tools" in part else ""
+
+
+def _is_reasoning(part: Part) -> bool:
+    kind = str(part.get("type"))
+    named = any(name in part for name in ("reasoning_content", "reasoning", "thought"))
+    return named or kind in {"thinking", "redacted_thinking"} or kind.startswith("reasoning")
+
+
+def _and(words: Iterable[str]) -> str:
+    *before, last = words
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def _where(parts: Sequence[Part], found: Sequence[str]) -> str:
+    if not parts:
+        return ""
+    several = len(found) > 1 or found[0].startswith("calls") or found[0][0].isdigit()
+    return f" {'They are' if several else 'It is'} in response.raw_parts."

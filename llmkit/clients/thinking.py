@@ -1,0 +1,55 @@
+"""Reasoning that a model writes into its text, between tags."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+_TAG = re.compile(r"(?i)<(/?)(?:think|thinking|thought)>|\[(/?)THINK\]")
+
+MOST_TAGS = 200
+"""Tags that are looked at: no model needs more."""
+
+
+def spoken(text: str) -> str:
+    r"""Return an answer without the reasoning that stands between think tags.
+
+    Some servers leave out the opening tag, for their template holds it; an answer that was cut may lack
+    the closing one. Tags in quotes or in a code block of the answer are part of it.
+
+    Args:
+        text: The answer.
+
+    Example:
+        >>> spoken("<think>\nPerhaps 41?\n</think>\n\n42")
+        '42'
+        >>> spoken("Perhaps 41?\n</think>\n42")
+        '42'
+        >>> spoken("<think>\nPerhaps")
+        ''
+    """
+    if _TAG.search(text) is None:  # nearly every answer
+        return text
+    kept, place, inside, cut = "", 0, False, False
+    for tag in islice(_TAG.finditer(text), MOST_TAGS):
+        opening = not (tag[1] or tag[2])
+        if not inside and _is_quoted(kept + text[place : tag.start()], text[tag.end() :]):
+            continue
+        if opening:
+            kept += "" if inside else text[place : tag.start()]
+        elif not inside:  # all that went before was reasoning
+            kept = ""
+        inside, place, cut = opening, tag.end(), True
+    if not cut:
+        return text
+    return (kept if inside else kept + text[place:]).strip()
+
+
+def _is_quoted(before: str, after: str) -> bool:
+    """Whether a place lies in a code block that is closed behind it, or between quotes on its line."""
+    marks = [line.lstrip()[:3] for line in before.splitlines()]
+    fences = sum(mark in {"```", "~~~"} for mark in marks)
+    if fences % 2 and re.search(r"(?m)^\s*(```|~~~)", after):
+        return True
+    line = before.rpartition("\n")[2]
+    return line.count("`") % 2 == 1 or (line.replace('\\"', "").count('"') % 2 == 1 and '"' in after)
