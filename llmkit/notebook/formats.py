@@ -5,23 +5,22 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.clients.schema import Schema, schema_of
+from llmkit.clients.thinking import spoken
 from llmkit.errors import BadResponseError, InvalidRequestError
+from llmkit.notebook.values import distinct, no_number, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from llmkit.clients.schema import SchemaLike
+    from llmkit.notebook.values import Values
 
 Format = Literal["md", "text", "json", "df", "code"]
 """The formats of an answer: Markdown, plain text, JSON, a DataFrame, code."""
-
-TRIES = 200
-"""Places at which JSON is sought in a text with other words around it."""
 
 SHOWN = 20_000
 """Characters of an answer that a repair shows to the model again."""
@@ -46,10 +45,12 @@ class Fence:
     Attributes:
         language: Its language in lower case, as it is called most; empty if it names none.
         code: What stands in it.
+        before: The words between it and the block before.
     """
 
     language: str
     code: str
+    before: str = field(default="", repr=False, compare=False)
 
 
 def words(format: Format) -> str:  # noqa: A002 - as the option is called
@@ -122,15 +123,24 @@ def parse(
         llmkit.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'.
         Ask again, or read the text in .partial.
     """
-    if format == "json":
-        return _json(text, schema_of(schema))
-    if format == "df":
+    if format in {"md", "text"}:
+        return text
+    said = spoken(text)  # what stands in think tags is no part of the answer
+    try:
+        return _parsed(said, format, schema, language)
+    except BadResponseError as error:
+        error.partial = text
+        raise
+
+
+def _parsed(text: str, form: Format, schema: SchemaLike, language: str | None) -> Any:
+    if form == "json":
+        return _json(text, schema_of(schema), fences(text))
+    if form == "df":
         from llmkit.notebook.frames import frame
 
         return frame(text, schema_of(schema))
-    if format == "code":
-        return _code(text, language)
-    return text
+    return _code(text, language)
 
 
 def repair_message(error: Exception, text: str = "") -> str:
@@ -165,13 +175,17 @@ def fences(text: str) -> list[Fence]:
     Source: CommonMark, section 4.5; blocks in lists may be indented deeper.
     """
     found: list[Fence] = []
+    words: list[str] = []
     lines = iter(text.splitlines())
     for line in lines:
         if opening := _OPENING.match(line):
             indent, mark, info = opening.groups()
             named = (info.split() or [""])[0].strip("{}.,").lower()
             inside = list(_inside(lines, mark, len(indent)))
-            found.append(Fence(_ALIASES.get(named, named), "\n".join(inside)))
+            found.append(Fence(_ALIASES.get(named, named), "\n".join(inside), "\n".join(words)))
+            words = []
+        else:
+            words.append(line)
     return found
 
 
@@ -189,7 +203,7 @@ def code_in(text: str, language: str | None = None) -> str:
         >>> code_in("```bash\npip install x\n```\n```python\nimport x\n```")
         'import x'
     """
-    blocks = fences(text)
+    blocks = fences(spoken(text))
     named = [block.language for block in blocks if block.language]
     if language is not None:
         chosen = _ALIASES.get(language.lower(), language.lower())
@@ -224,30 +238,6 @@ def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
         raise unusable(f"The answer does not fit: {error.json_path}: {error.message:.200}.", text)
 
 
-def json_values(text: str) -> Iterator[Any]:
-    """Yield the JSON values in a text, likely ones first: all of it, a fenced block, an object, a list.
-
-    Args:
-        text: The answer.
-    """
-    yield from whole_values(text)
-    yield from inner_values(text)
-
-
-def whole_values(text: str) -> Iterator[Any]:
-    """Yield the text as a JSON value, and its fenced blocks.
-
-    Args:
-        text: The answer.
-    """
-    blocks = [block.code for block in fences(text) if block.language in {"", "json", "json5", "jsonc"}]
-    for source in (text, *blocks):
-        try:
-            yield json.loads(source, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            continue
-
-
 def unusable(message: str, text: str) -> BadResponseError:
     """Return the error for an answer that is not what was asked for."""
     return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
@@ -262,49 +252,72 @@ def _inside(lines: Iterator[str], mark: str, indent: int) -> Iterator[str]:
         yield line[min(indent, len(line) - len(line.lstrip())) :]
 
 
-def _json(text: str, schema: Schema | None) -> Any:
-    values = list(json_values(text))
-    if not values:
+def _json(text: str, schema: Schema | None, blocks: list[Fence]) -> Any:
+    found = list(places(text, blocks))
+    if not any(one.values for one in found):
         raise unusable(f"The answer is not JSON: {_why(text)}.", text)
-    document = None if schema is None else schema.json
     if schema is None:
-        return values[0]
-    if document is None:
-        document = {"type": "object"}
+        return _only(found[0], text)
+    document = {"type": "object"} if schema.json is None else schema.json
     failures: list[BadResponseError] = []
-    for value in values:
-        try:
-            check(value, document, text)
-        except BadResponseError as error:
-            failures.append(error)
-        else:
-            return value
+    for one in found:
+        fits = [value for value in distinct(one.values) if _fits(value, document, text, failures)]
+        if len(fits) == 1 or (fits and one.corrected):
+            return fits[-1]
+        together = joined(one.values)
+        if len(one.values) > 1 and not one.broken and _fits(together, document, text, failures):
+            return together
+        if fits:
+            raise unusable(f"The answer holds {len(fits)} values that fit, and only one is wanted.", text)
     raise failures[0]
 
 
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _only(found: Values, text: str) -> Any:
+    """Return the value that is meant, or all of them where they are records; none is chosen by chance."""
+    values = distinct(found.values)
+    if found.corrected:
+        return values[-1]
+    if found.broken:
+        raise unusable(f"The answer holds JSON that is not whole: {_why(text)}.", text)
+    if found.listed and len(found.values) > 1:
+        return joined(found.values)
+    if len(values) == 1:
+        return values[0]
+    if are_alike(values):
+        return joined(values)
+    raise unusable(f"The answer holds {len(values)} JSON values, and which one is meant is not clear.", text)
 
 
-def inner_values(text: str) -> Iterator[Any]:
-    """Yield the JSON objects and lists within other words, the longest first.
+def joined(values: Sequence[Any]) -> list[Any]:
+    """Return several values as one list; lists are put one behind the other.
 
     Args:
-        text: The answer.
+        values: JSON values.
     """
-    decoder = json.JSONDecoder(parse_constant=_no_number)
-    found: list[tuple[int, Any]] = []
-    end = 0
-    for start in islice(_START.finditer(text), TRIES):
-        if start.start() < end:
-            continue
-        try:
-            value, end = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            continue
-        found.append((end - start.start(), value))
-    found.sort(key=lambda one: -one[0])
-    yield from (value for _, value in found)
+    if all(isinstance(one, list) for one in values):
+        return [item for one in values for item in one]
+    return list(values)
+
+
+def are_alike(values: Sequence[Any]) -> bool:
+    """Whether values are records of one kind: objects with the same names, or lists of such.
+
+    Args:
+        values: JSON values.
+    """
+    records = [item for one in values for item in (one if isinstance(one, list) else [one])]
+    if not all(isinstance(item, dict) for item in records):
+        return False
+    return len({frozenset(item) for item in records}) <= 1
+
+
+def _fits(value: Any, document: Mapping[str, Any], text: str, failures: list[BadResponseError]) -> bool:
+    try:
+        check(value, document, text)
+    except BadResponseError as error:
+        failures.append(error)
+        return False
+    return True
 
 
 def _why(text: str) -> str:
@@ -315,7 +328,7 @@ def _why(text: str) -> str:
     if start is None:
         return "there is neither an object nor a list in it"
     try:
-        json.JSONDecoder(parse_constant=_no_number).raw_decode(source, start.start())
+        json.JSONDecoder(parse_constant=no_number).raw_decode(source, start.start())
     except json.JSONDecodeError as error:
         return f"line {error.lineno}, column {error.colno}: {error.msg}"
     except (ValueError, RecursionError) as error:

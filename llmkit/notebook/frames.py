@@ -6,18 +6,14 @@ import csv
 import html
 import json
 import re
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.formats import (
-    Fence,
-    check,
-    fences,
-    inner_values,
-    row_schema,
-    unusable,
-    whole_values,
-)
+from llmkit.errors import BadResponseError
+from llmkit.notebook.formats import Fence, check, fences, row_schema, unusable
 from llmkit.notebook.markdown.tags import BREAK
+from llmkit.notebook.values import is_corrected, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +21,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.clients.schema import Schema
+    from llmkit.notebook.values import Values
 
 Rows = list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A table as text.
+
+    Attributes:
+        rows: Its cells, the header first.
+    """
+
+    rows: Rows
+
+
+Table = Any
+"""One table that was found: `Cells`, or JSON values."""
 
 _SEPARATORS = {"csv": ",", "tsv": "\t", "psv": "|"}
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
@@ -46,34 +58,68 @@ def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
     r"""Read a table from an answer.
 
     Args:
-        text: The answer: a list of records, an object of columns, CSV in a fenced block, a Markdown table, or
-            CSV alone; words around it are no matter.
+        text: The answer: a list of records, one record a line, an object of columns, CSV in a fenced block, a
+            Markdown table, or CSV alone; words around it are no matter. Several tables with the same columns
+            are one; of drafts and their correction it is the last.
         schema: What each row must look like.
 
     Returns:
         The table; columns of whole numbers, numbers, truth values and ISO dates have these types.
 
     Raises:
-        BadResponseError: If there is no table in it, or a row does not fit.
+        BadResponseError: If there is no table in it, if there are different ones, or a row does not fit.
 
     Example:
         >>> frame("```csv\ncity,people\nParis,2100000\nRome,2800000\n```").dtypes["people"].name
         'int64'
     """
+    found, gaps = _found(text)
+    if not found:
+        raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
+    wanted = None if schema is None else row_schema(schema)
+    if len(found) == 1:
+        return _built(found[0], wanted, text)
+    tables = [table for one in found if (table := _fitting(one, wanted, text)) is not None]
+    if not tables:
+        return _built(found[-1], wanted, text)
+    if len(tables) == 1 or is_corrected(gaps):
+        return tables[-1]
+    return _one_of(tables, text)
+
+
+def _built(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFrame:
+    """Return a table as a frame whose rows fit."""
     import pandas as pd
 
-    rows, value = _found(text)
-    if rows is not None:
-        table = _from_rows(rows, text)
+    if isinstance(one, Cells):
+        table = _from_rows(one.rows, text)
         records = json.loads(table.to_json(orient="records", date_format="iso"))
-        records = [{name: cell for name, cell in one.items() if cell is not None} for one in records]
+        records = [{name: cell for name, cell in row.items() if cell is not None} for row in records]
     else:
-        columns, records = _from_json(value, text)
+        columns, records = _from_json(one, text)
         table = _with_dates(pd.DataFrame(records if columns is None else columns))
-    wanted = None if schema is None else row_schema(schema)
     if wanted is not None:
         check(records, {"type": "array", "items": _inlined(wanted), **_definitions(wanted)}, text)
     return table
+
+
+def _fitting(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFrame | None:
+    """Return one of several tables, if it can be read and fits."""
+    try:
+        return _built(one, wanted, text)
+    except BadResponseError:
+        if wanted is None:
+            raise
+        return None
+
+
+def _one_of(tables: list[pd.DataFrame], text: str) -> pd.DataFrame:
+    """Put tables with the same columns one below the other."""
+    import pandas as pd
+
+    if any(set(table.columns) != set(tables[0].columns) for table in tables):
+        raise unusable(f"The answer has {len(tables)} tables with different columns.", text)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _inlined(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,19 +130,46 @@ def _definitions(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("$defs", "definitions") if name in row}
 
 
-def _found(text: str) -> tuple[Rows | None, Any]:
-    """Return the table as rows of cells or as a JSON value; what is plainly meant comes first."""
+def _found(text: str) -> tuple[list[Table], list[str]]:
+    """Return the tables, each with the words before it; what is plainly meant comes first."""
     blocks = fences(text)
-    for block in blocks:
-        if block.language in _SEPARATORS:
-            return _csv(block.code, _SEPARATORS[block.language]), None
-    value = next(filter(_is_table, whole_values(text)), None)
-    if value is not None:
-        return None, value
-    if (rows := _markdown(text)) is not None:
-        return rows, None
-    value = next((one for one in inner_values(text) if _is_table(one) and not _is_list(one)), None)
-    return (None, value) if value is not None else (_bare(text, blocks), None)
+    separated = [block for block in blocks if block.language in _SEPARATORS]
+    if separated:
+        cells = [Cells(_csv(block.code, _SEPARATORS[block.language])) for block in separated]
+        return [*cells], [block.before for block in separated]
+    tiers = list(places(text, blocks))
+    for tier in tiers:
+        if not tier.inner and (tables := _of_json(tier, text)):
+            return tables
+    if tables := _markdown(text):
+        return tables
+    for tier in tiers:
+        if tier.inner and (tables := _of_json(tier, text)):
+            return tables
+    return _bare(text, blocks)
+
+
+def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
+    """Return the tables among JSON values; records that stand one a line are one table."""
+    pairs = [
+        (value, gap)
+        for value, gap in zip(found.values, found.gaps, strict=True)
+        if _is_table(value) and not (found.inner and _is_list(value))
+    ]
+    if not pairs:
+        return None
+    if found.broken and not found.corrected:
+        raise unusable("The answer holds JSON that is not whole.", text)
+    values, gaps = [value for value, _ in pairs], [gap for _, gap in pairs]
+    if found.listed and len(values) > 1:
+        rows = [_unwrapped(value) if isinstance(value, dict) else value for value in values]
+        plain = any(isinstance(row, list) and _is_list(row) for row in rows)
+        return [rows if plain else _flat(rows)], gaps[:1]
+    return values, gaps
+
+
+def _flat(rows: list[Any]) -> list[Any]:
+    return [record for row in rows for record in (row if isinstance(row, list) else [row])]
 
 
 def _csv(source: str, separator: str) -> Rows:
@@ -104,14 +177,17 @@ def _csv(source: str, separator: str) -> Rows:
     return [[cell.strip() for cell in row] for row in found if any(cell.strip() for cell in row)]
 
 
-def _bare(text: str, blocks: list[Fence]) -> Rows | None:
-    """Read CSV without a name: all of the text, or the only block. Prose has blanks after its commas."""
-    source = blocks[0].code if len(blocks) == 1 else text
-    rows = _csv(source, ",")
-    if not _is_grid(rows):
-        return None
-    numbers = any(cell in {"+", "-"} or _NUMBER.fullmatch(cell) for row in rows[1:] for cell in row)
-    return rows if numbers or ", " not in source else None
+def _bare(text: str, blocks: list[Fence]) -> tuple[list[Table], list[str]]:
+    """Read CSV without a name: all of the text, or the blocks. Prose has blanks after its commas."""
+    tables: list[Table] = []
+    gaps: list[str] = []
+    for source, gap in [(block.code, block.before) for block in blocks] or [(text, "")]:
+        rows = _csv(source, ",")
+        numbers = any(cell in {"+", "-"} or _NUMBER.fullmatch(cell) for row in rows[1:] for cell in row)
+        if _is_grid(rows) and (numbers or ", " not in source):
+            tables.append(Cells(rows))
+            gaps.append(gap)
+    return tables, gaps
 
 
 def _is_grid(rows: Rows) -> bool:
@@ -119,18 +195,24 @@ def _is_grid(rows: Rows) -> bool:
     return len(rows) >= 2 and len(rows[0]) >= 2 and len({len(row) for row in rows}) == 1
 
 
-def _markdown(text: str) -> Rows | None:
-    """Read the first Markdown table."""
-    lines = text.splitlines()
-    for place in range(1, len(lines)):
-        if "|" in lines[place - 1] and "-" in lines[place] and _RULE.match(lines[place]):
-            rows = [_cells(lines[place - 1])]
-            for line in lines[place + 1 :]:
-                if "|" not in line:
-                    break
-                rows.append(_cells(line))
-            return rows
-    return None
+def _markdown(text: str) -> tuple[list[Table], list[str]] | None:
+    """Read the Markdown tables."""
+    tables: list[Table] = []
+    gaps: list[str] = []
+    words: list[str] = []
+    rows: Rows | None = None
+    for before, line in pairwise(["", *text.splitlines(), ""]):
+        if rows is not None and "|" in line:
+            rows.append(_cells(line))
+        elif "|" in before and "-" in line and _RULE.match(line):
+            rows = [_cells(before)]
+            tables.append(Cells(rows))
+            gaps.append("\n".join(words[:-1]))
+            words = []
+        else:
+            rows = None
+            words.append(line)
+    return (tables, gaps) if tables else None
 
 
 def _cells(line: str) -> list[str]:
@@ -221,8 +303,6 @@ def _is_list(value: Any) -> bool:
 
 def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
     """Return the columns, if the value has such, and the records."""
-    if value is None:
-        raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
     if isinstance(value, dict):
         value = _unwrapped(value)
     if isinstance(value, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmkit.clients.thinking import spoken
 from llmkit.messages import LLMMessage
 from llmkit.notebook.record import IncompleteMessage
 
@@ -205,7 +206,7 @@ class Conversation:
         node = question.parent
         while node is not None and node.parent is not None:
             asked = node.parent
-            if not asked.hidden and node.text.strip():
+            if not asked.hidden and _said(node).strip():
                 sent += [node, asked]
             node = asked.parent
         return sent[::-1]
@@ -234,7 +235,9 @@ class Conversation:
             if role == node.role:
                 continue
             found = (
-                c for c in node.children if c.text == message.content and c.attachments == message.attachments
+                c
+                for c in node.children
+                if message.content in (c.text, _said(c)) and c.attachments == message.attachments
             )
             known = next(found, None)
             if known is None:
@@ -296,4 +299,9 @@ def as_message(node: Node) -> LLMMessage:
         node: The message; its text is not blank.
     """
     kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
-    return kind(role=node.role, content=node.text, attachments=node.attachments)
+    return kind(role=node.role, content=_said(node), attachments=node.attachments)
+
+
+def _said(node: Node) -> str:
+    """Return what goes to a model: of an answer without the reasoning in its think tags."""
+    return node.text if node.role == "user" else spoken(node.text)

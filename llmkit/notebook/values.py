@@ -1,0 +1,220 @@
+"""JSON values in an answer's text: all that are meant, in the order in which they stand. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llmkit.notebook.formats import Fence
+
+TRIES = 200
+"""Places at which JSON is sought in vain before the rest of a text is left alone."""
+
+JSON_FENCES = frozenset({"", "json", "json5", "jsonc", "jsonl", "jsonlines", "ndjson"})
+"""Languages of fenced blocks that may hold JSON."""
+
+_START = re.compile(r"[{\[]")
+_OBJECT = re.compile(r"\{\s*\"|\[\s*[{\[\"]")
+_BETWEEN = re.compile(r"\s*[,;]?\s*(?:(?:[-*•]|\d+[.):])\s*)?")
+_LINE_OF_JSON = re.compile(r"(?m)^\s*[{\[\]}\"].*$")
+_CORRECTED = re.compile(
+    r"(?i)\b(corrected|correction|correcting|the correct|fix(ed|ing)?|revis|amend|updated|improved|final"
+    r"|sorry|apolog|mistake|wrong|incorrect|actually|wait|oops|hmm|attempt|try|retry|instead|rather|better"
+    r"|second thought|reflection|should (be|have|read)|let me|draft|not quite|re-?check|double-?check"
+    r"|korrig|berichtig|richtig|endg|corrig|corregi)"
+)
+_FIRST = re.compile(
+    r"(?i)\b(first (attempt|try|draft|version)|draft|instead of|rather than|wrong|incorrect|not this)"
+)
+
+
+def no_number(name: str) -> Any:
+    """Refuse NaN and the infinities, which Python's reader would take.
+
+    Args:
+        name: How it is written.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=no_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What was found in one kind of place.
+
+    Attributes:
+        values: The values that are whole.
+        gaps: The words before each of them; the first ones stand before all.
+        broken: Whether another value began and did not end well.
+        listed: Whether nothing but line breaks and bullets stands between them: JSON Lines.
+        inner: Whether they stand among other words.
+    """
+
+    values: list[Any] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    broken: bool = False
+    listed: bool = False
+    inner: bool = False
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the words between the values say that a later one replaces an earlier one."""
+        return is_corrected(self.gaps)
+
+
+def is_corrected(gaps: Sequence[str]) -> bool:
+    """Whether words say that what comes later replaces what came before.
+
+    Args:
+        gaps: The words before each of several values.
+
+    Example:
+        >>> is_corrected(["First attempt:", "Corrected:"]), is_corrected(["Rome:", "Oslo:"])
+        (True, False)
+    """
+    first, *later = gaps or [""]
+    words = [_LINE_OF_JSON.sub("", gap) for gap in later]
+    return bool(later) and (any(map(_CORRECTED.search, words)) or _FIRST.search(first) is not None)
+
+
+def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
+    """Yield what is found in the whole text, in its fenced blocks, and between other words.
+
+    Args:
+        text: The answer.
+        blocks: Its fenced blocks.
+    """
+    whole = sequence(text)
+    if whole:
+        yield Values(whole, [""] * len(whole), listed=True)
+        return
+    fenced = _in_blocks(blocks)
+    if fenced.values:
+        yield fenced
+    inner = _between_words(text)
+    if inner.values or inner.broken:
+        yield inner
+
+
+def sequence(source: str) -> list[Any]:
+    r"""Return the values of which a text consists: one of any kind, or several objects and lists.
+
+    Args:
+        source: JSON, or JSON Lines.
+
+    Returns:
+        The values; none if there is anything else in the text.
+
+    Example:
+        >>> sequence('{"n": 1}\n{"n": 2}'), sequence("n: 1")
+        ([{'n': 1}, {'n': 2}], [])
+    """
+    try:
+        return [json.loads(source, parse_constant=no_number)]
+    except (ValueError, RecursionError):
+        pass
+    found: list[Any] = []
+    place = _blank(source, 0)
+    while place < len(source):
+        if source[place] not in "{[":
+            return []
+        try:
+            value, place = _DECODER.raw_decode(source, place)
+        except (ValueError, RecursionError):
+            return []
+        found.append(value)
+        place = _blank(source, place)
+    return found
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """Return values without repetitions, each at its last place.
+
+    Args:
+        values: JSON values.
+    """
+    keys = [json.dumps(value, sort_keys=True) for value in values]
+    return [value for place, value in enumerate(values) if keys[place] not in keys[place + 1 :]]
+
+
+def _blank(source: str, place: int) -> int:
+    """Return the place behind line breaks and the comma between two values."""
+    while place < len(source) and source[place] in " \t\r\n,\ufeff":
+        place += 1
+    return place
+
+
+def _in_blocks(blocks: Sequence[Fence]) -> Values:
+    found = Values()
+    broken = False
+    for block in blocks:
+        if block.language not in JSON_FENCES:
+            continue
+        inside = sequence(block.code)
+        found.values.extend(inside)
+        found.gaps.extend([block.before, *[""] * (len(inside) - 1)] if inside else [])
+        named = block.language or _OBJECT.match(block.code.lstrip())
+        broken = broken or bool(not inside and named and block.code.strip())
+    return Values(found.values, found.gaps, broken=broken)
+
+
+def _between_words(text: str) -> Values:
+    """Find values between other words; numbers of footnotes and empty values count only by themselves."""
+    spans, broken = _spans(text)
+    rich = [span for span in spans if _is_rich(span[2])]
+    spans = rich or spans
+    gaps, end = [], 0
+    for start, stop, _ in spans:
+        gaps.append(text[end:start])
+        end = stop
+    listed = all(_BETWEEN.fullmatch(gap) for gap in gaps[1:])
+    return Values([value for _, _, value in spans], gaps, broken=broken, listed=listed, inner=True)
+
+
+def _spans(text: str) -> tuple[list[tuple[int, int, Any]], bool]:
+    """Return the values with their places, and whether another one is not whole."""
+    spans: list[tuple[int, int, Any]] = []
+    failed: list[int] = []
+    end = 0
+    for match in _START.finditer(text):
+        start = match.start()
+        if start < end:
+            continue
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            failed.append(start)
+            if len(failed) >= TRIES:
+                return spans, True
+            continue
+        spans.append((start, end, value))
+    return spans, any(_is_broken(text, start, spans) for start in failed)
+
+
+def _is_broken(text: str, start: int, spans: Sequence[tuple[int, int, Any]]) -> bool:
+    """Whether JSON begins at a place where it does not end well, rather than a brace among words."""
+    if not _OBJECT.match(text, start):
+        return False
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    if _BETWEEN.fullmatch(line):
+        return True
+    stop = next((place for place, _, _ in spans if place > start), len(text))
+    between = text[start:stop]
+    return sum(map(between.count, "{[")) > sum(map(between.count, "}]"))
+
+
+def _is_rich(value: Any) -> bool:
+    """Whether a value is an object, or a list of more than plain values, and not empty."""
+    if isinstance(value, list):
+        return any(isinstance(one, (dict, list)) for one in value)
+    return bool(value)
