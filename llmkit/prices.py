@@ -34,6 +34,9 @@ NANO = 1_000_000_000
 USUAL = frozenset({"default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
 """Words for the usual service tier."""
 
+_SEARCHING = re.compile(r"-search(?:-|$)")
+"""Models that search before every answer, for a fee that neither the price data nor the answer tells."""
+
 _FOLDER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/(?=[^/]+$)")
 """What Google may write in front of a model's name."""
 
@@ -353,6 +356,7 @@ def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Li
     # The library ignores the service tier where it borrows another provider's model.
     context = _context(tier) if any(info is own for own in priced.models) else None
     exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
+    exact = exact and not _SEARCHING.search(model)
     price = info.get_prices(minute, context)
     tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
     starts = tuple(sorted({step.start for value in tiered for step in value.tiers}))

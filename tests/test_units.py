@@ -262,6 +262,11 @@ def test_what_nobody_lists_for_a_chat_model_marks_the_price(usage):
     assert chat("xai", "grok-4", {"prompt_tokens": 9, "completion_tokens": 3, **usage}).source == "incomplete"
 
 
+@pytest.mark.parametrize("model", ["gpt-4o-search-preview", "gpt-5-search-api"])
+def test_a_model_that_always_searches_marks_the_price(model):
+    assert chat("openai", model, {"prompt_tokens": 9, "completion_tokens": 3}).source == "incomplete"
+
+
 def test_a_system_that_consulted_models_marks_the_price():
     usage = {"prompt_tokens": 9, "completion_tokens": 3}
     models = {"models": [{"model": "m", "usage": usage}]}
