@@ -28,6 +28,7 @@ class Provider:
         noise: What may stand before the name of a model and says nothing.
         prices: Its name in the price data.
         local: Whether it runs on the user's own machine and costs nothing.
+        start: The command that starts it there.
         sandbox: Whether it is the sandbox.
         models: Names to offer; the first is the default.
         prefixes: A bare model name that begins so belongs to this provider.
@@ -45,6 +46,7 @@ class Provider:
     noise: tuple[str, ...] = ()
     prices: str | None = None
     local: bool = False
+    start: str | None = None
     sandbox: bool = False
     models: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()

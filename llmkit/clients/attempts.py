@@ -14,6 +14,7 @@ from llmkit.clients.call import Waiting
 from llmkit.clients.codec import SCHEMA_NAMES
 from llmkit.clients.content import explain
 from llmkit.clients.deadlines import Deadlines, Timeouts
+from llmkit.clients.local import explain_down
 from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
 from llmkit.clients.reading import Reading, accepted
 from llmkit.clients.redaction import redact_error
@@ -93,6 +94,7 @@ class Attempts:
                     error.before_any_text()
                 blame_address(error, self._line.carrier.address)
                 explain(error, self._call.request.messages, self._call.request.model)
+                explain_down(error, self._call.provider, self._line.carrier.address)
                 await self.aclose()
                 wait = self._wait(error)
                 if wait is None:

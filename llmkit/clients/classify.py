@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +122,9 @@ def told(data: Any) -> Told:
         codes.append(DAILY)
     lists = [part(error.get("message")).get("detail"), error.get("detail"), error.get("errors")]
     places = (error.get("message"), *lists, data.get("message"), outer, error.get("msg"))
+    said = _plain(next(filter(None, map(_sentence, places)), ""))
     return Told(
-        message=_plain(next(filter(None, map(_sentence, places)), "")),
+        message=_with_reason(said, part(error.get("metadata")).get("raw")),
         code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
         wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
         params=_blamed(error.get("param"), details, lists),
@@ -140,6 +142,21 @@ def _loc(detail: dict[str, Any]) -> list[str | int]:
     """Return the way to a wrong field, as FastAPI and pydantic give it."""
     loc = detail.get("loc")
     return [step for step in loc if isinstance(step, (str, int))] if isinstance(loc, (list, tuple)) else []
+
+
+def _with_reason(said: str, raw: Any) -> str:
+    """Return a router's sentence with the reason that its provider gave: OpenRouter's `metadata.raw`."""
+    value = raw
+    if isinstance(raw, str) and raw.lstrip()[:1] in {"{", "["}:
+        with suppress(BadResponseError):
+            value = loads(raw[:BODY].encode("utf-8", "replace"))
+    try:
+        reason = told(value).message
+    except RecursionError:  # reasons within reasons
+        reason = ""
+    if not reason or reason in said:
+        return said
+    return _plain(f"{said.rstrip('.')}: {reason}" if said else reason)
 
 
 def _kind(status: int, said: Told) -> type[LLMClientError]:

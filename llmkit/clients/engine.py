@@ -18,6 +18,7 @@ from llmkit.clients.codec import Codec, Request
 from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
+from llmkit.clients.local import explain_down
 from llmkit.clients.playback import replayed
 from llmkit.clients.reading import accepted, read
 from llmkit.clients.redaction import redact_error
@@ -187,6 +188,7 @@ class ProviderClient(BaseLLMClient):
         except LLMClientError as error:
             redact_error(error)
             blame_address(error, line.carrier.address)
+            explain_down(error, self.provider_name, line.carrier.address)
             error.provider = error.provider or self.provider_name
             raise
 

@@ -1,0 +1,38 @@
+"""Servers on the user's own machine: what to do where one does not answer."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from llmkit import catalog
+from llmkit.errors import LLMClientError, ProviderNotAvailableError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - where calls go, not where one listens
+"""Names of this machine."""
+
+
+def explain_down(error: LLMClientError, provider: str, address: str) -> None:
+    """Say how to start a local server, where nobody answered at its address.
+
+    Args:
+        error: Why the call failed; changed in place.
+        provider: Name of the provider.
+        address: The API's base URL.
+    """
+    down = type(error) is ProviderNotAvailableError and error.status_code is None and error.retryable
+    if not (down and error.message.startswith("No answer from")):
+        return
+    if start := _start_of(provider, address):
+        error.hint = f"Is it running? Start it with: {start}"
+
+
+def _start_of(provider: str, address: str) -> str | None:
+    """Return the command that starts a server: by the provider's name, or by the port on this machine."""
+    known = catalog.providers()
+    if provider in known and known[provider].start:
+        return known[provider].start
+    parts = urlsplit(address)
+    if parts.hostname not in LOOPBACK:
+        return None
+    ports = {urlsplit(one.base_url or "").port: one.start for one in known.values() if one.start}
+    return ports.get(parts.port)
