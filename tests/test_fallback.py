@@ -173,6 +173,106 @@ async def test_parameters_in_the_providers_own_words_stay_at_home(server, other,
     assert "seed" not in other.requests[-1].body
 
 
+TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize("name", ["tools", "tool_choice", "response_format", "stop", "n", "reasoning_effort"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_model_that_would_be_asked_something_else_is_passed_over(
+    server, other, recorder, name, streamed
+):
+    server.fail_next("503", times=9)
+    first, second = pair("openai", server, other)
+    async with first, second:
+        ask = (lambda **given: read(first.stream_text(QUESTION, **given))) if streamed else None
+        ask = ask or (lambda **given: first.generate_text(QUESTION, **given))
+        with pytest.raises(ProviderNotAvailableError) as caught:
+            await ask(**{name: "x"})
+    said = f"anthropic:sandbox-second was not asked instead: {name} is in the words of openai:sandbox-first."
+    assert caught.value.__notes__ == [said]
+    assert caught.value.provider == "openai"
+    assert not other.requests
+    assert recorder.last.fallback_from is None
+
+
+@pytest.mark.parametrize(
+    ("names", "extra"),
+    [
+        ("anthropic openai", {"tools": [{"name": "look_up", "input_schema": {"type": "object"}}]}),
+        ("anthropic google", {"thinking": {"type": "disabled"}}),
+        ("google openai", {"tools": [{"functionDeclarations": [{"name": "look_up"}]}]}),
+        ("google anthropic", {"stopSequences": ["END"]}),
+    ],
+)
+async def test_words_of_every_protocol_keep_a_model_of_another_from_being_asked(
+    server, other, recorder, names, extra
+):
+    asked, stand_in = names.split()
+    server.fail_next("503", times=9)
+    first, second = pair(asked, server, other, stand_in=stand_in)
+    async with first, second:
+        with pytest.raises(ProviderNotAvailableError) as caught:
+            await first.generate_text(QUESTION, **extra)
+    assert f"{next(iter(extra))} is in the words of {asked}:sandbox-first" in caught.value.__notes__[0]
+    assert not other.requests
+
+
+async def test_a_plain_class_is_passed_over_with_tools_and_does_without_a_seed(server, recorder):
+    server.fail_next("503", times=9)
+    echo = Echo("mine")
+    async with OpenAIClient("k", server.url("openai"), max_retries=0, fallback=[echo]) as client:
+        with pytest.raises(ProviderNotAvailableError) as caught:
+            await client.generate_text(QUESTION, tools=TOOLS)
+        assert "mine:mine was not asked instead: tools" in caught.value.__notes__[0]
+        with pytest.warns(UserWarning, match="mine does not take seed: it was left out"):
+            response = await client.generate_text(QUESTION, seed=7)
+    assert response.content == QUESTION[-1].content
+
+
+async def test_the_next_model_that_can_be_asked_the_same_gets_all_of_it(server, other, recorder):
+    server.fail_next("503", times=9)
+    claude = AnthropicClient("k", other.url("anthropic"), model="sandbox-second")
+    third = OpenAIClient("k", other.url("openai"), model="sandbox-third")
+    first = OpenAIClient(
+        "k", server.url("openai"), model="sandbox-first", max_retries=0, fallback=[claude, third]
+    )
+    async with first, claude, third:
+        response = await first.generate_text(QUESTION, tools=TOOLS, seed=7)
+    assert response.model == "sandbox-third"
+    assert [one.body["tools"] for one in other.requests] == [TOOLS]
+    assert other.requests[-1].body["seed"] == 7
+
+
+async def test_what_one_model_does_without_is_sent_to_the_next(server, other, recorder):
+    server.fail_next("503", times=9)
+    claude = AnthropicClient("k", server.url("anthropic"), model="sandbox-second", max_retries=0)
+    third = OpenAIClient("k", other.url("openai"), model="sandbox-third")
+    first = OpenAIClient(
+        "k", server.url("openai"), model="sandbox-first", max_retries=0, fallback=[claude, third]
+    )
+    async with first, claude, third:
+        with pytest.warns(UserWarning, match="sandbox-second does not take seed"):
+            await first.generate_text(QUESTION, seed=7)
+    assert other.requests[-1].body["seed"] == 7
+
+
+async def test_an_error_names_who_failed_and_who_was_passed_over_in_turn(server, other, recorder):
+    server.fail_next("503", times=9)
+    other.fail_next("503", times=9)
+    claude = AnthropicClient("k", other.url("anthropic"), model="sandbox-second")
+    third = OpenAIClient("k", other.url("openai"), model="sandbox-third", max_retries=0)
+    first = OpenAIClient(
+        "k", server.url("openai"), model="sandbox-first", max_retries=0, fallback=[claude, third]
+    )
+    async with first, claude, third:
+        with pytest.raises(ProviderNotAvailableError) as caught:
+            await first.generate_text(QUESTION, tools=TOOLS)
+    failed, passed = caught.value.__notes__
+    assert failed.startswith("Before that, openai:sandbox-first failed")
+    assert passed.startswith("anthropic:sandbox-second was not asked instead: tools")
+    assert caught.value.model == "sandbox-third"
+
+
 async def test_a_compatible_server_gets_them(server, other, recorder):
     server.fail_next("503", times=9)
     second = llmkit.client("mine:sandbox", base_url=other.url("openai"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit import catalog, settings
 from llmkit.clients.access import blame_address
 from llmkit.clients.asked import asked_on_wire
-from llmkit.clients.attempts import Attempts, Line, warn_dropped, warn_refused
+from llmkit.clients.attempts import Attempts, Line, warn_refused
 from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
@@ -153,14 +153,14 @@ class ProviderClient(BaseLLMClient):
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(booked(call, self._source(call)), call)
 
-    def take_over(self, call: Call, protocol: type[Codec]) -> Source:
+    def speaks(self, protocol: type[Codec]) -> bool:
+        """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""
+        return isinstance(self._line.codec, protocol)
+
+    def take_over(self, call: Call, asked: Request) -> Source:
         """Ask this client's model in place of one that failed; see `StandIn`."""
-        asked, model = call.request, self.default_model()
-        # Extra parameters are words of the other's protocol: elsewhere they mean nothing, or something else.
-        extra = asked.extra if isinstance(self._line.codec, protocol) else {}
-        for name in asked.extra.keys() - extra.keys():
-            warn_dropped(name, model)
-        request = replace(asked, model=model, without=self._refused(model), extra=extra)
+        model = self.default_model()
+        request = replace(asked, model=model, without=self._refused(model))
         warn_refused(self._line, request, request.dropped)
         call.stand_in(request, self.provider_name, simulated=self.simulated)
         return Attempts(self._line, call)

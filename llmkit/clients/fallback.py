@@ -1,10 +1,17 @@
-"""Models that stand in for one that does not answer."""
+"""Models that stand in for one that does not answer.
+
+A parameter in a provider's own words means nothing to another protocol, or something else. Where the request
+means the same without it, it is left out; else that model is passed over: it would answer another question.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.clients.attempts import warn_dropped
+from llmkit.clients.parameters import droppable
 from llmkit.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.books import Source
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec
+    from llmkit.clients.codec import Codec, Request
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +34,26 @@ logger = logging.getLogger(__name__)
 class StandIn(Protocol):
     """A client that can take over a call."""
 
-    def take_over(self, call: Call, protocol: type[Codec]) -> Source:
+    provider_name: str
+
+    def default_model(self) -> str:
+        """Return the model that it would ask."""
+        ...
+
+    def speaks(self, protocol: type[Codec]) -> bool:
+        """Whether parameters in the words of a protocol can be sent as they are.
+
+        Args:
+            protocol: A wire format.
+        """
+        ...
+
+    def take_over(self, call: Call, asked: Request) -> Source:
         """Ask this client's model in place of the one that failed.
 
         Args:
             call: The call; from now on it is this client's.
-            protocol: Whose words the request's extra parameters are; another protocol leaves them out.
+            asked: What to ask: extra parameters are those that this client can send.
 
         Returns:
             The source of its texts.
@@ -54,6 +75,8 @@ class Fallbacks:
         self, call: Call, source: Source, stand_ins: Sequence[StandIn], protocol: type[Codec]
     ) -> None:
         self._call = call
+        self._asked = call.request
+        self._first = call.name
         self._source = source
         self._stand_ins = list(stand_ins)
         self._protocol = protocol
@@ -63,28 +86,48 @@ class Fallbacks:
         """Wait for the next pieces of text; `None` at the answer's end.
 
         Raises:
-            LLMClientError: If no model gives a whole answer: the error of the last one, which notes the
-                others.
+            LLMClientError: If no model gives a whole answer: the error of the last one that was asked, which
+                notes the others.
         """
         while True:
             try:
                 return await self._source.next()
             except LLMClientError as error:
+                before = len(self._failures)
+                hopeless = self._call.started or not worth_another_model(error)
+                other = None if hopeless else self._next_stand_in()
                 for failure in self._failures:
                     error.add_note(failure)
-                if not self._stand_ins or self._call.started or not worth_another_model(error):
+                if other is None:
                     raise
-                self._failures.append(f"Before that, {self._call.name} failed: {error}")
-                await self._go_on(error)
+                self._failures.insert(before, f"Before that, {self._call.name} failed: {error}")
+                await self._go_on(other, error)
 
     async def aclose(self) -> None:
         """Stop."""
         await self._source.aclose()
 
-    async def _go_on(self, error: LLMClientError) -> None:
+    def _next_stand_in(self) -> StandIn | None:
+        """Return the next model to which the request can be put without another meaning."""
+        while self._stand_ins:
+            other = self._stand_ins.pop(0)
+            lost = [] if other.speaks(self._protocol) else sorted(self._asked.extra)
+            kept = [name for name in lost if not droppable(name)]
+            if not kept:
+                return other
+            name = f"{other.provider_name}:{other.default_model()}"
+            self._failures.append(not_asked(name, kept, self._first))
+            logger.warning("%s", self._failures[-1])
+        return None
+
+    async def _go_on(self, other: StandIn, error: LLMClientError) -> None:
         await self._source.aclose()
-        failed = self._call.name
-        self._source = self._stand_ins.pop(0).take_over(self._call, self._protocol)
+        failed, extra = self._call.name, self._asked.extra
+        if not other.speaks(self._protocol):
+            for name in sorted(extra):
+                warn_dropped(name, other.default_model())
+            extra = {}
+        self._source = other.take_over(self._call, replace(self._asked, extra=extra))
         logger.warning("%s failed: %s Asking %s instead.", failed, error.message, self._call.name)
 
 
@@ -105,3 +148,19 @@ def worth_another_model(error: LLMClientError) -> bool:
         return True
     same = (InvalidRequestError, BudgetExceededError, ConfigurationError, ReplayMissError)
     return not isinstance(error, same)
+
+
+def not_asked(name: str, lost: Sequence[str], first: str) -> str:
+    """Say why a model was passed over.
+
+    Args:
+        name: Its name, as `provider:model`.
+        lost: The parameters that it cannot be sent.
+        first: The model that was asked.
+
+    Example:
+        >>> not_asked("anthropic:claude-haiku-5-5", ["tools"], "openai:gpt-6-luna")
+        'anthropic:claude-haiku-5-5 was not asked instead: tools is in the words of openai:gpt-6-luna.'
+    """
+    are = "is" if len(lost) == 1 else "are"
+    return f"{name} was not asked instead: {', '.join(lost)} {are} in the words of {first}."

@@ -64,9 +64,13 @@ class MeteredClient(BaseLLMClient):
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(booked(call, self._recorded(call)), call)
 
-    def take_over(self, call: Call, protocol: type[Codec]) -> Source:  # noqa: ARG002 - nobody's words here
+    def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - which words it takes is not known
+        """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""
+        return False
+
+    def take_over(self, call: Call, asked: Request) -> Source:
         """Ask this client in place of one that failed; see `StandIn`."""
-        request = replace(call.request, model=self.default_model(), extra={}, without=frozenset())
+        request = replace(asked, model=self.default_model(), without=frozenset())
         call.stand_in(request, self.provider_name, simulated=False)
         return self._source(call)
 
