@@ -1,5 +1,6 @@
 """The charts of the ledger, on real Axes: what is drawn is read back from them."""
 
+import re
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -152,6 +153,8 @@ def test_words_stay_inside_a_picture_of_any_size_and_off_each_other(month, kind,
 def test_words_are_light_on_a_dark_ground(month, kind):
     with plt.style.context("dark_background"):
         ax = month.plot(kind)
+        ax.figure.patch.set_facecolor("#111111")  # the notebook's ground, which shows through
+        ax.figure.patch.set_alpha(1)
         dark = picture(ax)
     ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()]
     legend = ax.get_legend().get_texts() if ax.get_legend() else []
@@ -573,3 +576,53 @@ def test_writing_the_month_again_adds_nothing(tmp_path):
 
 def test_february_ends_on_the_28th():
     assert max(record.time.astimezone().day for record in demo.records("2027-02")) == 28
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("model", "claude-opus-5-5 took 54 % of $26.34"),
+        ("cumulative", "Spent so far: $26.34"),
+        ("hours", "Most was spent Fri, 11\N{EN DASH}12 h: $1.24"),
+        ("saved", "Replay saved 20 % of $33.05"),
+    ],
+)
+def test_the_title_says_what_was_found(kind, title):
+    assert demo.month(":memory:", "2026-10").plot(kind).get_title("left") == title
+
+
+def test_the_title_of_cells_names_the_most_expensive_one(month):
+    title = month.plot("dearest").get_title("left")
+    assert re.fullmatch(r"agent_prototype \[\d+\] took \d+ % of \$26\.\d\d", title)
+
+
+def test_days_are_ticks_and_the_month_is_named_once():
+    ax = demo.month(":memory:", "2026-10").plot("model")
+    ax.figure.canvas.draw()
+    labels = [label.get_text() for label in ax.get_xticklabels() if label.get_text()]
+    assert [label for label in labels if "Oct" in label] == ["1 Oct"]
+    assert all(label.isdigit() for label in labels[1:])
+    assert ax.xaxis.get_offset_text().get_text() == "2026"
+
+
+def test_a_new_month_is_named_where_it_begins(ledger):
+    for day in range(12):
+        ledger.record(call(time=datetime(2026, 10, 25, 12, tzinfo=UTC) + timedelta(days=day)))
+    ax = ledger.plot("model")
+    ax.figure.canvas.draw()
+    labels = " ".join(label.get_text() for label in ax.get_xticklabels())
+    assert (labels.count("Oct"), labels.count("Nov")) == (1, 1)
+
+
+def test_the_heatmap_has_a_scale(month):
+    legend = month.plot("hours").get_legend()
+    amounts = [text.get_text() for text in legend.get_texts()]
+    assert amounts[-1] == "$0"
+    assert len({patch.get_facecolor() for patch in legend.get_patches()}) == len(amounts) == 3
+
+
+def test_on_a_dark_style_the_ground_shows_through(month):
+    with plt.style.context("dark_background"):
+        ax = month.plot("model")
+        assert ax.figure.patch.get_alpha() == ax.patch.get_alpha() == 0
+    assert month.plot("model").figure.patch.get_alpha() is None

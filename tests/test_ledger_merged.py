@@ -97,7 +97,7 @@ class TestTogether:
         assert books.summary().to_dict("index")["b"]["cost_usd"] == 2.0
         assert books.summary("tag:project")["calls"].tolist() == [1, 1]
         assert books.summary(["month", "surface"])["cost_usd"].tolist() == [3.0]
-        assert books.plot("model").get_title(loc="left") == "Spent per hour, by model"
+        assert books.plot("model").get_title(loc="left") == "b took 67 % of $3.00"
         assert books.charts.cumulative().get_title(loc="left")
         books.to_csv(tmp_path / "all.csv")
         with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:

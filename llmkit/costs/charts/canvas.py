@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import textwrap
+from datetime import timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +57,12 @@ SMALL = 4.0  # inches of width below which words shrink
 MARGIN = 50.0  # points beside the data: the ticks and their words
 BOX = "\N{WHITE VERTICAL RECTANGLE}"
 SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f"), " ")
+FEWEST = 10
+"""Letters of a name that say something; where there is less room, a title does without it."""
+
+DAYS_SHOWN = timedelta(days=100)
+"""Ticks at days further apart are written as months."""
+
 ROOM = 0.55  # of the width at most is for words beside the data
 
 
@@ -64,7 +72,11 @@ def axes(ax: Axes | None) -> Axes:
         return ax
     from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it, once
 
-    return plt.subplots(figsize=(6.4, 4), layout="constrained")[1]
+    figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    if is_dark(drawn):  # the notebook's own ground shows through; bright words can be read on it
+        figure.patch.set_alpha(0)
+        drawn.patch.set_alpha(0)
+    return drawn
 
 
 def ink(ax: Axes) -> Any:
@@ -72,9 +84,38 @@ def ink(ax: Axes) -> Any:
     return ax.xaxis.label.get_color()
 
 
+def is_dark(ax: Axes) -> bool:
+    """Whether words are bright, and so the ground is dark."""
+    return sum(to_rgb(ink(ax))) > 1.5
+
+
 def accent(ax: Axes) -> str:
     """Return the colour of what is drawn alone: dark on light, light on dark."""
-    return COLORS[4] if sum(to_rgb(ink(ax))) > 1.5 else COLORS[0]
+    return COLORS[4] if is_dark(ax) else COLORS[0]
+
+
+def finding(ax: Axes, name: str, rest: str, names: float = 0.0) -> str:
+    """Return a title that says what was found of a model or a cell, whose name is shortened to fit.
+
+    Args:
+        ax: Where the chart is.
+        name: The model or the cell.
+        rest: What was found.
+        names: Points of width that long names beside the axes take away from it.
+    """
+    letters = int((width(ax) - names) / (0.66 * size(ax, 1.15))) - len(rest) - 1
+    return f"{shorten(name.replace('  ', ' '), letters) if letters >= FEWEST else 'One'} {rest}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part in per cent.
+
+    Example:
+        >>> share(14.31, 26.34), share(0.001, 26.34)
+        ('54 %', '<1 %')
+    """
+    percent = round(100 * part / whole)
+    return f"{percent} %" if percent else "<1 %"
 
 
 def size(ax: Axes, share: float = 0.85) -> float:
@@ -127,7 +168,8 @@ def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axe
     caption = "; ".join(note for note in notes if note)
     lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
-    ax.set_title(title, loc="left", fontweight="bold", pad=pad + 2, fontsize=size(ax, 1.15), color=ink(ax))
+    style: dict[str, Any] = {"fontweight": "bold", "fontsize": size(ax, 1.15), "color": ink(ax)}
+    ax.set_title(legible(title), loc="left", pad=pad + 2, parse_math=False, **style)
     words(ax, "\n".join(lines), (0, 1), xytext=(0, 6), xycoords="axes fraction", alpha=0.75, linespacing=1.15)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=size(ax, 0.9))
@@ -296,6 +338,35 @@ class Dates(AutoDateLocator):
         return [tick for tick in self.tick_values(*span) if low <= tick < min(high, self.last)]  # type: ignore[no-untyped-call]  # the same
 
 
+class Days(ConciseDateFormatter):
+    """Ticks at midnights as days, the month named once; all others as matplotlib writes them."""
+
+    _year = ""
+
+    def get_offset(self) -> str:
+        """Return what stands once beside the ticks: the year, where they are days."""
+        return self._year or str(super().get_offset())  # type: ignore[no-untyped-call]  # matplotlib annotates little
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the times of all ticks."""
+        self._year = ""
+        labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]  # matplotlib annotates little
+        times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]  # the same
+        close = len(times) > 1 and times[-1] - times[0] < DAYS_SHOWN
+        if not close or any(time.hour or time.minute for time in times) or _are_months(times):
+            return labels
+        self._year = f"{times[-1]:%Y}"
+        named = [before is None or before.month != time.month for before, time in pairwise([None, *times])]
+        return [
+            f"{time.day} {time:%b}" if first else str(time.day)
+            for first, time in zip(named, times, strict=True)
+        ]
+
+
+def _are_months(times: Sequence[datetime]) -> bool:
+    return all(time.day == 1 for time in times)
+
+
 def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
     """Make the x axis one of local time.
 
@@ -306,7 +377,7 @@ def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
     """
     locator = Dates(maxticks=max(5, min(8, int(width(ax) / 50))))
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # the same
+    ax.xaxis.set_major_formatter(Days(locator))  # type: ignore[no-untyped-call]  # the same
     low, high = date2num([first, last])  # type: ignore[no-untyped-call]  # the same
     ax.set_xlim(float(low), float(high))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
 from matplotlib.patches import Rectangle
 
@@ -19,6 +20,7 @@ from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from numpy.typing import NDArray
 
 POINTS = 2000  # of a line; no screen shows more
@@ -43,7 +45,13 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     bins = aggregates.binned(aggregates.wall_clock(frame))
     costs = np.asarray(nanos(frame["cost_usd"]), dtype="int64")
     table = aggregates.folded(aggregates.stacked(bins.starts, aggregates.named(frame["model"]), costs), NAMED)
-    return money_bars(ax, frame, table, bins, f"Spent per {bins.unit}, by model")
+    sums = {str(name): int(total) for name, total in table.sum().items()}
+    found, whole = "", sum(sums.values())
+    if whole > 0:
+        top = max((name for name in sums if not name.endswith(aggregates.REST)), key=sums.__getitem__)
+        rest = f"took {canvas.share(sums[top], whole)} of {format_money(canvas.usd(whole))}"
+        found = canvas.finding(ax, top, rest)
+    return money_bars(ax, frame, table, bins, f"Spent per {bins.unit}, by model", found=found)
 
 
 def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -63,9 +71,12 @@ def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     amounts = {"spent": nanos(frame["cost_usd"]), "saved by replay": nanos(frame["saved_usd"])}
     sums = pd.DataFrame({name: column.to_numpy() for name, column in amounts.items()})
     table = sums.groupby(bins.starts).sum()
-    return money_bars(
-        ax, frame, table, bins, f"Spent, and saved by replay, per {bins.unit}", colors=(COLORS[0], COLORS[2])
-    )
+    title, (spent, less) = f"Spent, and saved by replay, per {bins.unit}", map(int, table.sum())
+    found = ""
+    if less > 0 and spent >= 0:
+        whole = format_money(canvas.usd(spent + less))
+        found = f"Replay saved {canvas.share(less, spent + less)} of {whole}"
+    return money_bars(ax, frame, table, bins, title, colors=(COLORS[0], COLORS[2]), found=found)
 
 
 def money_bars(
@@ -76,8 +87,12 @@ def money_bars(
     title: str,
     *,
     colors: tuple[str, ...] = PALETTE,
+    found: str = "",
 ) -> Axes:
-    """Draw nano-dollars per period and name as stacked bars, with the sums of the names beside."""
+    """Draw nano-dollars per period and name as stacked bars, with the sums of the names beside.
+
+    The title is what was found, if there is something; then what is drawn stands below it.
+    """
     if table.to_numpy().any():
         stack(ax, table / 1e9, bins, colors)
         named = [f"{name}  {format_money(canvas.usd(int(total)))}" for name, total in table.sum().items()]
@@ -85,7 +100,7 @@ def money_bars(
         canvas.dollars_axis(ax.yaxis)
     else:
         canvas.blank(ax, "Nothing was spent." if known(frame) else UNPRICED)
-    return canvas.dress(ax, title, notes(frame))
+    return canvas.dress(ax, found or title, [title if found else "", *notes(frame)])
 
 
 def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) -> None:
@@ -151,7 +166,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     np.add.at(sums, (row, hour), nanos(frame["cost_usd"]).to_numpy())
     calls = np.zeros(sums.shape, dtype=bool)
     calls[row, hour] = True
-    ax.pcolormesh(
+    mesh = ax.pcolormesh(
         np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, ~calls),
         cmap=canvas.heat(canvas.accent(ax), (canvas.ink(ax), 0.07)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9),
         linewidth=0.8, edgecolors=ax.get_facecolor(),
@@ -162,13 +177,22 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yticks(np.arange(len(labels)) + 0.5, labels)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    scale = ""
+    title = what = "Spent by hour of the day, local time"
     if known(frame) and sums.any():
         at, clock = np.unravel_index(int(sums.argmax()), sums.shape)
-        most = format_money(canvas.usd(int(sums.max())))
-        scale = f"most: {most} ({labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h)"
+        most = int(sums.max())
+        when = f"{labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h"
+        title = f"Most was spent {when}: {format_money(canvas.usd(most))}"
+        canvas.key(ax, [_step(mesh, most, part) for part in (1.0, 0.5, 0.0)], 24.0)
         ax.add_patch(Rectangle((int(clock), int(at)), 1, 1, fill=False, edgecolor=canvas.ink(ax), zorder=3))
-    return canvas.dress(ax, "Spent by hour of the day, local time", [*notes(frame), scale])
+    return canvas.dress(ax, title, [what if what != title else "", *notes(frame)])
+
+
+def _step(mesh: QuadMesh, most: int, part: float) -> tuple[str, str]:
+    """Return an amount of the heatmap's scale, and its colour."""
+    return format_money(canvas.usd(round(most * part))) if part else "$0", to_hex(
+        mesh.get_cmap()(part), keep_alpha=True
+    )
 
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -201,7 +225,7 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top = top[top["nanos"] > 0]
     if top.empty:
         canvas.blank(ax, "No call with a known price above $0.")
-        return canvas.dress(ax, "Dearest cells", notes(frame))
+        return canvas.dress(ax, "Most expensive cells", notes(frame))
     ax.barh(range(len(top)), top["nanos"] / 1e9, height=0.7, color=canvas.accent(ax))
     small = canvas.width(ax) < canvas.SMALL * 72
     named = [canvas.shorten(_short(name) if small else name, 18 if small else 30) for name in top["label"]]
@@ -225,7 +249,10 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     others = cells.iloc[len(top) :]
     rest = format_money(canvas.usd(int(others["nanos"].sum())))
     aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""
-    return canvas.dress(ax, "Dearest cells", [*notes(frame), aside], taken)
+    whole = int(cells["nanos"].sum())
+    rest = f"took {canvas.share(top['nanos'].iloc[0], whole)} of {format_money(canvas.usd(whole))}"
+    title = canvas.finding(ax, _short(str(top["label"].iloc[0])), rest, taken)
+    return canvas.dress(ax, title, ["Most expensive cells", *notes(frame), aside], taken)
 
 
 def _cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -326,7 +353,7 @@ def cumulative(
     canvas.end_labels(ax, labels)
     canvas.lined(ax)
     canvas.dollars_axis(ax.yaxis)
-    return canvas.dress(ax, "Spent so far", [*notes(frame), off])
+    return canvas.dress(ax, f"Spent so far: {format_money(canvas.usd(spent))}", [*notes(frame), off])
 
 
 def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
