@@ -593,7 +593,7 @@ def test_the_title_says_what_was_found(kind, title):
 
 def test_the_title_of_cells_names_the_most_expensive_one(month):
     title = month.plot("dearest").get_title("left")
-    assert re.fullmatch(r"agent_prototype \[\d+\] took \d+ % of \$26\.\d\d", title)
+    assert re.fullmatch(r"agent_\S+ \[\d+\] took \d+ % of \$26\.\d\d", title)
 
 
 def test_days_are_ticks_and_the_month_is_named_once():
