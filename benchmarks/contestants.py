@@ -20,6 +20,60 @@ LIMIT = 4_096
 LLMKIT, LLMKIT_AIOHTTP = "llmkit", "llmkit, SDK on aiohttp"
 SDK, SDK_AIOHTTP, BARE = "SDK", "SDK on aiohttp", "aiohttp + orjson"
 
+_ASK = """
+import asyncio, sys, llmkit
+async def main():
+    async with llmkit.client({model!r}, api_key={key!r}, base_url=sys.argv[1]) as client:
+        messages = [llmkit.LLMMessage(role="user", content={prompt!r})]
+        print((await client.generate_text(messages, max_tokens={limit})).content)
+asyncio.run(main())
+"""
+_OPENAI = """
+import asyncio, sys, openai
+async def main():
+    async with openai.AsyncOpenAI(api_key={key!r}, base_url=sys.argv[1]) as client:
+        messages = [{{"role": "user", "content": {prompt!r}}}]
+        create = client.chat.completions.create
+        answer = await create(model={model!r}, messages=messages, max_completion_tokens={limit})
+        print(answer.choices[0].message.content)
+asyncio.run(main())
+"""
+_ANTHROPIC = """
+import asyncio, sys, anthropic
+async def main():
+    async with anthropic.AsyncAnthropic(api_key={key!r}, base_url=sys.argv[1]) as client:
+        messages = [{{"role": "user", "content": {prompt!r}}}]
+        answer = await client.messages.create(model={model!r}, messages=messages, max_tokens={limit})
+        print(answer.content[0].text)
+asyncio.run(main())
+"""
+_GOOGLE_SDK = """
+import asyncio, sys
+from google import genai
+async def main():
+    client = genai.Client(api_key={key!r}, http_options={{"base_url": sys.argv[1], "api_version": "v1beta"}})
+    config = {{"max_output_tokens": {limit}}}
+    answer = await client.aio.models.generate_content(model={model!r}, contents={prompt!r}, config=config)
+    print(answer.text)
+    await client.aio.aclose()
+asyncio.run(main())
+"""
+
+
+def _program(code: str, model: str) -> str:
+    return code.format(model=model, key=KEY, prompt=PROMPT, limit=LIMIT)
+
+
+FIRST = {
+    LLMKIT: {name: _program(_ASK, f"{name}:{model}") for name, model in MODELS.items()},
+    SDK: {
+        "openai": _program(_OPENAI, MODELS["openai"]),
+        "anthropic": _program(_ANTHROPIC, MODELS["anthropic"]),
+        "google": _program(_GOOGLE_SDK, MODELS["google"]),
+    },
+}
+"""Programs that make one call, by contestant and provider: what a user would write."""
+
 
 class Contestant(Protocol):
     async def call(self) -> Reply:

@@ -1,4 +1,4 @@
-"""Measure llmkit: `python benchmarks/run.py [calls|streams|ledger|scale|charts|…|all] [--quick]`."""
+"""Measure llmkit: `python benchmarks/run.py [calls|first|streams|ledger|scale|charts|…|all] [--quick]`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from measure import Row, save, show
 
 BENCHMARKS = {
     "calls": "wire",
+    "first": "wire",
     "streams": "wire",
     "imports": "imports",
     "ledger": "books",
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _summary(name: str) -> str:
     return {
         "calls": "CPU of the client's process per plain call",
+        "first": "CPU of a process that makes one call, from its start to its end",
         "streams": "CPU of the client's process per chunk of a burst of 2,000",
         "imports": "CPU of a process, over one without llmkit",
         "ledger": "CPU per row, and to load all rows",
