@@ -2,8 +2,10 @@
 """The writing thread by itself: it commits to a list."""
 
 import logging
+import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -244,3 +246,74 @@ def test_rows_that_wait_can_be_forgotten_from_a_time_on(writer, disk):
     assert writer.unwritten() == [("x", 2), ("x", 3), ("x", 4)]
     assert writer.discard(before=None, column=1) == 3
     assert (writer.discard(before=None, column=1), writer.unwritten()) == (0, [])
+
+
+def test_rows_of_one_group_share_its_acknowledgement_even_around_a_job(writer, disk):
+    disk.gate.clear()
+    writer.submit((0,))
+    before = [writer.submit((number,)) for number in (1, 2)]
+    job = writer.run(lambda trouble: (list(disk.rows), before[0].done()))
+    after = writer.submit((3,))
+    assert before[0] is before[1]
+    assert before[0] is after
+    disk.gate.set()
+    assert job.result(10) == ([(0,), (1,), (2,)], False)
+    assert after.result(10) is True
+    assert disk.rows == [(number,) for number in range(4)]
+
+
+def test_whoever_hears_that_a_row_is_safe_finds_it_committed(writer, disk, monkeypatch):
+    monkeypatch.setattr(module, "LINGER", 0.0001)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within a handing-over, too
+    committed, early = set(), []
+    writer._commit = committed.update
+
+    def caller(first):
+        for number in range(400):
+            row = (first, number)
+            if number % 7 == 0:
+                writer.run(lambda trouble: None)
+            if writer.submit(row).result(30) is not True or row not in committed:
+                early.append(row)
+
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(caller, range(12)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert early == []
+    assert len(committed) == 12 * 400
+
+
+def test_a_single_caller_and_a_job_do_not_wait_for_further_rows(writer, disk, monkeypatch):
+    monkeypatch.setattr(module, "LINGER", 20)
+    assert all(writer.submit((number,)).result(10) for number in range(20))
+    disk.gate.clear()
+    crowd = [writer.submit((number,)) for number in range(20, 29)]
+    disk.gate.set()
+    assert all(future.result(10) for future in crowd), "what has come already is not waited for again"
+    row = writer.submit((29,))  # the thread waits for more now
+    assert writer.run(lambda trouble: len(disk.rows)).result(10) == 30
+    assert row.result(10) is True
+
+
+def test_rows_of_many_callers_are_committed_in_groups(writer, disk):
+    def caller(first):
+        return all(writer.submit((first, number)).result(10) for number in range(50))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(caller, range(16)))
+    assert len(disk.rows) == 16 * 50
+    assert len(disk.chunks) < 16 * 50 / 4, "a transaction for each row would cost most of a call"
+
+
+def test_stopping_does_not_wait_for_further_rows(writer, disk, monkeypatch):
+    monkeypatch.setattr(module, "LINGER", 20)
+    disk.gate.clear()
+    futures = [writer.submit((number,)) for number in range(9)]
+    disk.gate.set()
+    assert all(future.result(10) for future in futures)
+    last = writer.submit((9,))
+    assert writer.stop(10) is True
+    assert last.result(0) is True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -91,6 +93,35 @@ async def finished(call: Call, source: Source) -> LLMResponse:
 async def _acknowledged(future: Future[bool]) -> None:
     """Wait until a record is safe; that it could not be written does not cost the answer."""
     if not future.done():
-        await asyncio.wait([asyncio.wrap_future(future)])
+        await _ended(future)
     if (trouble := future.exception()) is not None:
         logger.warning("The call was not recorded: %s", trouble)
+
+
+_waiting: dict[tuple[asyncio.AbstractEventLoop, Future[bool]], list[asyncio.Future[None]]] = {}
+"""Who waits for a future, which calls may share, on which event loop."""
+
+
+async def _ended(future: Future[bool]) -> None:
+    """Wait for a future; its end wakes an event loop once, however many calls wait there."""
+    loop = asyncio.get_running_loop()
+    waiters = _waiting.get((loop, future))
+    if waiters is None:
+        waiters = _waiting[loop, future] = []
+        future.add_done_callback(partial(_wake, loop))
+    waiter: asyncio.Future[None] = loop.create_future()
+    waiters.append(waiter)  # in time, even if the future has ended by now: the loop looks at them later
+    await waiter
+
+
+def _wake(loop: asyncio.AbstractEventLoop, future: Future[bool]) -> None:
+    """Wake those who wait on a loop; called on the thread that ended the future."""
+    waiters = _waiting.pop((loop, future))
+    with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        loop.call_soon_threadsafe(_release, waiters)
+
+
+def _release(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():  # else its task was cancelled
+            waiter.set_result(None)

@@ -212,8 +212,8 @@ class Budgets:
             try:
                 if used.exception() is None:
                     self.alerts.notice(caps, used.result(), record)
-            finally:
-                told.set_result(written.result())
+            finally:  # rows that are committed together are acknowledged together, maybe after this
+                written.add_done_callback(lambda _: told.set_result(written.result()))
 
         self._store.settled(micros(record.time), record.notebook).add_done_callback(look)
         return told

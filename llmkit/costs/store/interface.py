@@ -86,8 +86,9 @@ class Store(Protocol):
             record: A finished call.
 
         Returns:
-            A future: `True` once the row is committed, `False` if it waits in memory. The commit also
-            takes the call's reservation back and adds a real call's cost to what its local day spent.
+            A future, which rows that are committed together may share: `True` once the row is committed,
+            `False` if it waits in memory. The commit also takes the call's reservation back and adds a
+            real call's cost to what its local day spent.
         """
         ...
 

@@ -299,6 +299,10 @@ class SQLiteStore(forks.ForkAware):
 
     def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
         try:
+            if len(rows) == 1 and self._unrolled + 1 < ROLL:  # one statement is a transaction by itself
+                connection.execute(schema.INSERT, rows[0])
+                self._unrolled += 1
+                return
             with sqlite.transaction(connection):
                 connection.executemany(schema.INSERT, rows)
                 self._roll(connection, len(rows))

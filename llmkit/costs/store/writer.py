@@ -2,6 +2,9 @@
 
 It also runs jobs, such as a reservation, in order with the rows. It knows no database: a store gives it
 the function that commits some rows, and the jobs.
+
+Rows that are committed together share a future, so that a group costs one notification. While rows come
+from several callers at once, the thread waits `LINGER` for more of them before it commits.
 """
 
 from __future__ import annotations
@@ -9,14 +12,15 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections import deque
-from concurrent.futures import Future
+from collections import Counter, deque
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from llmkit.costs.store.schema import Row
 
@@ -24,6 +28,9 @@ T = TypeVar("T")
 
 CHUNK = 1000
 """Rows in one transaction at most, so that a retry of many that fails is a cheap one."""
+
+LINGER = 0.002
+"""Seconds to wait for further rows after a group of several; a single caller never waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +51,7 @@ class Job(Generic[T]):
 
     def __init__(self, work: Callable[[str | None], T]) -> None:
         self._work = work
-        self.future: Future[T] = Future()
-        self.future.set_running_or_notify_cancel()
+        self.future: Future[T] = _uncancellable()
 
     def run(self, trouble: str | None) -> Callable[[], None]:
         """Do the work; return what tells those who wait for it."""
@@ -54,6 +60,54 @@ class Job(Generic[T]):
         except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
             return partial(self.future.set_exception, error)
         return partial(self.future.set_result, result)
+
+
+def _uncancellable() -> Future[Any]:
+    """Return a future that nobody can cancel, e.g. by cancelling the task that awaits it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+class _Bell:
+    """Wakes the writing thread, once for all rows that come until it wakes up."""
+
+    def __init__(self) -> None:
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._rung = False
+        self._hurried = False
+
+    def ring(self) -> None:
+        """Wake the thread up, unless it is about to look anyway."""
+        if not self._rung:
+            self._rung = True
+            self._tokens.put(True)  # noqa: FBT003 - a token
+
+    def hurry(self) -> None:
+        """Wake the thread up, even if it waits for further rows."""
+        self._rung = self._hurried = True
+        self._tokens.put(True)  # noqa: FBT003 - a token
+
+    def end(self) -> None:
+        """Let the thread end once it has written what came before."""
+        self._tokens.put(False)  # noqa: FBT003 - a token
+
+    def wait(self) -> bool:
+        """Wait until somebody rings; say whether to go on after that."""
+        return self._tokens.get()
+
+    def linger(self) -> bool:
+        """Wait a moment for further rows; say whether to go on after that."""
+        if self._hurried:
+            return True
+        try:
+            return self._tokens.get(timeout=LINGER)
+        except Empty:
+            return True
+
+    def answered(self) -> None:
+        """Note that the thread is about to look: whoever hands over a row from now on rings again."""
+        self._rung = self._hurried = False
 
 
 class Writer:
@@ -77,7 +131,11 @@ class Writer:
         # Appending to a deque and putting into a SimpleQueue are safe even if the garbage collector or
         # a signal makes the same thread do it twice at once; a lock here could wait for itself.
         self._fresh: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
-        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._group: Future[bool] = _uncancellable()
+        self._taken: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
+        self._members: Counter[Future[bool]] = Counter()
+        self._crowded = False
+        self._bell = _Bell()
         self._kept: list[Row] = []
         self._moving = threading.RLock()
         self.writing = threading.RLock()
@@ -113,16 +171,39 @@ class Writer:
         Returns:
             A future that is done after the next attempt: whether everything so far is committed.
         """
-        future: Future[bool] = Future()
-        # From here on nobody can cancel it, e.g. by cancelling the task that awaits it.
-        future.set_running_or_notify_cancel()
-        self._fresh.append((row, future))
-        if self._thread is not None or self._start():
-            self._bell.put(True)  # noqa: FBT003 - a token
-        else:
-            self._write()
+        future = self._queued(row)
+        if isinstance(row, tuple):
+            self._wake(_Bell.ring)
+        else:  # somebody waits for it, maybe a call that was not sent yet
+            self._wake(_Bell.hurry)
         self.tell()
         return future
+
+    def _queued(self, row: Row | Job[Any] | None) -> Future[bool]:
+        """Append a row, and return the future of the group that it is committed with.
+
+        The group's future is replaced as soon as one of its rows is taken. If it is still the same after a
+        row was appended, the row is therefore taken with it; else the group may have been acknowledged
+        already, and a future of the row's own is appended after it.
+        """
+        if isinstance(row, tuple):
+            group = self._group
+            self._fresh.append((row, group))
+            if group is self._group:
+                return group
+            row = None
+        future = _uncancellable()
+        self._fresh.append((row, future))
+        return future
+
+    def _wake(self, ring: Callable[[_Bell], None]) -> None:
+        """Have what waits written: by the thread, or here if there can be none."""
+        while self._thread is not None or self._start():
+            bell = self._bell
+            ring(bell)
+            if bell is self._bell:  # else the thread was told to end, and may not have heard it
+                return
+        self._write()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Write what waits.
@@ -149,7 +230,8 @@ class Writer:
     def unwritten(self) -> list[Row]:
         """Return the rows that are not known to be committed, oldest first."""
         with self._moving:
-            return self._kept + [row for row, _ in self._fresh.copy() if isinstance(row, tuple)]
+            waiting = [*self._taken, *self._fresh.copy()]
+            return self._kept + [row for row, _ in waiting if isinstance(row, tuple)]
 
     def discard(self, *, before: int | None, column: int) -> int:
         """Forget rows that could not be written.
@@ -179,10 +261,10 @@ class Writer:
         """
         self.flush(timeout)
         self._inline = inline
-        bell, self._bell = self._bell, SimpleQueue()
+        bell, self._bell = self._bell, _Bell()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            bell.put(False)  # noqa: FBT003 - a token
+            bell.end()
             thread.join(timeout)
         if self._fresh:  # handed over while the thread ended
             self._write()
@@ -212,8 +294,13 @@ class Writer:
             self._thread = thread
             return True
 
-    def _run(self, bell: SimpleQueue[bool]) -> None:
-        while bell.get():
+    def _run(self, bell: _Bell) -> None:
+        going = True
+        while going:
+            going = bell.wait()
+            if going and self._crowded:
+                going = bell.linger()
+            bell.answered()
             if self._fresh:
                 self._write()
 
@@ -227,20 +314,36 @@ class Writer:
             self._settle(futures, written=written)
             if tell is not None:
                 tell()
-            if not self._fresh:
+            if not (self._fresh or self._taken):
                 return
 
     def _take(self) -> tuple[list[Future[bool]], Job[Any] | None]:
-        futures = []
+        """Take rows up to a job; return the futures of the groups that end with them, and the job."""
+        ended = []
+        before = len(self._kept)
         with self._moving:
-            while self._fresh:
-                row, future = self._fresh.popleft()
-                futures.append(future)
+            self._collect()
+            while self._taken:
+                row, future = self._taken.popleft()
+                self._members[future] -= 1
+                if not self._members[future]:
+                    del self._members[future]
+                    ended.append(future)
                 if isinstance(row, Job):
-                    return futures, row
+                    return ended, row
                 if row is not None:
                     self._kept.append(row)
-        return futures, None
+            self._crowded = len(self._kept) - before > 1
+        return ended, None
+
+    def _collect(self) -> None:
+        """Take over what was handed over, and count the members of each group."""
+        while self._fresh:
+            entry = self._fresh.popleft()
+            self._taken.append(entry)
+            self._members[entry[1]] += 1
+            if entry[1] is self._group:  # whoever hands over a row from now on belongs to another group
+                self._group = _uncancellable()
 
     def _drain(self) -> bool:
         while self._kept:
@@ -267,6 +370,7 @@ class Writer:
         self._trouble = reason
 
     @staticmethod
-    def _settle(futures: list[Future[bool]], *, written: bool) -> None:
+    def _settle(futures: Iterable[Future[bool]], *, written: bool) -> None:
         for future in futures:
-            future.set_result(written)
+            with suppress(InvalidStateError):  # a row was appended just as its group was taken: see `_queued`
+                future.set_result(written)
