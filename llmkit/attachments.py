@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from llmkit.encodings import decoded
 from llmkit.errors import InvalidRequestError
+from llmkit.links import ANY_IMAGE, check_link, is_link, name_of, shown_link, type_of
 from llmkit.pictures import from_array, transposed, upright
 
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -61,9 +62,12 @@ class Attachment:
         name: The file's name, which the model sees where a provider has a place for it.
         turned: Digests of a photo that was turned upright, of this data and of the file's: a replay knows it
             by the file, for another release may write other bytes.
+        url: In place of data, the web address from which the provider loads an image or a PDF; llmkit
+            never does. Shown without user, password and query.
 
     Raises:
-        InvalidRequestError: If the data is empty, or something else than the type says.
+        InvalidRequestError: If the data is empty, or something else than the type says; if the address is
+            none, or there are both.
 
     Example:
         >>> Attachment("text/plain", b"Hello", "hello.txt")
@@ -71,11 +75,15 @@ class Attachment:
     """
 
     media_type: str
-    data: bytes = field(repr=False)
+    data: bytes = field(default=b"", repr=False)
     name: str = ""
     turned: tuple[str, str] | None = field(default=None, repr=False, compare=False)
+    url: str = ""
 
     def __post_init__(self) -> None:
+        if self.url:
+            self._check_url()
+            return
         if not isinstance(self.data, bytes):
             raise InvalidRequestError(f"The data of an attachment is bytes, not {type(self.data).__name__}.")
         if not self.data:
@@ -87,17 +95,36 @@ class Attachment:
             raise InvalidRequestError(f"{self.shown} is {found}, not {self.media_type}.", hint=TAKEN)
 
     def __repr__(self) -> str:
+        if self.url:
+            return f"Attachment({self.media_type!r}, url={self.shown_url!r}, name={self.name!r})"
         return f"Attachment({self.media_type!r}, {len(self.data)} bytes, name={self.name!r})"
+
+    def _check_url(self) -> None:
+        check_link(self.url)
+        if self.data:
+            raise InvalidRequestError(f"{self.shown} has both data and an address.", hint="Give one of them.")
+        if self.media_type not in {*IMAGES, ANY_IMAGE, PDF}:
+            raise InvalidRequestError(
+                f"{self.shown} is {self.media_type}: only images and PDFs go by their address.",
+                hint="Download it, then attach the file.",
+            )
+
+    @property
+    def shown_url(self) -> str:
+        """The address for people, without user, password and query; empty if there is none."""
+        return shown_link(self.url) if self.url else ""
 
     @property
     def shown(self) -> str:
         """What to call it in a sentence."""
+        if self.url:
+            return self.shown_url
         return repr(self.name[:80]) if self.name else "The attachment"
 
     @property
     def kind(self) -> Literal["image", "pdf", "text"]:
         """What it is, roughly."""
-        if self.media_type in IMAGES:
+        if self.media_type in IMAGES or self.media_type == ANY_IMAGE:
             return "image"
         return "pdf" if self.media_type == PDF else "text"
 
@@ -115,7 +142,9 @@ class Attachment:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the data in hexadecimal; of a turned photo that of the file."""
+        """SHA-256 of the data in hexadecimal; of a turned photo that of the file, of an address its own."""
+        if self.url:
+            return _digest(self.url.encode(errors="surrogatepass"))
         found = _digest(self.data)
         return self.turned[1] if self.turned is not None and self.turned[0] == found else found
 
@@ -132,18 +161,21 @@ def attach(source: Any, name: str | None = None) -> Attachment:
     orientation says; else images are sent as they are: where a provider takes no more than so many pixels, it
     makes them smaller itself. Text that is no UTF-8 is read in the encoding that it declares, or looks like.
 
+    What has a web address is not loaded: the provider is given the address, and loads it itself.
+
     Args:
-        source: A path; bytes; a file that is open for reading, such as a `BytesIO`; a matplotlib figure or
-            axes; a PIL image; a numpy array of pixels; an `IPython.display.Image`; or anything that shows
-            itself as PNG or JPEG in a notebook.
-        name: The file's name for the model; by default that of the file.
+        source: A path; the `http://` or `https://` address of an image or a PDF, as text; bytes; a file that
+            is open for reading, such as a `BytesIO`; a matplotlib figure or axes; a PIL image; a numpy array
+            of pixels; an `IPython.display.Image`; or anything that shows itself as PNG or JPEG in a notebook.
+        name: The file's name for the model; by default that of the file. Its ending says what is at an
+            address that does not tell (an image, if neither does).
 
     Returns:
         The attachment, for `LLMMessage(role, content, attachments=(…,))`.
 
     Raises:
         InvalidRequestError: If there is no such file, or it is empty, larger than 50 MB, or of a type that no
-            provider takes.
+            provider takes, or if an address is not that of an image or a PDF.
 
     Example:
         >>> attach(b"a,b\n1,2\n", "table.csv")
@@ -151,6 +183,9 @@ def attach(source: Any, name: str | None = None) -> Attachment:
     """
     if isinstance(source, Attachment):
         return source if name is None else replace(source, name=name)
+    if isinstance(source, str) and is_link(source := source.strip()):
+        check_link(source)
+        return Attachment(type_of(source, name or ""), name=name or name_of(source), url=source)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         return _made(_read(path), path.name if name is None else name)
@@ -238,9 +273,11 @@ def _name_of(source: Any) -> str:
 
 def _read(path: Path) -> bytes:
     """Read a file whose size is known to be bearable."""
-    if str(path).startswith(("http:", "https:", "data:")):
+    scheme, colon, _ = str(path).partition(":")
+    if colon and scheme.lower() in {"http", "https", "data"}:
         raise InvalidRequestError(
-            f"{str(path)[:80]!r} is an address, not a file.", hint="Download it, then attach the file."
+            f"A path that begins with {scheme}: is an address, not a file.",
+            hint="Give a web address as text, and other data as bytes.",
         )
     try:
         if not path.is_file():

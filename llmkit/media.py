@@ -92,6 +92,8 @@ def pages(data: bytes) -> int | None:
 def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> int:
     """Return a number of tokens that an image or a PDF hardly ever exceeds.
 
+    One that is given by its address counts as the dearest that the provider takes.
+
     Args:
         attachment: The image or PDF.
         provider: Name of the provider; for any but the three big ones it is the dearest of their counts.
@@ -107,8 +109,9 @@ def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> 
     counts = list(_COUNTS.values()) if known is None else [_COUNTS[known]]
     if attachment.kind == "image":
         return max(count(pixels(attachment.data), model) for count in counts)
-    # A page that cannot be counted has a kilobyte at least.
-    number = pages(attachment.data) or min(MOST_PAGES, max(1, len(attachment.data) // 1000))
+    # A page that cannot be counted has a kilobyte at least; what stands behind an address, nobody knows.
+    room = MOST_PAGES if attachment.url else len(attachment.data) // 1000
+    number = pages(attachment.data) or min(MOST_PAGES, max(1, room))
     return number * (PAGE_TEXT + max(count(_PRINTED, model) for count in counts))
 
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import zlib
 from contextlib import closing
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
@@ -160,7 +161,7 @@ class TestAttach:
             ("gone.png", "There is no file 'gone.png'.*Paths start at"),
             (".", "is a folder"),
             ("/dev/null", "is no file"),
-            ("https://example.invalid/a.png", "an address, not a file.*Download it"),
+            (Path("https://example.invalid/a.png"), "an address, not a file.*as text"),
             ("x" * 5000, "cannot be read|no file"),
             (42, "A int cannot be attached"),
             (Shown(url="http://example.invalid/a.png"), "cannot be attached"),

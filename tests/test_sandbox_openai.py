@@ -227,7 +227,8 @@ async def test_parts_that_the_api_refuses_are_refused(client, messages, why):
 
 async def test_an_image_on_the_web_is_not_loaded(client):
     answer = await ask(client, messages=message(image("https://example.invalid/a.png")))
-    assert "Attached" not in answer.choices[0].message.content
+    said = "image at https://example.invalid/a.png: an address, from which the sandbox loads nothing"
+    assert said in answer.choices[0].message.content
 
 
 def formatted(schema, **more):

@@ -206,6 +206,8 @@ def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
 
 def _block(one: Attachment) -> dict[str, Any]:
     source = {"type": "base64", "media_type": one.media_type, "data": one.base64}
+    if one.url:
+        source = {"type": "url", "url": one.url}
     if one.kind == "image":
         return {"type": "image", "source": source}
     return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}

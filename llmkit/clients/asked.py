@@ -65,7 +65,8 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
     """Return what a call asks of a provider.
 
     It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
-    that is not sent makes it another request. Digests stand for attachments.
+    that is not sent makes it another request. Digests stand for files; an
+    address stands for itself.
 
     Args:
         codec: The provider's wire format.
@@ -108,7 +109,7 @@ def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
 
 
 def _message(message: LLMMessage) -> list[Any]:
-    digests = [[one.media_type, one.name, f"sha256:{one.digest}"] for one in message.attachments]
+    digests = [[one.media_type, one.name, one.url or f"sha256:{one.digest}"] for one in message.attachments]
     return [message.role, message.content, *([digests] if digests else [])]
 
 

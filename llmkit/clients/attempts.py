@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmkit.clients.access import blame_address, blames_key
 from llmkit.clients.call import Waiting
 from llmkit.clients.codec import SCHEMA_NAMES
-from llmkit.clients.content import explain
+from llmkit.clients.content import explain, links
 from llmkit.clients.deadlines import Deadlines, Timeouts
 from llmkit.clients.local import explain_down
 from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
@@ -89,7 +89,7 @@ class Attempts:
                     self._reading = await self._begin()
                 texts = await self._reading.next()
             except LLMClientError as error:
-                redact_error(error)
+                redact_error(error, links(self._call.request.messages))
                 if isinstance(error, StreamInterruptedError) and not self._call.started:
                     error.before_any_text()
                 blame_address(error, self._line.carrier.address)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.attachments import IMAGES, PDF
 from llmkit.errors import InvalidRequestError, LLMClientError
+from llmkit.links import ANY_IMAGE, secrets_of
 from llmkit.media import pages, pixels
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Limits:
         many: Number of images above which `many_side` holds.
         many_side: Pixels of the longer side then.
         pages: Pages of one PDF.
+        links: Kinds of attachments that it loads from an address.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Limits:
     many: int | None = None
     many_side: int | None = None
     pages: int | None = None
+    links: frozenset[str] = frozenset({"image", "pdf"})
 
     def side_of(self, images: int) -> int | None:
         """Return the pixels that the longer side may have, of each of so many images."""
@@ -107,8 +110,17 @@ def without_media(body: object, messages: Iterable[LLMMessage]) -> object:
         body: JSON values.
         messages: The messages that it was made of.
     """
-    digests = {one.base64: f"sha256:{one.digest}" for m in messages for one in media(m)}
+    digests = {one.base64: f"sha256:{one.digest}" for m in messages for one in media(m) if not one.url}
     return _replaced(body, digests) if digests else body
+
+
+def links(messages: Iterable[LLMMessage]) -> list[str]:
+    """Return what addresses of attachments hold that no error may show: passwords, signatures, the query.
+
+    Args:
+        messages: What was sent.
+    """
+    return [text for m in messages for one in m.attachments if one.url for text in secrets_of(one.url)]
 
 
 def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -> None:
@@ -120,6 +132,9 @@ def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -
         model: The model that was asked.
     """
     sent = [one for message in messages for one in media(message)]
+    for one in sent:
+        if one.url:  # servers that could not load it repeat it
+            error.message = error.message.replace(one.url, one.shown_url)
     if not sent or error.status_code in _OTHERWISE:
         return
     if what := _refused(error.message.lower(), sent):
@@ -194,7 +209,12 @@ def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
     trouble = _pdf_trouble(one, limits) if one.kind == "pdf" else _image_trouble(one, limits, side)
     if trouble:
         raise InvalidRequestError(f"{one.shown} {trouble}", hint=SMALLER)
-    if one.media_type not in limits.types:
+    if one.url and one.kind not in limits.links:
+        raise InvalidRequestError(
+            f"{one.shown}: {limits.name} takes no {_WORDS[one.kind]} by their address.",
+            hint="Download it, then attach the file.",
+        )
+    if one.media_type not in {*limits.types, ANY_IMAGE}:
         raise InvalidRequestError(
             f"{limits.name} does not take {one.media_type}.", hint="Convert it to PNG, and attach that."
         )

@@ -21,6 +21,7 @@ from llmkit.clients.redaction import note
 from llmkit.clients.schema import in_prompt
 from llmkit.clients.usage_google import note_search, note_usage
 from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.links import ANY_IMAGE
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.genai import GenAICarrier
 
@@ -231,6 +232,9 @@ def _parts(message: LLMMessage) -> list[dict[str, Any]]:
 
 
 def _data(one: Attachment) -> dict[str, Any]:
+    if one.url:
+        kind = {} if one.media_type == ANY_IMAGE else {"mimeType": one.media_type}
+        return {"fileData": {**kind, "fileUri": one.url}}
     return {"inlineData": {"mimeType": one.media_type, "data": one.base64}}
 
 

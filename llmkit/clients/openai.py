@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 """Environment variables of the official SDK, by header."""
 
-LIMITS = Limits(name="OpenAI", request=70 * MB)
-"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB."""
+LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
+"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB. Addresses
+of files are for the Responses API."""
 
 _CALLS = frozenset({"tool_calls", "function_call"})
 _LISTS = frozenset({"tool_calls", "reasoning_details", "images", "annotations", "thinking_blocks"})
@@ -237,7 +238,7 @@ def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
 
 
 def _part(one: Attachment) -> dict[str, Any]:
-    url = f"data:{one.media_type};base64,{one.base64}"
+    url = one.url or f"data:{one.media_type};base64,{one.base64}"
     if one.kind == "image":
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "file", "file": {"filename": one.name or "document.pdf", "file_data": url}}

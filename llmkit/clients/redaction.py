@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.errors import LLMClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 HIDDEN = "[redacted]"
 
@@ -127,14 +127,21 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_error(error: BaseException) -> None:
+def redact_error(error: BaseException, hidden: Iterable[str] = ()) -> None:
     """Blank out keys in an exception and in what caused it.
 
     Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
 
     Args:
         error: Changed in place: its arguments, its message, its body, its request's headers.
+        hidden: What else is not for showing in this error, such as the signature in an address.
     """
+    kept = [Secret(text, "what was sent") for text in hidden]  # known to `redact` as long as they are there
+    _redact_chain(error)
+    del kept
+
+
+def _redact_chain(error: BaseException) -> None:
     seen: set[int] = set()
     links: list[BaseException | None] = [error]
     while links:

@@ -128,6 +128,8 @@ def _letter(part: Part) -> str:
     file = part.attachment
     if file is None:
         body = part.text
+    elif file.url:
+        body = f"{file.kind} at {file.shown_url}: the provider loads it"
     elif file.kind == "text":
         body = file.text
     else:

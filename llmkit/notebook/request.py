@@ -246,7 +246,7 @@ def _attachments(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
         if attachment.kind == "text" and (safe := redact(attachment.text)) != attachment.text:
             notes.append(f"Left out of {source}, for it looks like a key.")
             attachment = replace(attachment, data=safe.encode())
-        yield Part(title=attachment.name or source, attachment=attachment)
+        yield Part(title=attachment.name or attachment.shown_url or source, attachment=attachment)
 
 
 def _attachment(source: str, variables: Mapping[str, Any]) -> Attachment:

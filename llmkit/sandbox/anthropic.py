@@ -22,7 +22,7 @@ from llmkit.sandbox.dialect import (
     whole_number,
 )
 from llmkit.sandbox.formats import anthropic_trouble
-from llmkit.sandbox.parts import decoded
+from llmkit.sandbox.parts import at_address, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,9 +99,11 @@ def _source(block: dict[str, Any], where: str) -> Attachment | None:
     source = block.get("source")
     if not isinstance(source, dict):
         raise _required(where)
-    if source.get("type") != "base64":
-        return None  # a text, or something that would have to be loaded
     taken = IMAGES if block["type"] == "image" else (PDF,)
+    if source.get("type") == "url":
+        return at_address(source.get("url"), f"{where}.url", name=block.get("title") or "", taken=taken)
+    if source.get("type") != "base64":
+        return None  # a text, or a file that was uploaded
     data = source.get("data")
     if block["type"] == "image" and isinstance(data, str) and len(data) > _IMAGE:
         text = f"{where}.base64: image exceeds 5 MB maximum: {len(data)} bytes > {_IMAGE} bytes"

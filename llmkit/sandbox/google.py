@@ -21,7 +21,7 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.parts import decoded
+from llmkit.sandbox.parts import at_address, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,6 +76,9 @@ def _turn(place: int, content: Any) -> Turn:
 
 def _part(part: Any, where: str) -> Attachment | None:
     """Read one part of a message; `None` for one of text."""
+    linked = _pick(part, "fileData") if isinstance(part, dict) else None
+    if isinstance(linked, dict) and str(_pick(linked, "fileUri")).startswith(("http://", "https://")):
+        return _linked(linked, f"{where}.file_data")
     inline = _pick(part, "inlineData") if isinstance(part, dict) else None
     if inline is None:
         return None
@@ -85,6 +88,12 @@ def _part(part: Any, where: str) -> Attachment | None:
     # Like all bytes in JSON of protocol buffers, they may be in the alphabet for URLs.
     data = data.replace("-", "+").replace("_", "/") if isinstance(data, str) else data
     return decoded(kind, data, f"{where}.inline_data", taken=_TAKEN)
+
+
+def _linked(linked: dict[str, Any], where: str) -> Attachment:
+    """Take note of a file that is given by its address, in the words of its type."""
+    taken = (PDF,) if _pick(linked, "mimeType") == PDF else _TAKEN
+    return at_address(_pick(linked, "fileUri"), where, taken=taken)
 
 
 def _turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:

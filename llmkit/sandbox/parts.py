@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.attachments import IMAGES, PDF, Attachment
 from llmkit.errors import InvalidRequestError
+from llmkit.links import ANY_IMAGE, type_of
 from llmkit.media import pages, pixels
 from llmkit.sandbox.dialect import RefusedError
 
@@ -53,10 +54,8 @@ def decoded(
     return found
 
 
-def from_url(
-    url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
-) -> Attachment | None:
-    """Read an image or a PDF from a data URL.
+def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)) -> Attachment:
+    """Read an image or a PDF from a data URL, or take note of its address.
 
     Args:
         url: `data:image/png;base64,…`, or a web address.
@@ -65,21 +64,45 @@ def from_url(
         taken: Media types that the provider takes.
 
     Returns:
-        The attachment; `None` for a web address, from which the sandbox loads nothing.
+        The attachment; a web address stays one, for the sandbox loads nothing.
 
     Raises:
         RefusedError: As for `decoded`.
     """
     if isinstance(url, str) and url.startswith(("http://", "https://")):
-        return None
+        return at_address(url, where, name=name, taken=taken)
     head, comma, data = url.partition(";base64,") if isinstance(url, str) else ("", "", "")
     if not comma or not head.startswith("data:"):
         raise RefusedError(400, f"{where}: expected a base64-encoded data URL or a web address.")
     return decoded(head.removeprefix("data:"), data, where, name=name, taken=taken)
 
 
+def at_address(
+    url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
+) -> Attachment:
+    """Take note of an image or a PDF that is given by its web address; nothing is loaded.
+
+    Args:
+        url: The address.
+        where: Its place in the request, for an error.
+        name: Its name.
+        taken: Media types that the provider takes there.
+
+    Raises:
+        RefusedError: If it is no such address.
+    """
+    try:
+        kind = type_of(url, name)
+        found = Attachment(PDF if taken == (PDF,) else kind, name=name, url=url)
+    except (InvalidRequestError, AttributeError, TypeError):
+        raise RefusedError(400, f"{where}: the address of an image or a PDF was expected.") from None
+    if found.media_type not in {*taken, ANY_IMAGE}:
+        raise RefusedError(400, f"{where}: Unsupported MIME type: {found.media_type!r}.")
+    return found
+
+
 def facts(media: tuple[Attachment, ...]) -> Iterator[str]:
-    r"""Say of each attachment what its bytes tell, to prove that they arrived.
+    r"""Say of each attachment what its bytes tell, or its address, to prove that they arrived.
 
     Args:
         media: Images and PDFs.
@@ -89,6 +112,9 @@ def facts(media: tuple[Attachment, ...]) -> Iterator[str]:
         ['image/gif 2x1, 10 bytes']
     """
     for one in media:
+        if one.url:
+            yield f"{one.kind} at {one.shown_url}: an address, from which the sandbox loads nothing"
+            continue
         size = pixels(one.data)
         shown = f"{pages(one.data)} pages" if size is None else f"{size.width}x{size.height}"
         name = f", {one.name}" if one.name else ""

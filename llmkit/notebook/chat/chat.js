@@ -124,7 +124,7 @@ class Message {
   }
 
   file(file, buffers) {
-    const box = make("span", { className: "llmkit-chat-file", title: `${file.name}, ${megabytes(file.size)}` });
+    const box = make("span", { className: "llmkit-chat-file", title: file.size ? `${file.name}, ${megabytes(file.size)}` : file.name });
     const data = buffers?.[file.buffer];
     if (data && PICTURES.includes(file.type)) {
       const url = URL.createObjectURL(new Blob([data], { type: file.type }));

@@ -162,7 +162,7 @@ def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
             "type": one.media_type,
             "size": len(one.data),
         }
-        if one.kind == "image":
+        if one.kind == "image" and not one.url:
             file["buffer"] = first + len(buffers)
             buffers.append(one.data)
         files.append(file)
@@ -170,7 +170,8 @@ def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
 
 
 def _file_name(number: int, node: Node) -> str:
-    return node.attachments[number].name or f"{node.attachments[number].kind} {number + 1}"
+    one = node.attachments[number]
+    return one.shown_url or one.name or f"{one.kind} {number + 1}"
 
 
 def _saved_message(node: Node) -> str:

@@ -109,7 +109,7 @@ OPTIONS = (
         metavar="SOURCE",
         convert=values.words,
         many=True,
-        help="send along a file or variable: image, PDF, text, figure; again for more",
+        help="send along a file, web address or variable: image, PDF, text, figure; again for more",
     ),
     Option(
         field="format",
