@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from llmkit import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,9 +39,7 @@ def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
         >>> notebook_path({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"})
         '/home/me/thesis.ipynb'
     """
-    if namespace is None:
-        namespace = vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
-    return next((value for value in _told(namespace) if isinstance(value, str) and value.strip()), None)
+    return next((value for value in _told(_variables(namespace)) if (value or "").strip()), None)
 
 
 def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
@@ -51,16 +52,29 @@ def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
         >>> notebook_name({"__vsc_ipynb_file__": r"c:\Users\me\thesis.ipynb"})
         'thesis.ipynb'
     """
-    path = (notebook_path(namespace) or "").strip()
+    return _name(_variables(namespace), environment.stamp())
+
+
+@lru_cache(maxsize=8)
+def _name(variables: tuple[str | None, ...], _stamp: object) -> str | None:
+    path = next((value for value in _told(variables) if (value or "").strip()), None) or ""
+    path = path.strip()
     parts = re.split(r"[\\/]", path) if _WINDOWS.match(path) else path.split("/")
     return next((part for part in reversed(parts) if part), None)
 
 
-def _told(namespace: Mapping[str, Any]) -> Iterator[Any]:
+def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
+    """Return the texts in a namespace that name a notebook, in the order of `VARIABLES`."""
+    if namespace is None:
+        namespace = vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
+    values = [namespace.get(name) for name in VARIABLES]
+    return tuple(value if isinstance(value, str) else None for value in values)
+
+
+def _told(variables: tuple[str | None, ...]) -> Iterator[str | None]:
     yield os.environ.get(ENVIRONMENT)
     # Before the session: a notebook that is executed from another one inherits that one's session.
-    for name in VARIABLES:
-        yield namespace.get(name)
+    yield from variables
     yield os.environ.get(SESSION)
     for name in VARIABLES:
         yield os.environ.get(name)

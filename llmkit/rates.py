@@ -35,6 +35,9 @@ KINDS = MappingProxyType(
 INCLUDED = frozenset(KINDS) - {"input_audio_tokens", *(f"output_{kind}_tokens" for kind in MODALITIES)}
 """Kinds of tokens that are billed like the others unless a price is listed."""
 
+ALWAYS = frozenset({"requests", "output_reasoning_tokens"})
+"""Units that every call has, and that are covered in any case."""
+
 US_INFERENCE = "us_inference"
 """Anthropic's surcharge on all tokens of a call that had to stay in the USA; not in the price data."""
 
@@ -91,6 +94,8 @@ class Rates(NamedTuple):
         """Whether all that was used has a price, so that the sum is exact."""
         if any(getattr(tokens, side) for side in self.unlisted):
             return False
+        if units.keys() <= ALWAYS:
+            return True
         priced = self.others.keys() | INCLUDED | {"requests"}
         if any(count and unit not in priced for unit, count in units.items()):
             return False
@@ -124,6 +129,9 @@ def tokens_of(usage: Usage) -> Tokens:
 def units_of(usage: Usage, tokens: Tokens) -> dict[str, int]:
     """Count the other units of a call; parts fit into the whole, and a call is one request at least."""
     units = {"requests": 1, "output_reasoning_tokens": usage.reasoning_tokens or 0, **usage.units}
+    if units.keys() == ALWAYS:  # nearly every call
+        units["output_reasoning_tokens"] = min(units["output_reasoning_tokens"], tokens.output)
+        return units
     for side, whole in (("input", tokens.input), ("output", tokens.output)):
         left = whole
         for kind in (unit for unit, of in KINDS.items() if of == side):

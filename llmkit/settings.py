@@ -33,7 +33,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from llmkit import addresses, catalog
+from llmkit import addresses, catalog, environment
 from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -198,7 +198,8 @@ def load() -> Settings:
     """Read the settings as they are now.
 
     Returns:
-        The settings; a change of the environment shows at once, one of a file within a second.
+        The settings; a change of the environment shows at once, one of a file within a second. As long as
+        nothing has changed, the same object is returned, so that others can keep what follows from it.
 
     Raises:
         ConfigurationError: If a value cannot be used; it names the variable or the file.
@@ -208,29 +209,23 @@ def load() -> Settings:
         True
     """
     here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
-    return _load(here, int(time.monotonic()), tuple(map(os.environ.get, _VARIABLES)))
+    return _load(here, int(time.monotonic()), environment.stamp())
 
 
 def replay_mode() -> ReplayMode:
-    """Return `load().replay`, at a fifth of its CPU: it is asked for before every call.
+    """Return `load().replay`.
 
     Raises:
         ConfigurationError: If a value cannot be used.
     """
-    here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
-    return _replay_mode(here, int(time.monotonic()), os.environ.get("LLMKIT_REPLAY"))
-
-
-@lru_cache(maxsize=8)
-def _replay_mode(_folder: str, _second: int, _variable: str | None) -> ReplayMode:
     return load().replay
 
 
 @lru_cache(maxsize=8)
-def _load(folder: str, _second: int, variables: tuple[str | None, ...]) -> Settings:
+def _load(folder: str, _second: int, _stamp: object) -> Settings:
     """Read the settings: again when a variable changed, and once a second for the file."""
     values = _merged(_own_values(), *_file_values(Path(folder)))
-    given = {name: text for name, text in zip(_VARIABLES, variables, strict=True) if (text or "").strip()}
+    given = {name: text for name in _VARIABLES if (text := os.environ.get(name, "")).strip()}
     for name, names in _ENVIRONMENT.items():
         if (variable := next((n for n in names if n in given), None)) is not None:
             values[name] = _read(name, given[variable], f"the environment variable {variable}")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit import catalog, settings
+from llmkit import catalog, environment, settings
 from llmkit.clients.redaction import Secret, redact
 from llmkit.errors import AuthenticationError, ConfigurationError
 
@@ -175,7 +175,12 @@ def missing_key(provider: str) -> AuthenticationError:
 
 
 def _from_environment(provider: str) -> list[Secret]:
-    return _listed(provider, os.environ, "{}")
+    return list(_in_environment(provider, environment.stamp()))
+
+
+@lru_cache(maxsize=64)
+def _in_environment(provider: str, _stamp: object) -> tuple[Secret, ...]:
+    return tuple(_listed(provider, os.environ, "{}"))
 
 
 def _from_dotenv(provider: str) -> list[Secret]:

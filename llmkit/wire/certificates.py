@@ -7,6 +7,7 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
+from llmkit import environment
 from llmkit.addresses import QUOTES
 from llmkit.errors import ConfigurationError
 
@@ -16,6 +17,11 @@ _FOLDER = "SSL_CERT_DIR"
 
 def named() -> tuple[tuple[str, str], ...]:
     """Return the variables that are in force, each with its value; the first file wins."""
+    return _named(environment.stamp())
+
+
+@lru_cache(maxsize=1)
+def _named(_stamp: object) -> tuple[tuple[str, str], ...]:
     found = {name: text for name in (*_FILES, _FOLDER) if (text := os.environ.get(name, "").strip(QUOTES))}
     file = next((name for name in _FILES if name in found), None)
     return tuple((name, found[name]) for name in (file, _FOLDER) if name is not None and name in found)

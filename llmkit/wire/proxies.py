@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies
 
+from llmkit import environment
 from llmkit.addresses import QUOTES, is_loopback
 from llmkit.errors import ConfigurationError, ProviderNotAvailableError
 
@@ -86,7 +87,7 @@ def proxy_for(address: str) -> Proxy | None:
     """
     if _is_here(address):
         return None
-    return _proxy_for(address, tuple(map(os.environ.get, _VARIABLES)))
+    return _proxy_for(address, environment.stamp())
 
 
 @lru_cache(maxsize=64)
@@ -95,9 +96,9 @@ def _is_here(address: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _proxy_for(address: str, values: tuple[str | None, ...]) -> Proxy | None:
+def _proxy_for(address: str, _stamp: object) -> Proxy | None:
     parts = urlsplit(address)
-    given = dict(zip(_VARIABLES, values, strict=True))
+    given = {name: os.environ.get(name) for name in _VARIABLES}
     if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that anybody may send
         given["HTTP_PROXY"] = None
     if _goes_straight(parts, given["no_proxy"] or given["NO_PROXY"] or ""):
