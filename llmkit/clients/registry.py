@@ -13,6 +13,7 @@ from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import keys
 from llmkit.clients.metered import MeteredClient
+from llmkit.clients.redaction import redact, redact_error
 from llmkit.errors import ConfigurationError
 from llmkit.naming import (
     ENTRY_POINTS,
@@ -144,7 +145,11 @@ def resolve(name: str | None = None) -> ModelName:
         >>> str(resolve("claude-haiku-5-5"))
         'anthropic:claude-haiku-5-5'
     """
-    return naming.resolve(name or settings.load().model or _first_with_key())
+    try:
+        return naming.resolve(name or settings.load().model or _first_with_key())
+    except ConfigurationError as error:
+        redact_error(error)  # a key may stand where a name belongs
+        raise
 
 
 def _first_with_key() -> str:
@@ -164,7 +169,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
     for point in entry_points(group=ENTRY_POINTS, name=provider):
         loaded: Callable[..., BaseLLMClient] = point.load()
         return loaded
-    raise unknown_name(provider)
+    raise unknown_name(redact(provider))
 
 
 def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict[str, Any]) -> BaseLLMClient:

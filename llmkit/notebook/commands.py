@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -90,10 +91,13 @@ def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
 def _alias(magics: LLMMagics, command: Command) -> None:
     """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
     from llmkit.clients import registry
+    from llmkit.clients.redaction import redact
 
     argument = command.argument or ""
     name, equals, target = argument.partition("=")
     if equals:
+        if redact(name) != name:
+            raise ConfigurationError("What looks like a key cannot be a model's short name.")
         before = dict(magics.aliases)
         magics.aliases = {**before, name: target}
         try:
@@ -116,17 +120,31 @@ def _alias(magics: LLMMagics, command: Command) -> None:
     _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
 
 
+def _no_provider(typed: str) -> ConfigurationError:
+    """Say that a word is no provider; it is repeated only if it is nearly one, for it may be the key."""
+    from llmkit import catalog
+
+    near = difflib.get_close_matches(typed.lower(), catalog.providers(), n=1)
+    if near:
+        return ConfigurationError(f"No provider is called {typed!r}.", hint=f"Did you mean {near[0]}?")
+    return ConfigurationError(
+        "%llm key takes a provider's name, and what was typed is none.",
+        hint="Write %llm key openai and enter the key when asked; a key that stands in a cell is no secret"
+        " any more.",
+    )
+
+
 def _key(magics: LLMMagics, command: Command) -> None:
     """Take a key without showing it, and say if it changes who is asked."""
     from llmkit import catalog
     from llmkit.clients.keys import keys, save_key
     from llmkit.clients.redaction import Secret
-    from llmkit.clients.registry import resolve, unknown_name
+    from llmkit.clients.registry import resolve
     from llmkit.notebook.rates import charges, is_free
 
     provider = command.argument or ""
     if provider not in catalog.providers():
-        raise unknown_name(provider)
+        raise _no_provider(provider)
     before = resolve(magics.model or None)
     value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
     keys.set_key(provider, value.reveal())

@@ -9,6 +9,7 @@ from llmkit import prices, tokens
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.engine import ProviderClient
+from llmkit.clients.redaction import redact
 from llmkit.clients.registry import shared_client
 from llmkit.clients.schema import instruction
 from llmkit.media import most_tokens
@@ -116,7 +117,7 @@ def _parameters(request: Request) -> list[str]:
     chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
     given = {"temperature": chosen, "max_tokens": request.max_tokens, **request.extra}
     sent = [f"{name}={value!r}" for name, value in given.items() if _is_sent(name, value, request)]
-    return [f"Parameters: {', '.join(sent)}."] if sent else []
+    return [redact(f"Parameters: {', '.join(sent)}.")] if sent else []
 
 
 def _is_sent(name: str, value: object, request: Request) -> bool:

@@ -156,8 +156,13 @@ class LLMMagics(Magics):
                 return None
             return self.ask(parsed, scope=Scope(self.variables, caller()))
         except CellError as error:
-            raise UsageError(str(error)) from None
+            from llmkit.clients.redaction import redact  # loads at the first error, not with the extension
+
+            raise UsageError(redact(str(error))) from None
         except LLMClientError as error:
+            from llmkit.clients.redaction import redact_error
+
+            redact_error(error)  # it may repeat what was typed, a key in place of a name
             raise (shorten(error) if self.short_errors else error)  # noqa: B904 - the same exception goes on
 
     @property

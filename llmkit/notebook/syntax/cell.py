@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmkit.notebook.syntax.nearly import refuse_secrets
 from llmkit.notebook.syntax.options import CellError
 from llmkit.notebook.syntax.reader import OptionReader
 from llmkit.notebook.syntax.subcommands import COMMANDS, parse_command
@@ -124,7 +125,7 @@ def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> 
         What to ask or to do.
 
     Raises:
-        CellError: If an option is wrong, the prompt is empty, or it is nearly a subcommand.
+        CellError: If an option is wrong, the prompt is empty or has a key in it, or it is nearly a command.
 
     Example:
         >>> parse_line("model sonnet")
@@ -140,6 +141,7 @@ def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> 
     if not reader.read():
         _refuse_command(reader.rest.split())
         _read_model(reader, is_model)
+        refuse_secrets(reader.rest)
     return _ask(reader, reader.rest, "Type it after %llm, or %llm help.")
 
 

@@ -50,7 +50,8 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
     if typed in commands:
         if _is_meant(typed, rest, is_model):
             said = "these words" if typed == "key" else f"{' '.join(rest)[:80]!r}"
-            hint = f"Write {commands[typed].usage(typed)}. {_force(words)}"
+            force = "A prompt goes after --." if typed == "key" else _force(words)
+            hint = f"Write {commands[typed].usage(typed)}. {force}"
             raise CellError(f"%llm {typed} does not take {said}.", hint=hint)
         return
     head, equals, value = typed.partition("=")
@@ -61,9 +62,28 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
         return
     form = commands[near]
     if form.takes(" ".join(rest)) or _is_meant(near, rest, is_model):
-        taken = form.takes(" ".join(rest)) and not any(map(_is_secret, rest))
+        taken = form.takes(" ".join(rest)) and not any(
+            map(_may_be_key if near == "key" else _is_secret, rest)
+        )
         shown = f"%llm {near} {' '.join(rest)[:80]}".strip() if taken else form.usage(near)
-        raise CellError(f"What is {words[0][:80]!r}?", hint=f"Did you mean {shown}? {_force(words)}")
+        word, force = (typed, "A prompt goes after --.") if near == "key" else (words[0], _force(words))
+        raise CellError(f"What is {word[:80]!r}?", hint=f"Did you mean {shown}? {force}")
+
+
+def refuse_secrets(prompt: str) -> None:
+    """Refuse a prompt on one line with a key in it: more likely it is meant for a subcommand.
+
+    Args:
+        prompt: The prompt.
+
+    Raises:
+        CellError: If something in it looks like a key; it says how to send the line all the same.
+    """
+    if any(map(_is_secret, prompt.split())):
+        raise CellError(
+            "This line has what looks like a key in it: it was not sent.",
+            hint="%llm key PROVIDER takes a key without showing it. A prompt goes after --.",
+        )
 
 
 def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
@@ -94,7 +114,7 @@ def _has_its_value(name: str, rest: list[str], is_model: Callable[[str], bool]) 
     if name in {"model", "models"}:
         return is_model(first)
     if name == "key":
-        return _is_provider(first) or any(map(_is_secret, rest))
+        return _is_provider(first.partition("=")[0]) or any(map(_may_be_key, rest))
     if name in {"export", "trust"}:
         return single and re.search(r"\w[.:/]+\w", first) is not None
     if name == "doctor" and single and _is_provider(first):
@@ -106,6 +126,11 @@ def _is_secret(word: str) -> bool:
     from llmkit.clients.redaction import redact
 
     return redact(word) != word
+
+
+def _may_be_key(word: str) -> bool:
+    """Whether a word behind `%llm key` may be one, of whichever shape: nobody writes it in a prompt."""
+    return _is_secret(word) or (len(word) >= 16 and re.search(r"[0-9]", word) is not None)
 
 
 def _is_provider(word: str) -> bool:

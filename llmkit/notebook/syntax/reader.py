@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.syntax.options import BY_NAME, CellError, find_option
+from llmkit.notebook.syntax.values import SecretError
 from llmkit.notebook.syntax.words import UnclosedQuoteError, json_word, shell_word
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class OptionReader:
         try:
             return option.convert(text)
         except ValueError as error:
-            raise CellError(f"{flag} {text!r}: {error}.", hint="") from None
+            shown = flag if isinstance(error, SecretError) else f"{flag} {text!r}"
+            raise CellError(f"{shown}: {error}.", hint="") from None
 
     def _shell_word(self, option: Option, flag: str) -> str | None:
         word = json_word(self._text, self._pos) if option.field == "params" else None

@@ -25,6 +25,13 @@ OWN = frozenset({"messages", "stream"})
 """Parameters that are not the user's to give: a question is streamed, and its messages are its own."""
 
 
+_KEYS = frozenset({"apikey", "authorization", "accesstoken"})
+
+
+class SecretError(ValueError):
+    """What was typed is refused, and holds a key: it is not repeated."""
+
+
 def variable(text: str) -> str:
     """Return the name of a variable that may be assigned.
 
@@ -191,6 +198,8 @@ def parameter(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z]\w*", key):
         raise ValueError("it must be KEY=VALUE, like top_p=0.9")
+    if key.lower().replace("_", "") in _KEYS:
+        raise SecretError(f"{key} is no parameter of a call; %llm key PROVIDER takes one without showing it")
     if key in OWN_OPTIONS:
         raise ValueError(f"{key} has an option of its own: {OWN_OPTIONS[key]}")
     if key in OWN:
