@@ -249,11 +249,12 @@ def to_nanos(usd: Decimal | float) -> int:
     return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
-def format_money(usd: float | None) -> str:
+def format_money(usd: float | None, *, about: bool = False) -> str:
     """Write an amount so that a small one stays readable and none becomes zero.
 
     Args:
         usd: US dollars; `None` or NaN if unknown.
+        about: Whether it is an estimate, or a sum with estimates.
 
     Returns:
         The amount: two decimals from a dollar up, two significant digits below; `$?` if unknown.
@@ -261,9 +262,13 @@ def format_money(usd: float | None) -> str:
     Example:
         >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]
         ['$12.35', '$0.031', '$0.0056', '$0.000012', '$?']
+        >>> format_money(0.031, about=True), format_money(None, about=True)
+        ('≈$0.031', '$?')
     """
     if usd is None or not math.isfinite(usd):
         return "$?"
+    if about:
+        return f"≈{format_money(usd)}"
     sign, amount = ("-" if usd < 0 else ""), abs(usd)
     if amount == 0 or amount >= 0.995:
         return f"{sign}${amount:,.2f}"

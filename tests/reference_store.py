@@ -13,7 +13,7 @@ from llmkit.costs.budgets import caps as arithmetic
 from llmkit.costs.budgets.caps import Amounts
 from llmkit.costs.store import schema
 from llmkit.costs.store.interface import Page
-from llmkit.costs.totals import NOTHING, Sums, is_unpriced
+from llmkit.costs.totals import NOTHING, Sums, is_estimated, is_unpriced
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
@@ -76,7 +76,7 @@ class ReferenceStore:
             wanted = since is None or schema.micros(record.time) >= since
             if wanted and session in {None, record.session}:
                 one = Sums(1, is_unpriced(record), record.cost_nanos is not None, record.cost_nanos or 0,
-                           record.saved_nanos or 0)  # fmt: skip
+                           record.saved_nanos or 0, is_estimated(record))  # fmt: skip
                 sums[record.simulated] = sums.get(record.simulated, NOTHING) + one
         return sums
 
@@ -161,15 +161,21 @@ class ReferenceStore:
     def _correct(self, place, change, run, reason):
         for index, (number, row) in enumerate(place.rows):
             old = record_of(row)
-            if old.uid == change.uid and getattr(old, change.what) == change.expected:
-                new = replace(old, **{change.what: change.nanos})
-                if change.what != "at_most_nanos":
+            marks = change.what == "usage_source"
+            expected, value = (change.before, change.source) if marks else (change.expected, change.nanos)
+            if old.uid == change.uid and getattr(old, change.what) == expected:
+                new = replace(old, **{change.what: value})
+                if change.what in {"cost_nanos", "saved_nanos"}:
                     new = replace(new, price_source=change.source, price_date=change.date)
                 place.rows[index] = (number, schema.encode(new))
                 place.epoch = uuid.uuid4().hex
                 self._spend(new, spent(new) - spent(old))
                 self._doubt(new)
-                before = (change.expected, old.price_source, old.price_date)
+                before = (
+                    change.expected,
+                    change.before or old.price_source,
+                    None if marks else old.price_date,
+                )
                 after = (change.nanos, change.source, change.date)
                 call = (schema.micros(self._clock()), row[schema.TIME], old.uid, old.provider, old.model)
                 place.notes.append((*call, change.what, *before, *after, reason, run))

@@ -86,7 +86,8 @@ def test_a_summary_says_what_is_unknown(books):
     books.record(call(model="c", status="replayed", cost_nanos=0, saved_nanos=10**9))
     table = books.summary()
     assert table.columns.tolist() == [
-        "calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unpriced", "saved_usd",
+        "calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unpriced", "estimated",
+        "saved_usd",
     ]  # fmt: skip
     assert table.index.tolist() == ["a", "c", "b"]
     assert table["cost_usd"].tolist()[:2] == [1.0, 0.0]

@@ -28,7 +28,7 @@ from llmkit.costs.store.corrections import NOTES
 from llmkit.costs.store.interface import Change, Store
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.costs.totals import Tally
+from llmkit.costs.totals import NOTHING, Tally
 from llmkit.errors import BudgetExceededError, ConfigurationError
 from llmkit.records import CallRecord, Intent
 
@@ -425,12 +425,12 @@ def measured(records):
     known = [[r.input_tokens for r in records], [r.output_tokens for r in records]]
     tokens = [sum(filter(None, c)) if any(n is not None for n in c) else None for c in known]
     errors = sum(record.status in {"error", "interrupted"} for record in records)
-    values = [sums[0], errors, sums[2], sums[1], *tokens, sums[3], sums[4], min(times), max(times)]
+    values = [sums[0], errors, sums[2], sums[1], *tokens, sums[3], sums[4], min(times), max(times), sums[5]]
     return dict(zip(rollups.MEASURES, values, strict=True))
 
 
 def astuple(sums):
-    return (sums.calls, sums.unpriced, sums.priced, sums.nanos, sums.saved_nanos)
+    return (sums.calls, sums.unpriced, sums.priced, sums.nanos, sums.saved_nanos, sums.estimated)
 
 
 def merged(rows, keys):
@@ -488,6 +488,11 @@ class TestDeleting:
 def change(record, nanos, what="cost_nanos"):
     expected = getattr(record, what)
     return Change(schema.micros(record.time), record.uid, what, expected, nanos, "config", "2026-11-01")
+
+
+def marked(record, source):
+    values = (schema.micros(record.time), record.uid, "usage_source", None, None, source, None)
+    return Change(*values, record.usage_source)
 
 
 def notes(store, *names, run=None):
@@ -623,6 +628,25 @@ class TestUncertain:
         settled = replace(OPEN, at_most_nanos=None)
         store.correct([change(settled, 100, "at_most_nanos")], run="3", reason=None)
         assert used(store).uncertain == 80
+
+    def test_prices_that_are_estimates_are_counted_until_somebody_says_otherwise(self, store):
+        guess = call(cost_nanos=5, usage_source="partial", notebook="a.ipynb")
+        free = call(cost_nanos=0, usage_source="estimated")
+        short = call(cost_nanos=0, usage_source="incomplete")
+        fake = replace(guess, uid="f" * 32, simulated=True)
+        again = replace(guess, uid="e" * 32, status="replayed", cost_nanos=0)
+        write(store, OPEN, guess, free, short, fake, again, call(usage_source="estimated"))
+        assert {kind: sums.estimated for kind, sums in store.sums().items()} == {False: 3, True: 1}
+        assert store.sums(since=schema.micros(START) + 1) == {}
+        marks = [marked(each, "settled") for each in (guess, short, free)]
+        marks += [marked(replace(OPEN, usage_source="partial"), "settled")]  # it says something else
+        assert store.correct(marks, run="1", reason="asked") == 3
+        assert store.sums()[False].estimated == 1
+        assert notes(store, "what", "old_nanos", "old_source", "new_source")[0] == (
+            "usage_source", None, "partial", "settled",
+        )  # fmt: skip
+        store.delete()
+        assert store.sums().get(False, NOTHING).estimated == 0
 
     def test_deleted_rows_leave_it(self, store):
         write(store, OPEN)

@@ -72,7 +72,12 @@ def sums_of(row):
     used = (row["input_tokens"] or 0) + (row["output_tokens"] or 0) > 0
     priced = row["cost_nanos"] is not None
     unpriced = not priced and row["status"] != "replayed" and (row["status"] == "ok" or used)
-    return Sums(1, int(unpriced), int(priced), row["cost_nanos"] or 0, row["saved_nanos"] or 0)
+    guess = row["usage_source"] in {"partial", "estimated"} and (row["cost_nanos"] or 0) > 0
+    guess |= row["usage_source"] == "incomplete" or (row["at_most_nanos"] or 0) > (row["cost_nanos"] or 0)
+    estimated = priced and row["status"] != "replayed" and guess
+    return Sums(
+        1, int(unpriced), int(priced), row["cost_nanos"] or 0, row["saved_nanos"] or 0, int(estimated)
+    )
 
 
 def nanos(usd):
@@ -89,7 +94,10 @@ def of_frame(frame):
     used = frame["input_tokens"].fillna(0) + frame["output_tokens"].fillna(0) > 0
     unpriced = costs.isna() & (frame["status"] != "replayed") & ((frame["status"] == "ok") | used)
     known = costs.dropna(), frame["saved_usd"].dropna()
-    return Sums(len(frame), int(unpriced.sum()), len(known[0]), *map(added, known))
+    source = frame["usage_source"]
+    guess = source.isin(["partial", "estimated"]) & (costs > 0) | (source == "incomplete")
+    guess = (guess | (frame["at_most_usd"] > costs)) & costs.notna() & (frame["status"] != "replayed")
+    return Sums(len(frame), int(unpriced.sum()), len(known[0]), *map(added, known), int(guess.sum()))
 
 
 def of_summary(table):
@@ -99,6 +107,7 @@ def of_summary(table):
         found[keys] = (
             int(row["calls"]),
             int(row["unpriced"]),
+            int(row["estimated"]),
             nanos(0 if pd.isna(row["cost_usd"]) else row["cost_usd"]),
             nanos(row["saved_usd"]),
         )
@@ -150,6 +159,8 @@ calls = st.builds(
     output_tokens=st.none() | st.integers(0, 10**6),
     cost_nanos=amounts,
     saved_nanos=amounts,
+    usage_source=st.sampled_from([None, "reported", "settled", "incomplete", "partial", "estimated"]),
+    at_most_nanos=amounts,
     notebook=st.sampled_from([None, "a.ipynb", "b.ipynb"]),
     cell_id=st.sampled_from([None, "x", "y"]),
     execution_count=st.none() | st.integers(1, 3),
@@ -182,12 +193,16 @@ def tables_agree(books, rows):
         assert of_frame(books.query(simulated=simulated)) == everything
         total = books.total(simulated=simulated)
         assert (total.calls, total.unpriced) == (everything.calls, everything.unpriced)
+        assert total.estimated == everything.estimated
+        assert repr(total).startswith("≈") == (everything.estimated > 0)
         assert added([total.saved_usd]) == everything.saved_nanos
         assert nanos(total.usd) == everything.nanos if everything.priced else everything.nanos == 0
         for by in BY:
             found = of_summary(books.summary(by if isinstance(by, str) else list(by), simulated=simulated))
             sums = expected(mine, by).items()
-            assert found == {k: (s.calls, s.unpriced, s.nanos, s.saved_nanos) for k, s in sums}, by
+            assert found == {
+                k: (s.calls, s.unpriced, s.estimated, s.nanos, s.saved_nanos) for k, s in sums
+            }, by
 
 
 def counters_agree(books, rows):

@@ -155,7 +155,8 @@ class Analysis(ABC):
             simulated: As in `total`.
 
         Returns:
-            Per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, saved_usd.
+            Per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, estimated (calls whose
+            price is an estimate), saved_usd.
 
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
@@ -296,7 +297,8 @@ class Analysis(ABC):
         """What `correct` changed, in that order, one row per call.
 
         Columns: corrected, time, uid, provider, model, what (`"cost"`; of replayed calls `"saved"`; of
-        answers that broke off also `"at_most"`), old_usd, old_source, old_date, new_usd, new_source,
+        answers that broke off also `"at_most"`; `"usage_source"` where a price is no estimate any more),
+        old_usd, old_source, old_date, new_usd, new_source,
         new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
 
         Raises:

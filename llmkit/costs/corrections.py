@@ -17,10 +17,10 @@ from llmkit.costs import tariff
 from llmkit.costs.frame.export import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.store.choices import Choice
-from llmkit.costs.store.corrections import NOTES
+from llmkit.costs.store.corrections import NOTES, SOURCE
 from llmkit.costs.store.interface import Change
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.totals import NANOS, to_nanos
+from llmkit.costs.totals import NANOS, inexact, to_nanos
 from llmkit.errors import ConfigurationError
 from llmkit.prices import format_money
 
@@ -37,7 +37,7 @@ BATCH = 5000
 REASON = 200
 """Characters of a reason that are kept."""
 
-WORDS = {"cost_nanos": "cost", "saved_nanos": "saved", "at_most_nanos": "at_most"}
+WORDS = {"cost_nanos": "cost", "saved_nanos": "saved", "at_most_nanos": "at_most", SOURCE: SOURCE}
 """What may be corrected, as the tables say it."""
 
 
@@ -124,9 +124,13 @@ def correct(
     if own is not None:
         wrong &= found.sources == "given"
     changes = list(_changes(frame[wrong], before[wrong], found.nanos[wrong], found.sources[wrong]))
+    whole = found.exact & (frame["usage_source"] == "incomplete").to_numpy() & ~replayed
+    if own is not None:
+        whole &= found.sources == "given"
     if dry_run:
         return _summary(_planned(changes, frame[wrong]), "", examined=len(frame), dry_run=True)
     changes += _bounds(frame[wrong], before[wrong], found.nanos[wrong])
+    changes += _marks(frame[whole], "reported")
     return _write(store, changes, reason, examined=len(frame))
 
 
@@ -154,6 +158,8 @@ def settle(store: Store, uid: str, usd: float | Decimal | None) -> Corrected:
         changes += [change(what="cost_nanos", expected=cost, nanos=nanos, source="given", date=day)]
     if most is not None:
         changes += [change(what="at_most_nanos", expected=most, nanos=None, source=None, date=None)]
+    if nanos is not None and (most is not None or inexact(cost or 0, call[SOURCE])):
+        changes += [_mark(call["time"], uid, call[SOURCE], "settled")]
     return _write(store, changes, "settled", examined=1)
 
 
@@ -207,6 +213,7 @@ def undo(store: Store, run: str) -> Corrected:
             nanos=note["old_nanos"],
             source=note["old_source"],
             date=note["old_date"],
+            before=note["new_source"],
         )
         for note in notes
     ]
@@ -275,6 +282,17 @@ def _bounds(frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array) 
             yield Change(time, uid, "at_most_nanos", bound, grown, None, None)
 
 
+def _marks(frame: pd.DataFrame, source: str) -> Iterator[Change]:
+    """Let calls count as exact whose price covers all that they used now."""
+    times = frame["time"].dt.as_unit("us").astype("int64")
+    for time, uid, before in zip(times.tolist(), frame["uid"], frame["usage_source"], strict=True):
+        yield _mark(time, uid, before, source)
+
+
+def _mark(time: int, uid: str, before: str | None, source: str) -> Change:
+    return Change(time, uid, SOURCE, None, None, source, None, before)
+
+
 def _write(store: Store, changes: list[Change], reason: str | None, *, examined: int) -> Corrected:
     run = uuid.uuid4().hex[:12]
     for first in range(0, len(changes), BATCH):
@@ -299,9 +317,8 @@ def _frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = False) -> Corrected:
-    bounds = notes["what"] == WORDS["at_most_nanos"]
-    closed, opened = (int((bounds & notes[name].isna()).sum()) for name in ("new_nanos", "old_nanos"))
-    notes = notes[~bounds]
+    settled = _settled(notes)
+    notes = notes[~notes["what"].isin([WORDS["at_most_nanos"], SOURCE])]
     unpriced = notes["old_nanos"].isna()
     data = pd.DataFrame(
         {
@@ -326,5 +343,16 @@ def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = Fa
         new_nanos=new,
         run=run,
         dry_run=dry_run,
-        settled=closed - opened,
+        settled=settled,
     )
+
+
+def _settled(notes: pd.DataFrame) -> int:
+    """Return how many calls are certain now, less those that are open again."""
+    bounds, marks = (notes["what"] == what for what in (WORDS["at_most_nanos"], SOURCE))
+    ends = [
+        notes.loc[(bounds & notes[f"{side}_nanos"].isna()) | (marks & (notes[f"{side}_source"] == "settled"))]
+        for side in ("new", "old")
+    ]
+    closed, opened = (end["uid"].nunique() for end in ends)
+    return int(closed - opened)

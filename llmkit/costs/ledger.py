@@ -296,7 +296,8 @@ class Ledger(Analysis, forks.ForkAware):
 
         Such a call has its best estimate in `cost_usd` and the most that it may have cost in
         `at_most_usd`. Totals count the first; budgets count the second until local midnight, or until
-        this says what it was. The old price is kept, as `correct` does.
+        this says what it was; from then on its price is no estimate. The old price is kept, as `correct`
+        does.
 
         Args:
             uid: The call, as `ledger.df` and `LLMResponse.uid` have it.

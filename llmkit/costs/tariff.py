@@ -53,11 +53,13 @@ class Priced:
         nanos: Billionths of a US dollar; 0 where nobody knows.
         known: Whether somebody knows.
         sources: Where the price was found, `""` where nobody knows.
+        exact: Whether it covers all that was used; told only of calls that are `"incomplete"`.
     """
 
     nanos: Array
     known: Array
     sources: Array
+    exact: Array
 
 
 class Group(NamedTuple):
@@ -97,7 +99,10 @@ def priced(
     parts, units = tokens_of(frame, cached), Units(frame)
     countable = (frame["input_tokens"].notna() & frame["output_tokens"].notna()).to_numpy()
     found = Priced(
-        np.zeros(len(frame), np.int64), np.zeros(len(frame), bool), np.full(len(frame), "", dtype=object)
+        np.zeros(len(frame), np.int64),
+        np.zeros(len(frame), bool),
+        np.full(len(frame), "", dtype=object),
+        np.zeros(len(frame), bool),
     )
     micros = None if when is not None else frame["time"].dt.as_unit("us").astype("int64").to_numpy()
     for group in groups_of(frame, model):
@@ -109,7 +114,7 @@ def priced(
             apart = units.among(some, listing)
             _price(found, listing, some[~apart], parts)
             for row in some[apart].tolist():
-                usd, _ = prices.total(listing, units.usage(row, parts), partial(_one, find))
+                usd, found.exact[row] = prices.total(listing, units.usage(row, parts), partial(_one, find))
                 _note(found, row, prices.to_nanos(usd), listing.source)
     return found
 
@@ -128,13 +133,15 @@ class Units:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._texts = frame["units"].to_numpy(dtype=object)
         self._some = frame["units"].notna().to_numpy()
+        # Whether these have an exact price now can be told from all that they used.
+        self._apart = self._some | (frame["usage_source"] == "incomplete").to_numpy()
         self._reasoning = frame["reasoning_tokens"].fillna(0).to_numpy(dtype=np.int64)
 
     def among(self, rows: Array, listing: Listing) -> Array:
         """Return which rows have to be priced one by one."""
         if any(rates.by_row for rates in listing.rates):
             return np.ones(len(rows), bool)
-        apart: Array = self._some[rows]
+        apart: Array = self._apart[rows]
         return apart
 
     def usage(self, row: int, parts: Parts) -> Usage:

@@ -30,6 +30,7 @@ class Sums:
         priced: How many have a known price.
         nanos: The known prices together, in billionths of a dollar.
         saved_nanos: What the replayed ones would have cost.
+        estimated: How many of the known prices are estimates; see `is_estimated`.
     """
 
     calls: int = 0
@@ -37,6 +38,7 @@ class Sums:
     priced: int = 0
     nanos: int = 0
     saved_nanos: int = 0
+    estimated: int = 0
 
     @property
     def paid(self) -> bool:
@@ -50,6 +52,7 @@ class Sums:
             self.priced + other.priced,
             self.nanos + other.nanos,
             self.saved_nanos + other.saved_nanos,
+            self.estimated + other.estimated,
         )
 
 
@@ -68,10 +71,13 @@ class Total:
         simulated: Whether the money is simulated, because calls of the sandbox are among them.
         simulated_calls: How many of them the sandbox answered.
         left_out: How many calls of the sandbox are not among them, because real calls cost something.
+        estimated: How many of the known prices are estimates; then the sum is written with `≈`.
 
     Example:
         >>> Total(usd=1.2345, calls=12, unpriced=2, left_out=3)
         $1.23 over 12 calls (2 without a known price); 3 simulated calls left out
+        >>> Total(usd=0.031, calls=5, estimated=2)
+        ≈$0.031 over 5 calls, 2 of them estimated
     """
 
     usd: float = 0.0
@@ -81,13 +87,15 @@ class Total:
     simulated: bool = False
     simulated_calls: int = 0
     left_out: int = 0
+    estimated: int = 0
 
     def __repr__(self) -> str:
         simulated = self.simulated_calls or (self.calls if self.simulated else 0)
         unknown = f" ({self.unpriced:,} without a known price)" if self.unpriced else ""
         saved = f", {format_money(self.saved_usd)} saved by replay" if self.saved_usd else ""
         rest = f"; {counted(self.left_out, self.left_out)} left out" if self.left_out else ""
-        return f"{format_money(self.usd)} over {counted(self.calls, simulated)}{unknown}{saved}{rest}"
+        calls = f"{counted(self.calls, simulated)}{guessed(self.estimated, self.calls)}"
+        return f"{format_money(self.usd, about=self.estimated > 0)} over {calls}{unknown}{saved}{rest}"
 
 
 def counted(calls: int, simulated: int) -> str:
@@ -106,13 +114,31 @@ def counted(calls: int, simulated: int) -> str:
     return f"{calls:,} {noun}{f', {simulated:,} of them simulated' if simulated and not whole else ''}"
 
 
+def guessed(estimated: int, calls: int) -> str:
+    """Say how many calls have an estimated price, behind the number of calls; empty if none has.
+
+    Args:
+        estimated: Calls whose price is an estimate.
+        calls: All of them.
+
+    Example:
+        >>> guessed(0, 5), guessed(2, 5), guessed(5, 5), guessed(1, 1)
+        ('', ', 2 of them estimated', ', all of them estimated', ', estimated')
+    """
+    if not estimated:
+        return ""
+    if calls == 1:
+        return ", estimated"
+    return f", {'all' if estimated == calls else f'{estimated:,}'} of them estimated"
+
+
 class Tally:
     """A running sum of records, for real and for simulated calls; cheap enough for every call."""
 
     def __init__(self) -> None:
         # Re-entrant: the garbage collector may end a stream, and so record it, while this is held.
         self._lock = threading.RLock()
-        self._counts = {False: [0] * 5, True: [0] * 5}  # in the order of `Sums`
+        self._counts = {False: [0] * 6, True: [0] * 6}  # in the order of `Sums`
 
     def add(self, record: CallRecord) -> None:
         """Count one record."""
@@ -123,6 +149,7 @@ class Tally:
             counts[2] += record.cost_nanos is not None
             counts[3] += record.cost_nanos or 0
             counts[4] += record.saved_nanos or 0
+            counts[5] += is_estimated(record)
 
     def sums(self) -> dict[bool, Sums]:
         """Return the sums so far, by `simulated`."""
@@ -143,6 +170,46 @@ def is_unpriced(record: CallRecord) -> bool:
     if record.cost_nanos is not None or record.status == "replayed":
         return False
     return record.status == "ok" or (record.input_tokens or 0) + (record.output_tokens or 0) > 0
+
+
+def is_estimated(record: CallRecord) -> bool:
+    """Return whether a call has a price that is an estimate, or leaves something out.
+
+    Args:
+        record: A finished call.
+
+    Returns:
+        True if its tokens were estimated and cost something, if something that is billed has no price, or
+        if it may have cost more. A replayed call cost exactly nothing.
+    """
+    return estimate(record.status, record.cost_nanos, record.usage_source, record.at_most_nanos)
+
+
+def estimate(status: str, cost: int | None, usage_source: str | None, at_most: int | None) -> bool:
+    """Do what `is_estimated` does with the fields of a record."""
+    if cost is None or status == "replayed":
+        return False
+    return (at_most or 0) > cost or inexact(cost, usage_source)
+
+
+EXACT = ("reported", "settled")
+"""Values of `usage_source` that make no estimate of a price; `Ledger.settle` writes the last one."""
+
+
+def inexact(cost: float, usage_source: str | None) -> bool:
+    """Return whether a price is an estimate because of what its tokens are; see `is_estimated`.
+
+    Args:
+        cost: The price, in any unit: where it is 0 whatever the tokens are, nothing is estimated.
+        usage_source: Where the token counts came from.
+
+    Example:
+        >>> [inexact(1, "reported"), inexact(1, "partial"), inexact(0, "partial"), inexact(0, "incomplete")]
+        [False, True, False, True]
+    """
+    if usage_source is None or usage_source in EXACT:
+        return False
+    return cost > 0 or usage_source == "incomplete"
 
 
 def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
@@ -188,6 +255,7 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
         simulated=True in kinds and (fake > 0 or simulated is not None),
         simulated_calls=fake if True in kinds else 0,
         left_out=fake if simulated is None and True not in kinds else 0,
+        estimated=chosen.estimated,
     )
 
 

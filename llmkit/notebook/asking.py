@@ -243,7 +243,10 @@ class Asking:
         if outcome is None or not self._magics.footer:
             return None
         spent = ledger.session_total(simulated=outcome.simulated)
-        footer = build_footer(outcome, label=self._label, session_cost=spent.usd, status=status)
+        about = spent.estimated > 0
+        footer = build_footer(
+            outcome, label=self._label, session_cost=spent.usd, estimated=about, status=status
+        )
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
         alerts = [*map(str, ledger.take_alerts()), *excess.take()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from llmkit.costs.totals import inexact
 from llmkit.notebook.markdown.tex import UNTOUCHED
 from llmkit.prices import format_money
 
@@ -67,6 +68,7 @@ def build_footer(
     *,
     label: str | None = None,
     session_cost: float | None = None,
+    estimated: bool = False,
     status: Status = "ok",
     note: str = "",
 ) -> Footer:
@@ -76,6 +78,7 @@ def build_footer(
         response: The answer.
         label: What to call the model; by default its name.
         session_cost: What this session has cost so far, in US dollars; not shown if `None`.
+        estimated: Whether prices in it are estimates.
         status: How the call ended.
         note: A sentence for a line of its own; an answer that is simulated, or another model's than the
             one that was asked, has one by itself.
@@ -91,7 +94,7 @@ def build_footer(
     """
     facts = [label or response.model, _tokens(response), *_spent(response)]
     if session_cost is not None:
-        facts.append(f"Σ {format_money(session_cost)}")
+        facts.append(f"Σ {format_money(session_cost, about=estimated)}")
     return Footer(
         facts=tuple(filter(None, facts)),
         warning=_ending(response, status) or _FINISHES.get(response.finish_reason or "", ""),
@@ -128,16 +131,23 @@ def _spent(response: LLMResponse) -> list[str]:
     if response.replayed:
         return ["↺ replayed", f"saved {format_money(response.saved_cost)}"]
     seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
-    return [*seconds, _approximately(response, _price(response.cost_estimate))]
+    return [*seconds, _price(response)]
 
 
-def _price(usd: float | None) -> str:
-    return "free" if usd == 0 else format_money(usd)
+def _price(response: LLMResponse) -> str:
+    usd = response.cost_estimate
+    about = is_about(response)
+    return "free" if usd == 0 and not about else format_money(usd, about=about)
 
 
-def _approximately(response: LLMResponse, text: str, *more: str) -> str:
-    exact = response.usage_source in (None, "reported", *more) or not any(char.isdigit() for char in text)
-    return text if exact else f"≈{text}"
+def is_about(response: LLMResponse) -> bool:
+    """Return whether an answer's price is an estimate; the rule is `totals.is_estimated`.
+
+    Args:
+        response: The answer.
+    """
+    cost = response.cost_estimate
+    return cost is not None and not response.replayed and inexact(cost, response.usage_source)
 
 
 def _tokens(response: LLMResponse) -> str:
@@ -145,7 +155,8 @@ def _tokens(response: LLMResponse) -> str:
     if counts == (None, None):
         return ""
     before, after = ("?" if count is None else f"{count:,}" for count in counts)
-    return _approximately(response, f"{before}→{after} tok", "incomplete")  # these are all there
+    guess = response.usage_source in {"partial", "estimated"}
+    return f"{'≈' if guess else ''}{before}→{after} tok"
 
 
 def guess_tokens(characters: int) -> list[str]:

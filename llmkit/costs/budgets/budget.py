@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
+import operator
 import threading
 import time
 import warnings
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from llmkit.costs.budgets import caps as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
 from llmkit.costs.budgets.caps import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
-from llmkit.costs.store.schema import micros
-from llmkit.costs.totals import NANOS, to_nanos
+from llmkit.costs.store.choices import Choice
+from llmkit.costs.store.schema import COLUMNS, micros
+from llmkit.costs.totals import NANOS, NOTHING, estimate, to_nanos
 from llmkit.errors import ConfigurationError
 from llmkit.prices import format_money
 from llmkit.records import current_context
@@ -58,6 +60,10 @@ Amount: TypeAlias = "float | Decimal | Literal[Keep.KEEP] | None"
 """US dollars; `None` is no limit."""
 
 
+_FIELDS = ("status", "cost_nanos", "usage_source", "at_most_nanos")
+_PRICED = operator.itemgetter(*map(list(COLUMNS).index, _FIELDS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """The budgets and what is used of them, in US dollars, at one moment.
@@ -70,12 +76,14 @@ class Budget:
         unknown_notebook: What becomes of a call from a notebook whose name nobody knows while there is a
             limit per notebook: `"refuse"` or `"allow"`.
         spent: What the calls since local midnight cost.
+        estimated: How many of these calls have a price that is an estimate.
         reserved: What running calls may still cost.
         uncertain: What the calls since then may have cost beyond `spent`, for their answers broke off or
             were stopped; `Ledger.settle` says what it was.
         left: What is left of the daily budget, not below 0; `None` without one.
         notebook: The notebook that `notebook_…` speaks of.
         notebook_spent: What its calls since local midnight cost.
+        notebook_estimated: How many of these have a price that is an estimate.
         notebook_reserved: What its running calls may still cost.
         notebook_uncertain: What its calls may have cost beyond `notebook_spent`.
         notebook_left: What is left of its budget; `None` without one, or outside of a notebook.
@@ -98,6 +106,8 @@ class Budget:
     notebook_left: float | None
     resets: datetime
     _allow: Callable[[str], None] = field(repr=False, compare=False)
+    estimated: int = 0
+    notebook_estimated: int = 0
 
     def allow_model(self, name: str) -> None:
         """Let calls of a model without a known price pass in this process, where the policy is `"ask"`.
@@ -123,7 +133,8 @@ class Budget:
 
     def _rows(self) -> list[tuple[str, str]]:
         """Say all of it, one line per limit."""
-        today = _usage(self.daily, self.spent, self.reserved, self.uncertain, self.left)
+        spent = format_money(self.spent, about=self.estimated > 0)
+        today = _usage(self.daily, spent, self.reserved, self.uncertain, self.left)
         rows = [("daily", f"{today}; resets {self.resets:%Y-%m-%d %H:%M}")]
         if self.per_notebook is None:
             rows.append(("per notebook", _limit(None)))
@@ -131,7 +142,8 @@ class Budget:
             calls = "are refused" if self.unknown_notebook == "refuse" else "pass it by"
             rows.append(("per notebook", f"{_limit(self.per_notebook)}: {NAMELESS}; calls {calls}"))
         else:
-            used = (self.notebook_spent, self.notebook_reserved, self.notebook_uncertain)
+            spent = format_money(self.notebook_spent, about=self.notebook_estimated > 0)
+            used = (spent, self.notebook_reserved, self.notebook_uncertain)
             mine = _usage(self.per_notebook, *used, self.notebook_left)
             rows.append(("per notebook", f"{mine} ({self.notebook})"))
         return [*rows, ("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
@@ -141,10 +153,10 @@ def _limit(usd: float | None) -> str:
     return "no limit" if usd is None else format_money(usd)
 
 
-def _usage(cap: float | None, spent: float, reserved: float, uncertain: float, left: float | None) -> str:
+def _usage(cap: float | None, spent: str, reserved: float, uncertain: float, left: float | None) -> str:
     more = f", up to {format_money(uncertain)} more for answers that broke off" if uncertain else ""
     rest = "" if left is None else f", {format_money(left)} left"
-    return f"{_limit(cap)}: {format_money(spent)} spent, {format_money(reserved)} reserved{more}{rest}"
+    return f"{_limit(cap)}: {spent} spent, {format_money(reserved)} reserved{more}{rest}"
 
 
 class Budgets:
@@ -237,12 +249,23 @@ class Budgets:
             text = f"{NAMELESS[0].upper()}{NAMELESS[1:]}: calls from here are {calls}."
             warnings.warn(f"{text} {NAME_IT}.", stacklevel=4)
 
+    def _estimated(self, now: datetime, notebook: str | None) -> tuple[int, int]:
+        """Count the real calls of the day whose price is an estimate: all, and those of the notebook."""
+        midnight = micros(now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0))
+        found = self._store.sums(since=midnight).get(False, NOTHING).estimated
+        if not found or notebook is None:
+            return found, 0
+        mine = Choice(since=midnight, words={"notebook": (notebook,)}, simulated=False)
+        rows = (row for page in self._store.select(mine) for row in page)
+        return found, sum(estimate(*_PRICED(row)) for row in rows)
+
     def status(self) -> Budget:
         """Return the caps and what is used of them; see `Ledger.budget`."""
         with self._looking:
             self._know(self._store.caps())
         now, notebook, caps = self._clock(), current_context().notebook, self._caps
         used = self._store.amounts(micros(now), notebook)
+        estimated, notebook_estimated = self._estimated(now, notebook)
         mine = None if notebook is None else caps.per_notebook
         return Budget(
             daily=_dollars(caps.daily),
@@ -260,6 +283,8 @@ class Budgets:
             notebook_uncertain=used.notebook_uncertain / NANOS if notebook else 0.0,
             notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved + used.notebook_uncertain),
             resets=arithmetic.next_day(now),
+            estimated=estimated,
+            notebook_estimated=notebook_estimated,
             _allow=self.allow_model,
         )
 

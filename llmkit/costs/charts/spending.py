@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
-from llmkit.costs.frame.summary import LEFT_OUT, nanos, unpriced
-from llmkit.costs.totals import counted
+from llmkit.costs.frame.summary import LEFT_OUT, estimated, nanos, unpriced
+from llmkit.costs.totals import counted, guessed
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def known(frame: pd.DataFrame) -> bool:
 def notes(frame: pd.DataFrame) -> list[str]:
     """Say which calls there are, how many, whether they are real, and how many prices nobody knows."""
     simulated = int(frame["simulated"].sum())
-    count = counted(len(frame), simulated)
+    count = counted(len(frame), simulated) + guessed(int(estimated(frame).sum()), len(frame))
     return [
         str(frame.attrs.get(aggregates.FILTERS, "")),
         f"{count}: not real money" if simulated else count,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from llmkit.costs.frame.columns import FIXED
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.totals import NANOS, NOTHING, kinds_that_count
+from llmkit.costs.totals import EXACT, NANOS, NOTHING, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,10 @@ TAG = "tag:"
 SLICE = 1_000_000
 """Calls that are added up at once; bounds the memory that this takes."""
 
-_SUMMED = ("simulated", "status", "input_tokens", "output_tokens", "cost_usd", "saved_usd")
+_SUMMED = (
+    "simulated", "status", "input_tokens", "output_tokens", "cost_usd", "saved_usd",
+    "usage_source", "at_most_usd",
+)  # fmt: skip
 
 
 LEFT_OUT = "llmkit_left_out"
@@ -90,6 +93,17 @@ def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
     used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
     status = frame["status"]
     return frame["cost_usd"].isna() & (status != "replayed") & ((status == "ok") | used)
+
+
+def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which calls have a price that is an estimate; the rule is `totals.is_estimated`.
+
+    Args:
+        frame: The calls.
+    """
+    source, cost = frame["usage_source"], frame["cost_usd"]
+    guess = source.notna() & ~source.isin(EXACT) & ((cost > 0) | (source == "incomplete"))
+    return cost.notna() & (frame["status"] != "replayed") & (guess | (frame["at_most_usd"] > cost))
 
 
 def nanos(usd: pd.Series[float]) -> pd.Series[int]:
@@ -160,6 +174,7 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
             "output_tokens": frame["output_tokens"],
             "cost_usd": nanos(frame["cost_usd"]),
             "unpriced": unpriced(frame).astype("int64"),
+            "estimated": estimated(frame).astype("int64"),
             "saved_usd": nanos(frame["saved_usd"]),
             "priced": frame["cost_usd"].notna().astype("int64"),
         },
@@ -196,8 +211,8 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
     keys = [_rolled_key(rows, name) for name in by]
     data = rows[["calls", "errors"]].astype("int64")
     data[["input_tokens", "output_tokens"]] = rows[["input_tokens", "output_tokens"]].astype("Int64")
-    data[["cost_usd", "unpriced", "saved_usd", "priced"]] = rows[
-        ["nanos", "unpriced", "saved_nanos", "priced"]
+    data[["cost_usd", "unpriced", "estimated", "saved_usd", "priced"]] = rows[
+        ["nanos", "unpriced", "estimated", "saved_nanos", "priced"]
     ].astype("int64")
     return _shown(_sums(data, keys), timed=timed)
 

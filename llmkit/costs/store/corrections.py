@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from llmkit.costs.store.schema import Row
 
 AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")
-"""Columns that can be corrected."""
+"""Columns of money that can be corrected."""
+
+SOURCE = "usage_source"
+"""The column that decides whether a price is an estimate; its notes have no amounts."""
 
 NOTES = (
     "corrected", "time", "uid", "provider", "model", "what", "old_nanos", "old_source", "old_date",
@@ -28,6 +31,17 @@ _READ = (
     f"SELECT {', '.join('calls.' + name if name in ('provider', 'model') else 'n.' + name for name in NOTES)}"  # noqa: S608 - names
     " FROM corrections AS n LEFT JOIN calls ON calls.time = n.time AND calls.uid = n.uid"
     " WHERE n.run = coalesce(?, n.run) ORDER BY n.id"
+)
+
+
+_MARK_NOTE = (
+    "INSERT INTO corrections (run, corrected, what, new_source, reason, time, uid, old_source)"  # noqa: S608 - names
+    f" SELECT ?, ?, '{SOURCE}', ?, ?, time, uid, {SOURCE}"
+    f" FROM calls WHERE time = ? AND uid = ? AND {SOURCE} IS ?"
+)
+_MARK = (
+    f"UPDATE calls SET {SOURCE} = n.new_source FROM corrections AS n"  # noqa: S608 - names
+    f" WHERE n.id > ? AND n.what = '{SOURCE}' AND calls.time = n.time AND calls.uid = n.uid"
 )
 
 
@@ -56,6 +70,20 @@ def write(
         ]
         count += connection.executemany(_note(what), values).rowcount if values else 0
         connection.execute(_replace(what), (last, what))
+    marks = [each for each in changes if each.what == SOURCE]
+    return count + _mark(connection, marks, run, now, reason)
+
+
+def _mark(
+    connection: sqlite3.Connection, changes: list[Change], run: str, now: int, reason: str | None
+) -> int:
+    """Say of calls whether their prices are estimates; return of how many."""
+    if not changes:
+        return 0
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
+    values = [(run, now, each.source, reason, each.time, each.uid, each.before) for each in changes]
+    count = connection.executemany(_MARK_NOTE, values).rowcount
+    connection.execute(_MARK, (last,))
     return count
 
 

@@ -42,11 +42,13 @@ class Change(NamedTuple):
         time: When the call began (microseconds).
         uid: Its identifier.
         what: Column that changes: `"cost_nanos"`, `"saved_nanos"` of a replayed call, or `"at_most_nanos"`
-            of one whose answer broke off.
+            of one whose answer broke off; or `"usage_source"`, which decides whether the price is an
+            estimate.
         expected: What it says now, in billionths of a US dollar; another amount is left as it is.
         nanos: What it is to say.
         source: Where that price came from.
         date: For which date it was looked up (ISO 8601).
+        before: What `usage_source` says now; `source` is then what it is to say.
     """
 
     time: int
@@ -56,6 +58,7 @@ class Change(NamedTuple):
     nanos: int | None
     source: str | None
     date: str | None
+    before: str | None = None
 
 
 class Store(Protocol):

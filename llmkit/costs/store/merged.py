@@ -33,7 +33,7 @@ NEAR = 36 * 3600 * 1_000_000
 """Microseconds around a time beyond which its local day has ended everywhere."""
 
 # What an older file lacks is then the column of `calls` itself, which stays as it is.
-_PRICES = "cost_nanos, saved_nanos, at_most_nanos, price_source, price_date"
+_PRICES = "cost_nanos, saved_nanos, at_most_nanos, price_source, price_date, usage_source"
 _NOTES = (
     "run, corrected, time, uid, what, old_nanos, old_source, old_date, new_nanos, new_source, new_date,"
     " reason"

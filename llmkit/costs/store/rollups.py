@@ -76,6 +76,7 @@ MEASURES = {
     "saved_nanos": _SUM.format("saved_nanos"),
     "first": "min(first)",
     "last": "max(last)",
+    "estimated": "sum(estimated)",
 }
 """What `groups` returns behind the keys; tokens that nobody knows are NULL."""
 
@@ -124,11 +125,13 @@ def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None 
     mark = _state(connection)[1] if _kept(connection) else 0
     table = _table(by)
     values = {"since": since, "mark": mark}
+    rule = schema.estimated(schema.present(connection))
     if mark and since is not None:
         divided = f"SELECT 1 FROM {table} WHERE first < :since AND last >= :since LIMIT 1"  # noqa: S608 - names
         if connection.execute(divided, values).fetchone():
             return None
-    return connection.execute(_query(table if mark else None, by, since=since is not None), values).fetchall()
+    query = _query(table if mark else None, by, rule, since=since is not None)
+    return connection.execute(query, values).fetchall()
 
 
 def _table(by: Sequence[str]) -> str:
@@ -136,17 +139,28 @@ def _table(by: Sequence[str]) -> str:
     return next(name for name, keys in TABLES.items() if {*by} <= {*keys, "month"})
 
 
-def _query(table: str | None, by: Sequence[str], *, since: bool) -> str:
-    """Return the query of some sums, and of the rows behind the mark."""
+def _query(table: str | None, by: Sequence[str], estimated: str, *, since: bool) -> str:
+    """Return the query of some sums, of the rows behind the mark, and of all that are `estimated`."""
     keys = list(dict.fromkeys([*by, "status"]))  # what tells the errors
     rows = f"calls WHERE id > :mark{' AND time >= :since' if since else ''}"
-    source = _select({name: KEYS[name] for name in keys} | _COUNTED, rows, len(keys))
+    source = _select({name: KEYS[name] for name in keys} | _COUNTED | {"estimated": "0"}, rows, len(keys))
+    source += f" UNION ALL {_estimates(keys, estimated, since=since)}"
     if table is not None:
         columns = {name: name if name in TABLES[table] else "substr(day, 1, 7)" for name in keys}
         names = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
         where = " WHERE first >= :since" if since else ""
-        source = f"SELECT {names}, {', '.join(_COUNTED)} FROM {table}{where} UNION ALL {source}"  # noqa: S608 - names
+        source = (
+            f"SELECT {names}, {', '.join(_COUNTED)}, 0 AS estimated FROM {table}{where} UNION ALL {source}"  # noqa: S608 - names
+        )
     return _select({name: name for name in by} | MEASURES, f"({source})", len(by))
+
+
+def _estimates(keys: Sequence[str], estimated: str, *, since: bool) -> str:
+    """Return the query that counts estimated prices, with 0 for every other sum."""
+    rows = f"calls WHERE {estimated}{' AND time >= :since' if since else ''}"
+    nothing = dict.fromkeys(_COUNTED, "0") | {"estimated": "count(*)"}
+    times = {name: _COUNTED[name] for name in ("first", "last")}
+    return _select({name: KEYS[name] for name in keys} | nothing | times, rows, len(keys))
 
 
 def sums(found: Sequence[Any]) -> dict[bool, Sums]:
@@ -157,7 +171,7 @@ def sums(found: Sequence[Any]) -> dict[bool, Sums]:
 def sums_in(measures: Sequence[Any]) -> Sums:
     """Return the sums among `MEASURES`."""
     values = dict(zip(MEASURES, measures, strict=True))
-    names = ("calls", "unpriced", "priced", "nanos", "saved_nanos")
+    names = ("calls", "unpriced", "priced", "nanos", "saved_nanos", "estimated")
     return Sums(*(values[name] for name in names))
 
 

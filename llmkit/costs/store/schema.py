@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from llmkit.costs.totals import Sums
+from llmkit.costs.totals import EXACT, Sums
 from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 Row: TypeAlias = tuple[Any, ...]
 """The values of one record as the file keeps them, in the order of `COLUMNS`."""
@@ -54,6 +54,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     (),
     ("at_most_nanos", "units"),
     (),
+    (),
 )
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
@@ -62,6 +63,21 @@ UNPRICED = (
     " AND (status = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
 )
 """Whether a call cost something nobody knows; `totals.is_unpriced` is the same rule for a record."""
+
+
+def estimated(names: Collection[str] = COLUMNS) -> str:
+    """Return SQL for whether a price is an estimate; `totals.is_estimated` is the rule for a record.
+
+    Args:
+        names: Columns that the file has.
+    """
+    most = "at_most_nanos" if "at_most_nanos" in names else "NULL"
+    return (
+        f"cost_nanos IS NOT NULL AND status <> 'replayed' AND ({most} > cost_nanos"
+        f" OR (usage_source NOT IN ({', '.join(map(repr, EXACT))})"
+        " AND (cost_nanos > 0 OR usage_source = 'incomplete')))"
+    )
+
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -226,6 +242,10 @@ UNCERTAIN = (
     ),
 )
 
+# Estimates are few, so they are counted when somebody asks. The tables of sums stay as an older llmkit
+# knows them, which keeps this index up to date, too.
+ESTIMATES = (f"CREATE INDEX calls_estimated ON calls (time) WHERE {estimated()}",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
@@ -234,7 +254,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*_added(ADDED[3]), *GRAINS),
     tuple(_added(ADDED[4])),
     (*_added(ADDED[5]), *UNCERTAIN),
-    *(tuple(_added(names)) for names in ADDED[6:]),
+    (*_added(ADDED[6]), *ESTIMATES),
+    *(tuple(_added(names)) for names in ADDED[7:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
@@ -407,7 +428,8 @@ def sums(connection: sqlite3.Connection, since: int | None, session: str | None)
     where = [limit for limit, value in limits.items() if value is not None] or ["1"]
     query = (
         f"SELECT coalesce(simulated, 0), count(*), total({UNPRICED}), count(cost_nanos),"  # noqa: S608 - names
-        " coalesce(sum(cost_nanos), 0), coalesce(sum(saved_nanos), 0)"
+        " coalesce(sum(cost_nanos), 0), coalesce(sum(saved_nanos), 0),"
+        f" total({estimated(present(connection))})"
         f" FROM calls WHERE {' AND '.join(where)} GROUP BY 1"
     )
     values = [value for value in limits.values() if value is not None]

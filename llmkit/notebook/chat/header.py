@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.chat.menu import context_window
+from llmkit.notebook.footer import is_about
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
     counted = _counted(responses)
     unknown = any(response.cost_estimate is None and response.tokens_used for response in counted)
     return {
-        "cost": format_money(_sum(counted)) + (" + $?" if unknown else ""),
+        "cost": format_money(_sum(counted), about=any(map(is_about, counted))) + (" + $?" if unknown else ""),
         "budget": None if budget is None else format_money(budget),
         "share": _sum(real) / budget if budget else None,
         "simulated": any(response.simulated for response in counted),

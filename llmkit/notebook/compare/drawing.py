@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.comparison import SMALLEST, measured
 from llmkit.notebook.errors import plain, without_controls
-from llmkit.notebook.footer import SIMULATED, Footer, build_footer, format_seconds
+from llmkit.notebook.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import page, printable, render, stylesheet
 from llmkit.notebook.markdown.style import COMPARE
@@ -141,7 +141,8 @@ def summary_line(comparison: Comparison) -> Footer:
         comparison: The answers.
     """
     most = "" if comparison.most_usd is None else f" of {format_money(comparison.most_usd)} at most"
-    facts = [f"{len(comparison)} models", format_money(comparison.cost) + most]
+    about = any(entry.outcome is not None and is_about(entry.outcome) for entry in comparison.entries)
+    facts = [f"{len(comparison)} models", format_money(comparison.cost, about=about) + most]
     for by, word in (("cost", "cheapest"), ("time", "fastest")):
         if winner := _winner(comparison, by):
             facts.append(f"{word}: {winner}")

@@ -120,11 +120,12 @@ def hint(board: Board) -> str:
 
 def notes(board: Board) -> str:
     """Return what to know about the sums: that they are not real money, and what is not in them."""
-    unknown = int(board.total["unpriced"])
+    unknown, guessed = int(board.total["unpriced"]), int(board.total["estimated"])
     verb = "is" if unknown == 1 else "are"
     said = [
         "Simulated calls: not real money" if board.simulated else "",
         f"{many(unknown)} without a known price {verb} not in the sums of money" if unknown else "",
+        f"{many(guessed)} with an estimated price" if guessed else "",
         f"{many(board.left_out, 'simulated call')} left out" if board.left_out else "",
     ]
     return ". ".join(filter(None, said))
@@ -157,7 +158,7 @@ def _figure(label: str, text: str, note: str = "", exact: str = "") -> dict[str,
 
 def money(sums: pd.Series[Any]) -> str:
     """Return what calls cost; `$?` if no price is known."""
-    return "$?" if sums["unpriced"] and not sums["priced"] else amount(int(sums["nanos"]))
+    return format_money(usd(int(sums["nanos"])) if exact(sums) else None, about=bool(sums["estimated"]))
 
 
 def exact(sums: pd.Series[Any]) -> str:
@@ -247,9 +248,7 @@ def _group_bars(board: Board, colors: dict[str, str]) -> dict[str, Any]:
 def table(board: Board, colors: dict[str, str]) -> dict[str, Any]:
     """Return the groups as a table: those that are largest, or latest, and the sum of all."""
     count = len(board.keys)
-    places = list(range(count))[:MOST_GROUPS]
-    if board.settings.timed:
-        places = list(range(count))[::-1][:MOST_GROUPS]
+    places = list(range(count)[::-1] if board.settings.timed else range(count))[:MOST_GROUPS]
     unit = board.settings.by if board.settings.timed else ""
     longest = _lengths(board)
     rows = [

@@ -15,7 +15,7 @@ import pandas as pd
 
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts, that_count
+from llmkit.costs.frame.summary import TAG, estimated, local_time, nanos, period_starts, that_count
 from llmkit.costs.moments import moment
 from llmkit.costs.names import known
 
@@ -348,7 +348,7 @@ class Board:
 
 def _needed(settings: Settings) -> list[str]:
     columns = ["time", "status", "simulated", "cost_usd", "saved_usd", "input_tokens", "output_tokens"]
-    columns += MEDIANS.values()
+    columns += ["usage_source", "at_most_usd", *MEDIANS.values()]
     if settings.by.startswith(TAG):
         return [*columns, "tags"]
     return columns if settings.timed or settings.by in columns else [*columns, settings.by]
@@ -370,6 +370,7 @@ def _measures(rows: pd.DataFrame) -> pd.DataFrame:
             "nanos": nanos(rows["cost_usd"]),
             "priced": (~unknown).astype("int64"),
             "unpriced": (unknown & (rows["status"] != "replayed") & counted).astype("int64"),
+            "estimated": estimated(rows).astype("int64"),
             "saved_nanos": nanos(rows["saved_usd"]),
             # A replay takes no time worth knowing: the charts leave it out, too.
             **{name: rows[name].where(rows["status"] != "replayed") for name in MEDIANS.values()},
