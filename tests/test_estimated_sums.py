@@ -13,6 +13,7 @@ from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
 from llmkit.messages import LLMResponse
 from llmkit.notebook.chat.header import money_form
+from llmkit.notebook.compare.comparison import Comparison, Entry
 from llmkit.notebook.compare.drawing import summary_line
 from llmkit.notebook.footer import build_footer
 from llmkit.records import CallRecord
@@ -167,15 +168,8 @@ def test_the_chats_header_and_the_comparisons_line_mark_their_sums(source, text)
     answers = [answer(), answer(source=source)]
     nodes = [SimpleNamespace(response=each) for each in answers]
     assert money_form(nodes, None)["cost"] == text
-    entries = [SimpleNamespace(outcome=each, error=None, status="ok") for each in answers]
-    assert text in _summary(entries)
-
-
-def _summary(entries):
-    class Few(SimpleNamespace):
-        def __len__(self):
-            return len(entries)
-
-    few = Few(entries=entries, cost=0.02, most_usd=None)
-    few.best = lambda by: ""
-    return summary_line(few).facts[1]
+    entries = [
+        Entry(label=f"m{place}", provider="openai", model="m", status="ok", text="Hi", outcome=each)
+        for place, each in enumerate(answers)
+    ]
+    assert summary_line(Comparison(entries)).facts[1] == text
