@@ -229,6 +229,20 @@ class ProviderClient(BaseLLMClient):
         """Whether the sandbox answers."""
         return self._simulated() if callable(self._simulated) else self._simulated
 
+    def temperature_of(self, request: Request) -> float | None:
+        """Return the temperature that goes out with a request, chosen or not.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The number; `None` if the provider's own default holds.
+        """
+        bare = replace(request, messages=(LLMMessage(role="user", content="-"),))
+        body = self._line.codec.encode(bare).body or {}
+        sent: float | None = {**body, **(body.get("generationConfig") or {})}.get("temperature")
+        return sent
+
     def default_model(self) -> str:
         """Return the model that a call uses when it names none.
 

@@ -49,7 +49,7 @@ def dry_run(outgoing: Outgoing, name: ModelName, stream: TextStream) -> str:
         *_table([("part", "role", "tokens", "price"), *rows]),
         "",
         _total(request, name.provider),
-        *_parameters(request),
+        *_parameters(request, name),
     ]
     return "\n".join([*lines, *(_letter(part) for part in parts)])
 
@@ -113,11 +113,21 @@ def _total(request: Request, provider: str) -> str:
     )
 
 
-def _parameters(request: Request) -> list[str]:
-    chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
-    given = {"temperature": chosen, "max_tokens": request.max_tokens, **request.extra}
-    sent = [f"{name}={value!r}" for name, value in given.items() if _is_sent(name, value, request)]
+def _parameters(request: Request, name: ModelName) -> list[str]:
+    given = {"max_tokens": request.max_tokens, **request.extra}
+    sent = [f"{key}={value!r}" for key, value in given.items() if _is_sent(key, value, request)]
+    sent = [*_temperature(request, name), *sent]
     return [redact(f"Parameters: {', '.join(sent)}.")] if sent else []
+
+
+def _temperature(request: Request, name: ModelName) -> list[str]:
+    """Return the temperature that is sent; to some servers one goes that nobody chose."""
+    value = request.temperature
+    if not isinstance(value, ContractTemperature):
+        return [f"temperature={value!r}"] if _is_sent("temperature", value, request) else []
+    client = shared_client(str(name))
+    sent = client.temperature_of(request) if isinstance(client, ProviderClient) else None
+    return [] if sent is None else [f"temperature={sent!r} (llmkit's default)"]
 
 
 def _is_sent(name: str, value: object, request: Request) -> bool:
