@@ -155,6 +155,15 @@ class TestDedupe:
         assert [answer.content for answer in answers] == ["c", "c", "d", "c", "e", "e"]
         assert len(server.requests) == 4
 
+    async def test_the_first_of_the_equals_carries_the_cost(self, server, recorder):
+        async with llmkit.OpenAIClient("k", server.url("openai"), model="gpt-4o-mini") as client:
+            answers = await llmkit.batch(self.PROMPTS, client, progress=False, dedupe=True)
+        costs = [answer.cost_estimate for answer in answers]
+        assert [cost > 0 for cost in costs] == [True, True, False, True, False, False]
+        assert sum(costs) == pytest.approx(sum(one.cost_nanos for one in recorder.records) / 1e9)
+        assert [answers[n].saved_cost for n in (2, 5)] == [costs[0]] * 2
+        assert answers[2].uid == answers[0].uid
+
     async def test_the_system_prompt_belongs_to_a_text_alone(self, client, server):
         prompts = ["echo: a", [LLMMessage("user", "echo: a")]]
         await llmkit.batch(prompts, client, system="Be brief.", progress=False, dedupe=True)

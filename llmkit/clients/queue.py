@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from llmkit.messages import LLMMessage
 from llmkit.records import calling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
     from typing import Any
 
     from llmkit.messages import LLMResponse
@@ -79,8 +80,9 @@ async def batch(
         system: System prompt for the prompts that are texts.
         max_concurrent: How many calls run at the same time.
         progress: Whether to show the bar.
-        dedupe: Whether identical prompts share one call, and its answer or error. Otherwise each prompt is a
-            call, as is wanted where several answers to one prompt are.
+        dedupe: Whether identical prompts share one call, and its answer or error. The first of the equals
+            carries the cost, the others have 0 and the same in `saved_cost`: the sum is the ledger's.
+            Otherwise each prompt is a call, as is wanted where several answers to one prompt are.
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
@@ -120,7 +122,22 @@ async def batch(
 
         results = await asyncio.gather(*map(answer, different.values()), return_exceptions=True)
     answers = dict(zip(different, map(_result, results), strict=True))
-    return [answers[place] for place in places]
+    return list(_once_paid(places, answers))
+
+
+def _once_paid(
+    places: Iterable[Hashable], answers: Mapping[Hashable, LLMResponse | LLMClientError]
+) -> Iterator[LLMResponse | LLMClientError]:
+    """Yield the answer in each place; one that comes again costs nothing more, so that costs add up."""
+    seen: set[Hashable] = set()
+    for place in places:
+        answer = answers[place]
+        if place not in seen or isinstance(answer, LLMClientError):
+            seen.add(place)
+            yield answer
+        else:
+            saved = answer.saved_cost if answer.replayed else answer.cost_estimate
+            yield replace(answer, cost_estimate=0.0, saved_cost=saved)
 
 
 def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError:
