@@ -32,6 +32,7 @@ def ending(d, word, mode, text="Hi"):
     ("protocol", "word"),
     [
         *[("openai", word) for word in ("error", "network_error", "insufficient_system_resource", "abort")],
+        *[("openai", word) for word in ("unknown_error", "engine_overloaded", "read_timeout", "time_limit")],
         *[("anthropic", word) for word in ("error", "malformed_tool_use")],
         *[("google", word) for word in ("MALFORMED_FUNCTION_CALL", "OTHER", "UNEXPECTED_TOOL_CALL")],
     ],

@@ -45,10 +45,13 @@ BROKEN = frozenset(
         "error", "network_error", "insufficient_system_resource", "abort", "aborted", "cancelled", "canceled",
         "user_cancel", "failed", "failure", "timeout", "timed_out", "overloaded", "internal_error",
         "server_error", "model_error", "engine_error", "malformed_function_call", "malformed_model_output",
-        "malformed_tool_use",
+        "malformed_tool_use", "not_finished", "time_limit",
     }
 )  # fmt: skip
 """Words for an answer that broke off, in lower case."""
+
+_FAILING = ("_error", "_timeout", "_overloaded")
+"""How further words for an answer that broke off end, whatever the server blames."""
 
 
 def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[str] = BROKEN) -> None:
@@ -62,7 +65,7 @@ def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[st
     """
     word = reason.lower()
     answer.finish_reason = WORDS.get(word, word if reason.isupper() else reason)
-    if word in broken:
+    if word in broken or word.endswith(_FAILING):
         answer.broken = answer.broken or broken_off(word, message)
     elif answer.calls:
         called(answer)
