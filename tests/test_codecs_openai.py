@@ -225,7 +225,7 @@ def test_openrouter_says_what_it_charged():
     assert answer.cost_usd == 0.00014
 
 
-@pytest.mark.parametrize("cost", [None, -1, "0.1", True, {}, float("inf"), float("nan")])
+@pytest.mark.parametrize("cost", [None, -1, "-0.1", "free", "1e400", True, {}, float("inf"), float("nan")])
 def test_a_senseless_cost_is_none(cost):
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": cost}
     assert stream({**BASE, "choices": [], "usage": usage})[1].cost_usd is None

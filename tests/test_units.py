@@ -169,6 +169,20 @@ def claude(usage, model="claude-sonnet-4-5", **more):
         ({"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}, 0.021),
         ({"cost": 0, "cost_details": {"upstream_inference_cost": 0.02}}, 0.02),
         ({"cost": 0}, 0),
+        ({"cost": "0.0031"}, 0.0031),
+        ({"cost": {"input_tokens_cost": 0.001, "output_tokens_cost": 0.002, "request_cost": 0.005}}, 0.008),
+        (
+            {
+                "cost": 0.001,
+                "is_byok": True,
+                "cost_details": {
+                    "upstream_inference_cost": None,
+                    "upstream_inference_prompt_cost": 0.015,
+                    "upstream_inference_completions_cost": 0.005,
+                },
+            },
+            0.021,
+        ),
     ],
 )
 def test_a_cost_that_the_server_states_is_taken(usage, usd):
@@ -248,6 +262,44 @@ def test_a_tier_that_was_asked_for_counts_where_the_answer_names_none():
     body = gemini("gemini-3-flash-preview", promptTokenCount=2000, candidatesTokenCount=300)
     found = spent(GoogleCodec(), "google", "gemini-3-flash-preview", body, service_tier="flex")
     assert (found.tier, found.source) == ("flex", "incomplete")
+
+
+TOKENS = {"prompt_tokens": 9, "completion_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"server_side_tool_usage_details": {"web_search_calls": 4, "x_search_calls": 0}},
+        {"num_server_side_tools_used": 2},
+        {"server_tool_use_details": {"web_search_requests": 2}},
+        {"server_tool_use": {"brand_new_requests": 1}},
+    ],
+)
+def test_work_of_a_servers_tools_marks_the_price_unless_it_states_one(usage):
+    assert chat("xai", "grok-4", TOKENS | usage).source == "incomplete"
+    assert chat("xai", "grok-4", TOKENS | usage | {"cost_in_usd_ticks": 10**8}).source == "reported"
+
+
+def test_tools_that_were_not_used_and_the_tokens_of_tools_mark_nothing():
+    usage = TOKENS | {"server_side_tool_usage_details": {"web_search_calls": 0}, "tool_tokens": 5}
+    assert chat("xai", "grok-4", usage).source == "reported"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tools_that_groq_ran_mark_the_price(streamed):
+    ran = {"executed_tools": [{"index": 0, "type": "browser.search", "arguments": "{}"}]}
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    choice = {"index": 0, "finish_reason": "stop"}
+    if streamed:
+        bodies = [
+            {"choices": [{"index": 0, "delta": {"role": "assistant", **ran}}]},
+            {"choices": [{**choice, "delta": {"content": "x"}}], "x_groq": {"usage": usage}},
+        ]
+    else:
+        bodies = [{"choices": [{**choice, "message": {"content": "x", **ran}}], "usage": usage}]
+    found = spent(OpenAICodec(), "groq", "openai/gpt-oss-120b", *bodies, stream=streamed)
+    assert (found.usage.input_tokens, found.usage.output_tokens, found.source) == (9, 3, "incomplete")
 
 
 def test_a_grounded_answer_of_gemini_is_marked():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -207,6 +208,9 @@ class Codec(Protocol):
         ...
 
 
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,30})?([eE]-?\d{1,2})?")
+
+
 def _finite(value: Any, depth: int = 20) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
@@ -339,7 +343,14 @@ def count(value: Any) -> int | None:
 
 
 def dollars(value: Any) -> float | None:
-    """Return an amount in US dollars that a server states; `None` for anything else."""
+    """Return an amount in US dollars that a server states; `None` for anything else.
+
+    Example:
+        >>> dollars(0.25), dollars("0.25"), dollars("free")
+        (0.25, 0.25, None)
+    """
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = float(value)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and 0 <= value < float("inf") else None
 

@@ -17,7 +17,7 @@ from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
 from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_openai, in_prompt
-from llmkit.clients.usage_openai import note_usage, note_usages
+from llmkit.clients.usage_openai import note_tools, note_usage, note_usages
 from llmkit.errors import BadResponseError, LLMClientError
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.sdk import SDKCarrier
@@ -38,7 +38,8 @@ of files are for the Responses API."""
 _CALLS = frozenset({"tool_calls", "function_call"})
 _LISTS = frozenset({"tool_calls", "reasoning_details", "images", "annotations", "thinking_blocks"})
 _FIELDS = frozenset(
-    {"function_call", "reasoning_content", "reasoning", "audio", "executed_tools"}
+    {"function_call", "reasoning_content", "reasoning", "reasoning_text", "thinking", "audio"}
+    | {"executed_tools"}
     | {"citations", "search_results"}
 )
 """What a message holds beside its text: objects of their own, and fields that are kept by their name."""
@@ -181,6 +182,8 @@ def _gather(name: str, value: Any, answer: Answer) -> None:
     answer.thinking = True  # it is progress
     if name in _CALLS:
         called(answer)
+    elif name == "executed_tools":
+        note_tools(answer)
     if name in _LISTS:
         for one in value if isinstance(value, list) else ():
             if isinstance(one, dict):

@@ -16,6 +16,8 @@ _READ = ("prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens"
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _SEARCHING = ("citation_tokens", "num_search_queries", "search_context_size")
 """Perplexity's words."""
+_LISTED_TOOLS = ("web_search_requests", "web_fetch_requests", "tool_search_requests")
+"""Work of a server's tools that has a listed fee, or none."""
 
 
 def note_usages(data: dict[str, Any], answer: Answer) -> None:
@@ -42,6 +44,15 @@ def note_usage(usage: dict[str, Any], answer: Answer) -> None:
     note(answer, usage, read_usage)
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
         answer.cost_usd = stated(answer.report or usage)
+
+
+def note_tools(answer: Answer) -> None:
+    """Note that the server used tools of its own, which it does not count (Groq).
+
+    Args:
+        answer: What is known of the answer.
+    """
+    note(answer, {"executed_tools": 1}, read_usage)
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
@@ -101,9 +112,19 @@ def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any])
             found[f"cache_{kind}_read_tokens"] = count(cached.get(f"{kind}_tokens")) or 0
     if usage.get("usage_breakdown"):
         found["consulted_models"] = 1
+    if any(_tells_of_tools(name, value) for name, value in usage.items()):
+        found["server_tools"] = 1
     if _bills_elsewhere(usage):
         found["billed_elsewhere"] = 1
     return found
+
+
+def _tells_of_tools(name: str, value: Any) -> bool:
+    """Whether a server reports work of its own tools, whose fees are listed nowhere."""
+    if "tool" not in name or "token" in name:
+        return False
+    listed = _LISTED_TOOLS if name == "server_tool_use" else ()
+    return any(count(number) for tool, number in (part(value) or {"": value}).items() if tool not in listed)
 
 
 def stated(usage: dict[str, Any]) -> float | None:
@@ -118,8 +139,8 @@ def stated(usage: dict[str, Any]) -> float | None:
         return ticks / TICKS
     cost = usage.get("cost")
     if isinstance(cost, dict):
-        return dollars(cost.get("total_cost"))
-    usd, upstream = dollars(cost), dollars(part(usage.get("cost_details")).get("upstream_inference_cost"))
+        return _total_of(cost)
+    usd, upstream = dollars(cost), _upstream(usage)
     if usd is None or not upstream:
         return usd
     # OpenRouter's own price is all there is, unless the provider sends its bill to the user's own key.
@@ -129,8 +150,23 @@ def stated(usage: dict[str, Any]) -> float | None:
 
 def _bills_elsewhere(usage: dict[str, Any]) -> bool:
     """Whether a provider charges the user's own key, and nobody says how much."""
-    known = dollars(part(usage.get("cost_details")).get("upstream_inference_cost"))
-    return bool(usage.get("is_byok")) and known is None
+    return bool(usage.get("is_byok")) and _upstream(usage) is None
+
+
+def _upstream(usage: dict[str, Any]) -> float | None:
+    """Return what a provider charges the user's own key: as one amount, or by its two sides."""
+    details = part(usage.get("cost_details"))
+    whole = dollars(details.get("upstream_inference_cost"))
+    sides = [dollars(details.get(f"upstream_inference_{side}_cost")) for side in ("prompt", "completions")]
+    known = [usd for usd in sides if usd is not None]
+    return sum(known) if whole is None and len(known) == len(sides) else whole
+
+
+def _total_of(cost: dict[str, Any]) -> float | None:
+    """Return the sum of a price that comes in parts; the server's own where it states one."""
+    whole = dollars(cost.get("total_cost"))
+    parts = [usd for name, value in cost.items() if name.endswith("_cost") and (usd := dollars(value))]
+    return sum(parts) if whole is None and parts else whole
 
 
 def _most(values: dict[str, Any], names: tuple[str, ...]) -> int | None:
