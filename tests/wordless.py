@@ -58,6 +58,11 @@ RESULT = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}
 CODE = {"executableCode": {"language": "PYTHON", "code": "print(6 * 7)"}}
 RAN = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}}
 
+CUSTOM = {"id": "c2", "type": "custom", "custom": {"name": "draw", "input": "a line"}}
+UPLOAD = {"type": "container_upload", "file_id": "file_1"}
+UNHEARD = {"type": "compaction", "content": None, "encrypted_content": "abc"}
+TOOL_CALL = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "id": "t1"}}
+
 ANSWERS = {
     "openai: a call of a tool": (
         openai(
@@ -76,6 +81,14 @@ ANSWERS = {
     "openai: an image": (
         openai({"content": "", "images": [IMAGE]}, "stop", {"content": "", "images": [IMAGE]}),
         [IMAGE], "stop", "an image",
+    ),
+    "openai: a call of a tool of one's own format": (
+        openai({"tool_calls": [CUSTOM]}, "tool_calls", {"tool_calls": [{"index": 0, **CUSTOM}]}),
+        [CUSTOM], "tool_calls", "a call of the tool draw",
+    ),
+    "openai: reasoning under another name": (
+        openai({"reasoning_text": "Let me see."}, "stop", {"reasoning_text": "Let me"}, {"reasoning_text": " see."}),
+        [{"reasoning_text": "Let me see."}], "stop", "only reasoning",
     ),
     "openai: nothing": (openai({"content": ""}, "stop"), [], "stop", "The answer is empty."),
     "anthropic: a call of a tool": (
@@ -101,6 +114,10 @@ ANSWERS = {
     "anthropic: a server's tool": (
         anthropic("end_turn", done(SEARCH), done(RESULT)), [SEARCH, RESULT], "stop", "the server's tool web_search",
     ),
+    "anthropic: a file": (anthropic("end_turn", done(UPLOAD)), [UPLOAD], "stop", "a file"),
+    "anthropic: a block that is yet unknown": (
+        anthropic("end_turn", done(UNHEARD)), [UNHEARD], "stop", "something that is no text",
+    ),
     "anthropic: nothing": (anthropic("end_turn"), [], "stop", "The answer is empty."),
     "google: a call of a tool": (
         google("STOP", {"functionCall": {"name": "get_weather", "args": {"city": "Lima"}}}),
@@ -115,6 +132,7 @@ ANSWERS = {
         google("STOP", {"text": "Let me", "thought": True}, {"text": " see.", "thought": True}),
         [{"text": "Let me see.", "thought": True}], "stop", "only reasoning",
     ),
+    "google: a server's tool": (google("STOP", TOOL_CALL), [TOOL_CALL], "stop", "work of the server's tools"),
     "google: nothing": (google("STOP", {"text": ""}), [], "stop", "The answer is empty."),
 }  # fmt: skip
 """By protocol and kind: the answer, its parts, its finish reason, and the words for it."""

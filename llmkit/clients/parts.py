@@ -21,6 +21,18 @@ _FIXED = frozenset({"id", "type", "index", "name", "format", "role", "status", "
 """Texts that a server repeats with every piece rather than continuing them."""
 
 
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
+"""The servers' fields for it."""
+
+_MEDIA = {
+    **dict.fromkeys(("image", "image_url", "output_image"), "image"),
+    **dict.fromkeys(("container_upload", "file", "document"), "file"),
+    **dict.fromkeys(("audio", "input_audio", "output_audio"), "audio clip"),
+    **dict.fromkeys(("video", "video_url"), "video"),
+}
+"""What a reader would look at or listen to, by the type of its part."""
+
+
 class _Pieces(list[str]):
     """The pieces of a text that is still growing: joined once, or a long one would cost its square."""
 
@@ -64,7 +76,11 @@ def sentence(parts: Sequence[Part], text: str) -> str:
     if text.strip() and silent:
         found.append("only reasoning")
     if not found:
-        return "The answer is empty." if silent else ""
+        if not silent:
+            return ""
+        if not parts:
+            return "The answer is empty."
+        found = ["something that is no text"]
     if silent:
         return f"The answer has no text: {_and(found)}.{_where(parts, found)}"
     return f"Beside its text, the answer has {_and(found)}.{_where(parts, found)}"
@@ -127,7 +143,7 @@ def _listed(parts: Sequence[Part], *, silent: bool) -> Iterator[str]:
 
 def _tool(part: Part) -> str:
     """Return the name of the tool that a part calls, fit to be shown; empty if it calls none."""
-    for holder in ("functionCall", "function_call", "function"):
+    for holder in ("functionCall", "function_call", "function", "custom"):
         if isinstance(part.get(holder), dict):
             return _name(part[holder].get("name"))
     return _name(part.get("name")) if str(part.get("type")) in {"tool_use", "function_call", "custom"} else ""
@@ -148,7 +164,7 @@ def _medium(part: Part) -> str:
     if "audio" in part:
         return "audio clip"
     kind = str(part.get("type"))
-    return "image" if kind in {"image", "image_url", "output_image"} else ""
+    return _MEDIA.get(kind, "")
 
 
 def _work(part: Part) -> str:
@@ -164,12 +180,14 @@ def _work(part: Part) -> str:
         return f"work of the server's tool {_name(part.get('name'))}"
     if kind.endswith("_tool_result"):
         return "the result of a server's tool"
-    return "work of the server's tools" if "executed_tools" in part else ""
+    return (
+        "work of the server's tools" if part.keys() & {"executed_tools", "toolCall", "toolResponse"} else ""
+    )
 
 
 def _is_reasoning(part: Part) -> bool:
     kind = str(part.get("type"))
-    named = any(name in part for name in ("reasoning_content", "reasoning", "thought"))
+    named = any(name in part for name in _REASONING)
     return named or kind in {"thinking", "redacted_thinking"} or kind.startswith("reasoning")
 
 
