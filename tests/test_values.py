@@ -85,6 +85,7 @@ def test_what_would_be_a_guess_is_refused_with_the_text(text, form):
         '{"n": 1000}\nSorry, that should be:\n{"n": 42}',
         'First:\n{"n": 1000,\nOops. Again, corrected:\n{"n": 41}\nActually:\n{"n": 42}',
         'Erster Versuch: {"n": 1000}. Korrigiert: {"n": 42}',
+        f'{block({"n": 1000})}\nWait, that is wrong: it should be {{"n": 42}}.',
     ],
 )
 def test_of_a_draft_and_its_correction_the_correction_is_read(text):
@@ -124,6 +125,26 @@ def test_one_value_between_words_is_read(text):
     assert parse(text, "json") == {"n": 42}
 
 
+def test_what_follows_a_block_is_not_lost():
+    text = f'{block({"n": 1})}\n{block("x = {}", "python")}\nAnd another one: {{"n": 2}}'
+    assert parse(text, "json") == RECORDS[:2]
+    assert parse(text, "df").to_dict("list") == {"n": [1, 2]}
+    assert parse(f'{block([{"n": 1}])}\nAnd: {{"n": 2}}', "json") == RECORDS[:2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'In the form {{"n": 0}}:\n{block({"n": 42})}',
+        f'{block({"n": 42})}\nThe input was {{"q": 7}}.',
+        f"{block({'n': 42})}\nIn Python:\n{block('x = {' + chr(34) + 'n' + chr(34) + ': 7}', 'python')}",
+        f'{block({"n": 42})}\nAs I said: {{"n": 42}}',
+    ],
+)
+def test_a_block_is_the_answer_whatever_stands_before_it(text):
+    assert parse(text, "json") == {"n": 42}
+
+
 ROWS = pd.DataFrame({"city": ["Rome", "Oslo"], "people": [3, 1]})
 
 
@@ -132,6 +153,7 @@ ROWS = pd.DataFrame({"city": ["Rome", "Oslo"], "people": [3, 1]})
     [
         "```csv\ncity,people\nRome,3\n```\nand\n```csv\ncity,people\nOslo,1\n```",
         "| city | people |\n|---|---|\n| Rome | 3 |\n\nNorth:\n\n| city | people |\n|---|---|\n| Oslo | 1 |",
+        "```csv\ncity,people\nRome,3\n\ncity,people\nOslo,1\n```",
         "```\ncity,people\nRome,3\n```\nand\n```\ncity,people\nOslo,1\n```",
     ],
 )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-_TAG = re.compile(r"(?i)<(/?)(?:think|thinking|thought)>|\[(/?)THINK\]")
+_TAG = re.compile(
+    r"(?i)<(?P<xml>/?)(?:seed:)?(?:think|thinking|thought)(?:\s[^<>\n]{0,80})?>"
+    r"|\[(?P<mistral>/?)THINK\]"
+    r"|◁(?P<kimi>/?)think▷"
+    r"|<\|(?:begin|(?P<sky>end))_of_thought\|>"
+    r"|<\|(?:START|(?P<cohere>END))_THINKING\|>"
+)
+"""The models' tags; a closing one has a group that matches some text."""
 
 MOST_TAGS = 200
 """Tags that are looked at: no model needs more."""
@@ -32,8 +39,10 @@ def spoken(text: str) -> str:
         return text
     kept, place, inside, cut = "", 0, False, False
     for tag in islice(_TAG.finditer(text), MOST_TAGS):
-        opening = not (tag[1] or tag[2])
+        opening = not any(tag.groups())
         if not inside and _is_quoted(kept + text[place : tag.start()], text[tag.end() :]):
+            continue
+        if opening and not inside and _is_mentioned(text, tag):
             continue
         if opening:
             kept += "" if inside else text[place : tag.start()]
@@ -43,6 +52,12 @@ def spoken(text: str) -> str:
     if not cut:
         return text
     return (kept if inside else kept + text[place:]).strip()
+
+
+def _is_mentioned(text: str, tag: re.Match[str]) -> bool:
+    """Whether an opening tag stands in a sentence, and no closing one follows: reasoning begins a line."""
+    begins = not text[: tag.start()].rpartition("\n")[2].strip()
+    return not begins and not any(any(later.groups()) for later in _TAG.finditer(text, tag.end()))
 
 
 def _is_quoted(before: str, after: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llmkit.clients.schema import Schema, schema_of
 from llmkit.clients.thinking import spoken
 from llmkit.errors import BadResponseError, InvalidRequestError
-from llmkit.notebook.values import distinct, no_number, places
+from llmkit.notebook.values import are_alike, distinct, no_number, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -289,26 +289,14 @@ def _only(found: Values, text: str) -> Any:
 
 
 def joined(values: Sequence[Any]) -> list[Any]:
-    """Return several values as one list; lists are put one behind the other.
+    """Return several values as one list; lists are put one behind the other, and records behind theirs.
 
     Args:
         values: JSON values.
     """
-    if all(isinstance(one, list) for one in values):
-        return [item for one in values for item in one]
+    if all(isinstance(one, list) for one in values) or are_alike(values):
+        return [item for one in values for item in (one if isinstance(one, list) else [one])]
     return list(values)
-
-
-def are_alike(values: Sequence[Any]) -> bool:
-    """Whether values are records of one kind: objects with the same names, or lists of such.
-
-    Args:
-        values: JSON values.
-    """
-    records = [item for one in values for item in (one if isinstance(one, list) else [one])]
-    if not all(isinstance(item, dict) for item in records):
-        return False
-    return len({frozenset(item) for item in records}) <= 1
 
 
 def _fits(value: Any, document: Mapping[str, Any], text: str, failures: list[BadResponseError]) -> bool:

@@ -236,7 +236,8 @@ def _from_rows(rows: Rows, text: str) -> pd.DataFrame:
 
     if not rows:
         raise unusable("The table is empty: it has no header.", text)
-    head, *body = rows
+    head = rows[0]
+    body = [row for row in rows[1:] if row != head]  # a table that goes on names its columns again
     for name in head:
         if head.count(name) > 1:
             raise unusable(f"The table has two columns {name!r}.", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
         return
     fenced = _in_blocks(blocks)
     if fenced.values:
-        yield fenced
+        yield _with_later(fenced, text, blocks)
     inner = _between_words(text)
     if inner.values or inner.broken:
         yield inner
@@ -166,6 +166,34 @@ def _in_blocks(blocks: Sequence[Fence]) -> Values:
         named = block.language or _OBJECT.match(block.code.lstrip())
         broken = broken or bool(not inside and named and block.code.strip())
     return Values(found.values, found.gaps, broken=broken)
+
+
+def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
+    """Return the fenced values, with those of the same kind where another one follows outside of them.
+
+    What stands before a block is no matter: the block is the answer. What comes later may replace it.
+    """
+    others = [block.code for block in blocks if block.language not in JSON_FENCES]
+    for code in others:
+        text = text.replace(code, "", 1)
+    found = _between_words(text)
+    last = distinct([*found.values[-1:], *fenced.values])
+    later = len(last) > len(distinct(fenced.values))
+    if not later or not are_alike([*fenced.values, *found.values]):
+        return fenced
+    return replace(found, inner=False, broken=found.broken or fenced.broken)
+
+
+def are_alike(values: Sequence[Any]) -> bool:
+    """Whether values are records of one kind: objects with the same names, or lists of such.
+
+    Args:
+        values: JSON values.
+    """
+    records = [item for one in values for item in (one if isinstance(one, list) else [one])]
+    if not all(isinstance(item, dict) for item in records):
+        return False
+    return len({frozenset(item) for item in records}) <= 1
 
 
 def _between_words(text: str) -> Values:
