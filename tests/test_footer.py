@@ -67,12 +67,17 @@ class TestFooter:
     def test_what_the_reader_must_not_miss_is_a_warning(self, changes, status, warning):
         assert build_footer(answer(**changes), status=status).warning == warning
 
-    def test_a_simulated_answer_says_so_on_its_own_line(self):
-        footer = build_footer(answer(simulated=True))
-        assert str(footer).endswith("\nSimulated: no model was asked and nothing was paid.")
-        assert str(build_footer(answer(simulated=True), note="Simulated by me.")).endswith(
-            "\nSimulated by me."
+    def test_a_simulated_answer_says_so_in_one_word(self):
+        assert str(build_footer(answer(simulated=True), session_cost=0.031)).endswith(
+            "· Σ $0.031 · simulated"
         )
+
+    def test_a_call_that_nobody_accepted_has_no_price_to_be_unknown(self):
+        refused = answer(content="", prompt_tokens=None, completion_tokens=None, cost_estimate=None)
+        assert str(build_footer(refused, status="error")) == "claude-sonnet-5-5 · 3.4 s · ⚠ failed"
+
+    def test_a_broken_answer_with_tokens_and_no_price_says_that_its_price_is_unknown(self):
+        assert "· $? ·" in str(build_footer(answer(cost_estimate=None), status="error"))
 
     def test_the_html_escapes_what_a_server_says(self):
         html = build_footer(answer(finish_reason="length"), label="<img src=x>", note="a & b").html

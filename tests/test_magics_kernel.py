@@ -69,7 +69,7 @@ def test_the_footer_says_tokens_and_cost_and_that_it_is_simulated(kernel):
     (html,) = kernel.run("%%llm\nExplain generators.").data("text/html")
     assert "tok" in html
     assert "$0.0" in html
-    assert "Simulated" in html
+    assert "· simulated<" in html
 
 
 def test_the_reply_is_in_underscore_and_out_without_a_second_display(kernel):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmkit.messages import LLMResponse
     from llmkit.records import Status
 
-SIMULATED = "Simulated: no model was asked and nothing was paid."
+SIMULATED = "simulated"
 
 _ENDINGS = {
     "cancelled": "⏹ stopped",
@@ -80,8 +80,8 @@ def build_footer(
         session_cost: What this session has cost so far, in US dollars; not shown if `None`.
         estimated: Whether prices in it are estimates.
         status: How the call ended.
-        note: A sentence for a line of its own; an answer that is simulated, or another model's than the
-            one that was asked, has one by itself.
+        note: A sentence for a line of its own; another model's answer than the one's that was asked has
+            one by itself.
 
     Returns:
         The footer.
@@ -92,9 +92,11 @@ def build_footer(
         >>> str(build_footer(answer, label="luna", session_cost=0.031))
         'luna · 3.4 s · $0.0056 · Σ $0.031'
     """
-    facts = [label or response.model, _tokens(response), *_spent(response)]
+    facts = [label or response.model, _tokens(response), *_spent(response, status)]
     if session_cost is not None:
         facts.append(f"Σ {format_money(session_cost, about=estimated)}")
+    if response.simulated:
+        facts.append(SIMULATED)
     return Footer(
         facts=tuple(filter(None, facts)),
         warning=_ending(response, status) or _FINISHES.get(response.finish_reason or "", ""),
@@ -122,15 +124,15 @@ def _notes(response: LLMResponse) -> list[str]:
     notes = [response.note] if response.note else []
     if response.fallback_from is not None:
         notes.append(f"{response.provider}:{response.model} stood in for {response.fallback_from}.")
-    if response.simulated:
-        notes.append(SIMULATED)
     return notes
 
 
-def _spent(response: LLMResponse) -> list[str]:
+def _spent(response: LLMResponse, status: Status) -> list[str]:
     if response.replayed:
         return ["↺ replayed", f"saved {format_money(response.saved_cost)}"]
     seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
+    if status == "error" and response.cost_estimate is None and not _tokens(response):
+        return seconds  # nothing was accepted, so there is no price to be unknown
     return [*seconds, _price(response)]
 
 

@@ -7,9 +7,11 @@ import re
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox import samples
+from llmkit.sandbox import knowledge, samples
 from llmkit.sandbox.parts import facts
+from llmkit.sandbox.repairs import repair
 from llmkit.sandbox.structured import write_json
+from llmkit.sandbox.tables import about_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +27,13 @@ _CODE = re.compile(
     r"algorithm|\w*sort|fibonacci|primes?|factorial)\b|\bquicksort\b",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = re.compile(
-    rf"\b(?:in|with|exactly|about|under|most)\s+(\d{{1,4}}|{'|'.join(_NUMBERS)})\s+words?\b",
+    rf"\b(?:in|with|exactly|about|under|most)\s+(\d{{1,4}}|{'|'.join(knowledge.NUMBERS)})\s+words?\b",
     re.IGNORECASE,
 )
-_SUM = re.compile(r"(-?\d+(?:\.\d+)?)\s*([-+*/x\u00d7÷])\s*(-?\d+(?:\.\d+)?)\s*(?:=|\?|$)")
+_SUM = re.compile(
+    r"(-?\d+(?:\.\d+)?)\s*([-+*/x\u00d7÷]|plus|minus|times)\s*(-?\d+(?:\.\d+)?)\s*(?:=|\?|$)", re.IGNORECASE
+)
 _GREETING = re.compile(r"\s*(?:hi|hello|hey|good (?:morning|evening|day))\b", re.IGNORECASE)
 _MY_NAME = re.compile(r"\bmy name is (\w+)", re.IGNORECASE)
 _ASKS_NAME = re.compile(r"\bwhat(?:'s| is) my name\b", re.IGNORECASE)
@@ -46,6 +49,9 @@ _LEAD = re.compile(
 _PICTURES = re.compile(r"\b(?:image|picture|photo|figure|plot|chart|pdf|document|attach)", re.IGNORECASE)
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
+    "plus": operator.add,
+    "minus": operator.sub,
+    "times": operator.mul,
     "-": operator.sub,
     "*": operator.mul,
     "x": operator.mul,
@@ -92,7 +98,7 @@ def _json(ask: Ask) -> str | None:
 
 
 def _csv(ask: Ask) -> str | None:
-    return samples.CSV if _AS_CSV.search(_spoken(ask)) else None
+    return (knowledge.write_csv(ask) or samples.CSV) if _AS_CSV.search(_spoken(ask)) else None
 
 
 def _words(ask: Ask) -> str | None:
@@ -100,7 +106,7 @@ def _words(ask: Ask) -> str | None:
     if not found:
         return None
     word = found[1].lower()
-    wanted = _NUMBERS.index(word) + 1 if word in _NUMBERS else int(word)
+    wanted = knowledge.NUMBERS.index(word) + 1 if word in knowledge.NUMBERS else int(word)
     subject = topic(_WORDS.sub("", ask.last_user_text)).split() or ["It"]
     words = islice(cycle([*subject, *samples.PROSE.split()]), wanted)
     text = " ".join(words).rstrip(".,; ")
@@ -111,9 +117,10 @@ def _code(ask: Ask) -> str | None:
     text = ask.last_user_text
     if not (_CODE.search(text) or _AS_CODE.search(_spoken(ask))):
         return None
-    chosen = (sample for word, sample in samples.CODE.items() if word in text.lower())
-    title, code = next(chosen, ("Counting words", samples.WORDS))
-    return samples.CODE_ANSWER.format(title=title, topic=topic(text), code=code)
+    chosen = (sample for word, sample in samples.CODE.items() if re.search(rf"\b{word}", text.lower()))
+    title, code = next(chosen, ("Counting words", ""))
+    form = samples.CODE_ANSWER if code else samples.OTHER_CODE_ANSWER
+    return form.format(title=title, topic=topic(text), code=code or samples.WORDS)
 
 
 def _sum(ask: Ask) -> str | None:
@@ -121,6 +128,7 @@ def _sum(ask: Ask) -> str | None:
     if not found:
         return None
     left, sign, right = found.groups()
+    sign = sign.lower()
     if sign in "/÷" and not float(right):
         return f"{left} {sign} {right} has no value: nothing can be divided by zero."
     return f"{left} {sign} {right} = {_OPERATORS[sign](float(left), float(right)):.10g}"
@@ -128,7 +136,8 @@ def _sum(ask: Ask) -> str | None:
 
 def _fact(ask: Ask) -> str | None:
     text = ask.last_user_text.lower()
-    return next((fact for words, fact in samples.FACTS.items() if words in text), None)
+    said = next((fact for words, fact in samples.FACTS.items() if words in text), None)
+    return said or knowledge.capital(ask)
 
 
 def _name(ask: Ask) -> str | None:
@@ -146,7 +155,7 @@ def _short(ask: Ask) -> str | None:
         return f"Nice to meet you, {found[1]}!"
     if _GREETING.match(text) or not text.strip():
         return "Hello! This is the llmkit sandbox. What would you like to know?"
-    return f"About **{topic(text)}**: in short, it depends on the case; ask me to explain it for more."
+    return samples.UNKNOWN[knowledge.voice(ask.model)].format(topic=topic(text))
 
 
 def _overview(ask: Ask) -> str:
@@ -163,7 +172,10 @@ def _media(ask: Ask) -> str | None:
     return "Attached:\n\n" + "\n".join(f"- {fact}" for fact in seen) if seen else None
 
 
-_KINDS = (_echo, _json, _csv, _media, _name, _words, _code, _sum, _fact, _short)
+_KINDS = (
+    *(_echo, _json, _csv, repair, _media, _name, about_table),
+    *(_words, _code, _sum, _fact, knowledge.write_list, _short),
+)
 
 
 def write(ask: Ask) -> str:

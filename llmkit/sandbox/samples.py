@@ -5,8 +5,8 @@ from __future__ import annotations
 OVERVIEW = """\
 # {title}
 
-You asked about **{topic}**. This answer was put together by the llmkit sandbox on your own machine: \
-no model was called, and it comes in the format a model's answer would have.
+The llmkit sandbox knows little about **{topic}**: no model was called. This text shows what \
+an answer may hold: lists, tables, code and formulas.
 
 ## The main points
 
@@ -40,7 +40,7 @@ $$
 \\bar{{c}} = \\frac{{1}}{{k}} \\sum_{{i=1}}^{{k}} c_i
 $$
 
-Ask a real model for more about {topic}: the same code works with a key.
+With a key, a real model answers, and the code stays the same.
 """
 
 PROSE = (
@@ -114,13 +114,52 @@ Rome,2755000,0.047,1870-09-20
 Madrid,3339000,0.069,1561-05-08
 ```"""
 
+ADD = '''\
+def add(a: float, b: float) -> float:
+    """Return the sum of two numbers."""
+    return a + b
+
+
+print(add(2, 3))'''
+
+MEAN = '''\
+def mean(values: list[float]) -> float:
+    """Return the mean of some numbers."""
+    return sum(values) / len(values)
+
+
+print(mean([1, 2, 3, 4]))'''
+
+PALINDROME = '''\
+def is_palindrome(text: str) -> bool:
+    """Whether a text reads the same backwards."""
+    letters = [char.lower() for char in text if char.isalnum()]
+    return letters == letters[::-1]
+
+
+print(is_palindrome("Never odd or even"))'''
+
+REVERSE = '''\
+def reverse(text: str) -> str:
+    """Return a text from its end to its beginning."""
+    return text[::-1]
+
+
+print(reverse("river"))'''
+
 CODE = {
-    "sort": ("Quicksort", QUICKSORT),
+    r"\w*sort": ("Quicksort", QUICKSORT),
     "fibonacci": ("Fibonacci numbers", FIBONACCI),
     "prime": ("Prime numbers", PRIMES),
     "factorial": ("Factorial", FACTORIAL),
+    "palindrome": ("Palindromes", PALINDROME),
+    "revers": ("Reversing a text", REVERSE),
+    "(?:mean|average)": ("The mean", MEAN),
+    "(?:add|sum)": ("Adding numbers", ADD),
+    "count": ("Counting words", WORDS),
+    "word": ("Counting words", WORDS),
 }
-"""Title and code by a word of the request."""
+"""Title and code by the beginning of a word of the request."""
 
 CODE_ANSWER = """\
 ## {title}
@@ -134,13 +173,27 @@ For “{topic}”, this function does the work; it needs nothing but the standar
 Run the cell to see its result. Its cost grows with the length of the input.
 """
 
+OTHER_CODE_ANSWER = """\
+## {title}
+
+The sandbox has no code for “{topic}”. Here is another function; a real model writes yours.
+
+```python
+{code}
+```
+"""
+
+UNKNOWN = (
+    "The sandbox knows no answer to **{topic}**: it is not a model. With a key, a real one answers.",
+    "No idea about **{topic}**. I am only a sandbox; a real model needs a key.",
+    "**{topic}**: not among the few facts of this sandbox. With a key, a real model answers.",
+    "Let me think… no, the sandbox has no fact about **{topic}**. A real model needs a key.",
+)
+"""What each voice says of what is not known."""
+
 FACTS = {
-    "capital of france": "The capital of France is Paris.",
-    "capital of germany": "The capital of Germany is Berlin.",
-    "capital of italy": "The capital of Italy is Rome.",
-    "capital of japan": "The capital of Japan is Tokyo.",
-    "capital of spain": "The capital of Spain is Madrid.",
-    "who are you": "I am the llmkit sandbox: a stand-in for a model, on your own machine.",
+    "who are you": "I am the llmkit sandbox: I answer in place of a model, on your own machine.",
+    "what is replay": "A replay plays back recorded answers: the same request costs nothing the second time.",
     "thank": "You are welcome!",
 }
 """Short answers by a part of a question in lower case."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.footer import SIMULATED, Footer, build_footer
+from llmkit.notebook.footer import Footer, build_footer
 from llmkit.notebook.markdown.partial import close_open
 from llmkit.notebook.markdown.render import page, printable, render
 from llmkit.notebook.markdown.tex import guard_text
@@ -141,15 +141,14 @@ def _speaker(node: Node) -> str:
 
 
 def _footer(node: Node) -> Footer:
-    """Return the line under an answer; that it is simulated is one word of it, for each answer says it."""
+    """Return the line under an answer."""
     if node.response is None:
         stopped = {"cancelled": "⏹ stopped"}.get(node.state, "")
         return Footer(warning=stopped)
     state = "error" if node.state == "error" else "cancelled" if node.state == "cancelled" else "ok"
     footer = build_footer(node.response, label=node.model or None, status=state)  # type: ignore[arg-type]  # mypy joins to str
-    facts = (*footer.facts, "simulated") if node.response.simulated else footer.facts
     warning = "" if node.error else footer.warning  # the error says it
-    return replace(footer, warning=warning, facts=facts, note=footer.note.replace(SIMULATED, "").strip())
+    return replace(footer, warning=warning)
 
 
 def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:

@@ -107,7 +107,7 @@ def _footer(entry: Entry) -> Footer:
         stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
         return Footer(warning=stopped or "nothing was sent")
     usual = build_footer(found, label="", status=entry.status)
-    needless = {found.model}  # the column's heading says it
+    needless = {found.model, SIMULATED}  # the column's heading and the line under all columns say it
     if found.completion_tokens is None and found.cost_estimate is None:
         needless.add("$?")  # no tokens: there is nothing whose price could be unknown
     facts = [fact for fact in usual.facts if fact not in needless]
@@ -146,17 +146,14 @@ def summary_line(comparison: Comparison) -> Footer:
     for by, word in (("cost", "cheapest"), ("time", "fastest")):
         if winner := _winner(comparison, by):
             facts.append(f"{word}: {winner}")
-    return Footer(facts=tuple(facts), note=_note(comparison))
+    simulated = [entry.outcome.simulated for entry in comparison.entries if entry.outcome is not None]
+    if simulated and all(simulated):
+        facts.append(SIMULATED)
+    some = any(simulated) and not all(simulated)
+    return Footer(facts=tuple(facts), note="Some of the answers are simulated." if some else "")
 
 
 def _winner(comparison: Comparison, by: str) -> str:
     """Return the one that did best; empty if there is nothing to choose from."""
     values = {measured(entry, SMALLEST[by]) for entry in comparison.entries} - {None}
     return comparison.best(by) if len(values) > 1 else ""
-
-
-def _note(comparison: Comparison) -> str:
-    simulated = [e.outcome.simulated for e in comparison.entries if e.outcome is not None]
-    if simulated and all(simulated):
-        return SIMULATED
-    return "Some of the answers are simulated." if any(simulated) else ""

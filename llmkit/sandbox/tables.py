@@ -1,0 +1,127 @@
+"""Answers about a table that is in the question: a card of `-v`, or a DataFrame's own text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llmkit.sandbox.conversation import Ask
+
+_CSV = re.compile(r"^,[^\n]+\n(?:\d+,[^\n]*(?:\n|$))+", re.MULTILINE)
+_SPACED = re.compile(r"^[ ]+\S[^\n]*\n(?:\d+[ ]+[^\n]*(?:\n|$))+", re.MULTILINE)
+_ROWS = re.compile(r"\bwith ([\d,]+) rows")
+_MOST = re.compile(r"\b(?:largest|highest|biggest|most|max\w*|best|longest|top|tallest)\b", re.IGNORECASE)
+_LEAST = re.compile(r"\b(?:smallest|lowest|least|min\w*|worst|shortest|fewest)\b", re.IGNORECASE)
+_MEAN = re.compile(r"\b(?:mean|average)\b", re.IGNORECASE)
+_TOTAL = re.compile(r"\b(?:total|sum|altogether)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What can be read of a table.
+
+    Attributes:
+        names: Its rows, by the first column that holds words; else by their numbers.
+        numbers: Its columns of numbers.
+        rows: How many rows the whole table has.
+    """
+
+    names: tuple[str, ...]
+    numbers: dict[str, tuple[float, ...]]
+    rows: int
+
+
+def _cells(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Yield the head and the rows of a table in a text, both without the index."""
+    if found := _CSV.search(text):
+        head, *rows = csv.reader(io.StringIO(found[0]))
+        yield head[1:], [row[1:] for row in rows]
+    elif found := _SPACED.search(text):
+        head, *rows = (line.split() for line in found[0].splitlines())
+        yield head, [row[1:] for row in rows]
+
+
+def read_table(text: str) -> Table | None:
+    r"""Read the table in a text.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The table; `None` if there is none with a number in it.
+
+    Example:
+        >>> read_table(",city,people\n0,Rome,2.8\n1,Oslo,0.7").numbers
+        {'people': (2.8, 0.7)}
+    """
+    for head, rows in _cells(text):
+        if any(len(row) != len(head) for row in rows):
+            return None  # words with blanks in them: which column is which cannot be told
+        columns = dict(zip(head, zip(*rows, strict=True), strict=True))
+        numbers = {name: found for name, cells in columns.items() if (found := _numbers(cells))}
+        words = next((cells for name, cells in columns.items() if name not in numbers), None)
+        known = _ROWS.search(text)
+        count = int(known[1].replace(",", "")) if known else len(rows)
+        names = words or tuple(f"row {n}" for n in range(len(rows)))
+        return Table(names, numbers, count) if numbers else None
+    return None
+
+
+def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(cell) for cell in cells)
+    except ValueError:
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
+
+
+def about_table(ask: Ask) -> str | None:
+    r"""Answer a question about the table that came with it, from its numbers.
+
+    Args:
+        ask: The request.
+
+    Returns:
+        The answer; `None` if there is no table.
+
+    Example:
+        >>> from llmkit.sandbox.conversation import Ask, Turn
+        >>> text = ",city,people\n0,Rome,2.8\n1,Oslo,0.7\n\nWhich is the largest?"
+        >>> about_table(Ask(model="sandbox", turns=(Turn("user", text),)))
+        'Rome has the largest people: 2.8.'
+    """
+    text = ask.last_user_text
+    table = read_table(text)
+    if table is None:
+        return None
+    question = _SPACED.sub("", text[found.end() :] if (found := _CSV.search(text)) else text)
+    column = next(
+        (name for name in table.numbers if name.lower() in question.lower()), next(iter(table.numbers))
+    )
+    some = len(table.names) < table.rows
+    where = f"In the {len(table.names)} rows that came along, " if some else ""
+    answer = _answer(table, column, question)
+    return where + answer if where else answer[:1].upper() + answer[1:]
+
+
+def _answer(table: Table, column: str, question: str) -> str:
+    values = table.numbers[column]
+    named = sorted(zip(values, table.names, strict=True), key=lambda pair: pair[0])
+    (low, lowest), (high, highest) = named[0], named[-1]
+    if _MOST.search(question):
+        return f"{highest} has the largest {column}: {high:,.10g}."
+    if _LEAST.search(question):
+        return f"{lowest} has the smallest {column}: {low:,.10g}."
+    if _MEAN.search(question):
+        return f"the mean of {column} is {sum(values) / len(values):,.4g}."
+    if _TOTAL.search(question):
+        return f"{column} adds up to {sum(values):,.10g}."
+    mean = f"{sum(values) / len(values):,.4g}"
+    return f"{column} goes from {low:,.10g} ({lowest}) to {high:,.10g} ({highest}), with a mean of {mean}."

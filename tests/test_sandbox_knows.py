@@ -1,0 +1,128 @@
+"""The sandbox answers from a few facts, from the numbers of a table, and from the names of a cell."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from llmkit.notebook.cards import card
+from llmkit.notebook.trouble import EXPLAIN, FIX, trouble
+from llmkit.sandbox.answers import write
+from llmkit.sandbox.conversation import Ask, Turn
+
+CITIES = pd.DataFrame({"city": ["Rome", "Oslo", "Lima"], "people": [2.8, 0.7, 10.1]})
+
+
+def said(text: str, model: str = "sandbox") -> str:
+    return write(Ask(model=model, turns=(Turn("user", text),)))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Name three rivers.", "Nile, Amazon and Yangtze."),
+        ("Name a river in Europe.", "Volga."),
+        ("Give me a list of 2 rivers.", "Nile and Amazon."),
+        ("Name a city in Kenya.", "Mombasa."),
+        ("Name 0 fruits.", "apple."),
+        ("name two colours", "red and green."),
+        ("What is the capital of Norway?", "The capital of Norway is Oslo."),
+        ("what is 41 plus 1?", "41 plus 1 = 42"),
+    ],
+)
+def test_a_few_facts_are_known(question, answer):
+    assert said(question) == answer
+
+
+def test_what_is_known_in_full_is_counted():
+    assert said("Count the planets, in one sentence.").startswith("There are 8 planets: Mercury, Venus")
+
+
+def test_what_is_not_known_is_not_made_up():
+    assert "knows no answer to **Name three rivers of Germany**" in said("Name three rivers of Germany")
+
+
+def test_each_model_has_a_voice_of_its_own():
+    assert len({said("Name three rivers.", model) for model in ("sandbox", "one", "two", "three")}) == 4
+    assert len({said("Is it late?", model) for model in ("sandbox", "one", "two", "three")}) == 4
+
+
+def test_a_table_is_about_what_was_asked_for():
+    answer = said("Answer as CSV.\n\nList the planets and their masses in kg")
+    assert "\nEarth,5.97e24,12756\n" in answer
+    assert answer.count("\n") == 10
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Which city is the largest?", "Lima has the largest people: 10.1."),
+        ("Where do the fewest live?", "Oslo has the smallest people: 0.7."),
+        ("How many people in total?", "People adds up to 13.6."),
+        ("What is the mean of people?", "The mean of people is 4.533."),
+        ("What stands out?", "People goes from 0.7 (Oslo) to 10.1 (Lima), with a mean of 4.533."),
+    ],
+)
+def test_a_question_about_a_table_is_answered_from_its_numbers(question, answer):
+    assert said(f"{card('df', CITIES).text}\n\n{question}") == answer
+    assert said(f"{question}\n\n{CITIES}") == answer
+
+
+def test_of_a_long_table_only_the_rows_that_came_are_spoken_of():
+    long = pd.concat([CITIES] * 200, ignore_index=True)
+    assert said(f"{card('df', long).text}\n\nWhich is the largest?").startswith(
+        "In the 5 rows that came along, "
+    )
+
+
+def test_a_table_without_numbers_is_no_table():
+    assert "knows" in said(f"{pd.DataFrame({'a': ['x', None]})}")
+
+
+def _trouble(source: str) -> str:
+    try:
+        exec(compile(source, "<cell>", "exec"), {"df": {"city": 1, "people": 2}})
+    except Exception as error:  # noqa: BLE001 - whatever the cell raises is asked about
+        return trouble(source, error).prompt(FIX)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("broken", "fixed"),
+    [
+        ("numbers = [1]\nprint(sum(nubmers))", "numbers = [1]\nprint(sum(numbers))"),
+        ("prin(1)", "print(1)"),
+        ("'a b'.splitt()", "'a b'.split()"),
+        ("words = []\nwords.apend('b')", "words = []\nwords.append('b')"),
+        ("row = {'river': 1}\nrow['rivre']", "row = {'river': 1}\nrow['river']"),
+    ],
+)
+def test_a_misspelt_name_is_corrected_to_the_nearest_one(broken, fixed):
+    answer = said(_trouble(broken))
+    assert re.search(r"```python\n(.*?)\n```", answer, re.DOTALL)[1] == fixed
+    assert "the nearest one is" in answer
+
+
+def test_another_error_is_named_and_the_cell_stays():
+    answer = said(_trouble("1 / 0"))
+    assert "`ZeroDivisionError: division by zero`" in answer
+    assert "```python\n1 / 0\n```" in answer
+
+
+def test_an_error_is_explained_without_code():
+    answer = said(trouble("prin(1)", NameError("name 'prin' is not defined")).prompt(EXPLAIN))
+    assert answer == "The name `prin` does not exist; the nearest one is `print`."
+
+
+@pytest.mark.parametrize(
+    "what", ["adds two numbers", "reverses a text", "finds palindromes", "takes the mean"]
+)
+def test_code_fits_the_request(what):
+    assert "counts words" not in said(f"Write a function that {what}")
+    assert "has no code" not in said(f"Write a function that {what}")
+
+
+def test_a_function_that_is_not_known_is_not_passed_off_as_the_one_asked_for():
+    assert "has no code for “function that parses TOML”" in said("Write a function that parses TOML")
