@@ -19,8 +19,16 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 _TABLES = {"LLM_CONFIG": "llm_config", "TOKEN_COSTS": "token_costs"}
 __all__ += _TABLES  # noqa: PLE0605 - the stub tells the type checkers
 
+
+def _recorder() -> records.Recorder:
+    """Return who keeps the records; every call asks, and this is cheaper than `import_module`."""
+    from llmkit.costs.ledger import ledger
+
+    return ledger
+
+
 # The composition root: the clients write records, the ledger keeps them, and neither knows the other.
-records.set_recorder(lambda: importlib.import_module("llmkit.costs.ledger").ledger)
+records.set_recorder(_recorder)
 
 
 def __getattr__(name: str) -> Any:

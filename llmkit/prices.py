@@ -130,7 +130,7 @@ def price(
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     when = when or datetime.now(UTC)
-    found = listing(provider, models, when=when, tier=tier)
+    found = _usual_listing(provider, models, when, tier)
     if found is None:
         return None
     usd, exact = total(found, usage, lambda model: listing(provider, (model,), when=when, tier=tier))
@@ -211,6 +211,23 @@ def listing(
         or _listed(_listings(known, provider), models, when or datetime.now(UTC), tier)
         or _simulated(known)
     )
+
+
+_kept: tuple[settings.Settings | None, dict[tuple[Any, ...], Listing | None]] = (None, {})
+
+
+def _usual_listing(
+    provider: str, models: tuple[str, ...], when: datetime, tier: str | None
+) -> Listing | None:
+    """Return what `listing` does; kept as long as the settings are, a second at most, for every call asks."""
+    global _kept  # noqa: PLW0603 - a cache
+    loaded = settings.load()
+    if _kept[0] is not loaded:
+        _kept = (loaded, {})
+    kept, key = _kept[1], (provider, models, when.replace(second=0, microsecond=0), tier)
+    if key not in kept:
+        kept[key] = listing(provider, models, when=when, tier=tier)
+    return kept[key]
 
 
 def turns(provider: str, models: tuple[str, ...]) -> Turns:

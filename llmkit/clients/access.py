@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmkit import __version__, addresses, catalog, settings
+from llmkit import __version__, addresses, catalog, environment, settings
 from llmkit.clients.classify import WRONG_ADDRESS
 from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
 from llmkit.clients.redaction import Secret, note
@@ -227,7 +228,12 @@ def _of_environment(place: Place, names: Mapping[str, str], custom: str) -> dict
     """
     if place.simulated or (place.project and not is_trusted(place.url)):
         return {}
-    found = {header: value for header, name in names.items() if (value := os.environ.get(name))}
+    return _named_headers(tuple(names.items()), custom, environment.stamp())
+
+
+@lru_cache(maxsize=16)
+def _named_headers(names: tuple[tuple[str, str], ...], custom: str, _stamp: object) -> dict[str, str]:
+    found = {header: value for header, name in names if (value := os.environ.get(name))}
     if custom and (lines := os.environ.get(custom)):
         found |= _custom(lines)
     return found

@@ -104,8 +104,11 @@ def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any])
         "searched_sources": count(usage.get("num_sources_used")),
     }
     for kind in MODALITIES:
-        units[f"input_{kind}_tokens"] = count(before.get(f"{kind}_tokens"))
-        units[f"output_{kind}_tokens"] = count(after.get(f"{kind}_tokens"))
+        name = f"{kind}_tokens"
+        if name in before:
+            units[f"input_{name}"] = count(before[name])
+        if name in after:
+            units[f"output_{name}"] = count(after[name])
     found = {unit: number for unit, number in units.items() if number}
     for kind in MODALITIES:
         if cached and f"input_{kind}_tokens" in found:
@@ -171,4 +174,8 @@ def _total_of(cost: dict[str, Any]) -> float | None:
 
 def _most(values: dict[str, Any], names: tuple[str, ...]) -> int | None:
     """Return the largest of some counts: servers that know several names may fill in one of them."""
-    return max((n for name in names if (n := count(values.get(name))) is not None), default=None)
+    most = None
+    for name in names:
+        if (value := values.get(name)) is not None and (n := count(value)) is not None:
+            most = n if most is None or n > most else most
+    return most
