@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmkit import settings
 from llmkit.errors import ConfigurationError, LLMTimeoutError
 from llmkit.wire.carrier import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine, Generator
 
     from llmkit.clients.call import Call
 
@@ -106,19 +106,23 @@ class Deadlines:
         if self._scope is not None:
             self._scope.reschedule(self._next())
 
-    async def within(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something until the next deadline.
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something until the next deadline; what has arrived already needs no timer.
 
         Args:
-            awaitable: What to wait for; it may move the deadline.
+            work: What to wait for; it may move the deadline.
 
         Raises:
             LLMTimeoutError: If the deadline came first; the message names it.
         """
+        try:
+            pending = work.send(None)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # it is the coroutine's T
         scope = self._scope = asyncio.timeout_at(self._next())
         try:
             async with scope:
-                return await awaitable
+                return await _Rest(work, pending)
         except TimeoutError as error:
             if not scope.expired():
                 raise
@@ -142,3 +146,32 @@ class Deadlines:
             text = f"the first-token timeout of {self._limit:g} s passed"
         name = f"{self._call.provider}:{self._call.request.model}"
         return LLMTimeoutError(f"{name}: {text}.", retryable=not (total or self._call.started))
+
+
+class _Rest(Generic[T]):
+    """What is left of a coroutine that has begun: it waits for something.
+
+    Args:
+        work: The coroutine.
+        pending: What it waits for.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T], pending: Any) -> None:
+        self._work = work
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        work, pending = self._work, self._pending
+        try:
+            while True:
+                try:
+                    sent = yield pending
+                except GeneratorExit:
+                    work.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it is the coroutine's: a cancellation, mostly
+                    pending = work.throw(error)
+                else:
+                    pending = work.send(sent)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # as above

@@ -87,6 +87,7 @@ class ProviderClient(BaseLLMClient):
             raise ConfigurationError(f"max_retries={max_retries} cannot be: 0 or more is expected.")
         self.model = model
         self._simulated = simulated
+        self._refusals: dict[str, frozenset[str]] = {}
         self._stand_ins = [_stand_in(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
         self._made = list(compress(self._stand_ins, named))
@@ -295,10 +296,11 @@ class ProviderClient(BaseLLMClient):
 
     def _refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known to refuse."""
-        known = catalog.providers().get(self.provider_name)
-        line = self._line
-        met = line.refused.get(line.there(model), frozenset()) if line.refused else frozenset()
-        return met if known is None else met | known.refused(model)
+        line, known = self._line, self._refusals.get(model)
+        if known is None:
+            provider = catalog.providers().get(self.provider_name)
+            known = self._refusals[model] = frozenset() if provider is None else provider.refused(model)
+        return known | line.refused.get(line.there(model), frozenset()) if line.refused else known
 
     def _source(self, call: Call) -> Source:
         line = self._line
