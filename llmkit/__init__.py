@@ -7,6 +7,7 @@ itself loads nothing heavy.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import lazy_loader
@@ -16,15 +17,16 @@ from llmkit import records
 __version__ = "0.1.0"
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_LEDGER = "llmkit.costs.ledger"
 _TABLES = {"LLM_CONFIG": "llm_config", "TOKEN_COSTS": "token_costs"}
 __all__ += _TABLES  # noqa: PLE0605 - the stub tells the type checkers
 
 
 def _recorder() -> records.Recorder:
-    """Return who keeps the records; every call asks, and this is cheaper than `import_module`."""
-    from llmkit.costs.ledger import ledger
-
-    return ledger
+    """Return who keeps the records; every call asks, so the module is imported by its first one only."""
+    found = getattr(sys.modules.get(_LEDGER), "ledger", None)  # none while another thread imports it
+    recorder: records.Recorder = importlib.import_module(_LEDGER).ledger if found is None else found
+    return recorder
 
 
 # The composition root: the clients write records, the ledger keeps them, and neither knows the other.
