@@ -472,7 +472,7 @@ def test_a_call_is_settled_at_an_amount_and_that_can_be_taken_back(books):
     (row,) = books.df.to_dict("records")
     assert (row["cost_usd"], row["price_source"], row["status"]) == (0.5, "given", "interrupted")
     assert (books.budget().spent, books.budget().uncertain) == (0.5, 0)
-    assert sorted(books.corrections["what"]) == ["at_most", "cost"]
+    assert sorted(books.corrections["what"]) == ["at_most", "cost", "usage_source"]
     assert books.settle(record.uid, 0.5).calls == 0, "a second time changes nothing"
     books.correct(undo=found.run)
     (row,) = books.df.to_dict("records")
