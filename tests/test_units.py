@@ -281,6 +281,14 @@ def test_work_of_a_servers_tools_marks_the_price_unless_it_states_one(usage):
     assert chat("xai", "grok-4", TOKENS | usage | {"cost_in_usd_ticks": 10**8}).source == "reported"
 
 
+@pytest.mark.parametrize("place", ["usage", "answer"])
+def test_a_service_tier_is_read_in_the_usage_too(place):
+    more = {"service_tier": "flex"}
+    usage = {"prompt_tokens": 2000, "completion_tokens": 200} | (more if place == "usage" else {})
+    found = chat("openai", "gpt-4.1", usage, **(more if place == "answer" else {}))
+    assert (found.tier, found.source) == ("flex", "incomplete")
+
+
 def test_tools_that_were_not_used_and_the_tokens_of_tools_mark_nothing():
     usage = TOKENS | {"server_side_tool_usage_details": {"web_search_calls": 0}, "tool_tokens": 5}
     assert chat("xai", "grok-4", usage).source == "reported"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.clients.codec import Answer, count, dollars, part, total
+from llmkit.clients.codec import Answer, count, dollars, part, total, word
 from llmkit.clients.usage import note
 from llmkit.messages import Usage
 from llmkit.rates import MODALITIES
@@ -42,6 +42,7 @@ def note_usage(usage: dict[str, Any], answer: Answer) -> None:
         answer: What is known of the answer.
     """
     note(answer, usage, read_usage)
+    answer.tier = word(usage.get("service_tier")) or answer.tier  # where proxies put it
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
         answer.cost_usd = stated(answer.report or usage)
 
