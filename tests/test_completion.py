@@ -121,8 +121,8 @@ def offered(shell, text):
 
 TYPED = {
     "%%llm --": {"option"},
-    "%%llm -m ": {"alias", "provider", "model", "no-key"},
-    "%%llm ": {"alias", "provider", "model", "no-key"},
+    "%%llm -m ": {"alias", "provider", "model", "no\u2011key"},
+    "%%llm ": {"alias", "provider", "model", "no\u2011key"},
     "%llm mo": {"command"},
     "%llm key ": {"provider"},
     "%llm alias remove ": {"alias"},
@@ -175,7 +175,7 @@ def test_models_without_a_key_are_marked_and_last(shell, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     found = offered(shell, "%%llm -m ")
     marked = ["no key" in each.signature for each in found]
-    assert marked == sorted(marked) == [each.type == "no-key" for each in found]
+    assert marked == sorted(marked) == [each.type == "no\u2011key" for each in found]
     by_name = {each.text: each.signature for each in found}
     assert "no key" in by_name["openai"]
     assert not [

@@ -427,7 +427,7 @@ class TestFrontEnd:
         kernel.client.complete("%%llm openai:gpt-4o-m", 21)
         metadata = kernel.client.get_shell_msg(timeout=30)["content"]["metadata"]
         (shown,) = metadata["_jupyter_types_experimental"]
-        assert (shown["text"], shown["type"]) == ("openai:gpt-4o-mini", "no-key")
+        assert (shown["text"], shown["type"]) == ("openai:gpt-4o-mini", "no\u2011key")
         assert shown["signature"] == "$0.15→$0.6 /M · no key"
 
     def test_other_cells_complete_as_ever(self, kernel):

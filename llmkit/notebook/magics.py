@@ -134,7 +134,7 @@ class LLMMagics(Magics):
             reply = %llm name three rivers
             planets = %llm -f df list the planets and their masses in kg
             %llm -d name three rivers    what would be sent and its price; sends nothing
-            %llm fix                     mend the cell that failed last
+            %llm fix                     correct the cell that failed last
             %llm model sonnet            use this model from now on
             %llm models                  what can be asked, and its price
             %llm cost                    what it has cost

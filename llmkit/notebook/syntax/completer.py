@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 IDENTIFIER = "llmkit"
 """Name of our matcher in IPython's completer."""
 
+NO_KEY = "no\u2011key"
+"""The type of what lacks a key, with a hyphen at which JupyterLab does not break the line."""
+
 
 def add_matcher(shell: Any, magics: LLMMagics) -> None:
     """Let IPython complete the lines of `%%llm` and `%llm` with our words.
@@ -123,7 +126,7 @@ def _models() -> Iterator[Choice]:
         for text, target, kind in named:
             if usable[target.partition(":")[0]] is ready:
                 facts = [target if text != target else "", short(target), "" if ready else "no key"]
-                yield Choice(text, " · ".join(filter(None, facts)), kind if ready else "no-key")
+                yield Choice(text, " · ".join(filter(None, facts)), kind if ready else NO_KEY)
 
 
 def _has_key(provider: str) -> bool:

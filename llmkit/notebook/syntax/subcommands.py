@@ -96,7 +96,7 @@ COMMANDS = {
         pattern=r"(?:revoke )?https?://\S+",
         help="list the addresses of project files that may have your keys, add one, or take it back",
     ),
-    "fix": Form(help="mend the cell that failed last; the code goes into the next cell"),
+    "fix": Form(help="correct the cell that failed last; the code goes into the next cell"),
     "explain": Form(help="explain the last error"),
     "cost": Form(metavar="BY", pattern=_NAME, help="what the calls have cost"),
     "dashboard": Form(
@@ -118,7 +118,9 @@ COMMANDS = {
         pattern=rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
         help="list the conversations, or show, delete or rename one",
     ),
-    "chat": Form(metavar="THREAD", pattern=_THREAD, help="open a chat, maybe on a conversation of -t"),
+    "chat": Form(
+        metavar="THREAD", pattern=_THREAD, help="open a chat, or continue a conversation of -t in one"
+    ),
     "last": Form(help="show the last answer again"),
     "replay": Form(
         metavar="auto|only|off [FILE]",

@@ -15,7 +15,7 @@ Plan the analysis of this table.
 reply = %llm name three rivers          the prompt is the rest of the line
 %llm sonnet name three more             a model may stand in front, as in %%llm sonnet
 %llm -f df list the planets and their masses in kg
-%llm fix                                mend the cell that failed last"""
+%llm fix                                correct the cell that failed last"""
 """What to copy."""
 
 SLOTS = """\
