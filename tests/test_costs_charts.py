@@ -626,3 +626,20 @@ def test_on_a_dark_style_the_ground_shows_through(month):
         ax = month.plot("model")
         assert ax.figure.patch.get_alpha() == ax.patch.get_alpha() == 0
     assert month.plot("model").figure.patch.get_alpha() is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "labels", "beside"),
+    [
+        ((20, 22, 24, 26), ["20:00", "22:00", "28 Nov", "02:00"], "2026"),
+        ((8, 10, 12), ["08:00", "10:00", "12:00"], "27 Nov 2026"),
+    ],
+)
+def test_hours_say_their_day_once(hours, labels, beside):
+    locator = canvas.Dates(maxticks=8)
+    ticks = canvas.Days(locator)
+    start = datetime(2026, 11, 27, tzinfo=UTC)
+    values = [canvas.date2num(start + timedelta(hours=hour)) for hour in hours]
+    locator.tick_values(start + timedelta(hours=hours[0]), start + timedelta(hours=hours[-1]))
+    assert ticks.format_ticks(values) == labels
+    assert ticks.get_offset() == beside

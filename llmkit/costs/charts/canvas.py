@@ -339,12 +339,12 @@ class Dates(AutoDateLocator):
 
 
 class Days(ConciseDateFormatter):
-    """Ticks at midnights as days, the month named once; all others as matplotlib writes them."""
+    """Ticks at midnights as days, the month named once; hours with their day; others as matplotlib does."""
 
     _year = ""
 
     def get_offset(self) -> str:
-        """Return what stands once beside the ticks: the year, where they are days."""
+        """Return what stands once beside the ticks: the year, or the day, where the ticks do not say it."""
         return self._year or str(super().get_offset())  # type: ignore[no-untyped-call]  # matplotlib annotates little
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
@@ -353,13 +353,23 @@ class Days(ConciseDateFormatter):
         labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]  # matplotlib annotates little
         times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]  # the same
         close = len(times) > 1 and times[-1] - times[0] < DAYS_SHOWN
-        if not close or any(time.hour or time.minute for time in times) or _are_months(times):
+        if not close or _are_months(times):
             return labels
+        if any(time.hour or time.minute for time in times):
+            return self._hours(times, labels)
         self._year = f"{times[-1]:%Y}"
         named = [before is None or before.month != time.month for before, time in pairwise([None, *times])]
         return [
             f"{time.day} {time:%b}" if first else str(time.day)
             for first, time in zip(named, times, strict=True)
+        ]
+
+    def _hours(self, times: Sequence[datetime], labels: list[str]) -> list[str]:
+        midnights = [not (time.hour or time.minute or time.second) for time in times]
+        self._year = f"{times[-1]:%Y}" if any(midnights) else f"{times[0].day} {times[0]:%b %Y}"
+        return [
+            f"{time.day} {time:%b}" if midnight else label
+            for midnight, time, label in zip(midnights, times, labels, strict=True)
         ]
 
 
