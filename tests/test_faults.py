@@ -282,6 +282,16 @@ def no_protocol(d):
         **{json.dumps(value): dump(value) for value in d.no_protocol},
     }.items():
         yield fault(f"200 and {name}", http(200, body), BadResponseError, genai=(StreamInterruptedError,))
+    for status, wants in (
+        (401, AuthenticationError),
+        (400, InvalidRequestError),
+        (503, ProviderNotAvailableError),
+    ):
+        for kind in ("Content-Length: 900", "Transfer-Encoding: chunked"):
+            begun = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{kind}\r\n\r\n5\r\n{{".encode()
+            yield fault(f"{status} cut after {kind}", (begun, "close"), wants, status_code=status)
+        packed = http(status, b"no gzip", "Content-Encoding: gzip")
+        yield fault(f"{status} in broken gzip", packed, wants, status_code=status)
     yield fault("204", http(204), BadResponseError, genai=(ProviderNotAvailableError,))
     answer = dump(d.whole("Hi"))
     yield fault("200 in no gzip", http(200, answer, "Content-Encoding: gzip"), BadResponseError)
@@ -300,7 +310,6 @@ def no_protocol(d):
 
 def fine(d):
     """Answers that are odd but legal: they are no faults."""
-    cut = StreamInterruptedError
     whole, stream = d.whole("Hä 🌍\u2028"), d.start() + d.piece("Hä 🌍\u2028") + d.end()
     good = {"wants": None, "text": "Hä 🌍\u2028", "tokens": (5, 9)}
     yield fault("whole", http(200, dump(whole)), **good)
@@ -318,7 +327,7 @@ def fine(d):
     yield fault("stream to the end of the connection", (opening() + stream,), modes=STREAM, **good)
     if d.name == "google":
         array = dump([d.chunk([{"text": "Hä 🌍"}]), d.chunk([{"text": "\u2028"}], "STOP", tokens=9)])
-        yield fault("stream as an array", http(200, array), modes=STREAM, genai=(cut,), **good)
+        yield fault("stream as an array", http(200, array), modes=STREAM, **good)
 
 
 # --- streams that go wrong
@@ -334,14 +343,13 @@ def broken_streams(d):
     """Streams that end too early, or in an error."""
     begun = d.start() + d.piece("one ") + d.piece("twö")
     kept = {"modes": STREAM, "text": "one twö"}
-    bad_response = (BadResponseError,)
     cut = StreamInterruptedError
     yield fault("a clean end", events(begun), cut, **kept)
     yield fault("a clean end in chunks", chunked(begun), cut, **kept)
     yield fault("a cut", (events(begun).replace(b"Length: ", b"Length: 9"), "close"), cut, **kept)
-    yield fault("a cut in an event", events(begun + b'data: {"choi'), cut, genai=bad_response, **kept)
+    yield fault("a cut in an event", events(begun + b'data: {"choi'), cut, **kept)
     half = begun + d.piece("ä").partition(b"\xa4")[0]
-    yield fault("a cut in a character", events(half), cut, genai=bad_response, **kept)
+    yield fault("a cut in a character", events(half), cut, **kept)
     yield fault("a reset", (opening() + begun, RESET), cut, STREAM, text=None)
     bad = chunked(begun).removesuffix(b"0\r\n\r\n")
     yield fault("chunks that stop", (bad, "close"), cut, **kept)
@@ -358,8 +366,11 @@ def broken_streams(d):
         "deep nesting": b"data: " + b"[" * 50_000 + b"\n\n",
     }.items():
         middle, start = begun + event + d.end(), event + begun + d.end()
-        yield fault(f"{name} in the middle", events(middle), BadResponseError, genai=(None,), **kept)
-        yield fault(f"{name} at the start", events(start), BadResponseError, STREAM, genai=(None,))
+        yield fault(f"{name} in the middle", events(middle), BadResponseError, **kept)
+        yield fault(f"{name} at the start", events(start), BadResponseError, STREAM)
+    _, status, words, wants = next(row for row in DOCUMENTED[d.name] if row[0] == "server")
+    bare = dump(d.error(status, *words))
+    yield fault("an error without a field name", events(begun + bare), wants, **kept)
     for name in IN_BAND[d.name]:
         _, status, words, wants = next(row for row in DOCUMENTED[d.name] if row[0] == name)
         event = d.in_band(d.error(status, *words))
@@ -389,7 +400,6 @@ def odd_streams(d):
     """Streams with odd but harmless events: they are answers."""
     begun, end = d.start() + d.piece("one ") + d.piece("twö"), d.end()
     good = {"wants": None, "modes": STREAM, "text": "one twö", "tokens": (5, 9)}
-    unread = (BadResponseError, StreamInterruptedError)
     odd = {
         "an unknown event": b'event: wonder\ndata: {"type":"wonder","x":1}\n\n',
         "null fields": d.null,
@@ -405,9 +415,9 @@ def odd_streams(d):
         "empty text": d.empty,
     }
     for name, event in odd.items():
-        yield fault(f"{name} at the start", events(event + begun + end), genai=unread, **good)
-        yield fault(f"{name} in the middle", events(begun + event + end), genai=unread, **good)
-        yield fault(f"{name} at the end", events(begun + end + event), genai=unread, **good)
+        yield fault(f"{name} at the start", events(event + begun + end), **good)
+        yield fault(f"{name} in the middle", events(begun + event + end), **good)
+        yield fault(f"{name} at the end", events(begun + end + event), **good)
     stream = begun + end
     lf = stream.replace(b"\r\n", b"\n")
     for name, body in {
@@ -420,12 +430,12 @@ def odd_streams(d):
         "data in lines": lf.replace(b',"', b',\ndata: "').replace(b', "', b',\ndata: "'),
         "fields in between": lf.replace(b"data: ", b"id: 7\n: note\nretry: 5\nother: x\ndata: "),
     }.items():
-        yield fault(f"framed by {name}", events(body), genai=unread, **good)
+        yield fault(f"framed by {name}", events(body), **good)
         tiny = chunked(*(body[n : n + 3] for n in range(0, len(body), 3)))
-        yield fault(f"framed by {name} in pieces", tiny, genai=unread, **good)
+        yield fault(f"framed by {name} in pieces", tiny, **good)
     separators = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
     raw = d.start() + d.piece(separators) + end
-    yield fault("line separators in text", events(raw), None, STREAM, text=separators, genai=unread)
+    yield fault("line separators in text", events(raw), None, STREAM, text=separators)
     huge = "ü" * 300_000
     yield fault("a huge line", events(d.start() + d.piece(huge) + end), None, STREAM, text=huge)
     yield fault("no text", events(d.start() + end), None, STREAM)
@@ -459,9 +469,8 @@ def usages(d):
         ("null", {read: None, written: None}, None),
         ("missing", {}, None),
     ]:
-        odd = (BadResponseError,)
         ends = events(d.start() + d.piece("Hi") + d.end(usage=usage))
-        yield fault(f"usage in {name}", ends, None, STREAM, text="Hi", tokens=tokens, genai=odd)
+        yield fault(f"usage in {name}", ends, None, STREAM, text="Hi", tokens=tokens)
         whole = http(200, dump(d.whole("Hi", usage=usage)))
         yield fault(f"usage in {name}", whole, None, PLAIN, text="Hi", tokens=tokens)
 
@@ -567,18 +576,17 @@ def stalls(d):
         "half a line": b"data",
     }
     for name, data in alive.items():
-        genai = (BadResponseError, LLMTimeoutError)
-        yield fault(f"{name} only", (opening(), Forever(data)), late, STREAM, genai=genai, says=first)
+        yield fault(f"{name} only", (opening(), Forever(data)), late, STREAM, says=first)
         after = (begun, Forever(data))
-        yield fault(f"{name} after text", after, late, STREAM, text="one", genai=genai, says=idle)
+        yield fault(f"{name} after text", after, late, STREAM, text="one", says=idle)
     thinking = (opening() + d.start(), Forever(d.thinking, every=0.1))
     yield fault("thinking for ever", thinking, late, STREAM, says=total)
     endless = (begun, Forever(d.piece("x"), every=0.1))
     yield fault("text for ever", endless, late, STREAM, text=None, says=total)
     bad = chunked(d.start() + d.piece("one")).removesuffix(b"0\r\n\r\n")
     broken = (bad, Pause(0.1), b"xyz\r\nno\r\n", "close")
-    # aiohttp tells nobody of this one; google-genai waits for ever.
-    yield fault("a broken chunk later", broken, StreamInterruptedError, STREAM, text="one", genai=(late,))
+    # aiohttp tells nobody of this one.
+    yield fault("a broken chunk later", broken, StreamInterruptedError, STREAM, text="one")
     ended = (opening() + d.start() + d.piece("one") + d.end(), SILENCE)
     yield fault("silence after the end", ended, None, STREAM, text="one")
 

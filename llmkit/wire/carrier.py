@@ -33,6 +33,9 @@ K = TypeVar("K")
 _UNPACKING = re.compile("Decod|Decompress|ContentEncoding")
 """Names of the HTTP libraries' exceptions for a body whose compression is broken."""
 
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+"""The operating system's number of an error, which helps no user."""
+
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
 
@@ -248,6 +251,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
         return broken(error)
     texts = (str(e) for e in reversed(reasons) if isinstance(getattr(e, "message", ""), str))
     text = next(filter(None, texts), "the server closed the connection")  # aiohttp shows half a head
+    text = _NUMBER.sub("", text)
     if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs call a refused connection one, too
         return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
     tls = any(map(_of_tls, reasons))
@@ -256,6 +260,45 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
         retryable=not tls,
         hint="Check the address, the network and the server's certificate." if tls else None,
     )
+
+
+def answered(error: BaseException) -> Any:
+    """Return the answer whose body an SDK failed to read, if a head had arrived: its status says enough.
+
+    Args:
+        error: What the SDK raised. Where it does not hold the answer, a variable of the SDK's does.
+
+    Returns:
+        The HTTP library's response, or `None`.
+    """
+    for reason in _chain(error):
+        places = [vars(reason)]
+        step = reason.__traceback__
+        while step is not None:
+            places.append(step.tb_frame.f_locals)
+            step = step.tb_next
+        for place in reversed(places):
+            for name in ("unwrapped_response", "response", "client_response"):
+                if _status(place.get(name)) is not None:
+                    return place[name]
+    return None
+
+
+def status_of(response: Any) -> int:
+    """Return the status of an answer of any HTTP library.
+
+    Args:
+        response: The answer.
+    """
+    return _status(response) or 0
+
+
+def _status(response: Any) -> int | None:
+    for name in ("status", "status_code"):
+        value = getattr(response, name, None)
+        if isinstance(value, int) and hasattr(response, "headers"):
+            return value
+    return None
 
 
 def _of_the_body(error: BaseException) -> bool:

@@ -179,15 +179,15 @@ class DirectExchange:
 
     Args:
         response: The raw response.
-        session: What it came through; holds it until it is closed.
+        session: What it came through; holds it until it is closed. A user's own is none of ours.
     """
 
     cause: BaseException | None = None
 
-    def __init__(self, response: aiohttp.ClientResponse, session: _Session) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, session: _Session | None = None) -> None:
         self._response = response
-        self._session = session
-        session.answers.add(response)
+        self._answers = set() if session is None else session.answers
+        self._answers.add(response)
         connection = response.connection
         protocol = None if connection is None else connection.protocol
         self._lost = None if protocol is None else protocol.closed
@@ -219,7 +219,7 @@ class DirectExchange:
 
     async def aclose(self) -> None:
         """Close the connection if the body was not read to its end, else give it back."""
-        self._session.answers.discard(self._response)
+        self._answers.discard(self._response)
         if self._lost is not None:
             self._lost.remove_done_callback(self._leave)
             self._lost.remove_done_callback(_noted)

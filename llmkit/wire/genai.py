@@ -1,7 +1,7 @@
-"""A user's own `google.genai.Client` as a carrier, through its public methods.
+"""A user's own `google.genai.Client` as a carrier.
 
-A whole answer comes as the server wrote it. A stream costs what the SDK costs: each chunk is parsed by the
-SDK and written as JSON again, so that all that follows sees the bytes it knows.
+The SDK prepares and sends; the answer's bytes are read here, streams included. Where a version of the SDK
+does not let go of a stream's bytes, each chunk is parsed by the SDK and written as JSON again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmkit.errors import BadResponseError, InvalidRequestError
-from llmkit.wire.carrier import WireRequest, broken, unreachable
-from llmkit.wire.direct import encode
+from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
+from llmkit.wire.direct import DirectExchange, encode
+from llmkit.wire.sdk import SDKExchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
+    from llmkit.wire.carrier import Exchange
 
 _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+(?=")')
 
@@ -47,7 +49,7 @@ class GenAICarrier:
     def load(self) -> None:
         """Do nothing: the user's client is there, so its SDK is."""
 
-    async def send(self, request: WireRequest) -> GenAIExchange:
+    async def send(self, request: WireRequest) -> Exchange:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.genai import errors
 
@@ -60,14 +62,17 @@ class GenAICarrier:
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
             return GenAIExchange(_one(_details(error)), headers, int(error.code or 500), error)
-        except _unreadable_errors() as error:
+        except (*_unreadable_errors(), *_http_errors()) as error:
+            response = answered(error)
+            if response is not None and status_of(response) >= 400:  # its status says enough
+                return GenAIExchange(_one(b""), response.headers, status_of(response), error)
+            if isinstance(error, _http_errors()):
+                raise unreachable(error, self.address) from error
             raise _unreadable(error) from error
-        except _http_errors() as error:
-            raise unreachable(error, self.address) from error
         except ValueError as error:
             raise InvalidRequestError(f"The google-genai SDK refused the request: {error}.") from error
 
-    async def _send(self, request: WireRequest) -> GenAIExchange:
+    async def _send(self, request: WireRequest) -> Exchange:
         from google.genai.types import GenerateContentConfig, HttpOptions, HttpRetryOptions
 
         models = self._client.aio.models
@@ -87,9 +92,13 @@ class GenAICarrier:
             ),
         }
         if request.stream:
+            sender = _Sender(models._api_client) if hasattr(models, "_api_client") else None  # noqa: SLF001
+            if sender is not None:
+                models = type(models)(sender)
             stream = await models.generate_content_stream(**arguments)
             first = await anext(aiter(stream), None)  # the SDK sends at the first step; errors show here
-            return GenAIExchange(_events(first, stream))
+            raw = None if sender is None else sender.response
+            return GenAIExchange(_events(first, stream)) if raw is None else _raw(raw)
         answer = (await models.generate_content(**arguments)).sdk_http_response
         return GenAIExchange(_one((answer.body or "").encode()), answer.headers)
 
@@ -108,6 +117,51 @@ def _stay(client: Any) -> None:
         for one in (http, *getattr(http, "_loop_clients", {}).values()):
             one.follow_redirects = False
         getattr(http, "_client_kwargs", {})["follow_redirects"] = False
+
+
+class _Sender:
+    """The SDK's inner client, but a stream is left unread: its own reader knows neither comments nor pings.
+
+    Args:
+        inner: What it stands in front of, for one call.
+
+    Attributes:
+        response: The answer of the HTTP library, whose headers have arrived.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.response: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def async_request_streamed(
+        self, http_method: str, path: str, request_dict: Any, http_options: Any = None
+    ) -> AsyncGenerator[Any, None]:
+        """Send as the SDK does; what it would yield is nothing."""
+        inner = self._inner
+        request = inner._build_request(http_method, path, request_dict, http_options)  # noqa: SLF001
+        sent = await inner._async_request(  # noqa: SLF001
+            http_request=request, http_options=http_options, stream=True
+        )
+        self.response = sent.response_stream
+        return _nothing()
+
+
+async def _nothing() -> AsyncGenerator[Any, None]:
+    nothing: tuple[Any, ...] = ()
+    for never in nothing:
+        yield never
+
+
+def _raw(response: Any) -> Exchange:
+    """Return an answer that the SDK has not read: aiohttp's, or httpx's where there is no aiohttp."""
+    return (
+        DirectExchange(response)
+        if hasattr(response, "content") and hasattr(response, "connection")
+        else SDKExchange(response)
+    )
 
 
 class GenAIExchange:

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, InvalidRequestError
-from llmkit.wire.carrier import WireRequest, broken, unreachable
+from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -69,7 +69,7 @@ class SDKCarrier:
         except sdk.APIStatusError as error:
             return SDKExchange(error.response, cause=error)
         except sdk.APIConnectionError as error:  # APITimeoutError is one of them
-            raise unreachable(error, self.address) from error
+            return SDKExchange(_refused(error, self.address), cause=error)
         except base as error:
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
@@ -127,12 +127,10 @@ class SDKExchange:
 
 def _refused(error: BaseException, address: str) -> Any:
     """Return the answer with an error status whose body could not be read."""
-    reason = error.__context__
-    while reason is not None and not hasattr(reason, "response"):
-        reason = reason.__context__
-    if reason is None:
+    response = answered(error)
+    if response is None or status_of(response) < 400:
         raise unreachable(error, address) from error
-    return reason.response
+    return response
 
 
 def _http_errors() -> tuple[type[Exception], ...]:

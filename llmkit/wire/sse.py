@@ -91,4 +91,6 @@ def _event(block: bytes) -> Event | None:
             data.append(value)
         elif field == b"event":
             name = value
+    if not data and block.lstrip().startswith(b"{"):  # Gemini's errors inside a stream have no field name
+        return name, block.strip()
     return (name, b"\n".join(data)) if data else None
