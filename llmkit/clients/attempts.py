@@ -97,8 +97,8 @@ class Attempts:
                 explain_down(error, self._call.provider, self._line.carrier.address)
                 await self.aclose()
                 wait = self._wait(error)
-                if wait is None:
-                    raise
+                if wait is None:  # frames below hold what the server sent, maybe a key that it echoed
+                    raise error.with_traceback(None) from error.__cause__
                 self._call.give_up_attempt()
                 if wait:
                     await self._pause(wait, error)

@@ -177,6 +177,9 @@ def _clean_one(error: BaseException) -> None:
 def _clean_headers(message: Any) -> bool:
     """Blank out keys in the headers of a request or response; false where they cannot be changed."""
     headers = getattr(message, "headers", None)
+    extensions = getattr(message, "extensions", None)  # httpx keeps the words of the status line there
+    if isinstance(extensions, dict) and isinstance(said := extensions.get("reason_phrase"), bytes):
+        extensions["reason_phrase"] = _clean(said)
     if not isinstance(headers, MutableMapping):
         return not isinstance(headers, Mapping)  # aiohttp's, which hold the request's as well
     for name, value in list(headers.items()):
@@ -216,11 +219,25 @@ def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
         start.lower(),
         _compile(rf"(?<![A-Z0-9]){re.escape(start)}[\w.~+/=-]{{0,20}}(?:\*{{2,}}|•+|…)[\w.~+/=-]{{0,20}}"),
     )
+    yield from _spelled_out(head)
     code = key.encode(errors="replace").hex()
     yield code, _compile(code)
     for shift in range(3):
         code = _base64(key, shift)
         yield _sign(code), _compile("".join(_BASE64.get(char, char) for char in code))
+
+
+def _spelled_out(head: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Return how a key is written whose letters, too, are escaped: in JSON, a URL, HTML."""
+    codes = [ord(char) for char in head]
+    first = codes[0]
+    forms = (
+        (f"u{first:04x}", r"\\{{1,3}}u{0:04x}", r"\\{1,3}u[0-9a-f]{4}"),
+        (f"{first:02x}%", r"%(?:25)?{0:02x}", r"%(?:25)?[0-9a-f]{2}"),
+        ("&#", r"&#(?:x0*{0:x}|{0});", r"&#x?[0-9a-f]{1,8};"),
+    )
+    for sign, one, more in forms:
+        yield sign, _compile("".join(map(one.format, codes)) + f"(?:{more})*")
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
