@@ -132,6 +132,12 @@ def test_what_follows_a_block_is_not_lost():
     assert parse(f'{block([{"n": 1}])}\nAnd: {{"n": 2}}', "json") == RECORDS[:2]
 
 
+def test_a_record_that_is_named_again_behind_its_list_is_no_further_one():
+    text = f'{block(RECORDS)}\nEach of them is like {{"n": 1}}.'
+    assert parse(text, "json") == RECORDS
+    assert len(parse(text, "df")) == 4
+
+
 @pytest.mark.parametrize(
     "text",
     [

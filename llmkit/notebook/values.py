@@ -177,8 +177,8 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
     for code in others:
         text = text.replace(code, "", 1)
     found = _between_words(text)
-    last = distinct([*found.values[-1:], *fenced.values])
-    later = len(last) > len(distinct(fenced.values))
+    known = _records(fenced.values)
+    later = len(distinct([*_records(found.values[-1:]), *known])) > len(distinct(known))
     if not later or not are_alike([*fenced.values, *found.values]):
         return fenced
     return replace(found, inner=False, broken=found.broken or fenced.broken)
@@ -190,10 +190,14 @@ def are_alike(values: Sequence[Any]) -> bool:
     Args:
         values: JSON values.
     """
-    records = [item for one in values for item in (one if isinstance(one, list) else [one])]
+    records = _records(values)
     if not all(isinstance(item, dict) for item in records):
         return False
     return len({frozenset(item) for item in records}) <= 1
+
+
+def _records(values: Sequence[Any]) -> list[Any]:
+    return [item for one in values for item in (one if isinstance(one, list) else [one])]
 
 
 def _between_words(text: str) -> Values:
