@@ -155,8 +155,9 @@ class PerLoop(Generic[K, T]):
             return made[0]
         kept.forget_closed_loops()
         item = self._make(kind)
-        keeper = _keep(item, kept.close)
-        kept.made[loop, kind] = (item, keeper)
+        open_: list[T] = [item]
+        keeper = _keep(open_, kept.close)
+        kept.made[loop, kind] = (item, open_, keeper)
         await anext(keeper)  # from now on the loop knows it, and ends it when it shuts down
         return item
 
@@ -178,11 +179,13 @@ class _Kept(Generic[K, T]):
         self.close = close
         self.drop = drop
         self.pid = os.getpid()
-        self.made: dict[tuple[asyncio.AbstractEventLoop, K], tuple[T, AsyncGenerator[None, None]]] = {}
+        self.made: dict[
+            tuple[asyncio.AbstractEventLoop, K], tuple[T, list[T], AsyncGenerator[None, None]]
+        ] = {}
 
     async def aclose(self, loop: asyncio.AbstractEventLoop) -> None:
         for key in [key for key in self.made if key[0] is loop]:
-            await self.made.pop(key)[1].aclose()
+            await self.made.pop(key)[2].aclose()
 
     def forget_closed_loops(self) -> None:
         for loop in {loop for loop, _ in self.made if loop.is_closed()}:
@@ -191,8 +194,11 @@ class _Kept(Generic[K, T]):
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the objects of a loop at once, with no task that it might not live to end."""
         for key in [key for key in list(self.made) if key[0] is loop]:
-            item, keeper = self.made.pop(key)
+            item, open_, keeper = self.made.pop(key)
             self.drop(item)
+            # Nothing is left to wait for, so the one step below ends the generator: one that is left half-way
+            # would be ended by a task, on a loop that may be closed by then.
+            open_.clear()
             with suppress(StopIteration, RuntimeError):  # its loop ends it already
                 keeper.aclose().__await__().__next__()
 
@@ -226,12 +232,13 @@ def _leave(kept: _Kept[Any, Any]) -> None:
             kept.leave(loop)
 
 
-async def _keep(item: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    """Close the object when its loop shuts down its generators, as `asyncio.run` does at its end."""
+async def _keep(open_: list[T], close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Close what is still open when its loop shuts down its generators, as `asyncio.run` does at its end."""
     try:
         yield
     finally:
-        await close(item)
+        while open_:
+            await close(open_.pop())
 
 
 def unreachable(error: BaseException, address: str) -> LLMClientError:
