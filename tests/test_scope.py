@@ -114,6 +114,27 @@ def test_a_chat_describes_the_functions_own_variable(shell):
     assert "secret" not in sent
 
 
+MODULE = "from IPython import get_ipython\n{before}\ndef ask({parameter}):\n    return " + CALL
+
+
+@pytest.mark.parametrize(
+    ("before", "parameter", "arguments"),
+    [("city = 'Lima'", "", ""), ("", "city", "'Lima'"), ("city = 'Quito'", "city", "'Lima'")],
+)
+def test_a_function_of_a_module_sees_its_own_names_before_the_notebooks(shell, before, parameter, arguments):
+    text = MODULE.replace("{before}", before).replace("{parameter}", parameter)
+    shell.do(f"import types\nhelper = types.ModuleType('helper')\nexec({text!r}, vars(helper))")
+    shell.do(f"helper.ask({arguments})")
+    assert prompts() == ["repeat exactly: Lima"]
+
+
+def test_a_module_that_has_no_such_name_leaves_the_notebooks(shell):
+    text = MODULE.replace("{before}", "").replace("{parameter}", "")
+    shell.do(f"import types\nhelper = types.ModuleType('helper')\nexec({text!r}, vars(helper))")
+    shell.do("helper.ask()")
+    assert prompts() == ["repeat exactly: Oslo"]
+
+
 HIDDEN = {
     "a closure that does not use it": f"def f(city):\n    def g():\n        return {CALL}\n"
     f"    return g()\nf('Lima')",

@@ -1,4 +1,4 @@
-"""The names that a line sees where it stands: inside a function its locals, then the notebook's globals.
+"""The names that a line sees where it stands: a function's locals, its module's globals, then the notebook's.
 
 IPython gives a cell magic the globals only, so the names are read from the caller's frame. A nested function
 holds a name of the enclosing function only if its own code uses it, and a magic's text is not code. Such a
@@ -39,6 +39,7 @@ class Scope(Mapping[str, Any]):
 
     def __init__(self, space: dict[str, Any], frame: FrameType | None = None) -> None:
         self._space = space
+        self._module = {} if frame is None or frame.f_globals is space else frame.f_globals
         self._frame = frame if frame is not None and frame.f_locals is not space else None
         self._locals: dict[str, Any] = {}
         self._hidden: dict[str, str] = {}
@@ -48,16 +49,21 @@ class Scope(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self._hidden:
             raise CellError(self._hidden[name], hint="")
-        return self._locals[name] if name in self._locals else self._space[name]
+        for names in (self._locals, self._module):
+            if name in names:
+                return names[name]
+        return self._space[name]
 
     def __contains__(self, name: object) -> bool:
         if name in self._hidden:
             raise CellError(self._hidden[str(name)], hint="")
-        return name in self._locals or name in self._space
+        return name in self._locals or name in self._module or name in self._space
 
     def __iter__(self) -> Iterator[str]:
         yield from self._locals
-        yield from (name for name in self._space if name not in self._locals and name not in self._hidden)
+        seen = self._locals.keys() | self._hidden.keys()
+        yield from (name for name in self._module if name not in seen)
+        yield from (name for name in self._space if name not in seen and name not in self._module)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
