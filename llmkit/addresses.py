@@ -15,8 +15,8 @@ QUOTES = "\"'`<>\u201c\u201d\u2018\u2019\xab\xbb \t\r\n"
 
 _ENDPOINTS = {
     "openai": re.compile(r"/(?:chat/completions|completions|responses|embeddings|models)$"),
-    "anthropic": re.compile(r"(?:/v1)?/(?:messages|models|complete)$|/v1$"),
-    "google": re.compile(r"/v1(?:beta\d*|alpha)?(?:/(?:models|tunedModels)(?:/[^/]+)?)?$"),
+    "anthropic": re.compile(r"(?:/v1)*/(?:messages|models|complete)$|(?:/v1)+$"),
+    "google": re.compile(r"(?:/v1(?:beta\d*|alpha)?)+(?:/(?:models|tunedModels)(?:/[^/]+)?)?$"),
 }
 """What each protocol's requests add by themselves, at the end of a path."""
 
