@@ -184,13 +184,14 @@ WORDINGS = [
     ("anthropic", "top_p", said("anthropic", "top_p: Extra inputs are not permitted")),
     ("google", "topK", said("google", "Unknown name \"topK\" at 'generation_config': Cannot find field.")),
     ("google", "presencePenalty", said("google", "Penalty is not enabled for models/m-1")),
+    ("google", "responseLogprobs", said("google", "Logprobs is not enabled for models/m-1")),
     (
         "google",
         "seed",
         said("google", "Bad.", details=[{"fieldViolations": [{"field": "generation_config.seed"}]}]),
     ),
 ]
-VALUES = {"logprobs": True, "top_logprobs": 2, "seed": 7, "topK": 3, "top_k": 3}
+VALUES = {"logprobs": True, "responseLogprobs": True, "top_logprobs": 2, "seed": 7, "topK": 3, "top_k": 3}
 
 
 class TestWhatAnAnswerCanDoWithout:

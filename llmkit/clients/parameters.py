@@ -59,6 +59,7 @@ _ALIASES = {
     "topp": r"nucleus|sampling",
     "topk": r"sampling",
     "logprobs": r"log[ -]?prob(abilitie)?s",
+    "responselogprobs": r"log[ -]?prob(abilitie)?s",
     "streamoptions": r"include_usage|stream[ -]options?",
 }
 _SCHEMA_WORDS = (
