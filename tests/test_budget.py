@@ -1,7 +1,9 @@
 # ruff: noqa: PT031 - a warning is due at one of several calls
 import asyncio
+import copy
 import logging
 import math
+import pickle
 import sqlite3
 import threading
 import time
@@ -116,6 +118,13 @@ def holding(path):
 def test_without_a_budget_nobody_is_asked_and_no_file_is_made(books, path):
     assert books.guard(None) is None
     assert not path.exists()
+
+
+def test_a_budget_can_be_copied_and_pickled(books):
+    seen = books.budget(daily=5)
+    copies = copy.copy(seen), copy.deepcopy([seen])[0], pickle.loads(pickle.dumps(seen))
+    assert [(each.daily, each.left, repr(each)) for each in copies] == [(5.0, 5.0, repr(seen))] * 3
+    copies[1].allow_model("openai:gpt-9")  # a copy still speaks to its ledger
 
 
 async def test_a_budget_is_used_up_to_the_last_billionth(books):

@@ -14,10 +14,10 @@ import threading
 import time
 import warnings
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from llmkit.costs.budgets import caps as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
@@ -120,6 +120,16 @@ class Budget:
         """
         self._allow(name)
 
+    def __copy__(self) -> Self:
+        return self  # nothing of it changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = (each.name for each in fields(self) if each.name != "_allow")
+        return _kept, ({name: getattr(self, name) for name in names},)
+
     def __repr__(self) -> str:
         return "\n".join(f"{name:<12} {text}" for name, text in self._rows())
 
@@ -147,6 +157,11 @@ class Budget:
             mine = _usage(self.per_notebook, *used, self.notebook_left)
             rows.append(("per notebook", f"{mine} ({self.notebook})"))
         return [*rows, ("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
+
+
+def _kept(values: dict[str, Any]) -> Budget:
+    """Return a budget that was pickled; its ledger is the default one of the process that reads it."""
+    return Budget(**values, _allow=lambda name: budget().allow_model(name))
 
 
 def _limit(usd: float | None) -> str:
