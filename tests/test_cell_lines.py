@@ -46,6 +46,27 @@ class TestAModelInFrontOfAPrompt:
     def test_helps(self):
         assert parsed("sonnet -h").help
 
+    @pytest.mark.parametrize(
+        ("line", "meant"),
+        [
+            ("@sonnet name a river", "%llm sonnet …"),
+            ("OpenAI:GPT-4o name a river", "%llm openai:gpt-4o …"),
+            ("sonnet, gpt name a river", "%llm sonnet,gpt …"),
+            ("-q @sonnet name a river", "%llm sonnet …"),
+        ],
+    )
+    def test_that_is_addressed_in_another_way_is_not_sent_to_the_default(self, line, meant):
+        with pytest.raises(CellError) as caught:
+            parsed(line)
+        assert meant in str(caught.value)
+        assert parsed(f"-- {line}").prompt == line
+
+    @pytest.mark.parametrize(
+        "line", ["Sonnet about autumn", "sonnet, please", "@home the lamp is broken", "sonnet, poem, or ode?"]
+    )
+    def test_is_not_every_word_that_looks_like_one(self, line):
+        assert parsed(line) == Ask(prompt=line)
+
 
 class TestALineThatIsMeantAsACommand:
     @pytest.mark.parametrize(
@@ -62,7 +83,9 @@ class TestALineThatIsMeantAsACommand:
             "tgas a=b", "tags project", "exprot notes.md", "export notes.txt", "export -o x",
             "doctor openai", "doctor --all", "last 3", "last all", "chat -m sonnet", "chatt review",
             "help -m now", "trust example.com", "trust revoke a b", "-m gpt fix", "-q cost day",
-            "-T 0 doctor",
+            "-T 0 doctor", "budget 5 euros", "budget daily 5", "budget per_notebook 2", "budget 5 --daily",
+            "model = sonnet", "alias fast openai:gpt-4o", "thread review show",
+            "replay record demo.replay", "trust http://host x",
         ],
     )  # fmt: skip
     def test_is_refused_with_the_way_out(self, line):
@@ -142,6 +165,10 @@ class TestValuesAsTheyAreTyped:
             ('stop={"a": 1, "b": [true, null]}', {"a": 1, "b": [True, None]}),
             ('stop=["\\n", "say \\"hi\\""]', ["\n", 'say "hi"']),
             ("stop=[]", []),
+            ('stop="1"', "1"),
+            ('stop="\\n"', "\n"),
+            ('stop="a b"', "a b"),
+            ('stop=""', ""),
             ("'stop=[1, 2]'", [1, 2]),
             ("stop='[1, 2]'", [1, 2]),
             ('"stop=[1, 2]"', [1, 2]),

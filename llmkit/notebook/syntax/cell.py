@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.syntax.nearly import refuse_secrets
+from llmkit.notebook.syntax.nearly import refuse_addressed, refuse_secrets
 from llmkit.notebook.syntax.options import CellError
 from llmkit.notebook.syntax.reader import OptionReader
 from llmkit.notebook.syntax.subcommands import COMMANDS, parse_command
@@ -154,7 +154,11 @@ def _refuse_command(words: list[str]) -> None:
 
 def _read_model(reader: OptionReader, is_model: Callable[[str], bool]) -> None:
     """Read the model in front of a prompt, and options behind it."""
-    if "model" in reader.values or not _names_models(reader.peek(), is_model):
+    word = reader.peek()
+    if "model" in reader.values:
+        return
+    if not _names_models(word, is_model):
+        refuse_addressed(word, reader.rest[len(word) :], is_model)
         return
     reader.values["model"] = reader.take_word()
     reader.read()

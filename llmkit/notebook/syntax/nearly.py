@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=\S*)?")
 _AMOUNT = re.compile(r"[$€£]?[0-9]*[.,]?[0-9]+[$€£]?")
 _UNITS = frozenset(
-    {"usd", "eur", "dollar", "dollars", "$", "cents", "daily", "a", "per", "each", "today", "day", "max"}
-    | {"total", "monthly", "call", "notebook", "per_call", "per_notebook"}
+    {"usd", "eur", "euro", "euros", "dollar", "dollars", "$", "cents", "cent", "daily", "a", "per", "each"}
+    | {"today", "day", "max", "total", "monthly", "call", "notebook", "per_call", "per_notebook"}
 )
 _SETTINGS = frozenset({"budget", "replay", "alias", "tags"})
 """Commands that change something by a value of their own form."""
+
+_FILE = re.compile(r"\S+\.(?:replay|sqlite|db)")
+_ADDRESS = re.compile(r"https?://\S+")
 
 _FLAGS = frozenset({"on", "off", "all", "verbose", "now", "again"})
 
 _VERBS = {
     "alias": frozenset({"remove"}),
+    "budget": frozenset({"per_notebook", "per_call"}),
     "thread": frozenset({"show", "delete", "rename"}),
     "replay": frozenset({"auto", "only", "off"}),
     "cost": frozenset({"by"}),
@@ -86,6 +90,33 @@ def refuse_secrets(prompt: str) -> None:
         )
 
 
+def refuse_addressed(word: str, prompt: str, is_model: Callable[[str], bool]) -> None:
+    """Refuse a first word that addresses a model in another way than `%llm` reads.
+
+    Args:
+        word: The first word of a prompt; as it stands it names no model.
+        prompt: What follows.
+        is_model: Whether a word names a model.
+
+    Raises:
+        CellError: If it is `@sonnet`, `GPT-4o-mini`, or `sonnet, haiku` with a blank.
+    """
+    name = word.removeprefix("@").rstrip(",")
+    names = [part for part in name.split(",") if part]
+    if not names:
+        return
+    if not all(map(is_model, names)):
+        name, names = name.lower(), [part.lower() for part in names]
+        if not (all(map(is_model, names)) and re.search(r"[\d:]", name)):
+            return  # a word in capitals may begin a sentence; with figures in it, it is a name
+    elif word.endswith(","):
+        following = prompt.split()[:1]
+        if not following or not all(map(is_model, following[0].strip(",").split(","))):
+            return
+        name = f"{name},{following[0].strip(',')}"
+    raise CellError(f"What is {word[:80]!r}?", hint=f"Did you mean %llm {name} …? A prompt goes after --.")
+
+
 def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
     """Return the subcommand that a word is, or nearly is: two letters changed places, one is too many…."""
     if typed in commands:
@@ -99,7 +130,7 @@ def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bo
     """Whether words after the name of a subcommand are no prompt, although it does not take them."""
     if not rest:
         return False
-    if _OPTION.fullmatch(rest[0]) or rest[0] in _VERBS.get(name, ()):
+    if _OPTION.fullmatch(rest[0]) or rest[0] in _VERBS.get(name, ()) or rest[0] in {"=", ":"}:
         return True
     if name in _SETTINGS and (len(rest) == 1 or "=" in "".join(rest)):
         return True
@@ -108,18 +139,39 @@ def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bo
 
 def _has_its_value(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
     """Whether the first word after a subcommand is what it is about."""
-    first, single = rest[0], len(rest) == 1
-    if name == "budget":
-        return bool(_AMOUNT.fullmatch(first)) and rest[1].lower() in _UNITS
+    first = rest[0]
     if name in {"model", "models"}:
         return is_model(first)
     if name == "key":
         return _is_provider(first.partition("=")[0]) or any(map(_may_be_key, rest))
-    if name in {"export", "trust"}:
-        return single and re.search(r"\w[.:/]+\w", first) is not None
-    if name == "doctor" and single and _is_provider(first):
+    if name == "trust" and _ADDRESS.fullmatch(first):
         return True
-    return single and (first.isdecimal() or first.lower() in _FLAGS)
+    if name == "replay" and any(map(_FILE.fullmatch, rest)):
+        return True
+    return _is_one_value(name, first) if len(rest) == 1 else _are_two_values(name, rest, is_model)
+
+
+def _is_one_value(name: str, word: str) -> bool:
+    """Whether a single word after a subcommand is no prompt."""
+    if name in {"export", "trust"}:
+        return re.search(r"\w[.:/]+\w", word) is not None
+    if name == "doctor" and _is_provider(word):
+        return True
+    return word.isdecimal() or word.lower() in _FLAGS
+
+
+def _are_two_values(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
+    """Whether several words after a subcommand are values that were written in another way."""
+    first, second = rest[0], rest[1].lower()
+    if name == "budget":
+        one, other = first.lower().strip(":="), second.lstrip("-")
+        return any(
+            _AMOUNT.fullmatch(amount) is not None and word in _UNITS
+            for amount, word in ((first, other), (second, one))
+        )
+    if name == "alias":
+        return len(rest) == 2 and is_model(rest[1])
+    return name == "thread" and len(rest) == 2 and second in _VERBS["thread"]
 
 
 def _is_secret(word: str) -> bool:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 _WINDOWS = re.compile(r"[A-Za-z]:\\|\\\\")
 """How a path of Windows begins: its backslashes part folders and escape nothing."""
 
-_JSON = re.compile(r"[A-Za-z]\w*=(?=[\[{])")
-"""What stands in front of a list or an object, with no quotes around it."""
+_JSON = re.compile(r"[A-Za-z]\w*=(?=[\[{\"])")
+"""What stands in front of a list, an object or a text in JSON's own quotes, with no others around it."""
 
 
 class UnclosedQuoteError(ValueError):
@@ -50,7 +50,7 @@ def shell_word(text: str, start: int) -> Word:
 
 
 def json_word(text: str, start: int) -> Word | None:
-    """Read `KEY=` and a list or an object in JSON, blanks within it included.
+    """Read `KEY=` and a list, an object or a text in JSON, blanks within it included.
 
     Args:
         text: The line.
