@@ -91,6 +91,10 @@ class TestMarkdown:
         ]
         assert live == []
 
+    def test_a_control_sequence_hides_nothing_that_is_live_without_it(self):
+        for text in ("[a](java\x1b[1mscript:alert(1))", "<\x1b[1mimg src=x>", "&\x1b[0mlt;", "`\x1b[1m`<b>`"):
+            assert as_careless_readers_do(to_markdown([Entry(text=text, heading=text, error=text)])) == []
+
     def test_an_open_fence_does_not_turn_the_next_answer_inside_out(self):
         entries = [Entry(text="```\nopen"), Entry(text="```\n<img src=x onerror=alert(1)>\n```")]
         assert as_careless_readers_do(to_markdown(entries)) == []

@@ -74,10 +74,10 @@ def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = T
         <BLANKLINE>
     """
     clean, line = (inert, inert_line) if harmless else (printable, _as_line)
-    parts = [f"# {line(title)}"] if title else []
-    for entry in entries:
+    parts = [f"# {line(plain(title))}"] if title else []
+    for entry in map(_plain, entries):
         parts += filter(None, _markdown_parts(entry, clean, line))
-    return plain("\n\n".join(parts)) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
@@ -100,14 +100,26 @@ def to_html(entries: Iterable[Entry], title: str = "") -> str:
     Returns:
         An HTML document.
     """
-    name = guard_text(printable(title or "Conversation"))
-    body = "".join(map(_html, entries))
-    return plain(
+    name = guard_text(printable(plain(title or "Conversation")))
+    body = "".join(_html(_plain(entry)) for entry in entries)
+    return (
         f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}</title><style>{_BODY}</style></head>"
         f"<body>{page((f'<h1>{name}</h1>' if title else '') + body)}</body></html>\n"
+    )
+
+
+def _plain(entry: Entry) -> Entry:
+    """Drop control sequences before anything is checked: without them the text may read as something else."""
+    return Entry(
+        text=plain(entry.text),
+        quoted=entry.quoted,
+        heading=plain(entry.heading),
+        notes=tuple(map(plain, entry.notes)),
+        footer=plain(entry.footer),
+        error=plain(entry.error),
     )
 
 
