@@ -36,7 +36,7 @@ def datas(*chunks):
 
 
 def by_the_book(stream):
-    """WHATWG HTML 9.2.6, word for word; but an event whose blank line is missing counts."""
+    """WHATWG HTML 9.2.6, word for word; but an event whose blank line is missing counts, and a bare object."""
     stream = stream.removeprefix(b"\xef\xbb\xbf")
     lines, line, place = [], b"", 0
     while place < len(stream):
@@ -49,13 +49,16 @@ def by_the_book(stream):
             line = b""
         else:
             line += byte
-    events, data, kind = [], b"", b""
+    events, data, kind, block = [], b"", b"", []
     for full in [*lines, line, b""]:
         if not full:
             if data:
                 events.append((kind, data[:-1]))
-            data, kind = b"", b""
+            elif block and block[0].startswith(b"{"):  # as Gemini writes an error inside a stream
+                events.append((b"", b"\n".join(block)))
+            data, kind, block = b"", b"", []
             continue
+        block.append(full)
         if full.startswith(b":"):
             continue
         field, _, value = full.partition(b":")

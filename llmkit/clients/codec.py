@@ -123,7 +123,7 @@ class Answer:
     cost_usd: float | None = None
     cost_source: str = "provider"
     report: dict[str, Any] | None = None
-    read: Callable[[dict[str, Any]], Usage] | None = None
+    read: Callable[[dict[str, Any]], Usage] | None = field(default=None, compare=False)
     counted: Usage | None = None
     parts: list[dict[str, Any]] = field(default_factory=list)
     growing: dict[object, dict[str, Any]] = field(default_factory=dict)

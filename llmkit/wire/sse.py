@@ -91,6 +91,7 @@ def _event(block: bytes) -> Event | None:
             data.append(value)
         elif field == b"event":
             name = value
-    if not data and block.lstrip().startswith(b"{"):  # Gemini's errors inside a stream have no field name
-        return name, block.strip()
+    bare = block.strip(b"\n")
+    if not data and bare.startswith(b"{"):  # Gemini's errors inside a stream have no field name
+        return b"", bare
     return (name, b"\n".join(data)) if data else None
