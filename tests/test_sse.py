@@ -36,7 +36,7 @@ def datas(*chunks):
 
 
 def by_the_book(stream):
-    """WHATWG HTML 9.2.6, word for word; but an event whose blank line is missing counts, and a bare object."""
+    """WHATWG HTML 9.2.6, word for word; an event without its blank line counts, and a bare object."""
     stream = stream.removeprefix(b"\xef\xbb\xbf")
     lines, line, place = [], b"", 0
     while place < len(stream):
