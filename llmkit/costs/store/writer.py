@@ -29,7 +29,7 @@ T = TypeVar("T")
 CHUNK = 1000
 """Rows in one transaction at most, so that a retry of many that fails is a cheap one."""
 
-LINGER = 0.002
+LINGER = 0.001
 """Seconds to wait for further rows after a group of several; a single caller never waits."""
 
 logger = logging.getLogger(__name__)
