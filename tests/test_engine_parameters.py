@@ -3,7 +3,7 @@
 import pytest
 from callers import QUESTION, opened
 
-from llmkit import InvalidRequestError
+from llmkit import InvalidRequestError, catalog
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -64,3 +64,18 @@ async def test_what_json_cannot_say_is_refused(protocol, server, recorder):
         with pytest.raises(InvalidRequestError):
             await client.generate_text(QUESTION, metadata={"x": object()})
     assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("model", "is_refused"),
+    [
+        ("claude-sonnet-5-5", True),
+        ("claude-opus-5", True),
+        ("claude-sonnet-4-5", False),
+        ("claude-opus-4-5-20251101", False),
+        ("claude-3-5-sonnet-latest", False),
+    ],
+)
+def test_only_the_fifth_generation_of_claude_refuses_a_temperature(model, is_refused):
+    known = catalog.providers()["anthropic"]
+    assert ("temperature" in known.refused(model)) is is_refused
