@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 from dialects import DIALECTS, dump, quota_failure, reason, retry_info
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 
 from llmkit import LLMMessage, attach
 from llmkit.clients.anthropic import AnthropicCodec
-from llmkit.clients.codec import Answer, Request
+from llmkit.clients.codec import Answer, Request, loads
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.retry import retry_after
 from llmkit.clients.schema import Schema
-from llmkit.errors import LLMClientError
+from llmkit.errors import BadResponseError, LLMClientError
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
 NUMBERS = st.one_of(st.integers(), st.floats(), st.just(10**30))
@@ -132,3 +133,15 @@ def test_any_hint_to_wait_is_seconds_or_nothing(value):
     for name in ("retry-after", "retry-after-ms"):
         wait = retry_after({name: value})
         assert wait is None or 0 <= wait < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"<!DOCTYPE html><html><head><title>Sign in</title></head></html>", "a web page, 'Sign in'."),
+        (b"\n<html><body>Hello</body></html>", "a web page."),
+    ],
+)
+def test_a_web_page_in_place_of_json_is_called_one_and_not_quoted(page, said):
+    with pytest.raises(BadResponseError, match=re.escape(f"did not send JSON but {said}")):
+        loads(page)

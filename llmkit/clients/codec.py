@@ -32,6 +32,9 @@ FORMATS = frozenset(
 SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
 """Parameters by which we send a schema; where one is refused, the prompt asks for it."""
 
+_PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
+
 MOST_TOKENS = 10**12
 """What is beyond is no number of tokens, and would not fit into the books."""
 
@@ -264,7 +267,11 @@ def excerpt(value: Any) -> str:
     """Return the beginning of what a server sent, quoted; a key in it is blanked out before it is cut."""
     if isinstance(value, (dict, list)):  # nested too deeply to be written, perhaps
         return "an object" if isinstance(value, dict) else "a list"
-    return repr(redact(str(value)[:10_000])[:80])
+    text = redact(str(value)[:10_000])
+    if _PAGE.match(text):
+        title = _TITLE.search(text)
+        return f"a web page, {title[1].strip()[:80]!r}" if title else "a web page"
+    return repr(text[:80])
 
 
 def obj(value: Any) -> dict[str, Any]:
