@@ -20,8 +20,8 @@ from frames import MODELS
 from measure import Row, check, ratio
 
 from llmkit import CallRecord, Ledger
+from llmkit.core.sqlite import transaction
 from llmkit.costs.store import schema
-from llmkit.sqlite import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from typing import Any
 from books import BATCH, _record
 from measure import Row, check
 
+from llmkit.core.sqlite import transaction
 from llmkit.costs.store import database, rollups, schema
-from llmkit.sqlite import transaction
 
 SUMS = ("total", "by model", "by month and model", "by notebook", "by month and notebook")
 """What the kept sums answer, in at most 50 ms of CPU."""

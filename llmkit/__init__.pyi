@@ -26,6 +26,22 @@ from .clients.retry import RetryPolicy as RetryPolicy
 from .clients.retry import rate_limit_retry as rate_limit_retry
 from .clients.stream import TextStream as TextStream
 from .clients.trust import trust as trust
+from .core.errors import AuthenticationError as AuthenticationError
+from .core.errors import BadResponseError as BadResponseError
+from .core.errors import BudgetExceededError as BudgetExceededError
+from .core.errors import ConfigurationError as ConfigurationError
+from .core.errors import ContextLengthError as ContextLengthError
+from .core.errors import InvalidRequestError as InvalidRequestError
+from .core.errors import LLMClientError as LLMClientError
+from .core.errors import LLMTimeoutError as LLMTimeoutError
+from .core.errors import ModelNotFoundError as ModelNotFoundError
+from .core.errors import PermissionDeniedError as PermissionDeniedError
+from .core.errors import ProviderNotAvailableError as ProviderNotAvailableError
+from .core.errors import QuotaExceededError as QuotaExceededError
+from .core.errors import RateLimitError as RateLimitError
+from .core.errors import ReplayMissError as ReplayMissError
+from .core.errors import StreamInterruptedError as StreamInterruptedError
+from .core.settings import check_environment_variables as check_environment_variables
 from .costs.budgets.alerts import Alert as Alert
 from .costs.budgets.budget import Budget as Budget
 from .costs.budgets.budget import budget as budget
@@ -33,21 +49,6 @@ from .costs.controller import CostController as CostController
 from .costs.ledger import Ledger as Ledger
 from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
-from .errors import AuthenticationError as AuthenticationError
-from .errors import BadResponseError as BadResponseError
-from .errors import BudgetExceededError as BudgetExceededError
-from .errors import ConfigurationError as ConfigurationError
-from .errors import ContextLengthError as ContextLengthError
-from .errors import InvalidRequestError as InvalidRequestError
-from .errors import LLMClientError as LLMClientError
-from .errors import LLMTimeoutError as LLMTimeoutError
-from .errors import ModelNotFoundError as ModelNotFoundError
-from .errors import PermissionDeniedError as PermissionDeniedError
-from .errors import ProviderNotAvailableError as ProviderNotAvailableError
-from .errors import QuotaExceededError as QuotaExceededError
-from .errors import RateLimitError as RateLimitError
-from .errors import ReplayMissError as ReplayMissError
-from .errors import StreamInterruptedError as StreamInterruptedError
 from .messages import LLMMessage as LLMMessage
 from .messages import LLMResponse as LLMResponse
 from .messages import Usage as Usage
@@ -60,7 +61,6 @@ from .notebook.compare.compare import compare as compare
 from .notebook.compare.comparison import Comparison as Comparison
 from .records import CallRecord as CallRecord
 from .records import tags as tags
-from .settings import check_environment_variables as check_environment_variables
 
 __version__: str
 LLM_CONFIG: dict[str, typing.Any]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from llmkit.core.errors import InvalidRequestError
 from llmkit.encodings import decoded
-from llmkit.errors import InvalidRequestError
 from llmkit.links import ANY_IMAGE, check_link, is_link, name_of, shown_link, type_of
 from llmkit.pictures import from_array, transposed, upright
 

@@ -10,7 +10,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 
 ANY_IMAGE = "image/*"
 """The type of an image whose address does not tell it."""

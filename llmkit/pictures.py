@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 
 ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""

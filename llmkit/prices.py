@@ -17,7 +17,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import catalog, rates, settings
+from llmkit import rates
+from llmkit.core import catalog, settings
 from llmkit.messages import Usage
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from llmkit.errors import ConfigurationError
-from llmkit.origin import notebook_name
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.origin import notebook_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit import catalog, prices, settings
+from llmkit import prices
 from llmkit.clients.keys import keys
+from llmkit.core import catalog, settings
 from llmkit.messages import Usage
 
 THOUSAND = 1000

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from llmkit import catalog, records, sandbox
+from llmkit import records, sandbox
+from llmkit.core import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

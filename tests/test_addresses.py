@@ -7,8 +7,9 @@ from callers import SDKS, read
 from peer import Peer, http
 
 import llmkit
-from llmkit import ConfigurationError, LLMMessage, ModelNotFoundError, OpenAIClient, catalog, settings
-from llmkit.addresses import covers, place_of
+from llmkit import ConfigurationError, LLMMessage, ModelNotFoundError, OpenAIClient
+from llmkit.core import catalog, settings
+from llmkit.core.addresses import covers, place_of
 
 QUESTION = [LLMMessage("user", "Hello")]
 WHOLE = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":null}'

@@ -15,7 +15,8 @@ from decimal import Decimal
 import pytest
 
 import llmkit
-from llmkit import sqlite
+from llmkit.core import sqlite
+from llmkit.core.errors import BudgetExceededError, ConfigurationError
 from llmkit.costs.budgets import caps
 from llmkit.costs.budgets.alerts import Alert
 from llmkit.costs.budgets.budget import KEEP, Budgets
@@ -23,7 +24,6 @@ from llmkit.costs.budgets.caps import Amounts, Caps
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store.sqlite import SQLiteStore
-from llmkit.errors import BudgetExceededError, ConfigurationError
 from llmkit.records import CallRecord, Intent, calling
 
 NANO = 1_000_000_000

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit import catalog, prices, tokens
+from llmkit import prices, tokens
 from llmkit.clients.anthropic import MAX_TOKENS, AnthropicCodec
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.codec import Request
+from llmkit.core import catalog
 from llmkit.messages import LLMMessage, Usage
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 from test_budget import Clock, done, plan
 
+from llmkit.core.errors import BudgetExceededError
 from llmkit.costs.store import schema
 from llmkit.costs.store.sqlite import SQLiteStore
-from llmkit.errors import BudgetExceededError
 
 START = datetime(2026, 11, 22, 23, 58, tzinfo=UTC)  # the tests run in UTC
 NOTEBOOKS = [None, "a.ipynb", "b.ipynb"]

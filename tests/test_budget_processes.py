@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_budget import done, plan, version_1
 
+from llmkit.core.errors import BudgetExceededError
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import database, schema
 from llmkit.costs.store.sqlite import SQLiteStore
-from llmkit.errors import BudgetExceededError
 
 HEAD = """
 import asyncio, os, random, signal, sys, time, uuid
 from datetime import UTC, datetime, timedelta
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.sqlite import SQLiteStore
-from llmkit.errors import BudgetExceededError
+from llmkit.core.errors import BudgetExceededError
 from llmkit.records import CallRecord, Intent
 
 NANO = 10**9

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
 from llmkit.notebook.syntax.interpolation import interpolate
 from llmkit.notebook.syntax.options import OPTIONS, CellError

@@ -3,7 +3,7 @@
 import pytest
 from IPython.core.error import UsageError
 
-from llmkit.naming import is_model
+from llmkit.core.naming import is_model
 from llmkit.notebook.question import keep_questions
 from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
 from llmkit.notebook.syntax.options import CellError

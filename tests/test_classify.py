@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llmkit.clients.classify import of_event, of_status
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     ContextLengthError,
     InvalidRequestError,

@@ -7,7 +7,7 @@ import pytest
 from llmkit.clients.anthropic import MAX_TOKENS, AnthropicCodec
 from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.codec import Answer, Request
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
     ContextLengthError,

@@ -16,7 +16,7 @@ from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.retry import retry_after
 from llmkit.clients.schema import Schema
-from llmkit.errors import BadResponseError, LLMClientError
+from llmkit.core.errors import BadResponseError, LLMClientError
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
 NUMBERS = st.one_of(st.integers(), st.floats(), st.just(10**30))

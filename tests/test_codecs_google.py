@@ -7,7 +7,7 @@ import pytest
 from llmkit.clients.codec import Answer, Request
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.usage_google import read_usage
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
     ContextLengthError,

@@ -7,7 +7,7 @@ import pytest
 from llmkit.clients.codec import Answer, Request
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.usage_openai import read_usage
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
     ContextLengthError,

@@ -27,11 +27,11 @@ from llmkit import (
     RequestQueue,
     build_conversation,
     check_environment_variables,
-    errors,
     rate_limit_retry,
     safe_llm_call,
     validate_api_key,
 )
+from llmkit.core import errors
 
 QUESTION = [LLMMessage("user", "echo: one two")]
 
@@ -430,7 +430,7 @@ async def test_a_health_check_tells_and_does_not_raise(server, recorder):
 
 @pytest.fixture
 def registered():
-    from llmkit import naming
+    from llmkit.core import naming
 
     llmkit.register("echo", Echo)
     yield

@@ -9,7 +9,7 @@ import pytest
 from shells import opened
 
 import llmkit
-from llmkit.errors import BudgetExceededError, LLMClientError
+from llmkit.core.errors import BudgetExceededError, LLMClientError
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.errors import shorten
 

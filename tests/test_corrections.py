@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import corrections
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store.interface import Change
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -9,9 +9,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 mpl.use("Agg")

@@ -21,9 +21,9 @@ from test_chat_kernel import ledger as ledger  # noqa: PLC0414 - a fixture
 from test_costs_charts import call
 from test_dashboard_selection import HOSTILE
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
-from llmkit.errors import ConfigurationError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.dashboard import exports, picture, present
 from llmkit.notebook.dashboard.dashboard import Dashboard

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_costs_charts import call
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
-from llmkit.errors import ConfigurationError
 from llmkit.notebook.dashboard import present, selection
 from llmkit.notebook.dashboard.selection import MEDIANS, OTHERS, SUMS, Board, Pick, Settings
 

@@ -7,7 +7,7 @@ import pytest
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.deadlines import Deadlines, Timeouts
-from llmkit.errors import LLMTimeoutError
+from llmkit.core.errors import LLMTimeoutError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from peer import Peer, events, http
 from test_faults import CANARY, QUESTION, client_of
 
 from llmkit import LLMClientError
-from llmkit.clients.redaction import Secret, redact
+from llmkit.core.redaction import Secret, redact
 
 SPELLINGS = {
     "JSON": lambda char: f"\\u{ord(char):04x}",

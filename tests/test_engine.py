@@ -7,7 +7,8 @@ import openai
 import pytest
 from callers import QUESTION, TEXT, make, opened, read
 
-from llmkit import LLMMessage, OpenAIClient, ProviderNotAvailableError, settings
+from llmkit import LLMMessage, OpenAIClient, ProviderNotAvailableError
+from llmkit.core import settings
 
 pytestmark = pytest.mark.usefixtures("quiet")
 OURS = ["openai", "anthropic", "google", "google-legacy"]

@@ -3,7 +3,8 @@
 import pytest
 from callers import QUESTION, opened
 
-from llmkit import InvalidRequestError, catalog
+from llmkit import InvalidRequestError
+from llmkit.core import catalog
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

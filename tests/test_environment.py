@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from llmkit import environment, origin, settings
 from llmkit.clients.keys import keys
+from llmkit.core import environment, origin, settings
 from llmkit.wire import certificates, proxies
 
 
@@ -59,7 +59,9 @@ def test_a_variable_that_is_set_or_removed_between_two_looks_takes_effect(monkey
 
 
 def test_the_settings_are_one_object_as_long_as_nothing_changes(monkeypatch):
-    monkeypatch.setattr("llmkit.settings.time.monotonic", lambda: 7.0)  # files are looked at once a second
+    monkeypatch.setattr(
+        "llmkit.core.settings.time.monotonic", lambda: 7.0
+    )  # files are looked at once a second
     before = settings.load()
     assert settings.load() is before
     monkeypatch.setenv("LLMKIT_TIMEOUT", "5")

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger, ledger
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord, Recorder, session_id
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from test_ledger_frame import records
 
 import llmkit
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 START = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -470,7 +470,7 @@ class TestTemporaryFile:
             f"""
             import resource, signal
             from llmkit.costs.ledger import Ledger
-            from llmkit.errors import ConfigurationError
+            from llmkit.core.errors import ConfigurationError
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             books = Ledger.merged({str(laptop)!r})
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))

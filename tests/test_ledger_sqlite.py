@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.caps import Caps
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord, Intent
 
 START = datetime(2026, 11, 20, 9, tzinfo=UTC)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import database, schema
 from llmkit.costs.store.sqlite import SQLiteStore, default_path
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 V1 = {

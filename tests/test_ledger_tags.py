@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 import llmkit
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.records import calling, current_context
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 import llmkit
-from llmkit import ConfigurationError, naming
+from llmkit import ConfigurationError
 from llmkit.clients import registry
+from llmkit.core import naming
 from llmkit.costs.ledger import Ledger
 
 PRICES = {"large": {"input": 1, "output": 2}}

@@ -10,8 +10,9 @@ from billing import charging
 from kernels import Kernel
 
 import llmkit
-from llmkit import BudgetExceededError, Ledger, LLMMessage, OpenAIClient, origin, records
-from llmkit.errors import ConfigurationError
+from llmkit import BudgetExceededError, Ledger, LLMMessage, OpenAIClient, records
+from llmkit.core import origin
+from llmkit.core.errors import ConfigurationError
 
 QUESTION = [LLMMessage("user", "Count.")]
 TOLD = (origin.ENVIRONMENT, origin.SESSION, *origin.VARIABLES)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peer import Peer, http
 
-from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, catalog, prices
+from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
+from llmkit.core import catalog
 from llmkit.costs import tariff
 from llmkit.messages import Usage
 from llmkit.notebook import commands

@@ -5,7 +5,7 @@ import pytest
 from callers import SDKS, opened, read
 
 from llmkit import ConfigurationError, InvalidRequestError, LLMMessage, OpenAIClient
-from llmkit.clients.redaction import Secret, redact
+from llmkit.core.redaction import Secret, redact
 from llmkit.notebook.syntax.interpolation import interpolate
 from llmkit.tokens import estimate
 

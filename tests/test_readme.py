@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kernels import Kernel
 
-from llmkit import catalog, settings
+from llmkit.core import catalog, settings
 from llmkit.notebook.syntax.usage import options_table
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo, exports
 from llmkit.costs.ledger import Ledger
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)

@@ -3,10 +3,11 @@
 import pytest
 
 import llmkit
-from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessage, OpenAIClient, naming
+from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessage, OpenAIClient
 from llmkit.clients import registry
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.registry import resolve, shared_client
+from llmkit.core import naming
 
 QUESTION = [LLMMessage("user", "echo: one two")]
 
@@ -43,7 +44,7 @@ def test_an_alias_of_the_users_own_wins(tmp_path):
 def test_a_name_of_several_providers_is_ambiguous(monkeypatch):
     from dataclasses import replace
 
-    from llmkit import catalog
+    from llmkit.core import catalog
 
     both = {
         name: replace(p, models=("same",))

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from llmkit import ConfigurationError, Usage
 from llmkit.clients.recording import Recording
-from llmkit.clients.redaction import Secret
 from llmkit.clients.tape import DamagedRecordingError, Tape
+from llmkit.core.redaction import Secret
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit import prices
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo, tariff
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.repricing import what_if
-from llmkit.errors import ConfigurationError
 from llmkit.messages import Usage
 from llmkit.records import CallRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.request import MAX_CELL, Place, fenced, gather
 from llmkit.notebook.syntax.cell import parse_cell

@@ -31,7 +31,7 @@ from llmkit import (
     OpenAIClient,
     records,
 )
-from llmkit.clients.redaction import HIDDEN, Secret, redact, redact_error
+from llmkit.core.redaction import HIDDEN, Secret, redact, redact_error
 from llmkit.costs.ledger import Ledger
 
 SHAPED = "sk-proj-Canary0123456789abcdefABCDEF"

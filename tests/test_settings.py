@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from llmkit import ConfigurationError, LLMMessage, LLMTimeoutError, OpenAIClient, settings
+from llmkit import ConfigurationError, LLMMessage, LLMTimeoutError, OpenAIClient
+from llmkit.core import settings
 
 QUESTION = [LLMMessage("user", "echo: one two three")]
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from reference_store import ReferenceStore, places
 
+from llmkit.core.errors import BudgetExceededError, ConfigurationError
 from llmkit.costs.budgets.caps import Amounts, Caps
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
@@ -29,7 +30,6 @@ from llmkit.costs.store.interface import Change, Store
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.totals import NOTHING, Tally
-from llmkit.errors import BudgetExceededError, ConfigurationError
 from llmkit.records import CallRecord, Intent
 
 if TYPE_CHECKING:

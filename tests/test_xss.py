@@ -20,8 +20,8 @@ from test_live import Clock, Front
 
 import llmkit
 from llmkit.clients.registry import resolve
+from llmkit.core.errors import LLMClientError
 from llmkit.costs.budgets.budget import Budget
-from llmkit.errors import LLMClientError
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import message_form, saved_html
 from llmkit.notebook.compare.comparison import Comparison

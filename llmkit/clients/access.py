@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmkit import __version__, addresses, catalog, environment, settings
+from llmkit import __version__
 from llmkit.clients.classify import WRONG_ADDRESS
 from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
-from llmkit.clients.redaction import Secret, note
 from llmkit.clients.trust import is_trusted
-from llmkit.errors import (
+from llmkit.core import addresses, catalog, environment, settings
+from llmkit.core.errors import (
     AuthenticationError,
     ConfigurationError,
     LLMClientError,
     PermissionDeniedError,
     RateLimitError,
 )
+from llmkit.core.redaction import Secret, note
 from llmkit.sandbox import url as sandbox_url
 from llmkit.wire.direct import DirectCarrier
 

@@ -17,10 +17,10 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.endings import ended
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
-from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_anthropic, in_prompt
 from llmkit.clients.usage_anthropic import note_usage
-from llmkit.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.core.redaction import note
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.sdk import SDKCarrier
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.attachments import Attachment
-    from llmkit.clients.redaction import Secret
+    from llmkit.core.redaction import Secret
     from llmkit.messages import LLMMessage
 
 VERSION = "2026-10-21"

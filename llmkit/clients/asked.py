@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.content import without_media
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call

@@ -17,16 +17,16 @@ from llmkit.clients.deadlines import Deadlines, Timeouts
 from llmkit.clients.local import explain_down
 from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
 from llmkit.clients.reading import Reading, accepted
-from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import come_back
-from llmkit.errors import LLMClientError, StreamInterruptedError
+from llmkit.core.errors import LLMClientError, StreamInterruptedError
+from llmkit.core.redaction import redact_error
 
 if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec, Request
-    from llmkit.clients.redaction import Secret
     from llmkit.clients.retry import RetryPolicy
+    from llmkit.core.redaction import Secret
     from llmkit.wire.carrier import Carrier, Exchange, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from llmkit import tokens
-from llmkit.errors import LLMClientError, ProviderNotAvailableError, RateLimitError
+from llmkit.core.errors import LLMClientError, ProviderNotAvailableError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

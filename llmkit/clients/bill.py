@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmkit import prices, tokens
 from llmkit.clients import excess
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.messages import Usage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from llmkit import prices
 from llmkit.clients import bill, excess
 from llmkit.clients.codec import Answer, Request, dollars
 from llmkit.clients.parts import gathered, sentence
-from llmkit.errors import LLMClientError, StreamInterruptedError
+from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmkit.clients.recording import Recording
-    from llmkit.clients.redaction import Secret
+    from llmkit.core.redaction import Secret
     from llmkit.records import Guard
 
 UNSAID = "The server did not say why the answer ended: it may be incomplete."

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import catalog, prices, tokens
+from llmkit import prices, tokens
 from llmkit.clients.schema import instruction
+from llmkit.core import catalog
 from llmkit.messages import Usage
 from llmkit.rates import KINDS, MODALITIES, US_INFERENCE
 

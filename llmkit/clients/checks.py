@@ -9,7 +9,7 @@ from llmkit.clients.access import wrapped
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import KeyStatus
 from llmkit.clients.registry import client as make_client
-from llmkit.errors import AuthenticationError, LLMClientError, ProviderNotAvailableError, RateLimitError
+from llmkit.core.errors import AuthenticationError, LLMClientError, ProviderNotAvailableError, RateLimitError
 
 if TYPE_CHECKING:
     from llmkit.clients.base import BaseLLMClient

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.codec import loads, part, word
-from llmkit.clients.redaction import redact
 from llmkit.clients.retry import retry_after, seconds
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
     ContextLengthError,
@@ -22,6 +21,7 @@ from llmkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
+from llmkit.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

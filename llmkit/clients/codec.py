@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import orjson
 
-from llmkit.clients.redaction import redact
-from llmkit.errors import BadResponseError, InvalidRequestError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
+from llmkit.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llmkit.clients.schema import Schema
-    from llmkit.errors import LLMClientError
+    from llmkit.core.errors import LLMClientError
     from llmkit.messages import LLMMessage, Usage
     from llmkit.wire.carrier import WireRequest
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.attachments import IMAGES, PDF
-from llmkit.errors import InvalidRequestError, LLMClientError
+from llmkit.core.errors import InvalidRequestError, LLMClientError
 from llmkit.links import ANY_IMAGE, secrets_of
 from llmkit.media import pages, pixels
 

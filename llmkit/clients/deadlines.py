@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmkit import settings
-from llmkit.errors import ConfigurationError, LLMTimeoutError
+from llmkit.core import settings
+from llmkit.core.errors import ConfigurationError, LLMTimeoutError
 from llmkit.wire.carrier import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import StreamInterruptedError
+from llmkit.core.errors import StreamInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.clients.codec import Answer
-    from llmkit.errors import LLMClientError
+    from llmkit.core.errors import LLMClientError
 
 WORDS: Mapping[str, str] = {
     **dict.fromkeys(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from llmkit import catalog, settings
 from llmkit.clients.access import blame_address
 from llmkit.clients.asked import asked_on_wire
 from llmkit.clients.attempts import Attempts, Line, warn_refused
@@ -21,11 +20,12 @@ from llmkit.clients.health import Health, check
 from llmkit.clients.local import explain_down
 from llmkit.clients.playback import replayed
 from llmkit.clients.reading import accepted, read
-from llmkit.clients.redaction import redact_error
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.schema import schema_of
 from llmkit.clients.stream import TextStream
-from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
+from llmkit.core import catalog, settings
+from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
+from llmkit.core.redaction import redact_error
 from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmkit.clients.attempts import warn_dropped
 from llmkit.clients.parameters import droppable
-from llmkit.errors import (
+from llmkit.core.errors import (
     BudgetExceededError,
     ConfigurationError,
     ContextLengthError,

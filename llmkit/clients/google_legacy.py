@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.google import GoogleCodec
-from llmkit.clients.redaction import note
+from llmkit.core.redaction import note
 from llmkit.wire.legacy import LegacyCarrier, configuration, load_sdk
 
 

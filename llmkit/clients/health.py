@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

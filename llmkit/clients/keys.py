@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit import catalog, environment, settings
-from llmkit.clients.redaction import Secret, redact
-from llmkit.errors import AuthenticationError, ConfigurationError
+from llmkit.core import catalog, environment, settings
+from llmkit.core.errors import AuthenticationError, ConfigurationError
+from llmkit.core.redaction import Secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from llmkit import catalog
-from llmkit.errors import LLMClientError, ProviderNotAvailableError
+from llmkit.core import catalog
+from llmkit.core.errors import LLMClientError, ProviderNotAvailableError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - where calls go, not where one listens
 """Names of this machine."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from llmkit import catalog
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import client as make_client
-from llmkit.errors import ConfigurationError
+from llmkit.core import catalog
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,10 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.endings import broken_off, called, ended
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
-from llmkit.clients.redaction import note
 from llmkit.clients.schema import for_openai, in_prompt
 from llmkit.clients.usage_openai import note_tools, note_usage, note_usages
-from llmkit.errors import BadResponseError, LLMClientError
+from llmkit.core.errors import BadResponseError, LLMClientError
+from llmkit.core.redaction import note
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.sdk import SDKCarrier
 

@@ -8,7 +8,7 @@ import unicodedata
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

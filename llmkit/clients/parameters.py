@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.codec import SCHEMA_NAMES
-from llmkit.errors import ContextLengthError, InvalidRequestError
+from llmkit.core.errors import ContextLengthError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llmkit.clients.codec import Codec, Request
-    from llmkit.errors import LLMClientError
+    from llmkit.core.errors import LLMClientError
 
 LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 """The two names of one limit in Chat Completions: the limit stays, under its other name."""

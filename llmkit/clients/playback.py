@@ -16,10 +16,10 @@ from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.pace import Player
 from llmkit.clients.parts import gathered
 from llmkit.clients.recording import Recording
-from llmkit.clients.redaction import redact
 from llmkit.clients.replay import current, current_mode
 from llmkit.clients.tape import DamagedRecordingError
-from llmkit.errors import ConfigurationError, InvalidRequestError, ReplayMissError
+from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
+from llmkit.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.registry import metered, shared_client
-from llmkit.errors import ConfigurationError, InvalidRequestError, LLMClientError
+from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.records import calling
 

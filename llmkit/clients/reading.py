@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit.clients.deadlines import FAREWELL, LAST_WORD
-from llmkit.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
+from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.wire.sse import SSEReader
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ import threading
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from llmkit import catalog, naming, settings
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.keys import keys
 from llmkit.clients.metered import MeteredClient
-from llmkit.clients.redaction import redact, redact_error
-from llmkit.errors import ConfigurationError
-from llmkit.naming import (
+from llmkit.core import catalog, naming, settings
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.naming import (
     ENTRY_POINTS,
     ModelName,
     aliases,
@@ -24,6 +23,7 @@ from llmkit.naming import (
     session_aliases,
     unknown_name,
 )
+from llmkit.core.redaction import redact, redact_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Self, get_args
 
 import platformdirs
 
-from llmkit import settings
 from llmkit.clients.pace import Pace, checked
 from llmkit.clients.tape import Tape
-from llmkit.errors import ConfigurationError
-from llmkit.settings import ReplayMode
+from llmkit.core import settings
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.settings import ReplayMode
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from llmkit.errors import LLMClientError, RateLimitError
+from llmkit.core.errors import LLMClientError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

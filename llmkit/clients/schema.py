@@ -20,7 +20,7 @@ from typing import (
     is_typeddict,
 )
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:

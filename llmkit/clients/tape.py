@@ -10,10 +10,10 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from llmkit import sqlite
 from llmkit.clients.recording import UNREADABLE, Recording, pack, unpack
-from llmkit.clients.redaction import redact
-from llmkit.errors import ConfigurationError
+from llmkit.core import sqlite
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmkit import addresses, settings
-from llmkit.errors import ConfigurationError
+from llmkit.core import addresses, settings
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ import html
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from llmkit.costs.names import known, texts
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.suggestions import known, texts
 from llmkit.costs.totals import total_of
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from llmkit import settings
+from llmkit.core import settings
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import tariff
 from llmkit.costs.frame.export import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
@@ -21,7 +22,6 @@ from llmkit.costs.store.corrections import NOTES, SOURCE
 from llmkit.costs.store.interface import Change
 from llmkit.costs.store.schema import COLUMNS
 from llmkit.costs.totals import NANOS, inexact, to_nanos
-from llmkit.errors import ConfigurationError
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.totals import NANOS
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.costs import forks
+from llmkit.core import forks
 from llmkit.costs.analysis import SETTLE, Analysis
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.totals import Tally, total_of

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.schema import micros
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import TypeAlias

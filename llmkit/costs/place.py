@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.sqlite import ENVIRONMENT, default_path
-from llmkit.errors import ConfigurationError
 
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]+):/")  # two letters at least: C:/ is a drive
 

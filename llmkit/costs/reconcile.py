@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import exports, tariff
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
 from llmkit.costs.totals import NANOS
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from llmkit import catalog, naming, settings
 from llmkit import prices as pricing
+from llmkit.core import catalog, naming, settings
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs import tariff
 from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.moments import moment
 from llmkit.costs.totals import NANOS, counted
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from llmkit import origin, records
+from llmkit import records
+from llmkit.core import origin
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

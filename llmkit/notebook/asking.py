@@ -11,7 +11,7 @@ from IPython.core.error import StdinNotImplementedError
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.clients.thinking import spoken
-from llmkit.errors import BadResponseError, BudgetExceededError, LLMClientError
+from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.messages import LLMMessage, LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.errors import Stopped, countdown, foreign, kept_in, uninterrupted

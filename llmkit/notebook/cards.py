@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.redaction import HIDDEN, redact
+from llmkit.core.redaction import HIDDEN, redact
 from llmkit.notebook.table_cards import describe_frame, describe_series
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import difflib
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, get_args
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.notebook import session
 from llmkit.notebook.syntax.values import tag
 
@@ -48,8 +48,9 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
     """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
     import pandas as pd
 
-    from llmkit import catalog, prices, settings
+    from llmkit import prices
     from llmkit.clients import registry
+    from llmkit.core import catalog, settings
 
     names = registry.aliases()
     known = catalog.providers()
@@ -91,7 +92,7 @@ def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
 def _alias(magics: LLMMagics, command: Command) -> None:
     """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
     from llmkit.clients import registry
-    from llmkit.clients.redaction import redact
+    from llmkit.core.redaction import redact
 
     argument = command.argument or ""
     name, equals, target = argument.partition("=")
@@ -122,7 +123,7 @@ def _alias(magics: LLMMagics, command: Command) -> None:
 
 def _no_provider(typed: str) -> ConfigurationError:
     """Say that a word is no provider; it is repeated only if it is nearly one, for it may be the key."""
-    from llmkit import catalog
+    from llmkit.core import catalog
 
     near = difflib.get_close_matches(typed.lower(), catalog.providers(), n=1)
     if near:
@@ -136,10 +137,10 @@ def _no_provider(typed: str) -> ConfigurationError:
 
 def _key(magics: LLMMagics, command: Command) -> None:
     """Take a key without showing it, and say if it changes who is asked."""
-    from llmkit import catalog
     from llmkit.clients.keys import keys, save_key
-    from llmkit.clients.redaction import Secret
     from llmkit.clients.registry import resolve
+    from llmkit.core import catalog
+    from llmkit.core.redaction import Secret
     from llmkit.notebook.rates import charges, is_free
 
     provider = command.argument or ""
@@ -226,7 +227,7 @@ def _limit(text: str) -> float | str | None:
 def _replay(_magics: LLMMagics, command: Command) -> None:
     """Show whether answers are replayed, or set it: `auto`, `only`, `off`, and a file."""
     from llmkit.clients.replay import current, replay
-    from llmkit.settings import ReplayMode
+    from llmkit.core.settings import ReplayMode
 
     words = (command.argument or "").split()
     modes: list[Any] = [word for word in words if word in get_args(ReplayMode)]

@@ -20,14 +20,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.wire.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from llmkit.catalog import Provider
     from llmkit.clients.health import Health
+    from llmkit.core.catalog import Provider
     from llmkit.costs.ledger import Ledger
 
 PATIENCE = 8.0
@@ -116,7 +116,7 @@ def _resolved(model: str | None) -> str | LLMClientError:
 
 def _providers(name: str | LLMClientError) -> list[Provider]:
     """Return the providers to examine: those that want a key, and the default model's."""
-    from llmkit import catalog
+    from llmkit.core import catalog
 
     default = name.partition(":")[0] if isinstance(name, str) else None
     return [
@@ -271,8 +271,8 @@ def _prices() -> Finding:
 
 def _addresses() -> Finding:
     """Say where keys may go besides the addresses that the user has named, and through which proxy."""
-    from llmkit import catalog, settings
     from llmkit.clients.trust import is_trusted, trusted
+    from llmkit.core import catalog, settings
     from llmkit.wire.proxies import proxy_for
 
     known = catalog.providers()

@@ -9,9 +9,9 @@ from llmkit import prices, tokens
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.redaction import redact
 from llmkit.clients.registry import shared_client
 from llmkit.clients.schema import instruction
+from llmkit.core.redaction import redact
 from llmkit.media import most_tokens
 from llmkit.messages import Usage
 from llmkit.notebook.request import Part

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
-from llmkit.errors import LLMClientError, LLMTimeoutError, RateLimitError
+from llmkit.core.errors import LLMClientError, LLMTimeoutError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

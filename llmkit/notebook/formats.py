@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.clients.schema import Schema, schema_of
 from llmkit.clients.thinking import spoken
-from llmkit.errors import BadResponseError, InvalidRequestError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.notebook.values import are_alike, distinct, no_number, places
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def parse(
         >>> parse('{"a": "x"}', "json", {"properties": {"a": {"type": "integer"}}})
         Traceback (most recent call last):
         ...
-        llmkit.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'.
+        llmkit.core.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'.
         Ask again, or read the text in .partial.
     """
     if format in {"md", "text"}:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import BadResponseError
+from llmkit.core.errors import BadResponseError
 from llmkit.notebook.formats import Fence, check, fences, row_schema, unusable
 from llmkit.notebook.markdown.tags import BREAK
 from llmkit.notebook.values import is_corrected, places

@@ -9,9 +9,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observe
 
-from llmkit import settings
-from llmkit.errors import ConfigurationError, LLMClientError
-from llmkit.naming import is_model
+from llmkit.core import settings
+from llmkit.core.errors import ConfigurationError, LLMClientError
+from llmkit.core.naming import is_model
 from llmkit.notebook.errors import Stopped, kept_in, shorten
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.syntax.cell import parse_cell, parse_line
@@ -156,11 +156,11 @@ class LLMMagics(Magics):
                 return None
             return self.ask(parsed, scope=Scope(self.variables, caller()))
         except CellError as error:
-            from llmkit.clients.redaction import redact  # loads at the first error, not with the extension
+            from llmkit.core.redaction import redact  # loads at the first error, not with the extension
 
             raise UsageError(redact(str(error))) from None
         except LLMClientError as error:
-            from llmkit.clients.redaction import redact_error
+            from llmkit.core.redaction import redact_error
 
             redact_error(error)  # it may repeat what was typed, a key in place of a name
             raise (shorten(error) if self.short_errors else error)  # noqa: B904 - the same exception goes on

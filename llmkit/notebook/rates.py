@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit import catalog, prices
+from llmkit import prices
+from llmkit.core import catalog
 
 if TYPE_CHECKING:
     from llmkit.clients.registry import ModelName

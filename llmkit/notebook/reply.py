@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.thinking import spoken
-from llmkit.errors import BadResponseError
+from llmkit.core.errors import BadResponseError
 from llmkit.notebook.formats import code_in, parse
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llmkit.attachments import Attachment, attach
-from llmkit.clients.redaction import redact
+from llmkit.core.redaction import redact
 from llmkit.messages import LLMMessage
 from llmkit.notebook.cards import card
 from llmkit.notebook.formats import wanted, words

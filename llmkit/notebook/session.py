@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.notebook.errors import plain
 from llmkit.notebook.record import IncompleteMessage, session_entries, thread_entries
 from llmkit.notebook.syntax.cell import Ask

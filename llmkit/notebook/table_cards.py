@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.redaction import redact
+from llmkit.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 from llmkit.notebook.errors import headline, without_controls
 from llmkit.notebook.scope import is_internal
 
@@ -138,7 +138,7 @@ def _is_own(frame: FrameType) -> bool:
 
 
 def _place(frame: FrameType, line: int, shell: Any) -> str:
-    from llmkit.clients.redaction import redact  # loads at the first error, not with the extension
+    from llmkit.core.redaction import redact  # loads at the first error, not with the extension
 
     file = frame.f_code.co_filename
     source = redact(linecache.getline(file, line, frame.f_globals).strip())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.notebook.errors import plain
 from llmkit.notebook.markdown.inert import inert, inert_line
 from llmkit.notebook.markdown.render import page, printable, render

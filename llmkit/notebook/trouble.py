@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.redaction import redact
+from llmkit.core.redaction import redact
 from llmkit.notebook.request import fenced
 
 if TYPE_CHECKING:

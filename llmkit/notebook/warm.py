@@ -7,7 +7,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from llmkit.attachments import IMAGES, PDF, Attachment
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 from llmkit.links import ANY_IMAGE, type_of
 from llmkit.media import pages, pixels
 from llmkit.sandbox.dialect import RefusedError

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from llmkit.errors import (
+from llmkit.core.errors import (
     BadResponseError,
     LLMClientError,
     LLMTimeoutError,

@@ -7,9 +7,9 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
-from llmkit import environment
-from llmkit.addresses import QUOTES
-from llmkit.errors import ConfigurationError
+from llmkit.core import environment
+from llmkit.core.addresses import QUOTES
+from llmkit.core.errors import ConfigurationError
 
 _FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _FOLDER = "SSL_CERT_DIR"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.addresses import place_of, take_apart
-from llmkit.errors import InvalidRequestError
+from llmkit.core.addresses import place_of, take_apart
+from llmkit.core.errors import InvalidRequestError
 from llmkit.wire import certificates
 from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
 from llmkit.wire.proxies import Proxy, proxy_failed, proxy_for, proxy_refused, socks_connector, socks_errors
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from llmkit.errors import LLMClientError
+    from llmkit.core.errors import LLMClientError
 
 LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""

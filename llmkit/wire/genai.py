@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.errors import BadResponseError, InvalidRequestError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
 from llmkit.wire.direct import DirectExchange, encode
 from llmkit.wire.sdk import SDKExchange

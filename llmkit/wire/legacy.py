@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.errors import (
+from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
     ConfigurationError,

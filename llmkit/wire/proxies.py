@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies
 
-from llmkit import environment
-from llmkit.addresses import QUOTES, is_loopback
-from llmkit.errors import ConfigurationError, ProviderNotAvailableError
+from llmkit.core import environment
+from llmkit.core.addresses import QUOTES, is_loopback
+from llmkit.core.errors import ConfigurationError, ProviderNotAvailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import sys
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import AuthenticationError, InvalidRequestError
+from llmkit.core.errors import AuthenticationError, InvalidRequestError
 from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets import caps as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
 from llmkit.costs.budgets.caps import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
 from llmkit.costs.store.choices import Choice
 from llmkit.costs.store.schema import COLUMNS, micros
 from llmkit.costs.totals import NANOS, NOTHING, estimate, to_nanos
-from llmkit.errors import ConfigurationError
 from llmkit.prices import format_money
 from llmkit.records import current_context
 

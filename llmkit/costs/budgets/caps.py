@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from llmkit.core.errors import BudgetExceededError, ConfigurationError
 from llmkit.costs.totals import NANOS
-from llmkit.errors import BudgetExceededError, ConfigurationError
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

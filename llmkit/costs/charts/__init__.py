@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from llmkit.core.suggestions import known
 from llmkit.costs.charts import aggregates, canvas, spending, usage
 from llmkit.costs.frame.summary import spending as counting
 from llmkit.costs.moments import moment
-from llmkit.costs.names import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.frame.columns import Tags
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from llmkit import sqlite
+from llmkit.core import sqlite
 from llmkit.costs.store import schema
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from llmkit import sqlite
+from llmkit.core import sqlite
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.caps import Amounts
 from llmkit.costs.store import database, rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import threading

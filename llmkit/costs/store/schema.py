@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.totals import EXACT, Sums
-from llmkit.errors import ConfigurationError
 from llmkit.records import CallRecord
 
 if TYPE_CHECKING:

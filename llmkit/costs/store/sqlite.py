@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import platformdirs
 
-from llmkit import sqlite
-from llmkit.costs import forks
+from llmkit.core import forks, sqlite
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.caps import Amounts, Caps
 from llmkit.costs.store import choices, corrections, database, holds, rollups, schema
 from llmkit.costs.store.interface import Page
 from llmkit.costs.store.writer import Writer
 from llmkit.costs.totals import NOTHING
-from llmkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

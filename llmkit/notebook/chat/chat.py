@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.attachments import attach
 from llmkit.clients.registry import resolve
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 from llmkit.messages import LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost

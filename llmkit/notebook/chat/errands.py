@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llmkit.attachments import attach
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.chat.conversation import question_of
 from llmkit.notebook.chat.menu import model_menu

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from llmkit import catalog, settings
 from llmkit.clients.keys import keys
 from llmkit.clients.registry import provider_names
+from llmkit.core import catalog, settings
 
 
 def model_menu() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.errors import BudgetExceededError, ConfigurationError, LLMClientError
+from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.cards import card
 from llmkit.notebook.chat.conversation import Conversation, as_message

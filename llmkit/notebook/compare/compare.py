@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit import records
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.columns import live_columns

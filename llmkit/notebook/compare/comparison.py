@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import ConfigurationError, LLMClientError
+from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.messages import LLMResponse
 from llmkit.notebook.reply import Reply, execution_number
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 from llmkit.notebook.errors import foreign
 from llmkit.notebook.footer import outcome_of
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.charts.canvas import many
-from llmkit.errors import ConfigurationError
 from llmkit.notebook.dashboard import exports, picture, present, selection
 from llmkit.notebook.dashboard.live import Live
 from llmkit.notebook.dashboard.menu import what_if_models

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from llmkit.core.errors import ConfigurationError
+from llmkit.core.origin import notebook_path
 from llmkit.costs.frame.export import write_csv, write_parquet
-from llmkit.errors import ConfigurationError
-from llmkit.origin import notebook_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

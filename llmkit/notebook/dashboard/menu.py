@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmkit import catalog, prices
+from llmkit import prices
+from llmkit.core import catalog
 from llmkit.messages import Usage
 
 if TYPE_CHECKING:

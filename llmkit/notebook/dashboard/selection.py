@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmkit.core.suggestions import known
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
 from llmkit.costs.frame.summary import TAG, estimated, local_time, nanos, period_starts, that_count
 from llmkit.costs.moments import moment
-from llmkit.costs.names import known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Settings:
         >>> Settings(by="weather")
         Traceback (most recent call last):
         ...
-        llmkit.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
+        llmkit.core.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
         notebook, status, surface, month, week, day, hour.
     """
 

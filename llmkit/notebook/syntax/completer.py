@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 from llmkit.notebook.syntax.completion import Choice, Known, complete, describe
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _models() -> Iterator[Choice]:
 
 def _has_key(provider: str) -> bool:
     """Whether a provider can be asked; one without any kind of key, or another package's, can."""
-    from llmkit import catalog
     from llmkit.clients.keys import keys
+    from llmkit.core import catalog
 
     known = catalog.providers().get(provider)
     return (

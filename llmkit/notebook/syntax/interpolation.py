@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.redaction import redact
+from llmkit.core.redaction import redact
 from llmkit.notebook.syntax.options import CellError, did_you_mean
 from llmkit.tokens import estimate
 

@@ -175,7 +175,7 @@ def _are_two_values(name: str, rest: list[str], is_model: Callable[[str], bool])
 
 
 def _is_secret(word: str) -> bool:
-    from llmkit.clients.redaction import redact
+    from llmkit.core.redaction import redact
 
     return redact(word) != word
 
@@ -186,7 +186,7 @@ def _may_be_key(word: str) -> bool:
 
 
 def _is_provider(word: str) -> bool:
-    from llmkit import catalog
+    from llmkit.core import catalog
 
     return word.lower() in catalog.providers()
 

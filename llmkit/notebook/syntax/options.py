@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import InvalidRequestError
+from llmkit.core.errors import InvalidRequestError
 from llmkit.notebook.syntax import values
 
 if TYPE_CHECKING:

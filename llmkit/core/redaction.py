@@ -14,7 +14,7 @@ from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import LLMClientError
+from llmkit.core.errors import LLMClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

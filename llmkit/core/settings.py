@@ -33,8 +33,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from llmkit import addresses, catalog, environment
-from llmkit.errors import ConfigurationError
+from llmkit.core import addresses, catalog, environment
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
-from llmkit.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError
 
 QUOTES = "\"'`<>\u201c\u201d\u2018\u2019\xab\xbb \t\r\n"
 """What is copied along with an address."""

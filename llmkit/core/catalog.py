@@ -86,7 +86,7 @@ class Provider:
 
 @cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(files("llmkit").joinpath("catalog.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(files("llmkit.core").joinpath("catalog.toml").read_text(encoding="utf-8"))
 
 
 @cache

@@ -8,7 +8,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llmkit import environment
+from llmkit.core import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
