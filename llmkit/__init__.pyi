@@ -1,8 +1,6 @@
 import typing
 
 from . import sandbox as sandbox
-from .attachments import Attachment as Attachment
-from .attachments import attach as attach
 from .clients.anthropic import AnthropicClient as AnthropicClient
 from .clients.base import BaseLLMClient as BaseLLMClient
 from .clients.checks import safe_llm_call as safe_llm_call
@@ -26,6 +24,12 @@ from .clients.retry import RetryPolicy as RetryPolicy
 from .clients.retry import rate_limit_retry as rate_limit_retry
 from .clients.stream import TextStream as TextStream
 from .clients.trust import trust as trust
+from .content.attachments import Attachment as Attachment
+from .content.attachments import attach as attach
+from .content.messages import LLMMessage as LLMMessage
+from .content.messages import LLMResponse as LLMResponse
+from .content.messages import Usage as Usage
+from .content.messages import build_conversation as build_conversation
 from .core.errors import AuthenticationError as AuthenticationError
 from .core.errors import BadResponseError as BadResponseError
 from .core.errors import BudgetExceededError as BudgetExceededError
@@ -49,10 +53,6 @@ from .costs.controller import CostController as CostController
 from .costs.ledger import Ledger as Ledger
 from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
-from .messages import LLMMessage as LLMMessage
-from .messages import LLMResponse as LLMResponse
-from .messages import Usage as Usage
-from .messages import build_conversation as build_conversation
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
 from .notebook.chat.chat import Chat as Chat

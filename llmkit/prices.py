@@ -18,8 +18,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit import rates
+from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
-from llmkit.messages import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +122,7 @@ def price(
         The price, or `None` if nobody knows it.
 
     Example:
-        >>> from llmkit.messages import Usage
+        >>> from llmkit.content.messages import Usage
         >>> price("openai", ("gpt-4o-mini",), Usage(input_tokens=1_000_000, output_tokens=0)).usd
         0.15
         >>> price("openai", ("no-such-model",), Usage(input_tokens=1, output_tokens=1)) is None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genai_prices import Usage as PricedUsage
     from genai_prices.types import ModelPrice
 
-    from llmkit.messages import Usage
+    from llmkit.content.messages import Usage
 
 MILLION = Decimal(1_000_000)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from llmkit import prices
 from llmkit.clients.keys import keys
+from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
-from llmkit.messages import Usage
 
 THOUSAND = 1000
 

@@ -19,8 +19,7 @@ from IPython.display import Image as Shown
 from PIL import Image
 
 import llmkit
-from llmkit import Attachment, InvalidRequestError, LLMMessage, attach, media, tokens
-from llmkit.attachments import LARGEST
+from llmkit import Attachment, InvalidRequestError, LLMMessage, attach
 from llmkit.clients import replay as replaying
 from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.ceiling import ceiling
@@ -28,6 +27,8 @@ from llmkit.clients.codec import Request
 from llmkit.clients.content import explain
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
+from llmkit.content import media, tokens
+from llmkit.content.attachments import LARGEST
 
 mpl.use("agg")
 

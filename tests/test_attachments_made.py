@@ -8,7 +8,7 @@ from former import DATA
 from PIL import Image
 
 from llmkit import InvalidRequestError, attach
-from llmkit.attachments import Attachment
+from llmkit.content.attachments import Attachment
 
 
 def opened(attachment):

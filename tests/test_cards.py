@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.notebook.cards import CARD, card
+from llmkit.content.describe import CARD, card
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 

@@ -7,6 +7,7 @@ import pytest
 from llmkit.clients.anthropic import MAX_TOKENS, AnthropicCodec
 from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.codec import Answer, Request
+from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
@@ -19,7 +20,6 @@ from llmkit.core.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from llmkit.messages import LLMMessage, Usage
 
 CODEC = AnthropicCodec()
 HELLO = (LLMMessage("system", "Be brief."), LLMMessage("user", "Hello"))

@@ -15,7 +15,7 @@ from llmkit.clients.codec import Answer, Request, loads
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.retry import retry_after
-from llmkit.clients.schema import Schema
+from llmkit.content.schema import Schema
 from llmkit.core.errors import BadResponseError, LLMClientError
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}

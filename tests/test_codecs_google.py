@@ -7,6 +7,7 @@ import pytest
 from llmkit.clients.codec import Answer, Request
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.usage_google import read_usage
+from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
@@ -18,7 +19,6 @@ from llmkit.core.errors import (
     ProviderNotAvailableError,
     RateLimitError,
 )
-from llmkit.messages import LLMMessage, Usage
 
 CODEC = GoogleCodec()
 HELLO = (

@@ -18,7 +18,7 @@ from test_live import Clock, Front, long_answer
 import llmkit
 from llmkit import BudgetExceededError, ConfigurationError, LLMClientError, sandbox
 from llmkit.clients.registry import resolve
-from llmkit.messages import LLMMessage
+from llmkit.content.messages import LLMMessage
 from llmkit.notebook.compare.columns import PlainColumns, QuietColumns
 from llmkit.notebook.compare.compare import run_compare
 from llmkit.notebook.compare.comparison import Comparison, Entry, tokens_per_second

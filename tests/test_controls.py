@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shells import opened
 
-from llmkit.messages import LLMMessage
+from llmkit.content.messages import LLMMessage
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import plain_text
 from llmkit.notebook.compare.comparison import Comparison, Entry

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import pytest
 
+from llmkit.content.messages import LLMResponse
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
-from llmkit.messages import LLMResponse
 from llmkit.notebook.chat.header import money_form
 from llmkit.notebook.compare.comparison import Comparison, Entry
 from llmkit.notebook.compare.drawing import summary_line

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.messages import LLMResponse
+from llmkit.content.messages import LLMResponse
 from llmkit.notebook.footer import Footer, build_footer, format_money, format_seconds
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from llmkit.notebook.frames import frame
+from llmkit.content.tables import frame
 from llmkit.notebook.markdown.render import render, render_partial
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from peer import Peer, http
 
 from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
+from llmkit.content.messages import Usage
 from llmkit.core import catalog
 from llmkit.costs import tariff
-from llmkit.messages import Usage
 from llmkit.notebook import commands
 from llmkit.notebook.syntax.subcommands import Command
 

@@ -5,9 +5,9 @@ import pytest
 from callers import SDKS, opened, read
 
 from llmkit import ConfigurationError, InvalidRequestError, LLMMessage, OpenAIClient
+from llmkit.content.template import interpolate
+from llmkit.content.tokens import estimate
 from llmkit.core.redaction import Secret, redact
-from llmkit.notebook.syntax.interpolation import interpolate
-from llmkit.tokens import estimate
 
 TEXTS = {
     "one character": "a",

@@ -18,7 +18,7 @@ from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.codec import Request
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.parameters import without_refused
-from llmkit.clients.schema import schema_of
+from llmkit.content.schema import schema_of
 
 pytestmark = pytest.mark.usefixtures("recorder")
 

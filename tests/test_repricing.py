@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit import prices
+from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo, tariff
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.repricing import what_if
-from llmkit.messages import Usage
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import InvalidRequestError
-from llmkit.messages import LLMMessage
 from llmkit.notebook.request import MAX_CELL, Place, fenced, gather
 from llmkit.notebook.syntax.cell import parse_cell
 from llmkit.notebook.syntax.options import CellError

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from llmkit.notebook.cards import card
+from llmkit.content.describe import card
 from llmkit.notebook.trouble import EXPLAIN, FIX, trouble
 from llmkit.sandbox.answers import write
 from llmkit.sandbox.conversation import Ask, Turn

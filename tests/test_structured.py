@@ -24,9 +24,9 @@ from llmkit.clients.codec import Request
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.registry import metered
-from llmkit.clients.schema import Schema, in_prompt, schema_of
-from llmkit.notebook import formats
-from llmkit.notebook.formats import parse
+from llmkit.content import parsing
+from llmkit.content.parsing import parse
+from llmkit.content.schema import Schema, in_prompt, schema_of
 from llmkit.sandbox.formats import anthropic_trouble, openai_trouble
 
 QUESTION = [LLMMessage("user", "Name a city")]
@@ -376,10 +376,10 @@ class TestJSON:
     def test_a_repair_names_what_is_wrong(self):
         with pytest.raises(BadResponseError) as caught:
             parse('{"city": "Rome"}', "json", CITY)
-        message = formats.repair_message(caught.value, '{"city": "Rome"}')
+        message = parsing.repair_message(caught.value, '{"city": "Rome"}')
         assert "'people' is a required property" in message
         assert message.endswith('{"city": "Rome"}')
-        assert len(formats.repair_message(caught.value, "x" * 10**6)) < 21_000
+        assert len(parsing.repair_message(caught.value, "x" * 10**6)) < 21_000
 
 
 class TestFrames:
@@ -466,15 +466,15 @@ class TestFrames:
 
     @pytest.mark.parametrize("given", [Place, list[Place], PlaceModel, Tree])
     def test_rows_are_asked_for_inside_an_object_that_all_providers_take(self, given):
-        found = formats.wanted("df", given)
+        found = parsing.wanted("df", given)
         assert found.json["properties"]["rows"]["type"] == "array"
-        assert formats.wanted("df", found).json == found.json
+        assert parsing.wanted("df", found).json == found.json
         assert "response_format" in body("openai", found)
 
     async def test_a_frame_comes_back_from_every_provider(self, kind, server, recorder):
         async with opened(kind, server) as client:
-            answer = await client.generate_text(QUESTION, schema=formats.wanted("df", Place))
-            talk = [LLMMessage("system", formats.words("df")), *QUESTION]
+            answer = await client.generate_text(QUESTION, schema=parsing.wanted("df", Place))
+            talk = [LLMMessage("system", parsing.words("df")), *QUESTION]
             free = await client.generate_text(talk)
         assert list(parse(answer.content, "df", Place).columns) == ["city", "people"]
         assert parse(free.content, "df")["people"].dtype == "int64"
@@ -504,5 +504,5 @@ class TestCode:
 
     async def test_the_words_that_ask_for_code_bring_code(self, protocol, server, recorder):
         async with opened(protocol, server) as client:
-            answer = await client.generate_text([LLMMessage("system", formats.words("code")), *QUESTION])
+            answer = await client.generate_text([LLMMessage("system", parsing.words("code")), *QUESTION])
         assert compile(parse(answer.content, "code"), "answer", "exec")

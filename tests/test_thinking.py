@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import llmkit
 from llmkit import BadResponseError, LLMResponse
-from llmkit.clients.thinking import spoken
+from llmkit.content.parsing import code_in, parse
+from llmkit.content.reasoning import spoken
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.formats import code_in, parse
 from llmkit.notebook.reply import Reply
 
 DRAFT = (

@@ -12,7 +12,7 @@ from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.codec import Answer, Request
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
-from llmkit.messages import LLMMessage
+from llmkit.content.messages import LLMMessage
 
 WHEN = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 SAID = (LLMMessage(role="user", content="Hi"),)

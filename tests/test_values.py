@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import BadResponseError
-from llmkit.notebook.formats import parse
+from llmkit.content.parsing import parse
 
 RECORDS = [{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]
 LINES = "\n".join(map(json.dumps, RECORDS))

@@ -17,8 +17,8 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.endings import ended
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
-from llmkit.clients.schema import for_anthropic, in_prompt
 from llmkit.clients.usage_anthropic import note_usage
+from llmkit.content.schema import for_anthropic, in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.core.redaction import note
 from llmkit.wire.carrier import WireRequest
@@ -27,9 +27,9 @@ from llmkit.wire.sdk import SDKCarrier
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmkit.attachments import Attachment
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
     from llmkit.core.redaction import Secret
-    from llmkit.messages import LLMMessage
 
 VERSION = "2026-10-21"
 """The version of the API that is spoken; the same as the official SDK's."""

@@ -18,7 +18,7 @@ from llmkit.core.errors import InvalidRequestError
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec, Request
-    from llmkit.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage
 
 FORMAT = 2
 """Version of the key: 1 was made of what went over the wire, 2 is made of what was asked."""

@@ -7,14 +7,14 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
-from llmkit import tokens
+from llmkit.content import tokens
 from llmkit.core.errors import LLMClientError, ProviderNotAvailableError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
-    from llmkit.messages import LLMMessage, LLMResponse
+    from llmkit.content.messages import LLMMessage, LLMResponse
 
 
 class ContractTemperature(float):
@@ -39,7 +39,7 @@ class BaseLLMClient(ABC):
     Example:
         >>> class Echo(BaseLLMClient):
         ...     async def generate_text(self, messages, model=None, **kwargs):
-        ...         from llmkit.messages import LLMResponse
+        ...         from llmkit.content.messages import LLMResponse
         ...         return LLMResponse(messages[-1].content, self.provider_name, model or "echo")
         ...     async def stream_text(self, messages, model=None, **kwargs):
         ...         yield messages[-1].content
@@ -116,7 +116,7 @@ class BaseLLMClient(ABC):
         return tokens.estimate(text)
 
     def _count_tokens_accurate(self, text: str, model: str) -> int:
-        """Count the tokens of a text as exactly as this machine can; see `llmkit.tokens.count`."""
+        """Count the tokens of a text as exactly as this machine can; see `llmkit.content.tokens.count`."""
         return tokens.count(text, model)
 
     def _estimate_cost(

@@ -7,17 +7,18 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit import prices, tokens
+from llmkit import prices
 from llmkit.clients import excess
+from llmkit.content import tokens
+from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
-from llmkit.messages import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from llmkit.clients.codec import Answer, Request
-    from llmkit.messages import UsageSource
+    from llmkit.content.messages import UsageSource
 
 logger = logging.getLogger(__name__)
 

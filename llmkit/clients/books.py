@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from llmkit.clients.call import Call
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
 
 logger = logging.getLogger(__name__)
 

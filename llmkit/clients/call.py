@@ -12,8 +12,8 @@ from llmkit import prices
 from llmkit.clients import bill, excess
 from llmkit.clients.codec import Answer, Request, dollars
 from llmkit.clients.parts import gathered, sentence
+from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
-from llmkit.messages import LLMResponse, Usage
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:

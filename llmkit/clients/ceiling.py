@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import prices, tokens
-from llmkit.clients.schema import instruction
+from llmkit import prices
+from llmkit.content import tokens
+from llmkit.content.messages import Usage
+from llmkit.content.schema import instruction
 from llmkit.core import catalog
-from llmkit.messages import Usage
 from llmkit.rates import KINDS, MODALITIES, US_INFERENCE
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def ceiling(request: Request, provider: str, *, when: datetime | None = None) ->
 
     Example:
         >>> from llmkit.clients.codec import Request
-        >>> from llmkit.messages import LLMMessage
+        >>> from llmkit.content.messages import LLMMessage
         >>> hello = (LLMMessage(role="user", content="Hello"),)
         >>> ceiling(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")
         Ceiling(nanos=67650, input_tokens=51, output_tokens=100)

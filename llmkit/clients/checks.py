@@ -13,7 +13,7 @@ from llmkit.core.errors import AuthenticationError, LLMClientError, ProviderNotA
 
 if TYPE_CHECKING:
     from llmkit.clients.base import BaseLLMClient
-    from llmkit.messages import LLMMessage, LLMResponse
+    from llmkit.content.messages import LLMMessage, LLMResponse
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from llmkit.core.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.clients.schema import Schema
+    from llmkit.content.messages import LLMMessage, Usage
+    from llmkit.content.schema import Schema
     from llmkit.core.errors import LLMClientError
-    from llmkit.messages import LLMMessage, Usage
     from llmkit.wire.carrier import WireRequest
 
 

@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.attachments import IMAGES, PDF
+from llmkit.content.attachments import IMAGES, PDF
+from llmkit.content.links import ANY_IMAGE, secrets_of
+from llmkit.content.media import pages, pixels
 from llmkit.core.errors import InvalidRequestError, LLMClientError
-from llmkit.links import ANY_IMAGE, secrets_of
-from llmkit.media import pages, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from llmkit.attachments import Attachment
-    from llmkit.messages import LLMMessage
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
 
 MB = 2**20
 
@@ -65,8 +65,8 @@ def written(message: LLMMessage) -> str:
         message: The message.
 
     Example:
-        >>> from llmkit.attachments import attach
-        >>> from llmkit.messages import LLMMessage
+        >>> from llmkit.content.attachments import attach
+        >>> from llmkit.content.messages import LLMMessage
         >>> print(written(LLMMessage("user", "Sum up.", (attach(b"a,b", "t.csv"),))))
         File t.csv:
         ```

@@ -21,12 +21,12 @@ from llmkit.clients.local import explain_down
 from llmkit.clients.playback import replayed
 from llmkit.clients.reading import accepted, read
 from llmkit.clients.retry import RetryPolicy
-from llmkit.clients.schema import schema_of
 from llmkit.clients.stream import TextStream
+from llmkit.content.messages import LLMMessage
+from llmkit.content.schema import schema_of
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
-from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
     from llmkit.clients.books import Source
     from llmkit.clients.metered import MeteredClient
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
     from llmkit.wire.carrier import Carrier
 
 LIST_TIMEOUT = 30.0

@@ -17,20 +17,20 @@ from llmkit.clients.endings import BROKEN as BROKEN_OFF
 from llmkit.clients.endings import called, ended
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
-from llmkit.clients.schema import in_prompt
 from llmkit.clients.usage_google import note_search, note_usage
+from llmkit.content.links import ANY_IMAGE
+from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.core.redaction import note
-from llmkit.links import ANY_IMAGE
 from llmkit.wire.carrier import WireRequest
 from llmkit.wire.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmkit.attachments import Attachment
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
     from llmkit.core.redaction import Secret
-    from llmkit.messages import LLMMessage
 
 BROKEN = BROKEN_OFF | {
     "other",

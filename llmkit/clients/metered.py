@@ -11,16 +11,16 @@ from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
 from llmkit.clients.codec import Request
 from llmkit.clients.playback import replayed
-from llmkit.clients.schema import in_prompt, schema_of
 from llmkit.clients.stream import TextStream
-from llmkit.messages import Usage
+from llmkit.content.messages import Usage
+from llmkit.content.schema import in_prompt, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from llmkit.clients.books import Source
     from llmkit.clients.codec import Codec
-    from llmkit.messages import LLMMessage, LLMResponse
+    from llmkit.content.messages import LLMMessage, LLMResponse
 
 
 class MeteredClient(BaseLLMClient):

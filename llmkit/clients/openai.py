@@ -15,8 +15,8 @@ from llmkit.clients.content import MB, Limits, check, media, written
 from llmkit.clients.endings import broken_off, called, ended
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.parts import merge
-from llmkit.clients.schema import for_openai, in_prompt
 from llmkit.clients.usage_openai import note_tools, note_usage, note_usages
+from llmkit.content.schema import for_openai, in_prompt
 from llmkit.core.errors import BadResponseError, LLMClientError
 from llmkit.core.redaction import note
 from llmkit.wire.carrier import WireRequest
@@ -25,8 +25,8 @@ from llmkit.wire.sdk import SDKCarrier
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.attachments import Attachment
-    from llmkit.messages import LLMMessage
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 """Environment variables of the official SDK, by header."""

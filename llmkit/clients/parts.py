@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.thinking import spoken
+from llmkit.content.reasoning import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,15 +9,15 @@ from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.registry import metered, shared_client
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
-from llmkit.messages import LLMMessage
 from llmkit.records import calling
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from llmkit.messages import Usage
+from llmkit.content.messages import Usage
 
 LIMIT = 64 * 2**20
 """Longest answer or request that is unpacked, in bytes: a few bytes of a file can stand for gigabytes."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.call import Call, Waiting
     from llmkit.clients.codec import Request
-    from llmkit.messages import LLMResponse, Usage
+    from llmkit.content.messages import LLMResponse, Usage
 
 
 class TextStream(AsyncGenerator[str, None]):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmkit.clients.codec import Answer
-    from llmkit.messages import Usage
+    from llmkit.content.messages import Usage
 
     Report = dict[str, Any]
     Reader = Callable[[Report], Usage]

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmkit.clients.codec import Answer, count, part, total, word
 from llmkit.clients.usage import note
-from llmkit.messages import Usage
+from llmkit.content.messages import Usage
 
 KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 """Modalities that may have a price of their own; a document's pages are images."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmkit.clients.codec import Answer, count, dollars, part, total, word
 from llmkit.clients.usage import note
-from llmkit.messages import Usage
+from llmkit.content.messages import Usage
 from llmkit.rates import MODALITIES
 
 TICKS = 10**10

@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from llmkit import prices
+from llmkit.content.messages import Usage
 from llmkit.costs.ledger import Ledger
-from llmkit.messages import Usage
 from llmkit.records import CallRecord
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from llmkit import prices
-from llmkit.messages import Usage
+from llmkit.content.messages import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

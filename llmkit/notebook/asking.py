@@ -10,13 +10,13 @@ from IPython.core.error import StdinNotImplementedError
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.clients.thinking import spoken
+from llmkit.content.messages import LLMMessage, LLMResponse
+from llmkit.content.parsing import parse, repair_message
+from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
-from llmkit.messages import LLMMessage, LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.errors import Stopped, countdown, foreign, kept_in, uninterrupted
 from llmkit.notebook.footer import build_footer, outcome_of
-from llmkit.notebook.formats import parse, repair_message
 from llmkit.notebook.live import PlainAnswer, live_answer
 from llmkit.notebook.nextcell import put_next
 from llmkit.notebook.rates import charges, is_free

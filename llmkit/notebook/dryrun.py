@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmkit import prices, tokens
+from llmkit import prices
 from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import shared_client
-from llmkit.clients.schema import instruction
+from llmkit.content import tokens
+from llmkit.content.media import most_tokens
+from llmkit.content.messages import Usage
+from llmkit.content.schema import instruction
 from llmkit.core.redaction import redact
-from llmkit.media import most_tokens
-from llmkit.messages import Usage
 from llmkit.notebook.request import Part
 from llmkit.prices import NANO, format_money
 

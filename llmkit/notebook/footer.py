@@ -13,7 +13,7 @@ from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
     from llmkit.records import Status
 
 SIMULATED = "simulated"
@@ -87,7 +87,7 @@ def build_footer(
         The footer.
 
     Example:
-        >>> from llmkit.messages import LLMResponse
+        >>> from llmkit.content.messages import LLMResponse
         >>> answer = LLMResponse("Hi", "openai", "gpt-6-luna", cost_estimate=0.0056, response_time=3.42)
         >>> str(build_footer(answer, label="luna", session_cost=0.031))
         'luna · 3.4 s · $0.0056 · Σ $0.031'

@@ -21,7 +21,7 @@ from llmkit.notebook.syntax.usage import help_text
 from llmkit.notebook.syntax.values import FORMATS
 
 if TYPE_CHECKING:
-    from llmkit.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply

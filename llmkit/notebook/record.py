@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.messages import LLMMessage
+from llmkit.content.messages import LLMMessage
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.thinking import spoken
+from llmkit.content.parsing import code_in, parse
+from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError
-from llmkit.notebook.formats import code_in, parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmkit.clients.schema import SchemaLike
-    from llmkit.messages import LLMResponse, Usage
+    from llmkit.content.messages import LLMResponse, Usage
+    from llmkit.content.parsing import Format
+    from llmkit.content.schema import SchemaLike
     from llmkit.notebook.footer import Footer
-    from llmkit.notebook.formats import Format
     from llmkit.notebook.rich import Ending
     from llmkit.notebook.shown import Shown
 
@@ -42,7 +42,7 @@ class Reply:
         complete: Whether the text is the whole answer: neither stopped, nor cut off, nor at its token limit.
 
     Example:
-        >>> from llmkit.messages import LLMResponse
+        >>> from llmkit.content.messages import LLMResponse
         >>> str(Reply(LLMResponse("Hello", "openai", "gpt-6-luna")))
         'Hello'
     """
@@ -108,7 +108,7 @@ class Reply:
             BadResponseError: If it is not JSON, or does not fit; the text is in `.partial`.
 
         Example:
-            >>> from llmkit.messages import LLMResponse
+            >>> from llmkit.content.messages import LLMResponse
             >>> Reply(LLMResponse('Sure: {"a": 1}', "openai", "gpt-6-luna")).json()
             {'a': 1}
         """

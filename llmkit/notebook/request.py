@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from llmkit.attachments import Attachment, attach
+from llmkit.content.attachments import Attachment, attach
+from llmkit.content.describe import card
+from llmkit.content.messages import LLMMessage
+from llmkit.content.parsing import wanted, words
+from llmkit.content.template import interpolate
 from llmkit.core.redaction import redact
-from llmkit.messages import LLMMessage
-from llmkit.notebook.cards import card
-from llmkit.notebook.formats import wanted, words
-from llmkit.notebook.syntax.interpolation import interpolate
 from llmkit.notebook.syntax.options import CellError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from llmkit.clients.schema import Schema
-    from llmkit.notebook.formats import Format
+    from llmkit.content.parsing import Format
+    from llmkit.content.schema import Schema
     from llmkit.notebook.syntax.cell import Ask
 
 MAX_CELL = 20_000

@@ -13,7 +13,7 @@ from llmkit.notebook.transcript import to_markdown, write_transcript
 from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
 
 if TYPE_CHECKING:
-    from llmkit.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.syntax.subcommands import Command
     from llmkit.notebook.trouble import Trouble

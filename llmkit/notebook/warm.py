@@ -39,7 +39,7 @@ def warm_up(model: str | None = None) -> None:
     from llmkit import prices
     from llmkit.clients.engine import ProviderClient
     from llmkit.clients.registry import shared_client
-    from llmkit.messages import Usage
+    from llmkit.content.messages import Usage
 
     with contextlib.suppress(LLMClientError):  # the question itself will say what is wrong
         client = shared_client(model)

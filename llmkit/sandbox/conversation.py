@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.media import most_tokens
+from llmkit.content.media import most_tokens
 from llmkit.sandbox.pieces import count
 
 if TYPE_CHECKING:
-    from llmkit.attachments import Attachment
+    from llmkit.content.attachments import Attachment
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "stop_sequence"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from llmkit.attachments import PDF
+from llmkit.content.attachments import PDF
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialect import (
     CONTEXT_TOKENS,
@@ -26,7 +26,7 @@ from llmkit.sandbox.parts import at_address, decoded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from llmkit.attachments import Attachment
+    from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
     from llmkit.sandbox.dialect import Call, ProtocolName
 

@@ -6,10 +6,10 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from llmkit.attachments import IMAGES, PDF, Attachment
+from llmkit.content.attachments import IMAGES, PDF, Attachment
+from llmkit.content.links import ANY_IMAGE, type_of
+from llmkit.content.media import pages, pixels
 from llmkit.core.errors import InvalidRequestError
-from llmkit.links import ANY_IMAGE, type_of
-from llmkit.media import pages, pixels
 from llmkit.sandbox.dialect import RefusedError
 
 if TYPE_CHECKING:

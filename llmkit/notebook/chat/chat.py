@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from llmkit.attachments import attach
 from llmkit.clients.registry import resolve
+from llmkit.content.attachments import attach
+from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError
-from llmkit.messages import LLMResponse
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.session import Session, Settings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from llmkit.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.session import Turn
     from llmkit.notebook.chat.widget import ChatWidget

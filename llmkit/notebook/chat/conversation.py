@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.clients.thinking import spoken
-from llmkit.messages import LLMMessage
+from llmkit.content.messages import LLMMessage
+from llmkit.content.reasoning import spoken
 from llmkit.notebook.record import IncompleteMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from llmkit.attachments import Attachment
-    from llmkit.messages import LLMResponse
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMResponse
 
 Role = Literal["user", "assistant"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from llmkit.attachments import attach
+from llmkit.content.attachments import attach
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import LLMClientError
-from llmkit.messages import LLMMessage
 from llmkit.notebook.chat.conversation import question_of
 from llmkit.notebook.chat.menu import model_menu
 from llmkit.notebook.chat.text import entries

@@ -11,7 +11,7 @@ from llmkit.prices import format_money
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
     from llmkit.notebook.chat.conversation import Conversation
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit import records
 from llmkit.clients.registry import resolve, shared_client
+from llmkit.content.describe import card
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
-from llmkit.messages import LLMMessage
-from llmkit.notebook.cards import card
 from llmkit.notebook.chat.conversation import Conversation, as_message
 from llmkit.notebook.chat.errands import Errands
 from llmkit.notebook.chat.feed import MAX_HZ
@@ -28,9 +28,9 @@ from llmkit.prices import to_nanos
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from llmkit.attachments import Attachment
     from llmkit.clients.stream import TextStream
-    from llmkit.notebook.cards import Card
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.describe import Card
     from llmkit.notebook.chat.conversation import Node
     from llmkit.notebook.chat.feed import Feed
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llmkit import records
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.registry import resolve, shared_client
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError
-from llmkit.messages import LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.columns import live_columns
 from llmkit.notebook.compare.comparison import Comparison, Entry

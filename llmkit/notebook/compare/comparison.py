@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
-from llmkit.messages import LLMResponse
 from llmkit.notebook.reply import Reply, execution_number
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def tokens_per_second(found: LLMResponse | None) -> float | None:
         Tokens per second; `None` if it is not known, or the answer came all at once or was recorded.
 
     Example:
-        >>> from llmkit.messages import LLMResponse
+        >>> from llmkit.content.messages import LLMResponse
         >>> tokens_per_second(LLMResponse("Hi", "openai", "x", completion_tokens=90, response_time=2.0,
         ...     first_token_s=0.5))
         60.0

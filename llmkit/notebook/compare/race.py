@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.registry import ModelName
     from llmkit.clients.stream import TextStream
-    from llmkit.messages import LLMResponse
+    from llmkit.content.messages import LLMResponse
 
 TICK = 0.08
 """Seconds between two looks at the clock while nothing arrives."""

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmkit import prices
+from llmkit.content.messages import Usage
 from llmkit.core import catalog
-from llmkit.messages import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

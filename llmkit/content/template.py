@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.tokens import estimate
 from llmkit.core.redaction import redact
 from llmkit.notebook.syntax.options import CellError, did_you_mean
-from llmkit.tokens import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,8 +20,8 @@ from typing import (
     is_typeddict,
 )
 
+from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import InvalidRequestError
-from llmkit.messages import LLMMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

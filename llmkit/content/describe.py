@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.describe_tables import describe_frame, describe_series
 from llmkit.core.redaction import HIDDEN, redact
-from llmkit.notebook.table_cards import describe_frame, describe_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable

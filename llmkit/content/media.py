@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llmkit.attachments import Attachment
+    from llmkit.content.attachments import Attachment
 
 MOST_PAGES = 1000
 """Pages of the longest PDF that a provider takes (Gemini; Anthropic takes 600)."""

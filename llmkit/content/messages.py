@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.attachments import Attachment
+from llmkit.content.attachments import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

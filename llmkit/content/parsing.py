@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.clients.schema import Schema, schema_of
-from llmkit.clients.thinking import spoken
+from llmkit.content.json_values import are_alike, distinct, no_number, places
+from llmkit.content.reasoning import spoken
+from llmkit.content.schema import Schema, schema_of
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.notebook.values import are_alike, distinct, no_number, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from llmkit.clients.schema import SchemaLike
-    from llmkit.notebook.values import Values
+    from llmkit.content.json_values import Values
+    from llmkit.content.schema import SchemaLike
 
 Format = Literal["md", "text", "json", "df", "code"]
 """The formats of an answer: Markdown, plain text, JSON, a DataFrame, code."""
@@ -137,7 +137,7 @@ def _parsed(text: str, form: Format, schema: SchemaLike, language: str | None) -
     if form == "json":
         return _json(text, schema_of(schema), fences(text))
     if form == "df":
-        from llmkit.notebook.frames import frame
+        from llmkit.content.tables import frame
 
         return frame(text, schema_of(schema))
     return _code(text, language)

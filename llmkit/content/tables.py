@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.json_values import is_corrected, places
+from llmkit.content.parsing import Fence, check, fences, row_schema, unusable
 from llmkit.core.errors import BadResponseError
-from llmkit.notebook.formats import Fence, check, fences, row_schema, unusable
 from llmkit.notebook.markdown.tags import BREAK
-from llmkit.notebook.values import is_corrected, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pandas as pd
 
-    from llmkit.clients.schema import Schema
-    from llmkit.notebook.values import Values
+    from llmkit.content.json_values import Values
+    from llmkit.content.schema import Schema
 
 Rows = list[list[str]]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from llmkit.content.encodings import decoded
+from llmkit.content.images import from_array, transposed, upright
+from llmkit.content.links import ANY_IMAGE, check_link, is_link, name_of, shown_link, type_of
 from llmkit.core.errors import InvalidRequestError
-from llmkit.encodings import decoded
-from llmkit.links import ANY_IMAGE, check_link, is_link, name_of, shown_link, type_of
-from llmkit.pictures import from_array, transposed, upright
 
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 """Images that all providers take."""

@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit.media import most_tokens
+from llmkit.content.media import most_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llmkit.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage
 
 PER_MESSAGE = 4
 """Tokens that a message's role and separators take, about."""
