@@ -11,7 +11,7 @@ from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.core import catalog
-from llmkit.rates import KINDS, MODALITIES, US_INFERENCE
+from llmkit.prices.rates import KINDS, MODALITIES, US_INFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

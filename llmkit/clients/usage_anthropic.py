@@ -8,7 +8,7 @@ from typing import Any
 from llmkit.clients.codec import Answer, count, part, total, word
 from llmkit.clients.usage import note
 from llmkit.content.messages import Usage
-from llmkit.rates import US_INFERENCE
+from llmkit.prices.rates import US_INFERENCE
 
 _TOOLS = {"web_search_requests": "web_searches", "code_execution_requests": "code_executions"}
 _FREE = frozenset({"web_fetch_requests", "tool_search_requests"})

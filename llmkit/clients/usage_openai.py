@@ -7,7 +7,7 @@ from typing import Any
 from llmkit.clients.codec import Answer, count, dollars, part, total, word
 from llmkit.clients.usage import note
 from llmkit.content.messages import Usage
-from llmkit.rates import MODALITIES
+from llmkit.prices.rates import MODALITIES
 
 TICKS = 10**10
 """xAI's ticks in a US dollar."""

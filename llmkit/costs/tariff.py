@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from llmkit.prices import Listing
-    from llmkit.rates import Rates
+    from llmkit.prices.rates import Rates
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

@@ -17,9 +17,9 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import rates
 from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
+from llmkit.prices import rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
     from genai_prices.types import Provider as PricedProvider
 
-    from llmkit.rates import Rates
+    from llmkit.prices.rates import Rates
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
