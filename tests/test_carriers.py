@@ -195,7 +195,7 @@ async def test_a_users_own_genai_client_follows_no_redirect_with_its_key(recorde
 
 @pytest.mark.parametrize("way", ["whole", "streamed", "models"])
 async def test_a_users_own_generative_model_follows_no_redirect_with_its_key(recorder, way):
-    from llmkit.wire.legacy import load_sdk
+    from llmkit.transport.genai_legacy import load_sdk
 
     async with server(answer(b"{}")) as (elsewhere, seen):
         moved = answer(b"", f"Location: {elsewhere}/x", status="307 Temporary Redirect")
@@ -286,7 +286,7 @@ async def test_a_body_is_sent_as_json_in_utf_8(sandbox_server, recorder):
 @pytest.fixture
 def generative_model(sandbox_server):
     """A user's own model of the former SDK, with an instruction of its own."""
-    from llmkit.wire.legacy import load_sdk
+    from llmkit.transport.genai_legacy import load_sdk
 
     genai = load_sdk()  # without its warnings
     options = {"api_endpoint": sandbox_server.url("google")}

@@ -6,7 +6,7 @@ import pytest
 
 from llmkit.clients.keys import keys
 from llmkit.core import environment, origin, settings
-from llmkit.wire import certificates, proxies
+from llmkit.transport import certificates, proxies
 
 
 def test_it_stays_the_same_until_something_changes(monkeypatch):

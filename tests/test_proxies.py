@@ -13,8 +13,8 @@ from peer import Peer, http
 
 import llmkit
 from llmkit import ConfigurationError, OpenAIClient, ProviderNotAvailableError
-from llmkit.wire import certificates
-from llmkit.wire.proxies import proxy_for
+from llmkit.transport import certificates
+from llmkit.transport.proxies import proxy_for
 
 ALL = {**SDKS, "google-legacy": llmkit.GoogleGenerativeAIClient}
 WHOLE = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":null}'

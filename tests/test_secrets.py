@@ -217,7 +217,7 @@ def own_client(kind, url, key):
     """A user's own SDK client, with its key where users put one; and what closes it."""
     from google import genai
 
-    from llmkit.wire.legacy import load_sdk
+    from llmkit.transport.genai_legacy import load_sdk
 
     if kind == "openai":
         own = openai.AsyncOpenAI(api_key=key, base_url=url)

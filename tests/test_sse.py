@@ -12,7 +12,7 @@ from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.codec import Answer
 from llmkit.clients.google import GoogleCodec
 from llmkit.clients.openai import OpenAICodec
-from llmkit.wire.sse import SSEReader
+from llmkit.transport.sse import SSEReader
 
 PIECES = st.sampled_from(
     [

@@ -26,7 +26,7 @@ from llmkit.core.errors import (
 )
 from llmkit.core.redaction import Secret, note
 from llmkit.sandbox import url as sandbox_url
-from llmkit.wire.direct import DirectCarrier
+from llmkit.transport.aiohttp import DirectCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

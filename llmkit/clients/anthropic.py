@@ -21,8 +21,8 @@ from llmkit.clients.usage_anthropic import note_usage
 from llmkit.content.schema import for_anthropic, in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.core.redaction import note
-from llmkit.wire.carrier import WireRequest
-from llmkit.wire.sdk import SDKCarrier
+from llmkit.transport.base import WireRequest
+from llmkit.transport.sdk import SDKCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

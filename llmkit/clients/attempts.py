@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmkit.clients.codec import Codec, Request
     from llmkit.clients.retry import RetryPolicy
     from llmkit.core.redaction import Secret
-    from llmkit.wire.carrier import Carrier, Exchange, WireRequest
+    from llmkit.transport.base import Carrier, Exchange, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
 

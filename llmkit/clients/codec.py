@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage, Usage
     from llmkit.content.schema import Schema
     from llmkit.core.errors import LLMClientError
-    from llmkit.wire.carrier import WireRequest
+    from llmkit.transport.base import WireRequest
 
 
 DONE = b"[DONE]"

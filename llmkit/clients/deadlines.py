@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError, LLMTimeoutError
-from llmkit.wire.carrier import CONNECT_TIMEOUT
+from llmkit.transport.base import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator

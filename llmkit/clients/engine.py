@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from llmkit.clients.books import Source
     from llmkit.clients.metered import MeteredClient
     from llmkit.content.messages import LLMResponse
-    from llmkit.wire.carrier import Carrier
+    from llmkit.transport.base import Carrier
 
 LIST_TIMEOUT = 30.0
 """Seconds to wait for a list of models."""

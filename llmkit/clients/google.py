@@ -22,8 +22,8 @@ from llmkit.content.links import ANY_IMAGE
 from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.core.redaction import note
-from llmkit.wire.carrier import WireRequest
-from llmkit.wire.genai import GenAICarrier
+from llmkit.transport.base import WireRequest
+from llmkit.transport.genai import GenAICarrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

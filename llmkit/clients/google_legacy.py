@@ -8,7 +8,7 @@ from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.clients.google import GoogleCodec
 from llmkit.core.redaction import note
-from llmkit.wire.legacy import LegacyCarrier, configuration, load_sdk
+from llmkit.transport.genai_legacy import LegacyCarrier, configuration, load_sdk
 
 
 class GoogleGenerativeAIClient(ProviderClient):

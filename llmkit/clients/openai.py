@@ -19,8 +19,8 @@ from llmkit.clients.usage_openai import note_tools, note_usage, note_usages
 from llmkit.content.schema import for_openai, in_prompt
 from llmkit.core.errors import BadResponseError, LLMClientError
 from llmkit.core.redaction import note
-from llmkit.wire.carrier import WireRequest
-from llmkit.wire.sdk import SDKCarrier
+from llmkit.transport.base import WireRequest
+from llmkit.transport.sdk import SDKCarrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from llmkit.clients.deadlines import FAREWELL, LAST_WORD
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
-from llmkit.wire.sse import SSEReader
+from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
     from llmkit.clients.codec import Codec
     from llmkit.clients.deadlines import Deadlines
-    from llmkit.wire.carrier import Exchange
+    from llmkit.transport.base import Exchange
 
 
 async def accepted(exchange: Exchange, codec: Codec) -> Exchange:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError, LLMClientError
-from llmkit.wire.threads import in_thread
+from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -273,7 +273,7 @@ def _addresses() -> Finding:
     """Say where keys may go besides the addresses that the user has named, and through which proxy."""
     from llmkit.clients.trust import is_trusted, trusted
     from llmkit.core import catalog, settings
-    from llmkit.wire.proxies import proxy_for
+    from llmkit.transport.proxies import proxy_for
 
     known = catalog.providers()
     named = {name: settings.address(known[name]) for name in settings.load().projects if name in known}

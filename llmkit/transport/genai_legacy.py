@@ -22,10 +22,10 @@ from llmkit.core.errors import (
     InvalidRequestError,
     LLMClientError,
 )
-from llmkit.wire import certificates
-from llmkit.wire.carrier import WireRequest, broken, unreachable
-from llmkit.wire.proxies import proxy_failed, proxy_for, proxy_refused
-from llmkit.wire.threads import in_thread
+from llmkit.transport import certificates
+from llmkit.transport.base import WireRequest, broken, unreachable
+from llmkit.transport.proxies import proxy_failed, proxy_for, proxy_refused
+from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import AuthenticationError, InvalidRequestError
-from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
+from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping

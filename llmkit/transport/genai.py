@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.wire.carrier import WireRequest, answered, broken, status_of, unreachable
-from llmkit.wire.direct import DirectExchange, encode
-from llmkit.wire.sdk import SDKExchange
+from llmkit.transport.aiohttp import DirectExchange, encode
+from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
+from llmkit.transport.sdk import SDKExchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from llmkit.wire.carrier import Exchange
+    from llmkit.transport.base import Exchange
 
 _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+(?=")')
 

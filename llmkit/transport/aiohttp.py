@@ -12,9 +12,16 @@ import orjson
 
 from llmkit.core.addresses import place_of, take_apart
 from llmkit.core.errors import InvalidRequestError
-from llmkit.wire import certificates
-from llmkit.wire.carrier import PerLoop, WireRequest, broken, unreachable
-from llmkit.wire.proxies import Proxy, proxy_failed, proxy_for, proxy_refused, socks_connector, socks_errors
+from llmkit.transport import certificates
+from llmkit.transport.base import PerLoop, WireRequest, broken, unreachable
+from llmkit.transport.proxies import (
+    Proxy,
+    proxy_failed,
+    proxy_for,
+    proxy_refused,
+    socks_connector,
+    socks_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
