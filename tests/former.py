@@ -99,7 +99,7 @@ async def _record():
                         continue
                     given = {
                         "model": None,
-                        "temperature": llmkit.clients.base.TEMPERATURE,
+                        "temperature": llmkit.providers.codec.TEMPERATURE,
                         "max_tokens": None,
                     }
                     known = {k: v for k, v in options.items() if k in given}

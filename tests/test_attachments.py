@@ -21,14 +21,14 @@ from PIL import Image
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach
 from llmkit.clients import replay as replaying
-from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.ceiling import ceiling
-from llmkit.clients.codec import Request
-from llmkit.clients.content import explain
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
 from llmkit.content import media, tokens
 from llmkit.content.attachments import LARGEST
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.attachment_limits import explain
+from llmkit.providers.codec import Request
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 
 mpl.use("agg")
 

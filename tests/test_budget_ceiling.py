@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import prices
-from llmkit.clients.anthropic import MAX_TOKENS, AnthropicCodec
+from llmkit.clients.anthropic import MAX_TOKENS
 from llmkit.clients.ceiling import ceiling
-from llmkit.clients.codec import Request
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core import catalog
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Request
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 HELLO = (LLMMessage(role="user", content="Hello"),)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from llmkit.clients.classify import of_event, of_status
 from llmkit.core.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -15,6 +14,7 @@ from llmkit.core.errors import (
     QuotaExceededError,
     RateLimitError,
 )
+from llmkit.providers.error_mapping import of_event, of_status
 
 CODES = {
     "insufficient_quota": QuotaExceededError,

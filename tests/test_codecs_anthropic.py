@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from llmkit.clients.anthropic import MAX_TOKENS, AnthropicCodec
-from llmkit.clients.base import TEMPERATURE
-from llmkit.clients.codec import Answer, Request
+from llmkit.clients.anthropic import MAX_TOKENS
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
@@ -20,6 +18,8 @@ from llmkit.core.errors import (
     QuotaExceededError,
     RateLimitError,
 )
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import TEMPERATURE, Answer, Request
 
 CODEC = AnthropicCodec()
 HELLO = (LLMMessage("system", "Be brief."), LLMMessage("user", "Hello"))

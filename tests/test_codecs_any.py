@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit import LLMMessage, attach
-from llmkit.clients.anthropic import AnthropicCodec
-from llmkit.clients.codec import Answer, Request, loads
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
-from llmkit.clients.retry import retry_after
 from llmkit.content.schema import Schema
 from llmkit.core.errors import BadResponseError, LLMClientError
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Answer, Request, loads
+from llmkit.providers.error_mapping import retry_after
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
 NUMBERS = st.one_of(st.integers(), st.floats(), st.just(10**30))

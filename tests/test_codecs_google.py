@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from llmkit.clients.codec import Answer, Request
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.usage_google import read_usage
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
@@ -19,6 +16,9 @@ from llmkit.core.errors import (
     ProviderNotAvailableError,
     RateLimitError,
 )
+from llmkit.providers.codec import Answer, Request
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.usage_google import read_usage
 
 CODEC = GoogleCodec()
 HELLO = (

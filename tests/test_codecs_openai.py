@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from llmkit.clients.codec import Answer, Request
-from llmkit.clients.openai import OpenAICodec
-from llmkit.clients.usage_openai import read_usage
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
@@ -19,6 +16,9 @@ from llmkit.core.errors import (
     QuotaExceededError,
     RateLimitError,
 )
+from llmkit.providers.codec import Answer, Request
+from llmkit.providers.openai_chat import OpenAICodec
+from llmkit.providers.usage_openai import read_usage
 
 CODEC = OpenAICodec()
 HELLO = (LLMMessage("system", "Be brief."), LLMMessage("user", "Hello"))

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from llmkit.clients.call import Call
-from llmkit.clients.codec import Request
 from llmkit.clients.deadlines import Deadlines, Timeouts
 from llmkit.core.errors import LLMTimeoutError
+from llmkit.providers.codec import Request
 
 
 @pytest.fixture

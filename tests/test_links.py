@@ -14,12 +14,12 @@ from peer import Peer, http
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach, sandbox
 from llmkit.clients import replay as replaying
-from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.ceiling import ceiling
-from llmkit.clients.codec import Request
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
 from llmkit.content import media, tokens
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Request
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
 KINDS = ["openai", "anthropic", "google", "google-legacy", "own openai", "own anthropic", "own google"]

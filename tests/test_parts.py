@@ -28,11 +28,11 @@ from wordless import (
 
 import llmkit
 from llmkit import LLMMessage, LLMResponse
-from llmkit.clients.codec import Answer
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
-from llmkit.clients.parts import gathered, sentence
 from llmkit.notebook.reply import Reply
+from llmkit.providers.codec import Answer
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
+from llmkit.providers.raw_parts import gathered, sentence
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

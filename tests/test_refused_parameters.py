@@ -14,11 +14,10 @@ from llmkit import (
     LLMMessage,
     RateLimitError,
 )
-from llmkit.clients.base import TEMPERATURE
-from llmkit.clients.codec import Request
-from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.parameters import without_refused
 from llmkit.content.schema import schema_of
+from llmkit.providers.codec import TEMPERATURE, Request
+from llmkit.providers.openai_chat import OpenAICodec
 
 pytestmark = pytest.mark.usefixtures("recorder")
 

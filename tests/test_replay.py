@@ -38,13 +38,12 @@ from llmkit import (
 from llmkit.clients import playback
 from llmkit.clients import replay as module
 from llmkit.clients.asked import asked_of_client, canonical, place, request_key
-from llmkit.clients.base import TEMPERATURE
 from llmkit.clients.call import Call
-from llmkit.clients.codec import Request
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.playback import replayed
 from llmkit.clients.registry import metered
 from llmkit.clients.replay import current
+from llmkit.providers.codec import TEMPERATURE, Request
 
 CANARY = "canary-key-4711-0123456789"
 

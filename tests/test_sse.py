@@ -8,10 +8,10 @@ from dialects import DIALECTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit.clients.anthropic import AnthropicCodec
-from llmkit.clients.codec import Answer
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Answer
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 from llmkit.transport.sse import SSEReader
 
 PIECES = st.sampled_from(

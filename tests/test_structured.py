@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 import llmkit
 from llmkit import BadResponseError, BaseLLMClient, InvalidRequestError, LLMMessage, LLMResponse
 from llmkit.clients import replay as replaying
-from llmkit.clients.anthropic import AnthropicCodec
 from llmkit.clients.ceiling import ceiling
-from llmkit.clients.codec import Request
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
 from llmkit.clients.registry import metered
 from llmkit.content import parsing
 from llmkit.content.parsing import parse
 from llmkit.content.schema import Schema, in_prompt, schema_of
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Request
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 from llmkit.sandbox.formats import anthropic_trouble, openai_trouble
 
 QUESTION = [LLMMessage("user", "Name a city")]

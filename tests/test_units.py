@@ -8,11 +8,11 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from llmkit.clients import bill
-from llmkit.clients.anthropic import AnthropicCodec
-from llmkit.clients.codec import Answer, Request
-from llmkit.clients.google import GoogleCodec
-from llmkit.clients.openai import OpenAICodec
 from llmkit.content.messages import LLMMessage
+from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.codec import Answer, Request
+from llmkit.providers.google import GoogleCodec
+from llmkit.providers.openai_chat import OpenAICodec
 
 WHEN = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 SAID = (LLMMessage(role="user", content="Hi"),)

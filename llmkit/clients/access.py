@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit import __version__
-from llmkit.clients.classify import WRONG_ADDRESS
 from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
 from llmkit.clients.trust import is_trusted
 from llmkit.core import addresses, catalog, environment, settings
@@ -25,6 +24,7 @@ from llmkit.core.errors import (
     RateLimitError,
 )
 from llmkit.core.redaction import Secret, note
+from llmkit.providers.error_mapping import WRONG_ADDRESS
 from llmkit.sandbox import url as sandbox_url
 from llmkit.transport.aiohttp import DirectCarrier
 

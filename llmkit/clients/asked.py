@@ -11,14 +11,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llmkit.clients.base import ContractTemperature
-from llmkit.clients.content import without_media
 from llmkit.core.errors import InvalidRequestError
+from llmkit.providers.attachment_limits import without_media
+from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec, Request
     from llmkit.content.messages import LLMMessage
+    from llmkit.providers.codec import Codec, Request
 
 FORMAT = 2
 """Version of the key: 1 was made of what went over the wire, 2 is made of what was asked."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from llmkit.clients.access import blame_address, blames_key
 from llmkit.clients.call import Waiting
-from llmkit.clients.codec import SCHEMA_NAMES
-from llmkit.clients.content import explain, links
 from llmkit.clients.deadlines import Deadlines, Timeouts
 from llmkit.clients.local import explain_down
 from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
@@ -20,13 +18,15 @@ from llmkit.clients.reading import Reading, accepted
 from llmkit.clients.retry import come_back
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
+from llmkit.providers.attachment_limits import explain, links
+from llmkit.providers.codec import SCHEMA_NAMES
 
 if TYPE_CHECKING:
     from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec, Request
     from llmkit.clients.retry import RetryPolicy
     from llmkit.core.redaction import Secret
+    from llmkit.providers.codec import Codec, Request
     from llmkit.transport.base import Carrier, Exchange, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"

@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from llmkit.content import tokens
 from llmkit.core.errors import LLMClientError, ProviderNotAvailableError, RateLimitError
+from llmkit.providers.codec import TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
     from llmkit.content.messages import LLMMessage, LLMResponse
-
-
-class ContractTemperature(float):
-    """A temperature that nobody chose: sent where a model takes one, left out where it does not."""
-
-    __slots__ = ()
-
-
-TEMPERATURE = ContractTemperature(0.7)
-"""The contract's default temperature."""
 
 
 class BaseLLMClient(ABC):

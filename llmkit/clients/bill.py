@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from llmkit.clients.codec import Answer, Request
     from llmkit.content.messages import UsageSource
+    from llmkit.providers.codec import Answer, Request
 
 logger = logging.getLogger(__name__)
 

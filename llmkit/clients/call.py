@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit import prices
 from llmkit.clients import bill, excess
-from llmkit.clients.codec import Answer, Request, dollars
-from llmkit.clients.parts import gathered, sentence
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
+from llmkit.providers.codec import Answer, Request, dollars
+from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from llmkit.clients.codec import Request
+    from llmkit.providers.codec import Request
 
 ANTHROPIC_MAX_TOKENS = 4096
 """Limit of an answer that Anthropic is sent where none is given: its API insists on one."""
@@ -78,7 +78,7 @@ def ceiling(request: Request, provider: str, *, when: datetime | None = None) ->
         The tokens and the price.
 
     Example:
-        >>> from llmkit.clients.codec import Request
+        >>> from llmkit.providers.codec import Request
         >>> from llmkit.content.messages import LLMMessage
         >>> hello = (LLMMessage(role="user", content="Hello"),)
         >>> ceiling(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")

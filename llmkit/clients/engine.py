@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit.clients.access import blame_address
 from llmkit.clients.asked import asked_on_wire
 from llmkit.clients.attempts import Attempts, Line, warn_refused
-from llmkit.clients.base import TEMPERATURE, BaseLLMClient, ContractTemperature
+from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
-from llmkit.clients.codec import Codec, Request
 from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.health import Health, check
@@ -27,6 +26,7 @@ from llmkit.content.schema import schema_of
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
+from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

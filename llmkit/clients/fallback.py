@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.books import Source
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec, Request
+    from llmkit.providers.codec import Codec, Request
 
 logger = logging.getLogger(__name__)
 

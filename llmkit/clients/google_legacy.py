@@ -6,8 +6,8 @@ from typing import Any, Unpack
 
 from llmkit.clients.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
-from llmkit.clients.google import GoogleCodec
 from llmkit.core.redaction import note
+from llmkit.providers.google import GoogleCodec
 from llmkit.transport.genai_legacy import LegacyCarrier, configuration, load_sdk
 
 

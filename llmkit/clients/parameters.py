@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.base import ContractTemperature
-from llmkit.clients.codec import SCHEMA_NAMES
 from llmkit.core.errors import ContextLengthError, InvalidRequestError
+from llmkit.providers.codec import SCHEMA_NAMES, ContractTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from llmkit.clients.codec import Codec, Request
     from llmkit.core.errors import LLMClientError
+    from llmkit.providers.codec import Codec, Request
 
 LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 """The two names of one limit in Chat Completions: the limit stays, under its other name."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.asked import canonical
 from llmkit.clients.flights import Flights, Seat
 from llmkit.clients.pace import Player
-from llmkit.clients.parts import gathered
 from llmkit.clients.recording import Recording
 from llmkit.clients.replay import current, current_mode
 from llmkit.clients.tape import DamagedRecordingError
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.core.redaction import redact
+from llmkit.providers.raw_parts import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

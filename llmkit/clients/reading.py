@@ -12,8 +12,8 @@ from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
     from llmkit.clients.call import Call
-    from llmkit.clients.codec import Codec
     from llmkit.clients.deadlines import Deadlines
+    from llmkit.providers.codec import Codec
     from llmkit.transport.base import Exchange
 
 

@@ -8,14 +8,13 @@ import logging
 import math
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from llmkit.core.errors import LLMClientError, RateLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,51 +77,6 @@ def come_back(seconds: float, now: datetime | None = None) -> str:
     minutes = math.ceil(seconds / 60)
     span = f"{math.ceil(seconds)} s" if seconds < 120 else f"{minutes} min"
     return f"It asks to wait {span}: try again after {day}{when:%H:%M:%S}, or use another model."
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how long a provider asks to wait.
-
-    Args:
-        headers: Headers of its answer: `retry-after-ms`, or `retry-after` in seconds or as a date.
-
-    Returns:
-        Seconds, 0 or more; `None` if it does not say, or nothing sensible.
-
-    Source: RFC 9110, section 10.2.3; `retry-after-ms` as OpenAI and Azure send it.
-
-    Example:
-        >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
-        (2.0, 0.5)
-    """
-    if (ms := seconds(headers.get("retry-after-ms"))) is not None:
-        return ms / 1000
-    value = headers.get("retry-after")
-    if (pause := seconds(value)) is not None or value is None:
-        return pause
-    try:
-        when = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-def seconds(value: str | None) -> float | None:
-    """Read a number of seconds, 0 or more; `None` if it is none.
-
-    Args:
-        value: What a provider wrote.
-
-    Example:
-        >>> seconds("1.5"), seconds("-1"), seconds("soon")
-        (1.5, None, None)
-    """
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None
 
 
 def rate_limit_retry(

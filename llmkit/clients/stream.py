@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from llmkit.clients.call import Call, Waiting
-    from llmkit.clients.codec import Request
     from llmkit.content.messages import LLMResponse, Usage
+    from llmkit.providers.codec import Request
 
 
 class TextStream(AsyncGenerator[str, None]):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit import prices
-from llmkit.clients.base import ContractTemperature
 from llmkit.clients.ceiling import ceiling
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import shared_client
@@ -17,14 +16,15 @@ from llmkit.content.schema import instruction
 from llmkit.core.redaction import redact
 from llmkit.notebook.request import Part
 from llmkit.prices import NANO, format_money
+from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.clients.codec import Request
     from llmkit.clients.registry import ModelName
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.request import Outgoing
+    from llmkit.providers.codec import Request
 
 MAX_TEXT = 20_000
 """Characters of one part that are printed; of a longer one its beginning and its end."""

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import orjson
 
-from llmkit.core.errors import BadResponseError, InvalidRequestError
+from llmkit.core.errors import (
+    BadResponseError,
+    InvalidRequestError,
+    LLMClientError,
+)
 from llmkit.core.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.content.messages import LLMMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -366,3 +375,13 @@ def total(*counts: int | None) -> int | None:
     """Return the sum of what is known, `None` if nothing is."""
     known = [n for n in counts if n is not None]
     return sum(known) if known else None
+
+
+class ContractTemperature(float):
+    """A temperature that nobody chose: sent where a model takes one, left out where it does not."""
+
+    __slots__ = ()
+
+
+TEMPERATURE = ContractTemperature(0.7)
+"""The contract's default temperature."""

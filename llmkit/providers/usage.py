@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.codec import count
+from llmkit.providers.codec import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.clients.codec import Answer
     from llmkit.content.messages import Usage
+    from llmkit.providers.codec import Answer
 
     Report = dict[str, Any]
     Reader = Callable[[Report], Usage]
@@ -43,7 +43,7 @@ def fuller(old: Report, new: Report, read: Reader) -> Report:
         read: Reads them.
 
     Example:
-        >>> from llmkit.clients.usage_openai import read_usage
+        >>> from llmkit.providers.usage_openai import read_usage
         >>> zeros = {"prompt_tokens": 0, "completion_tokens": 0}
         >>> fuller({"prompt_tokens": 9, "completion_tokens": 2}, zeros, read_usage)
         {'prompt_tokens': 9, 'completion_tokens': 2}

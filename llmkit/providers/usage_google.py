@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.clients.codec import Answer, count, part, total, word
-from llmkit.clients.usage import note
 from llmkit.content.messages import Usage
+from llmkit.providers.codec import Answer, count, part, total, word
+from llmkit.providers.usage import note
 
 KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 """Modalities that may have a price of their own; a document's pages are images."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmkit.clients.codec import Answer, count, dollars, part, total, word
-from llmkit.clients.usage import note
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import MODALITIES
+from llmkit.providers.codec import Answer, count, dollars, part, total, word
+from llmkit.providers.usage import note
 
 TICKS = 10**10
 """xAI's ticks in a US dollar."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.codec import loads, part, word
-from llmkit.clients.retry import retry_after, seconds
 from llmkit.core.errors import (
     AuthenticationError,
     BadResponseError,
@@ -22,6 +22,10 @@ from llmkit.core.errors import (
     RateLimitError,
 )
 from llmkit.core.redaction import redact
+from llmkit.providers.codec import loads, part, word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -293,3 +297,48 @@ def _plain(said: str) -> str:
         said = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", said)
     # Neither half a surrogate pair nor the escape codes of a terminal belong into a message.
     return " ".join("".join(c if c.isprintable() else " " for c in said).split())[:400]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how long a provider asks to wait.
+
+    Args:
+        headers: Headers of its answer: `retry-after-ms`, or `retry-after` in seconds or as a date.
+
+    Returns:
+        Seconds, 0 or more; `None` if it does not say, or nothing sensible.
+
+    Source: RFC 9110, section 10.2.3; `retry-after-ms` as OpenAI and Azure send it.
+
+    Example:
+        >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
+        (2.0, 0.5)
+    """
+    if (ms := seconds(headers.get("retry-after-ms"))) is not None:
+        return ms / 1000
+    value = headers.get("retry-after")
+    if (pause := seconds(value)) is not None or value is None:
+        return pause
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def seconds(value: str | None) -> float | None:
+    """Read a number of seconds, 0 or more; `None` if it is none.
+
+    Args:
+        value: What a provider wrote.
+
+    Example:
+        >>> seconds("1.5"), seconds("-1"), seconds("soon")
+        (1.5, None, None)
+    """
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None

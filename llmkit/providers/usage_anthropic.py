@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from llmkit.clients.codec import Answer, count, part, total, word
-from llmkit.clients.usage import note
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import US_INFERENCE
+from llmkit.providers.codec import Answer, count, part, total, word
+from llmkit.providers.usage import note
 
 _TOOLS = {"web_search_requests": "web_searches", "code_execution_requests": "code_executions"}
 _FREE = frozenset({"web_fetch_requests", "tool_search_requests"})

@@ -10,7 +10,7 @@ from llmkit.content.reasoning import spoken
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from llmkit.clients.codec import Answer
+    from llmkit.providers.codec import Answer
 
 Part = dict[str, Any]
 

@@ -9,8 +9,8 @@ from llmkit.core.errors import StreamInterruptedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmkit.clients.codec import Answer
     from llmkit.core.errors import LLMClientError
+    from llmkit.providers.codec import Answer
 
 WORDS: Mapping[str, str] = {
     **dict.fromkeys(
@@ -89,7 +89,7 @@ def broken_off(word: str, message: Any = None) -> LLMClientError:
         >>> broken_off("network_error").message
         'The server ended the answer before it was complete (network_error).'
     """
-    from llmkit.clients.classify import told
+    from llmkit.providers.error_mapping import told
 
     said = told(message).message.rstrip(".")
     more = f": {said}" if said else ""

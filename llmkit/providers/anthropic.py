@@ -1,0 +1,216 @@
+"""Anthropic: the Messages API."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
+from llmkit.content.schema import for_anthropic, in_prompt
+from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers.codec import (
+    Answer,
+    ContractTemperature,
+    Request,
+    event,
+    items,
+    loads,
+    obj,
+    part,
+    text,
+    word,
+)
+from llmkit.providers.error_mapping import of_event, of_status
+from llmkit.providers.finish_reasons import ended
+from llmkit.providers.raw_parts import merge
+from llmkit.providers.usage_anthropic import note_usage
+from llmkit.transport.base import WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
+
+
+_BLOCKS = {"thinking_delta": "thinking", "signature_delta": "thinking", "input_json_delta": "tool_use"}
+"""The block that a delta belongs to."""
+
+
+_OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use"})
+"""What the model writes beside its text; any other block is the work of a server's tool."""
+
+
+_NAMES = {"stop": "stop_sequences"}
+
+
+LIMITS = Limits(
+    name="Anthropic", request=32 * MB, image=5 * MB, side=8000, many=20, many_side=2000, pages=600
+)
+"""Source: Anthropic, "Images and vision" (general limits) and "PDF support"."""
+
+
+class AnthropicCodec:
+    """The Messages wire format."""
+
+    former_temperature: ClassVar[bool] = False
+
+    def encode(self, request: Request) -> WireRequest:
+        """Return the request as it goes out; see `Codec.encode`."""
+        check(request.messages, LIMITS)
+        request, output = _with_format(request)
+        turns = [{"role": m.role, "content": _content(m)} for m in request.messages if m.role != "system"]
+        if not turns:
+            raise InvalidRequestError("Anthropic needs a user message beside the system prompt.")
+        body: dict[str, Any] = {
+            "model": request.model,
+            "max_tokens": request.max_tokens or MAX_TOKENS,
+            "messages": turns,
+        }
+        if request.stream:
+            body["stream"] = True
+        body |= _optional(request) | output
+        return WireRequest(path="/v1/messages", body=body, stream=request.stream)
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Read one event; see `Codec.decode`."""
+        if answer.closed:
+            return ""
+        told = event(data)
+        kind = told.get("type")
+        if kind == "content_block_delta":
+            delta = obj(told.get("delta"))
+            written = delta.get("text")
+            if delta.get("type", "text_delta") != "text_delta":
+                _delta(told.get("index"), delta, answer)
+            elif written.__class__ is str and not answer.apart:  # nearly every event
+                answer.last = written or answer.last
+                return written
+            else:
+                return answer.paragraph(text(written))
+        elif kind == "content_block_start":
+            return _block_of(told.get("index"), obj(told.get("content_block")), answer)
+        elif kind == "message_start":
+            self._start(obj(told.get("message")), answer)
+        elif kind == "message_delta":
+            self._finish(obj(told.get("delta")), told.get("usage"), answer)
+        elif kind == "message_stop":
+            answer.ended = answer.closed = True
+        elif kind == "error" or "error" in told:
+            raise of_event(told)
+        return ""  # pings, and kinds that are yet to come
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Read a whole answer; see `Codec.decode_body`."""
+        message = obj(loads(body))
+        if message.get("type") == "error" or "error" in message:
+            raise of_event(message)
+        if message.get("content") is None:
+            raise BadResponseError("The answer has no content.")
+        self._start(message, answer)
+        blocks = enumerate(map(obj, items(message.get("content"))))
+        written = "".join([_block_of(number, block, answer) for number, block in blocks])
+        self._finish(message, None, answer)
+        answer.ended = True
+        return written
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+        """Return the exception for an error status; see `Codec.classify`."""
+        return of_status(status, headers, body)
+
+    def models_request(self) -> WireRequest:
+        """Return the request for the list of models."""
+        return WireRequest(path="/v1/models")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Read the names from the list of models."""
+        return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
+
+    def _start(self, message: dict[str, Any], answer: Answer) -> None:
+        answer.model = word(message.get("model"))
+        answer.request_id = word(message.get("id"))
+        note_usage(message, message.get("usage"), answer)
+
+    def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
+        if reason := text(delta.get("stop_reason")):
+            ended(answer, reason, delta.get("stop_details"))
+        note_usage(delta, usage, answer)
+
+
+def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
+    """Return the text with which a block begins; one that is no text is a part."""
+    kind = block.get("type", "text")
+    if kind == "text":
+        citations = block.get("citations")
+        for number, citation in enumerate(citations if isinstance(citations, list) else ()):
+            _cite(index, number, citation, answer)
+        return answer.paragraph(text(block.get("text")))
+    answer.thinking = True
+    answer.apart = answer.apart or str(kind) not in _OWN_BLOCKS
+    merge(answer, _place(index), block)
+    return ""
+
+
+def _delta(index: Any, delta: dict[str, Any], answer: Answer) -> None:
+    """Go on with a part; a citation belongs to a text and does not divide it."""
+    kind = text(delta.get("type"))
+    if kind == "citations_delta":
+        _cite(index, len(answer.parts), delta.get("citation"), answer)
+        return
+    more = {name: value for name, value in delta.items() if name != "type" and value}
+    answer.thinking = answer.thinking or bool(more)
+    if more and _place(index) not in answer.growing:  # its beginning was left out
+        more["type"] = _BLOCKS.get(kind, kind)
+    if more:
+        merge(answer, _place(index), more)
+
+
+def _cite(index: Any, number: int, citation: Any, answer: Answer) -> None:
+    if isinstance(citation, dict):
+        merge(answer, (_place(index), "citation", number), citation)
+
+
+def _place(index: Any) -> int | None:
+    return index if isinstance(index, int) else None
+
+
+def _optional(request: Request) -> dict[str, Any]:
+    """Return what need not be sent: the system prompt and the parameters."""
+    # Newer models take no temperature, so one that nobody chose is not sent.
+    unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
+    fields = {
+        "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
+        "temperature": None if unchosen else request.temperature,
+        **{_NAMES.get(name, name): value for name, value in request.extra.items()},
+    }
+    if isinstance(fields.get("stop_sequences"), str):
+        fields["stop_sequences"] = [fields["stop_sequences"]]
+    return {k: v for k, v in fields.items() if v is not None and k not in request.dropped}
+
+
+def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
+    """Return the parameter that asks for a schema; where it cannot be had, the messages ask for it."""
+    schema = request.schema
+    if schema is None:
+        return request, {}
+    wanted = None if "output_config" in request.without else for_anthropic(schema)
+    if wanted is None:
+        return replace(request, messages=in_prompt(request.messages, schema)), {}
+    return request, {"output_config": {**part(request.extra.get("output_config")), "format": wanted}}
+
+
+def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or blocks if it has images or PDFs, which come first."""
+    blocks = [_block(one) for one in media(message)]
+    said = written(message)
+    return [*blocks, {"type": "text", "text": said}] if blocks else said
+
+
+def _block(one: Attachment) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": one.media_type, "data": one.base64}
+    if one.url:
+        source = {"type": "url", "url": one.url}
+    if one.kind == "image":
+        return {"type": "image", "source": source}
+    return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}

@@ -1,0 +1,270 @@
+"""Google: the Gemini API, `generateContent` and `streamGenerateContent`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmkit.content.links import ANY_IMAGE
+from llmkit.content.schema import in_prompt
+from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers.codec import Answer, Request, event, items, loads, obj, part, text, word
+from llmkit.providers.error_mapping import of_event, of_status
+from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
+from llmkit.providers.finish_reasons import called, ended
+from llmkit.providers.raw_parts import merge
+from llmkit.providers.usage_google import note_search, note_usage
+from llmkit.transport.base import WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
+
+
+BROKEN = BROKEN_OFF | {
+    "other",
+    "language",
+    "no_image",
+    "image_other",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "missing_thought_signature",
+    "malformed_response",
+}
+"""Gemini's words for an answer that is no success, in lower case."""
+
+
+_META = {"content", "index", "finishReason", "finishMessage", "safetyRatings", "tokenCount", "avgLogprobs"}
+"""What a candidate holds that is no part of the answer."""
+
+
+LIMITS = Limits(
+    name="Gemini",
+    types=frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf"}),
+    request=100 * MB,
+    pages=1000,
+)
+"""Source: Gemini API, "Image understanding", "Document understanding" and "File input methods"."""
+
+
+_ASTRAY = re.compile(r"[?#%\\\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+"""What would lead a request to another address if it stood in the name of a model."""
+
+
+_NAMES = {"stop": "stopSequences"}
+
+
+_GENERATION = frozenset(
+    {
+        "topP",
+        "topK",
+        "seed",
+        "stopSequences",
+        "candidateCount",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseLogprobs",
+        "logprobs",
+        "thinkingConfig",
+        "mediaResolution",
+        "responseModalities",
+        "speechConfig",
+    }
+)
+
+
+class GoogleCodec:
+    """The Gemini wire format.
+
+    Args:
+        version: Version of the API in the path.
+        schemas: Whether `responseJsonSchema` is known; the former SDK does not know it.
+    """
+
+    former_temperature: ClassVar[bool] = True
+
+    def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
+        self._version = version
+        self._schemas = schemas
+
+    def encode(self, request: Request) -> WireRequest:
+        """Return the request as it goes out; see `Codec.encode`."""
+        check(request.messages, LIMITS)
+        extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
+        request, wanted = self._with_format(request)
+        extra = {**wanted, **extra}
+        body: dict[str, Any] = {"contents": _turns(request)}
+        if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
+            body["systemInstruction"] = {"parts": system}
+        if config := _generation(request, extra):
+            body["generationConfig"] = config
+        body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.dropped}
+        name = _path(request.model)
+        method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
+        return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
+
+    def _with_format(self, request: Request) -> tuple[Request, dict[str, Any]]:
+        """Return the parameters that ask for a schema; where they cannot be had, the messages ask for it."""
+        schema = request.schema
+        if schema is None:
+            return request, {}
+        refused = request.without & {"responseJsonSchema", "responseMimeType"}
+        wanted: dict[str, Any] = {"responseMimeType": "application/json"}
+        if "responseMimeType" in refused:
+            wanted = {}
+        if schema.json is None and wanted:
+            return request, wanted
+        if schema.json is None or refused or not self._schemas:
+            return replace(request, messages=in_prompt(request.messages, schema)), wanted
+        return request, {**wanted, "responseJsonSchema": dict(schema.json)}
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Read one event; see `Codec.decode`."""
+        return self._read(event(data), answer)
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Read a whole answer; see `Codec.decode_body`."""
+        data = loads(body)
+        if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
+            return "".join(self._read(obj(one), answer) for one in data)
+        whole = obj(data)
+        told = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
+        if not (told or isinstance(whole.get("candidates"), list)):  # an empty list is an answer without text
+            raise BadResponseError("The answer has no candidates.")
+        written = self._read(whole, answer)
+        answer.ended = True
+        return written
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+        """Return the exception for an error status; see `Codec.classify`."""
+        return of_status(status, headers, body)
+
+    def models_request(self) -> WireRequest:
+        """Return the request for the list of models."""
+        return WireRequest(path=f"/{self._version}/models?pageSize=1000")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Read the names from the list of models."""
+        names = (text(obj(model).get("name")) for model in items(obj(loads(body)).get("models")))
+        return [name.removeprefix("models/") for name in names]
+
+    def _read(self, told: dict[str, Any], answer: Answer) -> str:
+        if told.get("error") is not None:
+            raise of_event(told)
+        if usage := part(told.get("usageMetadata")):
+            note_usage(usage, answer)
+        answer.model = word(told.get("modelVersion")) or answer.model
+        answer.request_id = word(told.get("responseId")) or answer.request_id
+        if word(obj(told.get("promptFeedback")).get("blockReason")):
+            answer.finish_reason, answer.ended = "content_filter", True
+            merge(answer, "promptFeedback", {"promptFeedback": told["promptFeedback"]})
+        for candidate in items(told.get("candidates")):
+            if obj(candidate).get("index", 0) in (0, None):
+                return self._candidate(obj(candidate), answer)
+        return ""
+
+    def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
+        if candidate.get("groundingMetadata"):
+            note_search(answer)
+        reason = text(candidate.get("finishReason"))
+        if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            answer.ended = True
+            ended(answer, reason, candidate.get("finishMessage"), BROKEN)
+        if len(candidate) > 2:
+            _sources(candidate, answer)
+        written = ""
+        for one in map(obj, items(obj(candidate.get("content")).get("parts"))):
+            if len(one) == 1 and "text" in one:  # nearly every part
+                said = text(one["text"])
+                written += answer.paragraph(said) if answer.apart else said
+                answer.last = said or answer.last
+            else:
+                written += _part_of(one, answer)
+        return written
+
+
+def _part_of(one: dict[str, Any], answer: Answer) -> str:
+    """Return the text of a part; anything else is kept, thoughts as one."""
+    if one.get("thought"):
+        answer.thinking = answer.thinking or bool(one.get("text"))
+        last = answer.parts[-1] if answer.parts else {}
+        merge(answer, ("thought", len(answer.parts) - 1 if last.get("thought") else len(answer.parts)), one)
+        return ""
+    if "functionCall" in one:
+        called(answer)
+    if one.keys() - {"text", "thoughtSignature", "thought"}:
+        answer.apart = answer.thinking = True
+        merge(answer, len(answer.parts), one)
+    return answer.paragraph(text(one.get("text")))
+
+
+def _sources(candidate: dict[str, Any], answer: Answer) -> None:
+    """Keep what a candidate says about its text: grounding, citations, addresses that were read."""
+    for name in candidate.keys() - _META:
+        if candidate[name]:
+            merge(answer, name, {name: candidate[name]})
+            answer.growing[name][name] = candidate[name]  # the last one holds all
+
+
+def _turns(request: Request) -> list[dict[str, Any]]:
+    """Return the conversation without its system prompt."""
+    turns = [
+        {"role": "model" if m.role == "assistant" else "user", "parts": _parts(m)}
+        for m in request.messages
+        if m.role != "system"
+    ]
+    if not turns:
+        raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
+    return turns
+
+
+def _parts(message: LLMMessage) -> list[dict[str, Any]]:
+    """Return a message's parts, images and PDFs first."""
+    return [*map(_data, media(message)), {"text": written(message)}]
+
+
+def _data(one: Attachment) -> dict[str, Any]:
+    if one.url:
+        kind = {} if one.media_type == ANY_IMAGE else {"mimeType": one.media_type}
+        return {"fileData": {**kind, "fileUri": one.url}}
+    return {"inlineData": {"mimeType": one.media_type, "data": one.base64}}
+
+
+def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that belong into `generationConfig`."""
+    config = {
+        "temperature": None if request.temperature is None else float(request.temperature),
+        "maxOutputTokens": request.max_tokens,
+        **{name: value for name, value in extra.items() if name in _GENERATION},
+    }
+    if isinstance(config.get("stopSequences"), str):
+        config["stopSequences"] = [config["stopSequences"]]
+    return {k: v for k, v in config.items() if v is not None and k not in request.dropped}
+
+
+def _path(model: str) -> str:
+    """Return a model's place in the address."""
+    if _ASTRAY.search(model):
+        raise InvalidRequestError(
+            f"{model!r:.80} is no name of a model: Gemini's stand in the address.",
+            hint="Write it like gemini-2.5-flash; %llm models google lists them.",
+        )
+    return model if "/" in model else f"models/{model}"
+
+
+def camel(name: str) -> str:
+    """Return a name in Google's JSON spelling, whichever way it was written.
+
+    Example:
+        >>> camel("top_p"), camel("topP")
+        ('topP', 'topP')
+    """
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)

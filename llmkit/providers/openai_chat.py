@@ -1,0 +1,262 @@
+"""OpenAI: the Chat Completions API, which compatible servers speak as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmkit.content.schema import for_openai, in_prompt
+from llmkit.core.errors import BadResponseError, LLMClientError
+from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers.codec import (
+    DONE,
+    Answer,
+    ContractTemperature,
+    Request,
+    event,
+    items,
+    loads,
+    obj,
+    part,
+    text,
+    word,
+)
+from llmkit.providers.error_mapping import of_event, of_status
+from llmkit.providers.finish_reasons import broken_off, called, ended
+from llmkit.providers.raw_parts import merge
+from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
+from llmkit.transport.base import WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
+
+
+LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
+"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB. Addresses
+of files are for the Responses API."""
+
+
+_CALLS = frozenset({"tool_calls", "function_call"})
+
+
+_LISTS = frozenset({"tool_calls", "reasoning_details", "images", "annotations", "thinking_blocks"})
+
+
+_FIELDS = frozenset(
+    {"function_call", "reasoning_content", "reasoning", "reasoning_text", "thinking", "audio"}
+    | {"executed_tools"}
+    | {"citations", "search_results"}
+)
+"""What a message holds beside its text: objects of their own, and fields that are kept by their name."""
+
+
+class OpenAICodec:
+    """The Chat Completions wire format.
+
+    Args:
+        official: Whether it is OpenAI's own server, which wants `max_completion_tokens`, or how to find out.
+    """
+
+    former_temperature: ClassVar[bool] = True
+
+    def __init__(self, *, official: bool | Callable[[], bool] = True) -> None:
+        self._official = official
+
+    @property
+    def _is_official(self) -> bool:
+        return self._official() if callable(self._official) else self._official
+
+    def encode(self, request: Request) -> WireRequest:
+        """Return the request as it goes out; see `Codec.encode`."""
+        check(request.messages, LIMITS)
+        response_format, messages = _format(request)
+        # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
+        names, official = ("max_completion_tokens", "max_tokens"), self._is_official
+        limit, other_limit = names if official else names[::-1]
+        optional = {
+            "temperature": _temperature(request, official=official),
+            limit: request.max_tokens,
+            "stream_options": {"include_usage": True} if request.stream else None,
+            "response_format": response_format,
+            **request.extra,
+        }
+        for refused, other in ((limit, other_limit), (other_limit, limit)):
+            known = refused in request.without and other not in request.without
+            if known and optional.get(refused) is not None:
+                optional[other] = optional.pop(refused)
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": m.role, "content": _content(m)} for m in messages],
+        }
+        if request.stream:
+            body["stream"] = True
+        body |= {k: v for k, v in optional.items() if v is not None and k not in request.dropped}
+        return WireRequest(path="/chat/completions", body=body, stream=request.stream)
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Read one event; see `Codec.decode`."""
+        if answer.closed:
+            return ""
+        if data.startswith(DONE):
+            answer.ended = answer.closed = True
+            return ""
+        chunk = event(data)
+        self._common(chunk, answer)
+        choice = _first_choice(chunk)
+        if choice is None:
+            return ""
+        if choice.get("finish_reason") is not None or "error" in choice:
+            self._end(choice, chunk, answer)
+        delta = obj(choice.get("delta"))
+        content = delta.get("content")
+        # Nearly every chunk; cheaper than isinstance.
+        if content.__class__ is str and content and len(delta) == 1:
+            return content
+        return self._rest(content, delta, answer)
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Read a whole answer; see `Codec.decode_body`."""
+        data = obj(loads(body))
+        self._common(data, answer)
+        choice = _first_choice(data)
+        if choice is None:
+            raise BadResponseError("The answer has no choices.")
+        answer.ended = True
+        message = obj(choice.get("message"))
+        written = self._rest(message.get("content"), message, answer)
+        self._end(choice, data, answer)
+        return written
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
+        """Return the exception for an error status; see `Codec.classify`."""
+        return of_status(status, headers, body)
+
+    def models_request(self) -> WireRequest:
+        """Return the request for the list of models."""
+        return WireRequest(path="/models")
+
+    def decode_models(self, body: bytes) -> list[str]:
+        """Read the names from the list of models."""
+        return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
+
+    def _common(self, data: dict[str, Any], answer: Answer) -> None:
+        """Note what every event and every whole answer may bring."""
+        if data.get("error") is not None or data.get("object") == "error":  # vLLM's has no envelope
+            answer.ended, answer.broken = True, of_event(data)
+            if not data.get("choices"):
+                raise answer.broken
+        if answer.model is None and "model" in data:
+            answer.model = word(data["model"])
+            answer.request_id = word(data.get("id"))
+        if data.get("usage") or "x_groq" in data:
+            note_usages(data, answer)
+        if tier := word(data.get("service_tier")):
+            answer.tier = tier
+
+    def _end(self, choice: dict[str, Any], whole: dict[str, Any], answer: Answer) -> None:
+        """Note how the answer ended, and what comes only then."""
+        reason, error = text(choice.get("finish_reason")), choice.get("error")
+        if usage := part(choice.get("usage")):  # Moonshot
+            note_usage(usage, answer)
+        if reason:  # some servers send "" until the end
+            answer.ended = True
+            known = answer.finish_reason  # the first one, or a refusal
+            ended(answer, reason, error)
+            answer.finish_reason = known or answer.finish_reason
+        if error is not None and answer.broken is None:
+            answer.ended, answer.broken = True, broken_off("error", error)
+        for name in ("citations", "search_results"):  # Perplexity's
+            if isinstance(whole.get(name), list) and whole[name]:
+                merge(answer, name, {name: whole[name]})
+
+    def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
+        """Read what is not plain text: blocks (Mistral), a refusal, and what is gathered as parts."""
+        for name, value in message.items():
+            if value and (name in _LISTS or name in _FIELDS):
+                _gather(name, value, answer)
+        if isinstance(content, list):
+            return "".join([_text_of_block(obj(one), answer) for one in content])
+        if refusal := text(message.get("refusal")):
+            answer.finish_reason = "refusal"
+            return text(content) + refusal
+        return text(content)
+
+
+def _gather(name: str, value: Any, answer: Answer) -> None:
+    """Keep what a message holds beside its text; pieces of one thing are put together."""
+    answer.thinking = True  # it is progress
+    if name in _CALLS:
+        called(answer)
+    elif name == "executed_tools":
+        note_tools(answer)
+    if name in _LISTS:
+        for one in value if isinstance(value, list) else ():
+            if isinstance(one, dict):
+                merge(answer, _key(name, one, answer), one)
+    else:
+        merge(answer, name, {name: value})
+
+
+def _key(name: str, one: dict[str, Any], answer: Answer) -> object:
+    """Return what tells an item of a list from the others; one without a number is whole."""
+    index, kind = one.get("index"), one.get("type")
+    if not isinstance(index, int):
+        return len(answer.parts), name
+    key: object = (name, index, str(kind) if name == "reasoning_details" else None)
+    known = answer.growing.get(key, one)
+    # Some servers number all of their calls 0.
+    same = not one.get("id") or known.get("id") in (None, "", one["id"])
+    return key if same else (len(answer.parts), name)
+
+
+def _text_of_block(block: dict[str, Any], answer: Answer) -> str:
+    """Return the text of a block of a message's content; any other block is a part."""
+    kind = block.get("type", "text")
+    if kind == "text":
+        return text(block.get("text"))
+    answer.thinking = answer.thinking or kind == "thinking"
+    merge(answer, kind if kind == "thinking" else (len(answer.parts), "content"), block)
+    return ""
+
+
+def _temperature(request: Request, *, official: bool) -> float | None:
+    """Return the temperature to send. A compatible server may refuse one that nobody chose."""
+    given = request.temperature
+    if given is None or (isinstance(given, ContractTemperature) and not official):
+        return None
+    return float(given)
+
+
+def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, ...]]:
+    """Return the `response_format` and the messages; where the first cannot be had, they ask for it."""
+    schema = request.schema
+    if schema is None:
+        return None, request.messages
+    wanted = None if "response_format" in request.without else for_openai(schema)
+    if wanted is not None and schema.json is not None:
+        return wanted, request.messages
+    return wanted, in_prompt(request.messages, schema)  # its JSON mode wants the word in the prompt, too
+
+
+def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
+    """Return a message's content: a text, or parts if it has images or PDFs."""
+    parts = [_part(one) for one in media(message)]
+    said = written(message)
+    return [*parts, {"type": "text", "text": said}] if parts else said
+
+
+def _part(one: Attachment) -> dict[str, Any]:
+    url = one.url or f"data:{one.media_type};base64,{one.base64}"
+    if one.kind == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": one.name or "document.pdf", "file_data": url}}
+
+
+def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Return choice 0; the chunk that only brings usage has none."""
+    for choice in items(data.get("choices")):
+        if obj(choice).get("index", 0) in (0, None):
+            return obj(choice)
+    return None
