@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmkit import prices
-from llmkit.clients.keys import keys
+from llmkit.clients.credentials.keys import keys
 from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
 

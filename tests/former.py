@@ -87,8 +87,8 @@ def client(name, address):
 
 
 async def _record():
-    from llmkit.clients.asked import asked_on_wire, request_key
-    from llmkit.clients.recording import Recording
+    from llmkit.clients.cassettes.recording import Recording
+    from llmkit.clients.cassettes.request_key import asked_on_wire, request_key
 
     with sandbox.start(rate=0, first_token=0) as server, llmkit.replay(FILE) as state:
         for name in CLIENTS:

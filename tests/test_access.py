@@ -11,8 +11,8 @@ from callers import QUESTION, SDKS, TEXT, read
 
 import llmkit
 from llmkit import AuthenticationError, ConfigurationError, sandbox
+from llmkit.clients.credentials.trust import file as trust_file
 from llmkit.clients.registry import shared_client
-from llmkit.clients.trust import file as trust_file
 from llmkit.core import catalog, settings
 
 PATHS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "openai", "vllm": "openai"}
@@ -267,7 +267,7 @@ async def test_a_key_does_not_go_where_only_a_project_says(server, monkeypatch, 
 
 @pytest.mark.parametrize("origin", ["session", "keyring", "numbered", "manager"])
 async def test_wherever_the_key_is_from(server, recorder, monkeypatch, tmp_path, origin):
-    from llmkit.clients import access, keys
+    from llmkit.clients.credentials import access, keys
     from llmkit.core.redaction import Secret
 
     name_in_project(tmp_path, "openai", server.url())

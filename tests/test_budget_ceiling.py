@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmkit import prices
 from llmkit.clients.anthropic import MAX_TOKENS
-from llmkit.clients.ceiling import ceiling
+from llmkit.clients.cost_bound import ceiling
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core import catalog

@@ -162,7 +162,7 @@ for name in "llmkit openai anthropic httpx2 httpcore2 aiohttp google google_gena
     logging.getLogger(name).setLevel(logging.DEBUG)
 %load_ext llmkit
 import anthropic, google.genai, openai, llmkit
-from llmkit.clients.keys import keys
+from llmkit.clients.credentials.keys import keys
 QUESTION = [llmkit.LLMMessage("user", "Hello")]
 GOSSIP = os.environ["GOSSIP"]
 made = []

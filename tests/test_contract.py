@@ -338,7 +338,7 @@ def test_keys_of_the_environment_take_turns(monkeypatch):
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "google"])
 async def test_the_next_call_uses_the_rotated_key(server, recorder, monkeypatch, provider):
-    from llmkit.clients.keys import keys
+    from llmkit.clients.credentials.keys import keys
 
     name = {"openai": "OPENAI", "anthropic": "ANTHROPIC", "google": "GOOGLE_AI"}[provider]
     monkeypatch.setenv(f"{name}_API_KEY", "key-zero")

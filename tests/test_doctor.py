@@ -14,7 +14,7 @@ from kernels import Kernel
 
 from llmkit import OpenAIClient, records
 from llmkit.clients import registry
-from llmkit.clients.health import clock_skew
+from llmkit.clients.credentials.health import clock_skew
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook import doctor
 from llmkit.notebook.doctor import Finding, examine, examine_ledger

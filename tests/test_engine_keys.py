@@ -13,7 +13,7 @@ from llmkit import (
     QuotaExceededError,
     RateLimitError,
 )
-from llmkit.clients.keys import keys
+from llmkit.clients.credentials.keys import keys
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from llmkit.clients.keys import keys
+from llmkit.clients.credentials.keys import keys
 from llmkit.core import environment, origin, settings
 from llmkit.transport import certificates, proxies
 

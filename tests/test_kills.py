@@ -11,7 +11,7 @@ import pytest
 from billing import Provider
 
 from llmkit import Ledger
-from llmkit.clients.tape import Tape
+from llmkit.clients.cassettes.cassette import Tape
 
 WORKER = """
 import asyncio, itertools, random, sys

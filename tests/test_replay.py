@@ -35,14 +35,14 @@ from llmkit import (
     StreamInterruptedError,
     records,
 )
-from llmkit.clients import playback
-from llmkit.clients import replay as module
-from llmkit.clients.asked import asked_of_client, canonical, place, request_key
 from llmkit.clients.call import Call
+from llmkit.clients.cassettes import playback
+from llmkit.clients.cassettes import replay as module
+from llmkit.clients.cassettes.playback import replayed
+from llmkit.clients.cassettes.replay import current
+from llmkit.clients.cassettes.request_key import asked_of_client, canonical, place, request_key
 from llmkit.clients.compatible import CompatibleClient
-from llmkit.clients.playback import replayed
 from llmkit.clients.registry import metered
-from llmkit.clients.replay import current
 from llmkit.providers.codec import TEMPERATURE, Request
 
 CANARY = "canary-key-4711-0123456789"

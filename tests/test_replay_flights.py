@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from llmkit.clients.flights import Flights, Seat
+from llmkit.clients.cassettes.single_flight import Flights, Seat
 
 SOON = 0.05
 """Patience of the flights in tests, in seconds."""
@@ -278,8 +278,8 @@ def test_a_forked_child_does_not_wait_for_its_parents_calls():
     code = """
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, on 3.12
-from llmkit.clients.playback import _flights
-from llmkit.clients.flights import Seat
+from llmkit.clients.cassettes.playback import _flights
+from llmkit.clients.cassettes.single_flight import Seat
 asyncio.run(_flights.board("a"))
 if os.fork() == 0:
     os._exit(0 if not _flights._flights and isinstance(asyncio.run(_flights.board("a")), Seat) else 1)

@@ -14,8 +14,8 @@ from test_refused_parameters import client as asker
 
 import llmkit
 from llmkit import LLMMessage, ReplayMissError
-from llmkit.clients import replay as module
-from llmkit.clients.asked import request_key
+from llmkit.clients.cassettes import replay as module
+from llmkit.clients.cassettes.request_key import request_key
 from llmkit.clients.registry import metered
 
 pytestmark = pytest.mark.usefixtures("recorder")
@@ -129,7 +129,7 @@ class TestTheKey:
     async def test_is_not_made_in_the_former_way_where_nothing_former_is(self, tmp_path, monkeypatch):
         llmkit.replay(tmp_path / "new.replay")
         made = []
-        monkeypatch.setattr("llmkit.clients.asked._on_wire", lambda *a: made.append(a) or {})
+        monkeypatch.setattr("llmkit.clients.cassettes.request_key._on_wire", lambda *a: made.append(a) or {})
         async with Peer() as server:
             server.scripts[MODEL] = [[http(200, json.dumps(DIALECTS["openai"].whole("Lima")).encode())]]
             async with asker("openai", server) as one:

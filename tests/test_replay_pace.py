@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigurationError
-from llmkit.clients.pace import Player, checked, pieces
+from llmkit.clients.cassettes.pacing import Player, checked, pieces
 
 PROSE = "To be, or not to be, that is the question. " * 10
 

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigurationError, Usage
-from llmkit.clients.recording import Recording
-from llmkit.clients.tape import DamagedRecordingError, Tape
+from llmkit.clients.cassettes.cassette import DamagedRecordingError, Tape
+from llmkit.clients.cassettes.recording import Recording
 from llmkit.core.redaction import Secret
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
@@ -380,8 +380,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from llmkit import ConfigurationError
-from llmkit.clients.recording import Recording
-from llmkit.clients.tape import Tape
+from llmkit.clients.cassettes.recording import Recording
+from llmkit.clients.cassettes.cassette import Tape
 
 tape = Tape(Path(sys.argv[1]))
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import llmkit
 from llmkit import BadResponseError, BaseLLMClient, InvalidRequestError, LLMMessage, LLMResponse
-from llmkit.clients import replay as replaying
-from llmkit.clients.ceiling import ceiling
+from llmkit.clients.cassettes import replay as replaying
+from llmkit.clients.cost_bound import ceiling
 from llmkit.clients.registry import metered
 from llmkit.content import parsing
 from llmkit.content.parsing import parse

@@ -14,7 +14,7 @@ def shell(monkeypatch):
     monkeypatch.setattr("llmkit.notebook.commands.getpass", lambda _: "sk-test-0123456789abcdefghij")
     with opened() as shell:
         yield shell
-    from llmkit.clients.keys import keys
+    from llmkit.clients.credentials.keys import keys
 
     keys._keys.clear()
 

@@ -28,7 +28,7 @@ from llmkit import (
     prices,
     records,
 )
-from llmkit.clients import excess
+from llmkit.clients import bound_ratio
 
 QUESTION = [LLMMessage("user", "Hello, how are you?")]
 LIMIT = 20_000
@@ -52,8 +52,8 @@ def books(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _nobody_exceeded_anything(monkeypatch):
-    monkeypatch.setattr(excess, "_worst", {})
-    monkeypatch.setattr(excess, "_untold", [])
+    monkeypatch.setattr(bound_ratio, "_worst", {})
+    monkeypatch.setattr(bound_ratio, "_untold", [])
 
 
 @pytest.fixture(params=CLIENTS)
@@ -369,14 +369,14 @@ class TestAServerThatExceedsItsBound:
         async with asking(protocol, script) as client:
             for _ in range(3):
                 await ask(client, way, max_tokens=1000)
-        (told,) = excess.take()
+        (told,) = bound_ratio.take()
         assert f"{protocol}:{CLIENTS[protocol][1]} charged" in told
-        assert excess.take() == []
+        assert bound_ratio.take() == []
         assert caplog.text.count("what its limits allow") == 1, "a script has no footer"
 
     async def test_a_server_that_keeps_to_its_bound_changes_nothing(self, books, protocol, way):
         books.budget(daily=100)
         async with asking(protocol, (whole(protocol, way),)) as client:
             await ask(client, way, max_tokens=1000)
-        assert excess.grown(f"{protocol}:{CLIENTS[protocol][1]}", 7) == 7
-        assert excess.take() == []
+        assert bound_ratio.grown(f"{protocol}:{CLIENTS[protocol][1]}", 7) == 7
+        assert bound_ratio.take() == []

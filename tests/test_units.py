@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from llmkit.clients import bill
+from llmkit.clients import charge
 from llmkit.content.messages import LLMMessage
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Answer, Request
@@ -39,7 +39,7 @@ def spent(codec, provider, model, *bodies, stream=False, **extra):
     for body in bodies:
         (codec.decode if stream else codec.decode_body)(json.dumps(body).encode(), answer)
     request = Request(messages=SAID, model=model, extra=extra)
-    return bill.final(request, provider, answer, WHEN, parts=["x"], accepted=True, whole=True)
+    return charge.final(request, provider, answer, WHEN, parts=["x"], accepted=True, whole=True)
 
 
 def silent(found, body, provider, model, flavor="default"):

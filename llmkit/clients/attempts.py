@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from llmkit.clients.access import blame_address, blames_key
 from llmkit.clients.call import Waiting
+from llmkit.clients.credentials.access import blame_address, blames_key
 from llmkit.clients.deadlines import Deadlines, Timeouts
-from llmkit.clients.local import explain_down
+from llmkit.clients.local_servers import explain_down
 from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
-from llmkit.clients.reading import Reading, accepted
+from llmkit.clients.response_reader import Reading, accepted
 from llmkit.clients.retry import come_back
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
@@ -22,8 +22,8 @@ from llmkit.providers.attachment_limits import explain, links
 from llmkit.providers.codec import SCHEMA_NAMES
 
 if TYPE_CHECKING:
-    from llmkit.clients.access import Credentials
     from llmkit.clients.call import Call
+    from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.retry import RetryPolicy
     from llmkit.core.redaction import Secret
     from llmkit.providers.codec import Codec, Request

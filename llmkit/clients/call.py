@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from llmkit import prices
-from llmkit.clients import bill, excess
+from llmkit.clients import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.providers.codec import Answer, Request, dollars
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
-    from llmkit.clients.recording import Recording
+    from llmkit.clients.cassettes.recording import Recording
     from llmkit.core.redaction import Secret
     from llmkit.records import Guard
 
@@ -89,7 +89,7 @@ class Call:
         self._error: BaseException | None = None
         self._start = perf_counter()
         self._first: float | None = None
-        self._bills: list[bill.Bill] = []
+        self._bills: list[charge.Bill] = []
         self._guard: Guard | None = None
         self._reserved = -1
         self._bound: int | None = None
@@ -240,12 +240,12 @@ class Call:
 
     def _intent(self) -> Intent:
         """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
-        from llmkit.clients.ceiling import ceiling  # only calls with a budget need it
+        from llmkit.clients.cost_bound import ceiling  # only calls with a budget need it
 
         most = ceiling(self.request, self.provider)
-        before = bill.total(self._bills)
+        before = charge.total(self._bills)
         spent, self._bound = before.worst, most.nanos
-        nanos = None if most.nanos is None else excess.grown(self.name, most.nanos)
+        nanos = None if most.nanos is None else bound_ratio.grown(self.name, most.nanos)
         left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
         return Intent(
             uid=self.uid,
@@ -260,15 +260,15 @@ class Call:
             cap_nanos=self.context.cap_nanos,
         )
 
-    def _bill(self) -> bill.Bill:
+    def _bill(self) -> charge.Bill:
         last = self._last_bill(parts=self._parts, whole=self._status == "ok")
         if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
             quiet = self.context.surface in {"magic", "chat"}
-            excess.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
-        return bill.total([*self._bills, last])
+            bound_ratio.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
+        return charge.total([*self._bills, last])
 
-    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> bill.Bill:
-        return bill.final(
+    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> charge.Bill:
+        return charge.final(
             self.request,
             self.provider,
             self.answer,
@@ -278,7 +278,7 @@ class Call:
             whole=whole,
         )
 
-    def _response(self, record: CallRecord, spent: bill.Bill) -> LLMResponse:
+    def _response(self, record: CallRecord, spent: charge.Bill) -> LLMResponse:
         found = gathered(self.answer)
         return LLMResponse(
             content=self.text,
@@ -309,7 +309,7 @@ class Call:
         unsaid = self.answer.ended and self.answer.finish_reason is None and not self.replayed
         return " ".join(filter(None, (sentence(found, self.text), UNSAID if unsaid else "")))
 
-    def _record(self, duration: float, spent: bill.Bill) -> CallRecord:
+    def _record(self, duration: float, spent: charge.Bill) -> CallRecord:
         context, price = self.context, spent.price
         usage = spent.usage or Usage()
         nanos = None if price is None else price.nanos

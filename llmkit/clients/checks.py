@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.access import wrapped
+from llmkit.clients.credentials.access import wrapped
+from llmkit.clients.credentials.keys import KeyStatus
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import KeyStatus
 from llmkit.clients.registry import client as make_client
 from llmkit.core.errors import AuthenticationError, LLMClientError, ProviderNotAvailableError, RateLimitError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from llmkit.clients.access import wrapped
+from llmkit.clients.credentials.access import wrapped
 from llmkit.clients.openai import OpenAIClient
 
 if TYPE_CHECKING:
-    from llmkit.clients.access import Keys
+    from llmkit.clients.credentials.access import Keys
     from llmkit.clients.engine import Options
 
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from llmkit.clients.access import blame_address
-from llmkit.clients.asked import asked_on_wire
+from llmkit.clients.accounting import booked, finished
 from llmkit.clients.attempts import Attempts, Line, warn_refused
 from llmkit.clients.base import BaseLLMClient
-from llmkit.clients.books import booked, finished
 from llmkit.clients.call import Call
+from llmkit.clients.cassettes.playback import replayed
+from llmkit.clients.cassettes.request_key import asked_on_wire
+from llmkit.clients.credentials.access import blame_address
+from llmkit.clients.credentials.health import Health, check
 from llmkit.clients.deadlines import Timeouts, timeouts
 from llmkit.clients.fallback import Fallbacks
-from llmkit.clients.health import Health, check
-from llmkit.clients.local import explain_down
-from llmkit.clients.playback import replayed
-from llmkit.clients.reading import accepted, read
+from llmkit.clients.local_servers import explain_down
+from llmkit.clients.response_reader import accepted, read
 from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import LLMMessage
@@ -31,9 +31,9 @@ from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Requ
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llmkit.clients.access import Credentials
-    from llmkit.clients.books import Source
-    from llmkit.clients.metered import MeteredClient
+    from llmkit.clients.accounting import Source
+    from llmkit.clients.credentials.access import Credentials
+    from llmkit.clients.recorded import MeteredClient
     from llmkit.content.messages import LLMResponse
     from llmkit.transport.base import Carrier
 

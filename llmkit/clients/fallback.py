@@ -24,7 +24,7 @@ from llmkit.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.clients.books import Source
+    from llmkit.clients.accounting import Source
     from llmkit.clients.call import Call
     from llmkit.providers.codec import Codec, Request
 

@@ -9,9 +9,9 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.compatible import CompatibleClient
+from llmkit.clients.credentials.keys import keys
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.keys import keys
-from llmkit.clients.metered import MeteredClient
+from llmkit.clients.recorded import MeteredClient
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.naming import (

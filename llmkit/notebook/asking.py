@@ -236,7 +236,7 @@ class Asking:
         return footer
 
     def _footer(self, status: Ending) -> Footer | None:
-        from llmkit.clients import excess
+        from llmkit.clients import bound_ratio
         from llmkit.costs.ledger import ledger
 
         outcome = outcome_of(self.stream)
@@ -249,7 +249,7 @@ class Asking:
         )
         waiting = ledger.waiting
         trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
-        alerts = [*map(str, ledger.take_alerts()), *excess.take()]
+        alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take()]
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
 
 

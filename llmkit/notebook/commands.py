@@ -137,7 +137,7 @@ def _no_provider(typed: str) -> ConfigurationError:
 
 def _key(magics: LLMMagics, command: Command) -> None:
     """Take a key without showing it, and say if it changes who is asked."""
-    from llmkit.clients.keys import keys, save_key
+    from llmkit.clients.credentials.keys import keys, save_key
     from llmkit.clients.registry import resolve
     from llmkit.core import catalog
     from llmkit.core.redaction import Secret
@@ -159,7 +159,7 @@ def _key(magics: LLMMagics, command: Command) -> None:
 
 def _trust(_magics: LLMMagics, command: Command) -> None:
     """List the addresses that may have the user's keys although a project names them; add or remove one."""
-    from llmkit.clients.trust import file, trust
+    from llmkit.clients.credentials.trust import file, trust
 
     argument = command.argument or ""
     url = argument.removeprefix("revoke ")
@@ -226,7 +226,7 @@ def _limit(text: str) -> float | str | None:
 
 def _replay(_magics: LLMMagics, command: Command) -> None:
     """Show whether answers are replayed, or set it: `auto`, `only`, `off`, and a file."""
-    from llmkit.clients.replay import current, replay
+    from llmkit.clients.cassettes.replay import current, replay
     from llmkit.core.settings import ReplayMode
 
     words = (command.argument or "").split()

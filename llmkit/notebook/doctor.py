@@ -26,7 +26,7 @@ from llmkit.transport.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from llmkit.clients.health import Health
+    from llmkit.clients.credentials.health import Health
     from llmkit.core.catalog import Provider
     from llmkit.costs.ledger import Ledger
 
@@ -129,8 +129,8 @@ def _providers(name: str | LLMClientError) -> list[Provider]:
 
 async def _provider(provider: Provider) -> Finding:
     """Examine one provider; one without a key is not asked for its models."""
+    from llmkit.clients.credentials.keys import keys
     from llmkit.clients.engine import ProviderClient
-    from llmkit.clients.keys import keys
     from llmkit.clients.registry import shared_client
 
     key = await in_thread(keys.find, provider.name)  # a keyring may ask the user
@@ -255,7 +255,7 @@ def _budget() -> Finding:
 
 def _replay() -> Finding:
     """Say whether answers are replayed, and whether their file can be read."""
-    from llmkit.clients.replay import current
+    from llmkit.clients.cassettes.replay import current
 
     state = current()
     return Finding(name="replay", ok=None, text=repr(state) if state else "off")
@@ -271,7 +271,7 @@ def _prices() -> Finding:
 
 def _addresses() -> Finding:
     """Say where keys may go besides the addresses that the user has named, and through which proxy."""
-    from llmkit.clients.trust import is_trusted, trusted
+    from llmkit.clients.credentials.trust import is_trusted, trusted
     from llmkit.core import catalog, settings
     from llmkit.transport.proxies import proxy_for
 

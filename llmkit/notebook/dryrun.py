@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit import prices
-from llmkit.clients.ceiling import ceiling
+from llmkit.clients.cost_bound import ceiling
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import shared_client
 from llmkit.content import tokens

@@ -97,7 +97,7 @@ class LLMMagics(Magics):
 
     @observe("replay")
     def _set_replay(self, change: Any) -> None:
-        from llmkit.clients.replay import replay
+        from llmkit.clients.cassettes.replay import replay
 
         if change.new:
             replay(mode=change.new)

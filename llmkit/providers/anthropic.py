@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.clients.ceiling import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
+from llmkit.clients.cost_bound import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.content.schema import for_anthropic, in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from llmkit.clients.keys import keys
+from llmkit.clients.credentials.keys import keys
 from llmkit.clients.registry import provider_names
 from llmkit.core import catalog, settings
 

@@ -303,10 +303,10 @@ class Session:
         return to_nanos(min(known)) if known else None
 
     def _tell_alerts(self) -> None:
-        from llmkit.clients import excess
+        from llmkit.clients import bound_ratio
         from llmkit.costs.ledger import ledger
 
-        for alert in (*ledger.take_alerts(), *excess.take()):
+        for alert in (*ledger.take_alerts(), *bound_ratio.take()):
             self.views.say(str(alert), "alert")
         if waiting := ledger.waiting:
             self.views.say(f"The ledger cannot be written: {waiting} calls wait in memory.", "error")

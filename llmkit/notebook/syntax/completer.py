@@ -131,7 +131,7 @@ def _models() -> Iterator[Choice]:
 
 def _has_key(provider: str) -> bool:
     """Whether a provider can be asked; one without any kind of key, or another package's, can."""
-    from llmkit.clients.keys import keys
+    from llmkit.clients.credentials.keys import keys
     from llmkit.core import catalog
 
     known = catalog.providers().get(provider)

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit import __version__
-from llmkit.clients.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
-from llmkit.clients.trust import is_trusted
+from llmkit.clients.credentials.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
+from llmkit.clients.credentials.trust import is_trusted
 from llmkit.core import addresses, catalog, environment, settings
 from llmkit.core.errors import (
     AuthenticationError,
@@ -69,7 +69,7 @@ class Credentials:
 
     Args:
         provider: Name of the provider.
-        given: The client's argument; by default the keys of `llmkit.clients.keys.keys`.
+        given: The client's argument; by default the keys of `llmkit.clients.credentials.keys.keys`.
         place: Returns where the requests go; by default wherever the user says.
 
     Example:

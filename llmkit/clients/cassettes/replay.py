@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self, get_args
 
 import platformdirs
 
-from llmkit.clients.pace import Pace, checked
-from llmkit.clients.tape import Tape
+from llmkit.clients.cassettes.cassette import Tape
+from llmkit.clients.cassettes.pacing import Pace, checked
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.settings import ReplayMode

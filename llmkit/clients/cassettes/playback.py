@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.asked import canonical
-from llmkit.clients.flights import Flights, Seat
-from llmkit.clients.pace import Player
-from llmkit.clients.recording import Recording
-from llmkit.clients.replay import current, current_mode
-from llmkit.clients.tape import DamagedRecordingError
+from llmkit.clients.cassettes.cassette import DamagedRecordingError
+from llmkit.clients.cassettes.pacing import Player
+from llmkit.clients.cassettes.recording import Recording
+from llmkit.clients.cassettes.replay import current, current_mode
+from llmkit.clients.cassettes.request_key import canonical
+from llmkit.clients.cassettes.single_flight import Flights, Seat
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.core.redaction import redact
 from llmkit.providers.raw_parts import gathered
@@ -24,10 +24,10 @@ from llmkit.providers.raw_parts import gathered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.clients.asked import Asked
-    from llmkit.clients.books import Source
+    from llmkit.clients.accounting import Source
     from llmkit.clients.call import Call
-    from llmkit.clients.replay import Replay
+    from llmkit.clients.cassettes.replay import Replay
+    from llmkit.clients.cassettes.request_key import Asked
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit import prices
-from llmkit.clients import excess
+from llmkit.clients import bound_ratio
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
@@ -86,10 +86,10 @@ def _bound(
     request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
 ) -> int | None:
     """Return the most that an answer which broke off may cost, if that is more than its price."""
-    from llmkit.clients import ceiling  # few calls need it
+    from llmkit.clients import cost_bound  # few calls need it
 
     try:
-        most = ceiling.ceiling(request, provider, when=when)
+        most = cost_bound.ceiling(request, provider, when=when)
     except ConfigurationError as error:  # as in `_price`
         logger.warning("The call has no upper bound: %s", error)
         return None
@@ -98,13 +98,13 @@ def _bound(
     if said is not None and said.input_tokens is not None and answer.cost_usd is None:
         # The prompt was counted: only what was written is unknown.
         counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
-        dearest = partial(ceiling.dearest, counted, request, provider, when=when)
-        tiers = [answer.tier] if answer.tier else ceiling.tiers(request)
+        dearest = partial(cost_bound.dearest, counted, request, provider, when=when)
+        tiers = [answer.tier] if answer.tier else cost_bound.tiers(request)
         found = [_price(request, provider, answer, dearest(tier=tier), when, tier=tier) for tier in tiers]
         nanos = max([each.nanos for each in found if each is not None], default=nanos)
     if nanos is None:
         return None
-    nanos = excess.grown(f"{provider}:{request.model}", nanos)
+    nanos = bound_ratio.grown(f"{provider}:{request.model}", nanos)
     return nanos if price is None or nanos > price.nanos else None
 
 

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.recording import UNREADABLE, Recording, pack, unpack
+from llmkit.clients.cassettes.recording import UNREADABLE, Recording, pack, unpack
 from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.redaction import redact

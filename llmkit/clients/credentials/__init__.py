@@ -1,0 +1,1 @@
+"""Keys: where they come from, which one is next, where they may go."""
