@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets import caps as arithmetic
-from llmkit.costs.budgets.caps import Amounts
+from llmkit.costs.budgets import rules as arithmetic
+from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.store import schema
-from llmkit.costs.store.interface import Page
-from llmkit.costs.totals import NOTHING, Sums, is_estimated, is_unpriced
+from llmkit.costs.store.protocol import Page
+from llmkit.costs.sums import NOTHING, Sums, is_estimated, is_unpriced
 from llmkit.records import CallRecord
 
 MARGIN = 30 * 10**6

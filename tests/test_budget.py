@@ -17,10 +17,10 @@ import pytest
 import llmkit
 from llmkit.core import sqlite
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
-from llmkit.costs.budgets import caps
+from llmkit.costs.budgets import rules
 from llmkit.costs.budgets.alerts import Alert
 from llmkit.costs.budgets.budget import KEEP, Budgets
-from llmkit.costs.budgets.caps import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, Caps
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store.sqlite import SQLiteStore
@@ -944,14 +944,14 @@ def insert_as_version_1(connection, records):
 def test_the_arithmetic_knows_no_rounding():
     cap = 10**17 + 1
     limits = Caps(daily=cap)
-    assert caps.refusal(limits, Amounts(spent=cap - 1), plan(nanos=1)) is None
-    assert caps.refusal(limits, Amounts(spent=cap), plan(nanos=1)) is not None
-    assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 2), plan(nanos=1)) is None
-    assert caps.refusal(limits, Amounts(spent=1, reserved=cap - 1), plan(nanos=1)) is not None
+    assert rules.refusal(limits, Amounts(spent=cap - 1), plan(nanos=1)) is None
+    assert rules.refusal(limits, Amounts(spent=cap), plan(nanos=1)) is not None
+    assert rules.refusal(limits, Amounts(spent=1, reserved=cap - 2), plan(nanos=1)) is None
+    assert rules.refusal(limits, Amounts(spent=1, reserved=cap - 1), plan(nanos=1)) is not None
 
 
 def test_what_costs_nothing_fits_even_where_too_much_was_spent():
-    assert caps.refusal(Caps(daily=0), Amounts(spent=5), plan(nanos=0)) is None
+    assert rules.refusal(Caps(daily=0), Amounts(spent=5), plan(nanos=0)) is None
 
 
 def test_a_record_that_cannot_be_kept_does_not_raise_beside_a_budget(books, caplog):

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import corrections
 from llmkit.costs.ledger import Ledger
+from llmkit.costs.pricing import corrections
 from llmkit.costs.store import schema
-from llmkit.costs.store.interface import Change
+from llmkit.costs.store.protocol import Change
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.costs.totals import Sums, Tally, Total, is_unpriced, to_nanos, total_of
+from llmkit.costs.sums import Sums, Tally, Total, is_unpriced, to_nanos, total_of
 from llmkit.records import CallRecord
 
 

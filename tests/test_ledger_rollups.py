@@ -8,7 +8,7 @@ import pytest
 from test_store_contract import MIXED, expected_groups, merged
 
 from llmkit.costs.store import database, rollups, schema
-from llmkit.costs.totals import Sums
+from llmkit.costs.sums import Sums
 from llmkit.records import CallRecord
 
 NOON = datetime(2026, 11, 20, 12).astimezone()

@@ -24,7 +24,7 @@ from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
-from llmkit.costs.store.choices import Choice, statement
+from llmkit.costs.store.filters import Choice, statement
 from llmkit.records import CallRecord
 
 same = pd.testing.assert_frame_equal

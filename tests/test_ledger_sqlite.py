@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets.caps import Caps
+from llmkit.costs.budgets.rules import Caps
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning

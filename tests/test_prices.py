@@ -17,7 +17,7 @@ from peer import Peer, http
 from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
 from llmkit.content.messages import Usage
 from llmkit.core import catalog
-from llmkit.costs import tariff
+from llmkit.costs.pricing import bulk
 from llmkit.notebook import commands
 from llmkit.notebook.syntax.subcommands import Command
 
@@ -202,7 +202,7 @@ async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):
     assert dict(recorder.last.units) == {"web_searches": 2}
     books = Ledger(":memory:")
     books.record(recorder.last)
-    assert tariff.priced(books.df).nanos.tolist() == [recorder.last.cost_nanos]
+    assert bulk.priced(books.df).nanos.tolist() == [recorder.last.cost_nanos]
     assert books.correct(dry_run=True).calls == 0
 
 
@@ -268,7 +268,7 @@ async def test_a_row_keeps_what_its_price_depends_on(recorder):
     assert (row.cache_write_tokens, row.cache_write_1h_tokens, row.service_tier) == (800, 500, "batch")
     books = Ledger(":memory:")
     books.record(row)
-    assert tariff.priced(books.df).nanos.tolist() == [row.cost_nanos]
+    assert bulk.priced(books.df).nanos.tolist() == [row.cost_nanos]
 
 
 def test_downloaded_price_data_says_its_date():

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import demo, exports
+from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
+from llmkit.costs.pricing import provider_reports
 from llmkit.records import CallRecord
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -373,7 +374,7 @@ def test_the_sums_of_both_sides_are_exact(rows):
             axis=None
         )
         assert round(table["cost_usd"].sum() * 10**9) == sum(nanos for *_, nanos in rows)
-        assert exports.read(theirs).usage["nanos"].sum() == sum(nanos for *_, nanos in rows)
+        assert provider_reports.read(theirs).usage["nanos"].sum() == sum(nanos for *_, nanos in rows)
 
 
 def test_the_made_up_month_reconciles_with_what_it_says_itself():

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from llmkit import prices
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import demo, tariff
+from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.repricing import what_if
+from llmkit.costs.pricing import bulk
+from llmkit.costs.pricing.repricing import what_if
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -107,7 +108,7 @@ terms = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(records, max_size=25, unique_by=lambda record: record.uid), terms)
 def test_many_calls_priced_at_once_cost_what_each_one_costs(calls, terms):
-    found = tariff.priced(frame(*calls), **terms)
+    found = bulk.priced(frame(*calls), **terms)
     expected = [one_by_one(record, **terms) for record in calls]
     expected = [None if nanos is None or nanos >= 2**63 else nanos for nanos in expected]
     assert found.known.tolist() == [nanos is not None for nanos in expected]
@@ -253,7 +254,7 @@ def test_an_empty_ledger_costs_nothing_otherwise_either():
 
 def test_the_made_up_month_is_priced_as_it_was_recorded():
     books = demo.month(":memory:")
-    found = tariff.priced(books.df)
+    found = bulk.priced(books.df)
     recorded = books.df["cost_usd"].where(books.df["status"] != "replayed", books.df["saved_usd"])
     assert found.known.tolist() == recorded.notna().tolist()
     assert np.array_equal(found.nanos, (recorded.fillna(0) * 10**9).round().astype("int64"))

@@ -21,15 +21,15 @@ import pytest
 from reference_store import ReferenceStore, places
 
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
-from llmkit.costs.budgets.caps import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, Caps
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
-from llmkit.costs.store.choices import Choice
 from llmkit.costs.store.corrections import NOTES
-from llmkit.costs.store.interface import Change, Store
+from llmkit.costs.store.filters import Choice
+from llmkit.costs.store.protocol import Change, Store
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.costs.totals import NOTHING, Tally
+from llmkit.costs.sums import NOTHING, Tally
 from llmkit.records import CallRecord, Intent
 
 if TYPE_CHECKING:

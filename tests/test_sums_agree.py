@@ -22,7 +22,7 @@ from llmkit.costs import demo
 from llmkit.costs.controller import CostController
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.monitor import LLMMonitor
-from llmkit.costs.totals import NOTHING, Sums
+from llmkit.costs.sums import NOTHING, Sums
 from llmkit.records import CallRecord
 
 mpl.use("Agg")

@@ -13,7 +13,7 @@ from billing import Provider
 
 from llmkit import BudgetExceededError, Ledger
 from llmkit.costs.store.schema import micros
-from llmkit.costs.totals import NANOS
+from llmkit.costs.sums import NANOS
 from llmkit.records import Intent
 
 WORST = 67_650

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import known, texts
-from llmkit.costs.totals import total_of
+from llmkit.costs.sums import total_of
 
 if TYPE_CHECKING:
     import os
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.costs.frame.frame import Frame
-    from llmkit.costs.repricing import Repriced
-    from llmkit.costs.store.interface import Store
-    from llmkit.costs.totals import Sums, Total
+    from llmkit.costs.pricing.repricing import Repriced
+    from llmkit.costs.store.protocol import Store
+    from llmkit.costs.sums import Sums, Total
 
 SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
 
@@ -97,8 +97,8 @@ class Analysis(ABC):
             0
         """
         from llmkit.costs.frame.frame import table
-        from llmkit.costs.moments import moment
-        from llmkit.costs.store.choices import Choice
+        from llmkit.costs.store.filters import Choice
+        from llmkit.costs.timestamps import moment
 
         given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
         words = {name: tuple(texts(value, name)) for name, value in given.items() if value is not None}
@@ -141,7 +141,7 @@ class Analysis(ABC):
         Returns:
             The sums by `simulated`; no key if there are no such calls.
         """
-        from llmkit.costs.moments import moment
+        from llmkit.costs.timestamps import moment
 
         return self._settle().sums(since=moment(since), session=session)
 
@@ -161,7 +161,7 @@ class Analysis(ABC):
         Raises:
             ConfigurationError: If there is no such column, or the file cannot be read.
         """
-        from llmkit.costs.frame.export import LedgerFrame
+        from llmkit.costs.frame.files import LedgerFrame
         from llmkit.costs.frame.frame import COLUMNS
         from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
 
@@ -226,7 +226,7 @@ class Analysis(ABC):
             0 calls: $0.00; on m at the given prices: $0.00
         """
         from llmkit.costs.frame.summary import spending
-        from llmkit.costs.repricing import what_if
+        from llmkit.costs.pricing.repricing import what_if
 
         if all(each is None for each in (since, until, provider, only_model, notebook, status, tag)):
             calls = self.df  # which is in memory, as a rule
@@ -284,9 +284,9 @@ class Analysis(ABC):
             >>> Ledger(":memory:").reconcile(pages)["status"].tolist()
             ['only theirs']
         """
-        from llmkit.costs.frame.export import LedgerFrame
-        from llmkit.costs.moments import aware
-        from llmkit.costs.reconcile import reconcile
+        from llmkit.costs.frame.files import LedgerFrame
+        from llmkit.costs.pricing.reconcile import reconcile
+        from llmkit.costs.timestamps import aware
 
         days = {"since": aware(since), "until": aware(until)}
         found = reconcile(self.query, source, provider=provider, tolerance=tolerance, **days)
@@ -304,7 +304,7 @@ class Analysis(ABC):
         Raises:
             ConfigurationError: If the file cannot be read.
         """
-        from llmkit.costs import corrections
+        from llmkit.costs.pricing import corrections
 
         return corrections.table(self._store)
 
@@ -314,7 +314,7 @@ class Analysis(ABC):
         Args:
             path: The file, which is replaced.
         """
-        from llmkit.costs.frame.export import write_csv
+        from llmkit.costs.frame.files import write_csv
 
         write_csv(self.df, path)
 
@@ -327,7 +327,7 @@ class Analysis(ABC):
         Raises:
             ConfigurationError: If pyarrow is not installed.
         """
-        from llmkit.costs.frame.export import write_parquet
+        from llmkit.costs.frame.files import write_parquet
 
         write_parquet(self.df, path)
 
@@ -342,7 +342,7 @@ class Analysis(ABC):
         Raises:
             ConfigurationError: If openpyxl is not installed, or there are more calls than a sheet holds.
         """
-        from llmkit.costs.frame.export import write_excel
+        from llmkit.costs.frame.files import write_excel
 
         write_excel(self.df, path)
 

@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from llmkit.costs.totals import NANOS, NOTHING, to_nanos
+from llmkit.costs.sums import NANOS, NOTHING, to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llmkit.core import forks
 from llmkit.costs.analysis import SETTLE, Analysis
 from llmkit.costs.budgets.budget import KEEP, Budgets
-from llmkit.costs.totals import Tally, total_of
+from llmkit.costs.sums import Tally, total_of
 
 if TYPE_CHECKING:
     import os
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
-    from llmkit.costs.budgets.caps import UnknownNotebook, Unpriced
+    from llmkit.costs.budgets.rules import UnknownNotebook, Unpriced
     from llmkit.costs.charts import Charts
-    from llmkit.costs.corrections import Corrected
-    from llmkit.costs.store.interface import Store
-    from llmkit.costs.totals import Total
+    from llmkit.costs.pricing.corrections import Corrected
+    from llmkit.costs.store.protocol import Store
+    from llmkit.costs.sums import Total
     from llmkit.notebook.dashboard.dashboard import Dashboard
     from llmkit.records import CallRecord, Guard
 
@@ -280,7 +280,7 @@ class Ledger(Analysis, forks.ForkAware):
             >>> Ledger(":memory:").correct(prices={"m": {"input": 1, "output": 2}}, reason="new contract")
             Nothing to correct among 0 calls
         """
-        from llmkit.costs import corrections
+        from llmkit.costs.pricing import corrections
 
         if undo is not None:
             return corrections.undo(self._store, undo)
@@ -317,7 +317,7 @@ class Ledger(Analysis, forks.ForkAware):
                 ledger.settle(uid)
             ```
         """
-        from llmkit.costs import corrections
+        from llmkit.costs.pricing import corrections
 
         return corrections.settle(self._store, uid, cost_usd)
 
@@ -432,7 +432,7 @@ class Ledger(Analysis, forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be written now, or the time cannot be read.
         """
-        from llmkit.costs.moments import moment
+        from llmkit.costs.timestamps import moment
 
         return self._store.delete(moment(before))
 
@@ -480,7 +480,7 @@ class Ledger(Analysis, forks.ForkAware):
     def _store(self) -> Store:
         if self._opened is None:
             with self._opening:
-                from llmkit.costs.place import file_of
+                from llmkit.costs.store.location import file_of
                 from llmkit.costs.store.sqlite import SQLiteStore
 
                 if self._opened is None:

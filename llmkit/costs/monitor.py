@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
-from llmkit.costs.totals import NANOS, is_unpriced, to_nanos
+from llmkit.costs.sums import NANOS, is_unpriced, to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -405,8 +405,8 @@ def _outcome(status: str) -> Outcome:
 def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
     """Read the calls of a ledger, oldest first."""
     from llmkit.costs.frame.summary import nanos
-    from llmkit.costs.moments import moment
     from llmkit.costs.store.schema import EPOCH, MICROSECOND
+    from llmkit.costs.timestamps import moment
     from llmkit.records import CallRecord
 
     frame = ledger.df.sort_values("time", kind="stable")

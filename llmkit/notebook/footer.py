@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from llmkit.costs.totals import inexact
+from llmkit.costs.sums import inexact
 from llmkit.notebook.markdown.tex import UNTOUCHED
 from llmkit.prices import format_money
 

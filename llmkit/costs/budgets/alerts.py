@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from llmkit.costs.totals import NANOS
+from llmkit.costs.sums import NANOS
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llmkit.costs.budgets.caps import Amounts, Caps
+    from llmkit.costs.budgets.rules import Amounts, Caps
     from llmkit.records import CallRecord
 
 THRESHOLDS = (80, 100)

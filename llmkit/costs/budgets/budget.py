@@ -20,12 +20,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets import caps as arithmetic
+from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
-from llmkit.costs.budgets.caps import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
-from llmkit.costs.store.choices import Choice
+from llmkit.costs.budgets.rules import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
+from llmkit.costs.store.filters import Choice
 from llmkit.costs.store.schema import COLUMNS, micros
-from llmkit.costs.totals import NANOS, NOTHING, estimate, to_nanos
+from llmkit.costs.sums import NANOS, NOTHING, estimate, to_nanos
 from llmkit.prices import format_money
 from llmkit.records import current_context
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.protocol import Store
     from llmkit.records import CallRecord, Guard, Intent
 
 FRESH = 1.0

@@ -13,7 +13,7 @@ import pandas as pd
 from llmkit.core.suggestions import known
 from llmkit.costs.charts import aggregates, canvas, spending, usage
 from llmkit.costs.frame.summary import spending as counting
-from llmkit.costs.moments import moment
+from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

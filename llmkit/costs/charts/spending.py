@@ -15,7 +15,7 @@ from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
 from llmkit.costs.frame.summary import LEFT_OUT, estimated, nanos, unpriced
-from llmkit.costs.totals import counted, guessed
+from llmkit.costs.sums import counted, guessed
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

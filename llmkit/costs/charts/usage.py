@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.canvas import GREY, NAMED, PALETTE, many
 from llmkit.costs.charts.spending import finish_bars, hidden, notes, stack
-from llmkit.costs.totals import counted
+from llmkit.costs.sums import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_args
 import numpy as np
 
 from llmkit.costs.store import schema
-from llmkit.costs.totals import NANOS
+from llmkit.costs.sums import NANOS
 from llmkit.records import Status, Surface
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
-from llmkit.costs.frame.export import LedgerFrame
+from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.store import schema
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.costs.frame.columns import Chunk
-    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.protocol import Store
     from llmkit.costs.store.schema import Row
 
 COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]

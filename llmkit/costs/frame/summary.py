@@ -9,13 +9,13 @@ import pandas as pd
 
 from llmkit.costs.frame.columns import FIXED
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.totals import EXACT, NANOS, NOTHING, kinds_that_count
+from llmkit.costs.sums import EXACT, NANOS, NOTHING, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.costs.frame.columns import Array
-    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.protocol import Store
     from llmkit.costs.store.schema import Row
 
 PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from llmkit.costs.store.interface import Change
+    from llmkit.costs.store.protocol import Change
     from llmkit.costs.store.schema import Row
 
 AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")

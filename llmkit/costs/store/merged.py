@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets.caps import Amounts
+from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.store import database, rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 

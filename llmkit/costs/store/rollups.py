@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.store import schema
-from llmkit.costs.totals import Sums
+from llmkit.costs.sums import Sums
 
 if TYPE_CHECKING:
     import sqlite3

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.totals import EXACT, Sums
+from llmkit.costs.sums import EXACT, Sums
 from llmkit.records import CallRecord
 
 if TYPE_CHECKING:

@@ -19,20 +19,20 @@ import platformdirs
 
 from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets.caps import Amounts, Caps
-from llmkit.costs.store import choices, corrections, database, holds, rollups, schema
-from llmkit.costs.store.interface import Page
+from llmkit.costs.budgets.rules import Amounts, Caps
+from llmkit.costs.store import corrections, database, filters, reservations, rollups, schema
+from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.writer import Writer
-from llmkit.costs.totals import NOTHING
+from llmkit.costs.sums import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from llmkit.costs.store.choices import Choice
-    from llmkit.costs.store.interface import Change
+    from llmkit.costs.store.filters import Choice
+    from llmkit.costs.store.protocol import Change
     from llmkit.costs.store.schema import Row
-    from llmkit.costs.totals import Sums
+    from llmkit.costs.sums import Sums
     from llmkit.records import CallRecord, Intent
 
 T = TypeVar("T")
@@ -145,10 +145,10 @@ class SQLiteStore(forks.ForkAware):
         waiting, found = self.unwritten(), []
         with self._reader() as connection:
             if connection and (names := schema.present(connection)):
-                found = list(choices.pages(connection, choice, names, PAGE))
+                found = list(filters.pages(connection, choice, names, PAGE))
                 waiting = [row for row in waiting if not schema.has(connection, row)]
         with self._written(waiting) as memory:
-            return [*found, *choices.pages(memory, choice, schema.COLUMNS, PAGE)]
+            return [*found, *filters.pages(memory, choice, schema.COLUMNS, PAGE)]
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
@@ -210,38 +210,39 @@ class SQLiteStore(forks.ForkAware):
     def caps(self) -> Caps:
         """Return the budgets; see `Store.caps`."""
         with self._reader(self._glancing, AT_ONCE) as connection:
-            return holds.caps(connection) if connection and schema.present(connection) else Caps()
+            return reservations.caps(connection) if connection and schema.present(connection) else Caps()
 
     def change_caps(self, changes: dict[str, Any]) -> Caps:
         """Change budgets; see `Store.change_caps`."""
         with self._writer.writing, self._explained("written"):
             connection = self._connected()
             with sqlite.transaction(connection):
-                return holds.change(connection, changes)
+                return reservations.change(connection, changes)
 
     def reserve(self, intent: Intent) -> Future[None]:
         """Reserve what a call may cost; see `Store.reserve`."""
         self._mind_multiprocessing()
-        return self._job(lambda connection: holds.reserve(connection, intent, now=self._now()))
+        return self._job(lambda connection: reservations.reserve(connection, intent, now=self._now()))
 
     def release(self, uid: str) -> None:
         """Take a reservation back; see `Store.release`."""
-        self._job(lambda connection: holds.release(connection, uid))
+        self._job(lambda connection: reservations.release(connection, uid))
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:
         """Return what is used; see `Store.amounts`."""
         waiting, now, used = self.unwritten(), self._now(), Amounts()
         with self._reader() as connection:
             if connection and schema.present(connection):
-                used = holds.amounts(connection, time, notebook, now=now)
+                used = reservations.amounts(connection, time, notebook, now=now)
                 waiting = [row for row in waiting if not schema.has(connection, row)]
         with self._written(waiting) as memory:
-            return used + holds.amounts(memory, time, notebook, now=now)
+            return used + reservations.amounts(memory, time, notebook, now=now)
 
     def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
         """Return what is used later on; see `Store.settled`."""
         return self._job(
-            lambda connection: holds.amounts(connection, time, notebook, now=self._now()), database.snapshot
+            lambda connection: reservations.amounts(connection, time, notebook, now=self._now()),
+            database.snapshot,
         )
 
     def flush(self, timeout: float | None = None) -> bool:

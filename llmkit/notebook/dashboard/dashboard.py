@@ -267,7 +267,7 @@ class Dashboard:
         self._send({"type": "rows", "label": pick[1], "order": self._order, **shown})
 
     def _send_what_if(self) -> None:
-        from llmkit.costs.repricing import what_if
+        from llmkit.costs.pricing.repricing import what_if
 
         model, cached = self._supposed
         if model is None and cached is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.origin import notebook_path
-from llmkit.costs.frame.export import write_csv, write_parquet
+from llmkit.costs.frame.files import write_csv, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

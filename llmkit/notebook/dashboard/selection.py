@@ -17,7 +17,7 @@ from llmkit.core.suggestions import known
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
 from llmkit.costs.frame.summary import TAG, estimated, local_time, nanos, period_starts, that_count
-from llmkit.costs.moments import moment
+from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.costs.budgets import caps as arithmetic
-from llmkit.costs.budgets.caps import Amounts, Caps
+from llmkit.costs.budgets import rules as arithmetic
+from llmkit.costs.budgets.rules import Amounts, Caps
 from llmkit.costs.store import schema
 
 if TYPE_CHECKING:

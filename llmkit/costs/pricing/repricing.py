@@ -17,11 +17,11 @@ import pandas as pd
 from llmkit import prices as pricing
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import tariff
 from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
-from llmkit.costs.moments import moment
-from llmkit.costs.totals import NANOS, counted
+from llmkit.costs.pricing import bulk
+from llmkit.costs.sums import NANOS, counted
+from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,9 +152,9 @@ def what_if(
     if cached is not None and not 0 <= cached <= 1:
         raise ConfigurationError(f"cached={cached!r} is no share.", hint="Give a number from 0 to 1.")
     micros = moment(when)
-    at = datetime.now(UTC) if micros is None else tariff.EPOCH + timedelta(microseconds=micros)
+    at = datetime.now(UTC) if micros is None else bulk.EPOCH + timedelta(microseconds=micros)
     target = None if model is None else target_of(model, own, at)
-    other = tariff.priced(frame, model=target, own=own, cached=cached, when=at)
+    other = bulk.priced(frame, model=target, own=own, cached=cached, when=at)
     return _compared(frame, other, _terms(target, own, cached, at))
 
 
@@ -219,7 +219,7 @@ def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | N
     return f"{on}at {at}{share}"
 
 
-def _compared(frame: pd.DataFrame, other: tariff.Priced, terms: str) -> Repriced:
+def _compared(frame: pd.DataFrame, other: bulk.Priced, terms: str) -> Repriced:
     """Add both prices up."""
     table = _sums(frame, other)
     sums = {name: int(table[name].sum()) for name in table}
@@ -243,7 +243,7 @@ def _compared(frame: pd.DataFrame, other: tariff.Priced, terms: str) -> Repriced
     )
 
 
-def _sums(frame: pd.DataFrame, other: tariff.Priced) -> pd.DataFrame:
+def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
     """Add up by provider and model, in integers."""
     paid = (frame["status"] != "replayed").to_numpy()
     known = frame["cost_usd"].notna().to_numpy() & paid

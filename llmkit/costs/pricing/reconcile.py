@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import exports, tariff
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
-from llmkit.costs.totals import NANOS
+from llmkit.costs.pricing import bulk, provider_reports
+from llmkit.costs.sums import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,14 +63,14 @@ def reconcile(
     """
     if not 0 <= tolerance <= 1:
         raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
-    export = exports.read(source)
+    export = provider_reports.read(source)
     if provider and export.provider and provider != export.provider:
         raise ConfigurationError(f"The export is {export.provider}'s, not {provider}'s.")
     first = max(export.first, _midnight(since)) if since else export.first
     end = min(export.end, _midnight(until + timedelta(days=1, microseconds=-1))) if until else export.end
     if first >= end:
         raise ConfigurationError(
-            f"The export covers {export.first:%Y-%m-%d} to {export.end - exports.DAY:%Y-%m-%d} (UTC): none of"
+            f"The export covers {export.first:%Y-%m-%d} to {export.end - provider_reports.DAY:%Y-%m-%d} (UTC): none of"
             " the days that are asked for."
         )
     theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
@@ -96,7 +96,7 @@ def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
             "day": calls["time"].dt.floor("D"),
             "model": _models(calls, names),
             "calls": 1,
-            **{name: calls[name].fillna(0).astype("int64") for name in exports.MEASURES[1:4]},
+            **{name: calls[name].fillna(0).astype("int64") for name in provider_reports.MEASURES[1:4]},
             "nanos": nanos_of(calls["cost_usd"]),
             "unpriced": unknown.astype("int64"),
         }
@@ -112,9 +112,9 @@ def _models(calls: pd.DataFrame, names: set[str]) -> pd.Series[str]:
         return pd.Series(ALL, index=calls.index, dtype="str")
     bases: dict[str, list[str]] = {}
     for name in sorted(names):
-        bases.setdefault(exports.base_name(name), []).append(name)
+        bases.setdefault(provider_reports.base_name(name), []).append(name)
     found = np.empty(len(calls), dtype=object)
-    for group in tariff.groups_of(calls):
+    for group in bulk.groups_of(calls):
         found[group.rows] = _model(group.models, names, bases)
     return pd.Series(found, index=calls.index, dtype="str")
 
@@ -126,7 +126,7 @@ def _model(mine: Iterable[str], names: set[str], bases: dict[str, list[str]]) ->
         if name in names:
             return name
     for name in mine:
-        if len(near := bases.get(exports.base_name(name), [])) == 1:
+        if len(near := bases.get(provider_reports.base_name(name), [])) == 1:
             return near[0]
     return mine[0] if mine else OTHER
 

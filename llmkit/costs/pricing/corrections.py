@@ -14,21 +14,21 @@ import pandas as pd
 
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import tariff
-from llmkit.costs.frame.export import LedgerFrame
+from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
-from llmkit.costs.store.choices import Choice
+from llmkit.costs.pricing import bulk
 from llmkit.costs.store.corrections import NOTES, SOURCE
-from llmkit.costs.store.interface import Change
+from llmkit.costs.store.filters import Choice
+from llmkit.costs.store.protocol import Change
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.totals import NANOS, inexact, to_nanos
+from llmkit.costs.sums import NANOS, inexact, to_nanos
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from llmkit.costs.store.interface import Store
+    from llmkit.costs.store.protocol import Store
     from llmkit.costs.store.schema import Row
 
 BATCH = 5000
@@ -117,7 +117,7 @@ def correct(
     """
     own = None if prices is None else settings.price_table(prices)
     frame = frame[_correctable(frame, given=own is not None, reported=reported)]
-    found = tariff.priced(frame, own=own)
+    found = bulk.priced(frame, own=own)
     replayed = (frame["status"] == "replayed").to_numpy()
     before = frame["cost_usd"].where(~replayed, frame["saved_usd"])
     wrong = found.known & (before.isna().to_numpy() | (nanos_of(before).to_numpy() != found.nanos))
@@ -258,7 +258,7 @@ def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
 
 
 def _changes(
-    frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array, sources: tariff.Array
+    frame: pd.DataFrame, before: pd.Series[float], nanos: bulk.Array, sources: bulk.Array
 ) -> Iterator[Change]:
     times = frame["time"].dt.as_unit("us").astype("int64").to_numpy()
     old = [
@@ -271,7 +271,7 @@ def _changes(
         yield Change(*values)
 
 
-def _bounds(frame: pd.DataFrame, before: pd.Series[float], nanos: tariff.Array) -> Iterator[Change]:
+def _bounds(frame: pd.DataFrame, before: pd.Series[float], nanos: bulk.Array) -> Iterator[Change]:
     """Let the bounds of answers that broke off follow their prices."""
     old, most = nanos_of(before).to_numpy(), nanos_of(frame["at_most_usd"]).to_numpy()
     times = frame["time"].dt.as_unit("us").astype("int64")

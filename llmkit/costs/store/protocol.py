@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from llmkit.costs.budgets.caps import Amounts, Caps
-    from llmkit.costs.store.choices import Choice
+    from llmkit.costs.budgets.rules import Amounts, Caps
+    from llmkit.costs.store.filters import Choice
     from llmkit.costs.store.schema import Row
-    from llmkit.costs.totals import Sums
+    from llmkit.costs.sums import Sums
     from llmkit.records import CallRecord, Intent
 
 

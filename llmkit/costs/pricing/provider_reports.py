@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.totals import NANOS
+from llmkit.costs.sums import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

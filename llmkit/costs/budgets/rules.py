@@ -9,7 +9,7 @@ from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
-from llmkit.costs.totals import NANOS
+from llmkit.costs.sums import NANOS
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
