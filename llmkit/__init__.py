@@ -36,5 +36,5 @@ records.set_recorder(_recorder)
 def __getattr__(name: str) -> Any:
     """Load a name at its first use; the tables are made anew each time, for they follow the environment."""
     if name in _TABLES:
-        return getattr(importlib.import_module("llmkit.tables"), _TABLES[name])()
+        return getattr(importlib.import_module("llmkit.spec_tables"), _TABLES[name])()
     return _load(name)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import html5lib
 
-from llmkit.notebook.markdown.highlight import CLASSES
-from llmkit.notebook.markdown.render import stylesheet
-from llmkit.notebook.markdown.style import COMPARE
-from llmkit.notebook.markdown.tex import is_safe_tex
+from llmkit.notebook.display.markdown.highlight import CLASSES
+from llmkit.notebook.display.markdown.render import stylesheet
+from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.markdown.tex import is_safe_tex
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -8,8 +8,8 @@ from test_compare import answer, failed
 
 from llmkit.notebook.compare.comparison import Comparison
 from llmkit.notebook.compare.drawing import final
-from llmkit.notebook.footer import Footer
-from llmkit.notebook.markdown.render import page, render
+from llmkit.notebook.display.footer import Footer
+from llmkit.notebook.display.markdown.render import page, render
 
 pytestmark = pytest.mark.browser
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.content.template import interpolate
+from llmkit.content.template import CellError, interpolate
 from llmkit.core.errors import InvalidRequestError
-from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
-from llmkit.notebook.syntax.options import OPTIONS, CellError
-from llmkit.notebook.syntax.subcommands import COMMANDS, Command
-from llmkit.notebook.syntax.usage import help_on, help_text, options_table
+from llmkit.notebook.cell.options import OPTIONS
+from llmkit.notebook.cell.parser import Ask, parse_cell, parse_line
+from llmkit.notebook.cell.subcommands import COMMANDS, Command
+from llmkit.notebook.cell.usage import help_on, help_text, options_table
 
 
 class TestCellMagic:

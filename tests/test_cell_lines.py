@@ -3,10 +3,10 @@
 import pytest
 from IPython.core.error import UsageError
 
+from llmkit.content.template import CellError
 from llmkit.core.naming import is_model
-from llmkit.notebook.question import keep_questions
-from llmkit.notebook.syntax.cell import Ask, parse_cell, parse_line
-from llmkit.notebook.syntax.options import CellError
+from llmkit.notebook.cell.input_transformer import keep_questions
+from llmkit.notebook.cell.parser import Ask, parse_cell, parse_line
 
 MODELS = frozenset({"sonnet", "gpt", "openai:gpt-4o", "sandbox"})
 

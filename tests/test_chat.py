@@ -19,7 +19,7 @@ from llmkit import (
 )
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.chat.menu import context_window, model_menu
+from llmkit.notebook.chat.model_choices import context_window, model_menu
 from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import message_form, saved_html
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from llmkit.notebook.chat.feed import MAX_HZ, MESSAGE, Feed
-from llmkit.notebook.markdown.render import Blocks, render, render_partial
+from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
 
 LINES = [
     "# Heading\n\n",

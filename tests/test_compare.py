@@ -23,9 +23,9 @@ from llmkit.notebook.compare.columns import PlainColumns, QuietColumns
 from llmkit.notebook.compare.compare import run_compare
 from llmkit.notebook.compare.comparison import Comparison, Entry, tokens_per_second
 from llmkit.notebook.compare.drawing import final, grid
-from llmkit.notebook.compare.race import Lane
-from llmkit.notebook.compare.rich import RichColumns
-from llmkit.notebook.errors import Stopped
+from llmkit.notebook.compare.html import RichColumns
+from llmkit.notebook.compare.merged_streams import Lane
+from llmkit.notebook.display.errors import Stopped
 
 ONE, TWO, BROKEN = "sandbox:sandbox", "sandbox:sandbox!finish=stop", "sandbox:sandbox!status=401"
 

@@ -12,7 +12,7 @@ from IPython.core.completer import provisionalcompleter
 from kernels import Kernel
 from shells import opened
 
-from llmkit.notebook.syntax.completion import Choice, Known, complete
+from llmkit.notebook.cell.completion import Choice, Known, complete
 
 KNOWN = Known(
     models=lambda: [Choice("sonnet", "$3→$15 /M"), Choice("openai:gpt-x"), Choice("sandbox")],

@@ -13,10 +13,10 @@ from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import plain_text
 from llmkit.notebook.compare.comparison import Comparison, Entry
 from llmkit.notebook.compare.drawing import final
-from llmkit.notebook.errors import plain
-from llmkit.notebook.footer import Footer
+from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.footer import Footer
+from llmkit.notebook.display.html import final_data
 from llmkit.notebook.record import Exchange, session_entries, thread_entries
-from llmkit.notebook.rich import final_data
 from llmkit.notebook.transcript import to_html, to_markdown
 
 SEQUENCES = {

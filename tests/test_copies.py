@@ -11,7 +11,7 @@ from shells import opened
 import llmkit
 from llmkit.core.errors import BudgetExceededError, LLMClientError
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.errors import shorten
+from llmkit.notebook.display.errors import shorten
 
 WAYS = {
     "copied": copy.copy,

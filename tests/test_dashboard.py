@@ -25,10 +25,10 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.dashboard import exports, picture, present
+from llmkit.notebook.dashboard import downloads, static_export, view_model
+from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS
 from llmkit.notebook.dashboard.dashboard import Dashboard
-from llmkit.notebook.dashboard.live import Live
-from llmkit.notebook.dashboard.selection import GROUPS, METRICS
+from llmkit.notebook.dashboard.watcher import Live
 
 MONTH = "from llmkit.costs import demo\nbooks = demo.month(':memory:')"
 SECONDS = 20  # to wait for what should take a fraction of one
@@ -142,7 +142,7 @@ def test_calls_of_which_nothing_is_known_are_drawn(show):
     books.record(call(cost_nanos=None))
     for metric in METRICS:
         board = show(books, since="all", metric=metric)
-        assert picture.png(board._shown).startswith(b"\x89PNG")
+        assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "png"])
@@ -165,7 +165,7 @@ def test_an_export_lands_beside_the_notebook(month, show, tmp_path, monkeypatch)
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "work" / "costs.ipynb"))
     assert show(month).export("csv").parent == tmp_path / "work"
     monkeypatch.setenv("JPY_SESSION_NAME", "a-servers-own-path/costs.ipynb")
-    assert exports.folder() == tmp_path
+    assert downloads.folder() == tmp_path
 
 
 def test_an_export_that_fails_says_why_and_leaves_no_file(month, show, tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_an_export_that_fails_says_why_and_leaves_no_file(month, show, tmp_path,
         raise OSError(28, "No space left on device")
 
     with pytest.raises(ConfigurationError, match="No space left"):
-        exports.write("png", board.df.copy, broken)
+        downloads.write("png", board.df.copy, broken)
     assert list(tmp_path.glob("llm-*")) == []
     monkeypatch.chdir("/proc")  # where not even root can make a file
     with pytest.raises(ConfigurationError, match=r"No file can be written.*to_csv"):
@@ -189,7 +189,7 @@ def test_words_of_the_ledger_are_text_in_what_is_saved(show):
     books.record(call(model=HOSTILE, notebook=HOSTILE, tags={HOSTILE: HOSTILE}))
     for by in ("model", "notebook", f"tag:{HOSTILE}"):
         board = show(books, since="all", by=by)
-        html = picture.saved(board._shown, picture.png(board._shown), "x")
+        html = static_export.saved(board._shown, static_export.png(board._shown), "x")
         assert HOSTILE not in html
         elements = list(html5lib.parse(html, namespaceHTMLElements=False).iter())
         assert {"script", "svg"} & {one.tag for one in elements} == set()
@@ -199,10 +199,10 @@ def test_words_of_the_ledger_are_text_in_what_is_saved(show):
 
 def test_an_empty_ledger_is_saved_as_a_hint(show):
     board = show(Ledger(":memory:"))
-    html = picture.saved(board._shown, b"", "x")
-    assert present.EMPTY in html
+    html = static_export.saved(board._shown, b"", "x")
+    assert view_model.EMPTY in html
     assert "<img" not in html
-    assert picture.png(board._shown).startswith(b"\x89PNG")
+    assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
 def test_a_chart_without_anything_to_note_is_drawn(show):
@@ -210,7 +210,7 @@ def test_a_chart_without_anything_to_note_is_drawn(show):
     books.record(call())
     board = show(books, since="all")
     assert board._shown["notes"] == ""
-    assert picture.png(board._shown).startswith(b"\x89PNG")
+    assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
 def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
@@ -219,7 +219,7 @@ def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
         books.record(call(model=name, duration_s=1.0))
     for metric in ("duration", "cost"):
         board = show(books, since="all", metric=metric)
-        assert picture.png(board._shown).startswith(b"\x89PNG")
+        assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
 def test_a_notebook_that_is_run_without_a_browser_has_the_picture_and_no_rows_in_its_state(tmp_path):

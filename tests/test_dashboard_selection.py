@@ -15,11 +15,11 @@ from test_costs_charts import call
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
-from llmkit.notebook.dashboard import present, selection
-from llmkit.notebook.dashboard.selection import MEDIANS, OTHERS, SUMS, Board, Pick, Settings
+from llmkit.notebook.dashboard import aggregate, view_model
+from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board, Pick, Settings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-GROUPS = [*selection.GROUPS, "tag:project"]
+GROUPS = [*aggregate.GROUPS, "tag:project"]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 counts = st.none() | st.integers(0, 10**9)
@@ -69,7 +69,7 @@ def nanos(usd):
 
 
 def message_of(shown):
-    return present.message(shown, present.Palette(), None, shown.total)
+    return view_model.message(shown, view_model.Palette(), None, shown.total)
 
 
 def board(books, **chosen):
@@ -159,7 +159,7 @@ def test_real_calls_leave_the_sandboxs_out_unless_there_is_nothing_else():
     assert not board(books).simulated
     assert board(books, period="today").simulated
     assert board(books, simulated=True).simulated
-    assert "not real money" in present.notes(board(books, simulated=True))
+    assert "not real money" in view_model.notes(board(books, simulated=True))
 
 
 def test_periods_are_local_days(berlin):
@@ -177,7 +177,7 @@ def test_periods_are_local_days(berlin):
     day = date(2026, 11, 21)
     assert board(books, period="custom", first=day, last=day).at.tolist() == [0]
     assert board(books, period="custom", last=date(2026, 11, 15)).at.tolist() == [3, 4]
-    assert present.table(board(books, by="day"), {})["rows"][0]["label"] == "Sun 22 Nov 2026"
+    assert view_model.table(board(books, by="day"), {})["rows"][0]["label"] == "Sun 22 Nov 2026"
 
 
 def test_a_tag_that_is_called_like_the_rest_is_a_group_of_its_own():
@@ -196,7 +196,7 @@ def test_the_newest_or_the_dearest_rows_are_listed_and_the_others_counted(month)
     frame = month.df
     assert newest["time"].tolist() == sorted(frame["time"], reverse=True)[:200]
     assert dearest["cost_usd"].tolist() == sorted(frame["cost_usd"].dropna(), reverse=True)[:200]
-    listed = present.listing(newest, len(places), {})
+    listed = view_model.listing(newest, len(places), {})
     assert listed["count"] == "4,169 calls"
     assert listed["more"].startswith("3,969 more")
 
@@ -204,7 +204,7 @@ def test_the_newest_or_the_dearest_rows_are_listed_and_the_others_counted(month)
 def test_calls_of_this_notebooks_cells_say_their_present_number():
     books = filled([{"cell_id": "c1", "execution_count": 3, "notebook": "n.ipynb"}, {"notebook": None}])
     shown = board(books)
-    rows = present.listing(shown.listing(shown.at), 2, {"c1": 7})["rows"]
+    rows = view_model.listing(shown.listing(shown.at), 2, {"c1": 7})["rows"]
     here = next(row for row in rows if row["cell"] == "c1")
     assert (here["here"], here["prompt"], here["place"]) == (True, 7, "n.ipynb In [3]")
     assert [row["place"] for row in rows if row["cell"] == ""] == [""]
@@ -217,22 +217,22 @@ def test_unknown_prices_are_counted_and_never_zero():
     assert {"Spent": "$?", "Without a price": "1"}.items() <= {
         f["label"]: f["text"] for f in message["figures"]
     }.items()
-    assert present.listing(books.df, 1, {})["rows"][0]["cells"][4] == "$?"
+    assert view_model.listing(books.df, 1, {})["rows"][0]["cells"][4] == "$?"
 
 
 def test_today_is_the_local_day_and_unknown_where_no_price_is_known(berlin):
     midnight = datetime(2026, 11, 21, 23, tzinfo=UTC)
     books = filled([{"time": midnight, "cost_nanos": 7}, {"time": midnight - timedelta(seconds=1)}])
-    today = selection.today_sums(books.df, NOW, simulated=False)
+    today = aggregate.today_sums(books.df, NOW, simulated=False)
     assert (today["calls"], today["nanos"]) == (1, 7)
     books = filled([{"time": midnight, "cost_nanos": None}])
-    assert present.money(selection.today_sums(books.df, NOW, simulated=False)) == "$?"
+    assert view_model.money(aggregate.today_sums(books.df, NOW, simulated=False)) == "$?"
 
 
 def test_an_empty_ledger_and_an_empty_choice_say_why():
-    assert present.hint(board(Ledger(":memory:"))) == present.EMPTY
+    assert view_model.hint(board(Ledger(":memory:"))) == view_model.EMPTY
     books = filled([{}])
-    assert "1 call outside" in present.hint(board(books, model="no"))
+    assert "1 call outside" in view_model.hint(board(books, model="no"))
 
 
 def test_what_makes_no_sense_is_refused():
@@ -242,7 +242,7 @@ def test_what_makes_no_sense_is_refused():
 
 
 def test_a_colour_stays_with_its_group():
-    palette = present.Palette()
+    palette = view_model.Palette()
     first = palette.take(["a", "b", "c"])
     second = palette.take(["c", "d", "a", OTHERS])
     assert (second["a"], second["c"]) == (first["a"], first["c"])
@@ -254,18 +254,18 @@ def test_a_colour_stays_with_its_group():
     [(7.3, False, [0, 2, 4, 6, 8]), (1, True, [0, 1]), (3, True, [0, 1, 2, 3]), (0, False, [0])],
 )
 def test_ticks_are_round_and_reach_the_top(top, whole, expected):
-    assert present.nice(top, whole=whole) == expected
+    assert view_model.nice(top, whole=whole) == expected
 
 
 @given(st.floats(1e-9, 1e15))
 def test_ticks_of_any_height_are_few_and_reach_it(top):
-    ticks = present.nice(top)
+    ticks = view_model.nice(top)
     assert 2 <= len(ticks) <= 7
     assert ticks[-1] >= top * 0.999999
 
 
 def test_words_of_the_ledger_are_never_html_in_the_browser():
-    source = (Path(present.__file__).parent / "dashboard.js").read_text(encoding="utf-8")
+    source = (Path(view_model.__file__).parent / "dashboard.js").read_text(encoding="utf-8")
     assert not [
         word for word in ("innerHTML", "insertAdjacentHTML", "outerHTML", "document.write") if word in source
     ]

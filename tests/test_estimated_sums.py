@@ -15,7 +15,7 @@ from llmkit.costs.store import rollups, schema
 from llmkit.notebook.chat.header import money_form
 from llmkit.notebook.compare.comparison import Comparison, Entry
 from llmkit.notebook.compare.drawing import summary_line
-from llmkit.notebook.footer import build_footer
+from llmkit.notebook.display.footer import build_footer
 from llmkit.records import CallRecord
 
 mpl.use("Agg")

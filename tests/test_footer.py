@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.content.messages import LLMResponse
-from llmkit.notebook.footer import Footer, build_footer, format_money, format_seconds
+from llmkit.notebook.display.footer import Footer, build_footer, format_money, format_seconds
 
 
 def answer(**changes):

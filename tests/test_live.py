@@ -16,8 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
-from llmkit.notebook.footer import Footer
-from llmkit.notebook.live import (
+from llmkit.notebook.display.footer import Footer
+from llmkit.notebook.display.live import (
     MIME_TYPE,
     FinalAnswer,
     InlineAnswer,
@@ -266,7 +266,7 @@ class TestTerminal:
         code = f"""
             import sys; sys.path.insert(0, {ROOT!r})
             from IPython.terminal.interactiveshell import TerminalInteractiveShell
-            from llmkit.notebook.live import live_answer
+            from llmkit.notebook.display.live import live_answer
             live = live_answer(TerminalInteractiveShell.instance())
             live.start("m"); live.feed("Hello"); live.finish("Hello", None, {{}})
         """
@@ -308,8 +308,8 @@ class TestChoice:
 
 CELL = """
 import time
-from llmkit.notebook.footer import Footer
-from llmkit.notebook.live import live_answer
+from llmkit.notebook.display.footer import Footer
+from llmkit.notebook.display.live import live_answer
 text = open({path!r}).read()
 live = live_answer(get_ipython(), alone={alone})
 live.start("sonnet")

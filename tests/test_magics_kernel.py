@@ -204,9 +204,9 @@ def test_help_with_a_question_mark_is_still_help(kernel):
 WAIT_FOR_IMPORTS = """
 import sys, time
 end = time.time() + 30
-while not {"aiohttp", "llmkit.notebook.questions"} <= set(sys.modules) and time.time() < end:
+while not {"aiohttp", "llmkit.notebook.dispatch"} <= set(sys.modules) and time.time() < end:
     time.sleep(0.1)
-print({"aiohttp", "llmkit.notebook.questions"} <= set(sys.modules), "openai" in sys.modules)
+print({"aiohttp", "llmkit.notebook.dispatch"} <= set(sys.modules), "openai" in sys.modules)
 """
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from llmkit.content.tables import frame
-from llmkit.notebook.markdown.render import render, render_partial
+from llmkit.notebook.display.markdown.render import render, render_partial
 
 
 def shown(markdown):

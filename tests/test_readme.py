@@ -10,7 +10,7 @@ import pytest
 from kernels import Kernel
 
 from llmkit.core import catalog, settings
-from llmkit.notebook.syntax.usage import options_table
+from llmkit.notebook.cell.usage import options_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

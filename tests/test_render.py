@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.notebook.markdown.blocks import Blocks, split_blocks
-from llmkit.notebook.markdown.highlight import CLASSES, LANGUAGES, highlight
-from llmkit.notebook.markdown.render import page, render, render_partial, stylesheet
-from llmkit.notebook.markdown.tex import is_safe_tex
+from llmkit.notebook.display.markdown.blocks import Blocks, split_blocks
+from llmkit.notebook.display.markdown.highlight import CLASSES, LANGUAGES, highlight
+from llmkit.notebook.display.markdown.render import page, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.tex import is_safe_tex
 
 ALLOWED = {
     **{f"h{level}": set() for level in range(1, 7)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmkit import BadResponseError, LLMResponse
-from llmkit.notebook.question import keep_questions
+from llmkit.notebook.cell.input_transformer import keep_questions
 from llmkit.notebook.reply import Reply
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from llmkit.content.messages import LLMMessage
+from llmkit.content.template import CellError
 from llmkit.core.errors import InvalidRequestError
+from llmkit.notebook.cell.parser import parse_cell
 from llmkit.notebook.request import MAX_CELL, Place, fenced, gather
-from llmkit.notebook.syntax.cell import parse_cell
-from llmkit.notebook.syntax.options import CellError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 INPUTS = ["", "import pandas", "%%llm\nHello", "", "x = '```'", "%%llm -i 1 ..."]

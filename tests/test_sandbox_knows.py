@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from llmkit.content.describe import card
-from llmkit.notebook.trouble import EXPLAIN, FIX, trouble
+from llmkit.notebook.last_error import EXPLAIN, FIX, trouble
 from llmkit.sandbox.answers import write
 from llmkit.sandbox.conversation import Ask, Turn
 

@@ -11,9 +11,9 @@ from dom import problems
 from markdown_it import MarkdownIt
 
 from llmkit import Chat, ConfigurationError
-from llmkit.notebook.markdown.inert import inert
-from llmkit.notebook.markdown.mathml import mathml
-from llmkit.notebook.markdown.render import render
+from llmkit.notebook.display.markdown.inert import inert
+from llmkit.notebook.display.markdown.mathml import mathml
+from llmkit.notebook.display.markdown.render import render
 from llmkit.notebook.transcript import POLICY, Entry, to_html, to_markdown, write_transcript
 
 HOSTILE = "Look: <img src=x onerror=alert(1)> and <script>alert(2)</script>."

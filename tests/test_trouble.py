@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.notebook.trouble import EXPLAIN, MAX_SOURCE, MAX_TRACEBACK, is_about_trouble, trouble
+from llmkit.notebook.last_error import EXPLAIN, MAX_SOURCE, MAX_TRACEBACK, is_about_trouble, trouble
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 

@@ -27,13 +27,13 @@ from llmkit.notebook.chat.text import message_form, saved_html
 from llmkit.notebook.compare.comparison import Comparison
 from llmkit.notebook.compare.comparison import Entry as Compared
 from llmkit.notebook.compare.drawing import error_line, final
-from llmkit.notebook.compare.race import Lane
-from llmkit.notebook.compare.rich import RichColumns
-from llmkit.notebook.errors import shorten
-from llmkit.notebook.footer import Footer, build_footer
-from llmkit.notebook.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
-from llmkit.notebook.markdown.render import page, render, render_partial, sanitise
-from llmkit.notebook.shown import shown
+from llmkit.notebook.compare.html import RichColumns
+from llmkit.notebook.compare.merged_streams import Lane
+from llmkit.notebook.display.errors import shorten
+from llmkit.notebook.display.footer import Footer, build_footer
+from llmkit.notebook.display.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
+from llmkit.notebook.display.markdown.render import page, render, render_partial, sanitise
+from llmkit.notebook.display.output import shown
 from llmkit.notebook.transcript import Entry, to_html
 
 COUNT = 5_000

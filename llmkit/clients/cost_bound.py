@@ -12,6 +12,7 @@ from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.core import catalog
 from llmkit.prices.rates import KINDS, MODALITIES, US_INFERENCE
+from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from llmkit.providers.codec import Request
 
-ANTHROPIC_MAX_TOKENS = 4096
-"""Limit of an answer that Anthropic is sent where none is given: its API insists on one."""
 
 PER_REQUEST = 32
 """Tokens that frame a prompt at most."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from llmkit.content.json_values import is_corrected, places
 from llmkit.content.parsing import Fence, check, fences, row_schema, unusable
 from llmkit.core.errors import BadResponseError
-from llmkit.notebook.markdown.tags import BREAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -360,3 +359,7 @@ def _dated(column: pd.Series[Any]) -> pd.Series[Any]:
         return pd.to_datetime(column, format="ISO8601", utc=zones == {True})
     except ValueError:  # a thirteenth month, or some with a zone and some without
         return column
+
+
+BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
+"""A line break in its spellings."""

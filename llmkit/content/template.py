@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.tokens import estimate
+from llmkit.core.errors import InvalidRequestError
 from llmkit.core.redaction import redact
-from llmkit.notebook.syntax.options import CellError, did_you_mean
+from llmkit.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -192,3 +193,14 @@ def _notes(path: str, value: Any, text: str) -> Iterator[str]:
         yield f"{path} has {len(value):,} items: not all were sent."
     if (size := len(text.encode(errors="replace"))) >= LARGE:
         yield f"{path} is {size / 1e6:,.1f} MB of the prompt."
+
+
+class CellError(InvalidRequestError):
+    """What was typed after `%%llm`, `%llm` or between `{{` and `}}` does not work.
+
+    Example:
+        >>> str(CellError("There is no option --modle.", hint="Did you mean --model?"))
+        'There is no option --modle. Did you mean --model?'
+    """
+
+    default_hint = "%llm help lists the options."

@@ -10,6 +10,9 @@ from llmkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def known(name: str, names: Iterable[str], what: str) -> None:
     """Make sure that there is such a name.
@@ -51,3 +54,22 @@ def texts(given: Any, argument: str) -> list[str]:
     raise ConfigurationError(
         f"{argument}={str(given)[:60]} cannot be used.", hint="Give a text, or a list of texts."
     )
+
+
+def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
+    """Return the hint that names the nearest choice, or another hint.
+
+    Args:
+        word: What was typed.
+        choices: What it could have been.
+        otherwise: The hint if nothing is near.
+
+    Returns:
+        One sentence.
+
+    Example:
+        >>> did_you_mean("modle", ["model", "out"], "")
+        'Did you mean model?'
+    """
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise

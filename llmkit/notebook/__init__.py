@@ -20,10 +20,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
+    from llmkit.notebook.cell.completer import add_matcher
+    from llmkit.notebook.cell.input_transformer import keep_questions
+    from llmkit.notebook.display.tracebacks import install
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.question import keep_questions
-    from llmkit.notebook.syntax.completer import add_matcher
-    from llmkit.notebook.tracebacks import install
     from llmkit.notebook.warm import warm_up_soon
 
     unload_ipython_extension(shell)
@@ -44,8 +44,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
-    from llmkit.notebook.syntax.completer import remove_matchers
-    from llmkit.notebook.tracebacks import uninstall
+    from llmkit.notebook.cell.completer import remove_matchers
+    from llmkit.notebook.display.tracebacks import uninstall
 
     remove_matchers(shell)
     uninstall(shell)

@@ -9,24 +9,24 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Dict, Enum, Float, List, TraitError, Unicode, observe
 
+from llmkit.content.template import CellError
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.naming import is_model
-from llmkit.notebook.errors import Stopped, kept_in, shorten
+from llmkit.notebook.cell.parser import parse_cell, parse_line
+from llmkit.notebook.cell.subcommands import Command
+from llmkit.notebook.cell.usage import help_text
+from llmkit.notebook.cell.values import FORMATS
+from llmkit.notebook.display.errors import Stopped, kept_in, shorten
 from llmkit.notebook.scope import Scope, caller
-from llmkit.notebook.syntax.cell import parse_cell, parse_line
-from llmkit.notebook.syntax.options import CellError
-from llmkit.notebook.syntax.subcommands import Command
-from llmkit.notebook.syntax.usage import help_text
-from llmkit.notebook.syntax.values import FORMATS
 
 if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
+    from llmkit.notebook.cell.parser import Ask
     from llmkit.notebook.compare.comparison import Comparison
+    from llmkit.notebook.last_error import Trouble
     from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply
-    from llmkit.notebook.syntax.cell import Ask
-    from llmkit.notebook.trouble import Trouble
 
 
 @magics_class
@@ -148,9 +148,9 @@ class LLMMagics(Magics):
         try:
             parsed = parse_line(line, is_model) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
-                from llmkit.notebook import commands
+                from llmkit.notebook import session_commands
 
-                return commands.run(self, parsed)
+                return session_commands.run(self, parsed)
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
                 return None
@@ -194,7 +194,7 @@ class LLMMagics(Magics):
             LLMClientError: If there is no answer.
             Stopped: If the user interrupted.
         """
-        from llmkit.notebook.questions import put  # the clients load at the first question
+        from llmkit.notebook.dispatch import put  # the clients load at the first question
 
         shell: Any = self.shell
         source = shell.history_manager.input_hist_raw[-1].lstrip()
@@ -216,7 +216,7 @@ class LLMMagics(Magics):
         Args:
             result: IPython's result of the cell.
         """
-        from llmkit.notebook.trouble import failed, is_about_trouble, trouble
+        from llmkit.notebook.last_error import failed, is_about_trouble, trouble
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
         if error is not None and not is_about_trouble(source):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMResponse, Usage
     from llmkit.content.parsing import Format
     from llmkit.content.schema import SchemaLike
-    from llmkit.notebook.footer import Footer
-    from llmkit.notebook.rich import Ending
-    from llmkit.notebook.shown import Shown
+    from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.html import Ending
+    from llmkit.notebook.display.output import Shown
 
 
 CUT = frozenset({"length", "content_filter"})
@@ -119,7 +119,7 @@ class Reply:
     @property
     def shown(self) -> Shown:
         """How it is shown in the end."""
-        from llmkit.notebook.shown import shown
+        from llmkit.notebook.display.output import shown
 
         return shown(self.form, self.text, self._value)
 
@@ -155,8 +155,8 @@ class Reply:
         """Show the answer and its footer."""
         from IPython.display import display
 
-        from llmkit.notebook.live import live_answer
-        from llmkit.notebook.rich import final_data
+        from llmkit.notebook.display.html import final_data
+        from llmkit.notebook.display.live import live_answer
 
         final = self.shown
         if self._shell is None or getattr(self._shell, "kernel", None) is not None:

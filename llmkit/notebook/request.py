@@ -12,16 +12,16 @@ from llmkit.content.attachments import Attachment, attach
 from llmkit.content.describe import card
 from llmkit.content.messages import LLMMessage
 from llmkit.content.parsing import wanted, words
-from llmkit.content.template import interpolate
+from llmkit.content.template import CellError, interpolate
 from llmkit.core.redaction import redact
-from llmkit.notebook.syntax.options import CellError, did_you_mean
+from llmkit.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from llmkit.content.parsing import Format
     from llmkit.content.schema import Schema
-    from llmkit.notebook.syntax.cell import Ask
+    from llmkit.notebook.cell.parser import Ask
 
 MAX_CELL = 20_000
 """Characters of an earlier input that are sent at most."""
@@ -125,7 +125,7 @@ def gather(ask: Ask, place: Place) -> Outgoing:
         InvalidRequestError: If something cannot be attached.
 
     Example:
-        >>> from llmkit.notebook.syntax.cell import parse_cell
+        >>> from llmkit.notebook.cell.parser import parse_cell
         >>> gather(parse_cell("-v n", "Is {{n}} prime?"), Place(variables={"n": 7})).question.content
         'n: int\n7\n\nIs 7 prime?'
     """

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
-from llmkit.notebook.syntax.options import CellError
+from llmkit.content.template import CellError
 
 _INTERNAL = frozenset({"IPython", "ipykernel", "llmkit", "decorator"})
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})

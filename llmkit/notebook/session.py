@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.notebook.errors import plain
+from llmkit.core.suggestions import did_you_mean
+from llmkit.notebook.cell.parser import Ask
+from llmkit.notebook.display.errors import plain
+from llmkit.notebook.last_error import EXPLAIN, FIX, last_trouble
 from llmkit.notebook.record import IncompleteMessage, session_entries, thread_entries
-from llmkit.notebook.syntax.cell import Ask
-from llmkit.notebook.syntax.options import did_you_mean
 from llmkit.notebook.transcript import to_markdown, write_transcript
-from llmkit.notebook.trouble import EXPLAIN, FIX, last_trouble
 
 if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
+    from llmkit.notebook.cell.subcommands import Command
+    from llmkit.notebook.last_error import Trouble
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.syntax.subcommands import Command
-    from llmkit.notebook.trouble import Trouble
 
 
 def fix(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take

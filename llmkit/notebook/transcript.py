@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.notebook.errors import plain
-from llmkit.notebook.markdown.inert import inert, inert_line
-from llmkit.notebook.markdown.render import page, printable, render
-from llmkit.notebook.markdown.tex import guard_text
+from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.markdown.inert import inert, inert_line
+from llmkit.notebook.display.markdown.render import page, printable, render
+from llmkit.notebook.display.markdown.tex import guard_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

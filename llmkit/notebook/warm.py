@@ -43,7 +43,7 @@ def warm_up(model: str | None = None) -> None:
 
     with contextlib.suppress(LLMClientError):  # the question itself will say what is wrong
         client = shared_client(model)
-        importlib.import_module("llmkit.notebook.questions")
+        importlib.import_module("llmkit.notebook.dispatch")
         if isinstance(client, ProviderClient):
             client.load()
             prices.price(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.clients.cost_bound import ANTHROPIC_MAX_TOKENS as MAX_TOKENS
 from llmkit.content.schema import for_anthropic, in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
@@ -26,6 +25,9 @@ from llmkit.providers.finish_reasons import ended
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.usage_anthropic import note_usage
 from llmkit.transport.base import WireRequest
+
+if TYPE_CHECKING:
+    from llmkit.providers.codec import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +67,7 @@ class AnthropicCodec:
             raise InvalidRequestError("Anthropic needs a user message beside the system prompt.")
         body: dict[str, Any] = {
             "model": request.model,
-            "max_tokens": request.max_tokens or MAX_TOKENS,
+            "max_tokens": request.max_tokens or ANTHROPIC_MAX_TOKENS,
             "messages": turns,
         }
         if request.stream:
@@ -214,3 +216,7 @@ def _block(one: Attachment) -> dict[str, Any]:
     if one.kind == "image":
         return {"type": "image", "source": source}
     return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}
+
+
+ANTHROPIC_MAX_TOKENS = 4096
+"""Limit of an answer that Anthropic is sent where none is given: its API insists on one."""

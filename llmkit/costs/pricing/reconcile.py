@@ -70,8 +70,8 @@ def reconcile(
     end = min(export.end, _midnight(until + timedelta(days=1, microseconds=-1))) if until else export.end
     if first >= end:
         raise ConfigurationError(
-            f"The export covers {export.first:%Y-%m-%d} to {export.end - provider_reports.DAY:%Y-%m-%d} (UTC): none of"
-            " the days that are asked for."
+            f"The export covers {export.first:%Y-%m-%d} to"
+            f" {export.end - provider_reports.DAY:%Y-%m-%d} (UTC): none of the days that are asked for."
         )
     theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
     names = set(theirs["model"])

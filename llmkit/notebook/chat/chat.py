@@ -17,7 +17,7 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
-from llmkit.notebook.errors import Stopped
+from llmkit.notebook.display.errors import Stopped
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.transcript import write_transcript

@@ -10,7 +10,7 @@ import time
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.markdown.render import Blocks, printable, render, render_partial
+from llmkit.notebook.display.markdown.render import Blocks, printable, render, render_partial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.chat.menu import context_window
-from llmkit.notebook.footer import is_about
+from llmkit.notebook.chat.model_choices import context_window
+from llmkit.notebook.display.footer import is_about
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from llmkit.content.describe import card
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.notebook.chat.conversation import Conversation, as_message
-from llmkit.notebook.chat.errands import Errands
 from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
+from llmkit.notebook.chat.message_handlers import Errands
 from llmkit.notebook.chat.views import Views
-from llmkit.notebook.errors import countdown, foreign, told
-from llmkit.notebook.footer import outcome_of
+from llmkit.notebook.display.errors import countdown, foreign, told
+from llmkit.notebook.display.footer import outcome_of
 from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:

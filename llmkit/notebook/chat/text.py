@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.footer import Footer, build_footer
-from llmkit.notebook.markdown.partial import close_open
-from llmkit.notebook.markdown.render import page, printable, render
-from llmkit.notebook.markdown.tex import guard_text
+from llmkit.notebook.display.footer import Footer, build_footer
+from llmkit.notebook.display.markdown.partial import close_open
+from llmkit.notebook.display.markdown.render import page, printable, render
+from llmkit.notebook.display.markdown.tex import guard_text
 from llmkit.notebook.transcript import Entry, to_markdown
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from llmkit.notebook.markdown.style import STYLESHEET
+from llmkit.notebook.display.markdown.style import STYLESHEET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.compare.drawing import final, summary_line, terminal_footer
-from llmkit.notebook.compare.rich import RichColumns
-from llmkit.notebook.live import PlainAnswer
+from llmkit.notebook.compare.html import RichColumns
+from llmkit.notebook.display.live import PlainAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmkit.notebook.compare.comparison import Comparison, Entry
-    from llmkit.notebook.compare.race import Lane
+    from llmkit.notebook.compare.merged_streams import Lane
 
 
 class LiveColumns(Protocol):

@@ -14,15 +14,15 @@ from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.columns import live_columns
 from llmkit.notebook.compare.comparison import Comparison, Entry
-from llmkit.notebook.compare.race import Lane, race
-from llmkit.notebook.errors import Stopped, keep_last, kept_in, uninterrupted
+from llmkit.notebook.compare.merged_streams import Lane, race
+from llmkit.notebook.display.errors import Stopped, keep_last, kept_in, uninterrupted
 from llmkit.prices import NANO, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llmkit.notebook.compare.columns import LiveColumns
-    from llmkit.notebook.compare.race import Step
+    from llmkit.notebook.compare.merged_streams import Step
     from llmkit.notebook.reply import Reply
 
 MOST_MODELS = 12

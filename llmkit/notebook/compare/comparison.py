@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmkit.notebook.compare.race import LaneStatus
+    from llmkit.notebook.compare.merged_streams import LaneStatus
 
 AT_ONCE = 0.05
 """Text that arrives within so many seconds says nothing about how fast it was written."""

@@ -6,12 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.comparison import SMALLEST, measured
-from llmkit.notebook.errors import plain, without_controls
-from llmkit.notebook.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
-from llmkit.notebook.markdown.partial import close_open
-from llmkit.notebook.markdown.render import page, printable, render, stylesheet
-from llmkit.notebook.markdown.style import COMPARE
-from llmkit.notebook.rich import MIME_TYPE
+from llmkit.notebook.display.errors import plain, without_controls
+from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
+from llmkit.notebook.display.html import MIME_TYPE
+from llmkit.notebook.display.markdown.partial import close_open
+from llmkit.notebook.display.markdown.render import page, printable, render, stylesheet
+from llmkit.notebook.display.markdown.style import COMPARE
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:

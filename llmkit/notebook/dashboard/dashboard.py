@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from llmkit import records
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.charts.canvas import many
-from llmkit.notebook.dashboard import exports, picture, present, selection
-from llmkit.notebook.dashboard.live import Live
-from llmkit.notebook.dashboard.menu import what_if_models
-from llmkit.notebook.dashboard.selection import Board, Pick, Settings
+from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_model
+from llmkit.notebook.dashboard.aggregate import Board, Pick, Settings
+from llmkit.notebook.dashboard.model_menu import what_if_models
+from llmkit.notebook.dashboard.watcher import Live
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.costs.ledger import Ledger
-    from llmkit.notebook.dashboard.exports import Kind
+    from llmkit.notebook.dashboard.downloads import Kind
     from llmkit.notebook.dashboard.widget import Controls, View
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -83,7 +83,7 @@ class Dashboard:
         self._panel: Any = None
         self._lock = threading.Lock()
         self._todo: set[str] = set()
-        self._palette = present.Palette()
+        self._palette = view_model.Palette()
         self._pick: tuple[Pick, str] | None = None
         self._order = "newest"
         self._supposed: tuple[str | None, float | None] = (None, None)
@@ -126,9 +126,11 @@ class Dashboard:
         Raises:
             ConfigurationError: If it cannot be written, or pyarrow is not installed.
         """
-        if kind not in exports.MIME:
+        if kind not in downloads.MIME:
             raise ConfigurationError(f"The dashboard writes no {kind!r:.40}.", hint="csv, parquet or png.")
-        return exports.write(kind, lambda: self.df, lambda: picture.png(self._shown, wide=10.0, dpi=160))
+        return downloads.write(
+            kind, lambda: self.df, lambda: static_export.png(self._shown, wide=10.0, dpi=160)
+        )
 
     def close(self) -> None:
         """End it: nothing of it goes on; the picture in the notebook stays."""
@@ -144,7 +146,7 @@ class Dashboard:
             self._panel.close()
 
     def __repr__(self) -> str:
-        return present.plain(self._board)
+        return view_model.plain(self._board)
 
     def _ipython_display_(self) -> None:
         """Show it, and keep a copy beside it that is saved with the notebook."""
@@ -180,7 +182,7 @@ class Dashboard:
     def _choose(self, settings: Settings) -> None:
         with self._lock:
             if settings.by != self._settings.by:
-                self._palette = present.Palette()
+                self._palette = view_model.Palette()
             self._settings, self._pick = settings, None
         self._want("board", "rows", "what_if")
 
@@ -245,8 +247,8 @@ class Dashboard:
             todo |= {"board", "rows", "what_if"}
         if "board" in todo:
             board = Board(frame, settings, now) if mark != self._mark else self._board
-            today = selection.today_sums(frame, now, simulated=board.simulated)
-            self._shown = present.message(board, self._palette, budget, today)
+            today = aggregate.today_sums(frame, now, simulated=board.simulated)
+            self._shown = view_model.message(board, self._palette, budget, today)
             self._board, self._stale, self._mark = board, True, mark
             self._offer(frame)
             self._send({"type": "board", "models": what_if_models(frame), **self._shown})
@@ -263,7 +265,7 @@ class Dashboard:
         board = self._board
         places = board.behind(pick[0])
         rows = board.listing(places, self._order)
-        shown = present.listing(rows, len(places), self._prompts())
+        shown = view_model.listing(rows, len(places), self._prompts())
         self._send({"type": "rows", "label": pick[1], "order": self._order, **shown})
 
     def _send_what_if(self) -> None:
@@ -287,13 +289,13 @@ class Dashboard:
             return
         size = path.stat().st_size
         told = "The chart" if kind == "png" else many(len(self.df))
-        said = {"type": "file", "text": f"{told}: {path}", "name": path.name, "kind": exports.MIME[kind]}
-        self._send(said, [path.read_bytes()] if size <= exports.LARGEST else [])
+        said = {"type": "file", "text": f"{told}: {path}", "name": path.name, "kind": downloads.MIME[kind]}
+        self._send(said, [path.read_bytes()] if size <= downloads.LARGEST else [])
 
     def _offer(self, frame: pd.DataFrame) -> None:
         if self._controls is not None:
-            names, tags = selection.tag_choices(frame)
-            words = [selection.word_choices(frame[name]) for name in ("model", "notebook")]
+            names, tags = aggregate.tag_choices(frame)
+            words = [aggregate.word_choices(frame[name]) for name in ("model", "notebook")]
             self._controls.offer(words[0], words[1], names, tags)
 
     def _save_copies(self) -> None:
@@ -303,7 +305,7 @@ class Dashboard:
 
     def _saved(self) -> dict[str, str]:
         shown, self._stale, self._copied = self._shown, False, time.monotonic()
-        html = picture.saved(shown, picture.png(shown | {"notes": ""}), self._name)
+        html = static_export.saved(shown, static_export.png(shown | {"notes": ""}), self._name)
         return {"text/html": html, "text/plain": repr(self)}
 
     def _prompts(self) -> dict[str, int]:
@@ -323,10 +325,10 @@ class Dashboard:
 
 def _period(ledger: Ledger, since: date | str | None, until: date | str | None) -> dict[str, Any]:
     if since is None and until is None:
-        return {"period": selection.first_period(ledger.df, datetime.now(UTC))}
-    if until is None and since in selection.PERIODS and since != "custom":
+        return {"period": aggregate.first_period(ledger.df, datetime.now(UTC))}
+    if until is None and since in aggregate.PERIODS and since != "custom":
         return {"period": since}
-    first, last = selection.to_day(since), selection.to_day(until, end=True)
+    first, last = aggregate.to_day(since), aggregate.to_day(until, end=True)
     return {"period": "custom", "first": first, "last": last}
 
 

@@ -14,8 +14,8 @@ import ipywidgets
 import traitlets
 
 from llmkit.costs.frame.summary import TAG
-from llmkit.notebook.dashboard.present import NAMES
-from llmkit.notebook.dashboard.selection import GROUPS, METRICS, PERIODS, Settings
+from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, Settings
+from llmkit.notebook.dashboard.view_model import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

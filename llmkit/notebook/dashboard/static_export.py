@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from llmkit.costs.charts import canvas
-from llmkit.notebook.markdown.render import page, printable
-from llmkit.notebook.markdown.tex import UNTOUCHED
+from llmkit.notebook.display.markdown.render import page, printable
+from llmkit.notebook.display.markdown.tex import UNTOUCHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

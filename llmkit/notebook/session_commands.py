@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.notebook import session
-from llmkit.notebook.syntax.values import tag
+from llmkit.notebook.cell.values import tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llmkit.notebook.cell.subcommands import Command
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.syntax.subcommands import Command
 
 
 def run(magics: LLMMagics, command: Command) -> Any:
@@ -75,7 +75,7 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
 
 
 def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
-    from llmkit.notebook.rates import listing
+    from llmkit.notebook.model_prices import listing
 
     found = listing(name)
     rates = None if found is None else found.rates[0]
@@ -141,7 +141,7 @@ def _key(magics: LLMMagics, command: Command) -> None:
     from llmkit.clients.registry import resolve
     from llmkit.core import catalog
     from llmkit.core.redaction import Secret
-    from llmkit.notebook.rates import charges, is_free
+    from llmkit.notebook.model_prices import charges, is_free
 
     provider = command.argument or ""
     if provider not in catalog.providers():
@@ -246,7 +246,7 @@ def _chat(magics: LLMMagics, command: Command) -> Any:
 
 
 def _help(_magics: LLMMagics, command: Command) -> None:
-    from llmkit.notebook.syntax.usage import help_on, help_text
+    from llmkit.notebook.cell.usage import help_on, help_text
 
     topic = command.argument
     found = help_on(topic) if topic else help_text()

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit.notebook.asking import Asking, exchange, limits, remember
-from llmkit.notebook.errors import Stopped, kept_in
+from llmkit.content.template import CellError
+from llmkit.notebook.display.errors import Stopped, kept_in
 from llmkit.notebook.request import Place, gather
-from llmkit.notebook.syntax.options import CellError
+from llmkit.notebook.single import Asking, exchange, limits, remember
 
 if TYPE_CHECKING:
+    from llmkit.notebook.cell.parser import Ask
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Outgoing
     from llmkit.notebook.scope import Scope
-    from llmkit.notebook.syntax.cell import Ask
 
 
 class Asked(NamedTuple):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from llmkit.notebook.markdown.render import printable, render, sanitise
+from llmkit.notebook.display.markdown.render import printable, render, sanitise
 from llmkit.notebook.request import fenced
 
 MAX_ROWS = 60

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llmkit.core.errors import LLMClientError
-from llmkit.notebook.errors import foreign
-from llmkit.notebook.footer import outcome_of
+from llmkit.notebook.display.errors import foreign
+from llmkit.notebook.display.footer import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llmkit.notebook.markdown.tex import closing_mark
+from llmkit.notebook.display.markdown.tex import closing_mark
 
 MAX_CLOSED = 16_000
 """A longer open block, in characters, is left as it is."""

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.errors import InvalidRequestError
-from llmkit.notebook.syntax import values
+from llmkit.content.template import CellError
+from llmkit.core.suggestions import did_you_mean
+from llmkit.notebook.cell import values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 DEFAULT_THREAD = "main"
 """Name of the conversation that `-t` without a name continues."""
-
-
-class CellError(InvalidRequestError):
-    """What was typed after `%%llm`, `%llm` or between `{{` and `}}` does not work.
-
-    Example:
-        >>> str(CellError("There is no option --modle.", hint="Did you mean --model?"))
-        'There is no option --modle. Did you mean --model?'
-    """
-
-    default_hint = "%llm help lists the options."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,25 +164,6 @@ OPTIONS = (
 
 BY_NAME = {name: option for option in OPTIONS for name in option.names}
 """Options by their long names and letters."""
-
-
-def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
-    """Return the hint that names the nearest choice, or another hint.
-
-    Args:
-        word: What was typed.
-        choices: What it could have been.
-        otherwise: The hint if nothing is near.
-
-    Returns:
-        One sentence.
-
-    Example:
-        >>> did_you_mean("modle", ["model", "out"], "")
-        'Did you mean model?'
-    """
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def flag(name: str) -> str:

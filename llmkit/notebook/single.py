@@ -15,24 +15,24 @@ from llmkit.content.parsing import parse, repair_message
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.errors import Stopped, countdown, foreign, kept_in, uninterrupted
-from llmkit.notebook.footer import build_footer, outcome_of
-from llmkit.notebook.live import PlainAnswer, live_answer
+from llmkit.notebook.display.errors import Stopped, countdown, foreign, kept_in, uninterrupted
+from llmkit.notebook.display.footer import build_footer, outcome_of
+from llmkit.notebook.display.live import PlainAnswer, live_answer
+from llmkit.notebook.display.output import READ, opening
+from llmkit.notebook.model_prices import charges, is_free
 from llmkit.notebook.nextcell import put_next
-from llmkit.notebook.rates import charges, is_free
 from llmkit.notebook.record import Exchange, IncompleteMessage
 from llmkit.notebook.reply import Reply, execution_number, explain_empty
-from llmkit.notebook.shown import READ, opening
 from llmkit.prices import format_money, to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
-    from llmkit.notebook.footer import Footer
-    from llmkit.notebook.live import LiveAnswer
+    from llmkit.notebook.cell.parser import Ask
+    from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.html import Ending
+    from llmkit.notebook.display.live import LiveAnswer
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.request import Outgoing
-    from llmkit.notebook.rich import Ending
-    from llmkit.notebook.syntax.cell import Ask
 
 
 class Asking:

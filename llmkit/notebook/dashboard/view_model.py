@@ -10,7 +10,7 @@ import numpy as np
 
 from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds, usd
 from llmkit.costs.frame.summary import TAG
-from llmkit.notebook.dashboard.selection import MEDIANS, OTHERS, SUMS, Board
+from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Ser
     Example:
         >>> from datetime import UTC, datetime
         >>> from llmkit.costs.ledger import Ledger
-        >>> from llmkit.notebook.dashboard.selection import Settings
+        >>> from llmkit.notebook.dashboard.aggregate import Settings
         >>> board = Board(Ledger(":memory:").df, Settings(), datetime.now(UTC))
         >>> message(board, Palette(), None, board.total)["hint"]
         'No calls yet. Make one with %%llm, and it shows up here.'

@@ -7,16 +7,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.drawing import column, column_html, final, grid
-from llmkit.notebook.errors import countdown
-from llmkit.notebook.footer import Footer, format_seconds, guess_tokens
-from llmkit.notebook.markdown.render import Blocks, printable, render, render_partial, stylesheet
-from llmkit.notebook.markdown.style import COMPARE
+from llmkit.notebook.display.errors import countdown
+from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
+from llmkit.notebook.display.markdown.render import Blocks, printable, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.style import COMPARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llmkit.notebook.compare.comparison import Comparison, Entry
-    from llmkit.notebook.compare.race import Lane
+    from llmkit.notebook.compare.merged_streams import Lane
 
 MAX_HZ = 12.0
 """Most updates in a second."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from markdown_it.common.utils import escapeHtml
 
-from llmkit.notebook.markdown.amounts import is_prose
-from llmkit.notebook.markdown.mathml import mathml
+from llmkit.notebook.display.markdown.amounts import is_prose
+from llmkit.notebook.display.markdown.mathml import mathml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,14 +11,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmkit.notebook.syntax.options import BY_NAME, flag, flags
-from llmkit.notebook.syntax.subcommands import COMMANDS
-from llmkit.notebook.syntax.values import FORMATS
+from llmkit.notebook.cell.options import BY_NAME, flag, flags
+from llmkit.notebook.cell.subcommands import COMMANDS
+from llmkit.notebook.cell.values import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from llmkit.notebook.syntax.options import Option
+    from llmkit.notebook.cell.options import Option
 
 MOST = 200
 """Completions that are offered at most."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from llmkit.notebook.markdown.tex import closing_mark
+from llmkit.notebook.display.markdown.tex import closing_mark
 
 _BLANKS = " \t\r\n"
 _FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 
-from llmkit.notebook.markdown.render import MAX_RENDERED, printable
-from llmkit.notebook.markdown.tags import BREAK
+from llmkit.content.tables import BREAK
+from llmkit.notebook.display.markdown.render import MAX_RENDERED, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

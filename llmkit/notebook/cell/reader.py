@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.syntax.options import BY_NAME, CellError, find_option
-from llmkit.notebook.syntax.values import SecretError
-from llmkit.notebook.syntax.words import UnclosedQuoteError, json_word, shell_word
+from llmkit.content.template import CellError
+from llmkit.notebook.cell.options import BY_NAME, find_option
+from llmkit.notebook.cell.values import SecretError
+from llmkit.notebook.cell.words import UnclosedQuoteError, json_word, shell_word
 
 if TYPE_CHECKING:
-    from llmkit.notebook.syntax.options import Option
+    from llmkit.notebook.cell.options import Option
 
 _LOOKS_LIKE_OPTION = re.compile(r"--?[A-Za-z]")
 _WORD = re.compile(r"\S+")

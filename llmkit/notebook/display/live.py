@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
-from llmkit.notebook.errors import without_controls
-from llmkit.notebook.markdown.render import printable
-from llmkit.notebook.rich import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
+from llmkit.notebook.display.errors import without_controls
+from llmkit.notebook.display.html import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
+from llmkit.notebook.display.markdown.render import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmkit.notebook.footer import Footer
+    from llmkit.notebook.display.footer import Footer
 
 __all__ = [
     "MIME_TYPE",

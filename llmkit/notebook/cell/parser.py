@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.syntax.nearly import refuse_addressed, refuse_secrets
-from llmkit.notebook.syntax.options import CellError
-from llmkit.notebook.syntax.reader import OptionReader
-from llmkit.notebook.syntax.subcommands import COMMANDS, parse_command
+from llmkit.content.template import CellError
+from llmkit.notebook.cell.nearly import refuse_addressed, refuse_secrets
+from llmkit.notebook.cell.reader import OptionReader
+from llmkit.notebook.cell.subcommands import COMMANDS, parse_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.notebook.syntax.subcommands import Command
+    from llmkit.notebook.cell.subcommands import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

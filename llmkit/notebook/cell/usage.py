@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmkit.notebook.syntax.options import OPTIONS
-from llmkit.notebook.syntax.subcommands import COMMANDS
+from llmkit.notebook.cell.options import OPTIONS
+from llmkit.notebook.cell.subcommands import COMMANDS
 
 EXAMPLES = """\
 %%llm                                   the prompt is the lines below

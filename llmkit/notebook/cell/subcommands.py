@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.notebook.syntax.nearly import refuse_nearly
-from llmkit.notebook.syntax.options import CellError
+from llmkit.content.template import CellError
+from llmkit.notebook.cell.nearly import refuse_nearly
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from llmkit.costs.sums import inexact
-from llmkit.notebook.markdown.tex import UNTOUCHED
+from llmkit.notebook.display.markdown.tex import UNTOUCHED
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Footer:
 
     @property
     def html(self) -> str:
-        """The footer as HTML, for `llmkit.notebook.markdown.render.page`."""
+        """The footer as HTML, for `llmkit.notebook.display.markdown.render.page`."""
         facts = [escape(fact) for fact in self.facts]
         if self.warning:
             facts.append(f'<span class="llmkit-warn">{escape(self.warning)}</span>')

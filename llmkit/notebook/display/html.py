@@ -10,10 +10,17 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.notebook.errors import plain
-from llmkit.notebook.footer import Footer, format_seconds, guess_tokens
-from llmkit.notebook.markdown.partial import close_open
-from llmkit.notebook.markdown.render import Blocks, page, printable, render, render_partial, stylesheet
+from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
+from llmkit.notebook.display.markdown.partial import close_open
+from llmkit.notebook.display.markdown.render import (
+    Blocks,
+    page,
+    printable,
+    render,
+    render_partial,
+    stylesheet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from llmkit.content.tables import BREAK
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import StateInline
 
-BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
-"""A line break in its spellings."""
 
 MAX_RAISED = 400
 """Longest text between `<sub>` or `<sup>` and its end, in characters."""

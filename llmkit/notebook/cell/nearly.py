@@ -6,12 +6,12 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-from llmkit.notebook.syntax.options import CellError
+from llmkit.content.template import CellError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.notebook.syntax.subcommands import Form
+    from llmkit.notebook.cell.subcommands import Form
 
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*(=\S*)?")
 _AMOUNT = re.compile(r"[$€£]?[0-9]*[.,]?[0-9]+[$€£]?")

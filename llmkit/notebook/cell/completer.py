@@ -1,4 +1,4 @@
-"""The completions of `llmkit.notebook.syntax.completion` in IPython's completer."""
+"""The completions of `llmkit.notebook.cell.completion` in IPython's completer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from llmkit.core.errors import LLMClientError
-from llmkit.notebook.syntax.completion import Choice, Known, complete, describe
+from llmkit.notebook.cell.completion import Choice, Known, complete, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -115,7 +115,7 @@ def _known(magics: LLMMagics) -> Known:
 def _models() -> Iterator[Choice]:
     """Yield aliases, providers and models with their prices; those without a key are marked, and last."""
     from llmkit.clients import registry
-    from llmkit.notebook.rates import short
+    from llmkit.notebook.model_prices import short
 
     aliases = registry.aliases()
     named = [(alias, target, "alias") for alias, target in aliases.items()]

@@ -1,7 +1,7 @@
 """A model's Markdown → HTML in which nothing can run and nothing is fetched.
 
 Three walls: markdown-it takes no HTML (`html=False`), formulas are checked before MathJax sees them
-(`llmkit.notebook.markdown.tex`), and nh3 lets only the tags, attributes and classes below through. Pictures
+(`tex`), and nh3 lets only the tags, attributes and classes below through. Pictures
 become links, so that showing an answer never makes a request.
 """
 
@@ -18,15 +18,15 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
-from llmkit.notebook.markdown.blocks import Blocks, split_blocks
-from llmkit.notebook.markdown.emphasis import EmphasisInline
-from llmkit.notebook.markdown.highlight import CLASSES as CODE_CLASSES
-from llmkit.notebook.markdown.highlight import highlight
-from llmkit.notebook.markdown.mathml import ATTRIBUTES, ELEMENTS
-from llmkit.notebook.markdown.partial import close_open
-from llmkit.notebook.markdown.style import STYLESHEET
-from llmkit.notebook.markdown.tags import tags_plugin
-from llmkit.notebook.markdown.tex import TYPESET, UNTOUCHED, guard_text, tex_plugin
+from llmkit.notebook.display.markdown.blocks import Blocks, split_blocks
+from llmkit.notebook.display.markdown.emphasis import EmphasisInline
+from llmkit.notebook.display.markdown.highlight import CLASSES as CODE_CLASSES
+from llmkit.notebook.display.markdown.highlight import highlight
+from llmkit.notebook.display.markdown.mathml import ATTRIBUTES, ELEMENTS
+from llmkit.notebook.display.markdown.partial import close_open
+from llmkit.notebook.display.markdown.style import STYLESHEET
+from llmkit.notebook.display.markdown.tags import tags_plugin
+from llmkit.notebook.display.markdown.tex import TYPESET, UNTOUCHED, guard_text, tex_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

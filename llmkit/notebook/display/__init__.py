@@ -1,0 +1,1 @@
+"""What a cell shows: Markdown as safe HTML, footers, errors, the output that grows."""
