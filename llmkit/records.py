@@ -107,7 +107,7 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class CostReservation:
     """What a call is about to spend at most; its `uid` is that of the record it will leave.
 
     Attributes:
@@ -137,10 +137,10 @@ class Intent:
     cap_nanos: int | None = None
 
 
-class Guard(Protocol):
+class BudgetGuard(Protocol):
     """Decides whether a call may be sent."""
 
-    async def admit(self, intent: Intent) -> None:
+    async def admit(self, intent: CostReservation) -> None:
         """Reserve what a call may cost; asked before each attempt, the last amount counts.
 
         The record of the call (`Recorder.record`) takes the reservation back, in the transaction that
@@ -167,7 +167,7 @@ class Guard(Protocol):
 class Recorder(Protocol):
     """Receives the record of every call, and may refuse to let one be made."""
 
-    def guard(self, cap_nanos: int | None) -> Guard | None:
+    def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return who has to be asked before a call is sent; cheap, for it is asked for every call.
 
         Args:

@@ -19,7 +19,7 @@ from llmkit import (
     OpenAIClient,
     sandbox,
 )
-from llmkit.clients.registry import metered
+from llmkit.clients.registry import recorded
 
 DATA = Path(__file__).parent / "data"
 FILE = DATA / "former.replay"
@@ -109,7 +109,7 @@ async def _record():
                     key = request_key("openai", asked.place, asked.request)
                     kept = Recording(text=f"official: {what}", recorded_at=datetime.now(UTC))
                     state.tape.write(key, kept, provider="openai", model="gpt-4o-mini", request=asked.request)
-        await metered(Echo()).generate_text(user(), max_tokens=5)
+        await recorded(Echo()).generate_text(user(), max_tokens=5)
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["record"]:

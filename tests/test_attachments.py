@@ -21,7 +21,7 @@ from PIL import Image
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import ceiling
+from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import media, tokens
 from llmkit.content.attachments import LARGEST
 from llmkit.providers.anthropic import AnthropicCodec
@@ -315,7 +315,7 @@ class TestTokens:
             messages = ask(one)
             async with opened(kind, server) as client:
                 answer = await client.generate_text(messages)
-            most = ceiling(Request(messages=tuple(messages), model="sandbox"), kind.removeprefix("own "))
+            most = cost_bound(Request(messages=tuple(messages), model="sandbox"), kind.removeprefix("own "))
             assert answer.usage.input_tokens <= most.input_tokens
 
     async def test_an_image_counts_where_the_provider_reports_nothing(self, protocol, server, recorder):
@@ -453,9 +453,9 @@ class TestArrival:
             async def close(self):
                 pass
 
-        from llmkit.clients.registry import metered
+        from llmkit.clients.registry import recorded
 
-        answer = await metered(Echo("mine")).generate_text(ask(attach(PNG, "a.png")))
+        answer = await recorded(Echo("mine")).generate_text(ask(attach(PNG, "a.png")))
         assert answer.content == repr((attach(PNG, "a.png"),))
 
     async def test_the_books_hold_no_attachment(self, protocol, server, recorder):

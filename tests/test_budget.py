@@ -20,11 +20,11 @@ from llmkit.core.errors import BudgetExceededError, ConfigurationError
 from llmkit.costs.budgets import rules
 from llmkit.costs.budgets.alerts import Alert
 from llmkit.costs.budgets.budget import KEEP, Budgets
-from llmkit.costs.budgets.rules import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store.sqlite import SQLiteStore
-from llmkit.records import CallRecord, Intent, calling
+from llmkit.records import CallRecord, CostReservation, calling
 
 NANO = 1_000_000_000
 
@@ -81,7 +81,7 @@ def plan(usd=1.0, **changes):
         "output_tokens": 16384,
         "lease_s": 60.0,
     }
-    return Intent(**fields | changes)
+    return CostReservation(**fields | changes)
 
 
 def done(intent, usd=None, **changes):
@@ -647,7 +647,7 @@ async def test_a_damaged_budget_is_no_budget_to_pass(store, text):
 
 def test_what_a_newer_llmkit_keeps_in_the_budget_is_left_alone(store):
     store.change_caps({"daily": 1, "weekly": 7})
-    assert store.caps() == Caps(daily=1)
+    assert store.caps() == BudgetRules(daily=1)
     store.change_caps({"daily": 2})
     with closing(sqlite3.connect(store.path)) as connection:
         (text,) = connection.execute("SELECT value FROM meta WHERE key = 'budget'").fetchone()
@@ -702,7 +702,7 @@ def test_a_file_that_is_deleted_takes_its_budget_with_it(store):
     store.change_caps({"daily": 1})
     store.close()
     store.path.unlink()
-    assert store.caps() == Caps()
+    assert store.caps() == BudgetRules()
     store.reserve(plan(5.0)).result(10)
 
 
@@ -900,7 +900,7 @@ def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(
     ]
     version_1(path, rows)
     store = SQLiteStore(path)
-    assert store.caps() == Caps()
+    assert store.caps() == BudgetRules()
     assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
     store.change_caps({"daily": NANO})
     assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
@@ -943,7 +943,7 @@ def insert_as_version_1(connection, records):
 
 def test_the_arithmetic_knows_no_rounding():
     cap = 10**17 + 1
-    limits = Caps(daily=cap)
+    limits = BudgetRules(daily=cap)
     assert rules.refusal(limits, Amounts(spent=cap - 1), plan(nanos=1)) is None
     assert rules.refusal(limits, Amounts(spent=cap), plan(nanos=1)) is not None
     assert rules.refusal(limits, Amounts(spent=1, reserved=cap - 2), plan(nanos=1)) is None
@@ -951,7 +951,7 @@ def test_the_arithmetic_knows_no_rounding():
 
 
 def test_what_costs_nothing_fits_even_where_too_much_was_spent():
-    assert rules.refusal(Caps(daily=0), Amounts(spent=5), plan(nanos=0)) is None
+    assert rules.refusal(BudgetRules(daily=0), Amounts(spent=5), plan(nanos=0)) is None
 
 
 def test_a_record_that_cannot_be_kept_does_not_raise_beside_a_budget(books, caplog):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmkit import prices
 from llmkit.clients.anthropic import MAX_TOKENS
-from llmkit.clients.cost_bound import ceiling
+from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core import catalog
@@ -24,7 +24,7 @@ def ask(content="Hello", *, model="gpt-4o-mini", **changes):
 
 
 def most(request, provider="openai"):
-    return ceiling(request, provider, when=WHEN)
+    return cost_bound(request, provider, when=WHEN)
 
 
 def nanos(provider, model, before, after, tier=None, **parts):

@@ -24,7 +24,7 @@ from llmkit.notebook.compare.compare import run_compare
 from llmkit.notebook.compare.comparison import Comparison, Entry, tokens_per_second
 from llmkit.notebook.compare.drawing import final, grid
 from llmkit.notebook.compare.html import RichColumns
-from llmkit.notebook.compare.merged_streams import Lane
+from llmkit.notebook.compare.merged_streams import ModelRun
 from llmkit.notebook.display.errors import Stopped
 
 ONE, TWO, BROKEN = "sandbox:sandbox", "sandbox:sandbox!finish=stop", "sandbox:sandbox!status=401"
@@ -205,7 +205,7 @@ class TestResult:
 
 
 def lanes(*labels):
-    return [Lane(label=label, name=resolve("sandbox")) for label in labels]
+    return [ModelRun(label=label, name=resolve("sandbox")) for label in labels]
 
 
 def stream(texts, *, alone=True, rate=80):

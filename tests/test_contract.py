@@ -448,9 +448,9 @@ async def test_a_plain_subclass_is_metered(recorder, registered):
 
 
 async def test_a_plain_subclass_that_fails_leaves_a_row(recorder):
-    from llmkit.clients.registry import metered
+    from llmkit.clients.registry import recorded
 
-    client = metered(Echo(RuntimeError("no")))
+    client = recorded(Echo(RuntimeError("no")))
     with pytest.raises(RuntimeError):
         await client.generate_text(QUESTION)
     with pytest.raises(RuntimeError):
@@ -460,18 +460,18 @@ async def test_a_plain_subclass_that_fails_leaves_a_row(recorder):
 
 
 async def test_a_plain_stream_that_is_left_is_closed(recorder):
-    from llmkit.clients.registry import metered
+    from llmkit.clients.registry import recorded
 
-    stream = metered(Echo()).stream_text(QUESTION)
+    stream = recorded(Echo()).stream_text(QUESTION)
     await anext(stream)
     await stream.aclose()
     assert recorder.statuses == ["cancelled"]
 
 
 async def test_a_plain_stream_that_was_never_read_leaves_no_row(recorder):
-    from llmkit.clients.registry import metered
+    from llmkit.clients.registry import recorded
 
-    metered(Echo()).stream_text(QUESTION)
+    recorded(Echo()).stream_text(QUESTION)
     assert not recorder.records
 
 

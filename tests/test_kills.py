@@ -11,7 +11,7 @@ import pytest
 from billing import Provider
 
 from llmkit import Ledger
-from llmkit.clients.cassettes.cassette import Tape
+from llmkit.clients.cassettes.cassette import Cassette
 
 WORKER = """
 import asyncio, itertools, random, sys
@@ -83,7 +83,7 @@ async def rounds(folder, count, longest):
     assert acknowledged <= set(rows.uid)
     assert rows.uid.is_unique
     assert (rows[rows.status == "replayed"].cost_usd == 0).all()
-    assert Tape(folder / "demo.replay").count() > 0
+    assert Cassette(folder / "demo.replay").count() > 0
     books.close()
     return rows, acknowledged
 

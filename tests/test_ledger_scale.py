@@ -24,7 +24,7 @@ from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
-from llmkit.costs.store.filters import Choice, statement
+from llmkit.costs.store.filters import Filters, statement
 from llmkit.records import CallRecord
 
 same = pd.testing.assert_frame_equal
@@ -472,6 +472,6 @@ def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
 
 def test_a_query_by_time_reads_no_other_rows():
     with closing(store.database.open_memory()) as connection:
-        query, values = statement(Choice(since=5, words={"model": ("m",)}), schema.COLUMNS)
+        query, values = statement(Filters(since=5, words={"model": ("m",)}), schema.COLUMNS)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
     assert "calls_time_uid (time>?)" in plan[0][3]

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets.rules import Caps
+from llmkit.costs.budgets.rules import BudgetRules
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.records import CallRecord, Intent
+from llmkit.records import CallRecord, CostReservation
 
 START = datetime(2026, 11, 20, 9, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def test_whoever_looks_at_the_caps_does_not_wait_for_a_lock(path):
             store.caps()
         other.rollback()
         other.close()
-        assert store.caps() == Caps()
+        assert store.caps() == BudgetRules()
 
 
 def test_a_ledger_in_memory_is_in_no_folder():
@@ -59,7 +59,7 @@ def test_the_end_of_a_process_with_everything_written_is_not_worth_a_word(path, 
 
 
 def test_a_lease_ends_by_the_clock_on_the_wall_unless_another_is_given():
-    intent = Intent(
+    intent = CostReservation(
         uid="1", time=START, provider="p", model="m", nanos=5, input_tokens=1, output_tokens=1, lease_s=60
     )
     longer = timedelta(seconds=60 + 30 + 1)

@@ -14,7 +14,7 @@ from peer import Peer, http
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach, sandbox
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import ceiling
+from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import media, tokens
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Request
@@ -151,7 +151,7 @@ class TestCounted:
     async def test_the_bound_of_a_call_is_never_passed(self, protocol, server, recorder):
         async with opened(protocol, server) as client:
             answer = await client.generate_text(ask(PLOT))
-        most = ceiling(Request(messages=tuple(ask(PLOT)), model="sandbox"), protocol)
+        most = cost_bound(Request(messages=tuple(ask(PLOT)), model="sandbox"), protocol)
         assert answer.usage.input_tokens <= most.input_tokens
 
     async def test_a_replay_knows_it_by_its_address(self, protocol, server, recorder, tmp_path):

@@ -42,7 +42,7 @@ from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.replay import current
 from llmkit.clients.cassettes.request_key import asked_of_client, canonical, place, request_key
 from llmkit.clients.compatible import CompatibleClient
-from llmkit.clients.registry import metered
+from llmkit.clients.registry import recorded
 from llmkit.providers.codec import TEMPERATURE, Request
 
 CANARY = "canary-key-4711-0123456789"
@@ -568,7 +568,7 @@ class Plain(BaseLLMClient):
 class TestPlainClients:
     async def test_their_answers_are_recorded_too(self, recorder, auto):
         inner = Plain()
-        client = metered(inner)
+        client = recorded(inner)
         answers = [await ask(client, stream=stream) for stream in (False, True, False)]
         assert [answer.replayed for answer in answers] == [False, True, True]
         assert {answer.content for answer in answers} == {TEXT}
@@ -586,13 +586,13 @@ class TestPlainClients:
         ],
     )
     async def test_any_change_is_another_request(self, recorder, auto, change):
-        client = metered(Plain())
+        client = recorded(Plain())
         await ask(client)
         assert not (await ask(client, **change)).replayed
         assert (await ask(client, **change)).replayed
 
     async def test_what_is_no_json_is_neither_recorded_nor_replayed(self, recorder, auto, file):
-        client = metered(Plain())
+        client = recorded(Plain())
         for _ in range(2):
             assert not (await ask(client, tool=object())).replayed
         assert not file.exists()

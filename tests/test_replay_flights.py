@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from llmkit.clients.cassettes.single_flight import Flights, Seat
+from llmkit.clients.cassettes.single_flight import SingleFlight, Turn
 
 SOON = 0.05
 """Patience of the flights in tests, in seconds."""
@@ -16,7 +16,7 @@ SOON = 0.05
 
 @pytest.fixture
 def flights():
-    return Flights(patience=SOON)
+    return SingleFlight(patience=SOON)
 
 
 async def settle():
@@ -34,8 +34,8 @@ async def waiting(flights, number, key="a"):
 
 
 async def test_the_first_one_gets_the_seat(flights):
-    assert isinstance(await flights.board("a"), Seat)
-    assert isinstance(await flights.board("b"), Seat)
+    assert isinstance(await flights.board("a"), Turn)
+    assert isinstance(await flights.board("b"), Turn)
 
 
 async def test_all_the_others_get_the_result(flights):
@@ -50,7 +50,7 @@ async def test_after_the_landing_there_is_a_new_seat(flights):
     pilot.land("answer")
     pilot.land("late")
     again = await flights.board("a")
-    assert isinstance(again, Seat)
+    assert isinstance(again, Turn)
     assert again is not pilot
     pilot.land("later")  # of a flight that is over
     task = asyncio.create_task(flights.board("a"))
@@ -68,7 +68,7 @@ async def test_a_failure_gives_the_seat_to_one(flights):
         done = [task for task in tasks if task.done()]
         assert len(done) == number + 1
         pilot = tasks[number].result()
-        assert isinstance(pilot, Seat)
+        assert isinstance(pilot, Turn)
     pilot.land(None)
     assert not flights._flights
 
@@ -97,7 +97,7 @@ async def test_one_who_is_cancelled_while_waiting_is_forgotten(flights):
     assert tasks[0].cancelled()
     assert len(flights._flights["a"].waiting) == 2
     pilot.land(None)
-    assert isinstance(await tasks[1], Seat)
+    assert isinstance(await tasks[1], Turn)
     (await tasks[1]).land("x")
     assert await tasks[2] == "x"
 
@@ -126,7 +126,7 @@ async def test_whose_reader_is_away_is_not_waited_for(flights):
     pilot.pause()
     done, _ = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     (seat,) = (task.result() for task in done)
-    assert isinstance(seat, Seat)
+    assert isinstance(seat, Turn)
     await asyncio.sleep(4 * SOON)
     assert sum(task.done() for task in tasks) == 1  # the other one waits for the new pilot
     seat.land("x")
@@ -164,7 +164,7 @@ async def test_a_pilot_who_was_overtaken_does_not_bring_the_second_ones_reader_b
     done.pop().result().pause()
     pilot.resume()
     third = await asyncio.wait_for(rest.pop(), 10)
-    assert isinstance(third, Seat)
+    assert isinstance(third, Turn)
     third.land(None)
 
 
@@ -196,7 +196,7 @@ async def boarded(flights, number):
 
 
 async def test_loops_in_other_threads_share_the_call():
-    flights = Flights(patience=60)  # longer than a busy machine may stall this thread
+    flights = SingleFlight(patience=60)  # longer than a busy machine may stall this thread
     pilot = await flights.board("a")
     results = []
     threads = [on_another_loop(flights.board("a"), results) for _ in range(4)]
@@ -209,7 +209,7 @@ async def test_loops_in_other_threads_share_the_call():
 
 
 async def test_a_seat_crosses_threads():
-    flights = Flights(patience=60)
+    flights = SingleFlight(patience=60)
     pilot = await flights.board("a")
     results = []
     thread = on_another_loop(flights.board("a"), results)
@@ -217,7 +217,7 @@ async def test_a_seat_crosses_threads():
         await boarded(flights, 1)
     pilot.land(None)
     await joined(thread)
-    assert isinstance(results[0], Seat)
+    assert isinstance(results[0], Turn)
 
 
 async def test_a_pilot_on_a_blocked_loop_is_not_waited_for(flights):
@@ -225,12 +225,12 @@ async def test_a_pilot_on_a_blocked_loop_is_not_waited_for(flights):
     results = []
     thread = on_another_loop(flights.board("a"), results)
     thread.join(30)  # blocks this loop, as a notebook's cell does
-    assert isinstance(results[0], Seat)
+    assert isinstance(results[0], Turn)
 
 
 def test_a_pilot_on_a_closed_loop_is_not_waited_for(flights):
     asyncio.run(flights.board("a"))
-    assert isinstance(asyncio.run(asyncio.wait_for(flights.board("a"), 30)), Seat)
+    assert isinstance(asyncio.run(asyncio.wait_for(flights.board("a"), 30)), Turn)
 
 
 def test_one_whose_loop_was_closed_gets_nothing(flights, caplog):
@@ -254,7 +254,7 @@ async def test_crowds_that_come_go_and_fail_leave_nothing_behind(flights):
     calls = []
 
     async def one(number):
-        while isinstance(got := await flights.board("a"), Seat):
+        while isinstance(got := await flights.board("a"), Turn):
             calls.append(number)
             await asyncio.sleep(0)
             if number % 3 == 0:

@@ -16,7 +16,7 @@ import llmkit
 from llmkit import LLMMessage, ReplayMissError
 from llmkit.clients.cassettes import replay as module
 from llmkit.clients.cassettes.request_key import request_key
-from llmkit.clients.registry import metered
+from llmkit.clients.registry import recorded
 
 pytestmark = pytest.mark.usefixtures("recorder")
 
@@ -67,7 +67,7 @@ class TestAFileOfAnEarlierLlmkit:
 
     async def test_plays_for_a_client_of_ones_own(self, file):
         llmkit.replay(file, mode="only")
-        assert (await metered(Echo()).generate_text(user(), max_tokens=5)).replayed
+        assert (await recorded(Echo()).generate_text(user(), max_tokens=5)).replayed
 
     async def test_plays_in_auto_mode_beside_what_is_new(self, file, server):
         state = llmkit.replay(file)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigurationError, Usage
-from llmkit.clients.cassettes.cassette import DamagedRecordingError, Tape
+from llmkit.clients.cassettes.cassette import Cassette, DamagedRecordingError
 from llmkit.clients.cassettes.recording import Recording
 from llmkit.core.redaction import Secret
 from llmkit.costs.ledger import Ledger
@@ -53,7 +53,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def tape(path):
-    return Tape(path, timeout=0.05)
+    return Cassette(path, timeout=0.05)
 
 
 def write(tape, key="a", recording=PLAIN, *, provider="p", model="m", request=REQUEST):
@@ -77,7 +77,7 @@ class TestKeeping:
     @given(text=st.text(st.characters(exclude_categories=())))
     def test_any_text_comes_back(self, text):
         with tempfile.TemporaryDirectory() as folder:
-            tape = Tape(Path(folder, "tape"))
+            tape = Cassette(Path(folder, "tape"))
             write(tape, recording=replace(PLAIN, text=text))
             assert tape.read("a").text == text
 
@@ -210,24 +210,24 @@ def in_write_ahead_mode(path):
 
 
 def newer(path):
-    write(Tape(path))
+    write(Cassette(path))
     sql(path, "PRAGMA user_version = 2")
 
 
 def without_table(path):
-    write(Tape(path))
+    write(Cassette(path))
     sql(path, "DROP TABLE recordings")
 
 
 def cut(path):
     for key in range(20):
-        write(Tape(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
+        write(Cassette(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
     os.truncate(path, 20_000)
 
 
 def overwritten(path):
     for key in range(20):
-        write(Tape(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
+        write(Cassette(path), str(key), replace(PLAIN, text=random.Random(key).randbytes(3_000).hex()))
     with path.open("r+b") as file:
         file.seek(1024)
         file.write(b"\xff" * 20_000)
@@ -288,7 +288,7 @@ def test_an_empty_file_becomes_one_of_ours(tape, path):
 def test_answers_that_come_first_at_once_are_all_kept(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         for number in range(60):
-            tape = Tape(tmp_path / f"{number}.replay")
+            tape = Cassette(tmp_path / f"{number}.replay")
             list(pool.map(partial(write, tape), "abcd"))
             assert tape.count() == 4
 
@@ -296,7 +296,7 @@ def test_answers_that_come_first_at_once_are_all_kept(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"file/tape cannot be written: .*Check the folder"):
-        write(Tape(tmp_path / "file" / "tape"))
+        write(Cassette(tmp_path / "file" / "tape"))
 
 
 def test_a_locked_file_is_waited_for_then_refused(tape, path):
@@ -417,7 +417,7 @@ def foreign_folder():
 
 def test_a_file_that_may_only_be_read_is_read(foreign_folder):
     path = foreign_folder / "demo.replay"
-    write(Tape(path), "known")
+    write(Cassette(path), "known")
     path.chmod(0o444)
     foreign_folder.chmod(0o555)
     code = """
@@ -452,7 +452,7 @@ def test_a_folder_that_may_not_be_entered_is_named(foreign_folder):
 def test_four_processes_write_while_another_reads(path):
     code = "for n in range(40): write(f'{os.getpid()}-{n}', 'x' * n * 50)"
     writers = [start(code, path) for _ in range(4)]
-    tape = Tape(path)
+    tape = Cassette(path)
     while any(process.poll() is None for process in writers):
         tape.check()
         assert tape.read("none") is None
@@ -483,10 +483,10 @@ def check_after_kills(path, moments):
     rng, safe = random.Random(moments), []
     for _ in range(moments):
         safe += kill_while_writing(path, rng)
-        tape = Tape(path)
+        tape = Cassette(path)
         assert all(tape.read(key).text == "canary " * 600 for key in rng.sample(safe, min(10, len(safe))))
     assert sql(path, "PRAGMA integrity_check") == [[("ok",)]]
-    assert all(Tape(path).read(key) is not None for key in safe)
+    assert all(Cassette(path).read(key) is not None for key in safe)
     return safe
 
 
@@ -502,7 +502,7 @@ def test_200_killed_processes_leave_a_whole_file(path):
 
 def half_written(path):
     """Leave the file as a process does that dies between its journal and its commit."""
-    write(Tape(path), "before")
+    write(Cassette(path), "before")
     code = """
     import sqlite3
     file = sqlite3.connect(tape.path, isolation_level=None)
@@ -519,10 +519,10 @@ def half_written(path):
     assert path.with_name(f"{path.name}-journal").exists()
 
 
-@pytest.mark.parametrize("use", [lambda tape: tape.count() == 1, write, Tape.check])
+@pytest.mark.parametrize("use", [lambda tape: tape.count() == 1, write, Cassette.check])
 def test_what_a_dead_process_left_half_done_is_undone(path, use):
     half_written(path)
-    use(Tape(path))
-    assert Tape(path).read("before") == PLAIN
+    use(Cassette(path))
+    assert Cassette(path).read("before") == PLAIN
     assert "x" * 100 not in path.read_bytes().decode("latin-1")
     assert not path.with_name(f"{path.name}-journal").exists()

@@ -8,7 +8,7 @@ from llmkit.content.messages import LLMMessage
 from llmkit.content.template import CellError
 from llmkit.core.errors import InvalidRequestError
 from llmkit.notebook.cell.parser import parse_cell
-from llmkit.notebook.request import MAX_CELL, Place, fenced, gather
+from llmkit.notebook.request import MAX_CELL, NotebookContext, fenced, gather
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 INPUTS = ["", "import pandas", "%%llm\nHello", "", "x = '```'", "%%llm -i 1 ..."]
@@ -16,7 +16,7 @@ KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 
 
 def sent(line, prompt="Why?", **place):
-    return gather(parse_cell(line, prompt), Place(**place))
+    return gather(parse_cell(line, prompt), NotebookContext(**place))
 
 
 def test_context_comes_first_and_the_prompt_last():

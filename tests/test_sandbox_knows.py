@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from llmkit.content.describe import card
-from llmkit.notebook.last_error import EXPLAIN, FIX, trouble
+from llmkit.notebook.last_error import EXPLAIN, FIX, describe_error
 from llmkit.sandbox.answers import write
 from llmkit.sandbox.conversation import Ask, Turn
 
@@ -85,7 +85,7 @@ def _trouble(source: str) -> str:
     try:
         exec(compile(source, "<cell>", "exec"), {"df": {"city": 1, "people": 2}})
     except Exception as error:  # noqa: BLE001 - whatever the cell raises is asked about
-        return trouble(source, error).prompt(FIX)
+        return describe_error(source, error).prompt(FIX)
     raise AssertionError
 
 
@@ -112,7 +112,7 @@ def test_another_error_is_named_and_the_cell_stays():
 
 
 def test_an_error_is_explained_without_code():
-    answer = said(trouble("prin(1)", NameError("name 'prin' is not defined")).prompt(EXPLAIN))
+    answer = said(describe_error("prin(1)", NameError("name 'prin' is not defined")).prompt(EXPLAIN))
     assert answer == "The name `prin` does not exist; the nearest one is `print`."
 
 

@@ -21,16 +21,16 @@ import pytest
 from reference_store import ReferenceStore, places
 
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
-from llmkit.costs.budgets.rules import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
 from llmkit.costs.store.corrections import NOTES
-from llmkit.costs.store.filters import Choice
+from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.protocol import Change, Store
 from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.sums import NOTHING, Tally
-from llmkit.records import CallRecord, Intent
+from llmkit.records import CallRecord, CostReservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ def call(**changes):
 
 def intent(nanos, **changes):
     fields = {"uid": uuid.uuid4().hex, "time": START, "provider": "openai", "model": "m", "lease_s": 60}
-    return Intent(**fields | {"nanos": nanos, "input_tokens": 1, "output_tokens": 1} | changes)
+    return CostReservation(**fields | {"nanos": nanos, "input_tokens": 1, "output_tokens": 1} | changes)
 
 
 def write(store, *records):
@@ -210,9 +210,9 @@ class TestInterface:
     def test_it_says_where_its_rows_are_and_makes_nothing_before_it_has_to(self, bench, store):
         assert isinstance(store.path, Path)
         assert store.snapshot is None or isinstance(store.snapshot, Path)
-        assert store.caps() == Caps()
+        assert store.caps() == BudgetRules()
         assert (everything(store), store.sums(), store.in_trouble) == ([], {}, False)
-        assert store.select(Choice(words={})) in ([], [[]])
+        assert store.select(Filters(words={})) in ([], [[]])
         assert used(store) == Amounts()
         assert store.flush() is True
         assert list(bench.folder.iterdir()) == []
@@ -324,26 +324,26 @@ def store_has_more(store, last):
 MICROS = [schema.micros(record.time) for record in MIXED]
 
 CHOICES = {
-    "all": (Choice(words={}), lambda r: True),
-    "since": (Choice(words={}, since=MICROS[5]), lambda r: r.time >= MIXED[5].time),
-    "until": (Choice(words={}, until=MICROS[5]), lambda r: r.time < MIXED[5].time),
-    "between": (Choice(words={}, since=MICROS[3], until=MICROS[4]), lambda r: r is MIXED[3]),
-    "one word": (Choice(words={"provider": ("google",)}), lambda r: r.provider == "google"),
-    "two words": (Choice(words={"model": ("m1", "m2")}), lambda r: r.model in {"m1", "m2"}),
-    "no word": (Choice(words={"model": ()}), lambda r: False),
-    "no notebook": (Choice(words={"notebook": ("",)}), lambda r: False),
+    "all": (Filters(words={}), lambda r: True),
+    "since": (Filters(words={}, since=MICROS[5]), lambda r: r.time >= MIXED[5].time),
+    "until": (Filters(words={}, until=MICROS[5]), lambda r: r.time < MIXED[5].time),
+    "between": (Filters(words={}, since=MICROS[3], until=MICROS[4]), lambda r: r is MIXED[3]),
+    "one word": (Filters(words={"provider": ("google",)}), lambda r: r.provider == "google"),
+    "two words": (Filters(words={"model": ("m1", "m2")}), lambda r: r.model in {"m1", "m2"}),
+    "no word": (Filters(words={"model": ()}), lambda r: False),
+    "no notebook": (Filters(words={"notebook": ("",)}), lambda r: False),
     "two columns": (
-        Choice(words={"status": ("ok", "error"), "notebook": ("1.ipynb",)}),
+        Filters(words={"status": ("ok", "error"), "notebook": ("1.ipynb",)}),
         lambda r: r.status in {"ok", "error"} and r.notebook == "1.ipynb",
     ),
-    "a tag": (Choice(words={}, tag=("project", None)), lambda r: "project" in r.tags),
-    "a tag's value": (Choice(words={}, tag=("project", "p1")), lambda r: r.tags.get("project") == "p1"),
-    "a tag's strange value": (Choice(words={}, tag=("n", "ü")), lambda r: r.tags.get("n") == "ü"),
-    "no such tag": (Choice(words={}, tag=("p1", None)), lambda r: False),
-    "simulated": (Choice(words={}, simulated=True), lambda r: r.simulated),
-    "real": (Choice(words={}, simulated=False), lambda r: not r.simulated),
+    "a tag": (Filters(words={}, tag=("project", None)), lambda r: "project" in r.tags),
+    "a tag's value": (Filters(words={}, tag=("project", "p1")), lambda r: r.tags.get("project") == "p1"),
+    "a tag's strange value": (Filters(words={}, tag=("n", "ü")), lambda r: r.tags.get("n") == "ü"),
+    "no such tag": (Filters(words={}, tag=("p1", None)), lambda r: False),
+    "simulated": (Filters(words={}, simulated=True), lambda r: r.simulated),
+    "real": (Filters(words={}, simulated=False), lambda r: not r.simulated),
     "all at once": (
-        Choice(since=MICROS[2], words={"provider": ("openai",)}, tag=("project", None), simulated=False),
+        Filters(since=MICROS[2], words={"provider": ("openai",)}, tag=("project", None), simulated=False),
         lambda r: (
             r.time >= MIXED[2].time and r.provider == "openai" and "project" in r.tags and not r.simulated
         ),
@@ -656,17 +656,19 @@ class TestUncertain:
 
 class TestCaps:
     def test_caps_are_changed_one_by_one_and_lifted(self, bench, store):
-        assert store.change_caps({"daily": 9, "per_call": 3}) == Caps(daily=9, per_call=3)
-        assert store.change_caps({"daily": None, "unpriced": "ask"}) == Caps(per_call=3, unpriced="ask")
-        assert store.caps() == Caps(per_call=3, unpriced="ask")
+        assert store.change_caps({"daily": 9, "per_call": 3}) == BudgetRules(daily=9, per_call=3)
+        assert store.change_caps({"daily": None, "unpriced": "ask"}) == BudgetRules(
+            per_call=3, unpriced="ask"
+        )
+        assert store.caps() == BudgetRules(per_call=3, unpriced="ask")
         store.close()
-        assert store.caps() == Caps(per_call=3, unpriced="ask")
+        assert store.caps() == BudgetRules(per_call=3, unpriced="ask")
 
     def test_rows_that_are_deleted_leave_the_caps(self, store):
         store.change_caps({"daily": 9})
         write(store, call())
         store.delete()
-        assert store.caps() == Caps(daily=9)
+        assert store.caps() == BudgetRules(daily=9)
 
 
 class TestReservations:
@@ -815,7 +817,7 @@ class TestTrouble:
             assert store.in_trouble is True
             assert [row[schema.UID] for row in store.unwritten()] == [record.uid for record in late]
             assert uids(everything(store)) == [MIXED[0].uid]
-            tagged = store.select(Choice(words={}, tag=("late", None)))
+            tagged = store.select(Filters(words={}, tag=("late", None)))
             assert [row[schema.UID] for page in tagged for row in page] == [late[0].uid]
             assert {fake: sums.calls for fake, sums in store.sums().items()} == {False: 2, True: 1}
             assert sum(sums.calls for sums in store.sums(session="x").values()) == 0
@@ -851,7 +853,7 @@ class TestTrouble:
             with pytest.raises(ConfigurationError):
                 store.correct([change(MIXED[0], 5)], run="r", reason=None)
             store.release("unknown")
-            assert store.caps() == Caps(daily=10)
+            assert store.caps() == BudgetRules(daily=10)
         assert store.settled(schema.micros(START), "other.ipynb").result(10) == Amounts(spent=3)
         assert len(everything(store)) == 2
 
@@ -861,7 +863,7 @@ class TestTrouble:
         bench.backend.damage(bench.folder)
         readers = [
             store.read,
-            lambda: store.select(Choice(words={})),
+            lambda: store.select(Filters(words={})),
             store.sums,
             lambda: store.sums(session="a"),
             store.caps,

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import llmkit
 from llmkit import BadResponseError, BaseLLMClient, InvalidRequestError, LLMMessage, LLMResponse
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import ceiling
-from llmkit.clients.registry import metered
+from llmkit.clients.cost_bound import cost_bound
+from llmkit.clients.registry import recorded
 from llmkit.content import parsing
 from llmkit.content.parsing import parse
 from llmkit.content.schema import Schema, in_prompt, schema_of
@@ -263,7 +263,7 @@ class TestCalls:
             async def close(self):
                 pass
 
-        client = metered(Plain("mine"))
+        client = recorded(Plain("mine"))
         answer = await client.generate_text(QUESTION, schema=CITY)
         assert answer.content.startswith("{} system Answer with JSON")
         assert "".join(await read(client.stream_text(QUESTION, schema=CITY))) == answer.content
@@ -280,7 +280,9 @@ class TestCalls:
 
     def test_the_bound_covers_the_schema(self):
         def most(schema):
-            return ceiling(Request(messages=tuple(QUESTION), model="m", schema=schema), "openai").input_tokens
+            return cost_bound(
+                Request(messages=tuple(QUESTION), model="m", schema=schema), "openai"
+            ).input_tokens
 
         assert most(Schema(CITY)) > most(Schema()) > most(None)
 

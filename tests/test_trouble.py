@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.notebook.last_error import EXPLAIN, MAX_SOURCE, MAX_TRACEBACK, is_about_trouble, trouble
+from llmkit.notebook.last_error import EXPLAIN, MAX_SOURCE, MAX_TRACEBACK, describe_error, is_about_last_error
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 
@@ -17,7 +17,7 @@ def raised(error):
 
 
 def test_the_prompt_holds_the_cell_and_the_end_of_the_traceback():
-    found = trouble("x = 1 / 0", raised(ZeroDivisionError("division by zero")), 3)
+    found = describe_error("x = 1 / 0", raised(ZeroDivisionError("division by zero")), 3)
     prompt = found.prompt(EXPLAIN)
     assert "```python\nx = 1 / 0\n```" in prompt
     assert "ZeroDivisionError: division by zero\n```" in prompt
@@ -26,14 +26,16 @@ def test_the_prompt_holds_the_cell_and_the_end_of_the_traceback():
 
 @pytest.mark.parametrize("room", ["", "y" * 5_985, "y\n" * 150_000])
 def test_keys_are_left_out_wherever_the_cut_is(room):
-    found = trouble(f"k = '{KEY}'", raised(ValueError(f"{KEY} {room} bad key {KEY} {room}")))
+    found = describe_error(f"k = '{KEY}'", raised(ValueError(f"{KEY} {room} bad key {KEY} {room}")))
     assert "abcdefgh" not in found.source + found.error
     assert found.redacted
     assert "was left out" in found.announcement
 
 
 def test_what_is_long_is_cut_where_it_matters_least():
-    found = trouble("first\n" + "x" * 50_000 + "\nlast", raised(ValueError("y" * 1_000_000 + " the end")))
+    found = describe_error(
+        "first\n" + "x" * 50_000 + "\nlast", raised(ValueError("y" * 1_000_000 + " the end"))
+    )
     assert found.source.startswith("first\n")
     assert found.source.endswith("\nlast")
     assert len(found.source) < MAX_SOURCE + 50
@@ -47,7 +49,7 @@ def test_a_deep_recursion_is_told_in_few_lines():
 
     with pytest.raises(RecursionError) as caught:
         deeper()
-    assert len(trouble("deeper()", caught.value).error.splitlines()) < 60
+    assert len(describe_error("deeper()", caught.value).error.splitlines()) < 60
 
 
 def test_an_error_whose_words_cannot_be_had_is_told_all_the_same():
@@ -55,7 +57,7 @@ def test_an_error_whose_words_cannot_be_had_is_told_all_the_same():
         def __str__(self):
             raise LookupError
 
-    assert "OddError" in trouble("raise OddError()", raised(OddError())).error
+    assert "OddError" in describe_error("raise OddError()", raised(OddError())).error
 
 
 @pytest.mark.parametrize(
@@ -63,4 +65,4 @@ def test_an_error_whose_words_cannot_be_had_is_told_all_the_same():
     [("%llm fix", True), ("r = %llm explain", True), ("%llm fix this", False), ("1/0", False)],
 )
 def test_a_question_about_the_error_is_not_the_next_one(source, about):
-    assert is_about_trouble(source) is about
+    assert is_about_last_error(source) is about

@@ -14,7 +14,7 @@ from billing import Provider
 from llmkit import BudgetExceededError, Ledger
 from llmkit.costs.store.schema import micros
 from llmkit.costs.sums import NANOS
-from llmkit.records import Intent
+from llmkit.records import CostReservation
 
 WORST = 67_650
 """The most that one of the calls below can cost, in billionths of a dollar."""
@@ -109,7 +109,7 @@ def held_later(books):
 
 async def fits(books):
     """Whether one more call is let through."""
-    intent = Intent(
+    intent = CostReservation(
         uid="one-more",
         time=datetime.now(UTC),
         provider="openai",

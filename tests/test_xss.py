@@ -28,7 +28,7 @@ from llmkit.notebook.compare.comparison import Comparison
 from llmkit.notebook.compare.comparison import Entry as Compared
 from llmkit.notebook.compare.drawing import error_line, final
 from llmkit.notebook.compare.html import RichColumns
-from llmkit.notebook.compare.merged_streams import Lane
+from llmkit.notebook.compare.merged_streams import ModelRun
 from llmkit.notebook.display.errors import shorten
 from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
@@ -94,7 +94,7 @@ def entries(text):
 def comparing(text):
     front, clock, (done, broken) = Log(), Clock(), entries(text)
     live = RichColumns(front, clock=clock)
-    live.start([Lane(label=text, name=resolve("sandbox")) for _ in "ab"], text)
+    live.start([ModelRun(label=text, name=resolve("sandbox")) for _ in "ab"], text)
     clock.now += 1
     live.feed(0, text)
     clock.now += 1

@@ -31,7 +31,7 @@ class Source(Protocol):
         ...
 
 
-class Books:
+class Accounting:
     """Closes a call's books and its source at the end of an `async with` block, however it ends.
 
     Args:
@@ -58,14 +58,14 @@ class Books:
             await _acknowledged(future)
 
 
-async def booked(call: Call, source: Source) -> AsyncGenerator[str, None]:
+async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
     """Yield an answer's pieces and close the call's books, however it ends.
 
     Args:
         call: The books.
         source: The pieces of text.
     """
-    async with Books(call, source):
+    async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:
                 call.add(text)
@@ -82,7 +82,7 @@ async def finished(call: Call, source: Source) -> LLMResponse:
     Returns:
         The answer.
     """
-    async with Books(call, source):
+    async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:
                 call.add(text)

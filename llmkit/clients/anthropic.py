@@ -11,7 +11,7 @@ from llmkit.clients.credentials.access import Access, Keys, bearer, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.anthropic import AnthropicCodec
-from llmkit.transport.sdk import SDKCarrier
+from llmkit.transport.sdk import SDKTransport
 
 if TYPE_CHECKING:
     from llmkit.core.redaction import Secret
@@ -55,7 +55,7 @@ class AnthropicClient(ProviderClient):
         super().__init__(
             "anthropic",
             codec=AnthropicCodec(),
-            carrier=direct if client is None else SDKCarrier("anthropic", client, note),
+            carrier=direct if client is None else SDKTransport("anthropic", client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,

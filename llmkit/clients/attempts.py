@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmkit.clients.retry import RetryPolicy
     from llmkit.core.redaction import Secret
     from llmkit.providers.codec import Codec, Request
-    from llmkit.transport.base import Carrier, Exchange, WireRequest
+    from llmkit.transport.base import StreamedResponse, Transport, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Endpoint:
     """How a client talks to its provider.
 
     Attributes:
@@ -49,7 +49,7 @@ class Line:
     """
 
     codec: Codec
-    carrier: Carrier
+    carrier: Transport
     timeouts: Timeouts
     retry: RetryPolicy
     refused: dict[str, frozenset[str]]
@@ -69,7 +69,7 @@ class Attempts:
         call: The books of the call.
     """
 
-    def __init__(self, line: Line, call: Call) -> None:
+    def __init__(self, line: Endpoint, call: Call) -> None:
         self._line = line
         self._call = call
         self._reading: Reading | None = None
@@ -130,7 +130,7 @@ class Attempts:
         call.heed(exchange.headers)
         return Reading(exchange, line.codec, call, clock)
 
-    async def _send(self, wire: WireRequest) -> Exchange:
+    async def _send(self, wire: WireRequest) -> StreamedResponse:
         exchange = await self._line.carrier.send(wire)
         # Before an error is raised: a refusal by the sandbox, wherever it runs, is no real call either.
         self._call.simulated = self._call.simulated or SANDBOX_HEADER in exchange.headers
@@ -190,7 +190,7 @@ class Attempts:
         return bool(names)
 
 
-def warn_refused(line: Line, request: Request, names: frozenset[str]) -> None:
+def warn_refused(line: Endpoint, request: Request, names: frozenset[str]) -> None:
     """Tell the user once what of theirs a model does not take.
 
     Args:

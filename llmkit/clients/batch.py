@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
-from llmkit.clients.registry import metered, shared_client
+from llmkit.clients.registry import recorded, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.records import calling
@@ -100,7 +100,7 @@ async def batch(
     """
     from tqdm.auto import tqdm
 
-    client = metered(model) if isinstance(model, BaseLLMClient) else shared_client(model)
+    client = recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
     if isinstance(prompts, str):
         raise InvalidRequestError("batch takes many prompts, not one text.", hint="Put it into a list.")
     asked = list(prompts)

@@ -14,7 +14,7 @@ from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.providers.codec import Answer, Request, dollars
 from llmkit.providers.raw_parts import gathered, sentence
-from llmkit.records import CallRecord, Intent, Status, current_context, current_recorder, session_id
+from llmkit.records import CallRecord, CostReservation, Status, current_context, current_recorder, session_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.cassettes.recording import Recording
     from llmkit.core.redaction import Secret
-    from llmkit.records import Guard
+    from llmkit.records import BudgetGuard
 
 UNSAID = "The server did not say why the answer ended: it may be incomplete."
 
@@ -89,8 +89,8 @@ class Call:
         self._error: BaseException | None = None
         self._start = perf_counter()
         self._first: float | None = None
-        self._bills: list[charge.Bill] = []
-        self._guard: Guard | None = None
+        self._bills: list[charge.Charge] = []
+        self._guard: BudgetGuard | None = None
         self._reserved = -1
         self._bound: int | None = None
 
@@ -238,16 +238,16 @@ class Call:
             await guard.admit(intent)
             self._reserved = -1 if intent.nanos is None else intent.nanos
 
-    def _intent(self) -> Intent:
+    def _intent(self) -> CostReservation:
         """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
-        from llmkit.clients.cost_bound import ceiling  # only calls with a budget need it
+        from llmkit.clients.cost_bound import cost_bound  # only calls with a budget need it
 
-        most = ceiling(self.request, self.provider)
+        most = cost_bound(self.request, self.provider)
         before = charge.total(self._bills)
         spent, self._bound = before.worst, most.nanos
         nanos = None if most.nanos is None else bound_ratio.grown(self.name, most.nanos)
         left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
-        return Intent(
+        return CostReservation(
             uid=self.uid,
             time=self.time,
             provider=self.provider,
@@ -260,14 +260,14 @@ class Call:
             cap_nanos=self.context.cap_nanos,
         )
 
-    def _bill(self) -> charge.Bill:
+    def _bill(self) -> charge.Charge:
         last = self._last_bill(parts=self._parts, whole=self._status == "ok")
         if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
             quiet = self.context.surface in {"magic", "chat"}
             bound_ratio.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
         return charge.total([*self._bills, last])
 
-    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> charge.Bill:
+    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> charge.Charge:
         return charge.final(
             self.request,
             self.provider,
@@ -278,7 +278,7 @@ class Call:
             whole=whole,
         )
 
-    def _response(self, record: CallRecord, spent: charge.Bill) -> LLMResponse:
+    def _response(self, record: CallRecord, spent: charge.Charge) -> LLMResponse:
         found = gathered(self.answer)
         return LLMResponse(
             content=self.text,
@@ -309,7 +309,7 @@ class Call:
         unsaid = self.answer.ended and self.answer.finish_reason is None and not self.replayed
         return " ".join(filter(None, (sentence(found, self.text), UNSAID if unsaid else "")))
 
-    def _record(self, duration: float, spent: charge.Bill) -> CallRecord:
+    def _record(self, duration: float, spent: charge.Charge) -> CallRecord:
         context, price = self.context, spent.price
         usage = spent.usage or Usage()
         nanos = None if price is None else price.nanos

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class Charge:
     """Tokens and price of one or several attempts.
 
     Attributes:
@@ -59,7 +59,7 @@ def final(
     parts: Sequence[str],
     accepted: bool,
     whole: bool,
-) -> Bill:
+) -> Charge:
     """Return the bill of an attempt: reported, or completed by estimates where no report came.
 
     An answer that broke off has a bound beside the estimate, for nobody knows what was generated unseen.
@@ -75,11 +75,11 @@ def final(
     """
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
-        return Bill()
+        return Charge()
     tier = _tier(request, answer)
     price = _price(request, provider, answer, usage, when, tier=tier)
     at_most = None if whole or source == "reported" else _bound(request, provider, answer, price, when)
-    return Bill(usage=usage, source=_source(source, price), price=price, tier=tier, at_most=at_most)
+    return Charge(usage=usage, source=_source(source, price), price=price, tier=tier, at_most=at_most)
 
 
 def _bound(
@@ -89,7 +89,7 @@ def _bound(
     from llmkit.clients import cost_bound  # few calls need it
 
     try:
-        most = cost_bound.ceiling(request, provider, when=when)
+        most = cost_bound.cost_bound(request, provider, when=when)
     except ConfigurationError as error:  # as in `_price`
         logger.warning("The call has no upper bound: %s", error)
         return None
@@ -108,7 +108,7 @@ def _bound(
     return nanos if price is None or nanos > price.nanos else None
 
 
-def total(bills: Iterable[Bill]) -> Bill:
+def total(bills: Iterable[Charge]) -> Charge:
     """Add up the bills of a call's attempts; where one price is unknown, so is the sum.
 
     Args:
@@ -121,12 +121,12 @@ def total(bills: Iterable[Bill]) -> Bill:
     """
     used = [bill for bill in bills if bill.usage is not None]
     if len(used) < 2:
-        return used[0] if used else Bill()
+        return used[0] if used else Charge()
     found = [bill.price for bill in used]
     known = [price for price in found if price is not None]
     whole = len(known) == len(found)
     last = used[-1]
-    return Bill(
+    return Charge(
         usage=_sum([bill.usage for bill in used if bill.usage is not None]),
         source=_poorest([bill.source for bill in used]),
         price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
@@ -135,7 +135,7 @@ def total(bills: Iterable[Bill]) -> Bill:
     )
 
 
-def _worst(bills: list[Bill]) -> int | None:
+def _worst(bills: list[Charge]) -> int | None:
     """Return the most that attempts may come to together; `None` if that is their price, or unknown."""
     each = [bill.worst for bill in bills]
     known = [nanos for nanos in each if nanos is not None]

@@ -47,7 +47,7 @@ REFUSED_LIMITS = (
 """Parameters without which a codec has no way to send a limit."""
 
 
-class Ceiling(NamedTuple):
+class CostBound(NamedTuple):
     """The most that one request can use.
 
     Attributes:
@@ -61,7 +61,7 @@ class Ceiling(NamedTuple):
     output_tokens: int
 
 
-def ceiling(request: Request, provider: str, *, when: datetime | None = None) -> Ceiling:
+def cost_bound(request: Request, provider: str, *, when: datetime | None = None) -> CostBound:
     """Return the most that one request can use.
 
     Each side counts as the dearest kind of tokens that it may have: pictures, sound, reasoning. What a
@@ -91,7 +91,7 @@ def ceiling(request: Request, provider: str, *, when: datetime | None = None) ->
     if "tools" in extra:
         before += PER_TOOLS
     after = _output(request, provider) * max([1, *_numbers(request.extra, CHOICES)])
-    return Ceiling(
+    return CostBound(
         _nanos(request, provider, Usage(input_tokens=before, output_tokens=after), extra, when), before, after
     )
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FAREWELL = 5.0
+CLOSE_GRACE = 5.0
 """Seconds that a server has to close a stream after its terminal marker; usage may still follow."""
 
-LAST_WORD = 0.25
+TRAILING_GRACE = 0.25
 """Seconds that it has after an event that nothing can follow: a connection that ends well is used again."""
 
 

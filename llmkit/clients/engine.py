@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from llmkit.clients.accounting import booked, finished
-from llmkit.clients.attempts import Attempts, Line, warn_refused
+from llmkit.clients.accounting import accounted, finished
+from llmkit.clients.attempts import Attempts, Endpoint, warn_refused
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.call import Call
 from llmkit.clients.cassettes.playback import replayed
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from llmkit.clients.accounting import Source
     from llmkit.clients.credentials.access import Credentials
-    from llmkit.clients.recorded import MeteredClient
+    from llmkit.clients.recorded import RecordedClient
     from llmkit.content.messages import LLMResponse
-    from llmkit.transport.base import Carrier
+    from llmkit.transport.base import Transport
 
 LIST_TIMEOUT = 30.0
 """Seconds to wait for a list of models."""
@@ -74,7 +74,7 @@ class ProviderClient(BaseLLMClient):
         provider_name: str,
         *,
         codec: Codec,
-        carrier: Carrier,
+        carrier: Transport,
         model: str | None = None,
         timeout: float | Timeouts | None = None,
         max_retries: int = 2,
@@ -91,7 +91,7 @@ class ProviderClient(BaseLLMClient):
         self._stand_ins = [_stand_in(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
         self._made = list(compress(self._stand_ins, named))
-        self._line = Line(
+        self._line = Endpoint(
             codec=codec,
             carrier=carrier,
             timeouts=timeouts(timeout),
@@ -152,7 +152,7 @@ class ProviderClient(BaseLLMClient):
             A stream that also has `.response`, `.usage` and `.finish_reason`.
         """
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
-        return TextStream(booked(call, self._source(call)), call)
+        return TextStream(accounted(call, self._source(call)), call)
 
     def speaks(self, protocol: type[Codec]) -> bool:
         """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""
@@ -310,10 +310,10 @@ class ProviderClient(BaseLLMClient):
         return replayed(call, source, lambda: asked_on_wire(line.codec, line.carrier.address, call))
 
 
-def _stand_in(other: str | BaseLLMClient) -> ProviderClient | MeteredClient:
-    from llmkit.clients.registry import client, metered  # it makes clients, so it is built on this module
+def _stand_in(other: str | BaseLLMClient) -> ProviderClient | RecordedClient:
+    from llmkit.clients.registry import client, recorded  # it makes clients, so it is built on this module
 
-    return client(other) if isinstance(other, str) else metered(other)
+    return client(other) if isinstance(other, str) else recorded(other)
 
 
 def _checked(messages: list[LLMMessage]) -> tuple[LLMMessage, ...]:

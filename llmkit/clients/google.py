@@ -11,7 +11,7 @@ from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.google import GoogleCodec
-from llmkit.transport.genai import GenAICarrier
+from llmkit.transport.genai import GenAITransport
 
 if TYPE_CHECKING:
     from llmkit.core.redaction import Secret
@@ -54,7 +54,7 @@ class GoogleAIClient(ProviderClient):
         super().__init__(
             "google",
             codec=GoogleCodec(),
-            carrier=access.direct(_signed) if client is None else GenAICarrier(client, note),
+            carrier=access.direct(_signed) if client is None else GenAITransport(client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,

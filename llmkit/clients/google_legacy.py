@@ -8,7 +8,7 @@ from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.google import GoogleCodec
-from llmkit.transport.genai_legacy import LegacyCarrier, configuration, load_sdk
+from llmkit.transport.genai_legacy import LegacyTransport, configuration, load_sdk
 
 
 class GoogleGenerativeAIClient(ProviderClient):
@@ -46,7 +46,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         super().__init__(
             "google-legacy",
             codec=GoogleCodec(schemas=False),
-            carrier=LegacyCarrier(
+            carrier=LegacyTransport(
                 lambda: access.place().url, lambda: access.credentials.current().reveal(), client
             ),
             credentials=access.credentials if client is None else None,

@@ -11,7 +11,7 @@ from llmkit.clients.credentials.access import Access, Keys, bearer, wrapped
 from llmkit.clients.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.openai_chat import OpenAICodec
-from llmkit.transport.sdk import SDKCarrier
+from llmkit.transport.sdk import SDKTransport
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 """Environment variables of the official SDK, by header."""
@@ -57,7 +57,9 @@ class OpenAIClient(ProviderClient):
             codec=OpenAICodec(
                 official=(lambda: "api.openai.com" in access.place().url) if client is None else True
             ),
-            carrier=access.direct(bearer, *theirs) if client is None else SDKCarrier("openai", client, note),
+            carrier=access.direct(bearer, *theirs)
+            if client is None
+            else SDKTransport("openai", client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.accounting import booked, finished
+from llmkit.clients.accounting import accounted, finished
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.call import Call
 from llmkit.clients.cassettes.playback import replayed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmkit.providers.codec import Codec
 
 
-class MeteredClient(BaseLLMClient):
+class RecordedClient(BaseLLMClient):
     """Record the calls of another client.
 
     Args:
@@ -62,7 +62,7 @@ class MeteredClient(BaseLLMClient):
     ) -> TextStream:
         """Generate an answer as it is written; see `ProviderClient.stream_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
-        return TextStream(booked(call, self._recorded(call)), call)
+        return TextStream(accounted(call, self._recorded(call)), call)
 
     def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - which words it takes is not known
         """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.credentials.keys import keys
 from llmkit.clients.engine import ProviderClient
-from llmkit.clients.recorded import MeteredClient
+from llmkit.clients.recorded import RecordedClient
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.naming import (
@@ -34,9 +34,9 @@ __all__ = [
     "ModelName",
     "aliases",
     "client",
-    "metered",
     "model_names",
     "provider_names",
+    "recorded",
     "register",
     "resolve",
     "session_aliases",
@@ -44,11 +44,11 @@ __all__ = [
     "unknown_name",
 ]
 
-_shared: dict[tuple[int, str, tuple[str, ...]], ProviderClient | MeteredClient] = {}
+_shared: dict[tuple[int, str, tuple[str, ...]], ProviderClient | RecordedClient] = {}
 _lock = threading.Lock()
 
 
-def client(name: str | None = None, **options: Any) -> ProviderClient | MeteredClient:
+def client(name: str | None = None, **options: Any) -> ProviderClient | RecordedClient:
     """Return a new client by name.
 
     Args:
@@ -73,10 +73,10 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | MeteredC
     factory = _factory(found.provider)
     if found.model is not None:
         options["model"] = found.model
-    return metered(_make(factory, found, options), model=found.model)
+    return recorded(_make(factory, found, options), model=found.model)
 
 
-def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | MeteredClient:
+def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | RecordedClient:
     """Return the process's one client for a name, as magics and batches use it.
 
     Args:
@@ -120,16 +120,16 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
             del _shared[key]
 
 
-def metered(client: BaseLLMClient, model: str | None = None) -> ProviderClient | MeteredClient:
+def recorded(client: BaseLLMClient, model: str | None = None) -> ProviderClient | RecordedClient:
     """Return a client whose calls are recorded: the same one, or a plain one adapted.
 
     Args:
         client: Any client.
         model: Model to use where a call names none.
     """
-    if isinstance(client, (ProviderClient, MeteredClient)):
+    if isinstance(client, (ProviderClient, RecordedClient)):
         return client
-    return MeteredClient(client, model=model)
+    return RecordedClient(client, model=model)
 
 
 def resolve(name: str | None = None) -> ModelName:

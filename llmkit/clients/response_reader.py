@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmkit.clients.deadlines import FAREWELL, LAST_WORD
+from llmkit.clients.deadlines import CLOSE_GRACE, TRAILING_GRACE
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.transport.sse import SSEReader
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from llmkit.clients.call import Call
     from llmkit.clients.deadlines import Deadlines
     from llmkit.providers.codec import Codec
-    from llmkit.transport.base import Exchange
+    from llmkit.transport.base import StreamedResponse
 
 
-async def accepted(exchange: Exchange, codec: Codec) -> Exchange:
+async def accepted(exchange: StreamedResponse, codec: Codec) -> StreamedResponse:
     """Return an answer; an error status becomes its exception.
 
     Args:
@@ -39,7 +39,7 @@ async def accepted(exchange: Exchange, codec: Codec) -> Exchange:
     raise error from exchange.cause
 
 
-async def read(exchange: Exchange) -> bytes:
+async def read(exchange: StreamedResponse) -> bytes:
     """Read an answer to its end and close it."""
     try:
         return b"".join([chunk async for chunk in exchange.chunks()])
@@ -57,7 +57,7 @@ class Reading:
         clock: The deadlines.
     """
 
-    def __init__(self, exchange: Exchange, codec: Codec, call: Call, clock: Deadlines) -> None:
+    def __init__(self, exchange: StreamedResponse, codec: Codec, call: Call, clock: Deadlines) -> None:
         self._exchange = exchange
         self._codec = codec
         self._answer = call.answer
@@ -83,7 +83,7 @@ class Reading:
         if self._over:
             return None
         if self._answer.ended:  # usage may still follow, and a stream that is read to its end is used again
-            self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
+            self._clock.moved(TRAILING_GRACE if self._answer.closed else CLOSE_GRACE)
         elif self._delivered:  # the reader is back for more: what it took in between is not idle time
             self._clock.moved()
         try:
@@ -115,7 +115,7 @@ class Reading:
             if texts or self._failure is not None:
                 return texts
             if self._has_ended():
-                self._clock.moved(LAST_WORD if self._answer.closed else FAREWELL)
+                self._clock.moved(TRAILING_GRACE if self._answer.closed else CLOSE_GRACE)
             elif self._answer.thinking:
                 self._answer.thinking = False
                 self._clock.moved()
@@ -183,7 +183,7 @@ class Reading:
         return texts
 
 
-def _redirected(exchange: Exchange) -> BadResponseError:
+def _redirected(exchange: StreamedResponse) -> BadResponseError:
     target = urlsplit(exchange.headers.get("location") or "")
     place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
     return BadResponseError(

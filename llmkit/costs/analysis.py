@@ -97,13 +97,13 @@ class Analysis(ABC):
             0
         """
         from llmkit.costs.frame.frame import table
-        from llmkit.costs.store.filters import Choice
+        from llmkit.costs.store.filters import Filters
         from llmkit.costs.timestamps import moment
 
         given = {"provider": provider, "model": model, "notebook": notebook, "status": status}
         words = {name: tuple(texts(value, name)) for name, value in given.items() if value is not None}
         name, equals, value = "".join(texts(tag, "tag")).partition("=")
-        choice = Choice(
+        choice = Filters(
             since=moment(since),
             until=moment(until),
             words=words,

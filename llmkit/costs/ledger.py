@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Total
     from llmkit.notebook.dashboard.dashboard import Dashboard
-    from llmkit.records import CallRecord, Guard
+    from llmkit.records import BudgetGuard, CallRecord
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Ledger(Analysis, forks.ForkAware):
                 logger.exception("A subscriber of the ledger failed: %r", callback)
         return future
 
-    def guard(self, cap_nanos: int | None) -> Guard | None:
+    def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return who guards the budgets; see `llmkit.records.Recorder`."""
         return self._budgets.guard(cap_nanos)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 TICK = 0.08
 """Seconds between two looks at the clock while nothing arrives."""
 
-FAREWELL = 2.0
+CLOSE_GRACE = 2.0
 """Seconds that a cancelled call has to close its connection and write its row."""
 
 
@@ -136,7 +136,7 @@ class _Relay:
         """Cancel the task if it still runs, and wait until it has said farewell."""
         if not self._over.is_set():
             self._loop.call_soon_threadsafe(self._cancel)
-            self._over.wait(FAREWELL)
+            self._over.wait(CLOSE_GRACE)
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._move())
@@ -165,7 +165,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         if tasks := asyncio.all_tasks(loop):
             for task in tasks:
                 task.cancel()
-            loop.run_until_complete(asyncio.wait(tasks, timeout=FAREWELL))
+            loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_GRACE))
         loop.run_until_complete(loop.shutdown_asyncgens())  # closes the HTTP sessions
         loop.close()
 
@@ -174,7 +174,7 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     """End the loop with the process, and give it time to close its connections."""
     if thread.is_alive():
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(FAREWELL)
+        thread.join(CLOSE_GRACE)
 
 
 bridge = Bridge()

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.content.template import CellError
 from llmkit.notebook.display.errors import Stopped, kept_in
-from llmkit.notebook.request import Place, gather
-from llmkit.notebook.single import Asking, exchange, limits, remember
+from llmkit.notebook.request import NotebookContext, gather
+from llmkit.notebook.single import SingleRun, exchange, limits, remember
 
 if TYPE_CHECKING:
     from llmkit.notebook.cell.parser import Ask
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
-    from llmkit.notebook.request import Outgoing
+    from llmkit.notebook.request import Prompt
     from llmkit.notebook.scope import Scope
 
 
-class Asked(NamedTuple):
+class Dispatched(NamedTuple):
     """What came of a question.
 
     Attributes:
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     interrupted: bool = False
 
 
-def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement: str = "") -> Asked:
+def run(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement: str = "") -> Dispatched:
     """Put a question, or show what it would send.
 
     Args:
@@ -49,11 +49,11 @@ def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
         LLMClientError: If there is no answer.
         Stopped: If the user interrupted.
     """
-    outgoing = gather(ask, place(magics, ask, scope))
+    outgoing = gather(ask, notebook_context(magics, ask, scope))
     names = _names(ask.model or magics.model)
     if ask.dry_run:
         _report(magics, ask, outgoing, names)
-        return Asked(None)
+        return Dispatched(None)
     if ask.out is not None:
         scope.check(ask.out)
         outgoing = replace(outgoing, notes=(*outgoing.notes, *filter(None, [scope.told(ask.out)])))
@@ -61,7 +61,7 @@ def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
         _say(line, quiet=ask.quiet)
     if len(names) > 1:
         return _put_to_several(magics, ask, outgoing, names, scope, alone=alone)
-    asking = Asking(magics, ask, outgoing, names[0])
+    asking = SingleRun(magics, ask, outgoing, names[0])
     if asking.news:
         _say(asking.news, quiet=ask.quiet)
     try:
@@ -69,22 +69,22 @@ def put(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
     finally:  # an answer that was stopped or cut is the user's, too
         if ask.out is not None and asking.reply is not None:
             scope.assign(ask.out, asking.reply)
-    return Asked(reply, asking.interrupted)
+    return Dispatched(reply, asking.interrupted)
 
 
 def _put_to_several(
-    magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], scope: Scope, *, alone: bool
-) -> Asked:
+    magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str], scope: Scope, *, alone: bool
+) -> Dispatched:
     try:
         comparison = _compare(magics, ask, outgoing, names, alone=alone)
     except Stopped as stopped:
         _note(magics, ask, outgoing, stopped.reply, scope)
         raise Stopped(kept_in(ask.out), stopped.reply) from None
     _note(magics, ask, outgoing, comparison, scope)
-    return Asked(comparison)
+    return Dispatched(comparison)
 
 
-def _note(magics: LLMMagics, ask: Ask, outgoing: Outgoing, comparison: Comparison, scope: Scope) -> None:
+def _note(magics: LLMMagics, ask: Ask, outgoing: Prompt, comparison: Comparison, scope: Scope) -> None:
     """Let the session have the answers: its log, `%llm last`, the variable of `-o`."""
     magics.last = comparison
     magics.log += [
@@ -102,7 +102,7 @@ def _names(models: str) -> list[str]:
     return names
 
 
-def place(magics: LLMMagics, ask: Ask, scope: Scope) -> Place:
+def notebook_context(magics: LLMMagics, ask: Ask, scope: Scope) -> NotebookContext:
     """Return what a question may take from the notebook.
 
     Args:
@@ -111,7 +111,7 @@ def place(magics: LLMMagics, ask: Ask, scope: Scope) -> Place:
         scope: The variables where it stands.
     """
     shell: Any = magics.shell
-    return Place(
+    return NotebookContext(
         variables=scope,
         inputs=shell.history_manager.input_hist_raw,
         history=magics.threads.get(ask.thread or "", []),
@@ -121,19 +121,19 @@ def place(magics: LLMMagics, ask: Ask, scope: Scope) -> Place:
     )
 
 
-def _report(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str]) -> None:
+def _report(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str]) -> None:
     from llmkit.notebook.dryrun import dry_run
 
     reports = []
     for name in names:
-        asking = Asking(magics, ask, outgoing, name)
+        asking = SingleRun(magics, ask, outgoing, name)
         reports.append(dry_run(outgoing, asking.name, asking.stream))
     tags = ", ".join(f"{name}={value}" for name, value in limits(magics, ask)["tags"].items())
     labels = [f"Tags in the ledger: {tags}."] if tags else []
     _say("\n\n".join([*reports, *labels, *outgoing.notes]), quiet=False)
 
 
-def _compare(magics: LLMMagics, ask: Ask, outgoing: Outgoing, names: list[str], *, alone: bool) -> Comparison:
+def _compare(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str], *, alone: bool) -> Comparison:
     from llmkit.notebook.compare.compare import run_compare
 
     if ask.code:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit import prices
-from llmkit.clients.cost_bound import ceiling
+from llmkit.clients.cost_bound import cost_bound
 from llmkit.clients.engine import ProviderClient
 from llmkit.clients.registry import shared_client
 from llmkit.content import tokens
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from llmkit.clients.registry import ModelName
     from llmkit.clients.stream import TextStream
-    from llmkit.notebook.request import Outgoing
+    from llmkit.notebook.request import Prompt
     from llmkit.providers.codec import Request
 
 MAX_TEXT = 20_000
 """Characters of one part that are printed; of a longer one its beginning and its end."""
 
 
-def dry_run(outgoing: Outgoing, name: ModelName, stream: TextStream) -> str:
+def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream) -> str:
     """Say what a call would send, to whom, and what it would cost.
 
     Args:
@@ -55,7 +55,7 @@ def dry_run(outgoing: Outgoing, name: ModelName, stream: TextStream) -> str:
     return "\n".join([*lines, *(_letter(part) for part in parts)])
 
 
-def _parts(outgoing: Outgoing) -> list[Part]:
+def _parts(outgoing: Prompt) -> list[Part]:
     history = [
         Part(title=f"message {n}", role=message.role, text=message.content)  # type: ignore[arg-type]  # a role
         for n, message in enumerate(outgoing.history, 1)
@@ -106,7 +106,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _total(request: Request, provider: str) -> str:
-    most = ceiling(request, provider)
+    most = cost_bound(request, provider)
     usd = None if most.nanos is None else most.nanos / NANO
     return (
         f"At most {most.input_tokens:,} tokens of prompt and {most.output_tokens:,} of answer: "

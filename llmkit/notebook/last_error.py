@@ -40,7 +40,7 @@ concrete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class LastError:
     """A cell that failed.
 
     Attributes:
@@ -71,7 +71,7 @@ class Trouble:
         return f"{wish}\n\nThe cell:\n{fenced(self.source, 'python')}\n\nThe error:\n{fenced(self.error)}"
 
 
-def trouble(source: str, error: BaseException, number: int | None = None) -> Trouble:
+def describe_error(source: str, error: BaseException, number: int | None = None) -> LastError:
     """Note what went wrong: texts only, so that no frame is kept alive.
 
     Args:
@@ -81,7 +81,7 @@ def trouble(source: str, error: BaseException, number: int | None = None) -> Tro
     """
     cell, told = source.strip("\n"), _told(error)
     safe_cell, safe_told = redact(cell), redact(told)  # before they are cut: half a key is not recognised
-    return Trouble(
+    return LastError(
         source=_middle_out(safe_cell, MAX_SOURCE),
         error=safe_told if len(safe_told) <= MAX_TRACEBACK else f"…\n{safe_told[-MAX_TRACEBACK:]}",
         number=number,
@@ -89,17 +89,17 @@ def trouble(source: str, error: BaseException, number: int | None = None) -> Tro
     )
 
 
-def last_trouble() -> Trouble | None:
+def last_error() -> LastError | None:
     """Return what failed before llmkit was loaded, as far as Python remembers it."""
     error = getattr(sys, "last_value", None)
     if error is None or isinstance(error, KeyboardInterrupt):
         return None
     trace = _own(error.__traceback__)
     source = "" if trace is None else "".join(linecache.getlines(trace.tb_frame.f_code.co_filename))
-    return trouble(source, error)
+    return describe_error(source, error)
 
 
-def is_about_trouble(source: str) -> bool:
+def is_about_last_error(source: str) -> bool:
     """Whether a cell is itself a question about the last error: its failure is not the next one.
 
     Args:

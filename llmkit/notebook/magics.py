@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
     from llmkit.notebook.cell.parser import Ask
     from llmkit.notebook.compare.comparison import Comparison
-    from llmkit.notebook.last_error import Trouble
+    from llmkit.notebook.last_error import LastError
     from llmkit.notebook.record import Exchange
     from llmkit.notebook.reply import Reply
 
@@ -75,7 +75,7 @@ class LLMMagics(Magics):
         self.last: Reply | Comparison | None = None
         self.made: set[str] = set()
         self.was_free = False  # whether the last question that named no model cost nothing
-        self.trouble: Trouble | None = None
+        self.trouble: LastError | None = None
         super().__init__(shell)
         self._begin()
         if not self.aliases:
@@ -194,12 +194,12 @@ class LLMMagics(Magics):
             LLMClientError: If there is no answer.
             Stopped: If the user interrupted.
         """
-        from llmkit.notebook.dispatch import put  # the clients load at the first question
+        from llmkit.notebook.dispatch import run  # the clients load at the first question
 
         shell: Any = self.shell
         source = shell.history_manager.input_hist_raw[-1].lstrip()
         scope = Scope(self.variables) if scope is None else scope
-        asked = put(self, ask, scope, alone=source.startswith("%%llm"), announcement=announcement)
+        asked = run(self, ask, scope, alone=source.startswith("%%llm"), announcement=announcement)
         if asked.result is None:
             return None
         if asked.interrupted:
@@ -216,8 +216,8 @@ class LLMMagics(Magics):
         Args:
             result: IPython's result of the cell.
         """
-        from llmkit.notebook.last_error import failed, is_about_trouble, trouble
+        from llmkit.notebook.last_error import describe_error, failed, is_about_last_error
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
-        if error is not None and not is_about_trouble(source):
-            self.trouble = trouble(source, error, result.execution_count)
+        if error is not None and not is_about_last_error(source):
+            self.trouble = describe_error(source, error, result.execution_count)

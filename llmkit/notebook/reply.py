@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmkit.content.schema import SchemaLike
     from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.display.html import Ending
-    from llmkit.notebook.display.output import Shown
+    from llmkit.notebook.display.output import Output
 
 
 CUT = frozenset({"length", "content_filter"})
@@ -117,7 +117,7 @@ class Reply:
         return self._parsed("json", schema)
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> Output:
         """How it is shown in the end."""
         from llmkit.notebook.display.output import shown
 

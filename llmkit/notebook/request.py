@@ -28,7 +28,7 @@ MAX_CELL = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class NotebookContext:
     """Where a question is asked: what it may take from the notebook.
 
     Attributes:
@@ -66,7 +66,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Prompt:
     """What a question sends.
 
     Attributes:
@@ -110,7 +110,7 @@ class Outgoing:
         return f"Sent along: {names} ({lines:,} line{'s' * (lines != 1)})." if cells else ""
 
 
-def gather(ask: Ask, place: Place) -> Outgoing:
+def gather(ask: Ask, place: NotebookContext) -> Prompt:
     r"""Gather what a question sends.
 
     Args:
@@ -139,7 +139,7 @@ def gather(ask: Ask, place: Place) -> Outgoing:
     form = _format(ask, place)
     given = None if ask.schema is None else look_up(ask.schema, place.variables, "--schema")
     schema = wanted(form, given)
-    return Outgoing(
+    return Prompt(
         system=tuple(_system(ask, place, notes, "" if schema else words(form))),
         history=() if ask.new or ask.thread is None else tuple(place.history),
         parts=tuple(parts),
@@ -174,7 +174,7 @@ def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
     return value
 
 
-def _prompt(ask: Ask, place: Place, notes: list[str]) -> str:
+def _prompt(ask: Ask, place: NotebookContext, notes: list[str]) -> str:
     """Put variables into the prompt; what looks like a key stays out."""
     prompt = ask.prompt.strip("\n")
     if ask.raw:
@@ -186,7 +186,7 @@ def _prompt(ask: Ask, place: Place, notes: list[str]) -> str:
     return filled.text
 
 
-def _system(ask: Ask, place: Place, notes: list[str], form: str) -> Iterator[Part]:
+def _system(ask: Ask, place: NotebookContext, notes: list[str], form: str) -> Iterator[Part]:
     """Yield the system prompt, and the words that ask for a format."""
     text = place.system if ask.system is None else ask.system
     if (name := ask.system_variable) is not None:
@@ -199,14 +199,14 @@ def _system(ask: Ask, place: Place, notes: list[str], form: str) -> Iterator[Par
         yield Part(title="format", role="system", text=form)
 
 
-def _cards(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+def _cards(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for name in dict.fromkeys(ask.variables):
         described = card(name, look_up(name, place.variables, "-v"))
         notes += described.notes
         yield Part(title=f"variable {name}", text=described.text)
 
 
-def _cells(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+def _cells(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for number in ask.cells:
         if number >= len(place.inputs) - 1:
             last = max(0, len(place.inputs) - 2)
@@ -240,7 +240,7 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _attachments(ask: Ask, place: Place, notes: list[str]) -> Iterator[Part]:
+def _attachments(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for source in ask.attachments:
         attachment = _attachment(source, place.variables)
         if attachment.kind == "text" and (safe := redact(attachment.text)) != attachment.text:
@@ -264,7 +264,7 @@ def _attachment(source: str, variables: Mapping[str, Any]) -> Attachment:
     return attach(source)
 
 
-def _format(ask: Ask, place: Place) -> Format:
+def _format(ask: Ask, place: NotebookContext) -> Format:
     """Return the format of the answer; one with a schema is JSON."""
     if ask.schema is not None and ask.format not in {None, "json", "df"}:
         raise CellError(f"--schema and -f {ask.format} do not go together.", hint="Take -f json or df.")
@@ -273,7 +273,7 @@ def _format(ask: Ask, place: Place) -> Format:
     return cast("Format", ask.format or place.format or "md")
 
 
-def _options(ask: Ask, place: Place, schema: Schema | None) -> dict[str, Any]:
+def _options(ask: Ask, place: NotebookContext, schema: Schema | None) -> dict[str, Any]:
     """Return the arguments of `stream_text` that were chosen, and only those."""
     temperature = place.temperature if ask.temperature is None else ask.temperature
     chosen = {"temperature": temperature, "max_tokens": ask.max_tokens, "schema": schema}

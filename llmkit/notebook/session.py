@@ -8,14 +8,14 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import did_you_mean
 from llmkit.notebook.cell.parser import Ask
 from llmkit.notebook.display.errors import plain
-from llmkit.notebook.last_error import EXPLAIN, FIX, last_trouble
+from llmkit.notebook.last_error import EXPLAIN, FIX, last_error
 from llmkit.notebook.record import IncompleteMessage, session_entries, thread_entries
 from llmkit.notebook.transcript import to_markdown, write_transcript
 
 if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
     from llmkit.notebook.cell.subcommands import Command
-    from llmkit.notebook.last_error import Trouble
+    from llmkit.notebook.last_error import LastError
     from llmkit.notebook.magics import LLMMagics
 
 
@@ -51,14 +51,14 @@ def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what 
     return _ask_about(_trouble(magics), magics, EXPLAIN)
 
 
-def _ask_about(trouble: Trouble, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
+def _ask_about(trouble: LastError, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
     first = magics.model.partition(",")[0] or None  # where several are the default, one is enough
     ask = Ask(prompt=trouble.prompt(wish), model=first, raw=True, code=code)
     return magics.ask(ask, trouble.announcement)
 
 
-def _trouble(magics: LLMMagics) -> Trouble:
-    found = magics.trouble or last_trouble()
+def _trouble(magics: LLMMagics) -> LastError:
+    found = magics.trouble or last_error()
     if found is None:
         raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
     return found

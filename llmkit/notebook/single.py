@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from llmkit.notebook.display.html import Ending
     from llmkit.notebook.display.live import LiveAnswer
     from llmkit.notebook.magics import LLMMagics
-    from llmkit.notebook.request import Outgoing
+    from llmkit.notebook.request import Prompt
 
 
-class Asking:
+class SingleRun:
     """Send a question and show its answer.
 
     Args:
@@ -55,7 +55,7 @@ class Asking:
         ConfigurationError: If the model is not known.
     """
 
-    def __init__(self, magics: LLMMagics, ask: Ask, outgoing: Outgoing, model: str = "") -> None:
+    def __init__(self, magics: LLMMagics, ask: Ask, outgoing: Prompt, model: str = "") -> None:
         self._magics = magics
         self._ask = ask
         self._outgoing = outgoing
@@ -270,7 +270,7 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
     return {"surface": "magic", "cap_nanos": cap, "replay": replay, "tags": tags}
 
 
-def exchange(shell: Any, outgoing: Outgoing, label: str, reply: Reply) -> Exchange:
+def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> Exchange:
     """Return a question and its answer for the session's log.
 
     Args:
@@ -290,7 +290,7 @@ def exchange(shell: Any, outgoing: Outgoing, label: str, reply: Reply) -> Exchan
     )
 
 
-def remember(magics: LLMMagics, thread: str, outgoing: Outgoing, reply: Reply) -> None:
+def remember(magics: LLMMagics, thread: str, outgoing: Prompt, reply: Reply) -> None:
     """Add a question and its answer to a conversation.
 
     Args:

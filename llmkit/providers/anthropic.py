@@ -12,13 +12,13 @@ from llmkit.providers.codec import (
     Answer,
     ContractTemperature,
     Request,
+    as_list,
+    as_name,
+    as_object,
+    as_text,
     event,
-    items,
+    lenient_object,
     loads,
-    obj,
-    part,
-    text,
-    word,
 )
 from llmkit.providers.error_mapping import of_event, of_status
 from llmkit.providers.finish_reasons import ended
@@ -82,7 +82,7 @@ class AnthropicCodec:
         told = event(data)
         kind = told.get("type")
         if kind == "content_block_delta":
-            delta = obj(told.get("delta"))
+            delta = as_object(told.get("delta"))
             written = delta.get("text")
             if delta.get("type", "text_delta") != "text_delta":
                 _delta(told.get("index"), delta, answer)
@@ -90,13 +90,13 @@ class AnthropicCodec:
                 answer.last = written or answer.last
                 return written
             else:
-                return answer.paragraph(text(written))
+                return answer.paragraph(as_text(written))
         elif kind == "content_block_start":
-            return _block_of(told.get("index"), obj(told.get("content_block")), answer)
+            return _block_of(told.get("index"), as_object(told.get("content_block")), answer)
         elif kind == "message_start":
-            self._start(obj(told.get("message")), answer)
+            self._start(as_object(told.get("message")), answer)
         elif kind == "message_delta":
-            self._finish(obj(told.get("delta")), told.get("usage"), answer)
+            self._finish(as_object(told.get("delta")), told.get("usage"), answer)
         elif kind == "message_stop":
             answer.ended = answer.closed = True
         elif kind == "error" or "error" in told:
@@ -105,13 +105,13 @@ class AnthropicCodec:
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer; see `Codec.decode_body`."""
-        message = obj(loads(body))
+        message = as_object(loads(body))
         if message.get("type") == "error" or "error" in message:
             raise of_event(message)
         if message.get("content") is None:
             raise BadResponseError("The answer has no content.")
         self._start(message, answer)
-        blocks = enumerate(map(obj, items(message.get("content"))))
+        blocks = enumerate(map(as_object, as_list(message.get("content"))))
         written = "".join([_block_of(number, block, answer) for number, block in blocks])
         self._finish(message, None, answer)
         answer.ended = True
@@ -127,15 +127,15 @@ class AnthropicCodec:
 
     def decode_models(self, body: bytes) -> list[str]:
         """Read the names from the list of models."""
-        return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
+        return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
-        answer.model = word(message.get("model"))
-        answer.request_id = word(message.get("id"))
+        answer.model = as_name(message.get("model"))
+        answer.request_id = as_name(message.get("id"))
         note_usage(message, message.get("usage"), answer)
 
     def _finish(self, delta: dict[str, Any], usage: Any, answer: Answer) -> None:
-        if reason := text(delta.get("stop_reason")):
+        if reason := as_text(delta.get("stop_reason")):
             ended(answer, reason, delta.get("stop_details"))
         note_usage(delta, usage, answer)
 
@@ -147,7 +147,7 @@ def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
         citations = block.get("citations")
         for number, citation in enumerate(citations if isinstance(citations, list) else ()):
             _cite(index, number, citation, answer)
-        return answer.paragraph(text(block.get("text")))
+        return answer.paragraph(as_text(block.get("text")))
     answer.thinking = True
     answer.apart = answer.apart or str(kind) not in _OWN_BLOCKS
     merge(answer, _place(index), block)
@@ -156,7 +156,7 @@ def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
 
 def _delta(index: Any, delta: dict[str, Any], answer: Answer) -> None:
     """Go on with a part; a citation belongs to a text and does not divide it."""
-    kind = text(delta.get("type"))
+    kind = as_text(delta.get("type"))
     if kind == "citations_delta":
         _cite(index, len(answer.parts), delta.get("citation"), answer)
         return
@@ -199,7 +199,9 @@ def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
     wanted = None if "output_config" in request.without else for_anthropic(schema)
     if wanted is None:
         return replace(request, messages=in_prompt(request.messages, schema)), {}
-    return request, {"output_config": {**part(request.extra.get("output_config")), "format": wanted}}
+    return request, {
+        "output_config": {**lenient_object(request.extra.get("output_config")), "format": wanted}
+    }
 
 
 def _content(message: LLMMessage) -> str | list[dict[str, Any]]:

@@ -269,7 +269,7 @@ def event(data: bytes) -> dict[str, Any]:
     """
     if not data.startswith(b"{") and data.strip() in {b"", DONE}:
         return {}
-    return obj(loads(data))
+    return as_object(loads(data))
 
 
 def excerpt(value: Any) -> str:
@@ -283,7 +283,7 @@ def excerpt(value: Any) -> str:
     return repr(text[:80])
 
 
-def obj(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
     """Return a JSON object, an empty one for `null` or what is missing.
 
     Raises:
@@ -296,7 +296,7 @@ def obj(value: Any) -> dict[str, Any]:
     raise BadResponseError(f"The server sent {excerpt(value)} where an object belongs.")
 
 
-def part(value: Any) -> dict[str, Any]:
+def lenient_object(value: Any) -> dict[str, Any]:
     """Return a JSON object, an empty one for anything else: for what is not worth an answer, such as usage.
 
     Example:
@@ -306,7 +306,7 @@ def part(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def items(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """Return a JSON array, an empty one for `null` or what is missing.
 
     Raises:
@@ -319,7 +319,7 @@ def items(value: Any) -> list[Any]:
     raise BadResponseError(f"The server sent {excerpt(value)} where a list belongs.")
 
 
-def word(value: Any) -> str | None:
+def as_name(value: Any) -> str | None:
     """Return a name or an identifier; `None` for anything else, which is not worth an answer.
 
     Example:
@@ -329,7 +329,7 @@ def word(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a string, an empty one for `null` or what is missing.
 
     Raises:
@@ -342,7 +342,7 @@ def text(value: Any) -> str:
     raise BadResponseError(f"The server sent {excerpt(value)} where text belongs.")
 
 
-def count(value: Any) -> int | None:
+def token_count(value: Any) -> int | None:
     """Return a number of tokens, or `None` where there is no sensible one.
 
     Example:

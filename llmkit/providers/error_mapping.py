@@ -22,7 +22,7 @@ from llmkit.core.errors import (
     RateLimitError,
 )
 from llmkit.core.redaction import redact
-from llmkit.providers.codec import loads, part, word
+from llmkit.providers.codec import as_name, lenient_object, loads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ _OF_MODELS = re.compile(r"(?i)model|deployment|engine|endpoints? found")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ErrorDetails:
     """What an error says of itself.
 
     Attributes:
@@ -77,9 +77,9 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
         'ContextLengthError'
     """
     try:
-        said = told(loads(body))
+        said = error_details(loads(body))
     except BadResponseError:
-        said = Told(_plain(body[:BODY].decode("utf-8", "replace")))
+        said = ErrorDetails(_plain(body[:BODY].decode("utf-8", "replace")))
     wait = retry_after(headers)
     astray = status in {404, 405} and (_PAGE.search(body[:BODY]) or not _OF_MODELS.search(f"{said}"))
     return _kind(status, said)(
@@ -102,13 +102,13 @@ def of_event(data: Any) -> LLMClientError:
         >>> type(of_event({"error": {"type": "rate_limit_error"}})).__name__
         'RateLimitError'
     """
-    said = told(data)
+    said = error_details(data)
     return _kind(0, said)(
         said.message or "The server reported an error.", retry_after=said.wait, params=said.params
     )
 
 
-def told(data: Any) -> Told:
+def error_details(data: Any) -> ErrorDetails:
     """Read an error in any of the providers' formats.
 
     Args:
@@ -117,18 +117,18 @@ def told(data: Any) -> Told:
     if isinstance(data, list):  # Gemini's streaming endpoint wraps its error
         data = data[0] if data else None
     if not isinstance(data, dict):
-        return Told(_plain(_sentence(data)))
+        return ErrorDetails(_plain(_sentence(data)))
     outer = data.get("error")
     error = outer if isinstance(outer, dict) else data
     details = _objects(error.get("details"))
     codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
     if any(map(_daily, details)):
         codes.append(DAILY)
-    lists = [part(error.get("message")).get("detail"), error.get("detail"), error.get("errors")]
+    lists = [lenient_object(error.get("message")).get("detail"), error.get("detail"), error.get("errors")]
     places = (error.get("message"), *lists, data.get("message"), outer, error.get("msg"))
     said = _plain(next(filter(None, map(_sentence, places)), ""))
-    return Told(
-        message=_with_reason(said, part(error.get("metadata")).get("raw")),
+    return ErrorDetails(
+        message=_with_reason(said, lenient_object(error.get("metadata")).get("raw")),
         code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
         wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
         params=_blamed(error.get("param"), details, lists),
@@ -155,7 +155,7 @@ def _with_reason(said: str, raw: Any) -> str:
         with suppress(BadResponseError):
             value = loads(raw[:BODY].encode("utf-8", "replace"))
     try:
-        reason = told(value).message
+        reason = error_details(value).message
     except RecursionError:  # reasons within reasons
         reason = ""
     if not reason or reason in said:
@@ -163,7 +163,7 @@ def _with_reason(said: str, raw: Any) -> str:
     return _plain(f"{said.rstrip('.')}: {reason}" if said else reason)
 
 
-def _kind(status: int, said: Told) -> type[LLMClientError]:
+def _kind(status: int, said: ErrorDetails) -> type[LLMClientError]:
     """Decide: a telling code, a telling message, the status, and inside a stream a general code."""
     # What comes later in a message may quote the prompt.
     code, message = said.code.lower(), said.message.lower()[:300]
@@ -287,7 +287,7 @@ def _delay(detail: dict[str, Any]) -> float | None:
 
 def _daily(detail: dict[str, Any]) -> bool:
     """Whether Google's QuotaFailure names a quota of a day: waiting for a moment does not help."""
-    return any("PerDay" in (word(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
+    return any("PerDay" in (as_name(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
 
 
 def _plain(said: str) -> str:

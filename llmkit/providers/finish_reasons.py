@@ -89,8 +89,8 @@ def broken_off(word: str, message: Any = None) -> LLMClientError:
         >>> broken_off("network_error").message
         'The server ended the answer before it was complete (network_error).'
     """
-    from llmkit.providers.error_mapping import told
+    from llmkit.providers.error_mapping import error_details
 
-    said = told(message).message.rstrip(".")
+    said = error_details(message).message.rstrip(".")
     more = f": {said}" if said else ""
     return StreamInterruptedError(f"The server ended the answer before it was complete ({word:.40}){more}.")

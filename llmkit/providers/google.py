@@ -10,7 +10,17 @@ from llmkit.content.links import ANY_IMAGE
 from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
-from llmkit.providers.codec import Answer, Request, event, items, loads, obj, part, text, word
+from llmkit.providers.codec import (
+    Answer,
+    Request,
+    as_list,
+    as_name,
+    as_object,
+    as_text,
+    event,
+    lenient_object,
+    loads,
+)
 from llmkit.providers.error_mapping import of_event, of_status
 from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
 from llmkit.providers.finish_reasons import called, ended
@@ -133,8 +143,8 @@ class GoogleCodec:
         """Read a whole answer; see `Codec.decode_body`."""
         data = loads(body)
         if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
-            return "".join(self._read(obj(one), answer) for one in data)
-        whole = obj(data)
+            return "".join(self._read(as_object(one), answer) for one in data)
+        whole = as_object(data)
         told = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
         if not (told or isinstance(whole.get("candidates"), list)):  # an empty list is an answer without text
             raise BadResponseError("The answer has no candidates.")
@@ -152,37 +162,39 @@ class GoogleCodec:
 
     def decode_models(self, body: bytes) -> list[str]:
         """Read the names from the list of models."""
-        names = (text(obj(model).get("name")) for model in items(obj(loads(body)).get("models")))
+        names = (
+            as_text(as_object(model).get("name")) for model in as_list(as_object(loads(body)).get("models"))
+        )
         return [name.removeprefix("models/") for name in names]
 
     def _read(self, told: dict[str, Any], answer: Answer) -> str:
         if told.get("error") is not None:
             raise of_event(told)
-        if usage := part(told.get("usageMetadata")):
+        if usage := lenient_object(told.get("usageMetadata")):
             note_usage(usage, answer)
-        answer.model = word(told.get("modelVersion")) or answer.model
-        answer.request_id = word(told.get("responseId")) or answer.request_id
-        if word(obj(told.get("promptFeedback")).get("blockReason")):
+        answer.model = as_name(told.get("modelVersion")) or answer.model
+        answer.request_id = as_name(told.get("responseId")) or answer.request_id
+        if as_name(as_object(told.get("promptFeedback")).get("blockReason")):
             answer.finish_reason, answer.ended = "content_filter", True
             merge(answer, "promptFeedback", {"promptFeedback": told["promptFeedback"]})
-        for candidate in items(told.get("candidates")):
-            if obj(candidate).get("index", 0) in (0, None):
-                return self._candidate(obj(candidate), answer)
+        for candidate in as_list(told.get("candidates")):
+            if as_object(candidate).get("index", 0) in (0, None):
+                return self._candidate(as_object(candidate), answer)
         return ""
 
     def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
         if candidate.get("groundingMetadata"):
             note_search(answer)
-        reason = text(candidate.get("finishReason"))
+        reason = as_text(candidate.get("finishReason"))
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             answer.ended = True
             ended(answer, reason, candidate.get("finishMessage"), BROKEN)
         if len(candidate) > 2:
             _sources(candidate, answer)
         written = ""
-        for one in map(obj, items(obj(candidate.get("content")).get("parts"))):
+        for one in map(as_object, as_list(as_object(candidate.get("content")).get("parts"))):
             if len(one) == 1 and "text" in one:  # nearly every part
-                said = text(one["text"])
+                said = as_text(one["text"])
                 written += answer.paragraph(said) if answer.apart else said
                 answer.last = said or answer.last
             else:
@@ -202,7 +214,7 @@ def _part_of(one: dict[str, Any], answer: Answer) -> str:
     if one.keys() - {"text", "thoughtSignature", "thought"}:
         answer.apart = answer.thinking = True
         merge(answer, len(answer.parts), one)
-    return answer.paragraph(text(one.get("text")))
+    return answer.paragraph(as_text(one.get("text")))
 
 
 def _sources(candidate: dict[str, Any], answer: Answer) -> None:

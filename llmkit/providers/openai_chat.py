@@ -12,13 +12,13 @@ from llmkit.providers.codec import (
     Answer,
     ContractTemperature,
     Request,
+    as_list,
+    as_name,
+    as_object,
+    as_text,
     event,
-    items,
+    lenient_object,
     loads,
-    obj,
-    part,
-    text,
-    word,
 )
 from llmkit.providers.error_mapping import of_event, of_status
 from llmkit.providers.finish_reasons import broken_off, called, ended
@@ -109,7 +109,7 @@ class OpenAICodec:
             return ""
         if choice.get("finish_reason") is not None or "error" in choice:
             self._end(choice, chunk, answer)
-        delta = obj(choice.get("delta"))
+        delta = as_object(choice.get("delta"))
         content = delta.get("content")
         # Nearly every chunk; cheaper than isinstance.
         if content.__class__ is str and content and len(delta) == 1:
@@ -118,13 +118,13 @@ class OpenAICodec:
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer; see `Codec.decode_body`."""
-        data = obj(loads(body))
+        data = as_object(loads(body))
         self._common(data, answer)
         choice = _first_choice(data)
         if choice is None:
             raise BadResponseError("The answer has no choices.")
         answer.ended = True
-        message = obj(choice.get("message"))
+        message = as_object(choice.get("message"))
         written = self._rest(message.get("content"), message, answer)
         self._end(choice, data, answer)
         return written
@@ -139,7 +139,7 @@ class OpenAICodec:
 
     def decode_models(self, body: bytes) -> list[str]:
         """Read the names from the list of models."""
-        return [text(obj(model).get("id")) for model in items(obj(loads(body)).get("data"))]
+        return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Note what every event and every whole answer may bring."""
@@ -148,17 +148,17 @@ class OpenAICodec:
             if not data.get("choices"):
                 raise answer.broken
         if answer.model is None and "model" in data:
-            answer.model = word(data["model"])
-            answer.request_id = word(data.get("id"))
+            answer.model = as_name(data["model"])
+            answer.request_id = as_name(data.get("id"))
         if data.get("usage") or "x_groq" in data:
             note_usages(data, answer)
-        if tier := word(data.get("service_tier")):
+        if tier := as_name(data.get("service_tier")):
             answer.tier = tier
 
     def _end(self, choice: dict[str, Any], whole: dict[str, Any], answer: Answer) -> None:
         """Note how the answer ended, and what comes only then."""
-        reason, error = text(choice.get("finish_reason")), choice.get("error")
-        if usage := part(choice.get("usage")):  # Moonshot
+        reason, error = as_text(choice.get("finish_reason")), choice.get("error")
+        if usage := lenient_object(choice.get("usage")):  # Moonshot
             note_usage(usage, answer)
         if reason:  # some servers send "" until the end
             answer.ended = True
@@ -177,11 +177,11 @@ class OpenAICodec:
             if value and (name in _LISTS or name in _FIELDS):
                 _gather(name, value, answer)
         if isinstance(content, list):
-            return "".join([_text_of_block(obj(one), answer) for one in content])
-        if refusal := text(message.get("refusal")):
+            return "".join([_text_of_block(as_object(one), answer) for one in content])
+        if refusal := as_text(message.get("refusal")):
             answer.finish_reason = "refusal"
-            return text(content) + refusal
-        return text(content)
+            return as_text(content) + refusal
+        return as_text(content)
 
 
 def _gather(name: str, value: Any, answer: Answer) -> None:
@@ -215,7 +215,7 @@ def _text_of_block(block: dict[str, Any], answer: Answer) -> str:
     """Return the text of a block of a message's content; any other block is a part."""
     kind = block.get("type", "text")
     if kind == "text":
-        return text(block.get("text"))
+        return as_text(block.get("text"))
     answer.thinking = answer.thinking or kind == "thinking"
     merge(answer, kind if kind == "thinking" else (len(answer.parts), "content"), block)
     return ""
@@ -256,7 +256,7 @@ def _part(one: Attachment) -> dict[str, Any]:
 
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
     """Return choice 0; the chunk that only brings usage has none."""
-    for choice in items(data.get("choices")):
-        if obj(choice).get("index", 0) in (0, None):
-            return obj(choice)
+    for choice in as_list(data.get("choices")):
+        if as_object(choice).get("index", 0) in (0, None):
+            return as_object(choice)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.providers.codec import count
+from llmkit.providers.codec import token_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def _amount(value: Any) -> float:
         return sum(_amount(one) for one in value.values() if not isinstance(one, str))
     if isinstance(value, list):
         return sum(map(_amount, value))
-    number = count(value)
+    number = token_count(value)
     if number is not None:
         return number
     return value if isinstance(value, float) and value > 0 else float(bool(value))
@@ -101,7 +101,7 @@ def _adds_up(report: Report, read: Reader) -> bool:
     told = all(any(_is_of(name, side) and _amount(value) for name, value in report.items()) for side in SIDES)
     if report.get("iterations"):
         return bool(usage.input_tokens and usage.output_tokens)
-    total = count(report.get("total_tokens", report.get("totalTokenCount")))
+    total = token_count(report.get("total_tokens", report.get("totalTokenCount")))
     return told and total is not None and total == (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
 

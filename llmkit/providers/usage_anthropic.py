@@ -7,7 +7,7 @@ from typing import Any
 
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import US_INFERENCE
-from llmkit.providers.codec import Answer, count, part, total, word
+from llmkit.providers.codec import Answer, as_name, lenient_object, token_count, total
 from llmkit.providers.usage import note
 
 _TOOLS = {"web_search_requests": "web_searches", "code_execution_requests": "code_executions"}
@@ -23,13 +23,13 @@ def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
         usage: The `usage` object.
         answer: What is known of the answer.
     """
-    usage = part(usage)
+    usage = lenient_object(usage)
     if message.get("container"):
         usage = {**usage, "container": 1}
     if not usage:
         return
     note(answer, usage, partial(read_usage, model=answer.model))
-    answer.tier = word(usage.get("service_tier")) or answer.tier
+    answer.tier = as_name(usage.get("service_tier")) or answer.tier
     if usage.get("speed") == "fast":  # a service tier in all but its name: it has prices of its own
         answer.tier = "fast"
 
@@ -43,24 +43,31 @@ def read_usage(usage: dict[str, Any], model: str | None = None) -> Usage:
         model: The model that answers.
     """
     iterations = usage.get("iterations")
-    rounds = [part(one) for one in iterations] if isinstance(iterations, list) and iterations else [usage]
+    rounds = (
+        [lenient_object(one) for one in iterations]
+        if isinstance(iterations, list) and iterations
+        else [usage]
+    )
     own = [one for one in rounds if not _is_other(one, model)]
     counts = _counts(own or [usage])
-    thought = part(usage.get("output_tokens_details")).get("thinking_tokens")
+    thought = lenient_object(usage.get("output_tokens_details")).get("thinking_tokens")
     return Usage(
         **counts,
-        reasoning_tokens=count(thought),
+        reasoning_tokens=token_count(thought),
         units={**_fees(usage), **_consulted([one for one in rounds if _is_other(one, model)])},
     )
 
 
 def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
     def tally(name: str) -> int | None:
-        return total(*(count(one.get(name)) for one in rounds))
+        return total(*(token_count(one.get(name)) for one in rounds))
 
     read, write = tally("cache_read_input_tokens"), tally("cache_creation_input_tokens")
     fresh = tally("input_tokens")
-    longer = [count(part(one.get("cache_creation")).get("ephemeral_1h_input_tokens")) for one in rounds]
+    longer = [
+        token_count(lenient_object(one.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+        for one in rounds
+    ]
     return {
         "input_tokens": None if fresh is None else total(fresh, read, write),
         "output_tokens": tally("output_tokens"),
@@ -72,7 +79,7 @@ def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
 
 def _is_other(iteration: dict[str, Any], model: str | None) -> bool:
     """Whether another model than the one that answers did this; names may lack their date."""
-    theirs = word(iteration.get("model"))
+    theirs = as_name(iteration.get("model"))
     if iteration.get("type") == "advisor_message":
         return True
     if theirs is None or model is None:
@@ -85,7 +92,7 @@ def _consulted(rounds: list[dict[str, Any]]) -> dict[str, int]:
     for one in rounds:
         for unit, number in _counts([one]).items():
             if number:
-                name = f"{word(one.get('model')) or 'advisor'}:{unit}"
+                name = f"{as_name(one.get('model')) or 'advisor'}:{unit}"
                 units[name] = units.get(name, 0) + number
     return units
 
@@ -94,11 +101,11 @@ def _fees(usage: dict[str, Any]) -> dict[str, int]:
     """Return what is billed beside the tokens."""
     units = {
         _TOOLS.get(name, name): number
-        for name, value in part(usage.get("server_tool_use")).items()
-        if name not in _FREE and (number := count(value))
+        for name, value in lenient_object(usage.get("server_tool_use")).items()
+        if name not in _FREE and (number := token_count(value))
     }
     if usage.get("container"):  # its time is billed, and not reported
         units["code_executions"] = max(1, units.get("code_executions", 0))
-    if (place := word(usage.get("inference_geo"))) and place not in _ANYWHERE:
+    if (place := as_name(usage.get("inference_geo"))) and place not in _ANYWHERE:
         units[US_INFERENCE if place == "us" else "regional_inference"] = 1
     return units

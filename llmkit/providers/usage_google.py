@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmkit.content.messages import Usage
-from llmkit.providers.codec import Answer, count, part, total, word
+from llmkit.providers.codec import Answer, as_name, lenient_object, token_count, total
 from llmkit.providers.usage import note
 
 KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
@@ -47,7 +47,7 @@ def tier_of(name: Any) -> str | None:
         >>> tier_of("ON_DEMAND_FLEX"), tier_of("ON_DEMAND")
         ('flex', 'standard')
     """
-    tier = (word(name) or "").lower()
+    tier = (as_name(name) or "").lower()
     if tier.endswith("unspecified"):
         return None
     return "standard" if tier == "on_demand" else tier.removeprefix("on_demand_") or None
@@ -59,9 +59,14 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     Args:
         usage: The `usageMetadata` object.
     """
-    candidates, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
-    prompt = total(count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount")))
-    everything = count(usage.get("totalTokenCount"))
+    candidates, thoughts = (
+        token_count(usage.get("candidatesTokenCount")),
+        token_count(usage.get("thoughtsTokenCount")),
+    )
+    prompt = total(
+        token_count(usage.get("promptTokenCount")), token_count(usage.get("toolUsePromptTokenCount"))
+    )
+    everything = token_count(usage.get("totalTokenCount"))
     if thoughts is None and prompt is not None and everything is not None:
         # The former SDK drops the thoughts, but not from the total.
         thoughts = max(everything - prompt - (candidates or 0), 0) or None
@@ -71,7 +76,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     return Usage(
         input_tokens=prompt,
         output_tokens=output,
-        cache_read_tokens=count(usage.get("cachedContentTokenCount")),
+        cache_read_tokens=token_count(usage.get("cachedContentTokenCount")),
         reasoning_tokens=thoughts,
         units=_units(usage),
     )
@@ -83,8 +88,8 @@ def _units(usage: dict[str, Any]) -> dict[str, int]:
         details = usage.get(place)
         for one in details if isinstance(details, list) else ():
             kind, number = (
-                KINDS.get(str(part(one).get("modality")).upper()),
-                count(part(one).get("tokenCount")),
+                KINDS.get(str(lenient_object(one).get("modality")).upper()),
+                token_count(lenient_object(one).get("tokenCount")),
             )
             if kind and number:
                 units[name.format(kind)] = units.get(name.format(kind), 0) + number

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import MODALITIES
-from llmkit.providers.codec import Answer, count, dollars, part, total, word
+from llmkit.providers.codec import Answer, as_name, dollars, lenient_object, token_count, total
 from llmkit.providers.usage import note
 
 TICKS = 10**10
@@ -27,7 +27,10 @@ def note_usages(data: dict[str, Any], answer: Answer) -> None:
         data: The event or the answer.
         answer: What is known of the answer.
     """
-    for usage in (part(part(data.get("x_groq")).get("usage")), part(data.get("usage"))):
+    for usage in (
+        lenient_object(lenient_object(data.get("x_groq")).get("usage")),
+        lenient_object(data.get("usage")),
+    ):
         if usage:
             note_usage(usage, answer)
     if data.get("usage_breakdown"):  # Groq's systems: models with prices of their own, and tools
@@ -42,7 +45,7 @@ def note_usage(usage: dict[str, Any], answer: Answer) -> None:
         answer: What is known of the answer.
     """
     note(answer, usage, read_usage)
-    answer.tier = word(usage.get("service_tier")) or answer.tier  # where proxies put it
+    answer.tier = as_name(usage.get("service_tier")) or answer.tier  # where proxies put it
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
         answer.cost_usd = stated(answer.report or usage)
 
@@ -64,20 +67,24 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     """
     prompt = _most(usage, ("prompt_tokens", "input_tokens"))
     completion = _most(usage, ("completion_tokens", "output_tokens"))
-    before = part(usage.get("prompt_tokens_details")) or part(usage.get("input_tokens_details"))
-    after = part(usage.get("completion_tokens_details")) or part(usage.get("output_tokens_details"))
-    reasoning = count(after.get("reasoning_tokens"))
+    before = lenient_object(usage.get("prompt_tokens_details")) or lenient_object(
+        usage.get("input_tokens_details")
+    )
+    after = lenient_object(usage.get("completion_tokens_details")) or lenient_object(
+        usage.get("output_tokens_details")
+    )
+    reasoning = token_count(after.get("reasoning_tokens"))
     if reasoning is None:
-        reasoning = count(usage.get("reasoning_tokens"))
+        reasoning = token_count(usage.get("reasoning_tokens"))
     if completion is not None:
         completion += _beside(usage, prompt or 0, completion, reasoning or 0)
-    longer = part(before.get("cache_creation_token_details")).get("ephemeral_1h_input_tokens")
+    longer = lenient_object(before.get("cache_creation_token_details")).get("ephemeral_1h_input_tokens")
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
         cache_read_tokens=_most({**usage, "": before.get("cached_tokens")}, ("", *_READ)),
         cache_write_tokens=_most({**usage, **before}, _WRITTEN),
-        cache_write_1h_tokens=count(longer),
+        cache_write_1h_tokens=token_count(longer),
         reasoning_tokens=reasoning,
         units=_units(usage, before, after),
     )
@@ -86,8 +93,8 @@ def read_usage(usage: dict[str, Any]) -> Usage:
 def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int) -> int:
     """Return the output that is not in the completion's count: xAI's reasoning, Perplexity's reading."""
     if any(name in usage for name in _SEARCHING):
-        return reasoning + (count(usage.get("citation_tokens")) or 0)
-    whole = count(usage.get("total_tokens"))
+        return reasoning + (token_count(usage.get("citation_tokens")) or 0)
+    whole = token_count(usage.get("total_tokens"))
     if whole is None:
         own = "cost_in_usd_ticks" in usage or "num_sources_used" in usage
         return reasoning if own or reasoning > completion else 0
@@ -95,25 +102,25 @@ def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int)
 
 
 def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
-    cached = part(before.get("cached_tokens_details"))
-    tools = part(usage.get("server_tool_use"))
+    cached = lenient_object(before.get("cached_tokens_details"))
+    tools = lenient_object(usage.get("server_tool_use"))
     units: dict[str, int | None] = {
-        "output_citation_tokens": count(usage.get("citation_tokens")),
+        "output_citation_tokens": token_count(usage.get("citation_tokens")),
         "web_searches": total(
-            count(usage.get("num_search_queries")), count(tools.get("web_search_requests"))
+            token_count(usage.get("num_search_queries")), token_count(tools.get("web_search_requests"))
         ),
-        "searched_sources": count(usage.get("num_sources_used")),
+        "searched_sources": token_count(usage.get("num_sources_used")),
     }
     for kind in MODALITIES:
         name = f"{kind}_tokens"
         if name in before:
-            units[f"input_{name}"] = count(before[name])
+            units[f"input_{name}"] = token_count(before[name])
         if name in after:
-            units[f"output_{name}"] = count(after[name])
+            units[f"output_{name}"] = token_count(after[name])
     found = {unit: number for unit, number in units.items() if number}
     for kind in MODALITIES:
         if cached and f"input_{kind}_tokens" in found:
-            found[f"cache_{kind}_read_tokens"] = count(cached.get(f"{kind}_tokens")) or 0
+            found[f"cache_{kind}_read_tokens"] = token_count(cached.get(f"{kind}_tokens")) or 0
     if usage.get("usage_breakdown"):
         found["consulted_models"] = 1
     if any(_tells_of_tools(name, value) for name, value in usage.items()):
@@ -128,7 +135,11 @@ def _tells_of_tools(name: str, value: Any) -> bool:
     if "tool" not in name or "token" in name:
         return False
     listed = _LISTED_TOOLS if name == "server_tool_use" else ()
-    return any(count(number) for tool, number in (part(value) or {"": value}).items() if tool not in listed)
+    return any(
+        token_count(number)
+        for tool, number in (lenient_object(value) or {"": value}).items()
+        if tool not in listed
+    )
 
 
 def stated(usage: dict[str, Any]) -> float | None:
@@ -139,7 +150,7 @@ def stated(usage: dict[str, Any]) -> float | None:
     """
     if _bills_elsewhere(usage):
         return None
-    if (ticks := count(usage.get("cost_in_usd_ticks"))) is not None:
+    if (ticks := token_count(usage.get("cost_in_usd_ticks"))) is not None:
         return ticks / TICKS
     cost = usage.get("cost")
     if isinstance(cost, dict):
@@ -159,7 +170,7 @@ def _bills_elsewhere(usage: dict[str, Any]) -> bool:
 
 def _upstream(usage: dict[str, Any]) -> float | None:
     """Return what a provider charges the user's own key: as one amount, or by its two sides."""
-    details = part(usage.get("cost_details"))
+    details = lenient_object(usage.get("cost_details"))
     whole = dollars(details.get("upstream_inference_cost"))
     sides = [dollars(details.get(f"upstream_inference_{side}_cost")) for side in ("prompt", "completions")]
     known = [usd for usd in sides if usd is not None]
@@ -177,6 +188,6 @@ def _most(values: dict[str, Any], names: tuple[str, ...]) -> int | None:
     """Return the largest of some counts: servers that know several names may fill in one of them."""
     most = None
     for name in names:
-        if (value := values.get(name)) is not None and (n := count(value)) is not None:
+        if (value := values.get(name)) is not None and (n := token_count(value)) is not None:
             most = n if most is None or n > most else most
     return most

@@ -39,7 +39,7 @@ _INVALID_KEY = "invalid"
 _PLAIN_SPARE = Spare(malformed=b'"@', trouble=b"", ping=b"\n")
 
 
-class Exchange:
+class ServedRequest:
     """One request and its response.
 
     Args:
@@ -190,7 +190,7 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], bool]:
 
 def _handler(journal: Journal, dialect: Dialect, action: Action) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        exchange = Exchange(journal, dialect, action, request, await request.read())
+        exchange = ServedRequest(journal, dialect, action, request, await request.read())
         journal.requests.append(exchange.seen)
         try:
             response = await exchange.respond()

@@ -34,7 +34,7 @@ LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""
 
 
-class DirectCarrier:
+class DirectTransport:
     """Carry requests with aiohttp.
 
     Args:
@@ -58,7 +58,7 @@ class DirectCarrier:
         """Import aiohttp; see `Carrier.load`."""
         import aiohttp  # noqa: F401 - for its own sake
 
-    async def send(self, request: WireRequest) -> DirectExchange:
+    async def send(self, request: WireRequest) -> DirectResponse:
         """Send a request; see `Carrier.send`."""
         import aiohttp
 
@@ -92,7 +92,7 @@ class DirectCarrier:
         if response.status == 407 and proxy is not None:
             response.close()
             raise proxy_refused(407, proxy)
-        return DirectExchange(response, session)
+        return DirectResponse(response, session)
 
     async def aclose(self) -> None:
         """Close the running loop's sessions."""
@@ -181,7 +181,7 @@ def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientErr
     return told
 
 
-class DirectExchange:
+class DirectResponse:
     """An `aiohttp.ClientResponse` whose headers have arrived.
 
     Args:

@@ -57,7 +57,7 @@ class WireRequest:
     connect_timeout: float = CONNECT_TIMEOUT
 
 
-class Exchange(Protocol):
+class StreamedResponse(Protocol):
     """An answer whose headers have arrived."""
 
     @property
@@ -88,7 +88,7 @@ class Exchange(Protocol):
         ...
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """Sends requests to one API with one set of credentials."""
 
     @property
@@ -100,7 +100,7 @@ class Carrier(Protocol):
         """Import what sending needs. It can take a second or two, which no deadline counts."""
         ...
 
-    async def send(self, request: WireRequest) -> Exchange:
+    async def send(self, request: WireRequest) -> StreamedResponse:
         """Send a request and wait for the answer's headers, whatever the status.
 
         Args:

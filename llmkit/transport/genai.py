@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.transport.aiohttp import DirectExchange, encode
+from llmkit.transport.aiohttp import DirectResponse, encode
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
-from llmkit.transport.sdk import SDKExchange
+from llmkit.transport.sdk import SDKResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from llmkit.transport.base import Exchange
+    from llmkit.transport.base import StreamedResponse
 
 _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+(?=")')
 
 
-class GenAICarrier:
+class GenAITransport:
     """Carry requests with a `google.genai.Client`.
 
     Args:
@@ -49,7 +49,7 @@ class GenAICarrier:
     def load(self) -> None:
         """Do nothing: the user's client is there, so its SDK is."""
 
-    async def send(self, request: WireRequest) -> Exchange:
+    async def send(self, request: WireRequest) -> StreamedResponse:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.genai import errors
 
@@ -61,25 +61,25 @@ class GenAICarrier:
             raise error.with_traceback(None) from None  # frames of the SDK hold the key
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
-            return GenAIExchange(_one(_details(error)), headers, int(error.code or 500), error)
+            return GenAIResponse(_one(_details(error)), headers, int(error.code or 500), error)
         except (*_unreadable_errors(), *_http_errors()) as error:
             response = answered(error)
             if response is not None and status_of(response) >= 400:  # its status says enough
-                return GenAIExchange(_one(b""), response.headers, status_of(response), error)
+                return GenAIResponse(_one(b""), response.headers, status_of(response), error)
             if isinstance(error, _http_errors()):
                 raise unreachable(error, self.address) from error
             raise _unreadable(error) from error
         except ValueError as error:
             raise InvalidRequestError(f"The google-genai SDK refused the request: {error}.") from error
 
-    async def _send(self, request: WireRequest) -> Exchange:
+    async def _send(self, request: WireRequest) -> StreamedResponse:
         from google.genai.types import GenerateContentConfig, HttpOptions, HttpRetryOptions
 
         models = self._client.aio.models
         if request.body is None:
             pager = await models.list(config={"query_base": True})
             names = [{"name": model.name} async for model in pager]
-            return GenAIExchange(_one(orjson.dumps({"models": names})))
+            return GenAIResponse(_one(orjson.dumps({"models": names})))
         encode(request.body)  # what JSON cannot say is refused here; the SDK would send it
         body = dict(request.body)
         arguments = {
@@ -98,9 +98,9 @@ class GenAICarrier:
             stream = await models.generate_content_stream(**arguments)
             first = await anext(aiter(stream), None)  # the SDK sends at the first step; errors show here
             raw = None if sender is None else sender.response
-            return GenAIExchange(_events(first, stream)) if raw is None else _raw(raw)
+            return GenAIResponse(_events(first, stream)) if raw is None else _raw(raw)
         answer = (await models.generate_content(**arguments)).sdk_http_response
-        return GenAIExchange(_one((answer.body or "").encode()), answer.headers)
+        return GenAIResponse(_one((answer.body or "").encode()), answer.headers)
 
     async def aclose(self) -> None:
         """Leave the user's client open."""
@@ -155,16 +155,16 @@ async def _nothing() -> AsyncGenerator[Any, None]:
         yield never
 
 
-def _raw(response: Any) -> Exchange:
+def _raw(response: Any) -> StreamedResponse:
     """Return an answer that the SDK has not read: aiohttp's, or httpx's where there is no aiohttp."""
     return (
-        DirectExchange(response)
+        DirectResponse(response)
         if hasattr(response, "content") and hasattr(response, "connection")
-        else SDKExchange(response)
+        else SDKResponse(response)
     )
 
 
-class GenAIExchange:
+class GenAIResponse:
     """An answer of the SDK's.
 
     Args:
@@ -187,7 +187,7 @@ class GenAIExchange:
         self.cause = cause
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body; see `Exchange.chunks`."""
+        """Yield the body; see `StreamedResponse.chunks`."""
         return self._chunks
 
     async def aclose(self) -> None:

@@ -36,7 +36,7 @@ SILENCE = 600.0
 _OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would try again by itself
 
 
-class LegacyCarrier:
+class LegacyTransport:
     """Carry requests with the SDK's synchronous REST transport, in threads.
 
     Args:
@@ -58,7 +58,7 @@ class LegacyCarrier:
     def load(self) -> None:
         """Do nothing: the client imported the SDK when it was made."""
 
-    async def send(self, request: WireRequest) -> LegacyExchange:
+    async def send(self, request: WireRequest) -> LegacyResponse:
         """Send a request through the SDK; see `Carrier.send`."""
         from google.api_core import exceptions
         from google.auth.exceptions import GoogleAuthError
@@ -66,12 +66,12 @@ class LegacyCarrier:
         from requests import TooManyRedirects
 
         try:
-            return LegacyExchange(await in_thread(self._answer, request))
+            return LegacyResponse(await in_thread(self._answer, request))
         except LLMClientError:  # there is no key, or no word that it may go there
             raise
         except TooManyRedirects as error:
             answer: Any = error.response
-            exchange = LegacyExchange(Body(iter([])), status=answer.status_code, cause=error)
+            exchange = LegacyResponse(Body(iter([])), status=answer.status_code, cause=error)
             exchange.headers = answer.headers
             return exchange
         except json_format.Error as error:
@@ -84,7 +84,7 @@ class LegacyCarrier:
             if error.code == 407 and (proxy := proxy_for(self.address)) is not None:
                 raise proxy_refused(407, proxy) from error
             body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
-            return LegacyExchange(Body(iter([body])), status=int(error.code or 500), cause=error)
+            return LegacyResponse(Body(iter([body])), status=int(error.code or 500), cause=error)
         except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
             raise _lost(error, self.address) from error
         except (TypeError, ValueError, KeyError) as error:
@@ -229,7 +229,7 @@ class Body:
             self._busy.release()
 
 
-class LegacyExchange:
+class LegacyResponse:
     """An answer of the SDK's, read in threads.
 
     Args:

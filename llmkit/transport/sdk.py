@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
 
-class SDKCarrier:
+class SDKTransport:
     """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses.
 
     Args:
@@ -40,7 +40,7 @@ class SDKCarrier:
     def load(self) -> None:
         """Do nothing: the user's client is there, so its SDK is."""
 
-    async def send(self, request: WireRequest) -> SDKExchange:
+    async def send(self, request: WireRequest) -> SDKResponse:
         """Send a request through the SDK; see `Carrier.send`."""
         import httpx2
 
@@ -67,24 +67,24 @@ class SDKCarrier:
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # frames of the SDK hold the key
         except sdk.APIStatusError as error:
-            return SDKExchange(error.response, cause=error)
+            return SDKResponse(error.response, cause=error)
         except sdk.APIConnectionError as error:  # APITimeoutError is one of them
-            return SDKExchange(_refused(error, self.address), cause=error)
+            return SDKResponse(_refused(error, self.address), cause=error)
         except base as error:
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
             ) from error
         except _http_errors() as error:  # while the SDK read the body of an error
-            return SDKExchange(_refused(error, self.address), cause=error)
+            return SDKResponse(_refused(error, self.address), cause=error)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(f"The {self._sdk} SDK refused the request: {error}.") from error
-        return SDKExchange(response)
+        return SDKResponse(response)
 
     async def aclose(self) -> None:
         """Leave the user's client open."""
 
 
-class SDKExchange:
+class SDKResponse:
     """An `httpx2.Response` whose headers have arrived.
 
     Args:

@@ -53,7 +53,7 @@ class DamagedRecordingError(ConfigurationError):
     default_hint = 'Record it anew with llmkit.replay(mode="auto").'
 
 
-class Tape:
+class Cassette:
     """A file of recorded answers. Every operation opens it anew, so that it survives forks and swaps.
 
     Args:

@@ -16,7 +16,7 @@ from llmkit.clients.cassettes.pacing import Player
 from llmkit.clients.cassettes.recording import Recording
 from llmkit.clients.cassettes.replay import current, current_mode
 from llmkit.clients.cassettes.request_key import canonical
-from llmkit.clients.cassettes.single_flight import Flights, Seat
+from llmkit.clients.cassettes.single_flight import SingleFlight, Turn
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.core.redaction import redact
 from llmkit.providers.raw_parts import gathered
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from llmkit.clients.accounting import Source
     from llmkit.clients.call import Call
     from llmkit.clients.cassettes.replay import Replay
-    from llmkit.clients.cassettes.request_key import Asked
+    from llmkit.clients.cassettes.request_key import CanonicalRequest
 
 logger = logging.getLogger(__name__)
 
-_flights: Flights[Recording] = Flights()
+_flights: SingleFlight[Recording] = SingleFlight()
 _warned: set[str] = set()
 
 with contextlib.suppress(AttributeError):  # Windows does not fork
     os.register_at_fork(after_in_child=_flights.forget)
 
 
-def replayed(call: Call, source: Source, asked: Callable[[], Asked]) -> Source:
+def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) -> Source:
     """Let a call's text come from a recording, and record it, as the mode has it.
 
     Args:
@@ -68,16 +68,18 @@ class Replayed:
         asked: Says what the call asks.
     """
 
-    def __init__(self, call: Call, source: Source, state: Replay, asked: Callable[[], Asked]) -> None:
+    def __init__(
+        self, call: Call, source: Source, state: Replay, asked: Callable[[], CanonicalRequest]
+    ) -> None:
         self._call = call
         self._source = source
         self._state = state
         self._asks = asked
         self._who = (call.provider, call.request.model)
-        self._asked: Asked | None = None
+        self._asked: CanonicalRequest | None = None
         self._request: Any = None
         self._now: Source | None = None
-        self._seat: Seat[Recording] | None = None
+        self._seat: Turn[Recording] | None = None
         self._key: str | None = None
         self._begun = 0.0
         self._first: float | None = None

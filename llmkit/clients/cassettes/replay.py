@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, get_args
 
 import platformdirs
 
-from llmkit.clients.cassettes.cassette import Tape
+from llmkit.clients.cassettes.cassette import Cassette
 from llmkit.clients.cassettes.pacing import Pace, checked
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
@@ -52,7 +52,7 @@ class Replay:
         self.path = path
         self.mode = mode
         self.pace = pace
-        self.tape = Tape(path)
+        self.tape = Cassette(path)
         self._before: Replay | None = None
 
     def __repr__(self) -> str:

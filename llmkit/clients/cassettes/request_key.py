@@ -30,7 +30,7 @@ SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CanonicalRequest:
     """What a call asks, as far as it matters for the answer.
 
     Attributes:
@@ -61,7 +61,7 @@ class Asked:
             return None
 
 
-def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
+def asked_on_wire(codec: Codec, address: str, call: Call) -> CanonicalRequest:
     """Return what a call asks of a provider.
 
     It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
@@ -73,7 +73,7 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
         address: Base URL of its API.
         call: The call.
     """
-    return Asked(
+    return CanonicalRequest(
         provider=call.provider,
         place=place(address, simulated=call.simulated),
         request=_asked(call.request),
@@ -81,10 +81,10 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> Asked:
     )
 
 
-def asked_of_client(call: Call) -> Asked:
+def asked_of_client(call: Call) -> CanonicalRequest:
     """Return what a call asks of a client that has no wire format of ours."""
     asked = _asked(call.request)
-    return Asked(provider=call.provider, place="", request=asked, former=lambda: asked)
+    return CanonicalRequest(provider=call.provider, place="", request=asked, former=lambda: asked)
 
 
 def _asked(request: Request) -> dict[str, Any]:

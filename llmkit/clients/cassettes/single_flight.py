@@ -25,7 +25,7 @@ PATIENCE = 1.0
 """Seconds that a call may stand still before another one is made beside it."""
 
 
-class Seat(Generic[T]):
+class Turn(Generic[T]):
     """The pilot's seat of a flight: whoever has it makes the call.
 
     Args:
@@ -33,7 +33,7 @@ class Seat(Generic[T]):
         flight: This one.
     """
 
-    def __init__(self, flights: Flights[T], flight: Flight[T]) -> None:
+    def __init__(self, flights: SingleFlight[T], flight: Flight[T]) -> None:
         self._flights = flights
         self._flight = flight
 
@@ -71,8 +71,8 @@ class Flight(Generic[T]):
 
     key: Hashable
     loop: asyncio.AbstractEventLoop
-    pilot: Seat[T] | None = None
-    waiting: deque[tuple[Future[T | Seat[T]], asyncio.AbstractEventLoop]] = field(default_factory=deque)
+    pilot: Turn[T] | None = None
+    waiting: deque[tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop]] = field(default_factory=deque)
     paused: float | None = None
     asked: float | None = None
 
@@ -93,7 +93,7 @@ class Flight(Generic[T]):
         self.asked = None
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """The calls that are under way in this process.
 
     Args:
@@ -109,7 +109,7 @@ class Flights(Generic[T]):
         self._lock = threading.RLock()  # the collector may end one who waits at any moment
         self._flights: dict[Hashable, Flight[T]] = {}
 
-    async def board(self, key: Hashable) -> T | Seat[T]:
+    async def board(self, key: Hashable) -> T | Turn[T]:
         """Wait for the result of an identical call that is under way.
 
         Args:
@@ -124,7 +124,7 @@ class Flights(Generic[T]):
             if flight is None:
                 self._flights[key] = flight = Flight(key, loop)
                 return self._seat(flight, loop)
-            future: Future[T | Seat[T]] = Future()
+            future: Future[T | Turn[T]] = Future()
             flight.waiting.append((future, loop))
         try:
             return await self._wait(flight, future, loop)
@@ -132,7 +132,7 @@ class Flights(Generic[T]):
             self._leave(flight, future, loop)
             raise
 
-    def land(self, seat: Seat[T], flight: Flight[T], result: T | None) -> None:
+    def land(self, seat: Turn[T], flight: Flight[T], result: T | None) -> None:
         """End a flight; nothing happens if it is over, or failed in another's hands.
 
         Args:
@@ -150,8 +150,8 @@ class Flights(Generic[T]):
             elif flight.pilot is seat:
                 self._hand_over(flight)
 
-    def _seat(self, flight: Flight[T], loop: asyncio.AbstractEventLoop) -> Seat[T]:
-        flight.pilot, flight.loop = Seat(self, flight), loop
+    def _seat(self, flight: Flight[T], loop: asyncio.AbstractEventLoop) -> Turn[T]:
+        flight.pilot, flight.loop = Turn(self, flight), loop
         flight.paused = flight.asked = None
         return flight.pilot
 
@@ -163,8 +163,8 @@ class Flights(Generic[T]):
             future.set_result(self._seat(flight, loop))
 
     async def _wait(
-        self, flight: Flight[T], future: Future[T | Seat[T]], loop: asyncio.AbstractEventLoop
-    ) -> T | Seat[T]:
+        self, flight: Flight[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
+    ) -> T | Turn[T]:
         landed = asyncio.wrap_future(future)
         while True:
             await asyncio.wait({landed}, timeout=self._patience)
@@ -176,7 +176,7 @@ class Flights(Generic[T]):
                     future.cancel()
                     return self._seat(flight, loop)
 
-    def _leave(self, flight: Flight[T], future: Future[T | Seat[T]], loop: asyncio.AbstractEventLoop) -> None:
+    def _leave(self, flight: Flight[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop) -> None:
         """Wait no longer; a seat that was on its way here goes to the next one."""
         with self._lock:
             if future.cancel():
@@ -184,11 +184,11 @@ class Flights(Generic[T]):
                     flight.waiting.remove((future, loop))
                 return
             result = future.result()
-        if isinstance(result, Seat):
+        if isinstance(result, Turn):
             result.land(None)
 
 
-def _next(flight: Flight[T]) -> tuple[Future[T | Seat[T]], asyncio.AbstractEventLoop] | None:
+def _next(flight: Flight[T]) -> tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop] | None:
     """Return the next one who waits; those whose event loop is closed wait no more."""
     while flight.waiting:
         future, loop = flight.waiting.popleft()

@@ -26,7 +26,7 @@ from llmkit.core.errors import (
 from llmkit.core.redaction import Secret, note
 from llmkit.providers.error_mapping import WRONG_ADDRESS
 from llmkit.sandbox import url as sandbox_url
-from llmkit.transport.aiohttp import DirectCarrier
+from llmkit.transport.aiohttp import DirectTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -199,7 +199,7 @@ class Access:
         sign: Callable[[Secret], Mapping[str, str]],
         names: Mapping[str, str] | None = None,
         custom: str = "",
-    ) -> DirectCarrier:
+    ) -> DirectTransport:
         """Return a carrier that sends straight to the provider, with headers that are made here.
 
         Args:
@@ -213,7 +213,7 @@ class Access:
             signed = sign(self.credentials.key_for(place))
             return place.url, {**_COMMON, **signed, **_of_environment(place, names or {}, custom)}
 
-        return DirectCarrier(lambda: self.place().url, prepare)
+        return DirectTransport(lambda: self.place().url, prepare)
 
 
 def bearer(key: Secret) -> dict[str, str]:

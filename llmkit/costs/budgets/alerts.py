@@ -14,7 +14,7 @@ from llmkit.prices import format_money
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llmkit.costs.budgets.rules import Amounts, Caps
+    from llmkit.costs.budgets.rules import Amounts, BudgetRules
     from llmkit.records import CallRecord
 
 THRESHOLDS = (80, 100)
@@ -69,7 +69,7 @@ class Alerts:
         self._told: set[tuple[object, ...]] = set()
         self._unseen: list[Alert] = []
 
-    def notice(self, caps: Caps, used: Amounts, record: CallRecord) -> None:
+    def notice(self, caps: BudgetRules, used: Amounts, record: CallRecord) -> None:
         """Look whether a call made what was spent pass a threshold.
 
         Called on the ledger's writing thread: logging and the callback, which may be slow, get a thread
@@ -130,7 +130,7 @@ class Alerts:
                     logger.exception("A callback for budget alerts failed: %r", callback)
 
 
-def _passed(caps: Caps, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:
+def _passed(caps: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:
     """Yield the highest threshold that was passed of each budget: kind, cap, spent, percent."""
     per_notebook = None if record.notebook is None else caps.per_notebook
     budgets: tuple[tuple[Kind, int | None, int], ...] = (

@@ -22,8 +22,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
-from llmkit.costs.budgets.rules import CHOICES, NAME_IT, NAMELESS, Amounts, Caps, UnknownNotebook, Unpriced
-from llmkit.costs.store.filters import Choice
+from llmkit.costs.budgets.rules import (
+    CHOICES,
+    NAME_IT,
+    NAMELESS,
+    Amounts,
+    BudgetRules,
+    UnknownNotebook,
+    Unpriced,
+)
+from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.schema import COLUMNS, micros
 from llmkit.costs.sums import NANOS, NOTHING, estimate, to_nanos
 from llmkit.prices import format_money
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from llmkit.costs.store.protocol import Store
-    from llmkit.records import CallRecord, Guard, Intent
+    from llmkit.records import BudgetGuard, CallRecord, CostReservation
 
 FRESH = 1.0
 """Seconds for which caps that were read hold; other processes may change them."""
@@ -186,20 +194,20 @@ class Budgets:
         self.alerts = Alerts()
         self._store = store
         self._clock = clock
-        self._caps = Caps()
+        self._caps = BudgetRules()
         self._until: float | None = None  # when the caps have to be read again; `None`: they never were
         self._looking = threading.Lock()
         self._allowed: set[str] = set()
         self._reserves = False
 
-    def guard(self, cap_nanos: int | None) -> Guard | None:
+    def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return who has to be asked before a call is sent; see `Recorder.guard`."""
         if self._until is None or time.monotonic() >= self._until:
             self._look()
         return self if cap_nanos is not None or self._caps.any else None
 
-    async def admit(self, intent: Intent) -> None:
-        """Reserve what a call may cost; see `Guard.admit`."""
+    async def admit(self, intent: CostReservation) -> None:
+        """Reserve what a call may cost; see `BudgetGuard.admit`."""
         caps = self._caps
         if intent.nanos == 0 or not (caps.any or intent.cap_nanos is not None):
             return
@@ -213,7 +221,7 @@ class Budgets:
             raise error
 
     def release(self, uid: str) -> None:
-        """Take a reservation back; see `Guard.release`."""
+        """Take a reservation back; see `BudgetGuard.release`."""
         if self._reserves:
             self._store.release(uid)
 
@@ -270,7 +278,7 @@ class Budgets:
         found = self._store.sums(since=midnight).get(False, NOTHING).estimated
         if not found or notebook is None:
             return found, 0
-        mine = Choice(since=midnight, words={"notebook": (notebook,)}, simulated=False)
+        mine = Filters(since=midnight, words={"notebook": (notebook,)}, simulated=False)
         rows = (row for page in self._store.select(mine) for row in page)
         return found, sum(estimate(*_PRICED(row)) for row in rows)
 
@@ -310,7 +318,7 @@ class Budgets:
             raise ConfigurationError(f"{name!r} names no model.", hint='Write it as "provider:model".')
         self._allowed.add(name)
 
-    def _weigh(self, caps: Caps, intent: Intent) -> None:
+    def _weigh(self, caps: BudgetRules, intent: CostReservation) -> None:
         """Decide on a call whose price nobody knows."""
         yes = caps.unpriced == "ask" and f"{intent.provider}:{intent.model}" in self._allowed
         if not yes and caps.unpriced != "allow":
@@ -328,7 +336,7 @@ class Budgets:
         finally:
             self._looking.release()
 
-    def _know(self, caps: Caps) -> None:
+    def _know(self, caps: BudgetRules) -> None:
         self._caps, self._until = caps, time.monotonic() + FRESH
 
 

@@ -13,7 +13,7 @@ from llmkit.costs.sums import NANOS
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
-    from llmkit.records import Intent
+    from llmkit.records import CostReservation
 
 Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
 """What becomes of a call whose price nobody knows."""
@@ -35,7 +35,7 @@ SETTLE = "Or say what an answer that broke off cost: ledger.settle(uid); ledger.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caps:
+class BudgetRules:
     """What may be spent, in billionths of a US dollar; `None` is no limit.
 
     Attributes:
@@ -98,7 +98,7 @@ class Limit(NamedTuple):
     resets: bool = False
 
 
-def read(text: str | None) -> Caps:
+def read(text: str | None) -> BudgetRules:
     """Read caps as the ledger keeps them.
 
     Args:
@@ -114,8 +114,8 @@ def read(text: str | None) -> Caps:
         >>> read('{"daily": 5}')
         Caps(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
     """
-    known = {field.name for field in fields(Caps)}
-    return Caps(**{name: value for name, value in _parsed(text).items() if name in known})
+    known = {field.name for field in fields(BudgetRules)}
+    return BudgetRules(**{name: value for name, value in _parsed(text).items() if name in known})
 
 
 def write(text: str | None, changes: dict[str, Any]) -> str:
@@ -157,7 +157,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     return dict(values)
 
 
-def refusal(caps: Caps, used: Amounts, intent: Intent) -> BudgetExceededError | None:
+def refusal(caps: BudgetRules, used: Amounts, intent: CostReservation) -> BudgetExceededError | None:
     """Decide whether a call may be sent: it is refused only if its worst case does not fit.
 
     Args:
@@ -190,7 +190,7 @@ def _nameless(cap: int, needed: int) -> BudgetExceededError:
     )
 
 
-def _limits(caps: Caps, used: Amounts, intent: Intent) -> list[Limit]:
+def _limits(caps: BudgetRules, used: Amounts, intent: CostReservation) -> list[Limit]:
     """List what holds a call: the nearest first, for that one is the easiest to mend."""
     notebook = f"budget of {intent.notebook}"
     per_notebook = None if intent.notebook is None else caps.per_notebook
@@ -204,7 +204,7 @@ def _limits(caps: Caps, used: Amounts, intent: Intent) -> list[Limit]:
     return [Limit(cap, *rest) for cap, rest in limits if cap is not None]
 
 
-def _refused(limit: Limit, intent: Intent) -> BudgetExceededError:
+def _refused(limit: Limit, intent: CostReservation) -> BudgetExceededError:
     assert intent.nanos is not None
     cap, spent, reserved, uncertain, needed = (
         nanos / NANOS for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, intent.nanos)
@@ -232,7 +232,7 @@ def _refused(limit: Limit, intent: Intent) -> BudgetExceededError:
     )
 
 
-def unpriced(caps: Caps, intent: Intent) -> BudgetExceededError:
+def unpriced(caps: BudgetRules, intent: CostReservation) -> BudgetExceededError:
     """Return the refusal of a call whose price nobody knows.
 
     Args:

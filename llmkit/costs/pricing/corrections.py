@@ -18,7 +18,7 @@ from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.pricing import bulk
 from llmkit.costs.store.corrections import NOTES, SOURCE
-from llmkit.costs.store.filters import Choice
+from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.protocol import Change
 from llmkit.costs.store.schema import COLUMNS
 from llmkit.costs.sums import NANOS, inexact, to_nanos
@@ -165,7 +165,7 @@ def settle(store: Store, uid: str, usd: float | Decimal | None) -> Corrected:
 
 def _call(store: Store, uid: str) -> dict[str, Any]:
     store.flush()
-    rows = [row for page in store.select(Choice(words={"uid": (str(uid),)})) for row in page]
+    rows = [row for page in store.select(Filters(words={"uid": (str(uid),)})) for row in page]
     if not rows:
         raise ConfigurationError(
             f"No call has the identifier {str(uid)[:50]!r}.", hint="ledger.df lists them in `uid`."

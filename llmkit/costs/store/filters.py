@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Filters:
     """Some rows: those for which all of this holds.
 
     Attributes:
@@ -34,7 +34,7 @@ class Choice:
 
 
 def pages(
-    connection: sqlite3.Connection, choice: Choice, names: Iterable[str], size: int
+    connection: sqlite3.Connection, choice: Filters, names: Iterable[str], size: int
 ) -> Iterator[list[Row]]:
     """Read rows in the order they were written.
 
@@ -53,7 +53,7 @@ def pages(
         yield [row[1:] for row in rows]
 
 
-def statement(choice: Choice, names: Iterable[str]) -> tuple[str, list[Any]]:
+def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
     """Return the query and its values."""
     conditions = dict(_conditions(choice))
     timed = choice.since is not None or choice.until is not None
@@ -63,7 +63,7 @@ def statement(choice: Choice, names: Iterable[str]) -> tuple[str, list[Any]]:
     return query, [value for values in conditions.values() for value in values]
 
 
-def _conditions(choice: Choice) -> Iterator[tuple[str, list[Any]]]:
+def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
     if choice.since is not None:
         yield "time >= ?", [choice.since]
     if choice.until is not None:

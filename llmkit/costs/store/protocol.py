@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from llmkit.costs.budgets.rules import Amounts, Caps
-    from llmkit.costs.store.filters import Choice
+    from llmkit.costs.budgets.rules import Amounts, BudgetRules
+    from llmkit.costs.store.filters import Filters
     from llmkit.costs.store.schema import Row
     from llmkit.costs.sums import Sums
-    from llmkit.records import CallRecord, Intent
+    from llmkit.records import CallRecord, CostReservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Store(Protocol):
         """
         ...
 
-    def select(self, choice: Choice) -> list[list[Row]]:
+    def select(self, choice: Filters) -> list[list[Row]]:
         """Return some rows, the unwritten ones included, in the order they came, without their `id`.
 
         Args:
@@ -200,7 +200,7 @@ class Store(Protocol):
         """
         ...
 
-    def caps(self) -> Caps:
+    def caps(self) -> BudgetRules:
         """Return the budgets that hold for everybody; quickly, and without creating anything.
 
         Raises:
@@ -208,11 +208,11 @@ class Store(Protocol):
         """
         ...
 
-    def change_caps(self, changes: dict[str, Any]) -> Caps:
+    def change_caps(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets for everybody, in one transaction.
 
         Args:
-            changes: New values by the names of `Caps`.
+            changes: New values by the names of `BudgetRules`.
 
         Returns:
             All of them.
@@ -222,7 +222,7 @@ class Store(Protocol):
         """
         ...
 
-    def reserve(self, intent: Intent) -> Future[None]:
+    def reserve(self, intent: CostReservation) -> Future[None]:
         """Reserve what a call may cost, in place of what was reserved for it before; never blocks.
 
         It must be one step for all who share the ledger: two calls that do not fit together must never

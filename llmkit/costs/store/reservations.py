@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.budgets import rules as arithmetic
-from llmkit.costs.budgets.rules import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store import schema
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from llmkit.records import Intent
+    from llmkit.records import CostReservation
 
 MARGIN = 30 * 1_000_000
 """Microseconds that a hold outlives its call: the row that takes it back may wait for a lock, by default
@@ -29,7 +29,7 @@ _HELD = (
 )
 
 
-def caps(connection: sqlite3.Connection) -> Caps:
+def caps(connection: sqlite3.Connection) -> BudgetRules:
     """Read the caps.
 
     Args:
@@ -41,7 +41,7 @@ def caps(connection: sqlite3.Connection) -> Caps:
     return arithmetic.read(_text(connection))
 
 
-def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> Caps:
+def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRules:
     """Change the caps.
 
     Args:
@@ -86,7 +86,7 @@ def amounts(
     return Amounts(spent, reserved, mine, my_reserved, uncertain, my_uncertain)
 
 
-def reserve(connection: sqlite3.Connection, intent: Intent, *, now: int) -> None:
+def reserve(connection: sqlite3.Connection, intent: CostReservation, *, now: int) -> None:
     """Reserve what a call may cost, in place of what was reserved for it before.
 
     Args:

@@ -19,7 +19,7 @@ import platformdirs
 
 from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.budgets.rules import Amounts, Caps
+from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store import corrections, database, filters, reservations, rollups, schema
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.writer import Writer
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from llmkit.costs.store.filters import Choice
+    from llmkit.costs.store.filters import Filters
     from llmkit.costs.store.protocol import Change
     from llmkit.costs.store.schema import Row
     from llmkit.costs.sums import Sums
-    from llmkit.records import CallRecord, Intent
+    from llmkit.records import CallRecord, CostReservation
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class SQLiteStore(forks.ForkAware):
             rows = connection.execute(query, (after, limit)).fetchall()
             return Page(epoch, rows, more=len(rows) == limit)
 
-    def select(self, choice: Choice) -> list[list[Row]]:
+    def select(self, choice: Filters) -> list[list[Row]]:
         """Return some rows; see `Store.select`."""
         waiting, found = self.unwritten(), []
         with self._reader() as connection:
@@ -207,19 +207,21 @@ class SQLiteStore(forks.ForkAware):
                 Snapshot(self.snapshot).clear()
             return count + self._writer.discard(before=before, column=schema.TIME)
 
-    def caps(self) -> Caps:
+    def caps(self) -> BudgetRules:
         """Return the budgets; see `Store.caps`."""
         with self._reader(self._glancing, AT_ONCE) as connection:
-            return reservations.caps(connection) if connection and schema.present(connection) else Caps()
+            return (
+                reservations.caps(connection) if connection and schema.present(connection) else BudgetRules()
+            )
 
-    def change_caps(self, changes: dict[str, Any]) -> Caps:
+    def change_caps(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets; see `Store.change_caps`."""
         with self._writer.writing, self._explained("written"):
             connection = self._connected()
             with sqlite.transaction(connection):
                 return reservations.change(connection, changes)
 
-    def reserve(self, intent: Intent) -> Future[None]:
+    def reserve(self, intent: CostReservation) -> Future[None]:
         """Reserve what a call may cost; see `Store.reserve`."""
         self._mind_multiprocessing()
         return self._job(lambda connection: reservations.reserve(connection, intent, now=self._now()))

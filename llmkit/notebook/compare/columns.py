@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmkit.notebook.compare.comparison import Comparison, Entry
-    from llmkit.notebook.compare.merged_streams import Lane
+    from llmkit.notebook.compare.merged_streams import ModelRun
 
 
 class LiveColumns(Protocol):
     """Shows several answers while they stream; used from one thread only."""
 
-    def start(self, lanes: Sequence[Lane], price: str) -> None:
+    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
         """Show that the calls are under way.
 
         Args:
@@ -83,7 +83,7 @@ def live_columns(shell: Any, *, quiet: bool = False, alone: bool = False) -> Liv
 class QuietColumns:
     """Shows nothing: in a script, and with `-q`."""
 
-    def start(self, lanes: Sequence[Lane], price: str) -> None:
+    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
         """Do nothing."""
 
     def feed(self, number: int, delta: str) -> None:
@@ -133,7 +133,7 @@ class PlainColumns:
         self._ends: dict[int, Entry] = {}
         self._current = 0
 
-    def start(self, lanes: Sequence[Lane], price: str) -> None:
+    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
         """Print the price and the first heading.
 
         Args:

@@ -7,14 +7,14 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
-from llmkit.clients.cost_bound import ceiling
+from llmkit.clients.cost_bound import cost_bound
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.columns import live_columns
 from llmkit.notebook.compare.comparison import Comparison, Entry
-from llmkit.notebook.compare.merged_streams import Lane, race
+from llmkit.notebook.compare.merged_streams import ModelRun, race
 from llmkit.notebook.display.errors import Stopped, keep_last, kept_in, uninterrupted
 from llmkit.prices import NANO, format_money
 
@@ -148,7 +148,7 @@ def _stopped(comparison: Comparison) -> Stopped:
 class _Contest:
     """Leads what happens in the lanes to the display."""
 
-    def __init__(self, lanes: Sequence[Lane], display: LiveColumns, most: float | None) -> None:
+    def __init__(self, lanes: Sequence[ModelRun], display: LiveColumns, most: float | None) -> None:
         self._lanes = lanes
         self._display = display
         self._most = most
@@ -180,9 +180,9 @@ class _Contest:
 
 def _lanes(
     messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], limits: Mapping[str, Any]
-) -> tuple[list[Lane], float | None]:
+) -> tuple[list[ModelRun], float | None]:
     """Open a stream for each model, and add up what they cost at most; nothing is sent yet."""
-    lanes = [Lane(label=label, name=resolve(name)) for label, name in _labels(names)]
+    lanes = [ModelRun(label=label, name=resolve(name)) for label, name in _labels(names)]
     with records.calling(**limits):
         for lane in lanes:
             try:
@@ -191,7 +191,7 @@ def _lanes(
             except LLMClientError as error:  # such as a key that is not there: the others go on
                 lane.end(error)
     asked = [lane for lane in lanes if lane.stream is not None]
-    nanos = [ceiling(lane.stream.request, lane.name.provider).nanos for lane in asked if lane.stream]
+    nanos = [cost_bound(lane.stream.request, lane.name.provider).nanos for lane in asked if lane.stream]
     return lanes, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
 
 
@@ -217,7 +217,7 @@ def _labels(names: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _entry(lane: Lane) -> Entry:
+def _entry(lane: ModelRun) -> Entry:
     return Entry(
         label=lane.label,
         provider=lane.name.provider,
@@ -229,7 +229,7 @@ def _entry(lane: Lane) -> Entry:
     )
 
 
-def _price(lanes: Sequence[Lane], most: float | None) -> str:
+def _price(lanes: Sequence[ModelRun], most: float | None) -> str:
     if most is None:
         return f"{len(lanes)} models · the price of one is unknown ($?)"
     return f"{len(lanes)} models · at most {format_money(most)} in all"

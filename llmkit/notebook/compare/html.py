@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llmkit.notebook.compare.comparison import Comparison, Entry
-    from llmkit.notebook.compare.merged_streams import Lane
+    from llmkit.notebook.compare.merged_streams import ModelRun
 
 MAX_HZ = 12.0
 """Most updates in a second."""
@@ -58,7 +58,7 @@ class RichColumns:
         self._shown = False
         self._next = self._next_status = clock()
 
-    def start(self, lanes: Sequence[Lane], price: str) -> None:
+    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
         """Show empty columns and the price.
 
         Args:
@@ -131,7 +131,7 @@ class RichColumns:
 class _Column:
     """A column that grows: its finished blocks are rendered once."""
 
-    def __init__(self, lane: Lane, clock: Callable[[], float]) -> None:
+    def __init__(self, lane: ModelRun, clock: Callable[[], float]) -> None:
         self.lane = lane
         self._clock = clock
         self._started = clock()

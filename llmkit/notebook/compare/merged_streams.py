@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Lane:
+class ModelRun:
     """One model of a comparison.
 
     Attributes:
@@ -85,7 +85,7 @@ class Lane:
         return None if self.stream is None else outcome_of(self.stream)
 
 
-async def race(lanes: Sequence[Lane]) -> AsyncGenerator[Step | None, None]:
+async def race(lanes: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
     """Let all lanes run side by side.
 
     Args:

@@ -218,7 +218,7 @@ class Dashboard:
         if view:
             self._live.look(view)
         else:
-            self._live.stir()
+            self._live.refresh_now()
 
     # What the dashboard's own thread does
 

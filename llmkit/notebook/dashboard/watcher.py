@@ -56,14 +56,14 @@ class Live:
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._complain)
 
-    def stir(self) -> None:
+    def refresh_now(self) -> None:
         """Refresh at once: a user waits for it."""
         self._post(self._hurry)
 
     def look(self, view: str) -> None:
         """Note that a view is shown, and refresh it."""
         self._views.add(view)
-        self.stir()
+        self.refresh_now()
 
     def leave(self, view: str) -> None:
         """Note that a view has gone; with the last one, refreshing rests."""

@@ -23,7 +23,7 @@ _LANGUAGES = {"text": "text", "json": "json", "df": "json", "code": "python"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Output:
     """A finished answer as it is shown.
 
     Attributes:
@@ -45,7 +45,7 @@ def opening(form: str) -> str:
     return "" if language is None else f"{_FENCE}{language}\n"
 
 
-def shown(form: str, text: str, value: Any) -> Shown:
+def shown(form: str, text: str, value: Any) -> Output:
     r"""Return how a finished answer is shown.
 
     Args:
@@ -58,14 +58,14 @@ def shown(form: str, text: str, value: Any) -> Shown:
         '{\n  "a": 1\n}'
     """
     if form == "df":
-        return Shown(text=value.to_string(max_rows=MAX_ROWS, max_cols=MAX_COLUMNS), html=_table(value))
+        return Output(text=value.to_string(max_rows=MAX_ROWS, max_cols=MAX_COLUMNS), html=_table(value))
     if form == "json":
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     elif form == "code":
         text = value
     elif form == "md":
-        return Shown(text=text)
-    return Shown(text=text, html=render(fenced(text, _LANGUAGES[form])))
+        return Output(text=text)
+    return Output(text=text, html=render(fenced(text, _LANGUAGES[form])))
 
 
 def _table(frame: Any) -> str:
