@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import prices
-from llmkit.clients.anthropic import MAX_TOKENS
 from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core import catalog
-from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS, AnthropicCodec
 from llmkit.providers.codec import Request
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -133,7 +132,7 @@ def test_several_answers_cost_as_much(extra):
 def test_anthropic_is_sent_a_limit_where_none_is_given():
     request = ask(model="claude-sonnet-5-5")
     sent = AnthropicCodec().encode(request).body["max_tokens"]
-    assert most(request, "anthropic").output_tokens == sent == MAX_TOKENS == 4096
+    assert most(request, "anthropic").output_tokens == sent == ANTHROPIC_MAX_TOKENS == 4096
     assert most(request, "openrouter").output_tokens == 128_000
 
 

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.sqlite import SQLiteStore
 from llmkit.core.errors import BudgetExceededError
-from llmkit.records import CallRecord, Intent
+from llmkit.records import CallRecord, CostReservation
 
 NANO = 10**9
 store = SQLiteStore(sys.argv[1])
@@ -31,7 +31,7 @@ store = SQLiteStore(sys.argv[1])
 def plan(nanos, **changes):
     fields = {"uid": uuid.uuid4().hex, "time": datetime.now(UTC), "provider": "p", "model": "m",
               "nanos": nanos, "input_tokens": 1, "output_tokens": 1, "lease_s": 60.0}
-    return Intent(**fields | changes)
+    return CostReservation(**fields | changes)
 
 def done(intent, nanos):
     return CallRecord(time=intent.time, uid=intent.uid, status="ok", provider="p", model="m",

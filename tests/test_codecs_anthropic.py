@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from llmkit.clients.anthropic import MAX_TOKENS
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core.errors import (
     AuthenticationError,
@@ -18,7 +17,7 @@ from llmkit.core.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS, AnthropicCodec
 from llmkit.providers.codec import TEMPERATURE, Answer, Request
 
 CODEC = AnthropicCodec()
@@ -79,7 +78,7 @@ def test_a_request_has_the_system_prompt_beside_the_messages():
     assert wire.path == "/v1/messages"
     assert wire.body == {
         "model": "claude-haiku-5-5",
-        "max_tokens": MAX_TOKENS,
+        "max_tokens": ANTHROPIC_MAX_TOKENS,
         "messages": [{"role": "user", "content": "Hello"}],
         "system": "Be brief.",
     }

@@ -279,7 +279,7 @@ def test_two_processes_that_correct_at_once_correct_each_call_once(books, monkey
 
 KILLED = """
 import os, signal, sys
-from llmkit.costs import corrections
+from llmkit.costs.pricing import corrections
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import sqlite
 corrections.BATCH = 10

@@ -279,10 +279,10 @@ def test_a_forked_child_does_not_wait_for_its_parents_calls():
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, on 3.12
 from llmkit.clients.cassettes.playback import _flights
-from llmkit.clients.cassettes.single_flight import Seat
+from llmkit.clients.cassettes.single_flight import Turn
 asyncio.run(_flights.board("a"))
 if os.fork() == 0:
-    os._exit(0 if not _flights._flights and isinstance(asyncio.run(_flights.board("a")), Seat) else 1)
+    os._exit(0 if not _flights._flights and isinstance(asyncio.run(_flights.board("a")), Turn) else 1)
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) or len(_flights._flights) - 1)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

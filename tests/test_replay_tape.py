@@ -381,9 +381,9 @@ from functools import partial
 from pathlib import Path
 from llmkit import ConfigurationError
 from llmkit.clients.cassettes.recording import Recording
-from llmkit.clients.cassettes.cassette import Tape
+from llmkit.clients.cassettes.cassette import Cassette
 
-tape = Tape(Path(sys.argv[1]))
+tape = Cassette(Path(sys.argv[1]))
 
 def write(key, text):
     recording = Recording(text=text, recorded_at=datetime.now(UTC))

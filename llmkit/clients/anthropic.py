@@ -1,7 +1,4 @@
-"""Anthropic: the Messages API.
-
-Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
-"""
+"""Anthropic's client: address, keys and transport. The wire format is `llmkit.providers.anthropic`."""
 
 from __future__ import annotations
 

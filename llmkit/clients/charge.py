@@ -115,7 +115,7 @@ def total(bills: Iterable[Charge]) -> Charge:
         bills: One bill for each attempt, the last one at the end.
 
     Example:
-        >>> first, second = Bill(usage=Usage(input_tokens=3)), Bill(usage=Usage(input_tokens=4))
+        >>> first, second = Charge(usage=Usage(input_tokens=3)), Charge(usage=Usage(input_tokens=4))
         >>> total([first, second]).usage.input_tokens
         7
     """

@@ -80,8 +80,8 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
         >>> from llmkit.providers.codec import Request
         >>> from llmkit.content.messages import LLMMessage
         >>> hello = (LLMMessage(role="user", content="Hello"),)
-        >>> ceiling(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")
-        Ceiling(nanos=67650, input_tokens=51, output_tokens=100)
+        >>> cost_bound(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")
+        CostBound(nanos=67650, input_tokens=51, output_tokens=100)
     """
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
     before = tokens.upper_bound_prompt(request.messages, provider, request.model)

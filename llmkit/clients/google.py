@@ -1,7 +1,4 @@
-"""Google: the Gemini API, `generateContent` and `streamGenerateContent`.
-
-Source: Gemini API reference, "Generating content".
-"""
+"""Google's client: address, keys and transport. The wire format is `llmkit.providers.google`."""
 
 from __future__ import annotations
 

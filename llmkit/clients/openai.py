@@ -1,7 +1,4 @@
-"""OpenAI: the Chat Completions API, which compatible servers speak as well.
-
-Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object".
-"""
+"""OpenAI's client: address, keys and transport. The wire format is `llmkit.providers.openai_chat`."""
 
 from __future__ import annotations
 

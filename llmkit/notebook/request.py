@@ -126,7 +126,8 @@ def gather(ask: Ask, place: NotebookContext) -> Prompt:
 
     Example:
         >>> from llmkit.notebook.cell.parser import parse_cell
-        >>> gather(parse_cell("-v n", "Is {{n}} prime?"), Place(variables={"n": 7})).question.content
+        >>> here = NotebookContext(variables={"n": 7})
+        >>> gather(parse_cell("-v n", "Is {{n}} prime?"), here).question.content
         'n: int\n7\n\nIs 7 prime?'
     """
     notes: list[str] = []

@@ -1,4 +1,7 @@
-"""Anthropic: the Messages API."""
+"""Anthropic: the Messages API.
+
+Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
+"""
 
 from __future__ import annotations
 

@@ -300,7 +300,7 @@ def lenient_object(value: Any) -> dict[str, Any]:
     """Return a JSON object, an empty one for anything else: for what is not worth an answer, such as usage.
 
     Example:
-        >>> part({"a": 1}), part("odd")
+        >>> lenient_object({"a": 1}), lenient_object("odd")
         ({'a': 1}, {})
     """
     return value if isinstance(value, dict) else {}
@@ -323,7 +323,7 @@ def as_name(value: Any) -> str | None:
     """Return a name or an identifier; `None` for anything else, which is not worth an answer.
 
     Example:
-        >>> word("gpt-4o-mini"), word(7), word("")
+        >>> as_name("gpt-4o-mini"), as_name(7), as_name("")
         ('gpt-4o-mini', None, None)
     """
     return value if isinstance(value, str) and value else None
@@ -346,7 +346,7 @@ def token_count(value: Any) -> int | None:
     """Return a number of tokens, or `None` where there is no sensible one.
 
     Example:
-        >>> count("12"), count(-1), count(None)
+        >>> token_count("12"), token_count(-1), token_count(None)
         (12, None, None)
     """
     # Some servers write counts as text or as 12.0; int() of a long text takes its time.

@@ -1,4 +1,7 @@
-"""Google: the Gemini API, `generateContent` and `streamGenerateContent`."""
+"""Google: the Gemini API, `generateContent` and `streamGenerateContent`.
+
+Source: Gemini API reference, "Generating content".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OpenAI: the Chat Completions API, which compatible servers speak as well."""
+"""OpenAI: the Chat Completions API, which compatible servers speak as well.
+
+Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object".
+"""
 
 from __future__ import annotations
 

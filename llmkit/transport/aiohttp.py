@@ -55,11 +55,11 @@ class DirectTransport:
         return take_apart(self._place())[0]
 
     def load(self) -> None:
-        """Import aiohttp; see `Carrier.load`."""
+        """Import aiohttp; see `Transport.load`."""
         import aiohttp  # noqa: F401 - for its own sake
 
     async def send(self, request: WireRequest) -> DirectResponse:
-        """Send a request; see `Carrier.send`."""
+        """Send a request; see `Transport.send`."""
         import aiohttp
 
         address, prepared = self._prepare()
@@ -214,7 +214,7 @@ class DirectResponse:
         return self._response.headers
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives; see `Exchange.chunks`."""
+        """Yield the body as it arrives; see `StreamedResponse.chunks`."""
         import aiohttp
 
         try:

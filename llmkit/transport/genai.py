@@ -50,7 +50,7 @@ class GenAITransport:
         """Do nothing: the user's client is there, so its SDK is."""
 
     async def send(self, request: WireRequest) -> StreamedResponse:
-        """Send a request through the SDK; see `Carrier.send`."""
+        """Send a request through the SDK; see `Transport.send`."""
         from google.genai import errors
 
         self._note(self._client)

@@ -59,7 +59,7 @@ class LegacyTransport:
         """Do nothing: the client imported the SDK when it was made."""
 
     async def send(self, request: WireRequest) -> LegacyResponse:
-        """Send a request through the SDK; see `Carrier.send`."""
+        """Send a request through the SDK; see `Transport.send`."""
         from google.api_core import exceptions
         from google.auth.exceptions import GoogleAuthError
         from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
@@ -245,7 +245,7 @@ class LegacyResponse:
         self.cause = cause
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body; see `Exchange.chunks`."""
+        """Yield the body; see `StreamedResponse.chunks`."""
         from google.api_core import exceptions
         from google.protobuf import json_format
 

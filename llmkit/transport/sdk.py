@@ -41,7 +41,7 @@ class SDKTransport:
         """Do nothing: the user's client is there, so its SDK is."""
 
     async def send(self, request: WireRequest) -> SDKResponse:
-        """Send a request through the SDK; see `Carrier.send`."""
+        """Send a request through the SDK; see `Transport.send`."""
         import httpx2
 
         self._note(self._own)
@@ -108,7 +108,7 @@ class SDKResponse:
         return headers
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives; see `Exchange.chunks`."""
+        """Yield the body as it arrives; see `StreamedResponse.chunks`."""
         if self.cause is not None:  # the SDK has read it, as far as it came
             with suppress(*_http_errors()):
                 yield self._response.content

@@ -112,7 +112,7 @@ def read(text: str | None) -> BudgetRules:
 
     Example:
         >>> read('{"daily": 5}')
-        Caps(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
+        BudgetRules(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
     """
     known = {field.name for field in fields(BudgetRules)}
     return BudgetRules(**{name: value for name, value in _parsed(text).items() if name in known})
