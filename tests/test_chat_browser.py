@@ -192,6 +192,6 @@ def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
         run_cell(page, 0)
         page.locator("[data-old]").wait_for(state="detached", timeout=20_000)
         chat.root.get_by_role("button", name="Continue the conversation").click()
-        chat.answers.nth(1).get_by_text("You asked about").wait_for(timeout=10_000)
+        chat.answers.nth(1).get_by_text("The llmkit sandbox knows little").wait_for(timeout=10_000)
         chat.ask("repeat exactly: on we go")
         chat.answers.nth(2).get_by_text("on we go", exact=True).wait_for(timeout=20_000)

@@ -479,7 +479,7 @@ class TestFrames:
             talk = [LLMMessage("system", parsing.words("df")), *QUESTION]
             free = await client.generate_text(talk)
         assert list(parse(answer.content, "df", Place).columns) == ["city", "people"]
-        assert parse(free.content, "df")["people"].dtype == "int64"
+        assert parse(free.content, "df").shape == (1, 2)
 
 
 class TestCode:

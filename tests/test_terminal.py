@@ -22,9 +22,9 @@ y.text
 %llm -c write a function for primes
 print("next:", get_ipython().rl_next_input.splitlines()[0])
 %llm -d hello
-1/0
+largest = maxx([3, 5])
 %llm fix
-print("mended:", "def " in get_ipython().rl_next_input)
+print("fixed:", "max([3, 5])" in get_ipython().rl_next_input)
 %llm repeat exactly: five
 %llm last
 print(get_ipython().Completer.complete(line_buffer="%llm --mo", cursor_pos=9)[1])
@@ -81,7 +81,7 @@ def test_the_line_magic_assigns(session):
 
 def test_a_mistake_is_one_line(session):
     assert "UsageError: There is no option --modle. Did you mean --model?" in session
-    assert session.count("Traceback") == 1  # that of 1/0
+    assert session.count("Traceback") == 1  # that of the misspelt name
 
 
 def test_json_is_printed_once_and_pretty(session):
@@ -98,9 +98,9 @@ def test_a_dry_run_is_printed(session):
     assert "Dry run: nothing was sent." in session
 
 
-def test_the_last_error_is_mended_into_the_next_prompt(session):
+def test_the_cell_that_failed_last_is_fixed_in_the_next_prompt(session):
     assert "Sent along: In[" in session
-    assert "mended: True" in session
+    assert "fixed: True" in session
 
 
 def test_the_last_answer_is_printed_again_with_its_footer(session):
