@@ -60,8 +60,8 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
         calls = root.get_by_role("region", name="Calls behind the bar")
         calls.get_by_text("anthropic:claude-opus-5-5").first.wait_for()
         assert calls.get_by_role("button", name="agent_prototype.ipynb In [5]").count() > 1
-        root.get_by_role("button", name="dearest first").click()
-        root.locator("[aria-pressed=true]", has_text="dearest first").wait_for()
+        root.get_by_role("button", name="most expensive first").click()
+        root.locator("[aria-pressed=true]", has_text="most expensive first").wait_for()
         root.get_by_role("button", name="Close").click()
         calls.wait_for(state="hidden")
         page.keyboard.press("ArrowRight")

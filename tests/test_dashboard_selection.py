@@ -189,13 +189,13 @@ def test_a_tag_that_is_called_like_the_rest_is_a_group_of_its_own():
     assert "without the tag" in shown.labels
 
 
-def test_the_newest_or_the_dearest_rows_are_listed_and_the_others_counted(month):
+def test_the_newest_or_the_most_expensive_rows_are_listed_and_the_others_counted(month):
     shown = board(month)
     places = shown.behind(Pick())
-    newest, dearest = shown.listing(places, "newest", 200), shown.listing(places, "dearest", 200)
+    newest, costly = shown.listing(places, "newest", 200), shown.listing(places, "most expensive", 200)
     frame = month.df
     assert newest["time"].tolist() == sorted(frame["time"], reverse=True)[:200]
-    assert dearest["cost_usd"].tolist() == sorted(frame["cost_usd"].dropna(), reverse=True)[:200]
+    assert costly["cost_usd"].tolist() == sorted(frame["cost_usd"].dropna(), reverse=True)[:200]
     listed = view_model.listing(newest, len(places), {})
     assert listed["count"] == "4,169 calls"
     assert listed["more"].startswith("3,969 more")

@@ -298,7 +298,7 @@ class Board:
 
         Args:
             places: Which rows.
-            order: `"newest"` or `"dearest"` first; unknown prices come last.
+            order: `"newest"` or `"most expensive"` first; unknown prices come last.
             most: How many at most.
 
         Returns:
@@ -306,7 +306,7 @@ class Board:
         """
         rows = self._frame.take(places)
         by = nanos(rows["cost_usd"]).where(rows["cost_usd"].notna(), -1)
-        keys = by if order == "dearest" else pd.Series(microseconds(rows), index=rows.index)
+        keys = by if order == "most expensive" else pd.Series(microseconds(rows), index=rows.index)
         # Of equal ones the newest, which is the last, comes first.
         return rows.iloc[::-1].loc[keys.iloc[::-1].nlargest(most).index]
 

@@ -335,7 +335,7 @@ class View {
       return;
     }
     if (!this.calls.hidden && this.calls.contains(document.activeElement)) this.held = document.activeElement.dataset.name;
-    const sort = ["newest", "dearest"].map((one) => {
+    const sort = ["newest", "most expensive"].map((one) => {
       const button = make("button", { type: "button", textContent: `${one} first`, "aria-pressed": String(order === one), onclick: () => this.send({ type: "order", order: one }) });
       button.dataset.name = one;
       return button;

@@ -200,7 +200,7 @@ class Dashboard:
 
     def _chosen_rows(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "order":
-            self._order = "dearest" if message.get("order") == "dearest" else "newest"
+            self._order = "most expensive" if message.get("order") == "most expensive" else "newest"
         elif message["type"] == "unpick":
             self._pick = None
         else:
