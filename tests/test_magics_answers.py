@@ -328,6 +328,30 @@ class TestLastError:
         kernel.run("%llm explain")
         assert "name 'undefined_name' is not defined" in kernel.run("print(sent()[-1]['content'])").text
 
+    @pytest.mark.parametrize("question", ["%llm fix", "%llm explain"])
+    @pytest.mark.parametrize(
+        ("cell", "advice"),
+        [
+            ("%%llm -m sandbox:sandbox!401\nHi", "Check the key and where it comes from"),
+            ("%%llm --modle x\nHi", "Did you mean --model?"),
+            (
+                "raise llmkit.BudgetExceededError('The day is over its budget.')",
+                "The day is over its budget.",
+            ),
+            ("import llmkit\nllmkit.client('nobody:nothing')", "nobody"),
+        ],
+    )
+    def test_an_error_of_llmkits_own_says_its_advice_and_nothing_is_sent(
+        self, kernel, question, cell, advice
+    ):
+        assert kernel.run(cell).status == "error"
+        before = kernel.run("print(len(llmkit.sandbox.server().requests))").text
+        result = kernel.run(question)
+        assert result.status == "ok"
+        assert result.text.startswith("Nothing was sent: the last error is llmkit's own")
+        assert advice in result.text
+        assert kernel.run("print(len(llmkit.sandbox.server().requests))").text == before
+
     def test_an_error_from_before_the_extension_was_loaded_can_be_explained(self, kernel):
         kernel.run("%unload_ext llmkit")
         kernel.run("early = 1 / 0")

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import LLMClientError
 from llmkit.core.redaction import redact
+from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.errors import told as error_text
 from llmkit.notebook.request import fenced
 
 if TYPE_CHECKING:
@@ -48,12 +51,14 @@ class LastError:
         error: The traceback, without values of variables and without IPython's own frames.
         number: The n of its `In[n]`.
         redacted: Whether something that looks like a key was left out.
+        advice: What one of llmkit's own errors says, which no model knows better; else empty.
     """
 
     source: str
     error: str
     number: int | None = None
     redacted: bool = False
+    advice: str = ""
 
     @property
     def announcement(self) -> str:
@@ -86,6 +91,7 @@ def describe_error(source: str, error: BaseException, number: int | None = None)
         error=safe_told if len(safe_told) <= MAX_TRACEBACK else f"…\n{safe_told[-MAX_TRACEBACK:]}",
         number=number,
         redacted=(safe_cell, safe_told) != (cell, told),
+        advice=redact(plain(error_text(error))) if isinstance(error, LLMClientError) else "",
     )
 
 

@@ -27,7 +27,7 @@ def fix(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subc
         command: The subcommand.
 
     Returns:
-        The reply; `None` in a terminal, which has shown it.
+        The reply; `None` in a terminal, which has shown it, and after an error of llmkit's own.
 
     Raises:
         ConfigurationError: If no cell has failed.
@@ -43,7 +43,7 @@ def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what 
         command: The subcommand.
 
     Returns:
-        The reply; `None` in a terminal, which has shown it.
+        The reply; `None` in a terminal, which has shown it, and after an error of llmkit's own.
 
     Raises:
         ConfigurationError: If no cell has failed.
@@ -52,6 +52,9 @@ def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what 
 
 
 def _ask_about(trouble: LastError, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
+    if trouble.advice:  # a paid answer could only repeat it, and without a key there is none
+        _say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {trouble.advice}")
+        return None
     first = magics.model.partition(",")[0] or None  # where several are the default, one is enough
     ask = Ask(prompt=trouble.prompt(wish), model=first, raw=True, code=code)
     return magics.ask(ask, trouble.announcement)
