@@ -15,7 +15,7 @@ from scale import _fill
 from llmkit import Ledger
 
 if TYPE_CHECKING:
-    from llmkit.costs.ledger import Ledger as Books
+    from llmkit.costs.ledger import Ledger as LedgerType
 
 ROUNDS = 3
 GOAL = 1000.0
@@ -38,7 +38,7 @@ def charts(*, quick: bool) -> list[Row]:
             return [_row(rows, kind, [_drawn(books, kind) for _ in range(ROUNDS + 1)][1:]) for kind in KINDS]
 
 
-def _drawn(books: Books, kind: str) -> float:
+def _drawn(books: LedgerType, kind: str) -> float:
     """Return the milliseconds of CPU that a chart and its picture take."""
     from matplotlib import pyplot as plt
 

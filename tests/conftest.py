@@ -93,7 +93,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not outside, f"the test tried to leave this machine: {outside}"
 
 
-class Books:
+class MemoryRecorder:
     """A recorder that keeps what it is given; its futures can be held back."""
 
     def __init__(self) -> None:
@@ -127,8 +127,8 @@ class Books:
 
 
 @pytest.fixture
-def recorder() -> Iterator[Books]:
-    books = Books()
+def recorder() -> Iterator[MemoryRecorder]:
+    books = MemoryRecorder()
     before = records.set_recorder(lambda: books)
     yield books
     if before is not None:

@@ -15,7 +15,7 @@ import pytest
 from callers import opened, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from IPython.display import Image as Shown
+from IPython.display import Image as DisplayedImage
 from PIL import Image
 
 import llmkit
@@ -112,10 +112,10 @@ class TestAttach:
     @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
     def test_images_of_ipython(self, form):
         data = picture(form)
-        assert attach(Shown(data=data, format=form.lower())).data == data
+        assert attach(DisplayedImage(data=data, format=form.lower())).data == data
 
     def test_an_image_with_a_size_to_show(self):
-        assert attach(Shown(data=PNG, format="png", width=20)).data == PNG
+        assert attach(DisplayedImage(data=PNG, format="png", width=20)).data == PNG
 
     def test_whatever_shows_itself_as_a_picture(self):
         class Chart:
@@ -165,7 +165,7 @@ class TestAttach:
             (Path("https://example.invalid/a.png"), "an address, not a file.*as text"),
             ("x" * 5000, "cannot be read|no file"),
             (42, "A int cannot be attached"),
-            (Shown(url="http://example.invalid/a.png"), "cannot be attached"),
+            (DisplayedImage(url="http://example.invalid/a.png"), "cannot be attached"),
         ],
     )
     def test_what_is_no_file_is_refused(self, source, what):
