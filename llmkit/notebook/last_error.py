@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
+
 from llmkit.core.errors import LLMClientError
 from llmkit.core.redaction import redact
 from llmkit.notebook.display.errors import plain
@@ -91,7 +93,7 @@ def describe_error(source: str, error: BaseException, number: int | None = None)
         error=safe_told if len(safe_told) <= MAX_TRACEBACK else f"…\n{safe_told[-MAX_TRACEBACK:]}",
         number=number,
         redacted=(safe_cell, safe_told) != (cell, told),
-        advice=redact(plain(error_text(error))) if isinstance(error, LLMClientError) else "",
+        advice=_advice(cell, error),
     )
 
 
@@ -125,6 +127,12 @@ def failed(result: Any) -> BaseException | None:
     """
     error: BaseException | None = result.error_before_exec or result.error_in_exec
     return None if isinstance(error, (KeyboardInterrupt, SystemExit)) else error
+
+
+def _advice(cell: str, error: BaseException) -> str:
+    if isinstance(error, UsageError) and "%llm" in cell:  # what the magics raise for a wrong option
+        return redact(plain(str(error)))
+    return redact(plain(error_text(error))) if isinstance(error, LLMClientError) else ""
 
 
 def _told(error: BaseException) -> str:
