@@ -9,6 +9,7 @@ import pytest
 from shells import opened
 
 from llmkit.content.messages import LLMMessage
+from llmkit.notebook.chat.chat import _row
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import plain_text
 from llmkit.notebook.compare.comparison import Comparison, Entry
@@ -44,6 +45,8 @@ def text(sequence):
 
 SINKS = {
     "answer": lambda said: final_data(said, None, {})["text/plain"],
+    "answer as HTML": lambda said: final_data(said, None, {})["text/html"],
+    "stopped answer as HTML": lambda said: final_data(said, None, {}, "cancelled")["text/html"],
     "footer alone": lambda said: final_data("", Footer(note=said), {})["text/plain"],
     "comparison": lambda said: final(
         Comparison([Entry(label="a", provider="p", model=None, status="ok", text=said)])
@@ -73,6 +76,15 @@ def test_text_that_is_saved_obeys_no_terminal(sink, sequence):
     assert "Lima" in found
     assert "is it." in found
     assert "indented — çüß 你好" in found
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
+def test_tables_show_text_without_them_and_data_stay_exact(sequence):
+    said = text(sequence)
+    found = Comparison([Entry(label="a", provider="p", model=None, status="ok", text=said)])
+    assert not FORBIDDEN.search(found.df["text"]["a"])
+    assert found.entries[0].text == said
+    assert not FORBIDDEN.search(_row(chat(said).branch[-1], shown=True)["text"])
 
 
 def test_whole_sequences_go_and_ordinary_text_stays():

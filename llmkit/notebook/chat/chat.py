@@ -17,7 +17,7 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.session import Session, Settings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
-from llmkit.notebook.display.errors import Stopped
+from llmkit.notebook.display.errors import Stopped, plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.transcript import write_transcript
@@ -370,7 +370,7 @@ def _row(node: Any, *, shown: bool) -> dict[str, Any]:
         "message": getattr(node, "number", None),
         "follows": getattr(parent, "number", None) or None,
         "role": getattr(node, "role", None),
-        "text": getattr(node, "text", None),
+        "text": None if node is None else plain(node.text),  # `messages` have it as it came
         "model": getattr(response, "model", None),
         "input_tokens": getattr(response, "prompt_tokens", None),
         "output_tokens": getattr(response, "completion_tokens", None),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
+from llmkit.notebook.display.errors import plain
 from llmkit.notebook.reply import Reply, execution_number
 
 if TYPE_CHECKING:
@@ -133,10 +134,13 @@ class Comparison:
 
     @property
     def df(self) -> pd.DataFrame:
-        """One row for each model: seconds, tokens, US dollars, how it ended, and its text."""
+        """One row for each model: seconds, tokens, US dollars, how it ended, and its text.
+
+        The text is for display, without control sequences; `[label].text` has it as it came.
+        """
         import pandas as pd
 
-        rows = [{**entry.row, "text": entry.text} for entry in self.entries]
+        rows = [{**entry.row, "text": plain(entry.text)} for entry in self.entries]
         frame = pd.DataFrame(rows).set_index("model")
         numbers = ["first_token_s", "duration_s", "tokens_per_s", "cost_usd", "saved_usd"]
         counts = ["input_tokens", "output_tokens"]

@@ -343,7 +343,8 @@ def final_data(
     """
     footer = footer or Footer()
     if html is None:
-        html = render(text if status == "ok" else close_open(text))
+        shown = plain(text)
+        html = render(shown if status == "ok" else close_open(shown))
     return {
         "text/html": page(html, footer.html, cut=status != "ok"),
         "text/plain": plain(printable(text)) or plain(str(footer)),
