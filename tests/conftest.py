@@ -90,6 +90,8 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     outside.clear()
     yield
+    if replay := sys.modules.get("llmkit.clients.cassettes.replay"):
+        replay._chosen = None  # what one test switched on is off for the next
     assert not outside, f"the test tried to leave this machine: {outside}"
 
 
