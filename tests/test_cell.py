@@ -431,3 +431,18 @@ class TestNearlyACommand:
     @pytest.mark.parametrize("line", ["-- budgt", "hello", "budget for two", "replay it slowly"])
     def test_a_prompt_stays_one(self, line):
         assert isinstance(parse_line(line), Ask)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("-tempereture 3", "--temperature"), ("-temprature=3", "--temperature"), ("-modle x", "--model")],
+)
+def test_a_long_option_nearly_typed_with_one_dash_is_suggested(typed, meant):
+    with pytest.raises(CellError, match=f"Did you mean {meant}"):
+        parse_cell(typed, "Hi")
+
+
+def test_a_letter_keeps_the_value_that_is_attached_to_it():
+    assert parse_cell("-tteam", "Hi").thread == "team"
+    assert parse_cell("-tmodels -oout", "Hi").thread == "models"
+    assert parse_cell("-msandbox", "Hi").model == "sandbox"

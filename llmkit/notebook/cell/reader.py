@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from llmkit.notebook.cell.options import Option
 
 _LOOKS_LIKE_OPTION = re.compile(r"--?[A-Za-z]")
+MIN_LONG = 4
+"""Letters of a long option's name that a word with one dash may have been meant for; more than these."""
+
 _WORD = re.compile(r"\S+")
 
 
@@ -77,6 +81,8 @@ class OptionReader:
             return
         if word[1:] in BY_NAME and len(word) > 2:
             raise CellError(f"{word} has one dash too few.", hint=f"Write -{word}.")
+        if long := _long_name(word[1:].partition("=")[0]):
+            raise CellError(f"There is no option {word[:80]}.", hint=f"Did you mean --{long}?")
         self._pos = start + 1
         self._letters(word[1:])
 
@@ -131,6 +137,12 @@ class OptionReader:
             raise _unclosed(flag)  # don't: a text of one word is no system prompt
         self._pos = word.end
         return word.text
+
+
+def _long_name(typed: str) -> str | None:
+    """Return the long option that a word behind one dash nearly is; -tNAME is a letter with its value."""
+    near = difflib.get_close_matches(typed, [name for name in BY_NAME if len(name) > MIN_LONG], 1, 0.8)
+    return near[0] if near and typed[:2] == near[0][:2] else None
 
 
 def _quoted(text: str, start: int) -> bool:
