@@ -109,3 +109,10 @@ def test_versions_and_the_one_that_is_shown_go_along(again):
 def test_an_error_that_a_magic_raised_can_be_pickled(error, again):
     found = again(shorten(error))
     assert (str(found), found.partial, type(found)) == (str(error), error.partial, type(error))
+
+
+@pytest.mark.parametrize("way", ["copied", "deep-copied"])
+def test_a_copy_of_a_ledger_is_the_ledger_itself(way):
+    books = llmkit.Ledger(":memory:")
+    (found,) = WAYS[way]([books])
+    assert found is books

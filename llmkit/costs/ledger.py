@@ -53,6 +53,12 @@ class Ledger(Analysis, forks.ForkAware):
         self.in_child()
         forks.watch(self)
 
+    def __copy__(self) -> Ledger:
+        return self  # its file, writer and subscribers are shared
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
+        return self
+
     @classmethod
     def merged(cls, *paths: str | os.PathLike[str]) -> Ledger:
         """Read several ledgers as one, e.g. a laptop's and a server's, or copies of one.
