@@ -11,6 +11,7 @@ from time import time
 import pytest
 from aiohttp import web
 from kernels import Kernel
+from shells import opened
 
 from llmkit import OpenAIClient, records
 from llmkit.clients import registry
@@ -251,3 +252,9 @@ def test_an_interrupt_ends_the_examination(tmp_path):
             kernel.close()
             for connection, _ in told:
                 connection.close()
+
+
+def test_a_default_model_that_is_not_checked_says_nothing_untrue_of_its_provider():
+    with opened() as shell:
+        line = shell.do("%llm doctor").text.splitlines()[0]
+    assert line.endswith("sandbox:sandbox; not checked against a list of models")

@@ -160,7 +160,7 @@ def _model(name: str | LLMClientError, found: dict[str, Health]) -> Finding:
     provider, _, model = name.partition(":")
     health = found.get(provider)
     if health is None:
-        return Finding(name="model", ok=None, text=f"{name}; not checked: {provider} did not list its models")
+        return Finding(name="model", ok=None, text=f"{name}; not checked against a list of models")
     if model in health.models:
         return Finding(name="model", text=f"{name}; {provider} lists it")
     text = f"{name}; {provider} does not list it: see %llm models {provider}, then %llm model NAME"
