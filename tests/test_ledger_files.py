@@ -165,8 +165,8 @@ def test_a_time_without_a_zone_is_local(when, monkeypatch):
         time.tzset()
 
 
-NO_TIMES = [pd.NaT, np.datetime64("NaT", "ns"), pd.NA, float("nan"), 5, True, "", "rubbish", "NaT", b"2026", []]
-NO_TIMES += [{}, time(3), timedelta(1), pd.Period("2026-11"), np.datetime64("20000-01-01")]
+NO_TIMES = [pd.NaT, np.datetime64("NaT", "ns"), pd.NA, float("nan"), 5, True, "", "rubbish", "NaT", b"2026"]
+NO_TIMES += [[], {}, time(3), timedelta(1), pd.Period("2026-11"), np.datetime64("20000-01-01")]
 
 
 @pytest.mark.parametrize("when", NO_TIMES, ids=repr)
