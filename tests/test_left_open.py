@@ -115,8 +115,14 @@ def slow_server():
         yield running
 
 
+HALF_WAY = "a stream that is left half-way on a loop that is never closed"
+WARNS = pytest.mark.xfail(
+    sys.version_info >= (3, 13), reason="Python 3.13 itself warns of a generator whose loop nobody closes"
+)
+
+
 @pytest.mark.parametrize("protocol", ["openai", "google"])
-@pytest.mark.parametrize("way", LEFT)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=WARNS if way == HALF_WAY else ()) for way in LEFT])
 def test_a_client_that_is_left_open_makes_no_noise(slow_server, tmp_path, way, protocol):
     kind = {"openai": "OpenAIClient", "google": "GoogleAIClient"}[protocol]
     script = f"""
