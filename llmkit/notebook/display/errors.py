@@ -1,4 +1,4 @@
-"""Errors as a cell shows them: one line, with the whole story behind `%tb`."""
+"""Errors as a cell shows them: one line, with the frames behind `%tb`."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def told(error: LLMClientError) -> str:
 
 
 def shorten(error: LLMClientError) -> LLMClientError:
-    """Make an exception of a magic show itself on one line, the first time; `%tb` shows all of it.
+    """Make an exception of a magic show itself on one line, the first time; `%tb` shows its frames.
 
     Args:
         error: The exception.

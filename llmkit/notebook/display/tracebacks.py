@@ -1,4 +1,4 @@
-"""llmkit's errors in a cell: their sentence and the user's own lines; `%tb` shows all.
+"""llmkit's errors in a cell: their sentence and the user's own lines; `%tb` shows the frames.
 
 IPython asks an exception for its own rendering. While `%load_ext llmkit` is in force, llmkit's errors have
 one as long as they are being handled, which is when a cell fails. Later, as for `%tb`, they have none and
