@@ -64,7 +64,9 @@ class LLMMagics(Magics):
     max_refresh_hz = Float(
         12.0, min=0.1, max=60.0, help="How often a growing answer is drawn anew, per second at most."
     ).tag(config=True)
-    short_errors = Bool(default_value=True, help="Show an error on one line; %tb shows frames.").tag(config=True)
+    short_errors = Bool(default_value=True, help="Show an error on one line; %tb shows frames.").tag(
+        config=True
+    )
     warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.").tag(
         config=True
     )
