@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -110,6 +111,7 @@ def browse(address: str, notebook: str, *, dark: bool = False, classic: bool = F
         page = browser.new_page(
             viewport={"width": 1100, "height": 900}, color_scheme="dark" if dark else "light"
         )
+        page.set_default_timeout(60_000)
         workspace = f"lab/workspaces/{Path(notebook).stem}/tree"
         place = f"{'notebooks' if classic else workspace}/{notebook}"
         page.goto(f"{address}/{place}?token={TOKEN}")
@@ -134,6 +136,7 @@ def run_cell(page: Page, number: int) -> None:
     """Run a cell; again if it did not start, for JupyterLab takes the focus away while it restores."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
     for _ in range(20):
+        dismiss_dialogs(page)
         cell.locator(".cm-content").click()
         if "jp-mod-active" in (cell.get_attribute("class") or ""):
             page.keyboard.press("Control+Enter")
@@ -141,6 +144,14 @@ def run_cell(page: Page, number: int) -> None:
         if cell.locator(".jp-InputPrompt").first.inner_text().strip() != "[ ]:":
             return
     pytest.fail(f"cell {number} did not start")
+
+
+def dismiss_dialogs(page: Page) -> None:
+    """Close what JupyterLab asks by itself, such as that its server is slow to answer."""
+    while (dialog := page.locator("dialog.jp-Dialog")).count():
+        logging.warning("JupyterLab asked: %s", dialog.first.inner_text())
+        page.keyboard.press("Escape")
+        dialog.first.wait_for(state="detached")
 
 
 def violations(page: Page, selector: str) -> list[str]:

@@ -50,8 +50,8 @@ def test_an_answer_streams_and_ends_with_its_cost(lab):
     with browse(address, "stream.ipynb") as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.get_by_text("● sandbox").wait_for(timeout=30_000)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=30_000)
+        page.get_by_text("● sandbox").wait_for(timeout=60_000)
+        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
         page.screenshot(path=ARTEFACTS / "streaming.png")
         page.get_by_text("Σ $").wait_for(timeout=60_000)
         assert page.locator(".jp-OutputArea-child").count() == 1
@@ -76,15 +76,15 @@ def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
     with browse(address, "stop.ipynb", dark=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=30_000)
+        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
         page.locator(
             "[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt]"
         ).first.click()
-        page.get_by_text("⏹ stopped").wait_for(timeout=5_000)
+        page.get_by_text("⏹ stopped").wait_for(timeout=60_000)
         assert page.locator(".jp-OutputArea h1").count() == 1
         page.screenshot(path=ARTEFACTS / "stopped-dark.png")
         run_cell(page, 2)
-        page.get_by_text("42", exact=True).wait_for(timeout=10_000)
+        page.get_by_text("42", exact=True).wait_for(timeout=60_000)
 
 
 def test_nothing_a_model_writes_runs_or_is_fetched(lab):
@@ -144,8 +144,8 @@ def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
     with browse(address, "compare.ipynb", dark=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.get_by_text("at most $").first.wait_for(timeout=30_000)
-        page.locator(".llmkit-column h1").first.wait_for(timeout=30_000)
+        page.get_by_text("at most $").first.wait_for(timeout=60_000)
+        page.locator(".llmkit-column h1").first.wait_for(timeout=60_000)
         assert page.locator(".llmkit-column").count() == 3
         page.get_by_text(" at most · ").wait_for(timeout=60_000)
         tops = [page.locator(".llmkit-column").nth(number).bounding_box()["y"] for number in range(3)]
@@ -154,7 +154,7 @@ def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
         assert violations(page, ".llmkit") == []
         page.screenshot(path=ARTEFACTS / "compare-dark.png")
         run_cell(page, 2)
-        page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for(timeout=10_000)
+        page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for(timeout=60_000)
 
 
 def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
@@ -168,19 +168,19 @@ def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
     with browse(address, "classic.ipynb", classic=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=30_000)
+        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
         page.keyboard.press("Escape")
         page.keyboard.press("i")
         page.keyboard.press("i")
-        page.get_by_text("⏹ stopped").wait_for(timeout=10_000)
+        page.get_by_text("⏹ stopped").wait_for(timeout=60_000)
         run_cell(page, 2)
-        page.get_by_text("Σ ").nth(1).wait_for(timeout=30_000)  # the first one is an estimate: Σ ≈$
+        page.get_by_text("Σ ").nth(1).wait_for(timeout=60_000)  # the first one is an estimate: Σ ≈$
         assert page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea-child").count() == 1
         page.screenshot(path=ARTEFACTS / "notebook7.png")
         page.keyboard.press("Control+s")
         read_when_saved(folder / "classic.ipynb", cell=2)
     with browse(address, "classic.ipynb", classic=True) as page:
-        page.get_by_text("Σ ").nth(1).wait_for(timeout=30_000)
+        page.get_by_text("Σ ").nth(1).wait_for(timeout=60_000)
         assert page.get_by_text("⏹ stopped").count() == 1
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 
 from llmkit.notebook.chat.feed import MAX_HZ, MESSAGE, Feed
-from llmkit.notebook.display.markdown import render as module
+from llmkit.notebook.display.markdown import highlight
+from llmkit.notebook.display.markdown import render as rendering
 from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
 
 LINES = [
@@ -102,7 +103,9 @@ def test_the_wire_is_at_most_twenty_times_the_answer(rate):
 
 @pytest.mark.parametrize("text", ENDLESS, ids=["code", "list", "table", "paragraph"])
 def test_an_answer_of_one_endless_block_stays_within_that(text, monkeypatch):
-    monkeypatch.setattr(module, "MAX_COLOURING", 60.0)  # a busy machine would colour less, and send less
+    # A busy machine would colour less, or a block only at times, which sends it anew.
+    monkeypatch.setattr(rendering, "MAX_COLOURING", 600.0)
+    monkeypatch.setattr(highlight, "MAX_SECONDS", 600.0)
     assert weigh(text, 2_000, 600) <= 20
     # What is sent grows as the answer does, not with its square.
     assert weigh(text, 4_000, 1200) <= 1.1 * weigh(text, 1_000, 1200)

@@ -32,7 +32,7 @@ class Chat:
     def __init__(self, page):
         self.page = page
         self.root = page.locator(".llmkit-chat").first
-        self.root.wait_for(timeout=30_000)
+        self.root.wait_for(timeout=60_000)
         self.box = self.root.get_by_label("Your question", exact=True).and_(self.root.locator("textarea"))
         self.answers = self.root.locator(".llmkit-chat-message.assistant")
 
@@ -107,9 +107,9 @@ def test_ctrl_s_in_the_composer_saves_and_the_keyboard_leaves_the_chat(lab):
         # The first Esc stops the answer, the second one leaves to the cell.
         chat.box.fill("Explain asyncio with a table and a long list of examples")
         chat.box.press("Enter")
-        chat.answers.nth(1).locator("h1").wait_for(timeout=20_000)
+        chat.answers.nth(1).locator("h1").wait_for(timeout=60_000)
         page.keyboard.press("Escape")
-        chat.root.locator(".llmkit-warn", has_text="stopped").wait_for(timeout=5_000)
+        chat.root.locator(".llmkit-warn", has_text="stopped").wait_for(timeout=60_000)
         assert page.evaluate(HELD)
         page.keyboard.press("Escape")
         assert not page.evaluate(HELD)
@@ -118,7 +118,7 @@ def test_ctrl_s_in_the_composer_saves_and_the_keyboard_leaves_the_chat(lab):
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Control+Enter")
         page.locator(".jp-Notebook .jp-Cell").nth(1).get_by_text("2", exact=True).first.wait_for(
-            timeout=20_000
+            timeout=60_000
         )
 
 
@@ -164,4 +164,4 @@ def test_a_notice_goes_by_itself_and_an_error_stays(lab):
         notice.wait_for(state="visible")
         page.mouse.move(2, 2)
         chat.box.focus()
-        notice.wait_for(state="hidden", timeout=10_000)
+        notice.wait_for(state="hidden", timeout=60_000)

@@ -89,7 +89,7 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
 
         # While a cell keeps the kernel busy, its call shows up; its names are text.
         run_cell(page, 1)
-        figure(root, "Calls").filter(has_text="4,170").wait_for(timeout=15_000)
+        figure(root, "Calls").filter(has_text="4,170").wait_for(timeout=60_000)
         page.get_by_label("Group by").select_option("tag:project")
         root.get_by_role("button", name="<img src=x").first.wait_for()
         page.get_by_label("Group by").select_option("model")
@@ -107,7 +107,7 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
     shutil.copy(folder / "costs.ipynb", folder / "again.ipynb")
     with browse(address, "again.ipynb", dark=True) as page:
         copy = page.locator("[class*=llmkit-saved-]")
-        copy.get_by_text("4,170").first.wait_for(timeout=20_000)
+        copy.get_by_text("4,170").first.wait_for(timeout=60_000)
         assert copy.locator("img").evaluate("image => image.complete && image.naturalWidth > 300")
         assert page.get_by_text("Error displaying widget").locator("visible=true").count() == 0
         assert "HACKED" not in page.title()
@@ -156,7 +156,7 @@ def test_voila_serves_it_as_an_app_that_follows_other_processes(tmp_path):
             root = page.locator(".llmkit-dash")
             root.get_by_text("No calls yet").wait_for(timeout=60_000)
             subprocess.run([sys.executable, "-c", ANOTHER, str(ledger)], check=True)
-            figure(root, "Calls").filter(has_text="1").wait_for(timeout=15_000)
+            figure(root, "Calls").filter(has_text="1").wait_for(timeout=60_000)
             root.get_by_role("button", name="elsewhere").click()
             root.get_by_role("heading", name="elsewhere").wait_for()
             assert page.locator("[class*=llmkit-saved-]:visible").count() == 0

@@ -35,9 +35,9 @@ def test_jupyterlab_typesets_nothing_in_our_notebooks_but_the_controls(tmp_path)
         for number, (name, _) in enumerate(cells):
             cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
             cell.scroll_into_view_if_needed()
-            cell.locator(".jp-RenderedMarkdown *").first.wait_for(timeout=20_000)
+            cell.locator(".jp-RenderedMarkdown *").first.wait_for(timeout=60_000)
             if number in (0, len(cells) - 1):
-                cell.locator("mjx-container").first.wait_for(timeout=20_000)
+                cell.locator("mjx-container").first.wait_for(timeout=60_000)
             typeset += [name] * (cell.locator("mjx-container").count() > 0)
         assert shown.count() == len(cells) > 40
     assert typeset == [*CONTROLS, *(f"{name}, last" for name in CONTROLS)]
