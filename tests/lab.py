@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+logger = logging.getLogger(__name__)
+
 TOKEN = "only-for-this-test"
 FOLDERS = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
 SETTINGS = {
@@ -149,7 +151,7 @@ def run_cell(page: Page, number: int) -> None:
 def dismiss_dialogs(page: Page) -> None:
     """Close what JupyterLab asks by itself, such as that its server is slow to answer."""
     while (dialog := page.locator("dialog.jp-Dialog")).count():
-        logging.warning("JupyterLab asked: %s", dialog.first.inner_text())
+        logger.warning("JupyterLab asked: %s", dialog.first.inner_text())
         page.keyboard.press("Escape")
         dialog.first.wait_for(state="detached")
 
