@@ -347,7 +347,7 @@ async def test_a_local_server_without_a_key_is_asked_where_the_project_says(serv
 
 def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
     from llmkit.notebook.cell.subcommands import parse_command
-    from llmkit.notebook.session_commands import run
+    from llmkit.notebook.commands.session_commands import run
 
     for words, told in (
         (["trust"], "None: keys go only to addresses that you have named yourself"),
@@ -360,7 +360,7 @@ def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
 
 
 def test_the_doctor_tells_of_addresses_and_proxies(monkeypatch, tmp_path):
-    from llmkit.notebook.doctor import _addresses
+    from llmkit.notebook.commands.doctor import _addresses
 
     assert _addresses().text == "keys go only where you have said"
     name_in_project(tmp_path, "openai", "https://gate.example/v1")

@@ -8,7 +8,7 @@ import pytest
 from callers import QUESTION, TEXT, make
 
 from llmkit import Ledger, records
-from llmkit.clients import accounting
+from llmkit.clients.accounting.accounting import accounting
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from PIL import Image
 
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import media, tokens
 from llmkit.content.attachments import LARGEST
 from llmkit.providers.anthropic import AnthropicCodec
@@ -552,8 +552,8 @@ class TestReplay:
         assert self.file.stat().st_size < 20_000
 
     async def test_a_plain_clients_attachments_count_too(self, recorder):
-        from llmkit.clients.call import Call
         from llmkit.clients.cassettes.request_key import asked_of_client
+        from llmkit.clients.engine.call import Call
 
         def payload(*attachments):
             return asked_of_client(Call(Request(messages=tuple(ask(*attachments)), model="m"), "p")).request

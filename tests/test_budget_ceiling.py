@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import prices
-from llmkit.clients.cost_bound import cost_bound
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.core import catalog

@@ -105,7 +105,7 @@ async def test_a_body_that_ends_with_its_connection_is_read(recorder):
 
 
 async def test_a_server_that_does_not_close_after_the_end_does_not_fail_the_answer(recorder, monkeypatch):
-    monkeypatch.setattr("llmkit.clients.response_reader.CLOSE_GRACE", 0.1)
+    monkeypatch.setattr("llmkit.clients.engine.response_reader.CLOSE_GRACE", 0.1)
     async with server(answer(CHUNK + STOP, EVENTS, length=False), hold=True) as (url, _):
         assert await text(client(url)) == "Hi"
     assert recorder.statuses == ["ok"]

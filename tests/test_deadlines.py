@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from llmkit.clients.call import Call
-from llmkit.clients.deadlines import Deadlines, Timeouts
+from llmkit.clients.engine.call import Call
+from llmkit.clients.engine.deadlines import Deadlines, Timeouts
 from llmkit.core.errors import LLMTimeoutError
 from llmkit.providers.codec import Request
 

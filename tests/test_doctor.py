@@ -17,8 +17,8 @@ from llmkit import OpenAIClient, records
 from llmkit.clients import registry
 from llmkit.clients.credentials.health import clock_skew
 from llmkit.costs.ledger import Ledger
-from llmkit.notebook import doctor
-from llmkit.notebook.doctor import Finding, examine, examine_ledger
+from llmkit.notebook.commands import doctor
+from llmkit.notebook.commands.doctor import Finding, examine, examine_ledger
 
 KEY = "sk-proj-Doctor0123456789abcdef"
 
@@ -235,7 +235,7 @@ def test_an_interrupt_ends_the_examination(tmp_path):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         kernel = Kernel(tmp_path, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=address)
         try:
-            kernel.run("%load_ext llmkit\nimport llmkit.notebook.doctor as d\nd.PATIENCE = 600")
+            kernel.run("%load_ext llmkit\nimport llmkit.notebook.commands.doctor as d\nd.PATIENCE = 600")
             silent.setblocking(True)
 
             def stop(kernel, result):

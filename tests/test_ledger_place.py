@@ -8,7 +8,7 @@ import pytest
 
 import llmkit
 from llmkit.costs.ledger import Ledger
-from llmkit.notebook.doctor import examine_ledger
+from llmkit.notebook.commands.doctor import examine_ledger
 from llmkit.records import CallRecord, set_recorder
 
 ADDRESSES = [

@@ -13,8 +13,8 @@ from peer import Peer, http
 
 import llmkit
 from llmkit import Attachment, InvalidRequestError, LLMMessage, attach, sandbox
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import cost_bound
 from llmkit.content import media, tokens
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Request

@@ -18,8 +18,8 @@ from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
 from llmkit.content.messages import Usage
 from llmkit.core import catalog
 from llmkit.costs.pricing import bulk
-from llmkit.notebook import session_commands
 from llmkit.notebook.cell.subcommands import Command
+from llmkit.notebook.commands import session_commands
 
 WHEN = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
 MODELS = [

@@ -14,7 +14,7 @@ from llmkit import (
     LLMMessage,
     RateLimitError,
 )
-from llmkit.clients.parameters import without_refused
+from llmkit.clients.engine.parameters import without_refused
 from llmkit.content.schema import schema_of
 from llmkit.providers.codec import TEMPERATURE, Request
 from llmkit.providers.openai_chat import OpenAICodec

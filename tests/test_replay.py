@@ -35,13 +35,13 @@ from llmkit import (
     StreamInterruptedError,
     records,
 )
-from llmkit.clients.call import Call
 from llmkit.clients.cassettes import playback
 from llmkit.clients.cassettes import replay as module
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.replay import current
 from llmkit.clients.cassettes.request_key import asked_of_client, canonical, place, request_key
 from llmkit.clients.compatible import CompatibleClient
+from llmkit.clients.engine.call import Call
 from llmkit.clients.registry import recorded
 from llmkit.providers.codec import TEMPERATURE, Request
 

@@ -16,7 +16,7 @@ from llmkit import (
     rate_limit_retry,
 )
 from llmkit import StreamInterruptedError as Interrupted
-from llmkit.clients.retry import LONGEST_WAIT, come_back
+from llmkit.clients.engine.retry import LONGEST_WAIT, come_back
 from llmkit.providers.error_mapping import retry_after
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from llmkit.sandbox.answers import topic, write
+from llmkit.sandbox.answers.answers import topic, write
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.faults import Fault, parse, split_model
 from llmkit.sandbox.pieces import count, split

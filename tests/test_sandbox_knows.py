@@ -9,7 +9,7 @@ import pytest
 
 from llmkit.content.describe import card
 from llmkit.notebook.last_error import EXPLAIN, FIX, describe_error
-from llmkit.sandbox.answers import write
+from llmkit.sandbox.answers.answers import write
 from llmkit.sandbox.conversation import Ask, Turn
 
 CITIES = pd.DataFrame({"city": ["Rome", "Oslo", "Lima"], "people": [2.8, 0.7, 10.1]})

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import llmkit
 from llmkit import BadResponseError, BaseLLMClient, InvalidRequestError, LLMMessage, LLMResponse
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes import replay as replaying
-from llmkit.clients.cost_bound import cost_bound
 from llmkit.clients.registry import recorded
 from llmkit.content import parsing
 from llmkit.content.parsing import parse
@@ -27,7 +27,7 @@ from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Request
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
-from llmkit.sandbox.formats import anthropic_trouble, openai_trouble
+from llmkit.sandbox.dialects.formats import anthropic_trouble, openai_trouble
 
 QUESTION = [LLMMessage("user", "Name a city")]
 CITY = {

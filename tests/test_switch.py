@@ -11,7 +11,9 @@ from llmkit import sandbox
 @pytest.fixture
 def shell(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.server().url("openai"))
-    monkeypatch.setattr("llmkit.notebook.session_commands.getpass", lambda _: "sk-test-0123456789abcdefghij")
+    monkeypatch.setattr(
+        "llmkit.notebook.commands.session_commands.getpass", lambda _: "sk-test-0123456789abcdefghij"
+    )
     with opened() as shell:
         yield shell
     from llmkit.clients.credentials.keys import keys

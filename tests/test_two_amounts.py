@@ -28,7 +28,7 @@ from llmkit import (
     prices,
     records,
 )
-from llmkit.clients import bound_ratio
+from llmkit.clients.accounting import bound_ratio
 
 QUESTION = [LLMMessage("user", "Hello, how are you?")]
 LIMIT = 20_000

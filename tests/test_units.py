@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from llmkit.clients import charge
+from llmkit.clients.accounting import charge
 from llmkit.content.messages import LLMMessage
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Answer, Request

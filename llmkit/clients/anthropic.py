@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.credentials.access import Access, Keys, bearer, wrapped
-from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.transport.sdk import SDKTransport

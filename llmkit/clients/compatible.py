@@ -9,7 +9,7 @@ from llmkit.clients.openai import OpenAIClient
 
 if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Keys
-    from llmkit.clients.engine import Options
+    from llmkit.clients.engine.engine import Options
 
 
 class CompatibleClient(OpenAIClient):

@@ -10,8 +10,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit.clients.attempts import warn_dropped
-from llmkit.clients.parameters import droppable
+from llmkit.clients.engine.attempts import warn_dropped
+from llmkit.clients.engine.parameters import droppable
 from llmkit.core.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -24,8 +24,8 @@ from llmkit.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.clients.accounting import Source
-    from llmkit.clients.call import Call
+    from llmkit.clients.accounting.accounting import Source
+    from llmkit.clients.engine.call import Call
     from llmkit.providers.codec import Codec, Request
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.clients.credentials.access import Access, Keys, wrapped
-from llmkit.clients.engine import Options, ProviderClient
+from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.google import GoogleCodec
 from llmkit.transport.genai import GenAITransport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from llmkit.clients.engine import ProviderClient
+from llmkit.clients.engine.engine import ProviderClient
 from llmkit.clients.registry import client as make_client
 from llmkit.core import catalog
 from llmkit.core.errors import ConfigurationError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.credentials.keys import keys
-from llmkit.clients.engine import ProviderClient
-from llmkit.clients.recorded import RecordedClient
+from llmkit.clients.engine.engine import ProviderClient
+from llmkit.clients.engine.recorded import RecordedClient
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.naming import (

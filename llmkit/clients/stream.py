@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import TracebackType
 
-    from llmkit.clients.call import Call, Waiting
+    from llmkit.clients.engine.call import Call, Waiting
     from llmkit.content.messages import LLMResponse, Usage
     from llmkit.providers.codec import Request
 

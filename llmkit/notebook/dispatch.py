@@ -122,7 +122,7 @@ def notebook_context(magics: LLMMagics, ask: Ask, scope: Scope) -> NotebookConte
 
 
 def _report(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str]) -> None:
-    from llmkit.notebook.dryrun import dry_run
+    from llmkit.notebook.commands.dryrun import dry_run
 
     reports = []
     for name in names:

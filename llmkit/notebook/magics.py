@@ -150,7 +150,7 @@ class LLMMagics(Magics):
         try:
             parsed = parse_line(line, is_model) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
-                from llmkit.notebook import session_commands
+                from llmkit.notebook.commands import session_commands
 
                 return session_commands.run(self, parsed)
             if parsed.help:

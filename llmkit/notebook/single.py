@@ -15,12 +15,12 @@ from llmkit.content.parsing import parse, repair_message
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.notebook.bridge import bridge
+from llmkit.notebook.commands.model_prices import charges, is_free
+from llmkit.notebook.commands.next_cell import put_next
 from llmkit.notebook.display.errors import Stopped, countdown, foreign, kept_in, uninterrupted
 from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer, live_answer
 from llmkit.notebook.display.output import READ, opening
-from llmkit.notebook.model_prices import charges, is_free
-from llmkit.notebook.nextcell import put_next
 from llmkit.notebook.record import Exchange, IncompleteMessage
 from llmkit.notebook.reply import Reply, execution_number, explain_empty
 from llmkit.prices import format_money, to_nanos
@@ -236,7 +236,7 @@ class SingleRun:
         return footer
 
     def _footer(self, status: Ending) -> Footer | None:
-        from llmkit.clients import bound_ratio
+        from llmkit.clients.accounting import bound_ratio
         from llmkit.costs.ledger import ledger
 
         outcome = outcome_of(self.stream)

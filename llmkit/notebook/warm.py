@@ -37,7 +37,7 @@ def warm_up(model: str | None = None) -> None:
         model: Name of the model; by default the settings'.
     """
     from llmkit import prices
-    from llmkit.clients.engine import ProviderClient
+    from llmkit.clients.engine.engine import ProviderClient
     from llmkit.clients.registry import shared_client
     from llmkit.content.messages import Usage
 

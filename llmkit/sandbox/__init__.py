@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.dialects.dialect import ProtocolName
     from llmkit.sandbox.journal import SeenRequest
     from llmkit.sandbox.loopback import SandboxServer
 

@@ -12,7 +12,7 @@ from llmkit.sandbox import NOTE
 from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
 
 if TYPE_CHECKING:
-    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.dialects.dialect import ProtocolName
 
 _EXPORTS: tuple[tuple[str, str, ProtocolName], ...] = (
     ("OPENAI_BASE_URL", "OPENAI_API_KEY", "openai"),

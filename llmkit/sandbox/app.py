@@ -10,13 +10,13 @@ import orjson
 from aiohttp import web
 
 from llmkit.sandbox import MOUNTS, NOTE
-from llmkit.sandbox.anthropic import AnthropicDialect
 from llmkit.sandbox.delivery import Delivery, Pace
-from llmkit.sandbox.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
+from llmkit.sandbox.dialects.anthropic import AnthropicDialect
+from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
+from llmkit.sandbox.dialects.google import GoogleDialect
+from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.faults import Fault, parse, split_model
-from llmkit.sandbox.google import GoogleDialect
 from llmkit.sandbox.journal import SeenRequest
-from llmkit.sandbox.openai import OpenAIDialect
 from llmkit.sandbox.reply import reply
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from llmkit.sandbox.conversation import Answer, Ask
-    from llmkit.sandbox.dialect import Action, Dialect
+    from llmkit.sandbox.dialects.dialect import Action, Dialect
     from llmkit.sandbox.journal import Journal
 
 DIALECTS: tuple[Dialect, ...] = (OpenAIDialect(), AnthropicDialect(), GoogleDialect())

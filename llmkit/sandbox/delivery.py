@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from llmkit.sandbox.dialect import Frame, Spare
+    from llmkit.sandbox.dialects.dialect import Frame, Spare
     from llmkit.sandbox.faults import BreakKind, Fault
     from llmkit.sandbox.journal import SeenRequest
 

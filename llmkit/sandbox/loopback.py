@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.dialects.dialect import ProtocolName
     from llmkit.sandbox.journal import SeenRequest
 
 HOST: Final = "127.0.0.1"

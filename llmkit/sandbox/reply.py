@@ -7,7 +7,7 @@ import uuid
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox.answers import write
+from llmkit.sandbox.answers.answers import write
 from llmkit.sandbox.conversation import Answer, Tokens
 from llmkit.sandbox.pieces import split
 

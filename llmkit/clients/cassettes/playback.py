@@ -24,12 +24,12 @@ from llmkit.providers.raw_parts import gathered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.clients.accounting import Source
-    from llmkit.clients.call import Call
+    from llmkit.clients.accounting.accounting import Source
     from llmkit.clients.cassettes.replay import Replay
     from llmkit.clients.cassettes.request_key import CanonicalRequest
+    from llmkit.clients.engine.call import Call
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.playback")
 
 _flights: SingleFlight[Recording] = SingleFlight()
 _warned: set[str] = set()

@@ -16,7 +16,7 @@ from llmkit.providers.attachment_limits import without_media
 from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
-    from llmkit.clients.call import Call
+    from llmkit.clients.engine.call import Call
     from llmkit.content.messages import LLMMessage
     from llmkit.providers.codec import Codec, Request
 

@@ -31,7 +31,7 @@ from llmkit.transport.aiohttp import DirectTransport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.sandbox.dialect import ProtocolName
+    from llmkit.sandbox.dialects.dialect import ProtocolName
 
 Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
 """What a client takes as `api_key`: a key, several that take turns, a manager of keys, or none."""

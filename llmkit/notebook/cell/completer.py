@@ -115,7 +115,7 @@ def _known(magics: LLMMagics) -> Known:
 def _models() -> Iterator[Choice]:
     """Yield aliases, providers and models with their prices; those without a key are marked, and last."""
     from llmkit.clients import registry
-    from llmkit.notebook.model_prices import short
+    from llmkit.notebook.commands.model_prices import short
 
     aliases = registry.aliases()
     named = [(alias, target, "alias") for alias, target in aliases.items()]

@@ -303,7 +303,7 @@ class Session:
         return to_nanos(min(known)) if known else None
 
     def _tell_alerts(self) -> None:
-        from llmkit.clients import bound_ratio
+        from llmkit.clients.accounting import bound_ratio
         from llmkit.costs.ledger import ledger
 
         for alert in (*ledger.take_alerts(), *bound_ratio.take()):

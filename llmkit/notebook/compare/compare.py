@@ -7,7 +7,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
-from llmkit.clients.cost_bound import cost_bound
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError

@@ -27,7 +27,7 @@ PAUSE = 0.25
 SHARE = 4.0
 """Refreshes rest this many times as long as they take."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.notebook.dashboard")
 
 
 class Live:

@@ -18,7 +18,7 @@ from llmkit.core.errors import LLMClientError, LLMTimeoutError, RateLimitError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llmkit.clients.call import Waiting
+    from llmkit.clients.engine.call import Waiting
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -7,19 +7,19 @@ from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from llmkit.clients.accounting import accounted, finished
-from llmkit.clients.attempts import Attempts, Endpoint, warn_refused
+from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.base import BaseLLMClient
-from llmkit.clients.call import Call
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.request_key import asked_on_wire
 from llmkit.clients.credentials.access import blame_address
 from llmkit.clients.credentials.health import Health, check
-from llmkit.clients.deadlines import Timeouts, timeouts
+from llmkit.clients.engine.attempts import Attempts, Endpoint, warn_refused
+from llmkit.clients.engine.call import Call
+from llmkit.clients.engine.deadlines import Timeouts, timeouts
+from llmkit.clients.engine.response_reader import accepted, read
+from llmkit.clients.engine.retry import RetryPolicy
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.local_servers import explain_down
-from llmkit.clients.response_reader import accepted, read
-from llmkit.clients.retry import RetryPolicy
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import LLMMessage
 from llmkit.content.schema import schema_of
@@ -31,9 +31,9 @@ from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Requ
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llmkit.clients.accounting import Source
+    from llmkit.clients.accounting.accounting import Source
     from llmkit.clients.credentials.access import Credentials
-    from llmkit.clients.recorded import RecordedClient
+    from llmkit.clients.engine.recorded import RecordedClient
     from llmkit.content.messages import LLMResponse
     from llmkit.transport.base import Transport
 

@@ -8,7 +8,7 @@ import orjson
 
 from llmkit.content.attachments import IMAGES, PDF
 from llmkit.sandbox.conversation import Ask, Turn
-from llmkit.sandbox.dialect import (
+from llmkit.sandbox.dialects.dialect import (
     MODELS,
     Dialect,
     Frame,
@@ -19,15 +19,15 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.formats import openai_trouble
-from llmkit.sandbox.parts import from_url
+from llmkit.sandbox.dialects.formats import openai_trouble
+from llmkit.sandbox.dialects.parts import from_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
-    from llmkit.sandbox.dialect import Call, ProtocolName
+    from llmkit.sandbox.dialects.dialect import Call, ProtocolName
 
 _ROLES: dict[str, Role] = {
     "system": "system",

@@ -8,7 +8,7 @@ import orjson
 
 from llmkit.content.attachments import IMAGES, PDF
 from llmkit.sandbox.conversation import Ask, Turn
-from llmkit.sandbox.dialect import (
+from llmkit.sandbox.dialects.dialect import (
     CONTEXT_TOKENS,
     MODELS,
     OUTPUT_TOKENS,
@@ -21,15 +21,15 @@ from llmkit.sandbox.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.formats import anthropic_trouble
-from llmkit.sandbox.parts import at_address, decoded
+from llmkit.sandbox.dialects.formats import anthropic_trouble
+from llmkit.sandbox.dialects.parts import at_address, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
-    from llmkit.sandbox.dialect import Call, ProtocolName
+    from llmkit.sandbox.dialects.dialect import Call, ProtocolName
 
 # The Messages API takes `system` among the messages, too, for instructions in mid-conversation.
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}

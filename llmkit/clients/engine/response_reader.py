@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmkit.clients.deadlines import CLOSE_GRACE, TRAILING_GRACE
+from llmkit.clients.engine.deadlines import CLOSE_GRACE, TRAILING_GRACE
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
-    from llmkit.clients.call import Call
-    from llmkit.clients.deadlines import Deadlines
+    from llmkit.clients.engine.call import Call
+    from llmkit.clients.engine.deadlines import Deadlines
     from llmkit.providers.codec import Codec
     from llmkit.transport.base import StreamedResponse
 

@@ -7,11 +7,11 @@ import re
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox import knowledge, samples
-from llmkit.sandbox.parts import facts
-from llmkit.sandbox.repairs import repair
-from llmkit.sandbox.structured import write_json
-from llmkit.sandbox.tables import about_table
+from llmkit.sandbox.answers import knowledge, samples
+from llmkit.sandbox.answers.repairs import repair
+from llmkit.sandbox.answers.structured import write_json
+from llmkit.sandbox.answers.tables import about_table
+from llmkit.sandbox.dialects.parts import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

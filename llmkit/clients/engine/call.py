@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from llmkit import prices
-from llmkit.clients import bound_ratio, charge
+from llmkit.clients.accounting import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.providers.codec import Answer, Request, dollars
@@ -240,7 +240,7 @@ class Call:
 
     def _intent(self) -> CostReservation:
         """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
-        from llmkit.clients.cost_bound import cost_bound  # only calls with a budget need it
+        from llmkit.clients.accounting.cost_bound import cost_bound  # only calls with a budget need it
 
         most = cost_bound(self.request, self.provider)
         before = charge.total(self._bills)

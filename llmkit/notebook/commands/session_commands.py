@@ -75,7 +75,7 @@ def _models(_magics: LLMMagics, command: Command) -> Any:
 
 
 def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
-    from llmkit.notebook.model_prices import listing
+    from llmkit.notebook.commands.model_prices import listing
 
     found = listing(name)
     rates = None if found is None else found.rates[0]
@@ -141,7 +141,7 @@ def _key(magics: LLMMagics, command: Command) -> None:
     from llmkit.clients.registry import resolve
     from llmkit.core import catalog
     from llmkit.core.redaction import Secret
-    from llmkit.notebook.model_prices import charges, is_free
+    from llmkit.notebook.commands.model_prices import charges, is_free
 
     provider = command.argument or ""
     if provider not in catalog.providers():
@@ -185,7 +185,7 @@ def _dashboard(_magics: LLMMagics, command: Command) -> Any:
 def _doctor(magics: LLMMagics, _command: Command) -> None:
     """Say what works: keys and where they come from (never the keys), providers, the ledger."""
     from llmkit.notebook.bridge import bridge
-    from llmkit.notebook.doctor import examine
+    from llmkit.notebook.commands.doctor import examine
 
     _say(bridge.run(examine(magics.model or None)))
 

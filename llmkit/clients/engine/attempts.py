@@ -9,29 +9,29 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from llmkit.clients.call import Waiting
 from llmkit.clients.credentials.access import blame_address, blames_key
-from llmkit.clients.deadlines import Deadlines, Timeouts
+from llmkit.clients.engine.call import Waiting
+from llmkit.clients.engine.deadlines import Deadlines, Timeouts
+from llmkit.clients.engine.parameters import LIMITS, is_chosen, without_refused
+from llmkit.clients.engine.response_reader import Reading, accepted
+from llmkit.clients.engine.retry import come_back
 from llmkit.clients.local_servers import explain_down
-from llmkit.clients.parameters import LIMITS, is_chosen, without_refused
-from llmkit.clients.response_reader import Reading, accepted
-from llmkit.clients.retry import come_back
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
 from llmkit.providers.attachment_limits import explain, links
 from llmkit.providers.codec import SCHEMA_NAMES
 
 if TYPE_CHECKING:
-    from llmkit.clients.call import Call
     from llmkit.clients.credentials.access import Credentials
-    from llmkit.clients.retry import RetryPolicy
+    from llmkit.clients.engine.call import Call
+    from llmkit.clients.engine.retry import RetryPolicy
     from llmkit.core.redaction import Secret
     from llmkit.providers.codec import Codec, Request
     from llmkit.transport.base import StreamedResponse, Transport, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.attempts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
-    from llmkit.clients.call import Call
+    from llmkit.clients.engine.call import Call
     from llmkit.content.messages import LLMResponse
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.accounting")
 
 
 class Source(Protocol):

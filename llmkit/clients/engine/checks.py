@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.credentials.access import wrapped
 from llmkit.clients.credentials.keys import KeyStatus
-from llmkit.clients.engine import ProviderClient
+from llmkit.clients.engine.engine import ProviderClient
 from llmkit.clients.registry import client as make_client
 from llmkit.core.errors import AuthenticationError, LLMClientError, ProviderNotAvailableError, RateLimitError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmkit.clients.base import BaseLLMClient
     from llmkit.content.messages import LLMMessage, LLMResponse
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.checks")
 
 
 async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeyStatus:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit import prices
-from llmkit.clients.cost_bound import cost_bound
-from llmkit.clients.engine import ProviderClient
+from llmkit.clients.accounting.cost_bound import cost_bound
+from llmkit.clients.engine.engine import ProviderClient
 from llmkit.clients.registry import shared_client
 from llmkit.content import tokens
 from llmkit.content.media import most_tokens

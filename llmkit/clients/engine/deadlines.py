@@ -13,7 +13,7 @@ from llmkit.transport.base import CONNECT_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
-    from llmkit.clients.call import Call
+    from llmkit.clients.engine.call import Call
 
 T = TypeVar("T")
 

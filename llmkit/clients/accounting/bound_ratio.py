@@ -7,7 +7,7 @@ import logging
 _worst: dict[str, tuple[int, int]] = {}
 _untold: list[str] = []
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.accounting")
 
 
 def grown(name: str, nanos: int) -> int:

@@ -130,7 +130,7 @@ def _providers(name: str | LLMClientError) -> list[Provider]:
 async def _provider(provider: Provider) -> Finding:
     """Examine one provider; one without a key is not asked for its models."""
     from llmkit.clients.credentials.keys import keys
-    from llmkit.clients.engine import ProviderClient
+    from llmkit.clients.engine.engine import ProviderClient
     from llmkit.clients.registry import shared_client
 
     key = await in_thread(keys.find, provider.name)  # a keyring may ask the user

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.accounting import accounted, finished
+from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.base import BaseLLMClient
-from llmkit.clients.call import Call
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.request_key import asked_of_client
+from llmkit.clients.engine.call import Call
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import Usage
 from llmkit.content.schema import in_prompt, schema_of
@@ -18,7 +18,7 @@ from llmkit.providers.codec import TEMPERATURE, ContractTemperature, Request
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from llmkit.clients.accounting import Source
+    from llmkit.clients.accounting.accounting import Source
     from llmkit.content.messages import LLMMessage, LLMResponse
     from llmkit.providers.codec import Codec
 

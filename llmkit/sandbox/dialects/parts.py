@@ -10,7 +10,7 @@ from llmkit.content.attachments import IMAGES, PDF, Attachment
 from llmkit.content.links import ANY_IMAGE, type_of
 from llmkit.content.media import pages, pixels
 from llmkit.core.errors import InvalidRequestError
-from llmkit.sandbox.dialect import RefusedError
+from llmkit.sandbox.dialects.dialect import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -100,7 +100,7 @@ def rate_limit_retry(
         'answer'
     """
     policy = RetryPolicy(max_retries=max(max_retries, 1) - 1, base_delay=base_delay, max_delay=LONGEST_WAIT)
-    logger = logging.getLogger(__name__)
+    logger = logging.getLogger("llmkit.clients.retry")
 
     def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @functools.wraps(function)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit import prices
-from llmkit.clients import bound_ratio
+from llmkit.clients.accounting import bound_ratio
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmkit.content.messages import UsageSource
     from llmkit.providers.codec import Answer, Request
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("llmkit.clients.accounting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def _bound(
     request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
 ) -> int | None:
     """Return the most that an answer which broke off may cost, if that is more than its price."""
-    from llmkit.clients import cost_bound  # few calls need it
+    from llmkit.clients.accounting import cost_bound  # few calls need it
 
     try:
         most = cost_bound.cost_bound(request, provider, when=when)

@@ -1,0 +1,1 @@
+"""One call of our own clients: its attempts, deadlines, retries and the reading of its response."""

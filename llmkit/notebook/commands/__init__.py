@@ -1,0 +1,1 @@
+"""The subcommands of `%llm` that report or change something and ask no model."""

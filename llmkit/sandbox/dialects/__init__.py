@@ -1,0 +1,1 @@
+"""The wire formats that the sandbox speaks, one module for each."""
