@@ -26,7 +26,7 @@ MOVED = """
     llmkit.costs: totals tariff names moments exports
     llmkit.costs.store: choices holds interface
     llmkit.costs.budgets: caps
-    llmkit.notebook: question questions asking trouble shown commands rich live footer markdown syntax
+    llmkit.notebook: question questions asking trouble shown rich live footer markdown syntax
 """
 IDENTIFIERS = frozenset(REPLACED.split())
 MODULES = frozenset(
