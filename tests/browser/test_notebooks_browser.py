@@ -1,0 +1,44 @@
+"""The text of our notebooks in JupyterLab: amounts are text, mathematics stands only where it is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.support.lab import browse, serve_lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+CONTROLS = {
+    "a formula": "The area is $x^2$.",
+    "amounts whose backslashes Markdown takes away": r"It came to about \$24; it came to \$26.34.",
+}
+
+
+def texts():
+    """The Markdown cells of all notebooks, by notebook and cell."""
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                yield f"{path.stem}: {cell.id}", cell.source
+
+
+def test_jupyterlab_typesets_nothing_in_our_notebooks_but_the_controls(tmp_path):
+    cells = [*CONTROLS.items(), *texts(), *((f"{name}, last", text) for name, text in CONTROLS.items())]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for _, text in cells])
+    nbformat.write(notebook, tmp_path / "all.ipynb")
+    with serve_lab(tmp_path) as address, browse(address, "all.ipynb") as page:
+        shown = page.locator(".jp-Notebook .jp-RenderedMarkdown")
+        typeset = []
+        for number, (name, _) in enumerate(cells):
+            cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+            cell.scroll_into_view_if_needed()
+            cell.locator(".jp-RenderedMarkdown *").first.wait_for(timeout=60_000)
+            if number in (0, len(cells) - 1):
+                cell.locator("mjx-container").first.wait_for(timeout=60_000)
+            typeset += [name] * (cell.locator("mjx-container").count() > 0)
+        assert shown.count() == len(cells) > 40
+    assert typeset == [*CONTROLS, *(f"{name}, last" for name in CONTROLS)]

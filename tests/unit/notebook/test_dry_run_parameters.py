@@ -1,0 +1,48 @@
+"""What a dry run says of the parameters: those that would go out, chosen or not."""
+
+import pytest
+
+import llmkit
+from llmkit import LLMMessage
+from tests.support import shells
+
+
+@pytest.fixture(scope="module")
+def shell():
+    with shells.opened() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY"):
+        monkeypatch.setenv(name, "k")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("openai:gpt-4o-mini", "temperature=0.7 (llmkit's default)"),
+        ("google:gemini-2.5-flash", "temperature=0.7 (llmkit's default)"),
+        ("anthropic:claude-haiku-5-5", ""),
+        ("mistral:mistral-small-latest", ""),
+    ],
+)
+def test_a_temperature_that_nobody_chose_is_listed_where_it_is_sent(shell, model, said):
+    shown = shell.do(f"%%llm -d -m {model} -p seed=7\nhi").text
+    line = next(line for line in shown.splitlines() if line.startswith("Parameters"))
+    assert line == f"Parameters: {', '.join(filter(None, [said, 'seed=7']))}."
+
+
+def test_one_that_was_chosen_is_listed_as_it_is(shell):
+    shown = shell.do("%%llm -d -m openai:gpt-4o-mini -T 0.5\nhi").text
+    assert "Parameters: temperature=0.5." in shown
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.2}])
+async def test_the_client_tells_the_temperature_that_it_then_sends(server, recorder, options):
+    async with llmkit.OpenAIClient("k", server.url("openai"), model="sandbox") as client:
+        stream = client.stream_text([LLMMessage("user", "hi")], **options)
+        told = client.temperature_of(stream.request)
+        assert [piece async for piece in stream]
+    assert server.requests[-1].body.get("temperature") == told
