@@ -15,9 +15,6 @@ THOUSAND = 1000
 def token_costs() -> dict[str, dict[str, float]]:
     """Return prices in US dollars per 1,000 tokens, by model, as `_estimate_cost` takes them.
 
-    Returns:
-        `{"input": …, "output": …}` for each model of the catalogue with a known price.
-
     Example:
         >>> token_costs()["gpt-4"]
         {'input': 0.03, 'output': 0.06}
@@ -34,9 +31,6 @@ def token_costs() -> dict[str, dict[str, float]]:
 
 def llm_config() -> dict[str, Any]:
     """Return the configuration in force: providers, defaults and costs.
-
-    Returns:
-        Keys are wrapped and do not show; `None` where there is none.
 
     Example:
         >>> sorted(llm_config())

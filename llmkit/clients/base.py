@@ -117,17 +117,7 @@ class BaseLLMClient(ABC):
         output_tokens: int,
         token_costs: Mapping[str, Mapping[str, float]],
     ) -> float:
-        """Estimate a price in US dollars from a table of prices per 1,000 tokens.
-
-        Args:
-            model: Name of the model in the table.
-            input_tokens: Tokens of the prompt.
-            output_tokens: Tokens of the answer.
-            token_costs: `{"input": …, "output": …}` by model, in US dollars per 1,000 tokens.
-
-        Returns:
-            The price; 0.0 for a model that is not in the table.
-        """
+        """Estimate a price in US dollars from a table of prices per 1,000 tokens."""
         if model not in token_costs:
             return 0.0
         costs = token_costs[model]

@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 class CompatibleClient(OpenAIClient):
     """Client of an OpenAI-compatible server.
 
-    Args:
-        provider_name: Its name, e.g. `"ollama"`; any other name goes with a `base_url`.
-        api_key: The key, if the server wants one, or several that take turns.
-        base_url: Its address; by default the catalogue's.
-        client: Your own `openai.AsyncOpenAI`.
-        **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
-
     Example:
         ```python
         client = CompatibleClient("ollama", model="llama3.3")

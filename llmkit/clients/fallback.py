@@ -41,35 +41,16 @@ class StandIn(Protocol):
         ...
 
     def speaks(self, protocol: type[Codec]) -> bool:
-        """Whether parameters in the words of a protocol can be sent as they are.
-
-        Args:
-            protocol: A wire format.
-        """
+        """Whether parameters in the words of a protocol can be sent as they are."""
         ...
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client's model in place of the one that failed.
-
-        Args:
-            call: The call; from now on it is this client's.
-            asked: What to ask: extra parameters are those that this client can send.
-
-        Returns:
-            The source of its texts.
-        """
+        """Ask this client's model in place of the one that failed."""
         ...
 
 
 class Fallbacks:
-    """The texts of a call from the first model that answers; a `Source`.
-
-    Args:
-        call: The books of the call.
-        source: The texts of the model that was asked.
-        stand_ins: Who takes over, in this order.
-        protocol: Wire format of the model that was asked.
-    """
+    """The texts of a call from the first model that answers; a `Source`."""
 
     def __init__(
         self, call: Call, source: Source, stand_ins: Sequence[StandIn], protocol: type[Codec]
@@ -83,12 +64,7 @@ class Fallbacks:
         self._failures: list[str] = []
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the answer's end.
-
-        Raises:
-            LLMClientError: If no model gives a whole answer: the error of the last one that was asked, which
-                notes the others.
-        """
+        """Wait for the next pieces of text; `None` at the answer's end."""
         while True:
             try:
                 return await self._source.next()
@@ -137,9 +113,6 @@ def worth_another_model(error: LLMClientError) -> bool:
     A request that is wrong in itself, a budget and a setting are the same for every model; a prompt that
     is too long may fit into another one.
 
-    Args:
-        error: Why there is no answer.
-
     Example:
         >>> worth_another_model(LLMClientError("broken")), worth_another_model(InvalidRequestError("wrong"))
         (True, False)
@@ -152,11 +125,6 @@ def worth_another_model(error: LLMClientError) -> bool:
 
 def not_asked(name: str, lost: Sequence[str], first: str) -> str:
     """Say why a model was passed over.
-
-    Args:
-        name: Its name, as `provider:model`.
-        lost: The parameters that it cannot be sent.
-        first: The model that was asked.
 
     Example:
         >>> not_asked("anthropic:claude-haiku-5-5", ["tools"], "openai:gpt-6-luna")

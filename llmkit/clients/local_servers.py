@@ -12,13 +12,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104
 
 
 def explain_down(error: LLMClientError, provider: str, address: str) -> None:
-    """Say how to start a local server, where nobody answered at its address.
-
-    Args:
-        error: Why the call failed; changed in place.
-        provider: Name of the provider.
-        address: The API's base URL.
-    """
+    """Say how to start a local server, where nobody answered at its address."""
     down = type(error) is ProviderNotAvailableError and error.status_code is None and error.retryable
     if not (down and error.message.startswith("No answer from")):
         return

@@ -77,15 +77,7 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
 
 
 def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | RecordedClient:
-    """Return the process's one client for a name, as magics and batches use it.
-
-    Args:
-        name: As for `client`.
-        fallback: Names of the models that stand in for it.
-
-    Raises:
-        ConfigurationError: If the name is not known.
-    """
+    """Return the process's one client for a name, as magics and batches use it."""
     found = resolve(name)
     key = (os.getpid(), str(found), fallback)  # a fork must not share its parent's connections
     with _lock:
@@ -121,12 +113,7 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
 
 
 def recorded(client: BaseLLMClient, model: str | None = None) -> ProviderClient | RecordedClient:
-    """Return a client whose calls are recorded: the same one, or a plain one adapted.
-
-    Args:
-        client: Any client.
-        model: Model to use where a call names none.
-    """
+    """Return a client whose calls are recorded: the same one, or a plain one adapted."""
     if isinstance(client, (ProviderClient, RecordedClient)):
         return client
     return RecordedClient(client, model=model)
@@ -134,12 +121,6 @@ def recorded(client: BaseLLMClient, model: str | None = None) -> ProviderClient 
 
 def resolve(name: str | None = None) -> ModelName:
     """Find out which provider and model a name means.
-
-    Args:
-        name: As for `client`.
-
-    Raises:
-        ConfigurationError: If it is not known, or belongs to several providers.
 
     Example:
         >>> str(resolve("claude-haiku-5-5"))

@@ -203,13 +203,6 @@ def _digest(data: bytes) -> str:
 def media_type(data: bytes, name: str = "") -> str | None:
     r"""Find out what some bytes are.
 
-    Args:
-        data: The beginning is enough, but for text.
-        name: The file's name, which tells one kind of text from another.
-
-    Returns:
-        A media type that llmkit sends; `None` for anything else.
-
     Example:
         >>> media_type(b"GIF89a..."), media_type(b"a,b", "x.csv"), media_type(b"PK\x03\x04")
         ('image/gif', 'text/csv', None)

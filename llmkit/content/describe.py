@@ -46,13 +46,6 @@ class Card:
 def card(name: str, value: Any) -> Card:
     """Describe a variable.
 
-    Args:
-        name: Its name.
-        value: Its value.
-
-    Returns:
-        The card; what looks like a key is left out of it.
-
     Example:
         >>> print(card("rivers", ["Rhine", "Elbe"]).text)
         rivers: list with 2 items

@@ -30,16 +30,7 @@ TOP = 3
 
 
 def describe_frame(value: Any, limit: int) -> tuple[str, str]:
-    """Describe a DataFrame.
-
-    Args:
-        value: The DataFrame.
-        limit: Bytes that the description should have at most; the caller cuts what is longer.
-
-    Returns:
-        What it is, and its content: all rows if they fit; else for each column its type, missing values, the
-        range of numbers and times, and how many different values there are; then the first rows.
-    """
+    """Describe a DataFrame."""
     rows, columns = value.shape
     head = f"{_kind(value)} with {rows:,} rows and {columns:,} columns"
     if not rows:
@@ -58,12 +49,7 @@ def describe_frame(value: Any, limit: int) -> tuple[str, str]:
 
 
 def describe_series(value: Any, limit: int) -> tuple[str, str]:
-    """Describe a Series; see `describe_frame`.
-
-    Args:
-        value: The Series.
-        limit: Bytes that the description should have at most.
-    """
+    """Describe a Series; see `describe_frame`."""
     head = f"pandas Series with {len(value):,} rows, {_facts(value, detail=2)}"
     if not len(value):
         return head, ""

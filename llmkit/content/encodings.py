@@ -23,12 +23,6 @@ _SAMPLE = 200_000
 def decoded(data: bytes) -> str | None:
     r"""Read a text that is no UTF-8.
 
-    Args:
-        data: The file's bytes.
-
-    Returns:
-        The text; `None` where it declares no encoding and looks like none.
-
     Example:
         >>> decoded("# coding: latin-1\nname = 'Zoë'".encode("latin-1"))[-4:]
         "Zoë'"

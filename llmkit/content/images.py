@@ -15,16 +15,7 @@ _MARKS = (b"Exif", b"eXIf", b"EXIF")
 
 
 def upright(data: bytes) -> bytes:
-    """Turn a photo as its EXIF orientation says: models see the pixels alone.
-
-    Args:
-        data: A PNG, JPEG or WebP file.
-
-    Returns:
-        The same bytes where there is nothing to turn, or where the picture cannot be read.
-
-    Source: EXIF 2.32, section 4.6.4, tag 0x0112.
-    """
+    """Turn a photo as its EXIF orientation says: models see the pixels alone."""
     if not any(mark in data for mark in _MARKS):
         return data
     from PIL import Image, ImageOps
@@ -47,15 +38,7 @@ def transposed(picture: Any) -> Any:
 
 
 def from_array(array: Any) -> bytes:
-    """Return an array of pixels as PNG.
-
-    Args:
-        array: A numpy array of height x width, or height x width x 1, 3 or 4; whole numbers from 0 to 255,
-            truth values, or fractions from 0 to 1.
-
-    Raises:
-        InvalidRequestError: If its shape or its numbers are others.
-    """
+    """Return an array of pixels as PNG."""
     import numpy as np
     from PIL import Image
 

@@ -34,14 +34,7 @@ _FIRST = re.compile(
 
 
 def no_number(name: str) -> Any:
-    """Refuse NaN and the infinities, which Python's reader would take.
-
-    Args:
-        name: How it is written.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Refuse NaN and the infinities, which Python's reader would take."""
     raise ValueError(f"{name} is no JSON")
 
 
@@ -75,9 +68,6 @@ class Values:
 def is_corrected(gaps: Sequence[str]) -> bool:
     """Whether words say that what comes later replaces what came before.
 
-    Args:
-        gaps: The words before each of several values.
-
     Example:
         >>> is_corrected(["First attempt:", "Corrected:"]), is_corrected(["Rome:", "Oslo:"])
         (True, False)
@@ -88,12 +78,7 @@ def is_corrected(gaps: Sequence[str]) -> bool:
 
 
 def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
-    """Yield what is found in the whole text, in its fenced blocks, and between other words.
-
-    Args:
-        text: The answer.
-        blocks: Its fenced blocks.
-    """
+    """Yield what is found in the whole text, in its fenced blocks, and between other words."""
     whole = sequence(text)
     if whole:
         yield Values(whole, [""] * len(whole), listed=True)
@@ -108,12 +93,6 @@ def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
 
 def sequence(source: str) -> list[Any]:
     r"""Return the values of which a text consists: one of any kind, or several objects and lists.
-
-    Args:
-        source: JSON, or JSON Lines.
-
-    Returns:
-        The values; none if there is anything else in the text.
 
     Example:
         >>> sequence('{"n": 1}\n{"n": 2}'), sequence("n: 1")
@@ -138,11 +117,7 @@ def sequence(source: str) -> list[Any]:
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return values without repetitions, each at its last place.
-
-    Args:
-        values: JSON values.
-    """
+    """Return values without repetitions, each at its last place."""
     keys = [json.dumps(value, sort_keys=True) for value in values]
     return [value for place, value in enumerate(values) if keys[place] not in keys[place + 1 :]]
 
@@ -185,11 +160,7 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
 
 
 def are_alike(values: Sequence[Any]) -> bool:
-    """Whether values are records of one kind: objects with the same names, or lists of such.
-
-    Args:
-        values: JSON values.
-    """
+    """Whether values are records of one kind: objects with the same names, or lists of such."""
     records = _records(values)
     if not all(isinstance(item, dict) for item in records):
         return False

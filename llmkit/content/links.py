@@ -40,14 +40,7 @@ def is_link(text: str) -> bool:
 
 
 def check_link(url: str) -> None:
-    """Refuse what no provider can load.
-
-    Args:
-        url: The address.
-
-    Raises:
-        InvalidRequestError: If it has another scheme than http or https, no host, or control characters.
-    """
+    """Refuse what no provider can load."""
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1].lower() not in {"http", "https"}:
         raise InvalidRequestError(
@@ -73,13 +66,6 @@ def name_of(url: str) -> str:
 def type_of(url: str, name: str = "") -> str:
     """Return what an address names, by the ending of its path: an image where that tells nothing.
 
-    Args:
-        url: The address.
-        name: The file's name, if the user gave one: its ending counts first.
-
-    Raises:
-        InvalidRequestError: If the ending is that of something else than an image or a PDF.
-
     Example:
         >>> type_of("https://host/a.JPG"), type_of("https://host/image?id=7")
         ('image/jpeg', 'image/*')
@@ -99,9 +85,6 @@ def type_of(url: str, name: str = "") -> str:
 
 def shown_link(url: str) -> str:
     """Return an address for people: without a user, a password, a query, which may hold a signature, or more.
-
-    Args:
-        url: The address.
 
     Example:
         >>> shown_link("https://me:secret@host/a.png?X-Amz-Signature=1f2e")

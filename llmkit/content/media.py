@@ -41,12 +41,6 @@ class Pixels(NamedTuple):
 def pixels(data: bytes) -> Pixels | None:
     r"""Read the size of a PNG, JPEG, GIF or WebP image.
 
-    Args:
-        data: The file's bytes.
-
-    Returns:
-        Its width and height; `None` if that cannot be read.
-
     Example:
         >>> pixels(b"GIF89a" + (640).to_bytes(2, "little") + (480).to_bytes(2, "little"))
         Pixels(width=640, height=480)
@@ -64,12 +58,6 @@ def pixels(data: bytes) -> Pixels | None:
 
 def pages(data: bytes) -> int | None:
     """Count the pages of a PDF, those in compressed lists of objects included.
-
-    Args:
-        data: The file's bytes.
-
-    Returns:
-        How many there are; `None` where that cannot be read, as in an encrypted file.
 
     Example:
         >>> pages(b"%PDF-1.4 1 0 obj << /Type /Page >> endobj 2 0 obj << /Type /Pages >> endobj")
@@ -93,17 +81,6 @@ def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> 
     """Return a number of tokens that an image or a PDF hardly ever exceeds.
 
     One that is given by its address counts as the dearest that the provider takes.
-
-    Args:
-        attachment: The image or PDF.
-        provider: Name of the provider; for any but the three big ones it is the dearest of their counts.
-        model: Name of the model.
-
-    Returns:
-        The bound, by the provider's documented formula.
-
-    Source: OpenAI, "Images and vision", calculating costs; Anthropic, "Images and vision" and "PDF support";
-        Gemini API, "Understand and count tokens" and "Media resolution".
     """
     known = next((name for name in _COUNTS if provider.startswith(name)), None)
     counts = list(_COUNTS.values()) if known is None else [_COUNTS[known]]

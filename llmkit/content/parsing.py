@@ -61,17 +61,6 @@ def words(format: Format) -> str:  # noqa: A002 - as the option is called
 def wanted(format: Format, schema: SchemaLike = None) -> Schema | None:  # noqa: A002 - as the option is called
     """Return the schema to ask a provider for.
 
-    Args:
-        format: The format of the answer.
-        schema: What the user gave; with `"df"` it is the schema of a row, or of the whole list.
-
-    Returns:
-        The schema for `generate_text(…, schema=…)`; `None` if words are enough. Rows are wrapped into an
-        object, for not all providers take a list.
-
-    Raises:
-        InvalidRequestError: If it is no schema.
-
     Example:
         >>> wanted("df", {"type": "object", "properties": {"city": {"type": "string"}}}).json["required"]
         ['rows']
@@ -99,20 +88,6 @@ def parse(
     r"""Turn an answer into what was asked for.
 
     Words around the answer and a fence are no matter; the JSON inside must be strict.
-
-    Args:
-        text: The answer.
-        format: What was asked for.
-        schema: What the JSON must look like; with `"df"`, each row or the whole list.
-        language: The language of the code that is wanted; by default Python, if there is any, else the first.
-
-    Returns:
-        The text itself, JSON values, a `pandas.DataFrame`, or the code.
-
-    Raises:
-        BadResponseError: If the answer is something else; it names the place that does not fit, and has the
-            text in `.partial`.
-        InvalidRequestError: If the schema is none.
 
     Example:
         >>> parse('Here it is:\n```json\n{"a": [1, 2]}\n```', "json")
@@ -146,10 +121,6 @@ def _parsed(text: str, form: Format, schema: SchemaLike, language: str | None) -
 def repair_message(error: Exception, text: str = "") -> str:
     """Return what to ask a model whose answer could not be used.
 
-    Args:
-        error: What `parse` raised.
-        text: The answer, if the conversation does not have it.
-
     Example:
         >>> print(repair_message(BadResponseError("The answer is no JSON: line 1, column 1.")))
         Your last answer could not be used. The answer is no JSON: line 1, column 1.
@@ -164,9 +135,6 @@ def repair_message(error: Exception, text: str = "") -> str:
 
 def fences(text: str) -> list[Fence]:
     r"""Return the fenced blocks of a text; one that is still open ends with it.
-
-    Args:
-        text: Markdown.
 
     Example:
         >>> fences("Do:\n```py\na = 1\n```\n")
@@ -192,13 +160,6 @@ def fences(text: str) -> list[Fence]:
 def code_in(text: str, language: str | None = None) -> str:
     r"""Return the code of the fenced blocks in one language, one block after the other.
 
-    Args:
-        text: Markdown.
-        language: The language; by default Python, if there is any, else that of the first block.
-
-    Returns:
-        The code; empty if there is none.
-
     Example:
         >>> code_in("```bash\npip install x\n```\n```python\nimport x\n```")
         'import x'
@@ -213,17 +174,7 @@ def code_in(text: str, language: str | None = None) -> str:
 
 
 def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
-    """Check a value against a JSON schema.
-
-    Args:
-        value: JSON values.
-        schema: The schema.
-        text: The answer, for the error.
-
-    Raises:
-        BadResponseError: If it does not fit; it names the place.
-        InvalidRequestError: If the schema refers to something that is not in it.
-    """
+    """Check a value against a JSON schema."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
     from referencing import Registry
@@ -289,11 +240,7 @@ def _only(found: Values, text: str) -> Any:
 
 
 def joined(values: Sequence[Any]) -> list[Any]:
-    """Return several values as one list; lists are put one behind the other, and records behind theirs.
-
-    Args:
-        values: JSON values.
-    """
+    """Return several values as one list; lists are put one behind the other, and records behind theirs."""
     if all(isinstance(one, list) for one in values) or are_alike(values):
         return [item for one in values for item in (one if isinstance(one, list) else [one])]
     return list(values)
@@ -356,11 +303,7 @@ def _row(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
 
 
 def row_schema(schema: Schema) -> dict[str, Any] | None:
-    """Return the JSON schema of one row of a table; `None` for any.
-
-    Args:
-        schema: The schema of a row, of a list of rows, or of an object that holds nothing but such a list.
-    """
+    """Return the JSON schema of one row of a table; `None` for any."""
     if schema.json is None:
         return None
     row, definitions = _row(schema.json)

@@ -24,9 +24,6 @@ def spoken(text: str) -> str:
     Some servers leave out the opening tag, for their template holds it; an answer that was cut may lack
     the closing one. Tags in quotes or in a code block of the answer are part of it.
 
-    Args:
-        text: The answer.
-
     Example:
         >>> spoken("<think>\nPerhaps 41?\n</think>\n\n42")
         '42'

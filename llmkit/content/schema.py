@@ -62,16 +62,6 @@ class Schema:
 def schema_of(given: SchemaLike) -> Schema | None:
     """Read what `schema=` was given.
 
-    Args:
-        given: A JSON schema; a dataclass, `TypedDict`, pydantic model or another type that pydantic knows,
-            such as `list[Person]`; `"json"` or `True` for any JSON object; `None` or `False` for plain text.
-
-    Returns:
-        The schema; `None` for plain text.
-
-    Raises:
-        InvalidRequestError: If it is none of these, or no valid JSON schema.
-
     Example:
         >>> schema_of({"type": "object", "properties": {"city": {"type": "string"}}}).name
         'answer'
@@ -95,13 +85,6 @@ def schema_of(given: SchemaLike) -> Schema | None:
 
 def in_prompt(messages: Iterable[LLMMessage], schema: Schema) -> tuple[LLMMessage, ...]:
     """Ask for a schema in words, where a provider has no better way.
-
-    Args:
-        messages: The conversation.
-        schema: What is asked for.
-
-    Returns:
-        The conversation, the schema at the end of its system prompt.
 
     Example:
         >>> [m.role for m in in_prompt([LLMMessage("user", "Hi")], Schema())]
@@ -129,16 +112,7 @@ def instruction(schema: Schema) -> str:
 
 
 def for_openai(schema: Schema) -> dict[str, Any] | None:
-    """Return OpenAI's `response_format`, strict where the schema can be.
-
-    Args:
-        schema: What is asked for.
-
-    Returns:
-        The parameter; `None` if it is no schema of an object, which OpenAI insists on.
-
-    Source: OpenAI, "Structured model outputs", supported schemas.
-    """
+    """Return OpenAI's `response_format`, strict where the schema can be."""
     if schema.json is None:
         return {"type": "json_object"}
     if schema.json.get("type") != "object" or "anyOf" in schema.json:
@@ -152,17 +126,7 @@ def for_openai(schema: Schema) -> dict[str, Any] | None:
 
 
 def for_anthropic(schema: Schema) -> dict[str, Any] | None:
-    """Return Anthropic's `output_config.format`; bounds, which it refuses, go into the descriptions.
-
-    Args:
-        schema: What is asked for.
-
-    Returns:
-        The parameter; `None` where objects may have names that the schema does not list: Anthropic wants
-        them closed.
-
-    Source: Anthropic, "Structured outputs", JSON schema limitations.
-    """
+    """Return Anthropic's `output_config.format`; bounds, which it refuses, go into the descriptions."""
     if schema.json is None or _is_free(schema.json):
         return None
     return {"type": "json_schema", "schema": _walked(_closed(schema.json), _told)}

@@ -56,18 +56,6 @@ _TRUTHS = {"true": True, "false": False}
 def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
     r"""Read a table from an answer.
 
-    Args:
-        text: The answer: a list of records, one record a line, an object of columns, CSV in a fenced block, a
-            Markdown table, or CSV alone; words around it are no matter. Several tables with the same columns
-            are one; of drafts and their correction it is the last.
-        schema: What each row must look like.
-
-    Returns:
-        The table; columns of whole numbers, numbers, truth values and ISO dates have these types.
-
-    Raises:
-        BadResponseError: If there is no table in it, if there are different ones, or a row does not fit.
-
     Example:
         >>> frame("```csv\ncity,people\nParis,2100000\nRome,2800000\n```").dtypes["people"].name
         'int64'

@@ -57,18 +57,6 @@ class Interpolated:
 def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
     r"""Put the values of variables into a prompt.
 
-    Args:
-        text: The prompt, with `{{name}}`, `{{name.attribute}}`, `{{name['key']}}` or `{{name[0]}}`, and maybe
-            a format, `{{name:.2f}}` or `{{name!r}}`. A slot after a backslash (`\{{`) stays, without the
-            backslash.
-        lookup: The variables.
-
-    Returns:
-        The prompt. Values are put in as they are and not looked through again.
-
-    Raises:
-        CellError: If a name is not defined, a slot asks for more than a look-up, or a format does not fit.
-
     Example:
         >>> interpolate("Sum of {{n[1]}}, {{n[0]:.2f}} and {x}?", {"n": [1, 2]}).text
         'Sum of 2, 1.00 and {x}?'

@@ -30,12 +30,6 @@ _PAIRS = re.compile("[ aeiouy][a-z]|[a-z][aeiouy]").findall
 def estimate(text: str) -> int:
     """Estimate the tokens of a text: four characters each, as in English prose.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        `len(text) // 4`.
-
     Example:
         >>> estimate("Hello, world")
         3
@@ -44,16 +38,7 @@ def estimate(text: str) -> int:
 
 
 def estimate_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
-    """Estimate the tokens of a conversation.
-
-    Args:
-        messages: The messages that are sent.
-        provider: Name of the provider, by whose formula images and PDFs count.
-        model: Name of the model.
-
-    Returns:
-        The estimate, with a few tokens for each message's frame.
-    """
+    """Estimate the tokens of a conversation."""
     return sum(
         estimate(message.content) + PER_MESSAGE + _attached(message, estimate, provider, model)
         for message in messages
@@ -68,12 +53,6 @@ def upper_bound(text: str) -> int:
     and what is no word, such as a sequence of bases, may be a token each. Prose and code have about half
     as many tokens as the bound.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        The bytes of the text in UTF-8, where each pair that is joined counts once.
-
     Example:
         >>> upper_bound("Hello, world"), upper_bound("2026"), upper_bound("日本")
         (8, 4, 6)
@@ -83,16 +62,7 @@ def upper_bound(text: str) -> int:
 
 
 def upper_bound_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
-    """Return a number of tokens that a conversation hardly ever exceeds.
-
-    Args:
-        messages: The messages that are sent.
-        provider: Name of the provider, by whose formula images and PDFs count.
-        model: Name of the model.
-
-    Returns:
-        The bound, with a generous frame for each message.
-    """
+    """Return a number of tokens that a conversation hardly ever exceeds."""
     return sum(
         upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, provider, model)
         for message in messages
@@ -114,13 +84,6 @@ def count(text: str, model: str) -> int:
 
     `tiktoken` is used if it is installed, knows the model, and has the model's ranks on disk
     already: its implicit download is never triggered. Otherwise the count is an estimate.
-
-    Args:
-        text: Any text.
-        model: Name of the model that would read it.
-
-    Returns:
-        The number of tokens.
 
     Example:
         >>> count("", "gpt-4o-mini")

@@ -54,14 +54,6 @@ class Manner:
 def mend(text: str, source: str, manner: Manner) -> str:
     """Return an address in the form in which requests are made from it.
 
-    Args:
-        text: The address as it was given.
-        source: Where it was given, e.g. `"OPENAI_BASE_URL"`, to name in an error.
-        manner: How this provider's addresses are written.
-
-    Raises:
-        ConfigurationError: If it is no address.
-
     Example:
         >>> mend('"api.example.com/v1/chat/completions/"', "base_url", Manner())
         'https://api.example.com/v1'
@@ -87,10 +79,6 @@ def take_apart(address: str) -> tuple[str, str]:
 
 def place_of(address: str, path: str) -> str:
     """Return where a request goes: the path is put before the address' query.
-
-    Args:
-        address: The API's base URL, mended.
-        path: The request's path, maybe with a query of its own.
 
     Example:
         >>> place_of("https://host/mini?api-version=1", "/chat/completions")

@@ -56,9 +56,6 @@ class Provider:
     def plain(self, model: str) -> str:
         """Return the name of a model without what says nothing.
 
-        Args:
-            model: The name as it was written.
-
         Example:
             >>> providers()["google"].plain("models/gemini-2.5-flash")
             'gemini-2.5-flash'
@@ -69,9 +66,6 @@ class Provider:
 
     def refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known not to take.
-
-        Args:
-            model: The provider's name of the model.
 
         Example:
             >>> sorted(providers()["openai"].refused("o3-mini"))
@@ -113,13 +107,6 @@ def aliases() -> Mapping[str, str]:
 
 def output_limit(model: str) -> int:
     """Return how many tokens an answer of a model can have.
-
-    Args:
-        model: The provider's name of the model; one in front of a slash, as routers write it, is
-            passed over.
-
-    Returns:
-        The limit that the catalogue lists; for a model that it does not know, a cautious default.
 
     Example:
         >>> output_limit("gpt-4o-mini-2024-07-18"), output_limit("anthropic/claude-haiku-4-5")

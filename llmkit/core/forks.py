@@ -28,11 +28,7 @@ _watched: list[weakref.ref[ForkAware]] = []  # other threads may append while it
 
 
 def watch(thing: ForkAware) -> None:
-    """Tell an object about the forks of its process, for as long as it lives.
-
-    Args:
-        thing: Whom to tell.
-    """
+    """Tell an object about the forks of its process, for as long as it lives."""
     _watched.append(weakref.ref(thing, _watched.remove))
 
 

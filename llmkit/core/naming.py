@@ -53,12 +53,6 @@ class ModelName:
 def resolve(name: str) -> ModelName:
     """Find out which provider and model a name means.
 
-    Args:
-        name: `"provider:model"`, a provider, an alias, or a model whose provider is clear.
-
-    Raises:
-        ConfigurationError: If it is not known, or belongs to several providers.
-
     Example:
         >>> str(resolve("claude-haiku-5-5"))
         'anthropic:claude-haiku-5-5'
@@ -84,15 +78,7 @@ def aliases() -> dict[str, str]:
 
 
 def follow(name: str, short: Mapping[str, str] | None = None) -> str:
-    """Return what a name stands for: an alias may stand for another one.
-
-    Args:
-        name: Any name.
-        short: The aliases; by default `aliases`.
-
-    Raises:
-        ConfigurationError: If an alias leads back to itself.
-    """
+    """Return what a name stands for: an alias may stand for another one."""
     short = aliases() if short is None else short
     passed = [name]
     while (target := short.get(passed[-1])) is not None:
@@ -128,9 +114,6 @@ def is_model(word: str) -> bool:
 
     A provider alone is none: its name may be an English word.
 
-    Args:
-        word: The word.
-
     Example:
         >>> is_model("sonnet"), is_model("openai:gpt-4o"), is_model("gpt-4o-2024"), is_model("google")
         (True, True, True, False)
@@ -148,9 +131,6 @@ def is_model(word: str) -> bool:
 def owners(model: str) -> list[str]:
     """Return the providers of a bare model name: those that list it, else those whose names begin so.
 
-    Args:
-        model: Name of a model.
-
     Example:
         >>> owners("gpt-6-luna")
         ['openai']
@@ -161,12 +141,7 @@ def owners(model: str) -> list[str]:
 
 
 def unknown_name(name: str, others: Iterable[str] = ()) -> ConfigurationError:
-    """Return the error for a name that is not known, with the nearest ones.
-
-    Args:
-        name: What the user wrote.
-        others: Further names that would do.
-    """
+    """Return the error for a name that is not known, with the nearest ones."""
     names = [*model_names(), *others]
     bare = {n.partition(":")[2] or n: n for n in names}
     near = difflib.get_close_matches(name, [*bare, *names], n=3, cutoff=0.5)

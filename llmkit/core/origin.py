@@ -28,13 +28,6 @@ _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
     """Return the notebook's path, in the spelling of whoever tells it.
 
-    Args:
-        namespace: The user's variables; by default those of `__main__`, where kernels have them.
-
-    Returns:
-        The path; `None` outside of a notebook, and where nobody names it: nbclient, nbconvert and
-        papermill without `--inject-paths` do not.
-
     Example:
         >>> notebook_path({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"})
         '/home/me/thesis.ipynb'
@@ -44,9 +37,6 @@ def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
 
 def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
     r"""Return the notebook's file name.
-
-    Args:
-        namespace: As for `notebook_path`.
 
     Example:
         >>> notebook_name({"__vsc_ipynb_file__": r"c:\Users\me\thesis.ipynb"})

@@ -36,10 +36,6 @@ _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 class Secret:
     """A key that does not show itself: not in a repr, a log, a traceback, a pickle.
 
-    Args:
-        value: The key.
-        source: Where it came from, to show in its place.
-
     Example:
         >>> Secret("sk-123456789", "an argument")
         Secret('[redacted]', from an argument)
@@ -77,11 +73,7 @@ class Secret:
 
 
 def note(client: Any) -> None:
-    """Make the keys of a user's own SDK client known to `redact`, wherever the SDK keeps them.
-
-    Args:
-        client: A client of any SDK.
-    """
+    """Make the keys of a user's own SDK client known to `redact`, wherever the SDK keeps them."""
     inner = getattr(client, "_api_client", None)  # google-genai's
     for holder in (client, inner, getattr(inner, "_http_options", None)):
         for name, value in getattr(holder, "__dict__", {}).items():
@@ -109,9 +101,6 @@ def redact(text: str) -> str:
     Keys in use are found in any case, percent-encoded, JSON- and HTML-escaped, as hex and as base64 (also
     within a longer text), cut short and masked. It takes time in proportion to the text's length.
 
-    Args:
-        text: A provider's words, which may echo the key it was sent, or a value on its way into a prompt.
-
     Example:
         >>> redact("Incorrect API key provided: sk-abcdefgh1234.")
         'Incorrect API key provided: [redacted].'
@@ -131,10 +120,6 @@ def redact_error(error: BaseException, hidden: Iterable[str] = ()) -> None:
     """Blank out keys in an exception and in what caused it.
 
     Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
-
-    Args:
-        error: Changed in place: its arguments, its message, its body, its request's headers.
-        hidden: What else is not for showing in this error, such as the signature in an address.
     """
     kept = [Secret(text, "what was sent") for text in hidden]  # known to `redact` as long as they are there
     _redact_chain(error)
@@ -264,12 +249,7 @@ def _escaped(char: str) -> str:
 
 
 def _base64(key: str, shift: int) -> str:
-    """Return the part of a key's base64 that does not depend on the text around it.
-
-    Args:
-        key: The key.
-        shift: Bytes that come before it, modulo 3: in `user:key`, say, or in a longer text.
-    """
+    """Return the part of a key's base64 that does not depend on the text around it."""
     data = key.encode(errors="replace")
     whole = base64.b64encode(b"\0" * shift + data).decode()
     return whole[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6]

@@ -137,15 +137,6 @@ def _prices(value: Any) -> dict[str, dict[str, float]]:
 def price_table(value: Any) -> dict[str, dict[str, float]]:
     """Check a table of prices that a user gives, in the shape of `[tool.llmkit.prices]`.
 
-    Args:
-        value: US dollars per million tokens, by model or `provider:model`.
-
-    Returns:
-        The table.
-
-    Raises:
-        ConfigurationError: If it has another shape.
-
     Example:
         >>> price_table({"my-model": {"input": "0.5", "output": 1.5}})
         {'my-model': {'input': 0.5, 'output': 1.5}}
@@ -197,13 +188,6 @@ _VARIABLES = tuple(name for names in _ENVIRONMENT.values() for name in names)
 def load() -> Settings:
     """Read the settings as they are now.
 
-    Returns:
-        The settings; a change of the environment shows at once, one of a file within a second. As long as
-        nothing has changed, the same object is returned, so that others can keep what follows from it.
-
-    Raises:
-        ConfigurationError: If a value cannot be used; it names the variable or the file.
-
     Example:
         >>> load().sandbox in (True, False)
         True
@@ -213,11 +197,7 @@ def load() -> Settings:
 
 
 def replay_mode() -> ReplayMode:
-    """Return `load().replay`.
-
-    Raises:
-        ConfigurationError: If a value cannot be used.
-    """
+    """Return `load().replay`."""
     return load().replay
 
 
@@ -269,17 +249,7 @@ def _manner(name: str) -> addresses.Manner:
 
 
 def address(provider: catalog.Provider) -> Named | None:
-    """Return where a provider's API is, and who says so: environment, then file, then catalogue.
-
-    Args:
-        provider: The provider.
-
-    Returns:
-        The address; `None` if nothing names one.
-
-    Raises:
-        ConfigurationError: If it cannot be used; it names the variable or the file.
-    """
+    """Return where a provider's API is, and who says so: environment, then file, then catalogue."""
     for variable in provider.base_url_env:
         if given := os.environ.get(variable, "").strip(addresses.QUOTES):
             return Named(url=addresses.mend(given, variable, manner(provider)), source=variable)
@@ -294,14 +264,7 @@ def address(provider: catalog.Provider) -> Named | None:
 
 
 def base_url(provider: catalog.Provider) -> str | None:
-    """Return where a provider's API is: environment, then file, then catalogue.
-
-    Args:
-        provider: The provider.
-
-    Returns:
-        The URL; `None` if nothing names one.
-    """
+    """Return where a provider's API is: environment, then file, then catalogue."""
     found = address(provider)
     return None if found is None else found.url
 

@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 
 
 def create(path: Path) -> None:
-    """Create an empty file that only its owner can read, unless there is one; its folders, too.
-
-    Args:
-        path: The file.
-
-    Raises:
-        OSError: If that cannot be done.
-    """
+    """Create an empty file that only its owner can read, unless there is one; its folders, too."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Never open a file that exists: closing it again would drop the locks that SQLite holds on it in
     # this process. SQLite gives its journal the same permissions as the file.
@@ -29,33 +22,14 @@ def create(path: Path) -> None:
 
 
 def connect(path: Path, *, timeout: float, write: bool = False) -> sqlite3.Connection:
-    """Connect to a file that exists.
-
-    Args:
-        path: The file, absolute.
-        timeout: Seconds to wait for another connection's lock.
-        write: Whether to write, too.
-
-    Returns:
-        A connection in autocommit mode.
-
-    Raises:
-        sqlite3.Error: If it cannot be opened.
-    """
+    """Connect to a file that exists."""
     uri = f"{path.as_uri()}?mode={'rw' if write else 'ro'}"
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
 
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run statements as one writing transaction.
-
-    Args:
-        connection: In autocommit mode.
-
-    Yields:
-        Nothing; the transaction is committed at the end of the block, or undone if that raises.
-    """
+    """Run statements as one writing transaction."""
     # A deferred BEGIN could not wait for the lock once it has read: it would fail at once.
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 
 
 def known(name: str, names: Iterable[str], what: str) -> None:
-    """Make sure that there is such a name.
-
-    Args:
-        name: What the user wrote.
-        names: What there is.
-        what: The kind of thing, for the message.
-
-    Raises:
-        ConfigurationError: If it is none of them; the message says the nearest, or all.
-    """
+    """Make sure that there is such a name."""
     names = list(names)
     if name not in names:
         near = difflib.get_close_matches(str(name), names, n=1)
@@ -34,13 +25,6 @@ def known(name: str, names: Iterable[str], what: str) -> None:
 
 def texts(given: Any, argument: str) -> list[str]:
     """Return one text or several as a list.
-
-    Args:
-        given: A text, several, or `None` for none.
-        argument: What the user calls it, for the message.
-
-    Raises:
-        ConfigurationError: If it is anything else.
 
     Example:
         >>> texts("openai", "provider"), texts(("a", "b"), "model"), texts(None, "tag")
@@ -58,14 +42,6 @@ def texts(given: Any, argument: str) -> list[str]:
 
 def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
     """Return the hint that names the nearest choice, or another hint.
-
-    Args:
-        word: What was typed.
-        choices: What it could have been.
-        otherwise: The hint if nothing is near.
-
-    Returns:
-        One sentence.
 
     Example:
         >>> did_you_mean("modle", ["model", "out"], "")

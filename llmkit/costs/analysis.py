@@ -49,9 +49,6 @@ class Analysis(ABC):
         Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts. Its own
         `to_parquet`, `to_csv`, `to_excel` and so on write tags as JSON text, and to Excel UTC times without
         a zone.
-
-        Raises:
-            ConfigurationError: If the file cannot be read.
         """
         from llmkit.costs.frame.frame import Frame
 
@@ -74,22 +71,6 @@ class Analysis(ABC):
         simulated: bool | None = None,
     ) -> pd.DataFrame:
         """Read some calls only; those for which all that is given holds.
-
-        Args:
-            since: Calls of this time or later; a time without a zone is local.
-            until: Calls of an earlier time.
-            provider: Its name, or several.
-            model: The name that was asked for, or several.
-            notebook: File name of the notebook, or several.
-            status: How they ended, or several words.
-            tag: Name of a tag that they have, or `"name=value"`.
-            simulated: Only the sandbox's calls, only real ones, or both.
-
-        Returns:
-            A DataFrame like `df`.
-
-        Raises:
-            ConfigurationError: If the file cannot be read, or a time cannot.
 
         Example:
             >>> from llmkit import Ledger
@@ -119,48 +100,17 @@ class Analysis(ABC):
         since: date | str | None = None,
         session: str | None = None,
     ) -> Total:
-        """Add up what calls cost, exactly.
-
-        Args:
-            simulated: Only the sandbox's calls, only real ones, or `None`: both until a real one cost
-                something, and then only the real ones; the total says how many were left out.
-            since: Only calls of this time or later; a time without a zone is local.
-            session: Only calls of this process, see `llmkit.records.session_id`.
-
-        Returns:
-            The total, which says how many calls have no known price.
-
-        Raises:
-            ConfigurationError: If the file cannot be read, or the time cannot.
-        """
+        """Add up what calls cost, exactly."""
         return total_of(self.sums(since=since, session=session), simulated)
 
     def sums(self, *, since: date | str | None = None, session: str | None = None) -> dict[bool, Sums]:
-        """Add calls up in integers, for those who go on counting; arguments and errors as in `total`.
-
-        Returns:
-            The sums by `simulated`; no key if there are no such calls.
-        """
+        """Add calls up in integers, for those who go on counting; arguments and errors as in `total`."""
         from llmkit.costs.timestamps import moment
 
         return self._settle().sums(since=moment(since), session=session)
 
     def summary(self, by: str | Sequence[str] = "model", *, simulated: bool | None = None) -> pd.DataFrame:
-        """Add calls up in groups.
-
-        Args:
-            by: A column or several, `"hour"`, `"day"`, `"week"` (from Monday) or `"month"` (local time), or
-                `"tag:"` and the name of a tag. Sums by day, month, provider, model, notebook, status and
-                `simulated` are kept with the rows, and so answer at once, however many rows there are.
-            simulated: As in `total`.
-
-        Returns:
-            Per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, estimated (calls whose
-            price is an estimate), saved_usd.
-
-        Raises:
-            ConfigurationError: If there is no such column, or the file cannot be read.
-        """
+        """Add calls up in groups."""
         from llmkit.costs.frame.files import LedgerFrame
         from llmkit.costs.frame.frame import COLUMNS
         from llmkit.costs.frame.summary import PERIODS, TAG, needed, rolled, spending, summarise
@@ -197,28 +147,6 @@ class Analysis(ABC):
         """Say what calls would have cost otherwise; nothing is written.
 
         Without any of the first three arguments: what they would cost at today's prices.
-
-        Args:
-            model: Model that all calls would have gone to, as `%%llm` takes it; tokens stay as they are.
-            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they
-                win over all others.
-            cached: Share of the input that would have come from the provider's cache, from 0 to 1.
-            since: Only calls of this time or later; a time without a zone is local.
-            until: Only calls of an earlier time.
-            provider: Only those of this provider, or of several.
-            only_model: Only calls that asked for this model, or for several.
-            notebook: Only those of this notebook, or of several.
-            status: Only those that ended so, or in several ways.
-            tag: Only calls with this tag, or `"name=value"`.
-            simulated: As in `total`.
-
-        Returns:
-            Both sums and a table, with the calls of unknown price counted. Replayed calls count as what
-            they saved.
-
-        Raises:
-            ConfigurationError: If an argument makes no sense, nobody knows the model's price, or the file
-                cannot be read.
 
         Example:
             >>> from llmkit import Ledger
@@ -257,26 +185,6 @@ class Analysis(ABC):
         replayed calls, and no calls that were refused. A model is found by the name that answered, then by
         the one that was asked for, then by either without its date.
 
-        Args:
-            source: A file (JSON or CSV), decoded JSON, or a DataFrame: pages of OpenAI's usage or costs, or
-                of Anthropic's usage or cost report, several in a list; or a table with the columns date,
-                model, and tokens or cost in US dollars under their usual names.
-            provider: Whose export it is; a table does not tell, and without it all calls are compared.
-            since: Only days from this one on; a time without a zone is local, the days are UTC.
-            until: Only days before this time.
-            tolerance: Share by which counts and costs may differ and still match; costs may differ by half
-                a cent besides.
-
-        Returns:
-            By day and model: `status` (`"match"`, `"drift"`, `"only ours"`, `"only theirs"`), then calls,
-            input_tokens, cached_tokens, output_tokens and cost_usd, each followed by `…_theirs` and
-            `…_difference` (ours less theirs; missing where the export says nothing), and `unpriced`: our
-            calls without a known price.
-
-        Raises:
-            ConfigurationError: If the export or the ledger cannot be read, its columns cannot be told
-                apart, or it is of other days or another provider.
-
         Example:
             >>> from llmkit import Ledger
             >>> theirs = {"input_tokens": 5000, "output_tokens": 1000, "model": "gpt-6-luna"}
@@ -300,33 +208,19 @@ class Analysis(ABC):
         answers that broke off also `"at_most"`; `"usage_source"` where a price is no estimate any more),
         old_usd, old_source, old_date, new_usd, new_source,
         new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
-
-        Raises:
-            ConfigurationError: If the file cannot be read.
         """
         from llmkit.costs.pricing import corrections
 
         return corrections.table(self._store)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write all calls to a CSV file; a new one is readable for its owner only.
-
-        Args:
-            path: The file, which is replaced.
-        """
+        """Write all calls to a CSV file; a new one is readable for its owner only."""
         from llmkit.costs.frame.files import write_csv
 
         write_csv(self.df, path)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write all calls to a Parquet file; a new one is readable for its owner only.
-
-        Args:
-            path: The file, which is replaced.
-
-        Raises:
-            ConfigurationError: If pyarrow is not installed.
-        """
+        """Write all calls to a Parquet file; a new one is readable for its owner only."""
         from llmkit.costs.frame.files import write_parquet
 
         write_parquet(self.df, path)
@@ -335,12 +229,6 @@ class Analysis(ABC):
         """Write all calls to an Excel file; a new one is readable for its owner only.
 
         Times are UTC and have no zone there, because Excel knows none.
-
-        Args:
-            path: The file, which is replaced.
-
-        Raises:
-            ConfigurationError: If openpyxl is not installed, or there are more calls than a sheet holds.
         """
         from llmkit.costs.frame.files import write_excel
 

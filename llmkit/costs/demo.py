@@ -109,16 +109,6 @@ OUTAGE = (21, "anthropic")
 def records(month: str = "2026-10", *, seed: int = 0) -> list[CallRecord]:
     """Make up the calls of a month.
 
-    Args:
-        month: Year and month, local time.
-        seed: The same seed makes the same calls.
-
-    Returns:
-        The calls in the order of time; all of them say `simulated`.
-
-    Raises:
-        ValueError: If the month is none.
-
     Example:
         >>> calls = records("2026-10", seed=1)
         >>> len(calls) > 3000, all(call.simulated for call in calls), calls == records("2026-10", seed=1)
@@ -132,19 +122,6 @@ def records(month: str = "2026-10", *, seed: int = 0) -> list[CallRecord]:
 
 def month(path: str | os.PathLike[str], month: str = "2026-10", *, seed: int = 0) -> Ledger:
     """Write a made-up month of calls into a ledger of its own.
-
-    Args:
-        path: The file; `":memory:"` keeps the rows in this process. Written once more, the same month
-            adds nothing.
-        month: As in `records`.
-        seed: As in `records`.
-
-    Returns:
-        The ledger.
-
-    Raises:
-        ConfigurationError: If the file cannot be written.
-        ValueError: If the month is none.
 
     Example:
         >>> month(":memory:").total().simulated

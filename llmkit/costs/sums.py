@@ -101,10 +101,6 @@ class Total:
 def counted(calls: int, simulated: int) -> str:
     """Say how many calls there are, and how many of them the sandbox answered.
 
-    Args:
-        calls: All of them.
-        simulated: The sandbox's among them.
-
     Example:
         >>> counted(1, 0), counted(3, 3), counted(4, 3)
         ('1 call', '3 simulated calls', '4 calls, 3 of them simulated')
@@ -116,10 +112,6 @@ def counted(calls: int, simulated: int) -> str:
 
 def guessed(estimated: int, calls: int) -> str:
     """Say how many calls have an estimated price, behind the number of calls; empty if none has.
-
-    Args:
-        estimated: Calls whose price is an estimate.
-        calls: All of them.
 
     Example:
         >>> guessed(0, 5), guessed(2, 5), guessed(5, 5), guessed(1, 1)
@@ -158,30 +150,14 @@ class Tally:
 
 
 def is_unpriced(record: CallRecord) -> bool:
-    """Return whether a call cost something nobody knows.
-
-    Args:
-        record: A finished call.
-
-    Returns:
-        True if it used tokens or ended well, and has no price. A failed call without tokens, and a
-        replayed one, cost nothing.
-    """
+    """Return whether a call cost something nobody knows."""
     if record.cost_nanos is not None or record.status == "replayed":
         return False
     return record.status == "ok" or (record.input_tokens or 0) + (record.output_tokens or 0) > 0
 
 
 def is_estimated(record: CallRecord) -> bool:
-    """Return whether a call has a price that is an estimate, or leaves something out.
-
-    Args:
-        record: A finished call.
-
-    Returns:
-        True if its tokens were estimated and cost something, if something that is billed has no price, or
-        if it may have cost more. A replayed call cost exactly nothing.
-    """
+    """Return whether a call has a price that is an estimate, or leaves something out."""
     return estimate(record.status, record.cost_nanos, record.usage_source, record.at_most_nanos)
 
 
@@ -199,10 +175,6 @@ EXACT = ("reported", "settled")
 def inexact(cost: float, usage_source: str | None) -> bool:
     """Return whether a price is an estimate because of what its tokens are; see `is_estimated`.
 
-    Args:
-        cost: The price, in any unit: where it is 0 whatever the tokens are, nothing is estimated.
-        usage_source: Where the token counts came from.
-
     Example:
         >>> [inexact(1, "reported"), inexact(1, "partial"), inexact(0, "partial"), inexact(0, "incomplete")]
         [False, True, False, True]
@@ -215,13 +187,6 @@ def inexact(cost: float, usage_source: str | None) -> bool:
 def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
     """Decide which calls count: simulated ones are left out only where a real one cost something.
 
-    Args:
-        simulated: Only the simulated ones, only the real ones, or `None` for the rule.
-        paid: Whether a real one cost something; see `Sums.paid`.
-
-    Returns:
-        Values of `simulated` that count.
-
     Example:
         >>> kinds_that_count(None, paid=False), kinds_that_count(None, paid=True)
         ((False, True), (False,))
@@ -232,15 +197,7 @@ def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:
 
 
 def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:  # noqa: FBT001 - three-valued
-    """Turn sums into what is shown.
-
-    Args:
-        sums: Sums by `simulated`.
-        simulated: Which calls count; see `kinds_that_count`.
-
-    Returns:
-        The total.
-    """
+    """Turn sums into what is shown."""
     kinds = kinds_that_count(simulated, paid=sums.get(False, NOTHING).paid)
     fake = sums.get(True, NOTHING).calls
     chosen = NOTHING
@@ -261,15 +218,6 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
 
 def to_nanos(usd: float | Decimal) -> int:
     """Return dollars as billionths.
-
-    Args:
-        usd: US dollars, not negative.
-
-    Returns:
-        The nearest integer, whatever the size.
-
-    Raises:
-        ValueError: If the amount is negative, infinite or not a number.
 
     Example:
         >>> to_nanos(0.1) + to_nanos(0.2) == to_nanos(0.3)

@@ -22,16 +22,6 @@ HINT = "Write it like 2026-11-22 or 2026-11-22T09:30, or give a date, datetime o
 def moment(when: When | None) -> int | None:
     """Return a time as the ledger keeps it.
 
-    Args:
-        when: A date (its local midnight), a time (Python's, pandas' or numpy's), or either as ISO 8601
-            text; local if it has no zone. `None` stays `None`.
-
-    Returns:
-        Microseconds since 1970, UTC.
-
-    Raises:
-        ConfigurationError: If it is not a date or time.
-
     Example:
         >>> moment("1970-01-01T00:00:01+00:00")
         1000000
@@ -42,15 +32,6 @@ def moment(when: When | None) -> int | None:
 
 def aware(when: When | None) -> datetime | None:
     """Return a time with its zone.
-
-    Args:
-        when: As for `moment`.
-
-    Returns:
-        The time in UTC.
-
-    Raises:
-        ConfigurationError: If it is not a date or time.
 
     Example:
         >>> aware("2026-11-22T12:00:00+01:00").hour

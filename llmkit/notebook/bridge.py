@@ -48,25 +48,11 @@ class Bridge:
             return self._loop
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine there and return at once, as a widget's handler has to.
-
-        Args:
-            work: The coroutine.
-
-        Returns:
-            Its future; cancelling it cancels the coroutine.
-        """
+        """Start a coroutine there and return at once, as a widget's handler has to."""
         return asyncio.run_coroutine_threadsafe(work, self.loop())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt cancels it.
-
-        Args:
-            work: The coroutine.
-
-        Returns:
-            What it returns.
-        """
+        """Run a coroutine there and wait for it; an interrupt cancels it."""
         results: list[T] = []
 
         # As a stream of one item: `stream` sees an interrupt at its next tick, and waits for the farewell.
@@ -79,15 +65,7 @@ class Bridge:
         return results[0]
 
     def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:
-        """Iterate an async generator there and its items here.
-
-        Args:
-            source: The generator; it is closed on its own loop, also when this iteration is left early or
-                interrupted, and this waits until it is.
-
-        Yields:
-            The items; `None` about twelve times a second while none comes.
-        """
+        """Iterate an async generator there and its items here."""
         items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         relay = _Relay(self.loop(), source, items)
         try:

@@ -32,23 +32,7 @@ class Dispatched(NamedTuple):
 
 
 def run(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement: str = "") -> Dispatched:
-    """Put a question, or show what it would send.
-
-    Args:
-        magics: The magics: settings, threads, the shell.
-        ask: The question.
-        scope: The variables where it stands.
-        alone: Whether the answer is all that the cell shows.
-        announcement: What to say before anything is sent.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        CellError: If the question names what is not there.
-        LLMClientError: If there is no answer.
-        Stopped: If the user interrupted.
-    """
+    """Put a question, or show what it would send."""
     outgoing = gather(ask, notebook_context(magics, ask, scope))
     names = _names(ask.model or magics.model)
     if ask.dry_run:
@@ -103,13 +87,7 @@ def _names(models: str) -> list[str]:
 
 
 def notebook_context(magics: LLMMagics, ask: Ask, scope: Scope) -> NotebookContext:
-    """Return what a question may take from the notebook.
-
-    Args:
-        magics: The magics.
-        ask: The question.
-        scope: The variables where it stands.
-    """
+    """Return what a question may take from the notebook."""
     shell: Any = magics.shell
     return NotebookContext(
         variables=scope,

@@ -70,22 +70,12 @@ class LastError:
         return f"Sent along: {cell} and its traceback.{left}"
 
     def prompt(self, wish: str) -> str:
-        """Return the prompt that asks about it.
-
-        Args:
-            wish: What is wanted, `FIX` or `EXPLAIN`.
-        """
+        """Return the prompt that asks about it."""
         return f"{wish}\n\nThe cell:\n{fenced(self.source, 'python')}\n\nThe error:\n{fenced(self.error)}"
 
 
 def describe_error(source: str, error: BaseException, number: int | None = None) -> LastError:
-    """Note what went wrong: texts only, so that no frame is kept alive.
-
-    Args:
-        source: The cell, as typed.
-        error: What it raised.
-        number: The n of its `In[n]`.
-    """
+    """Note what went wrong: texts only, so that no frame is kept alive."""
     cell, told = source.strip("\n"), _told(error)
     safe_cell, safe_told = redact(cell), redact(told)  # before they are cut: half a key is not recognised
     return LastError(
@@ -108,23 +98,12 @@ def last_error() -> LastError | None:
 
 
 def is_about_last_error(source: str) -> bool:
-    """Whether a cell is itself a question about the last error: its failure is not the next one.
-
-    Args:
-        source: The cell, as typed.
-    """
+    """Whether a cell is itself a question about the last error: its failure is not the next one."""
     return _ABOUT.match(source) is not None
 
 
 def failed(result: Any) -> BaseException | None:
-    """Return what a cell raised.
-
-    Args:
-        result: IPython's result of the cell.
-
-    Returns:
-        The exception; `None` if there was none, or the user interrupted or left.
-    """
+    """Return what a cell raised."""
     error: BaseException | None = result.error_before_exec or result.error_in_exec
     return None if isinstance(error, (KeyboardInterrupt, SystemExit)) else error
 

@@ -182,20 +182,7 @@ class LLMMagics(Magics):
         return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
 
     def ask(self, ask: Ask, announcement: str = "", scope: Scope | None = None) -> Any:
-        """Ask one model or several; what the cell magic and some subcommands do.
-
-        Args:
-            ask: The question.
-            announcement: What to say before anything is sent.
-            scope: The variables where the question stands; by default the notebook's.
-
-        Returns:
-            The reply, or the comparison; `None` for a dry run, and in a terminal, which has shown it.
-
-        Raises:
-            LLMClientError: If there is no answer.
-            Stopped: If the user interrupted.
-        """
+        """Ask one model or several; what the cell magic and some subcommands do."""
         from llmkit.notebook.dispatch import run  # the clients load at the first question
 
         shell: Any = self.shell
@@ -213,11 +200,7 @@ class LLMMagics(Magics):
         return asked.result
 
     def note_failure(self, result: Any) -> None:
-        """Remember a cell that failed, for `%llm fix`; called by IPython after each cell.
-
-        Args:
-            result: IPython's result of the cell.
-        """
+        """Remember a cell that failed, for `%llm fix`; called by IPython after each cell."""
         from llmkit.notebook.last_error import describe_error, failed, is_about_last_error
 
         error, source = failed(result), result.info.raw_cell if result.info else ""

@@ -44,20 +44,12 @@ class Exchange:
 
 
 def session_entries(exchanges: Iterable[Exchange]) -> list[Entry]:
-    """Return a session as a transcript's entries.
-
-    Args:
-        exchanges: What was asked and answered.
-    """
+    """Return a session as a transcript's entries."""
     return [entry for exchange in exchanges for entry in _entries(exchange)]
 
 
 def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
-    """Return a conversation as a transcript's entries.
-
-    Args:
-        messages: Its messages.
-    """
+    """Return a conversation as a transcript's entries."""
     return [
         Entry(
             text=message.content,

@@ -168,12 +168,7 @@ class Reply:
 
 
 def explain_empty(error: BadResponseError, response: LLMResponse | None) -> None:
-    """Say what came instead of text, if that is why an answer could not be read.
-
-    Args:
-        error: Why it could not be read; changed in place.
-        response: The answer.
-    """
+    """Say what came instead of text, if that is why an answer could not be read."""
     if response is not None and response.note and not spoken(response.content).strip():
         error.message, error.hint = response.note, "Ask again for text."
 
@@ -183,8 +178,5 @@ def execution_number(shell: Any) -> int | None:
 
     Some releases of IPython count up before a cell runs and some after, but all of them have stored
     its input by then.
-
-    Args:
-        shell: The IPython shell; `None` outside of one.
     """
     return None if shell is None else len(shell.history_manager.input_hist_parsed) - 1

@@ -113,17 +113,6 @@ class Prompt:
 def gather(ask: Ask, place: NotebookContext) -> Prompt:
     r"""Gather what a question sends.
 
-    Args:
-        ask: The question.
-        place: Where it is asked.
-
-    Returns:
-        What is sent, to the letter; values that look like keys are left out.
-
-    Raises:
-        CellError: If it names a variable or a cell that is not there.
-        InvalidRequestError: If something cannot be attached.
-
     Example:
         >>> from llmkit.notebook.cell.parser import parse_cell
         >>> here = NotebookContext(variables={"n": 7})
@@ -152,16 +141,7 @@ def gather(ask: Ask, place: NotebookContext) -> Prompt:
 
 
 def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
-    """Return the value of a variable that an option names.
-
-    Args:
-        name: The variable, maybe with attributes.
-        variables: The user's variables.
-        option: The option.
-
-    Raises:
-        CellError: If it is not there; the nearest name is given.
-    """
+    """Return the value of a variable that an option names."""
     first, *attributes = name.split(".")
     if first not in variables:
         near = did_you_mean(first, (n for n in variables if not n.startswith("_")), "Define it first.")
@@ -227,10 +207,6 @@ def _cells(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]
 
 def fenced(text: str, language: str = "") -> str:
     r"""Return a text inside a fence that it cannot end.
-
-    Args:
-        text: Any text.
-        language: Name of its language.
 
     Example:
         >>> fenced("1 + 1", "python")

@@ -27,10 +27,6 @@ _WRITABLE = sys.version_info >= (3, 13)  # from then on a frame's locals can be 
 class Scope(Mapping[str, Any]):
     """The variables that a question may take from, and the place where its answer goes.
 
-    Args:
-        space: The notebook's globals.
-        frame: The frame that asks; `None` if no code of the user's does.
-
     Example:
         >>> scope = Scope({"city": "Oslo"})
         >>> scope["city"], "river" in scope
@@ -74,14 +70,7 @@ class Scope(Mapping[str, Any]):
         return self._locals
 
     def check(self, name: str) -> None:
-        """Refuse, before anything is sent, a variable that `assign` cannot set.
-
-        Args:
-            name: The variable.
-
-        Raises:
-            CellError: If it is a local of a function and this Python cannot set it.
-        """
+        """Refuse, before anything is sent, a variable that `assign` cannot set."""
         frame = self._frame
         if frame is None or not _is_function(frame.f_code) or _WRITABLE or name not in _own(frame.f_code):
             return
@@ -91,12 +80,7 @@ class Scope(Mapping[str, Any]):
         )
 
     def assign(self, name: str, value: object) -> None:
-        """Set a variable: the function's own if it has one of this name, else the notebook's.
-
-        Args:
-            name: The variable.
-            value: Its new value.
-        """
+        """Set a variable: the function's own if it has one of this name, else the notebook's."""
         frame = self._frame
         if frame is None or _is_top_level(frame, self._space):
             self._space[name] = value
@@ -106,14 +90,7 @@ class Scope(Mapping[str, Any]):
             self._space[name] = value
 
     def told(self, name: str) -> str:
-        """Say where `assign` puts a variable, if that is not where the line stands.
-
-        Args:
-            name: The variable.
-
-        Returns:
-            A sentence; empty if there is nothing to say.
-        """
+        """Say where `assign` puts a variable, if that is not where the line stands."""
         frame = self._frame
         if frame is None or not _is_function(frame.f_code) or name in _own(frame.f_code):
             return ""
@@ -121,11 +98,7 @@ class Scope(Mapping[str, Any]):
 
 
 def caller() -> FrameType | None:
-    """Return the frame that called llmkit: the first one that is neither ours nor IPython's.
-
-    Returns:
-        The frame; `None` if Python's own code called, such as a thread of a pool.
-    """
+    """Return the frame that called llmkit: the first one that is neither ours nor IPython's."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's names
     while frame is not None and _package(frame) in _INTERNAL:
         frame = frame.f_back
@@ -133,11 +106,7 @@ def caller() -> FrameType | None:
 
 
 def is_internal(frame: FrameType) -> bool:
-    """Whether a frame is not the user's: llmkit's, IPython's, or Python's own library.
-
-    Args:
-        frame: The frame.
-    """
+    """Whether a frame is not the user's: llmkit's, IPython's, or Python's own library."""
     package = _package(frame)
     return package in _INTERNAL or (package in sys.stdlib_module_names and package != "__main__")
 

@@ -20,34 +20,12 @@ if TYPE_CHECKING:
 
 
 def fix(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
-    """Ask for the cell that failed last, mended; its code goes into the next cell.
-
-    Args:
-        magics: The magics: settings, conversations, the shell.
-        command: The subcommand.
-
-    Returns:
-        The reply; `None` in a terminal, which has shown it, and after an error of llmkit's own.
-
-    Raises:
-        ConfigurationError: If no cell has failed.
-    """
+    """Ask for the cell that failed last, mended; its code goes into the next cell."""
     return _ask_about(_trouble(magics), magics, FIX, code=True)
 
 
 def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
-    """Ask what the last error means.
-
-    Args:
-        magics: The magics: settings, conversations, the shell.
-        command: The subcommand.
-
-    Returns:
-        The reply; `None` in a terminal, which has shown it, and after an error of llmkit's own.
-
-    Raises:
-        ConfigurationError: If no cell has failed.
-    """
+    """Ask what the last error means."""
     return _ask_about(_trouble(magics), magics, EXPLAIN)
 
 
@@ -68,15 +46,7 @@ def _trouble(magics: LLMMagics) -> LastError:
 
 
 def thread(magics: LLMMagics, command: Command) -> None:
-    """List the conversations, or show, delete or rename one.
-
-    Args:
-        magics: The magics: settings, conversations, the shell.
-        command: The subcommand, with what to do and names.
-
-    Raises:
-        ConfigurationError: If there is no such conversation, or one of the new name.
-    """
+    """List the conversations, or show, delete or rename one."""
     words = (command.argument or "").split()
     if not words:
         lines = [f"{name}: {len(messages)} messages" for name, messages in magics.threads.items()]
@@ -113,18 +83,7 @@ def _messages(magics: LLMMagics, name: str) -> list[LLMMessage]:
 
 
 def last(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
-    """Show the last answer again.
-
-    Args:
-        magics: The magics: settings, conversations, the shell.
-        command: The subcommand.
-
-    Returns:
-        The reply, which shows itself; `None` in a terminal, which has shown it.
-
-    Raises:
-        ConfigurationError: If nothing was answered.
-    """
+    """Show the last answer again."""
     if magics.last is None:
         raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
     if getattr(magics.shell, "kernel", None) is not None:
@@ -134,15 +93,7 @@ def last(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what sub
 
 
 def export(magics: LLMMagics, command: Command) -> None:
-    """Write the session's questions and answers, or a conversation: into a file, or here as Markdown.
-
-    Args:
-        magics: The magics: settings, conversations, the shell.
-        command: The subcommand, maybe with a conversation's name and a file.
-
-    Raises:
-        ConfigurationError: If there is nothing to write, or the file cannot be written.
-    """
+    """Write the session's questions and answers, or a conversation: into a file, or here as Markdown."""
     words = (command.argument or "").split()
     if words[:1] == ["thread"]:
         title, entries, words = words[1], thread_entries(_messages(magics, words[1])), words[2:]

@@ -38,21 +38,12 @@ if TYPE_CHECKING:
 class SingleRun:
     """Send a question and show its answer.
 
-    Args:
-        magics: The magics: settings, threads, the shell.
-        ask: The question.
-        outgoing: What it sends.
-        model: Who is asked; empty for the default.
-
     Attributes:
         name: Who is asked.
         stream: The call; it begins with `run`.
         reply: The answer once the call is over, also if it was stopped or cut; `None` if no text came.
         news: What changed since the last question that named no model: from now on it costs money.
         interrupted: Whether the user interrupted while the whole answer was being shown.
-
-    Raises:
-        ConfigurationError: If the model is not known.
     """
 
     def __init__(self, magics: LLMMagics, ask: Ask, outgoing: Prompt, model: str = "") -> None:
@@ -75,11 +66,7 @@ class SingleRun:
         return said
 
     def open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
-        """Open the call; nothing is sent before its first step.
-
-        Args:
-            further: Messages that follow those of the question.
-        """
+        """Open the call; nothing is sent before its first step."""
         client = shared_client(str(self.name), tuple(self._magics.fallback))
         messages = [*self._outgoing.messages, *further]
         with records.calling(**limits(self._magics, self._ask)):
@@ -87,15 +74,7 @@ class SingleRun:
         return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
     def run(self, *, alone: bool) -> Reply:
-        """Ask, show the answer as it comes, and return it.
-
-        Args:
-            alone: Whether the answer is all that the cell shows.
-
-        Raises:
-            LLMClientError: If there is no whole answer; what had arrived stays on display.
-            Stopped: If the user interrupted it.
-        """
+        """Ask, show the answer as it comes, and return it."""
         display = live_answer(
             self._magics.shell, quiet=self._ask.quiet, alone=alone, max_hz=self._magics.max_refresh_hz
         )
@@ -144,11 +123,7 @@ class SingleRun:
         return self._read()
 
     def _read(self) -> Any:
-        """Return what the answer's text stands for in its format.
-
-        Raises:
-            BadResponseError: If it is not in that format.
-        """
+        """Return what the answer's text stands for in its format."""
         form = self._outgoing.format
         if form not in READ:
             return None
@@ -183,15 +158,7 @@ class SingleRun:
         return reply
 
     def _keep(self, footer: Footer | None, error: LLMClientError | None = None) -> str:
-        """Keep an answer that is not what was asked for, as far as it came.
-
-        Args:
-            footer: The line under it.
-            error: Why it is not whole; it is told where the text is.
-
-        Returns:
-            Where the text is; empty if there is none.
-        """
+        """Keep an answer that is not what was asked for, as far as it came."""
         stream, form = self.stream, self._outgoing.format
         if not stream.text.strip():
             return ""
@@ -254,15 +221,7 @@ class SingleRun:
 
 
 def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
-    """Return what holds for the calls of one question: what each may cost, whether it is replayed, labels.
-
-    Args:
-        magics: The magics' settings.
-        ask: The question.
-
-    Returns:
-        Fields of `records.CallContext`.
-    """
+    """Return what holds for the calls of one question: what each may cost, whether it is replayed, labels."""
     budget = magics.budget if ask.budget is None else ask.budget
     replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
     cap = None if budget is None else to_nanos(budget)
@@ -271,14 +230,7 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
 
 
 def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> Exchange:
-    """Return a question and its answer for the session's log.
-
-    Args:
-        shell: The IPython shell.
-        outgoing: The question.
-        label: What the model was called.
-        reply: The answer.
-    """
+    """Return a question and its answer for the session's log."""
     return Exchange(
         number=execution_number(shell),
         label=label,
@@ -291,15 +243,7 @@ def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> Exchange
 
 
 def remember(magics: LLMMagics, thread: str, outgoing: Prompt, reply: Reply) -> None:
-    """Add a question and its answer to a conversation.
-
-    Args:
-        magics: The magics, which hold the conversations.
-        thread: Name of the conversation.
-        outgoing: The question, and what went before.
-        reply: The answer; a blank one is not remembered, for no provider takes it back, and neither is the
-            reasoning in its think tags.
-    """
+    """Add a question and its answer to a conversation."""
     said = spoken(reply.text)
     if said.strip():
         kind = LLMMessage if reply.complete else IncompleteMessage
@@ -308,14 +252,7 @@ def remember(magics: LLMMagics, thread: str, outgoing: Prompt, reply: Reply) -> 
 
 
 def agreed(error: BudgetExceededError) -> bool:
-    """Ask the user about a model whose price nobody knows, if the budget says so.
-
-    Args:
-        error: Why the call was refused.
-
-    Returns:
-        Whether to send it after all.
-    """
+    """Ask the user about a model whose price nobody knows, if the budget says so."""
     from llmkit.costs.ledger import ledger
 
     budget = ledger.budget()
@@ -333,12 +270,7 @@ def agreed(error: BudgetExceededError) -> bool:
 
 
 def facts_of(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
-    """Return what is saved with the output: no prompt, no key.
-
-    Args:
-        stream: The call.
-        error: How it failed, if it did.
-    """
+    """Return what is saved with the output: no prompt, no key."""
     outcome = stream.outcome
     if outcome is None:  # it was interrupted before anything was sent
         return {}

@@ -56,14 +56,6 @@ class Entry:
 def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = True) -> str:
     """Write a conversation as Markdown.
 
-    Args:
-        entries: What was said.
-        title: The title, if there is one.
-        harmless: Whether HTML in it is made text; not needed where it is shown as plain text.
-
-    Returns:
-        The text; what each one said is under a heading of its own.
-
     Example:
         >>> print(to_markdown([Entry(text="Hi", quoted=True, heading="You"), Entry(text="Hello!")]))
         ## You
@@ -81,25 +73,12 @@ def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = T
 
 
 def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
-    """Return `to_markdown` as it stands in a file: marked as an export, which a later one may replace.
-
-    Args:
-        entries: What was said.
-        title: The title, if there is one.
-    """
+    """Return `to_markdown` as it stands in a file: marked as an export, which a later one may replace."""
     return f"{MARK}\n\n{to_markdown(entries, title)}"
 
 
 def to_html(entries: Iterable[Entry], title: str = "") -> str:
-    """Write a conversation as a page that runs and loads nothing.
-
-    Args:
-        entries: What was said.
-        title: The title, if there is one.
-
-    Returns:
-        An HTML document.
-    """
+    """Write a conversation as a page that runs and loads nothing."""
     name = guard_text(printable(plain(title or "Conversation")))
     body = "".join(_html(_plain(entry)) for entry in entries)
     return (
@@ -124,20 +103,7 @@ def _plain(entry: Entry) -> Entry:
 
 
 def write_transcript(path: str | os.PathLike[str], entries: Sequence[Entry], title: str = "") -> Path:
-    """Write a conversation to a file that only its owner can read.
-
-    Args:
-        path: The file: `.md` and `.markdown` are Markdown, `.html` and `.htm` a page. An export that is there
-            is replaced, anything else is not.
-        entries: What was said.
-        title: The title, if there is one.
-
-    Returns:
-        Where it is.
-
-    Raises:
-        ConfigurationError: If the ending is another one, another file is there, or it cannot be written.
-    """
+    """Write a conversation to a file that only its owner can read."""
     file = Path(path).expanduser()
     write = _WRITERS.get(file.suffix.lower())
     if write is None:

@@ -21,9 +21,6 @@ def warm_up_soon(model: Callable[[], str | None]) -> None:
 
     Together they take a second or two of CPU, which would otherwise stand between the first question and
     the first word of its answer.
-
-    Args:
-        model: Returns the default model's name when the time has come.
     """
     timer = threading.Timer(DELAY, lambda: warm_up(model()))
     timer.daemon = True
@@ -31,11 +28,7 @@ def warm_up_soon(model: Callable[[], str | None]) -> None:
 
 
 def warm_up(model: str | None = None) -> None:
-    """Import what a call to this model needs; nothing is sent.
-
-    Args:
-        model: Name of the model; by default the settings'.
-    """
+    """Import what a call to this model needs; nothing is sent."""
     from llmkit import prices
     from llmkit.clients.engine.engine import ProviderClient
     from llmkit.clients.registry import shared_client

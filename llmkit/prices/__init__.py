@@ -111,16 +111,6 @@ def price(
 ) -> Price | None:
     """Look up what a call costs.
 
-    Args:
-        provider: Name of the provider, e.g. `"openai"`.
-        models: Names of the model, the best first: the one that answered, the one asked for.
-        usage: The tokens; parts that are unknown count nothing.
-        when: When the call was made; by default now.
-        tier: The provider's service tier (`"flex"`, `"priority"`, `"batch"`).
-
-    Returns:
-        The price, or `None` if nobody knows it.
-
     Example:
         >>> from llmkit.content.messages import Usage
         >>> price("openai", ("gpt-4o-mini",), Usage(input_tokens=1_000_000, output_tokens=0)).usd
@@ -139,16 +129,7 @@ def price(
 
 
 def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | None]) -> tuple[Decimal, bool]:
-    """Return what a call costs with all that it used, and whether that covers everything.
-
-    Args:
-        found: What the model's units cost.
-        usage: The tokens and the other units.
-        consulted: Finds what those of another model cost that this one consulted.
-
-    Returns:
-        US dollars, and `False` if something is left out or a guess.
-    """
+    """Return what a call costs with all that it used, and whether that covers everything."""
     usage, others = _parted(usage)
     usd, exact = found.price(usage)
     for model, part in others.items():
@@ -185,16 +166,6 @@ def listing(
     own: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Listing | None:
     """Look up what a model's tokens cost.
-
-    Args:
-        provider: Name of the provider.
-        models: Names of the model, the best first.
-        when: When the call was made; by default now.
-        tier: The provider's service tier.
-        own: Prices that win over all others, as `settings.price_table` returns them.
-
-    Returns:
-        The rates, or `None` if nobody knows them.
 
     Example:
         >>> listing("openai", ("gpt-4o-mini",)).rates[0].input == Decimal("0.15")
@@ -234,13 +205,6 @@ def _usual_listing(
 def turns(provider: str, models: tuple[str, ...]) -> Turns:
     """Return when a model's price in the price data changes, so that it is looked up once in between.
 
-    Args:
-        provider: Name of the provider.
-        models: Names of the model, the best first.
-
-    Returns:
-        The dates and the times of the day, ascending; none for a model that is priced elsewhere.
-
     Example:
         >>> turns("ollama", ("llama3.3",))
         Turns(dates=(), times=())
@@ -256,9 +220,6 @@ def turns(provider: str, models: tuple[str, ...]) -> Turns:
 def to_nanos(usd: Decimal | float) -> int:
     """Return US dollars as whole nano-dollars, half to even.
 
-    Args:
-        usd: An amount; a float is read as it prints, so that 0.1 is a tenth.
-
     Example:
         >>> to_nanos(0.000000375)
         375
@@ -269,13 +230,6 @@ def to_nanos(usd: Decimal | float) -> int:
 
 def format_money(usd: float | None, *, about: bool = False) -> str:
     """Write an amount so that a small one stays readable and none becomes zero.
-
-    Args:
-        usd: US dollars; `None` or NaN if unknown.
-        about: Whether it is an estimate, or a sum with estimates.
-
-    Returns:
-        The amount: two decimals from a dollar up, two significant digits below; `$?` if unknown.
 
     Example:
         >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]

@@ -61,9 +61,6 @@ def media(message: LLMMessage) -> list[Attachment]:
 def written(message: LLMMessage) -> str:
     """Return a message's text, the text files that are attached in front of it.
 
-    Args:
-        message: The message.
-
     Example:
         >>> from llmkit.content.attachments import attach
         >>> from llmkit.content.messages import LLMMessage
@@ -80,15 +77,7 @@ def written(message: LLMMessage) -> str:
 
 
 def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
-    """Refuse what a provider is known not to take, before anything is sent.
-
-    Args:
-        messages: The conversation.
-        limits: What the provider takes.
-
-    Raises:
-        InvalidRequestError: If an attachment is of a type or size that it does not take.
-    """
+    """Refuse what a provider is known not to take, before anything is sent."""
     messages = [message for message in messages if message.attachments]
     if not messages:
         return
@@ -104,33 +93,18 @@ def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
 
 
 def without_media(body: object, messages: Iterable[LLMMessage]) -> object:
-    """Return a request's body in which digests stand for the attachments: a replay keeps no files.
-
-    Args:
-        body: JSON values.
-        messages: The messages that it was made of.
-    """
+    """Return a request's body in which digests stand for the attachments: a replay keeps no files."""
     digests = {one.base64: f"sha256:{one.digest}" for m in messages for one in media(m) if not one.url}
     return _replaced(body, digests) if digests else body
 
 
 def links(messages: Iterable[LLMMessage]) -> list[str]:
-    """Return what addresses of attachments hold that no error may show: passwords, signatures, the query.
-
-    Args:
-        messages: What was sent.
-    """
+    """Return what addresses of attachments hold that no error may show: passwords, signatures, the query."""
     return [text for m in messages for one in m.attachments if one.url for text in secrets_of(one.url)]
 
 
 def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -> None:
-    """Say that it was an attachment that a model does not take, where a provider's error means that.
-
-    Args:
-        error: What the provider answered; changed in place.
-        messages: What was sent.
-        model: The model that was asked.
-    """
+    """Say that it was an attachment that a model does not take, where a provider's error means that."""
     sent = [one for message in messages for one in media(message)]
     for one in sent:
         if one.url:  # servers that could not load it repeat it

@@ -64,14 +64,6 @@ class ErrorDetails:
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
     """Return the exception for an answer with an error status, by its code where that is telling.
 
-    Args:
-        status: HTTP status.
-        headers: The answer's headers.
-        body: JSON in any of the providers' formats, or whatever a proxy wrote.
-
-    Returns:
-        The exception, without provider and model.
-
     Example:
         >>> type(of_status(400, {}, b'{"error": {"message": "prompt is too long"}}')).__name__
         'ContextLengthError'
@@ -95,9 +87,6 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
 def of_event(data: Any) -> LLMClientError:
     """Return the exception for an error that came with the status 200: in a stream, or as an answer.
 
-    Args:
-        data: The JSON value: an object with an `error`, or the error itself.
-
     Example:
         >>> type(of_event({"error": {"type": "rate_limit_error"}})).__name__
         'RateLimitError'
@@ -109,11 +98,7 @@ def of_event(data: Any) -> LLMClientError:
 
 
 def error_details(data: Any) -> ErrorDetails:
-    """Read an error in any of the providers' formats.
-
-    Args:
-        data: The JSON value: an object with an `error`, the error itself, a list of them, or a text.
-    """
+    """Read an error in any of the providers' formats."""
     if isinstance(data, list):  # Gemini's streaming endpoint wraps its error
         data = data[0] if data else None
     if not isinstance(data, dict):
@@ -302,14 +287,6 @@ def _plain(said: str) -> str:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read how long a provider asks to wait.
 
-    Args:
-        headers: Headers of its answer: `retry-after-ms`, or `retry-after` in seconds or as a date.
-
-    Returns:
-        Seconds, 0 or more; `None` if it does not say, or nothing sensible.
-
-    Source: RFC 9110, section 10.2.3; `retry-after-ms` as OpenAI and Azure send it.
-
     Example:
         >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
         (2.0, 0.5)
@@ -329,9 +306,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def seconds(value: str | None) -> float | None:
     """Read a number of seconds, 0 or more; `None` if it is none.
-
-    Args:
-        value: What a provider wrote.
 
     Example:
         >>> seconds("1.5"), seconds("-1"), seconds("soon")

@@ -55,14 +55,7 @@ _FAILING = ("_error", "_timeout", "_overloaded")
 
 
 def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[str] = BROKEN) -> None:
-    """Note why an answer ended.
-
-    Args:
-        answer: The answer.
-        reason: The server's word.
-        message: What the server says about it, if it says more.
-        broken: Words for an answer that broke off, in lower case.
-    """
+    """Note why an answer ended."""
     word = reason.lower()
     answer.finish_reason = WORDS.get(word, word if reason.isupper() else reason)
     if word in broken or word.endswith(_FAILING):
@@ -80,10 +73,6 @@ def called(answer: Answer) -> None:
 
 def broken_off(word: str, message: Any = None) -> LLMClientError:
     """Return the error for an answer that ended before it was complete, by the server's own account.
-
-    Args:
-        word: Its word for that.
-        message: What it says: a text, or an error in any of the providers' formats.
 
     Example:
         >>> broken_off("network_error").message

@@ -94,12 +94,7 @@ _GENERATION = frozenset(
 
 
 class GoogleCodec:
-    """The Gemini wire format.
-
-    Args:
-        version: Version of the API in the path.
-        schemas: Whether `responseJsonSchema` is known; the former SDK does not know it.
-    """
+    """The Gemini wire format."""
 
     former_temperature: ClassVar[bool] = True
 

@@ -56,11 +56,7 @@ _FIELDS = frozenset(
 
 
 class OpenAICodec:
-    """The Chat Completions wire format.
-
-    Args:
-        official: Whether it is OpenAI's own server, which wants `max_completion_tokens`, or how to find out.
-    """
+    """The Chat Completions wire format."""
 
     former_temperature: ClassVar[bool] = True
 

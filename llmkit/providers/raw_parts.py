@@ -38,13 +38,7 @@ class _Pieces(list[str]):
 
 
 def merge(answer: Answer, key: object, piece: Part) -> None:
-    """Add a piece to the part with this key, which begins with its first piece.
-
-    Args:
-        answer: The answer.
-        key: What tells the part from others.
-        piece: The piece, in the server's own form; it may be changed later.
-    """
+    """Add a piece to the part with this key, which begins with its first piece."""
     known = answer.growing.get(key)
     if known is None:
         answer.growing[key] = piece
@@ -60,10 +54,6 @@ def gathered(answer: Answer) -> tuple[Part, ...]:
 
 def sentence(parts: Sequence[Part], text: str) -> str:
     """Say what came instead of a text, or beside it; empty if the text is all there is to read.
-
-    Args:
-        parts: What is not text, in the servers' own form.
-        text: The answer's text.
 
     Example:
         >>> sentence([{"functionCall": {"name": "get_weather"}}], "")

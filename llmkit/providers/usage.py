@@ -23,24 +23,13 @@ SIDES = {
 
 
 def note(answer: Answer, report: Report, read: Reader) -> None:
-    """Take over a report: what it says replaces the earlier, what it leaves out or empties does not.
-
-    Args:
-        answer: What is known of the answer.
-        report: A usage object; counts in it are of the whole call so far.
-        read: Reads such an object.
-    """
+    """Take over a report: what it says replaces the earlier, what it leaves out or empties does not."""
     answer.report = report if answer.report is None else fuller(answer.report, report, read)
     answer.read, answer.counted = read, None
 
 
 def fuller(old: Report, new: Report, read: Reader) -> Report:
     """Return what two reports on one call say together.
-
-    Args:
-        old: The earlier one.
-        new: The later one.
-        read: Reads them.
 
     Example:
         >>> from llmkit.providers.usage_openai import read_usage

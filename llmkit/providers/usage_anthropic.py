@@ -16,13 +16,7 @@ _ANYWHERE = frozenset({"global", "not_available"})
 
 
 def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far.
-
-    Args:
-        message: The message, or its change, which may name a container.
-        usage: The `usage` object.
-        answer: What is known of the answer.
-    """
+    """Take over what an event says: its counts are of the whole call so far."""
     usage = lenient_object(usage)
     if message.get("container"):
         usage = {**usage, "container": 1}
@@ -35,13 +29,7 @@ def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
 
 
 def read_usage(usage: dict[str, Any], model: str | None = None) -> Usage:
-    """Read the tokens: all the input, with what was read from and written to the cache.
-
-    Args:
-        usage: The `usage` object. Where it lists `iterations`, each one was charged: they are summed. Those
-            of another model, such as an advisor, have a price of their own and are units.
-        model: The model that answers.
-    """
+    """Read the tokens: all the input, with what was read from and written to the cache."""
     iterations = usage.get("iterations")
     rounds = (
         [lenient_object(one) for one in iterations]

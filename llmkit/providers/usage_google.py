@@ -20,23 +20,14 @@ _PLACES = (
 
 
 def note_usage(usage: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far.
-
-    Args:
-        usage: The `usageMetadata` object.
-        answer: What is known of the answer.
-    """
+    """Take over what an event says: its counts are of the whole call so far."""
     note(answer, usage, read_usage)
     if "trafficType" in usage or "serviceTier" in usage:
         answer.tier = tier_of(usage.get("serviceTier")) or tier_of(usage.get("trafficType")) or answer.tier
 
 
 def note_search(answer: Answer) -> None:
-    """Note that an answer searched: whether that is billed depends on the day's other searches.
-
-    Args:
-        answer: What is known of the answer.
-    """
+    """Note that an answer searched: whether that is billed depends on the day's other searches."""
     note(answer, {"groundedPrompts": 1}, read_usage)
 
 
@@ -54,11 +45,7 @@ def tier_of(name: Any) -> str | None:
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: candidates exclude the thoughts, the output includes them.
-
-    Args:
-        usage: The `usageMetadata` object.
-    """
+    """Read the tokens: candidates exclude the thoughts, the output includes them."""
     candidates, thoughts = (
         token_count(usage.get("candidatesTokenCount")),
         token_count(usage.get("thoughtsTokenCount")),

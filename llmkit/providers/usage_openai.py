@@ -21,12 +21,7 @@ _LISTED_TOOLS = ("web_search_requests", "web_fetch_requests", "tool_search_reque
 
 
 def note_usages(data: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event or a whole answer says, in OpenAI's place and in Groq's.
-
-    Args:
-        data: The event or the answer.
-        answer: What is known of the answer.
-    """
+    """Take over what an event or a whole answer says, in OpenAI's place and in Groq's."""
     for usage in (
         lenient_object(lenient_object(data.get("x_groq")).get("usage")),
         lenient_object(data.get("usage")),
@@ -38,12 +33,7 @@ def note_usages(data: dict[str, Any], answer: Answer) -> None:
 
 
 def note_usage(usage: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far.
-
-    Args:
-        usage: The `usage` object.
-        answer: What is known of the answer.
-    """
+    """Take over what an event says: its counts are of the whole call so far."""
     note(answer, usage, read_usage)
     answer.tier = as_name(usage.get("service_tier")) or answer.tier  # where proxies put it
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
@@ -51,20 +41,12 @@ def note_usage(usage: dict[str, Any], answer: Answer) -> None:
 
 
 def note_tools(answer: Answer) -> None:
-    """Note that the server used tools of its own, which it does not count (Groq).
-
-    Args:
-        answer: What is known of the answer.
-    """
+    """Note that the server used tools of its own, which it does not count (Groq)."""
     note(answer, {"executed_tools": 1}, read_usage)
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: the input includes what was cached, the output the reasoning.
-
-    Args:
-        usage: The `usage` object; details in OpenAI's place, or those of the many that differ.
-    """
+    """Read the tokens: the input includes what was cached, the output the reasoning."""
     prompt = _most(usage, ("prompt_tokens", "input_tokens"))
     completion = _most(usage, ("completion_tokens", "output_tokens"))
     before = lenient_object(usage.get("prompt_tokens_details")) or lenient_object(
@@ -143,11 +125,7 @@ def _tells_of_tools(name: str, value: Any) -> bool:
 
 
 def stated(usage: dict[str, Any]) -> float | None:
-    """Return what a server says that the call cost, in US dollars.
-
-    Args:
-        usage: The `usage` object: OpenRouter's, Perplexity's, xAI's, or one that puts a number where they do.
-    """
+    """Return what a server says that the call cost, in US dollars."""
     if _bills_elsewhere(usage):
         return None
     if (ticks := token_count(usage.get("cost_in_usd_ticks"))) is not None:

@@ -33,14 +33,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 
 
 def banner(server: SandboxServer) -> str:
-    """Say where a server is and which environment variables lead to it.
-
-    Args:
-        server: The server.
-
-    Returns:
-        Lines for a terminal; those with `export` can be pasted into a shell.
-    """
+    """Say where a server is and which environment variables lead to it."""
     lines = ["The llmkit sandbox is listening. Stop it with Ctrl+C.", ""]
     for base, key, protocol in _EXPORTS:
         lines += [f"export {base}={server.url(protocol)}", f"export {key}=sandbox"]
@@ -48,11 +41,7 @@ def banner(server: SandboxServer) -> str:
 
 
 def main(words: list[str] | None = None) -> None:
-    """Serve until interrupted.
-
-    Args:
-        words: Arguments of the command line; by default those of the process.
-    """
+    """Serve until interrupted."""
     options = _arguments(words)
     server = SandboxServer(
         port=options.port, rate=options.rate, first_token=options.first_token, fault=options.fault

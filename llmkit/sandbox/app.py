@@ -40,15 +40,7 @@ _PLAIN_SPARE = Spare(malformed=b'"@', trouble=b"", ping=b"\n")
 
 
 class ServedRequest:
-    """One request and its response.
-
-    Args:
-        journal: Settings of the server.
-        dialect: Protocol of the request.
-        action: What its route is for.
-        request: The request.
-        raw: Its body.
-    """
+    """One request and its response."""
 
     def __init__(
         self, journal: Journal, dialect: Dialect, action: Action, request: web.Request, raw: bytes
@@ -74,11 +66,7 @@ class ServedRequest:
         )
 
     async def respond(self) -> web.StreamResponse:
-        """Answer, with an error of the provider's if the request is refused.
-
-        Returns:
-            The response, sent or ready to be sent.
-        """
+        """Answer, with an error of the provider's if the request is refused."""
         try:
             self._read_fault()
             await asyncio.sleep(self.fault.slow)
@@ -226,14 +214,7 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def build(journal: Journal) -> web.Application:
-    """Build the application.
-
-    Args:
-        journal: Settings, queued failures, and where requests are noted.
-
-    Returns:
-        An application with all protocols below their own prefixes.
-    """
+    """Build the application."""
     app = web.Application(client_max_size=_LARGEST_BODY)
     app.on_response_prepare.append(_mark)
     app.router.add_get("/", _welcome)

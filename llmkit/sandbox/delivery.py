@@ -36,12 +36,6 @@ class Pace:
     def due(self, place: int) -> float:
         """Say when a token is due.
 
-        Args:
-            place: Its place in the answer, from 0.
-
-        Returns:
-            Seconds since the start of the response.
-
         Example:
             >>> Pace(0.5, 10).due(5)
             1.0
@@ -50,18 +44,7 @@ class Pace:
 
 
 class Delivery:
-    """Sends one response in frames.
-
-    Args:
-        request: The request it answers.
-        seen: Its record, for the count of pieces.
-        fault: How it breaks, if it does.
-        pace: When which piece is due.
-        spare: Frames that only faults send.
-        headers: Headers of the response, the content type included.
-
-    A client that leaves cancels the task that runs this; nothing here catches it.
-    """
+    """Sends one response in frames."""
 
     def __init__(
         self,
@@ -94,14 +77,7 @@ class Delivery:
         }
 
     async def send(self, frames: Iterable[Frame]) -> web.StreamResponse:
-        """Send the frames, or as many of them as the fault lets through.
-
-        Args:
-            frames: What to send.
-
-        Returns:
-            The response, finished or broken.
-        """
+        """Send the frames, or as many of them as the fault lets through."""
         self._start = self._loop.time()
         await self._response.prepare(self._request)
         for frame in frames:

@@ -170,15 +170,6 @@ def _unknown() -> ValueError:
 def parse(spec: str) -> Fault:
     """Read a specification.
 
-    Args:
-        spec: Items with `;` between them, as the module's table has them; later ones win.
-
-    Returns:
-        What it asks for.
-
-    Raises:
-        ValueError: If an item is unknown or its value is not of its kind.
-
     Example:
         >>> fault = parse("429;retry-after=2")
         >>> fault.status, fault.retry_after
@@ -196,12 +187,6 @@ def parse(spec: str) -> Fault:
 
 def split_model(name: str) -> tuple[str, str]:
     """Take the fault out of a model's name.
-
-    Args:
-        name: A model's name, perhaps with `!` and a specification behind it.
-
-    Returns:
-        The bare name and the specification, which may be empty.
 
     Example:
         >>> split_model("sandbox!stall=3")

@@ -47,11 +47,7 @@ class SeenRequest:
     ended_at: float | None = None
 
     def end(self, outcome: Literal["done", "aborted"]) -> None:
-        """Note how the answer ended, and when.
-
-        Args:
-            outcome: `"done"` or `"aborted"`.
-        """
+        """Note how the answer ended, and when."""
         # The time goes first: who sees the outcome from another thread finds it there.
         self.ended_at = time.monotonic()
         self.outcome = outcome

@@ -44,16 +44,6 @@ class SandboxServer:
     thread is ready waits in the socket's queue. Making one inside a running event loop
     therefore does not block it; `stop` does, for some milliseconds.
 
-    Args:
-        port: Port on 127.0.0.1; 0 lets the system choose.
-        first_token: Seconds before the first text.
-        rate: Tokens per second; 0 is all at once.
-        fault: Specification for every answer, as in `llmkit.sandbox.faults`.
-
-    Raises:
-        ValueError: If the specification is not understood.
-        OSError: If the port is taken.
-
     Example:
         >>> with SandboxServer(rate=0, first_token=0) as server:
         ...     server.url("anthropic") == f"http://127.0.0.1:{server.port}/anthropic"
@@ -90,31 +80,13 @@ class SandboxServer:
         return self._journal.requests
 
     def url(self, protocol: ProtocolName = "openai") -> str:
-        """Name the base URL to give to an SDK.
-
-        Args:
-            protocol: `"openai"`, `"anthropic"` or `"google"`.
-
-        Returns:
-            The URL without a slash at its end.
-
-        Raises:
-            ValueError: If the protocol is another word.
-        """
+        """Name the base URL to give to an SDK."""
         if protocol not in MOUNTS:
             raise ValueError(f"The sandbox does not speak {protocol!r}; it speaks {', '.join(MOUNTS)}.")
         return f"http://{HOST}:{self._port}{MOUNTS[protocol]}"
 
     def fail_next(self, fault: str, times: int = 1) -> None:
-        """Let the next requests go wrong, whatever they ask for.
-
-        Args:
-            fault: Specification as in `llmkit.sandbox.faults`, e.g. `"429;retry-after=2"`.
-            times: How many requests.
-
-        Raises:
-            ValueError: If the specification is not understood.
-        """
+        """Let the next requests go wrong, whatever they ask for."""
         parse(fault)
         self._journal.failures.extend([fault] * times)
 
@@ -211,12 +183,5 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def shared() -> SandboxServer:
-    """Give the one server of this process, started if need be.
-
-    Returns:
-        The server; its pace is set by LLMKIT_SANDBOX_FIRST_TOKEN and LLMKIT_SANDBOX_RATE.
-
-    Raises:
-        ValueError: If one of the variables is not a number.
-    """
+    """Give the one server of this process, started if need be."""
     return _shared.get()

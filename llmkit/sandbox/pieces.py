@@ -11,12 +11,6 @@ _PIECE = re.compile(rf"\s*\w{{1,{_LONGEST}}}|\s*[^\w\s]|\s+")
 def split(text: str) -> list[str]:
     """Split a text into tokens that give the text again when they are joined.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        The tokens; a word of more than 12 characters is several.
-
     Example:
         >>> split("Hello, big world!")
         ['Hello', ',', ' big', ' world', '!']
@@ -26,12 +20,6 @@ def split(text: str) -> list[str]:
 
 def count(text: str) -> int:
     """Count the tokens of a text.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The length of `split(text)`.
 
     Example:
         >>> count("Hello, big world!")

@@ -37,13 +37,6 @@ def _stopped(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
 def reply(ask: Ask, fault: Fault) -> Answer:
     """Answer a request.
 
-    Args:
-        ask: The request.
-        fault: Length, finish reason and token counts that were asked for.
-
-    Returns:
-        The answer; its text depends on nothing but the arguments.
-
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
         >>> from llmkit.sandbox.faults import parse

@@ -35,12 +35,7 @@ LARGE = 2**20
 
 
 class DirectTransport:
-    """Carry requests with aiohttp.
-
-    Args:
-        address: Returns the API's base URL, mended.
-        prepare: Returns it with the headers that belong there; called for every request.
-    """
+    """Carry requests with aiohttp."""
 
     def __init__(
         self, address: Callable[[], str], prepare: Callable[[], tuple[str, Mapping[str, str]]]
@@ -182,12 +177,7 @@ def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientErr
 
 
 class DirectResponse:
-    """An `aiohttp.ClientResponse` whose headers have arrived.
-
-    Args:
-        response: The raw response.
-        session: What it came through; holds it until it is closed. A user's own is none of ours.
-    """
+    """An `aiohttp.ClientResponse` whose headers have arrived."""
 
     cause: BaseException | None = None
 
@@ -259,14 +249,7 @@ def _payload(body: Any) -> bytes | io.BytesIO:
 
 
 def encode(body: Any) -> bytes:
-    """Return a JSON body as bytes.
-
-    Args:
-        body: Plain data.
-
-    Raises:
-        InvalidRequestError: If it holds something that JSON cannot say, such as half a surrogate pair.
-    """
+    """Return a JSON body as bytes."""
     try:
         return orjson.dumps(body)
     except (TypeError, ValueError) as error:

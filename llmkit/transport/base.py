@@ -76,11 +76,7 @@ class StreamedResponse(Protocol):
         ...
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives.
-
-        Raises:
-            StreamInterruptedError: If the connection breaks before the body's end.
-        """
+        """Yield the body as it arrives."""
         ...
 
     async def aclose(self) -> None:
@@ -101,20 +97,7 @@ class Transport(Protocol):
         ...
 
     async def send(self, request: WireRequest) -> StreamedResponse:
-        """Send a request and wait for the answer's headers, whatever the status.
-
-        Args:
-            request: What to send.
-
-        Returns:
-            The answer; the caller closes it.
-
-        Raises:
-            AuthenticationError: If there is no key.
-            ProviderNotAvailableError: If no answer can be had; `LLMTimeoutError` if the connection
-                took too long.
-            InvalidRequestError: If the SDK itself refuses the request.
-        """
+        """Send a request and wait for the answer's headers, whatever the status."""
         ...
 
     async def aclose(self) -> None:
@@ -130,12 +113,6 @@ class PerLoop(Generic[K, T]):
 
     However its owner is left, an object makes no noise under somebody's cell: it is closed when its loop
     shuts down, when the owner is collected, or when the process ends.
-
-    Args:
-        make: Makes an object of a kind, on the running loop.
-        close: Closes it there.
-        drop: Closes it at once, maybe after its loop has ended; then `close` has nothing left to wait for.
-            Neither may refer to the owner.
     """
 
     def __init__(
@@ -242,15 +219,7 @@ async def _keep(open_: list[T], close: Callable[[T], Awaitable[None]]) -> AsyncG
 
 
 def unreachable(error: BaseException, address: str) -> LLMClientError:
-    """Say why no answer came; an HTTP library may read the body, too, before it gives an answer.
-
-    Args:
-        error: What the HTTP library raised.
-        address: The API's base URL.
-
-    Returns:
-        The exception to raise; a broken TLS handshake is not worth another try.
-    """
+    """Say why no answer came; an HTTP library may read the body, too, before it gives an answer."""
     reasons = _chain(error)
     for reason in reasons:
         _hide_headers(reason)
@@ -270,14 +239,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
 
 
 def answered(error: BaseException) -> Any:
-    """Return the answer whose body an SDK failed to read, if a head had arrived: its status says enough.
-
-    Args:
-        error: What the SDK raised. Where it does not hold the answer, a variable of the SDK's does.
-
-    Returns:
-        The HTTP library's response, or `None`.
-    """
+    """Return the answer whose body an SDK failed to read, if a head had arrived: its status says enough."""
     for reason in _chain(error):
         places = [vars(reason)]
         step = reason.__traceback__
@@ -292,11 +254,7 @@ def answered(error: BaseException) -> Any:
 
 
 def status_of(response: Any) -> int:
-    """Return the status of an answer of any HTTP library.
-
-    Args:
-        response: The answer.
-    """
+    """Return the status of an answer of any HTTP library."""
     return _status(response) or 0
 
 

@@ -29,15 +29,7 @@ def _named(_stamp: object) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=8)
 def context(variables: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
-    """Return the TLS settings for a client.
-
-    Args:
-        variables: What `named` returned; by default the certificates that the SDKs trust, for some
-            systems' Python has none of its own.
-
-    Raises:
-        ConfigurationError: If a variable names nothing that can be read; it is named.
-    """
+    """Return the TLS settings for a client."""
     if not variables:
         import httpx2
 

@@ -29,13 +29,7 @@ _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+
 
 
 class GenAITransport:
-    """Carry requests with a `google.genai.Client`.
-
-    Args:
-        client: The user's client; it is never closed here. It will follow no redirect from now on: it would
-            carry the key to another origin.
-        note: Is given the client before every request, for its key may be another one by then.
-    """
+    """Carry requests with a `google.genai.Client`."""
 
     def __init__(self, client: Any, note: Callable[[Any], None]) -> None:
         self._client = client
@@ -122,9 +116,6 @@ def _stay(client: Any) -> None:
 class _Sender:
     """The SDK's inner client, but a stream is left unread: its own reader knows neither comments nor pings.
 
-    Args:
-        inner: What it stands in front of, for one call.
-
     Attributes:
         response: The answer of the HTTP library, whose headers have arrived.
     """
@@ -165,14 +156,7 @@ def _raw(response: Any) -> StreamedResponse:
 
 
 class GenAIResponse:
-    """An answer of the SDK's.
-
-    Args:
-        chunks: The body.
-        headers: The headers, as far as the SDK tells them.
-        status: HTTP status.
-        cause: The SDK's exception, for an error status.
-    """
+    """An answer of the SDK's."""
 
     def __init__(
         self,

@@ -37,13 +37,7 @@ _OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would 
 
 
 class LegacyTransport:
-    """Carry requests with the SDK's synchronous REST transport, in threads.
-
-    Args:
-        address: Returns the API's base URL.
-        key: Returns the key.
-        model: The user's own `GenerativeModel`.
-    """
+    """Carry requests with the SDK's synchronous REST transport, in threads."""
 
     def __init__(self, address: Callable[[], str], key: Callable[[], str], model: Any = None) -> None:
         self._place = address
@@ -200,12 +194,7 @@ def _stay(service: Any) -> None:
 
 
 class Body:
-    """A body that blocks; it is closed between two pieces, or as soon as the running one has come.
-
-    Args:
-        pieces: The pieces of the body; taking the next one may block.
-        close: Closes the connection.
-    """
+    """A body that blocks; it is closed between two pieces, or as soon as the running one has come."""
 
     def __init__(self, pieces: Iterator[bytes], close: Callable[[], None] = lambda: None) -> None:
         self._pieces = pieces
@@ -230,13 +219,7 @@ class Body:
 
 
 class LegacyResponse:
-    """An answer of the SDK's, read in threads.
-
-    Args:
-        body: The body.
-        status: HTTP status.
-        cause: The SDK's exception, for an error status.
-    """
+    """An answer of the SDK's, read in threads."""
 
     def __init__(self, body: Body, status: int = 200, cause: BaseException | None = None) -> None:
         self._body = body
@@ -270,11 +253,7 @@ def _unreadable(error: Exception) -> LLMClientError:
 
 
 def load_sdk() -> Any:
-    """Import the SDK without the warnings that it prints at every import.
-
-    Raises:
-        ConfigurationError: If it is not installed.
-    """
+    """Import the SDK without the warnings that it prints at every import."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -74,17 +74,7 @@ class Proxy:
 
 
 def proxy_for(address: str) -> Proxy | None:
-    """Return the proxy for an address, as the environment is now.
-
-    Args:
-        address: The API's base URL.
-
-    Returns:
-        The proxy; `None` if requests go straight, as they do to this machine.
-
-    Raises:
-        ConfigurationError: If the variable cannot be understood; it is named.
-    """
+    """Return the proxy for an address, as the environment is now."""
     if _is_here(address):
         return None
     return _proxy_for(address, environment.stamp())
@@ -112,12 +102,7 @@ def _proxy_for(address: str, _stamp: object) -> Proxy | None:
 
 
 def proxy_refused(status: int, proxy: Proxy) -> ProviderNotAvailableError:
-    """Return the error for a proxy that does not let a request pass; its password does not show.
-
-    Args:
-        status: HTTP status of the proxy's answer.
-        proxy: The proxy.
-    """
+    """Return the error for a proxy that does not let a request pass; its password does not show."""
     if status != 407:
         return ProviderNotAvailableError(
             f"{_capital(proxy)} did not let the request pass (HTTP {status}).",
@@ -135,12 +120,7 @@ def proxy_refused(status: int, proxy: Proxy) -> ProviderNotAvailableError:
 
 
 def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
-    """Return the error for a proxy that cannot be reached, or fails.
-
-    Args:
-        error: What the HTTP library raised.
-        proxy: The proxy.
-    """
+    """Return the error for a proxy that cannot be reached, or fails."""
     last: BaseException = error
     while (earlier := last.__cause__ or last.__context__) is not None:
         last = earlier
@@ -152,11 +132,7 @@ def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
 
 
 def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
-    """Return what makes aiohttp's connector through a SOCKS proxy.
-
-    Raises:
-        ConfigurationError: If the package for it is not installed.
-    """
+    """Return what makes aiohttp's connector through a SOCKS proxy."""
     try:
         from aiohttp_socks import ProxyConnector, ProxyType
     except ImportError as error:

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 
 class SDKTransport:
-    """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses.
-
-    Args:
-        sdk: Name of the SDK's module, `"openai"` or `"anthropic"`.
-        client: The user's client; it is never closed here.
-        note: Is given the client before every request, for its key may be another one by then.
-    """
+    """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses."""
 
     def __init__(self, sdk: str, client: Any, note: Callable[[Any], None]) -> None:
         self._sdk = sdk
@@ -85,12 +79,7 @@ class SDKTransport:
 
 
 class SDKResponse:
-    """An `httpx2.Response` whose headers have arrived.
-
-    Args:
-        response: The raw response.
-        cause: The SDK's exception, for an error status.
-    """
+    """An `httpx2.Response` whose headers have arrived."""
 
     def __init__(self, response: Any, cause: BaseException | None = None) -> None:
         self._response = response

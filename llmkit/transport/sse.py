@@ -33,14 +33,7 @@ class SSEReader:
         self._cr = False
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take the next bytes.
-
-        Args:
-            chunk: Bytes as they arrived, cut anywhere.
-
-        Returns:
-            The events that these bytes complete, in order.
-        """
+        """Take the next bytes."""
         if self._at_start:
             chunk = self._without_bom(chunk)
         if self._cr and chunk:
@@ -58,11 +51,7 @@ class SSEReader:
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def close(self) -> list[Event]:
-        """Take the end of the stream.
-
-        Returns:
-            The last event, if its closing blank line was left out.
-        """
+        """Take the end of the stream."""
         rest, self._parts = b"".join(self._parts), []
         event = _event(rest)
         return [] if event is None else [event]

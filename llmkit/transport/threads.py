@@ -18,13 +18,6 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 
     Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
     interrupted is over at once.
-
-    Args:
-        function: The function.
-        *args: Its arguments.
-
-    Returns:
-        What it returns.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

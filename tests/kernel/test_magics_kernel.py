@@ -387,7 +387,10 @@ def test_a_server_that_charges_more_than_its_bound_is_told_of_once(kernel):
     with charging() as provider:
         kernel.run(f"import os\nos.environ.update(OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k')")
         kernel.run("%llm budget daily=5")
-        kernel.run("from llmkit.clients.accounting import bound_ratio\nbound_ratio.notice('openai:gpt-4o-mini', 10, 30)")
+        kernel.run(
+            "from llmkit.clients.accounting import bound_ratio\n"
+            "bound_ratio.notice('openai:gpt-4o-mini', 10, 30)"
+        )
         results = [kernel.run("%%llm openai:gpt-4o-mini -k 60\nCount.") for _ in range(2)]
     shown = " ".join(text for result in results for text in result.data("text/html"))
     assert shown.count("openai:gpt-4o-mini charged 3.0 times what its limits allow") == 1

@@ -32,12 +32,7 @@ class Source(Protocol):
 
 
 class Accounting:
-    """Closes a call's books and its source at the end of an `async with` block, however it ends.
-
-    Args:
-        call: The call.
-        source: Where its text comes from.
-    """
+    """Closes a call's books and its source at the end of an `async with` block, however it ends."""
 
     def __init__(self, call: Call, source: Source) -> None:
         self._call = call
@@ -59,12 +54,7 @@ class Accounting:
 
 
 async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
-    """Yield an answer's pieces and close the call's books, however it ends.
-
-    Args:
-        call: The books.
-        source: The pieces of text.
-    """
+    """Yield an answer's pieces and close the call's books, however it ends."""
     async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:
@@ -73,15 +63,7 @@ async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
 
 
 async def finished(call: Call, source: Source) -> LLMResponse:
-    """Read an answer to its end, keep its books and return it.
-
-    Args:
-        call: The books.
-        source: The pieces of text.
-
-    Returns:
-        The answer.
-    """
+    """Read an answer to its end, keep its books and return it."""
     async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:

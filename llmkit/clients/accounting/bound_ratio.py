@@ -13,13 +13,6 @@ logger = logging.getLogger("llmkit.clients.accounting")
 def grown(name: str, nanos: int) -> int:
     """Return an upper bound, raised by what was seen of a model.
 
-    Args:
-        name: The model as `provider:model`.
-        nanos: The bound by what is sent, in billionths of a US dollar.
-
-    Returns:
-        The bound that holds if the server exceeds it again as far as it did at its worst.
-
     Example:
         >>> grown("openai:gpt-4o-mini", 100)
         100
@@ -29,14 +22,7 @@ def grown(name: str, nanos: int) -> int:
 
 
 def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
-    """Note what a server charged for a request.
-
-    Args:
-        name: The model as `provider:model`.
-        bound: The bound by what was sent, in billionths of a US dollar.
-        nanos: What it charged, likewise.
-        quiet: Whether somebody shows what `take` returns, so that the log need not say it.
-    """
+    """Note what a server charged for a request."""
     if bound <= 0 or nanos <= bound:
         return
     if name not in _worst:

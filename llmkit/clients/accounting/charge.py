@@ -63,15 +63,6 @@ def final(
     """Return the bill of an attempt: reported, or completed by estimates where no report came.
 
     An answer that broke off has a bound beside the estimate, for nobody knows what was generated unseen.
-
-    Args:
-        request: What was asked.
-        provider: Name of the provider.
-        answer: What came back.
-        when: When the call was made.
-        parts: The text that arrived, piece by piece.
-        accepted: Whether the provider took the request, so that it may charge for it.
-        whole: Whether the answer is complete.
     """
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
@@ -110,9 +101,6 @@ def _bound(
 
 def total(bills: Iterable[Charge]) -> Charge:
     """Add up the bills of a call's attempts; where one price is unknown, so is the sum.
-
-    Args:
-        bills: One bill for each attempt, the last one at the end.
 
     Example:
         >>> first, second = Charge(usage=Usage(input_tokens=3)), Charge(usage=Usage(input_tokens=4))

@@ -68,14 +68,6 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
     provider adds on its own, such as the findings of a search tool of its own, cannot be known before, nor
     how often it searches where the request sets no limit (`max_uses`).
 
-    Args:
-        request: What is asked.
-        provider: Name of the provider.
-        when: When it is sent; by default now.
-
-    Returns:
-        The tokens and the price.
-
     Example:
         >>> from llmkit.providers.codec import Request
         >>> from llmkit.content.messages import LLMMessage
@@ -137,18 +129,7 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
 def dearest(
     usage: Usage, request: Request, provider: str, *, when: datetime | None, tier: str | None
 ) -> Usage:
-    """Return a usage of which each side is all of its dearest kind, with what else the request may cost.
-
-    Args:
-        usage: The tokens.
-        request: What is asked.
-        provider: Name of the provider.
-        when: When it is sent; by default now.
-        tier: The service tier.
-
-    Returns:
-        The same tokens, as pictures or sound where the model's price for those is higher.
-    """
+    """Return a usage of which each side is all of its dearest kind, with what else the request may cost."""
     found = prices.listing(provider, (request.model,), when=when, tier=tier)
     others = {} if found is None else found.at(usage.input_tokens or 0).others
     units = dict(usage.units)

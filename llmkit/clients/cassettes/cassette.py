@@ -54,95 +54,44 @@ class DamagedRecordingError(ConfigurationError):
 
 
 class Cassette:
-    """A file of recorded answers. Every operation opens it anew, so that it survives forks and swaps.
-
-    Args:
-        path: The file, absolute; it is created by the first recording.
-        timeout: Seconds to wait for another process's lock.
-    """
+    """A file of recorded answers. Every operation opens it anew, so that it survives forks and swaps."""
 
     def __init__(self, path: Path, *, timeout: float = 10.0) -> None:
         self.path = path
         self._timeout = timeout
 
     def check(self) -> None:
-        """Find out whether the file, if there is one, is a file of recordings.
-
-        Raises:
-            ConfigurationError: If it is something else, or cannot be read.
-        """
+        """Find out whether the file, if there is one, is a file of recordings."""
         with self._reading():
             pass
 
     def read(self, key: str) -> Recording | None:
-        """Return the recording of a request.
-
-        Args:
-            key: The request's key.
-
-        Returns:
-            The recording; `None` if there is none.
-
-        Raises:
-            DamagedRecordingError: If it was changed by accident.
-            ConfigurationError: If the file is no file of recordings, or cannot be read.
-        """
+        """Return the recording of a request."""
         with self._reading() as file:
             wanted = "SELECT answer FROM recordings WHERE key = ?"
             row = None if file is None else file.execute(wanted, (key,)).fetchone()
         return None if row is None else self._recording(row[0])
 
     def write(self, key: str, recording: Recording, *, provider: str, model: str, request: Any) -> None:
-        """Keep a recording; an earlier one of the same request goes.
-
-        Args:
-            key: The request's key.
-            recording: The answer.
-            provider: Name of the provider.
-            model: Model that was asked for.
-            request: What was asked, as JSON values; what looks like a key in it is blanked out.
-
-        Raises:
-            ConfigurationError: If it cannot be written.
-        """
+        """Keep a recording; an earlier one of the same request goes."""
         answer = recording.values
         row = (key, answer["recorded_at"], provider, model, pack(answer), pack(_without_keys(request)))
         with self._writing() as file:
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def has_former(self) -> bool:
-        """Return whether there are recordings with keys of an earlier version, which are plain digits.
-
-        Raises:
-            ConfigurationError: If the file is no file of recordings, or cannot be read.
-        """
+        """Return whether there are recordings with keys of an earlier version, which are plain digits."""
         with self._reading() as file:
             wanted = "SELECT EXISTS (SELECT 1 FROM recordings WHERE key < 'g')"
             return file is not None and bool(file.execute(wanted).fetchone()[0])
 
     def count(self) -> int:
-        """Return how many recordings there are.
-
-        Raises:
-            ConfigurationError: If the file is no file of recordings, or cannot be read.
-        """
+        """Return how many recordings there are."""
         with self._reading() as file:
             return 0 if file is None else int(file.execute("SELECT count(*) FROM recordings").fetchone()[0])
 
     def nearest(self, provider: str, model: str, *requests: Any) -> str:
-        """Say what is in the file in place of a request that has no recording.
-
-        Args:
-            provider: Name of the provider.
-            model: Model that was asked for.
-            *requests: What was asked, as JSON values, in each form that a recording may have.
-
-        Returns:
-            Half a sentence, for a message.
-
-        Raises:
-            ConfigurationError: If the file is no file of recordings, or cannot be read.
-        """
+        """Say what is in the file in place of a request that has no recording."""
         with self._reading() as file:
             total = 0 if file is None else file.execute("SELECT count(*) FROM recordings").fetchone()[0]
             if file is None or not total:
@@ -160,14 +109,7 @@ class Cassette:
         return f"the nearest of its {total} differs in {', '.join(names) or 'a key or the server'}"
 
     def clear(self) -> int:
-        """Remove all recordings, and what they leave in the file.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            ConfigurationError: If that cannot be done.
-        """
+        """Remove all recordings, and what they leave in the file."""
         if self.count() == 0:
             return 0
         with self._writing() as file:
@@ -221,11 +163,7 @@ class Cassette:
                     yield file
 
     def _is_ours(self, file: sqlite3.Connection) -> bool:
-        """Return whether a file holds recordings; one that is still empty does not yet.
-
-        Raises:
-            ConfigurationError: If it holds something else.
-        """
+        """Return whether a file holds recordings; one that is still empty does not yet."""
         # In this order: another thread may create the file meanwhile, and its one commit brings table,
         # identifier and version together.
         tables = file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()

@@ -34,12 +34,6 @@ _words = re.compile(rf"\S{{1,{PIECE}}}\s*|\s+")
 def checked(pace: Pace | None) -> Pace:
     """Return a pace that can be kept.
 
-    Args:
-        pace: What the user wrote; `None` means `"instant"`.
-
-    Raises:
-        ConfigurationError: If it is no pace.
-
     Example:
         >>> checked(None)
         'instant'
@@ -58,9 +52,6 @@ def pieces(text: str) -> list[str]:
     """Cut a text into pieces of about a word; joined, they are the text again.
 
     A letter and the accents that follow it stay together.
-
-    Args:
-        text: Any text.
 
     Example:
         >>> pieces("To be, or not")
@@ -86,14 +77,7 @@ def _continues(letter: str) -> bool:
 
 
 class Player:
-    """Plays a recorded text back: a call's source.
-
-    Args:
-        text: The text.
-        pace: How fast.
-        clock: Returns seconds; injected in tests.
-        sleep: Waits for seconds; injected in tests.
-    """
+    """Plays a recorded text back: a call's source."""
 
     def __init__(
         self,

@@ -39,19 +39,7 @@ with contextlib.suppress(AttributeError):  # Windows does not fork
 
 
 def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) -> Source:
-    """Let a call's text come from a recording, and record it, as the mode has it.
-
-    Args:
-        call: The books of the call.
-        source: Where its text comes from otherwise.
-        asked: Says what the call asks; used only where replay is on.
-
-    Returns:
-        The source itself where replay is off.
-
-    Raises:
-        ConfigurationError: If a setting cannot be used.
-    """
+    """Let a call's text come from a recording, and record it, as the mode has it."""
     mode = current_mode()
     if mode == "off" or (mode == "auto" and call.context.replay == "off"):
         return source
@@ -59,14 +47,7 @@ def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) 
 
 
 class Replayed:
-    """The texts of a call, from a recording or, to be recorded, from its own source.
-
-    Args:
-        call: The books of the call.
-        source: Where its text comes from if there is no recording.
-        state: The mode, the file and the pace.
-        asked: Says what the call asks.
-    """
+    """The texts of a call, from a recording or, to be recorded, from its own source."""
 
     def __init__(
         self, call: Call, source: Source, state: Replay, asked: Callable[[], CanonicalRequest]
@@ -85,13 +66,7 @@ class Replayed:
         self._first: float | None = None
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces; `None` at the end.
-
-        Raises:
-            ReplayMissError: If there is no recording, and nothing may be sent.
-            ConfigurationError: If the file cannot be read.
-            LLMClientError: If the call fails.
-        """
+        """Wait for the next pieces; `None` at the end."""
         if self._seat is not None:
             self._seat.resume()
         if self._now is None:

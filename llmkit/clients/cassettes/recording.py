@@ -60,14 +60,7 @@ class Recording:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Recording:
-        """Build a recording from JSON values; what somebody else wrote into a file does not get past here.
-
-        Args:
-            values: What `values` returned once.
-
-        Raises:
-            ValueError: If one of them is of another type, or no sensible number; or another of `UNREADABLE`.
-        """
+        """Build a recording from JSON values; what somebody else wrote into a file does not get past here."""
         usage = None if values["usage"] is None else Usage(**values["usage"])
         time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
         parts = tuple(values.get("parts", ()))  # older files have none
@@ -94,9 +87,6 @@ class Recording:
 def pack(value: Any) -> bytes:
     """Write JSON values as bytes: compressed by zlib, whose checksum notices damage.
 
-    Args:
-        value: JSON values.
-
     Example:
         >>> unpack(pack({"text": "Hi"}))
         {'text': 'Hi'}
@@ -105,14 +95,7 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """Read what `pack` wrote.
-
-    Args:
-        data: The bytes.
-
-    Raises:
-        ValueError: If they are incomplete, or stand for more than `LIMIT`; or another of `UNREADABLE`.
-    """
+    """Read what `pack` wrote."""
     unpacking = zlib.decompressobj()
     text = unpacking.decompress(data, LIMIT)
     if not unpacking.eof:

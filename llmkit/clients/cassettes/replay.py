@@ -149,11 +149,7 @@ def replay(
 
 
 def current() -> Replay:
-    """Return what is in force: what `llmkit.replay` was told last, else what the settings say.
-
-    Raises:
-        ConfigurationError: If a setting cannot be used.
-    """
+    """Return what is in force: what `llmkit.replay` was told last, else what the settings say."""
     if _chosen is not None:
         return _chosen
     loaded = settings.load()
@@ -161,11 +157,7 @@ def current() -> Replay:
 
 
 def current_mode() -> ReplayMode:
-    """Return the mode in force; every call asks for it, so neither a file nor all settings are looked at.
-
-    Raises:
-        ConfigurationError: If a setting cannot be used.
-    """
+    """Return the mode in force; every call asks for it, so neither a file nor all settings are looked at."""
     return settings.replay_mode() if _chosen is None else _chosen.mode
 
 

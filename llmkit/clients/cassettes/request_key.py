@@ -46,11 +46,7 @@ class CanonicalRequest:
     former: Callable[[], Mapping[str, Any]]
 
     def key(self) -> str:
-        """Return the key under which the answer is recorded.
-
-        Raises:
-            InvalidRequestError: If the request holds something that is no JSON value.
-        """
+        """Return the key under which the answer is recorded."""
         return MARK + request_key(self.provider, self.place, self.request)
 
     def former_key(self) -> str | None:
@@ -67,11 +63,6 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> CanonicalRequest:
     It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
     that is not sent makes it another request. Digests stand for files; an
     address stands for itself.
-
-    Args:
-        codec: The provider's wire format.
-        address: Base URL of its API.
-        call: The call.
     """
     return CanonicalRequest(
         provider=call.provider,
@@ -116,13 +107,6 @@ def _message(message: LLMMessage) -> list[Any]:
 def place(address: str, *, simulated: bool) -> str:
     """Return which server is asked, as far as it matters for the answer.
 
-    Args:
-        address: Base URL of its API.
-        simulated: Whether it is the sandbox, which answers alike wherever it runs.
-
-    Returns:
-        Host, port and path; without the port on this machine, where it may be another one each time.
-
     Example:
         >>> place("https://api.openai.com/v1/", simulated=False)
         'api.openai.com/v1'
@@ -144,18 +128,6 @@ def request_key(provider: str, place: str, payload: Any, version: int = FORMAT) 
     """Return the key of a request: SHA-256 over its canonical JSON.
 
     The order of an object's names does not matter, and 1.0 is 1.
-
-    Args:
-        provider: Name of the provider.
-        place: Which server is asked.
-        payload: The request, as JSON values.
-        version: Version of the key.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        InvalidRequestError: If the request holds something that is no JSON value.
 
     Example:
         >>> request_key("a", "b", {"x": 1, "y": 2.0}) == request_key("a", "b", {"y": 2, "x": 1})
@@ -179,14 +151,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def canonical(value: Any) -> Any:
-    """Return JSON values in which the same number is written the same way.
-
-    Args:
-        value: JSON values, tuples and other mappings among them.
-
-    Raises:
-        TypeError: If something in it is no JSON value.
-    """
+    """Return JSON values in which the same number is written the same way."""
     if isinstance(value, float):
         whole = math.isfinite(value) and value.is_integer()
         return int(value) if whole else float(value)

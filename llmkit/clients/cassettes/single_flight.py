@@ -26,12 +26,7 @@ PATIENCE = 1.0
 
 
 class Turn(Generic[T]):
-    """The pilot's seat of a flight: whoever has it makes the call.
-
-    Args:
-        flights: All flights.
-        flight: This one.
-    """
+    """The pilot's seat of a flight: whoever has it makes the call."""
 
     def __init__(self, flights: SingleFlight[T], flight: Flight[T]) -> None:
         self._flights = flights
@@ -48,11 +43,7 @@ class Turn(Generic[T]):
             self._flight.paused = None
 
     def land(self, result: T | None) -> None:
-        """End the flight.
-
-        Args:
-            result: What all the others get; `None` if it failed: then one of them gets the seat.
-        """
+        """End the flight."""
         self._flights.land(self, self._flight, result)
 
 
@@ -94,11 +85,7 @@ class Flight(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """The calls that are under way in this process.
-
-    Args:
-        patience: Seconds that a call may stand still before another one is made beside it.
-    """
+    """The calls that are under way in this process."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
@@ -110,14 +97,7 @@ class SingleFlight(Generic[T]):
         self._flights: dict[Hashable, Flight[T]] = {}
 
     async def board(self, key: Hashable) -> T | Turn[T]:
-        """Wait for the result of an identical call that is under way.
-
-        Args:
-            key: What makes requests identical.
-
-        Returns:
-            Its result; or the seat of the one who has to make the call now, and to land.
-        """
+        """Wait for the result of an identical call that is under way."""
         loop = asyncio.get_running_loop()
         with self._lock:
             flight = self._flights.get(key)
@@ -133,13 +113,7 @@ class SingleFlight(Generic[T]):
             raise
 
     def land(self, seat: Turn[T], flight: Flight[T], result: T | None) -> None:
-        """End a flight; nothing happens if it is over, or failed in another's hands.
-
-        Args:
-            seat: Whose call ended.
-            flight: The flight.
-            result: What all the others get; `None` if there is none.
-        """
+        """End a flight; nothing happens if it is over, or failed in another's hands."""
         with self._lock:
             if self._flights.get(flight.key) is not flight:
                 return

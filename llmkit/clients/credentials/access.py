@@ -67,11 +67,6 @@ class Place:
 class Credentials:
     """The keys that one client may use.
 
-    Args:
-        provider: Name of the provider.
-        given: The client's argument; by default the keys of `llmkit.clients.credentials.keys.keys`.
-        place: Returns where the requests go; by default wherever the user says.
-
     Example:
         >>> credentials = Credentials("openai", ["first-key", "second-key"])
         >>> credentials.advance(credentials.current()).source
@@ -87,12 +82,7 @@ class Credentials:
         self._turn = 0
 
     def current(self) -> Secret:
-        """Return the key for the next request.
-
-        Raises:
-            AuthenticationError: If there is none, and the provider wants one.
-            ConfigurationError: If it would go where only a project's file says.
-        """
+        """Return the key for the next request."""
         place = None if self._place is None else self._place()
         return self.key_for(place)
 
@@ -112,14 +102,7 @@ class Credentials:
         raise missing_key(self._provider)
 
     def advance(self, used: Secret) -> Secret | None:
-        """Go on to the next key, unless another call has done so already.
-
-        Args:
-            used: The key that was refused or is used up.
-
-        Returns:
-            The key that is in use now; `None` if there is no other.
-        """
+        """Go on to the next key, unless another call has done so already."""
         if used is _SANDBOX:
             return None
         if not self._wrapped:
@@ -131,18 +114,7 @@ class Credentials:
 
 
 class Access:
-    """How a client reaches its provider.
-
-    Args:
-        provider: Name of the provider.
-        protocol: Wire format that it speaks, and the sandbox in its place.
-        api_key: The client's argument.
-        base_url: The client's argument; by default from the environment, the settings, the catalogue.
-        own: The user's own SDK client, if there is one; its keys are noted so that `redact` knows them.
-
-    Raises:
-        ConfigurationError: If the argument is no address.
-    """
+    """How a client reaches its provider."""
 
     def __init__(
         self, provider: str, protocol: ProtocolName, *, api_key: Keys, base_url: str | None, own: Any
@@ -163,11 +135,7 @@ class Access:
             note(own)
 
     def place(self) -> Place:
-        """Return where the next request goes.
-
-        Raises:
-            ConfigurationError: If the address cannot be used; it names the variable or the file.
-        """
+        """Return where the next request goes."""
         if self._given is not None:
             return self._given
         loaded, known = settings.load(), self._known
@@ -200,13 +168,7 @@ class Access:
         names: Mapping[str, str] | None = None,
         custom: str = "",
     ) -> DirectTransport:
-        """Return a carrier that sends straight to the provider, with headers that are made here.
-
-        Args:
-            sign: Returns the headers that carry a key.
-            names: Environment variables, by the header that each one holds.
-            custom: The environment variable of further headers, one on each line.
-        """
+        """Return a carrier that sends straight to the provider, with headers that are made here."""
 
         def prepare() -> tuple[str, dict[str, str]]:
             place = self.place()
@@ -243,9 +205,6 @@ def _named_headers(names: tuple[tuple[str, str], ...], custom: str, _stamp: obje
 def blames_key(error: LLMClientError) -> bool:
     """Whether another key may do better: this one is refused, limited or used up.
 
-    Args:
-        error: What came back.
-
     Example:
         >>> blames_key(RateLimitError("slow down")), blames_key(LLMClientError("broken"))
         (True, False)
@@ -255,12 +214,7 @@ def blames_key(error: LLMClientError) -> bool:
 
 
 def blame_address(error: LLMClientError, address: str) -> None:
-    """Say in an error which address is likely to be wrong, if the server did not know the path.
-
-    Args:
-        error: What came back; its hint is changed.
-        address: Base URL of the API.
-    """
+    """Say in an error which address is likely to be wrong, if the server did not know the path."""
     if error.hint == WRONG_ADDRESS:
         error.hint = (
             f"The address {address} may be wrong: check its path, such as a missing or doubled /v1"
@@ -269,11 +223,7 @@ def blame_address(error: LLMClientError, address: str) -> None:
 
 
 def _check_trust(key: Secret, place: Place) -> None:
-    """Refuse to send a key where only a project's file says.
-
-    Raises:
-        ConfigurationError: Unless the key came with this client, or the user has trusted the address.
-    """
+    """Refuse to send a key where only a project's file says."""
     if key.source.startswith(ARGUMENT) or is_trusted(place.url):
         return
     url = addresses.take_apart(place.url)[0]
@@ -293,9 +243,6 @@ def wrapped(given: Keys) -> tuple[Secret, ...] | APIKeyManager | None:
     """Wrap the keys of an argument.
 
     A function that takes a key and may fail puts this in the argument's place: a traceback shows arguments.
-
-    Args:
-        given: Keys as a client takes them, or wrapped already.
 
     Example:
         >>> wrapped("first-key")

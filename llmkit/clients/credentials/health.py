@@ -42,15 +42,7 @@ class Health:
 async def check(
     provider: str, list_models: Callable[[], Awaitable[tuple[list[str], Mapping[str, str]]]]
 ) -> Health:
-    """Ask a provider for its models and take the time.
-
-    Args:
-        provider: Its name.
-        list_models: Asks it; returns the names and the answer's headers.
-
-    Returns:
-        What was found; nothing is raised for a provider that fails.
-    """
+    """Ask a provider for its models and take the time."""
     began, start = time.time(), perf_counter()
     try:
         names, headers = await list_models()
@@ -63,13 +55,6 @@ async def check(
 
 def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
     """Compare a clock with the one of the server that sent these headers.
-
-    Args:
-        headers: Headers of an answer, looked up in lower case.
-        now: What the clock said when the server answered, in seconds since 1970.
-
-    Returns:
-        Seconds that the clock is ahead; `None` if there is no usable `Date`, or a cache answered.
 
     Example:
         >>> clock_skew({"date": "Thu, 01 Jan 1970 00:01:00 GMT"}, 63.5)

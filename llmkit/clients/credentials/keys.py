@@ -134,15 +134,7 @@ class APIKeyManager:
 
 
 def save_key(provider: str, value: str) -> None:
-    """Keep a key in the operating system's keyring for later sessions.
-
-    Args:
-        provider: Name of the provider.
-        value: The key.
-
-    Raises:
-        ConfigurationError: If there is no keyring.
-    """
+    """Keep a key in the operating system's keyring for later sessions."""
     hidden, value = Secret(value, "the keyring"), ""  # a traceback may show arguments
     try:
         import keyring

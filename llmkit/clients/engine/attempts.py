@@ -62,12 +62,7 @@ class Endpoint:
 
 
 class Attempts:
-    """The texts of one call, over as many requests as it takes.
-
-    Args:
-        line: How to reach the provider.
-        call: The books of the call.
-    """
+    """The texts of one call, over as many requests as it takes."""
 
     def __init__(self, line: Endpoint, call: Call) -> None:
         self._line = line
@@ -78,11 +73,7 @@ class Attempts:
         self._retries = 0
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the answer's end.
-
-        Raises:
-            LLMClientError: If there is no whole answer, and another try would not help.
-        """
+        """Wait for the next pieces of text; `None` at the answer's end."""
         while True:
             try:
                 if self._reading is None:
@@ -191,13 +182,7 @@ class Attempts:
 
 
 def warn_refused(line: Endpoint, request: Request, names: frozenset[str]) -> None:
-    """Tell the user once what of theirs a model does not take.
-
-    Args:
-        line: How the client talks to its provider.
-        request: What is asked.
-        names: What is left out, by its names on the wire. A limit is sent under its other name.
-    """
+    """Tell the user once what of theirs a model does not take."""
     for name in sorted(names):
         if (request.model, name) in line.warned:
             continue

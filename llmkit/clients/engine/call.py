@@ -48,11 +48,6 @@ class Waiting:
 class Call:
     """One call from its start to its row in the ledger, whatever its end.
 
-    Args:
-        request: What is asked.
-        provider: Name of the provider.
-        simulated: Whether the sandbox answers.
-
     Attributes:
         context: Where the call was made, and what holds for it.
         answer: What the provider said about the answer so far.
@@ -121,11 +116,7 @@ class Call:
         self._parts.append(text)
 
     async def begin(self) -> None:
-        """Begin an attempt, if the budgets allow it.
-
-        Raises:
-            BudgetExceededError: If the call might cost more than a budget leaves; nothing is sent then.
-        """
+        """Begin an attempt, if the budgets allow it."""
         await self._admit()
         self.attempts += 1
         self.answer = Answer()
@@ -150,24 +141,14 @@ class Call:
             self.accepted = False  # the next one may be refused, or never come
 
     def stand_in(self, request: Request, provider: str, *, simulated: bool) -> None:
-        """Go on with another model, maybe of another provider.
-
-        Args:
-            request: What it is asked.
-            provider: Name of its provider.
-            simulated: Whether the sandbox answers.
-        """
+        """Go on with another model, maybe of another provider."""
         self.give_up_attempt()
         self.fallback_from = self.fallback_from or self.name
         self.request, self.provider, self.simulated = request, provider, simulated
         self.key = None
 
     def replay(self, recording: Recording) -> None:
-        """Take over what is known of a recorded answer: nothing is sent, nothing is paid.
-
-        Args:
-            recording: The recorded answer.
-        """
+        """Take over what is known of a recorded answer: nothing is sent, nothing is paid."""
         self.replayed = True
         self.simulated = recording.simulated
         self.answer = Answer(
@@ -208,10 +189,6 @@ class Call:
         """Close the books: price the call, build the response, hand over the record.
 
         Nothing here waits, so that it also works while the call is being cancelled.
-
-        Returns:
-            A future that is done when the record is safe; `None` if nobody keeps records, nothing was
-            sent, or the books are closed already.
         """
         if self.outcome is not None:
             return None

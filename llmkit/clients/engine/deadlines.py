@@ -53,12 +53,6 @@ class Timeouts:
 def timeouts(timeout: float | Timeouts | None) -> Timeouts:
     """Return the deadlines that an argument stands for.
 
-    Args:
-        timeout: Seconds for the whole call, or all the deadlines; by default the settings'.
-
-    Raises:
-        ConfigurationError: If the seconds are not above 0.
-
     Example:
         >>> timeouts(5).total
         5
@@ -74,13 +68,7 @@ def timeouts(timeout: float | Timeouts | None) -> Timeouts:
 
 
 class Deadlines:
-    """The clock of one attempt: it knows which deadline is next, and raises when that has passed.
-
-    Args:
-        timeouts: The limits.
-        end: When the whole call must be over, in the loop's time.
-        call: The call: whether it streams, and whether text has arrived.
-    """
+    """The clock of one attempt: it knows which deadline is next, and raises when that has passed."""
 
     def __init__(self, timeouts: Timeouts, end: float | None, call: Call) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -94,11 +82,7 @@ class Deadlines:
         self._scope: asyncio.Timeout | None = None
 
     def moved(self, limit: float | None = None) -> None:
-        """Note that text or reasoning came, or that the reader is back for more: idle time begins anew.
-
-        Args:
-            limit: Seconds for what comes next, in place of the idle timeout.
-        """
+        """Note that text or reasoning came, or that the reader is back for more: idle time begins anew."""
         self._moving = True
         if self._call.request.stream:
             self._limit = self._timeouts.idle if limit is None else limit
@@ -107,14 +91,7 @@ class Deadlines:
             self._scope.reschedule(self._next())
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something until the next deadline; what has arrived already needs no timer.
-
-        Args:
-            work: What to wait for; it may move the deadline.
-
-        Raises:
-            LLMTimeoutError: If the deadline came first; the message names it.
-        """
+        """Wait for something until the next deadline; what has arrived already needs no timer."""
         try:
             pending = work.send(None)
         except StopIteration as end:
@@ -149,12 +126,7 @@ class Deadlines:
 
 
 class _Rest(Generic[T]):
-    """What is left of a coroutine that has begun: it waits for something.
-
-    Args:
-        work: The coroutine.
-        pending: What it waits for.
-    """
+    """What is left of a coroutine that has begun: it waits for something."""
 
     def __init__(self, work: Coroutine[Any, Any, T], pending: Any) -> None:
         self._work = work

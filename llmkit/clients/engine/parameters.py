@@ -79,9 +79,6 @@ def same_name(one: str, other: str) -> bool:
 def droppable(name: str) -> bool:
     """Whether a request means the same without a parameter.
 
-    Args:
-        name: Its name, in any provider's spelling.
-
     Example:
         >>> droppable("topP"), droppable("presence_penalty"), droppable("tools")
         (True, True, False)
@@ -90,29 +87,14 @@ def droppable(name: str) -> bool:
 
 
 def is_chosen(name: str, request: Request) -> bool:
-    """Whether the user named a parameter, in the call or in the settings.
-
-    Args:
-        name: Its name on the wire.
-        request: What is asked.
-    """
+    """Whether the user named a parameter, in the call or in the settings."""
     if name == "temperature" and not isinstance(request.temperature, ContractTemperature | None):
         return True
     return any(same_name(name, chosen) for chosen in request.extra)
 
 
 def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tuple[Request, frozenset[str]]:
-    """Leave out what a server refused, where the request means the same without it.
-
-    Args:
-        error: What the server answered.
-        request: What it was asked.
-        codec: Its wire format.
-
-    Returns:
-        The request to try instead, and what it leaves out; the same request and nothing where the error
-        is for the user.
-    """
+    """Leave out what a server refused, where the request means the same without it."""
     unchanged = request, frozenset[str]()
     if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
         return unchanged

@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 
 class RecordedClient(BaseLLMClient):
-    """Record the calls of another client.
-
-    Args:
-        inner: The client that does the work.
-        model: Model to use where a call names none.
-    """
+    """Record the calls of another client."""
 
     def __init__(self, inner: BaseLLMClient, model: str | None = None) -> None:
         super().__init__(inner.provider_name)
@@ -126,12 +121,7 @@ class RecordedClient(BaseLLMClient):
 
 
 class Pieces:
-    """The texts of a call as another client yields them.
-
-    Args:
-        call: The books of the call.
-        source: The other client's generator.
-    """
+    """The texts of a call as another client yields them."""
 
     def __init__(self, call: Call, source: AsyncGenerator[str, None]) -> None:
         self._call = call

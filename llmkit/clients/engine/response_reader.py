@@ -18,18 +18,7 @@ if TYPE_CHECKING:
 
 
 async def accepted(exchange: StreamedResponse, codec: Codec) -> StreamedResponse:
-    """Return an answer; an error status becomes its exception.
-
-    Args:
-        exchange: The answer, whose headers have arrived.
-        codec: Its wire format.
-
-    Returns:
-        The same; the caller closes it.
-
-    Raises:
-        LLMClientError: If it is an error.
-    """
+    """Return an answer; an error status becomes its exception."""
     if 200 <= exchange.status < 300:
         return exchange
     if 300 <= exchange.status < 400:
@@ -48,14 +37,7 @@ async def read(exchange: StreamedResponse) -> bytes:
 
 
 class Reading:
-    """The texts of one answer, stream or document.
-
-    Args:
-        exchange: The answer, whose headers have arrived.
-        codec: Its wire format.
-        call: The books: what is asked, what is known of the answer.
-        clock: The deadlines.
-    """
+    """The texts of one answer, stream or document."""
 
     def __init__(self, exchange: StreamedResponse, codec: Codec, call: Call, clock: Deadlines) -> None:
         self._exchange = exchange
@@ -73,11 +55,7 @@ class Reading:
         self._failure: LLMClientError | None = None
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the end.
-
-        Raises:
-            LLMClientError: If the answer breaks off, or is none.
-        """
+        """Wait for the next pieces of text; `None` at the end."""
         if self._failure is not None:
             raise self._failure
         if self._over:

@@ -63,10 +63,6 @@ class RetryPolicy:
 def come_back(seconds: float, now: datetime | None = None) -> str:
     """Say when another try makes sense.
 
-    Args:
-        seconds: How long the provider asks to wait.
-        now: The local time; by default that of the clock.
-
     Example:
         >>> come_back(90, datetime(2026, 11, 22, 9, 30))
         'It asks to wait 90 s: try again after 09:31:30, or use another model.'

@@ -74,11 +74,6 @@ class Alerts:
 
         Called on the ledger's writing thread: logging and the callback, which may be slow, get a thread
         of their own, so that no row waits for them.
-
-        Args:
-            caps: The limits.
-            used: What is used of them, this call included.
-            record: The call.
         """
         day = record.time.astimezone().date()
         alerts = [

@@ -183,12 +183,7 @@ def _usage(cap: float | None, spent: str, reserved: float, uncertain: float, lef
 
 
 class Budgets:
-    """The guard of one ledger's budgets; see `llmkit.records.Guard`.
-
-    Args:
-        store: Where the caps and the reservations are.
-        clock: Returns the time (aware).
-    """
+    """The guard of one ledger's budgets; see `llmkit.records.Guard`."""
 
     def __init__(self, store: Store, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.alerts = Alerts()
@@ -226,15 +221,7 @@ class Budgets:
             self._store.release(uid)
 
     def watch(self, record: CallRecord, written: Future[bool]) -> Future[bool]:
-        """Look for alerts once a call is written down.
-
-        Args:
-            record: The call.
-            written: The ledger's acknowledgement.
-
-        Returns:
-            The acknowledgement; where there is something to look for, it comes after that.
-        """
+        """Look for alerts once a call is written down."""
         caps = self._caps
         if not caps.shared or record.simulated or not record.cost_nanos:
             return written
@@ -254,15 +241,7 @@ class Budgets:
         return told
 
     def change(self, **changes: Any) -> None:
-        """Change caps; see `Ledger.budget`.
-
-        Args:
-            **changes: `daily`, `per_notebook`, `per_call` in US dollars or `None`, and the policies
-                `unpriced` and `unknown_notebook`; what is `KEEP` stays.
-
-        Raises:
-            ConfigurationError: If a value makes no sense, or the ledger cannot be written.
-        """
+        """Change caps; see `Ledger.budget`."""
         values = {name: _checked(name, value) for name, value in changes.items() if value is not KEEP}
         if values:
             with self._looking:

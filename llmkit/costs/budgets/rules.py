@@ -101,15 +101,6 @@ class Limit(NamedTuple):
 def read(text: str | None) -> BudgetRules:
     """Read caps as the ledger keeps them.
 
-    Args:
-        text: JSON; `None` if none were ever set. Keys of a newer llmkit are passed over.
-
-    Returns:
-        The caps.
-
-    Raises:
-        ConfigurationError: If the text is something else.
-
     Example:
         >>> read('{"daily": 5}')
         BudgetRules(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
@@ -120,13 +111,6 @@ def read(text: str | None) -> BudgetRules:
 
 def write(text: str | None, changes: dict[str, Any]) -> str:
     """Change caps as the ledger keeps them.
-
-    Args:
-        text: JSON, as for `read`; what is damaged is replaced.
-        changes: New values by name.
-
-    Returns:
-        JSON; what does not change stays, a newer llmkit's keys included.
 
     Example:
         >>> write('{"daily": 5, "weekly": 7}', {"daily": None})
@@ -158,16 +142,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
 
 
 def refusal(caps: BudgetRules, used: Amounts, intent: CostReservation) -> BudgetExceededError | None:
-    """Decide whether a call may be sent: it is refused only if its worst case does not fit.
-
-    Args:
-        caps: The limits.
-        used: What is used of them, without this call.
-        intent: What the call may cost at most.
-
-    Returns:
-        The refusal; `None` if the call fits, to the last billionth, or costs nothing.
-    """
+    """Decide whether a call may be sent: it is refused only if its worst case does not fit."""
     if not intent.nanos:
         return None
     if caps.per_notebook is not None and intent.notebook is None and caps.unknown_notebook == "refuse":
@@ -233,12 +208,7 @@ def _refused(limit: Limit, intent: CostReservation) -> BudgetExceededError:
 
 
 def unpriced(caps: BudgetRules, intent: CostReservation) -> BudgetExceededError:
-    """Return the refusal of a call whose price nobody knows.
-
-    Args:
-        caps: The limits, with the policy.
-        intent: The call.
-    """
+    """Return the refusal of a call whose price nobody knows."""
     name = f"{intent.provider}:{intent.model}"
     yes = (
         f'Say yes for this session with llmkit.budget().allow_model("{name}")'
@@ -254,13 +224,6 @@ def unpriced(caps: BudgetRules, intent: CostReservation) -> BudgetExceededError:
 
 
 def next_day(time: datetime) -> datetime:
-    """Return the local midnight at which the day of a time ends.
-
-    Args:
-        time: An aware time.
-
-    Returns:
-        An aware local time; where the clocks change at midnight, the first moment of the next day.
-    """
+    """Return the local midnight at which the day of a time ends."""
     tomorrow = time.astimezone().date() + timedelta(days=1)
     return datetime.combine(tomorrow, clock_time()).astimezone()

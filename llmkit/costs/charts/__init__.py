@@ -48,9 +48,6 @@ class Charts:
     - `since`, `until`: only calls from this time on, and before that one.
     - `provider`, `model`, `notebook`, `status`, `tag`: only these calls, as in `Ledger.query`.
 
-    Args:
-        ledger: Where the calls are.
-
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> Ledger(":memory:").charts  # doctest: +ELLIPSIS
@@ -111,12 +108,7 @@ class Charts:
         return {"daily": daily, "now": now.replace(tzinfo=None)}
 
     def cumulative(self, *, daily: float | None = None, **which: Any) -> Axes:
-        """Draw what calls had cost by then, against the daily budget, with a projection to the month's end.
-
-        Args:
-            daily: Budget of a day in US dollars; by default the ledger's own, for real calls.
-            **which: As described at the class.
-        """
+        """Draw what calls had cost by then, with the daily budget and a projection to the end of the month."""
         return self.draw("cumulative", daily=daily, **which)
 
     def model(self, **which: Any) -> Axes:

@@ -46,14 +46,7 @@ def wall_clock(frame: pd.DataFrame) -> NDArray[np.datetime64]:
 
 
 def binned(local: NDArray[np.datetime64]) -> Bins:
-    """Choose the period that bars stand for.
-
-    Args:
-        local: Local times, at least one.
-
-    Returns:
-        Hours up to two days, days up to a quarter of a year, weeks up to two years, else months.
-    """
+    """Choose the period that bars stand for."""
     first, last = _moment(local.min()), _moment(local.max())
     if last - first < 2 * DAY:
         return _bins("hour", local.astype("M8[h]"))
@@ -86,17 +79,7 @@ def named(column: pd.Series[Any], otherwise: str = UNKNOWN) -> pd.Series[Any]:
 
 
 def stacked(starts: NDArray[np.datetime64], names: pd.Series[Any], values: NDArray[np.int64]) -> pd.DataFrame:
-    """Add values up by period and name.
-
-    Args:
-        starts: Period of each call.
-        names: Name of each call, none missing.
-        values: Integers.
-
-    Returns:
-        A row per period and a column per name, the largest first; names that add up to nothing are
-        left out.
-    """
+    """Add values up by period and name."""
     data = pd.DataFrame({"value": values, "start": starts, "name": names.array})
     sums = data.groupby(["start", "name"], observed=True)["value"].sum()
     table = sums.unstack("name", fill_value=0)  # noqa: PD010 - no duplicates

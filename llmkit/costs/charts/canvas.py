@@ -95,14 +95,7 @@ def accent(ax: Axes) -> str:
 
 
 def finding(ax: Axes, name: str, rest: str, names: float = 0.0) -> str:
-    """Return a title that says what was found of a model or a cell, whose name is shortened to fit.
-
-    Args:
-        ax: Where the chart is.
-        name: The model or the cell.
-        rest: What was found.
-        names: Points of width that long names beside the axes take away from it.
-    """
+    """Return a title that says what was found of a model or a cell, whose name is shortened to fit."""
     letters = int((width(ax) - names) / (0.66 * size(ax, 1.15))) - len(rest) - 1
     return f"{shorten(name.replace('  ', ' '), letters) if letters >= FEWEST else 'One'} {rest}"
 
@@ -154,17 +147,7 @@ def blank(ax: Axes, hint: str) -> Axes:
 
 
 def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axes:
-    """Write the title, what stands below it, and leave out every line that says nothing.
-
-    Args:
-        ax: Where the chart is.
-        title: What it shows.
-        notes: What to know about it; empty ones are left out.
-        names: Points of width that long names beside the axes take away from them.
-
-    Returns:
-        The Axes.
-    """
+    """Write the title, what stands below it, and leave out every line that says nothing."""
     caption = "; ".join(note for note in notes if note)
     lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
@@ -208,13 +191,7 @@ def lined(ax: Axes) -> None:
 
 
 def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None) -> None:
-    """Name the colours, in room that is made beside the data.
-
-    Args:
-        ax: Where the chart is, its limits set.
-        entries: Text and colour, from the top down.
-        last: Where the data ends; ticks stop there.
-    """
+    """Name the colours, in room that is made beside the data."""
     if not entries:
         return
     longest = 25 if width(ax) < SMALL * 72 else 34
@@ -231,13 +208,7 @@ def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None)
 
 
 def make_room(ax: Axes, share: float, last: float | None = None) -> None:
-    """Widen the x axis to the right, so that words cover no data.
-
-    Args:
-        ax: Where the chart is.
-        share: Part of the width that is needed.
-        last: Where the data ends; by default where the axis does.
-    """
+    """Widen the x axis to the right, so that words cover no data."""
     if ax.get_xscale() == "log":  # its ticks would go on below the words
         for minor in (False, True):
             ticks = ax.get_xticks(minor=minor)
@@ -256,12 +227,7 @@ def make_room(ax: Axes, share: float, last: float | None = None) -> None:
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> None:
-    """Name lines where they end, one below the other where they end together.
-
-    Args:
-        ax: Where the chart is, its limits set.
-        labels: x and y of the end, text and colour.
-    """
+    """Name lines where they end, one below the other where they end together."""
     if not labels:
         return
     font = FontProperties(size=size(ax))
@@ -378,13 +344,7 @@ def _are_months(times: Sequence[datetime]) -> bool:
 
 
 def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
-    """Make the x axis one of local time.
-
-    Args:
-        ax: Where the chart is.
-        first: Where it begins.
-        last: Where it ends.
-    """
+    """Make the x axis one of local time."""
     locator = Dates(maxticks=max(5, min(8, int(width(ax) / 50))))
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(Days(locator))  # type: ignore[no-untyped-call]  # the same
@@ -451,12 +411,7 @@ class Seconds(Formatter):
 
 
 def heat(color: str, nothing: tuple[Any, float] = ("none", 0.0)) -> Colormap:
-    """Return a scale of one colour, from nearly clear to full: it reads on any ground.
-
-    Args:
-        color: The colour.
-        nothing: Colour and opacity of where there is no value.
-    """
+    """Return a scale of one colour, from nearly clear to full: it reads on any ground."""
     shades = [(*to_rgb(color), alpha) for alpha in np.linspace(0.12, 1.0, 128)]
     return ListedColormap(shades).with_extremes(bad=nothing)
 

@@ -30,15 +30,7 @@ UNPRICED = "No call has a known price."
 
 
 def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what the models cost per day, stacked; the cheapest of many share a grey.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw what the models cost per day, stacked; the cheapest of many share a grey."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -55,15 +47,7 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what calls cost, and on top of it what they would have cost had none been replayed.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw what calls cost, and on top of it what they would have cost had none been replayed."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -146,15 +130,7 @@ def _lengths(starts: NDArray[np.datetime64], unit: str) -> NDArray[np.float64]:
 
 
 def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw at which local hours money is spent: by day up to a week, else by weekday.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw at which local hours money is spent: by day up to a week, else by weekday."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -207,15 +183,7 @@ def _rows(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the cells whose calls cost most, as `notebook [execution count]`.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw the cells whose calls cost most, as `notebook [execution count]`."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -312,15 +280,6 @@ def cumulative(
     """Draw what all calls so far had cost, against what the daily budget had allowed by then.
 
     From the second day on, a dashed line goes on at the mean of this month's days, up to its end.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-        daily: Budget of a day in US dollars; without one there is no line.
-        now: Local time (no zone) from which to project; by default the present.
-
-    Returns:
-        The Axes.
     """
     ax = canvas.axes(ax)
     if frame.empty:

@@ -35,15 +35,7 @@ TOKENS = {
 
 
 def tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the tokens that were used per day, by kind; replayed calls used none.
-
-    Args:
-        frame: The calls that count.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw the tokens that were used per day, by kind; replayed calls used none."""
     ax = canvas.axes(ax)
     sent = _sent(frame)
     if sent.empty:
@@ -82,15 +74,7 @@ def _kinds(sent: pd.DataFrame) -> pd.DataFrame:
 
 
 def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what calls cost against how long they took: dots by model, or a density if there are many.
-
-    Args:
-        frame: The calls that count. Replayed ones, and those without price or duration, are left out.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw what calls cost against how long they took: dots by model, or a density if there are many."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -160,28 +144,12 @@ def _dots(ax: Axes, drawn: pd.DataFrame, x: NDArray[Any], y: NDArray[Any]) -> No
 
 
 def first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how long calls waited for the first text, with the median and the 95th percentile.
-
-    Args:
-        frame: The calls that count; replayed ones are left out.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw how long calls waited for the first text, with the median and the 95th percentile."""
     return _distribution(frame, canvas.axes(ax), "first_token_s", "Time to the first text")
 
 
 def duration(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how long calls took, with the median and the 95th percentile.
-
-    Args:
-        frame: The calls that count; replayed ones are left out.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw how long calls took, with the median and the 95th percentile."""
     return _distribution(frame, canvas.axes(ax), "duration_s", "Duration of calls")
 
 
@@ -235,15 +203,7 @@ def _mark(ax: Axes, marks: Sequence[tuple[float, str]]) -> None:
 
 
 def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw which share of the calls failed per day, by the class of the error.
-
-    Args:
-        frame: The calls that count; replayed ones cannot fail and are left out.
-        ax: Where to draw; by default a new figure.
-
-    Returns:
-        The Axes.
-    """
+    """Draw which share of the calls failed per day, by the class of the error."""
     ax = canvas.axes(ax)
     sent = _sent(frame)
     if sent.empty:

@@ -80,11 +80,7 @@ class Chunk:
         return self.arrays["uid"].astype("U") if "uid" in self.arrays else self.words["uid"]
 
     def dumps(self, **notes: object) -> bytes:
-        """Return the rows as bytes, in numpy's `.npz` format.
-
-        Args:
-            **notes: What else to write down, as JSON.
-        """
+        """Return the rows as bytes, in numpy's `.npz` format."""
         file = io.BytesIO()
         text = json.dumps({"words": self.words, **notes}).encode()
         np.savez(file, **{"": np.frombuffer(text, np.uint8), **self.arrays})  # type: ignore[arg-type]
@@ -92,20 +88,7 @@ class Chunk:
 
 
 def loads(data: bytes) -> tuple[Chunk, dict[str, Any]]:
-    """Read what `Chunk.dumps` wrote; nothing in it is run.
-
-    Args:
-        data: The bytes.
-
-    Returns:
-        The rows, and the notes.
-
-    Raises:
-        ValueError: If this is something else.
-        KeyError: Likewise.
-        OSError: Likewise.
-        zipfile.BadZipFile: Likewise, or if it is damaged.
-    """
+    """Read what `Chunk.dumps` wrote; nothing in it is run."""
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = dict(file.items())
     notes = json.loads(arrays.pop("").tobytes())
@@ -113,15 +96,7 @@ def loads(data: bytes) -> tuple[Chunk, dict[str, Any]]:
 
 
 def chunk(rows: Sequence[Row], *, numbered: bool = False) -> Chunk:
-    """Turn rows into columns.
-
-    Args:
-        rows: Values as the file keeps them.
-        numbered: Whether each row has its `id` in front.
-
-    Returns:
-        The columns; what does not fit its column, because another hand wrote it, is unknown.
-    """
+    """Turn rows into columns."""
     try:
         return _chunk(rows, int(numbered))
     except (TypeError, ValueError, OverflowError):
@@ -185,14 +160,7 @@ def _codes(values: tuple[str | None, ...]) -> tuple[Array, list[str]]:
 
 
 def join(chunks: Sequence[Chunk]) -> Chunk:
-    """Put rows together.
-
-    Args:
-        chunks: At least one, in order.
-
-    Returns:
-        All their rows.
-    """
+    """Put rows together."""
     if len(chunks) == 1:
         return chunks[0]
     plain = ("time", "simulated", *NUMBERS, *MONEY.values())
@@ -270,11 +238,7 @@ class Table:
         self.arrays: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
 
     def reserve(self, rows: int) -> None:
-        """Make room.
-
-        Args:
-            rows: How many rows will come, at least.
-        """
+        """Make room."""
         if self.size + rows <= self._room:
             return
         self._room = 2 * (self.size + rows)  # room that is never written to takes no memory

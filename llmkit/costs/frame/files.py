@@ -58,11 +58,7 @@ class LedgerFrame(pd.DataFrame):
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the same rows as an ordinary DataFrame with text for tags.
-
-    Args:
-        frame: The calls.
-    """
+    """Return the same rows as an ordinary DataFrame with text for tags."""
     copy = pd.DataFrame(frame).copy(deep=False)
     for place in range(copy.shape[1]):
         column = copy.iloc[:, place]
@@ -101,26 +97,13 @@ def _printable(value: Any) -> Any:
 
 
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to a CSV file; a new one is readable for its owner only.
-
-    Args:
-        frame: The calls; tags become JSON text.
-        path: The file, which is replaced.
-    """
+    """Write calls to a CSV file; a new one is readable for its owner only."""
     with open(path, "w", encoding="utf-8", newline="", opener=_private) as file:
         plain(frame).to_csv(file, index=False)
 
 
 def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to a Parquet file; a new one is readable for its owner only.
-
-    Args:
-        frame: The calls; tags become JSON text.
-        path: The file, which is replaced.
-
-    Raises:
-        ConfigurationError: If pyarrow is not installed.
-    """
+    """Write calls to a Parquet file; a new one is readable for its owner only."""
     try:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:
@@ -136,15 +119,7 @@ ROWS = 1_048_575
 
 
 def write_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to an Excel file; a new one is readable for its owner only.
-
-    Args:
-        frame: The calls; tags become JSON text, and times lose their zone, which is UTC.
-        path: The file, which is replaced.
-
-    Raises:
-        ConfigurationError: If openpyxl is not installed, or there are more calls than a sheet holds.
-    """
+    """Write calls to an Excel file; a new one is readable for its owner only."""
     try:
         import openpyxl  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:

@@ -33,11 +33,7 @@ COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
 
 
 class Frame:
-    """A DataFrame that follows a store: each refresh reads only the rows that came since.
-
-    Args:
-        store: Where the rows are.
-    """
+    """A DataFrame that follows a store: each refresh reads only the rows that came since."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -45,11 +41,7 @@ class Frame:
         self._forget("")
 
     def refresh(self) -> pd.DataFrame:
-        """Read what is new.
-
-        Returns:
-            All rows, those that wait in memory last; a copy that its owner may change.
-        """
+        """Read what is new."""
         waiting = self._store.unwritten()  # before reading: whatever is written meanwhile is then in both
         self._read()
         late = self._late(waiting) if waiting else []
@@ -107,11 +99,7 @@ class Frame:
 
 
 def table(pages: Iterable[Sequence[Row]]) -> pd.DataFrame:
-    """Return rows as a DataFrame like the ledger's.
-
-    Args:
-        pages: Values as the file keeps them, some rows at a time.
-    """
+    """Return rows as a DataFrame like the ledger's."""
     shown = _Shown()
     for rows in pages:
         shown.extend(columns.chunk(rows))

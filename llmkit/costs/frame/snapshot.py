@@ -25,25 +25,13 @@ BROKEN = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.erro
 
 
 class Snapshot:
-    """Files of columns, each with the rows that follow those of another.
-
-    Args:
-        folder: Where they are; made with the first of them, for its owner only.
-    """
+    """Files of columns, each with the rows that follow those of another."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, epoch: str, after: int) -> tuple[int, Chunk] | None:
-        """Return the rows that follow a row.
-
-        Args:
-            epoch: The ledger's epoch; rows of another one are void.
-            after: The row's `id`; 0 for the first ones.
-
-        Returns:
-            The `id` of the last row and the rows, or `None` if there are none or they cannot be trusted.
-        """
+        """Return the rows that follow a row."""
         if not self._ours():
             return None
         try:
@@ -53,14 +41,7 @@ class Snapshot:
             return None
 
     def save(self, epoch: str, after: int, last: int, chunk: Chunk) -> None:
-        """Keep rows that follow a row, if that is possible.
-
-        Args:
-            epoch: The ledger's epoch; what was kept of another one is deleted.
-            after: The row's `id`.
-            last: The `id` of the last row.
-            chunk: The rows.
-        """
+        """Keep rows that follow a row, if that is possible."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not self._ours():

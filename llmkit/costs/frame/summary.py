@@ -38,15 +38,7 @@ LEFT_OUT = "llmkit_left_out"
 
 
 def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued
-    """Choose the calls that count; see `totals.kinds_that_count`.
-
-    Args:
-        frame: The ledger's rows.
-        simulated: Only the simulated ones, only the real ones, or `None` for the rule.
-
-    Returns:
-        Some of the rows, which say how many were left out.
-    """
+    """Choose the calls that count; see `totals.kinds_that_count`."""
     counts = that_count(frame, simulated)
     # Not a copy of all rows: ten million would take another two gigabytes.
     chosen = frame.copy(deep=False) if counts.all() else frame[counts]
@@ -55,16 +47,7 @@ def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame
 
 
 def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None = None) -> Array:  # noqa: FBT001 - three-valued
-    """Return which calls count; see `totals.kinds_that_count`.
-
-    Args:
-        frame: The ledger's rows.
-        simulated: As in `spending`.
-        among: Only these are looked at (a mask); by default all.
-
-    Returns:
-        A mask.
-    """
+    """Return which calls count; see `totals.kinds_that_count`."""
     fake = frame["simulated"].to_numpy(dtype=bool)
     real = ~fake if among is None else ~fake & among
     undecided = simulated is None and bool(fake.any())  # else there is nothing to look at
@@ -75,58 +58,32 @@ def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None 
 
 
 def cost_something(frame: pd.DataFrame) -> bool:
-    """Return whether any call cost something; the rule is `totals.Sums.paid`.
-
-    Args:
-        frame: The calls; the columns that `needed` names will do.
-    """
+    """Return whether any call cost something; the rule is `totals.Sums.paid`."""
     known = any(bool((frame[name] > 0).any()) for name in ("cost_usd", "saved_usd"))
     return known or bool(unpriced(frame).any())
 
 
 def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Return which calls cost something nobody knows; the rule is `totals.is_unpriced`.
-
-    Args:
-        frame: The calls.
-    """
+    """Return which calls cost something nobody knows; the rule is `totals.is_unpriced`."""
     used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
     status = frame["status"]
     return frame["cost_usd"].isna() & (status != "replayed") & ((status == "ok") | used)
 
 
 def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Return which calls have a price that is an estimate; the rule is `totals.is_estimated`.
-
-    Args:
-        frame: The calls.
-    """
+    """Return which calls have a price that is an estimate; the rule is `totals.is_estimated`."""
     source, cost = frame["usage_source"], frame["cost_usd"]
     guess = source.notna() & ~source.isin(EXACT) & ((cost > 0) | (source == "incomplete"))
     return cost.notna() & (frame["status"] != "replayed") & (guess | (frame["at_most_usd"] > cost))
 
 
 def nanos(usd: pd.Series[float]) -> pd.Series[int]:
-    """Return dollars as billionths again, exactly (below two million dollars a call); 0 if unknown.
-
-    Args:
-        usd: US dollars of each call.
-
-    Returns:
-        Integers, whose sum is exact.
-    """
+    """Return dollars as billionths again, exactly (below two million dollars a call); 0 if unknown."""
     return (usd.fillna(0.0) * NANOS).round().astype("int64")
 
 
 def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
-    """Return times as the clock on the wall showed them.
-
-    Args:
-        time: Aware times.
-
-    Returns:
-        The same moments in this machine's time zone, without a zone.
-    """
+    """Return times as the clock on the wall showed them."""
     quarters = time.dt.floor("15min")  # no zone changes its offset in between
     offsets = {
         quarter: quarter.to_pydatetime().astimezone().utcoffset() for quarter in quarters.drop_duplicates()
@@ -135,25 +92,13 @@ def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
 
 
 def needed(by: Sequence[str]) -> list[str]:
-    """Return the columns of the frame that `spending` and `summarise` look at.
-
-    Args:
-        by: As in `summarise`.
-    """
+    """Return the columns of the frame that `spending` and `summarise` look at."""
     sources = ["time" if name in PERIODS else "tags" if name.startswith(TAG) else name for name in by]
     return list(dict.fromkeys([*_SUMMED, *sources]))
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Add calls up in groups.
-
-    Args:
-        frame: The calls that count; the columns that are `needed` will do.
-        by: Columns, words of `PERIODS`, or `tag:` and the name of a tag.
-
-    Returns:
-        One row per group: calls, errors, tokens, money. Dearest first, or in the order of time.
-    """
+    """Add calls up in groups."""
     timed = bool(PERIODS.keys() & set(by))
     local = local_time(frame["time"]) if timed else frame["status"]
     keys = [_key(frame, local, name) for name in by]
@@ -183,16 +128,7 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame | None:
-    """Do what `summarise` does with the store's daily sums.
-
-    Args:
-        groups: What `Store.groups` returned for the same names, each of them once.
-        by: Names of `rollups.KEYS`.
-
-    Returns:
-        The same table; `None` if a sum is of several local days or months, for it was made in another
-        time zone.
-    """
+    """Do what `summarise` does with the store's daily sums."""
     names = list(dict.fromkeys(by))
     columns = dict(zip([*names, *MEASURES], zip(*groups, strict=True), strict=True)) if groups else {}
     rows = pd.DataFrame(
@@ -218,19 +154,7 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
 
 
 def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
-    """Do what `summarise` does with `spending`, without reading the rows.
-
-    Args:
-        store: Where the rows are.
-        by: As in `summarise`.
-        simulated: As in `spending`.
-
-    Returns:
-        The same table; `None` if only the rows themselves can tell.
-
-    Raises:
-        ConfigurationError: If the store cannot be read.
-    """
+    """Do what `summarise` does with `spending`, without reading the rows."""
     if not by or not {*by} <= {*KEYS}:
         return None
     names = list(dict.fromkeys(by))
@@ -306,12 +230,7 @@ def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[
 
 
 def period_starts(times: Array, period: str) -> Array:
-    """Return when the periods of some times begin.
-
-    Args:
-        times: Local times.
-        period: One of the values of `PERIODS`. Weeks begin on Mondays; numpy's own begin on Thursdays.
-    """
+    """Return when the periods of some times begin."""
     if period != PERIODS["week"]:
         return times.astype(f"M8[{period}]")
     days = times.astype("M8[D]").astype("int64")

@@ -81,16 +81,6 @@ def priced(
 ) -> Priced:
     """Look up what calls cost.
 
-    Args:
-        frame: Rows of a ledger.
-        model: Provider and model that price all of them; by default their own, the one that answered first.
-        own: Prices that win over all others; as `settings.price_table` returns them.
-        cached: Share of the input that came from the cache, to a millionth; by default each call's own.
-        when: When the prices held; by default at the time of each call.
-
-    Returns:
-        One price per row; unknown where the tokens or the model's price are.
-
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> priced(Ledger(":memory:").df).nanos.tolist()
@@ -124,11 +114,7 @@ def _one(find: Callable[[tuple[str, ...]], Listing | None], model: str) -> Listi
 
 
 class Units:
-    """What calls used beside tokens; the few that did are priced one by one.
-
-    Args:
-        frame: Rows of a ledger.
-    """
+    """What calls used beside tokens; the few that did are priced one by one."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._texts = frame["units"].to_numpy(dtype=object)
@@ -155,12 +141,7 @@ class Units:
 
 
 def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
-    """Return the tokens as `prices.price` counts them: no part larger than the whole.
-
-    Args:
-        frame: Rows of a ledger.
-        cached: As in `priced`.
-    """
+    """Return the tokens as `prices.price` counts them: no part larger than the whole."""
     names = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
     whole, output, read, write, hour = (
         frame[f"{name}_tokens"].fillna(0).to_numpy(dtype=np.int64) for name in names
@@ -174,15 +155,7 @@ def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
 
 
 def groups_of(frame: pd.DataFrame, model: tuple[str, str] | None = None) -> Iterator[Group]:
-    """Group calls by what their price depends on, beside tokens and time.
-
-    Args:
-        frame: Rows of a ledger.
-        model: As in `priced`; a service tier counts only if the provider stays the same.
-
-    Yields:
-        The groups.
-    """
+    """Group calls by what their price depends on, beside tokens and time."""
     keys = frame[["provider", "model", "model_served", "service_tier"]]
     codes = keys.groupby(list(keys), dropna=False, observed=True, sort=False).ngroup().to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -240,13 +213,6 @@ def _note(found: Priced, rows: Array | int, nanos: Array | int, source: str) -> 
 
 def cost(rates: Rates, tokens: Parts) -> Array:
     """Return what tokens cost, in billionths of a US dollar, half to even.
-
-    Args:
-        rates: US dollars per million tokens.
-        tokens: The tokens, each an array.
-
-    Returns:
-        Integers; Python's own where 64 bits might not hold a step of the sum.
 
     Example:
         >>> rates = prices.listing("openai", ("gpt-4o-mini",)).rates[0]

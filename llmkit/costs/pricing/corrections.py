@@ -99,22 +99,7 @@ def correct(
     reason: str | None = None,
     dry_run: bool = False,
 ) -> Corrected:
-    """Give calls the price that is right for their time.
-
-    Args:
-        store: Where the calls are.
-        frame: The calls.
-        prices: As in `Ledger.correct`.
-        reported: Likewise.
-        reason: Likewise.
-        dry_run: Likewise.
-
-    Returns:
-        What has changed.
-
-    Raises:
-        ConfigurationError: If the price table has another shape, or the file cannot be written now.
-    """
+    """Give calls the price that is right for their time."""
     own = None if prices is None else settings.price_table(prices)
     frame = frame[_correctable(frame, given=own is not None, reported=reported)]
     found = bulk.priced(frame, own=own)
@@ -135,19 +120,7 @@ def correct(
 
 
 def settle(store: Store, uid: str, usd: float | Decimal | None) -> Corrected:
-    """Say what a call cost whose price is an estimate; see `Ledger.settle`.
-
-    Args:
-        store: Where the call is.
-        uid: The call.
-        usd: As in `Ledger.settle`.
-
-    Returns:
-        What has changed.
-
-    Raises:
-        ConfigurationError: If there is no such call, or the amount makes no sense.
-    """
+    """Say what a call cost whose price is an estimate; see `Ledger.settle`."""
     call = _call(store, uid)
     cost, most = call["cost_nanos"], call["at_most_nanos"]
     nanos = cost if usd is None else _amount(usd)
@@ -187,18 +160,7 @@ def _amount(usd: float | Decimal) -> int:
 
 
 def undo(store: Store, run: str) -> Corrected:
-    """Take a correction back, where nothing has changed the price since.
-
-    Args:
-        store: Where the calls are.
-        run: The correction's `Corrected.run`.
-
-    Returns:
-        What has changed, which can be undone likewise.
-
-    Raises:
-        ConfigurationError: If there is no such correction, or the file cannot be written now.
-    """
+    """Take a correction back, where nothing has changed the price since."""
     notes = [dict(zip(NOTES, row, strict=True)) for row in store.corrections(run)]
     if not notes:
         raise ConfigurationError(
@@ -222,15 +184,6 @@ def undo(store: Store, run: str) -> Corrected:
 
 def table(store: Store) -> pd.DataFrame:
     """Return all corrections; see `Ledger.corrections`.
-
-    Args:
-        store: Where they are.
-
-    Returns:
-        A DataFrame.
-
-    Raises:
-        ConfigurationError: If the file cannot be read.
 
     Example:
         >>> from llmkit.costs.ledger import Ledger

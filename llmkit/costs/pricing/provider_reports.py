@@ -85,15 +85,6 @@ class Export:
 def read(source: Any) -> Export:
     """Read an export.
 
-    Args:
-        source: A file (JSON or CSV), decoded JSON (one page or several), or a DataFrame.
-
-    Returns:
-        What it says, added up by UTC day and model.
-
-    Raises:
-        ConfigurationError: If it cannot be read, or its columns cannot be told apart.
-
     Example:
         >>> result = {"input_tokens": 5000, "output_tokens": 1000, "model": "gpt-6-luna"}
         >>> export = read({"data": [{"start_time": 1730419200, "results": [result]}]})
@@ -127,9 +118,6 @@ def read(source: Any) -> Export:
 
 def base_name(model: str) -> str:
     """Return a model's name without its date or folder, to find what is left over.
-
-    Args:
-        model: As an export or a row names it.
 
     Example:
         >>> base_name("gpt-4o-mini-2024-07-18"), base_name("models/gemini-2.5-pro")

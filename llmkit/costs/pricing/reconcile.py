@@ -45,22 +45,7 @@ def reconcile(
     until: datetime | None = None,
     tolerance: float,
 ) -> pd.DataFrame:
-    """Compare calls with an export; see `Ledger.reconcile`.
-
-    Args:
-        query: Reads calls by `provider`, `since` and `until`.
-        source: As for `exports.read`.
-        provider: Whose export it is, if its format does not tell.
-        since: Only days from this time's UTC day on.
-        until: Only days before this time's UTC day; that one too, if the time is not its midnight.
-        tolerance: Share by which both may differ.
-
-    Returns:
-        One row per UTC day and model.
-
-    Raises:
-        ConfigurationError: If the export cannot be read, or is of another time or provider.
-    """
+    """Compare calls with an export; see `Ledger.reconcile`."""
     if not 0 <= tolerance <= 1:
         raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
     export = provider_reports.read(source)

@@ -126,22 +126,6 @@ def what_if(
 ) -> Repriced:
     """Say what calls would have cost otherwise.
 
-    Args:
-        frame: Rows of a ledger, all of which count; see `summary.spending`.
-        model: An alias, `provider:model`, or a model whose provider is clear; by default each call's own,
-            in its own service tier.
-        prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; they win
-            over all others.
-        cached: Share of the input that is read from the provider's cache, from 0 to 1; by default as it
-            was. What is written to the cache stays as it was.
-        when: Date or time at which the prices hold; by default now.
-
-    Returns:
-        Both sums, exact, and a table.
-
-    Raises:
-        ConfigurationError: If an argument makes no sense, or nobody knows the model's price.
-
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> table = {"m": {"input": 1, "output": 2}}
@@ -160,17 +144,6 @@ def what_if(
 
 def target_of(model: str, own: Prices | None, when: datetime) -> tuple[str, str]:
     """Return the provider and the name of a model whose price is known.
-
-    Args:
-        model: As in `what_if`.
-        own: Prices that win over all others.
-        when: When they hold.
-
-    Returns:
-        Provider, which is `""` for a model of a price table that says none, and model.
-
-    Raises:
-        ConfigurationError: If there is no such model, or nobody knows its price.
 
     Example:
         >>> target_of("gpt-6-luna", None, datetime.now(UTC))

@@ -48,18 +48,7 @@ _MARK = (
 def write(
     connection: sqlite3.Connection, changes: Iterable[Change], *, run: str, now: int, reason: str | None
 ) -> int:
-    """Replace prices that are still what they are expected to be.
-
-    Args:
-        connection: An open ledger, in a writing transaction.
-        changes: The prices.
-        run: What they have in common.
-        now: The time (microseconds).
-        reason: Why, in the user's words.
-
-    Returns:
-        How many were replaced.
-    """
+    """Replace prices that are still what they are expected to be."""
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
     changes, count = list(changes), 0
     for what in AMOUNTS:
@@ -88,12 +77,7 @@ def _mark(
 
 
 def read(connection: sqlite3.Connection, run: str | None) -> list[Row]:
-    """Return notes, in the order they were made.
-
-    Args:
-        connection: An open ledger.
-        run: Only those with this in common.
-    """
+    """Return notes, in the order they were made."""
     query = "SELECT 1 FROM sqlite_master WHERE name = 'corrections'"
     if not connection.execute(query).fetchone():  # nobody has brought the file up to date
         return []

@@ -17,20 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """Open a ledger for writing; create it, readable for its owner only, if there is none.
-
-    Args:
-        path: The file.
-        timeout: Seconds to wait for another process's lock.
-
-    Returns:
-        A connection in autocommit mode, which any thread may use.
-
-    Raises:
-        ConfigurationError: If the file belongs to something else.
-        OSError: If the folder or the file cannot be created.
-        sqlite3.Error: If the file cannot be opened.
-    """
+    """Open a ledger for writing; create it, readable for its owner only, if there is none."""
     sqlite.create(path)
     connection = _connect(str(path), timeout=timeout)
     try:
@@ -44,42 +31,21 @@ def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
 
 
 def open_memory() -> sqlite3.Connection:
-    """Open a ledger in memory.
-
-    Returns:
-        A connection in autocommit mode, which any thread may use.
-    """
+    """Open a ledger in memory."""
     connection = _connect(":memory:", timeout=0)
     schema.migrate(connection)
     return connection
 
 
 def open_temporary(*, timeout: float) -> sqlite3.Connection:
-    """Open a ledger in a file that has no name, and is gone when it is closed or the process dies.
-
-    Args:
-        timeout: Seconds to wait for the locks of files that are attached.
-
-    Returns:
-        A connection in autocommit mode, which any thread may use.
-    """
+    """Open a ledger in a file that has no name, and is gone when it is closed or the process dies."""
     connection = _connect("", timeout=timeout, uri=True)
     schema.migrate(connection)
     return connection
 
 
 def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
-    """Let a connection read another ledger, too.
-
-    Args:
-        connection: From `open_temporary`, outside of a transaction.
-        path: The other ledger's file.
-        name: What statements are to call it.
-
-    Raises:
-        ConfigurationError: If the file belongs to something else.
-        sqlite3.Error: If the file cannot be read.
-    """
+    """Let a connection read another ledger, too."""
     statement = f"ATTACH ? AS {name}"
     try:
         connection.execute(statement, (f"{path.as_uri()}?mode=ro",))
@@ -91,19 +57,7 @@ def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
 
 
 def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
-    """Open a ledger for reading only.
-
-    Args:
-        path: The file.
-        timeout: Seconds to wait for another process's lock.
-
-    Returns:
-        A connection, or `None` if there is no file.
-
-    Raises:
-        ConfigurationError: If the file belongs to something else.
-        sqlite3.Error: If the file cannot be read.
-    """
+    """Open a ledger for reading only."""
     if not path.exists():
         return None
     try:
@@ -132,14 +86,7 @@ def _checked(uri: str, timeout: float) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let several queries see the same state.
-
-    Args:
-        connection: In autocommit mode.
-
-    Yields:
-        Nothing; what others commit meanwhile is not seen.
-    """
+    """Let several queries see the same state."""
     connection.execute("BEGIN")
     try:
         yield

@@ -36,17 +36,7 @@ class Filters:
 def pages(
     connection: sqlite3.Connection, choice: Filters, names: Iterable[str], size: int
 ) -> Iterator[list[Row]]:
-    """Read rows in the order they were written.
-
-    Args:
-        connection: An open ledger.
-        choice: Which rows.
-        names: Columns that the file has.
-        size: Rows in one list at most.
-
-    Yields:
-        Rows, each without its `id`.
-    """
+    """Read rows in the order they were written."""
     query, values = statement(choice, names)
     cursor = connection.execute(query, values)
     while rows := cursor.fetchmany(size):

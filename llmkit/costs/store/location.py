@@ -14,12 +14,6 @@ _ADDRESS = re.compile(r"([A-Za-z][\w+.-]+):/")  # two letters at least: C:/ is a
 def file_of(given: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     """Return the file that a ledger is kept in.
 
-    Args:
-        given: What the user gave; `None` for the default one.
-
-    Raises:
-        ConfigurationError: If it is not the path of a file, but a database's address or a folder.
-
     Example:
         >>> file_of(":memory:")
         ':memory:'

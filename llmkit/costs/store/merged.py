@@ -101,12 +101,6 @@ class MergedStore(SQLiteStore):
 
     Rows that are new in a file are seen by the next reading. If rows of a file went or changed, all of
     them are taken anew.
-
-    Args:
-        paths: The ledgers' files.
-
-    Raises:
-        ConfigurationError: If one is missing, or none is given.
     """
 
     def __init__(self, paths: tuple[str | os.PathLike[str], ...]) -> None:

@@ -30,27 +30,12 @@ _HELD = (
 
 
 def caps(connection: sqlite3.Connection) -> BudgetRules:
-    """Read the caps.
-
-    Args:
-        connection: An open ledger.
-
-    Raises:
-        ConfigurationError: If they are damaged.
-    """
+    """Read the caps."""
     return arithmetic.read(_text(connection))
 
 
 def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRules:
-    """Change the caps.
-
-    Args:
-        connection: An open ledger, in a writing transaction.
-        changes: New values by name.
-
-    Returns:
-        All the caps.
-    """
+    """Change the caps."""
     text = arithmetic.write(_text(connection), changes)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('budget', ?)", (text,))
     return arithmetic.read(text)
@@ -59,18 +44,7 @@ def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRul
 def amounts(
     connection: sqlite3.Connection, time: int, notebook: str | None, *, now: int, without: str = ""
 ) -> Amounts:
-    """Add up what is used of the budgets.
-
-    Args:
-        connection: An open ledger.
-        time: A time of the day that counts (microseconds).
-        notebook: The notebook that counts.
-        now: Reservations that ended by then (microseconds) do not count.
-        without: A call whose reservation does not count.
-
-    Returns:
-        The sums.
-    """
+    """Add up what is used of the budgets."""
     older = not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spending'").fetchone()
     (day,) = connection.execute(f"SELECT {DAY}", (time,)).fetchone()
     total = "SELECT coalesce(sum(nanos), 0), coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0) FROM"
@@ -87,16 +61,7 @@ def amounts(
 
 
 def reserve(connection: sqlite3.Connection, intent: CostReservation, *, now: int) -> None:
-    """Reserve what a call may cost, in place of what was reserved for it before.
-
-    Args:
-        connection: An open ledger, in a writing transaction: nobody else may reserve meanwhile.
-        intent: The call.
-        now: The time (microseconds).
-
-    Raises:
-        BudgetExceededError: If it does not fit.
-    """
+    """Reserve what a call may cost, in place of what was reserved for it before."""
     assert intent.nanos is not None
     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
     limits, time = caps(connection), schema.micros(intent.time)
@@ -109,12 +74,7 @@ def reserve(connection: sqlite3.Connection, intent: CostReservation, *, now: int
 
 
 def release(connection: sqlite3.Connection, uid: str) -> None:
-    """Take a reservation back.
-
-    Args:
-        connection: An open ledger.
-        uid: The call's identifier.
-    """
+    """Take a reservation back."""
     connection.execute("DELETE FROM holds WHERE uid = ?", (uid,))
 
 

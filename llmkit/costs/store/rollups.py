@@ -82,14 +82,7 @@ MEASURES = {
 
 
 def roll(connection: sqlite3.Connection) -> int:
-    """Add rows to the sums, and move the mark.
-
-    Args:
-        connection: An open ledger, in a writing transaction.
-
-    Returns:
-        How many rows are still behind the mark.
-    """
+    """Add rows to the sums, and move the mark."""
     epoch, mark = _state(connection)
     if not mark:
         for table in TABLES:
@@ -112,16 +105,7 @@ def behind(connection: sqlite3.Connection) -> int:
 
 
 def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None = None) -> list[Any] | None:
-    """Add rows up in groups.
-
-    Args:
-        connection: An open ledger.
-        by: Names of `KEYS`.
-        since: Only rows of this time or later (microseconds).
-
-    Returns:
-        Per group the keys and `MEASURES`; `None` if only the rows themselves can tell.
-    """
+    """Add rows up in groups."""
     mark = _state(connection)[1] if _kept(connection) else 0
     table = _table(by)
     values = {"since": since, "mark": mark}
@@ -176,15 +160,7 @@ def sums_in(measures: Sequence[Any]) -> Sums:
 
 
 def forget(connection: sqlite3.Connection, before: int | None) -> int:
-    """Take away the sums of rows that are about to be deleted.
-
-    Args:
-        connection: An open ledger, in a writing transaction.
-        before: Rows before this time (microseconds); `None` are all.
-
-    Returns:
-        The mark, for `keep`; 0 if the sums are void.
-    """
+    """Take away the sums of rows that are about to be deleted."""
     mark = _state(connection)[1]
     divided = "SELECT 1 FROM detailed_sums WHERE first < ? AND last >= ? LIMIT 1"
     if before is None or connection.execute(divided, (before, before)).fetchone():
@@ -204,12 +180,7 @@ def _again(table: str) -> str:
 
 
 def keep(connection: sqlite3.Connection, mark: int) -> None:
-    """Say that the sums hold in the new epoch, too.
-
-    Args:
-        connection: An open ledger, in a writing transaction.
-        mark: What `forget` returned.
-    """
+    """Say that the sums hold in the new epoch, too."""
     if mark:  # the next row may take the number of one that is gone
         _note(connection, _state(connection)[0], min(mark, _newest(connection)))
 

@@ -66,11 +66,7 @@ UNPRICED = (
 
 
 def estimated(names: Collection[str] = COLUMNS) -> str:
-    """Return SQL for whether a price is an estimate; `totals.is_estimated` is the rule for a record.
-
-    Args:
-        names: Columns that the file has.
-    """
+    """Return SQL for whether a price is an estimate; `totals.is_estimated` is the rule for a record."""
     most = "at_most_nanos" if "at_most_nanos" in names else "NULL"
     return (
         f"cost_nanos IS NOT NULL AND status <> 'replayed' AND ({most} > cost_nanos"
@@ -114,11 +110,7 @@ def _added(names: tuple[str, ...]) -> Iterator[str]:
 
 
 def local_day(time: str) -> str:
-    """Return SQL for the local day of a time, e.g. `2026-11-22`.
-
-    Args:
-        time: SQL for microseconds since 1970.
-    """
+    """Return SQL for the local day of a time, e.g. `2026-11-22`."""
     return f"date({time} / 1000000, 'unixepoch', 'localtime')"
 
 
@@ -263,12 +255,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def micros(time: datetime) -> int:
     """Return a time as the file keeps it: microseconds since 1970 (UTC).
 
-    Args:
-        time: Any time; one without a zone is taken as UTC.
-
-    Returns:
-        The microseconds, negative before 1970.
-
     Example:
         >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
         1000000
@@ -277,14 +263,7 @@ def micros(time: datetime) -> int:
 
 
 def encode(record: CallRecord) -> Row:
-    """Return a record as the file keeps it.
-
-    Args:
-        record: A finished call.
-
-    Returns:
-        One value per column.
-    """
+    """Return a record as the file keeps it."""
     row = list(_values(record))
     row[TIME] = micros(record.time)
     row[TAGS] = _text(dict(record.tags)) if record.tags else None
@@ -301,14 +280,7 @@ def _text(labels: dict[str, Any]) -> str:
 
 
 def salvage(row: Row) -> Row:
-    """Make a row storable that SQLite refuses: what does not fit its column becomes unknown.
-
-    Args:
-        row: Values as `encode` gives them.
-
-    Returns:
-        The row with numbers beyond 64 bits, foreign types and broken text replaced.
-    """
+    """Make a row storable that SQLite refuses: what does not fit its column becomes unknown."""
     return tuple(_storable(value, kind) for value, kind in zip(row, COLUMNS.values(), strict=True))
 
 
@@ -326,18 +298,7 @@ def _storable(value: object, kind: str) -> object:
 
 
 def check(connection: sqlite3.Connection, name: str = "main") -> int:
-    """Find out whether this is a ledger, without changing anything.
-
-    Args:
-        connection: Any open SQLite file.
-        name: What the connection calls the file, if it is one of several.
-
-    Returns:
-        The file's schema version; 0 if the file is empty.
-
-    Raises:
-        ConfigurationError: If the file belongs to something else.
-    """
+    """Find out whether this is a ledger, without changing anything."""
     # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
     # identifier and version together.
     (tables,) = connection.execute(f"SELECT count(*) FROM {name}.sqlite_master").fetchone()  # noqa: S608 - a name
@@ -355,16 +316,7 @@ def check(connection: sqlite3.Connection, name: str = "main") -> int:
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring a file up to date, in one transaction; a newer file is left as it is.
-
-    Args:
-        connection: An open file, in autocommit mode.
-        migrations: Statements per version.
-
-    Raises:
-        ConfigurationError: If the file belongs to something else, or lacks a column although it is
-            newer.
-    """
+    """Bring a file up to date, in one transaction; a newer file is left as it is."""
     if check(connection) < len(migrations):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -385,25 +337,12 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], .
 
 
 def present(connection: sqlite3.Connection) -> set[str]:
-    """Return the names of the columns that the file has.
-
-    Args:
-        connection: An open ledger.
-
-    Returns:
-        The names; none if there is no table yet.
-    """
+    """Return the names of the columns that the file has."""
     return {str(row[1]) for row in connection.execute("PRAGMA table_info(calls)")}
 
 
 def selection(names: Iterable[str]) -> str:
     """Return the columns of a `SELECT`, with NULL for those that an older file lacks.
-
-    Args:
-        names: Columns that the file has.
-
-    Returns:
-        SQL for `id` and every column of `COLUMNS`, in order.
 
     Example:
         >>> selection({"time"})[:24]
@@ -414,16 +353,7 @@ def selection(names: Iterable[str]) -> str:
 
 
 def sums(connection: sqlite3.Connection, since: int | None, session: str | None) -> dict[bool, Sums]:
-    """Add up the rows of a ledger.
-
-    Args:
-        connection: An open ledger.
-        since: Only rows of this time or later (microseconds).
-        session: Only rows of this process.
-
-    Returns:
-        The sums by `simulated`.
-    """
+    """Add up the rows of a ledger."""
     limits = {"time >= ?": since, "session = ?": session}
     where = [limit for limit, value in limits.items() if value is not None] or ["1"]
     query = (
@@ -437,26 +367,13 @@ def sums(connection: sqlite3.Connection, since: int | None, session: str | None)
 
 
 def has(connection: sqlite3.Connection, row: Row) -> bool:
-    """Return whether a row is in the ledger.
-
-    Args:
-        connection: An open ledger.
-        row: Values as `encode` gives them.
-    """
+    """Return whether a row is in the ledger."""
     query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
     return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
 
 
 def delete(connection: sqlite3.Connection, before: int | None) -> int:
-    """Delete rows, and begin another epoch; what they spent of the budgets stays spent.
-
-    Args:
-        connection: An open ledger, in a transaction.
-        before: Only rows before this time (microseconds).
-
-    Returns:
-        How many are gone.
-    """
+    """Delete rows, and begin another epoch; what they spent of the budgets stays spent."""
     connection.execute("DROP TRIGGER calls_deleted")  # once is enough
     if before is None:
         count = connection.execute("DELETE FROM calls").rowcount

@@ -64,11 +64,7 @@ def utc_now() -> datetime:
 
 
 def default_path() -> str | Path:
-    """Return where the default ledger is.
-
-    Returns:
-        What `LLMKIT_LEDGER` says, else a file among the user's data.
-    """
+    """Return where the default ledger is."""
     return os.environ.get(ENVIRONMENT, "").strip() or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
 
 
@@ -77,12 +73,6 @@ class SQLiteStore(forks.ForkAware):
 
     A record's future says `True` when its transaction is committed to the write-ahead log: it survives
     the death of the process (`kill -9`); a power failure may take the last moments.
-
-    Args:
-        path: The file, which is created, readable for its owner only, with the first record;
-            `":memory:"` keeps the rows in this process.
-        busy_timeout: Seconds to wait for other processes that write.
-        clock: Returns the time (aware), for the leases of reservations.
     """
 
     def __init__(

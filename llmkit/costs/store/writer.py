@@ -42,9 +42,6 @@ class LedgerWarning(UserWarning):
 class Job(Generic[T]):
     """Something else to do with what is written to.
 
-    Args:
-        work: Called with the reason why the rows before it are not committed, `None` if they are.
-
     Attributes:
         future: What `work` returns or raises.
     """
@@ -115,10 +112,6 @@ class Writer:
 
     A row stays in memory until it is committed. If that fails, its future says `False`, one warning is
     given, and the row is tried again with the next row or flush.
-
-    Args:
-        commit: Commits rows, or raises; it must pass over rows that it committed before.
-        name: What is written to, for the messages.
     """
 
     def __init__(self, commit: Callable[[list[Row]], None], name: str) -> None:
@@ -150,27 +143,13 @@ class Writer:
         return self._trouble is not None
 
     def run(self, work: Callable[[str | None], T]) -> Future[T]:
-        """Do something else, after the rows that came before; never blocks, never raises.
-
-        Args:
-            work: As for `Job`.
-
-        Returns:
-            What it returns or raises; nobody can cancel it.
-        """
+        """Do something else, after the rows that came before; never blocks, never raises."""
         job = Job(work)
         self.submit(job)
         return job.future
 
     def submit(self, row: Row | Job[Any] | None) -> Future[bool]:
-        """Take one row; never blocks, never raises.
-
-        Args:
-            row: The row, or a job; `None` only asks for another attempt.
-
-        Returns:
-            A future that is done after the next attempt: whether everything so far is committed.
-        """
+        """Take one row; never blocks, never raises."""
         future = self._queued(row)
         if isinstance(row, tuple):
             self._wake(_Bell.ring)
@@ -206,14 +185,7 @@ class Writer:
         self._write()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Write what waits.
-
-        Args:
-            timeout: Seconds to wait at most.
-
-        Returns:
-            Whether everything is committed.
-        """
+        """Write what waits."""
         if not self.unwritten():
             return True
         if threading.current_thread() is self._thread:  # a callback of one of our own futures
@@ -234,15 +206,7 @@ class Writer:
             return self._kept + [row for row, _ in waiting if isinstance(row, tuple)]
 
     def discard(self, *, before: int | None, column: int) -> int:
-        """Forget rows that could not be written.
-
-        Args:
-            before: Forget those with a smaller value; `None` forgets all.
-            column: Position of the value.
-
-        Returns:
-            How many were forgotten.
-        """
+        """Forget rows that could not be written."""
         with self.writing, self._moving:
             stay = [] if before is None else [row for row in self._kept if row[column] >= before]
             count = len(self._kept) - len(stay)
@@ -250,15 +214,7 @@ class Writer:
             return count
 
     def stop(self, timeout: float | None = None, *, inline: bool = False) -> bool:
-        """Write what waits and end the thread; the next row starts another.
-
-        Args:
-            timeout: Seconds to wait for the rows at most.
-            inline: Whether rows that still come are written by their caller, as the process ends.
-
-        Returns:
-            Whether everything is committed.
-        """
+        """Write what waits and end the thread; the next row starts another."""
         self.flush(timeout)
         self._inline = inline
         bell, self._bell = self._bell, _Bell()

@@ -24,12 +24,7 @@ NO_KEY = "no\u2011key"
 
 
 def add_matcher(shell: Any, magics: LLMMagics) -> None:
-    """Let IPython complete the lines of `%%llm` and `%llm` with our words.
-
-    Args:
-        shell: The IPython shell.
-        magics: The magics: their threads and the user's variables.
-    """
+    """Let IPython complete the lines of `%%llm` and `%llm` with our words."""
     hints: dict[str, str] = {}
 
     @context_matcher(identifier=IDENTIFIER, priority=1_000)  # type: ignore[untyped-decorator]
@@ -60,11 +55,7 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
 
 
 def remove_matchers(shell: Any) -> None:
-    """Take back what `add_matcher` did.
-
-    Args:
-        shell: The IPython shell.
-    """
+    """Take back what `add_matcher` did."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
     vars(shell.Completer).pop("completions", None)

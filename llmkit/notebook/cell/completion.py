@@ -79,13 +79,6 @@ class Known:
 def complete(text: str, known: Known) -> Completions | None:
     """Complete what has been typed.
 
-    Args:
-        text: The cell up to the cursor.
-        known: What the notebook knows by name.
-
-    Returns:
-        The completions; `None` if the cursor is on no line of ours.
-
     Example:
         >>> complete("%%llm --te", Known()).choices
         [Choice(text='--temperature', hint='randomness, from 0 to 2', kind='option')]
@@ -103,13 +96,6 @@ def complete(text: str, known: Known) -> Completions | None:
 
 def describe(text: str, known: Known) -> str:
     """Say what the word before the cursor is, if it is one of ours.
-
-    Args:
-        text: The cell up to the cursor.
-        known: What the notebook knows by name.
-
-    Returns:
-        Its description; empty if there is none.
 
     Example:
         >>> describe("%%llm --temperature", Known())

@@ -21,15 +21,6 @@ def keep_questions(lines: list[str]) -> list[str]:
 
     A cell magic's text is its own, and it looks at the tokens, so it does not touch a string.
 
-    Args:
-        lines: The cell's lines, each with its end.
-
-    Returns:
-        The lines.
-
-    Raises:
-        UsageError: If `%%llm` stands below other lines.
-
     Example:
         >>> keep_questions(["x = 1\n", "%llm is it one?\n"])
         ['x = 1\n', "get_ipython().run_line_magic('llm', 'is it one?')\n"]

@@ -40,16 +40,7 @@ _VERBS = {
 
 
 def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
-    """Refuse a line that is meant as a subcommand, but is none.
-
-    Args:
-        words: The words after `%llm`; as a whole they are no subcommand.
-        commands: The subcommands.
-        is_model: Whether a word names a model.
-
-    Raises:
-        CellError: If it looks like one; it says which, and how to send the line all the same.
-    """
+    """Refuse a line that is meant as a subcommand, but is none."""
     typed, rest = words[0], words[1:]
     if typed in commands:
         if _is_meant(typed, rest, is_model):
@@ -75,14 +66,7 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
 
 
 def refuse_secrets(prompt: str) -> None:
-    """Refuse a prompt on one line with a key in it: more likely it is meant for a subcommand.
-
-    Args:
-        prompt: The prompt.
-
-    Raises:
-        CellError: If something in it looks like a key; it says how to send the line all the same.
-    """
+    """Refuse a prompt on one line with a key in it: more likely it is meant for a subcommand."""
     if any(map(_is_secret, prompt.split())):
         raise CellError(
             "This line has what looks like a key in it: it was not sent.",
@@ -91,16 +75,7 @@ def refuse_secrets(prompt: str) -> None:
 
 
 def refuse_addressed(word: str, prompt: str, is_model: Callable[[str], bool]) -> None:
-    """Refuse a first word that addresses a model in another way than `%llm` reads.
-
-    Args:
-        word: The first word of a prompt; as it stands it names no model.
-        prompt: What follows.
-        is_model: Whether a word names a model.
-
-    Raises:
-        CellError: If it is `@sonnet`, `GPT-4o-mini`, or `sonnet, haiku` with a blank.
-    """
+    """Refuse a first word that addresses a model in another way than `%llm` reads."""
     name = word.removeprefix("@").rstrip(",")
     names = [part for part in name.split(",") if part]
     if not names:

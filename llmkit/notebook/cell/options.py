@@ -167,11 +167,7 @@ BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
 
 def flag(name: str) -> str:
-    """Return how a name is typed: `-m`, `--model`.
-
-    Args:
-        name: A long name, or a letter.
-    """
+    """Return how a name is typed: `-m`, `--model`."""
     return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
@@ -181,15 +177,7 @@ def flags() -> list[str]:
 
 
 def find_option(name: str, typed: str) -> Option:
-    """Return an option by its name.
-
-    Args:
-        name: Its long name, or its letter.
-        typed: How it was typed, with its dashes.
-
-    Raises:
-        CellError: If there is none; it names the nearest one.
-    """
+    """Return an option by its name."""
     if name in BY_NAME and typed == flag(name):
         return BY_NAME[name]
     hint = did_you_mean(typed, flags(), "Begin the prompt with -- if this is a part of it.")

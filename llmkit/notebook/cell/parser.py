@@ -83,16 +83,6 @@ class Ask:
 def parse_cell(line: str, cell: str) -> Ask:
     """Parse a cell that begins with `%%llm`.
 
-    Args:
-        line: The rest of the first line: options, and at most one bare word, the model.
-        cell: The lines below: the prompt.
-
-    Returns:
-        What to ask.
-
-    Raises:
-        CellError: If the line has anything else on it, or the prompt is empty.
-
     Example:
         >>> ask = parse_cell("sonnet -o plan", "Plan my day.")
         >>> ask.model, ask.out, ask.prompt
@@ -116,16 +106,6 @@ def parse_cell(line: str, cell: str) -> Ask:
 
 def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> Ask | Command:
     """Parse what follows `%llm`.
-
-    Args:
-        line: A subcommand, or options, maybe a model, and a prompt. `--` says that a prompt follows.
-        is_model: Whether a word names a model exactly; the first word does, or is of the prompt.
-
-    Returns:
-        What to ask or to do.
-
-    Raises:
-        CellError: If an option is wrong, the prompt is empty or has a key in it, or it is nearly a command.
 
     Example:
         >>> parse_line("model sonnet")

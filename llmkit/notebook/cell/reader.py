@@ -22,13 +22,7 @@ _WORD = re.compile(r"\S+")
 
 
 class OptionReader:
-    """Reads options from the start of a text and leaves the rest alone.
-
-    Args:
-        text: The line after the magic's name.
-        detached: Whether an optional value may be a word of its own (`-t name`): only where no prompt
-            can follow.
-    """
+    """Reads options from the start of a text and leaves the rest alone."""
 
     def __init__(self, text: str, *, detached: bool) -> None:
         self.values: dict[str, Any] = {}
@@ -42,14 +36,7 @@ class OptionReader:
         return self._text[self._pos :].strip()
 
     def read(self) -> bool:
-        """Read the options up to the first other word.
-
-        Returns:
-            Whether the options ended with `--`.
-
-        Raises:
-            CellError: If an option or its value is wrong.
-        """
+        """Read the options up to the first other word."""
         while (word := self.peek()) and _LOOKS_LIKE_OPTION.match(word):
             self._option(word)
         if word != "--":

@@ -57,19 +57,11 @@ class Form:
     switch: str = ""
 
     def takes(self, argument: str) -> bool:
-        """Return whether these words may follow.
-
-        Args:
-            argument: The words, with one blank between two.
-        """
+        """Return whether these words may follow."""
         return not argument or re.fullmatch(self.pattern, argument) is not None
 
     def usage(self, name: str) -> str:
-        """Return how it is written.
-
-        Args:
-            name: The subcommand's name.
-        """
+        """Return how it is written."""
         value = self.metavar if self.required or not self.metavar else f"[{self.metavar}]"
         return " ".join(filter(None, ["%llm", name, value, self.switch and f"[{self.switch}]"]))
 
@@ -142,13 +134,6 @@ COMMANDS = {
 
 def parse_command(words: list[str], is_model: Callable[[str], bool] = lambda _: False) -> Command | None:
     """Return the subcommand that all of the words make up; a prompt may begin with such a word, too.
-
-    Args:
-        words: The words after `%llm`.
-        is_model: Whether a word names a model.
-
-    Raises:
-        CellError: If it is nearly a subcommand: sending it would cost money.
 
     Example:
         >>> parse_command(["alias", "fast=openai:gpt-6-luna"])

@@ -37,9 +37,6 @@ def help_text() -> str:
 def help_on(topic: str) -> str:
     """Return what the help says of one thing.
 
-    Args:
-        topic: An option, a subcommand or any word.
-
     Example:
         >>> print(help_on("replay").splitlines()[0].split()[:2])
         ['-r,', '--refresh']

@@ -35,12 +35,6 @@ class SecretError(ValueError):
 def variable(text: str) -> str:
     """Return the name of a variable that may be assigned.
 
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is no name, or one of IPython's own.
-
     Example:
         >>> variable("answer")
         'answer'
@@ -53,28 +47,14 @@ def variable(text: str) -> str:
 
 
 def existing(text: str) -> str:
-    """Return the name of a variable that is read, maybe with attributes: `df` or `data.frame`.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is no such name.
-    """
+    """Return the name of a variable that is read, maybe with attributes: `df` or `data.frame`."""
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
         raise ValueError("it must be a variable's name, like df")
     return text
 
 
 def thread(text: str) -> str:
-    """Return the name of a conversation.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is not one word.
-    """
+    """Return the name of a conversation."""
     if not re.fullmatch(r"[^\W\d][\w-]*", text):
         raise ValueError("it must be one word, like review")
     return text
@@ -82,12 +62,6 @@ def thread(text: str) -> str:
 
 def temperature(text: str) -> float:
     """Return a temperature.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is no number from 0 to 2.
 
     Example:
         >>> temperature(".7")
@@ -99,56 +73,28 @@ def temperature(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Return a number of tokens.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is no whole number above 0.
-    """
+    """Return a number of tokens."""
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise ValueError("it must be a whole number above 0, like 500")
     return int(text)
 
 
 def dollars(text: str) -> float:
-    """Return an amount of US dollars.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is no amount.
-    """
+    """Return an amount of US dollars."""
     if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
         raise ValueError("it must be US dollars, like 0.05")
     return float(text)
 
 
 def words(text: str) -> str:
-    """Return a text that is not blank.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is blank.
-    """
+    """Return a text that is not blank."""
     if not text.strip():
         raise ValueError("it must not be empty")
     return text
 
 
 def answer_format(text: str) -> str:
-    """Return one of `FORMATS`.
-
-    Args:
-        text: What was typed.
-
-    Raises:
-        ValueError: If it is another word.
-    """
+    """Return one of `FORMATS`."""
     if text not in FORMATS:
         raise ValueError(f"it must be one of {', '.join(FORMATS)}")
     return text
@@ -156,12 +102,6 @@ def answer_format(text: str) -> str:
 
 def cells(text: str) -> tuple[int, ...]:
     """Return the numbers of cells, in order, each once.
-
-    Args:
-        text: What was typed: numbers and ranges with commas between them.
-
-    Raises:
-        ValueError: If it is something else, or names too many cells.
 
     Example:
         >>> cells("3-5,9,4")
@@ -183,13 +123,6 @@ def cells(text: str) -> tuple[int, ...]:
 
 def parameter(text: str) -> tuple[str, Any]:
     """Return a parameter in the provider's own words.
-
-    Args:
-        text: What was typed: `KEY=VALUE`; the value is JSON if it can be read as such, else text. Python's
-            `True`, `False` and `None` are JSON's.
-
-    Raises:
-        ValueError: If there is no key, it is not to be given so, or the value looks like JSON and is none.
 
     Example:
         >>> parameter("top_p=0.9"), parameter("tier=flex")
@@ -214,12 +147,6 @@ def parameter(text: str) -> tuple[str, Any]:
 
 def tag(text: str) -> tuple[str, str]:
     """Return a label of calls.
-
-    Args:
-        text: What was typed: `NAME=VALUE`.
-
-    Raises:
-        ValueError: If there is no name or no value.
 
     Example:
         >>> tag("project=my thesis")

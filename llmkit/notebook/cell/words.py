@@ -32,13 +32,6 @@ class Word(NamedTuple):
 def shell_word(text: str, start: int) -> Word:
     r"""Read a word: quotes hold blanks together, a backslash makes a blank or a quote part of it.
 
-    Args:
-        text: The line.
-        start: Where to begin; blanks are passed over.
-
-    Raises:
-        UnclosedQuoteError: If a quote never ends.
-
     Example:
         >>> shell_word(r"C:\Data\plot.png and so on", 0)
         Word(text='C:\\Data\\plot.png', end=16)
@@ -51,13 +44,6 @@ def shell_word(text: str, start: int) -> Word:
 
 def json_word(text: str, start: int) -> Word | None:
     """Read `KEY=` and a list, an object or a text in JSON, blanks within it included.
-
-    Args:
-        text: The line.
-        start: Where to begin; blanks are passed over.
-
-    Returns:
-        The word as it was typed; `None` if there is something else.
 
     Example:
         >>> json_word('stop=["a", "b"] Go on', 0)

@@ -298,15 +298,7 @@ class Chat:
 
 
 def open_chat(magics: LLMMagics, argument: str | None = None) -> Chat:  # noqa: ARG001 - what subcommands take
-    """Open a chat: `%llm chat [THREAD]`.
-
-    Args:
-        magics: The magics.
-        argument: Name of the thread to share with `%%llm -t`.
-
-    Returns:
-        The chat, which shows itself.
-    """
+    """Open a chat: `%llm chat [THREAD]`."""
     return Chat(thread=argument)
 
 

@@ -113,11 +113,7 @@ class Conversation:
         return shown
 
     def find(self, number: object) -> Node | None:
-        """Return the message with this number, if there is one.
-
-        Args:
-            number: As in `Node.number`; a front end may send anything.
-        """
+        """Return the message with this number, if there is one."""
         if not isinstance(number, int) or not 0 < number < len(self._nodes):
             return None
         return self._nodes[number]
@@ -125,16 +121,7 @@ class Conversation:
     def ask(
         self, text: str, *, attachments: Sequence[Attachment] = (), instead_of: Node | None = None
     ) -> Node:
-        """Add a question, and show it.
-
-        Args:
-            text: The question.
-            attachments: What goes with it.
-            instead_of: The question of which it is another version; by default it follows the last message.
-
-        Returns:
-            The question.
-        """
+        """Add a question, and show it."""
         if instead_of is not None and instead_of.parent is not None:
             parent = instead_of.parent
         else:
@@ -142,39 +129,17 @@ class Conversation:
         return self._add("user", text, parent, attachments=tuple(attachments))
 
     def answer(self, question: Node, text: str = "", *, state: State = "ok", model: str = "") -> Node:
-        """Add an answer, and show it.
-
-        Args:
-            question: What it answers; may have answers already.
-            text: The answer, or what there is of it.
-            state: How far it is.
-            model: Who is asked.
-
-        Returns:
-            The answer.
-        """
+        """Add an answer, and show it."""
         return self._add("assistant", text, question, state=state, model=model)
 
     def show(self, node: Node) -> None:
-        """Show the branch that a message is on.
-
-        Args:
-            node: The message.
-        """
+        """Show the branch that a message is on."""
         while node.parent is not None:
             node.parent.chosen = node
             node = node.parent
 
     def step(self, node: Node, by: int) -> Node:
-        """Show another version of a message.
-
-        Args:
-            node: The message.
-            by: How many versions to go on; negative to go back. The ends stop it.
-
-        Returns:
-            The version.
-        """
+        """Show another version of a message."""
         versions = node.siblings
         found = versions[min(max(versions.index(node) + by, 0), len(versions) - 1)]
         self.show(found)
@@ -184,24 +149,12 @@ class Conversation:
         """Keep a turn out of what the model sees, or take it back in.
 
         A question and its answers go together: providers want turns that alternate.
-
-        Args:
-            node: The question, or an answer to it.
-            hidden: Whether to hide them.
         """
         question = question_of(node)
         question.hidden = hidden
 
     def context(self, question: Node) -> list[Node]:
-        """Return what a model is sent for a question.
-
-        Args:
-            question: The question.
-
-        Returns:
-            The turns above it, where both the question and an answer have text and are not hidden; then the
-            question. So questions and answers alternate, and the first and the last are questions.
-        """
+        """Return what a model is sent for a question."""
         sent: list[Node] = [question]
         node = question.parent
         while node is not None and node.parent is not None:
@@ -222,11 +175,7 @@ class Conversation:
         return [as_message(node) for node in self.turns()]
 
     def adopt(self, messages: Sequence[LLMMessage]) -> None:
-        """Show the branch that consists of these messages; what is missing of it is added.
-
-        Args:
-            messages: Questions and answers in turn; system messages are passed over.
-        """
+        """Show the branch that consists of these messages; what is missing of it is added."""
         node = self._root
         for message in messages:
             if message.role == "system":
@@ -284,20 +233,12 @@ def _row(node: Node) -> dict[str, Any]:
 
 
 def question_of(node: Node) -> Node:
-    """Return the question of the turn that a message belongs to.
-
-    Args:
-        node: A question, or an answer.
-    """
+    """Return the question of the turn that a message belongs to."""
     return node if node.role == "user" or node.parent is None else node.parent
 
 
 def as_message(node: Node) -> LLMMessage:
-    """Return a message as the clients take it.
-
-    Args:
-        node: The message; its text is not blank.
-    """
+    """Return a message as the clients take it."""
     kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
     return kind(role=node.role, content=_said(node), attachments=node.attachments)
 

@@ -34,11 +34,6 @@ MESSAGE = 700
 class Feed:
     r"""Shows one answer in all views of a chat while it arrives.
 
-    Args:
-        send: Takes a message for the views.
-        number: Number of the answer.
-        clock: Where the time comes from, in seconds.
-
     Example:
         >>> sent = []
         >>> Feed(sent.append, 2).feed("Hello **wor")
@@ -70,11 +65,7 @@ class Feed:
         return "".join(self._sealed), self._tail
 
     def feed(self, delta: str) -> None:
-        """Take the next piece, and show it if it is time to.
-
-        Args:
-            delta: Text as it came.
-        """
+        """Take the next piece, and show it if it is time to."""
         delta = printable(delta)
         self._allowance += BYTES_PER_BYTE * len(delta.encode())
         self._waiting += self._blocks.feed(delta)
@@ -82,11 +73,7 @@ class Feed:
         self.tick()
 
     def tick(self, notice: str = "") -> None:
-        """Bring the views up to date, if it is time to.
-
-        Args:
-            notice: What the call is waiting for, if it is waiting.
-        """
+        """Bring the views up to date, if it is time to."""
         now = self._clock()
         if self._changed and now >= self._next and self._allowance >= MESSAGE:
             self._draw()

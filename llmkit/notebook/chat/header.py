@@ -19,28 +19,17 @@ def shown_cost(talk: Conversation) -> float:
     """Return the sum that the header shows, in US dollars.
 
     Simulated answers count as long as no real one cost anything.
-
-    Args:
-        talk: The conversation.
     """
     return _sum(_counted(_responses(talk)))
 
 
 def spent(talk: Conversation) -> float:
-    """Return what the answers of all branches cost, in US dollars; simulated ones cost nothing.
-
-    Args:
-        talk: The conversation.
-    """
+    """Return what the answers of all branches cost, in US dollars; simulated ones cost nothing."""
     return _sum(response for response in _responses(talk) if not response.simulated)
 
 
 def context_form(talk: Conversation) -> dict[str, Any]:
-    """Return what the meter of the context shows: tokens of the last answer's call, and the model's window.
-
-    Args:
-        talk: The conversation.
-    """
+    """Return what the meter of the context shows: tokens of the last call, and the model's window."""
     answered = (node.response for node in reversed(talk.branch) if node.response is not None)
     last = next(answered, None)
     if last is None:
@@ -52,10 +41,6 @@ def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
     """Return what the header shows of money.
 
     As long as no real answer cost anything, it is what the simulated ones would have cost.
-
-    Args:
-        talk: The conversation.
-        budget: What the whole chat may cost, in US dollars; `None` is no limit.
     """
     responses = _responses(talk)
     real = [response for response in responses if not response.simulated]

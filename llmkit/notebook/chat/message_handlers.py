@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 class Errands:
-    """Does for a session what its views ask for, on the bridge's event loop.
-
-    Args:
-        session: The session.
-    """
+    """Does for a session what its views ask for, on the bridge's event loop."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -35,12 +31,7 @@ class Errands:
         self._running: set[asyncio.Task[None]] = set()
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
-        """Do what a view asks for; what is not understood is passed over.
-
-        Args:
-            message: Its `type`, and what belongs to it.
-            buffers: Files, for a question.
-        """
+        """Do what a view asks for; what is not understood is passed over."""
         errand = self._errand(message, [bytes(buffer) for buffer in buffers])
         task = asyncio.get_running_loop().create_task(self._tell_errors(errand))
         self._running.add(task)

@@ -15,9 +15,6 @@ def model_menu() -> list[dict[str, Any]]:
 
     A provider that lists no models can be asked for its default one.
 
-    Returns:
-        For each group its name (`group`), the names to offer (`models`), and what may be missing (`lacks`).
-
     Example:
         >>> "sandbox:sandbox" in next(g["models"] for g in model_menu() if g["group"] == "sandbox")
         True
@@ -46,13 +43,6 @@ def _lacks(provider: catalog.Provider) -> str:
 @lru_cache(maxsize=256)
 def context_window(provider: str, model: str) -> int | None:
     """Return how many tokens a model can take in.
-
-    Args:
-        provider: Name of the provider.
-        model: The provider's name of the model.
-
-    Returns:
-        Tokens of prompt and answer together; `None` if the price data does not tell.
 
     Example:
         >>> context_window("openai", "gpt-4o-mini")

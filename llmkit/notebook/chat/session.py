@@ -70,15 +70,7 @@ class Turn:
 
 
 class Session:
-    """A conversation with a model; every method is for the bridge's event loop.
-
-    Args:
-        settings: What holds for it.
-        magics: The magics whose settings and threads it shares; `None` without any.
-        publish: Takes messages for the views, each with its binary parts.
-        keep: Called when the conversation has changed, to save it with the notebook.
-        talk: What was said before; by default nothing.
-    """
+    """A conversation with a model; every method is for the bridge's event loop."""
 
     def __init__(
         self,
@@ -102,19 +94,7 @@ class Session:
     async def ask(
         self, text: str, attachments: Sequence[Attachment] = (), instead_of: Node | None = None
     ) -> Turn:
-        """Ask a question, and wait for its answer.
-
-        Args:
-            text: The question.
-            attachments: What goes with it.
-            instead_of: The question of which it is another version.
-
-        Returns:
-            How it was answered.
-
-        Raises:
-            ConfigurationError: If the question is empty, or another one is being answered.
-        """
+        """Ask a question, and wait for its answer."""
         if not text.strip():
             raise ConfigurationError("The question is empty.", hint="Write what you want to know.")
         self.check_idle()
@@ -123,18 +103,7 @@ class Session:
         return await self.answer(question)
 
     async def answer(self, question: Node, model: str | None = None) -> Turn:
-        """Ask a question of the conversation, maybe again.
-
-        Args:
-            question: The question.
-            model: Who is asked this time; by default the chat's model.
-
-        Returns:
-            How it was answered.
-
-        Raises:
-            ConfigurationError: If another question is being answered.
-        """
+        """Ask a question of the conversation, maybe again."""
         self.check_idle()
         chosen = model or self.model
         reply = self.talk.answer(question, state="open", model=chosen)
@@ -165,11 +134,7 @@ class Session:
         return spent(self.talk)
 
     def set_model(self, name: str) -> None:
-        """Ask another model from now on.
-
-        Raises:
-            ConfigurationError: If it is not known.
-        """
+        """Ask another model from now on."""
         resolve(name)
         self.settings.model = name
         self.views.send(self.head)
@@ -190,12 +155,7 @@ class Session:
             self.views.show_after(None)
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
-        """Do what a view asks for; see `Errands.receive`.
-
-        Args:
-            message: Its `type`, and what belongs to it.
-            buffers: Files, for a question.
-        """
+        """Do what a view asks for; see `Errands.receive`."""
         self._errands.receive(message, buffers)
 
     def system_messages(self) -> list[LLMMessage]:
@@ -203,11 +163,7 @@ class Session:
         return self._system(self._cards())
 
     def check_idle(self) -> None:
-        """Make sure that no answer is under way.
-
-        Raises:
-            ConfigurationError: If one is.
-        """
+        """Make sure that no answer is under way."""
         if self._task is not None:
             raise ConfigurationError("The chat is still answering.", hint="Stop it, or wait for its end.")
 

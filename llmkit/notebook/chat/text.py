@@ -23,14 +23,6 @@ def message_form(
     """Return what a view needs to show a message.
 
     Only `sealed` and `tail` are HTML, and safe; a view shows all the rest as text.
-
-    Args:
-        node: The message.
-        growing: HTML of an answer that is still being written: its finished blocks, and the open one.
-        first_buffer: Number of the first binary part.
-
-    Returns:
-        The form, and the binary parts: the pictures of a question.
     """
     versions = node.siblings
     sealed, tail = growing or (answer_html(node, mathml=True), "")
@@ -57,12 +49,7 @@ def message_form(
 
 
 def answer_html(node: Node, *, mathml: bool = False) -> str:
-    """Return an answer as safe HTML; empty for a question.
-
-    Args:
-        node: The message.
-        mathml: Whether formulas are drawn as MathML, as the live chat needs, where no MathJax looks.
-    """
+    """Return an answer as safe HTML; empty for a question."""
     if node.role == "user" or not node.text:
         return ""
     return render(node.text if node.state == "ok" else close_open(node.text), mathml=mathml)
@@ -73,11 +60,6 @@ def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
 
     Where the live chat is on the page, too, this copy hides itself; where it is gone, it hides the notice
     that the widget cannot be shown.
-
-    Args:
-        branch: The messages.
-        system: The system prompt.
-        name: The chat's own name: letters and digits.
     """
     live, saved = f".llmkit-live-{name}", f".llmkit-saved-{name}"
     child = ".jp-OutputArea-child"
@@ -95,13 +77,6 @@ def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
 def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:
     """Return a conversation as a transcript's entries.
 
-    Args:
-        branch: The messages.
-        system: The system prompt.
-
-    Returns:
-        What each one said, under a heading of its own.
-
     Example:
         >>> from llmkit.notebook.chat.conversation import Conversation
         >>> talk = Conversation()
@@ -114,12 +89,7 @@ def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:
 
 
 def plain_text(branch: Iterable[Node], system: str = "") -> str:
-    """Return a conversation as Markdown for readers of plain text.
-
-    Args:
-        branch: The messages.
-        system: The system prompt.
-    """
+    """Return a conversation as Markdown for readers of plain text."""
     return to_markdown(entries(branch, system), harmless=False)
 
 

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 
 class Views:
-    """Tells the views of a chat what there is to show; for the bridge's event loop.
-
-    Args:
-        talk: The conversation.
-        publish: Takes messages for the views, each with its binary parts.
-    """
+    """Tells the views of a chat what there is to show; for the bridge's event loop."""
 
     def __init__(self, talk: Conversation, publish: Callable[[dict[str, Any], list[bytes]], None]) -> None:
         self._talk = talk
@@ -36,23 +31,11 @@ class Views:
         self._publish(message, [])
 
     def say(self, text: str, kind: str) -> None:
-        """Show a sentence above the conversation.
-
-        Args:
-            text: The sentence.
-            kind: `"alert"` or `"error"`.
-        """
+        """Show a sentence above the conversation."""
         self.send({"type": "say", "text": text, "kind": kind})
 
     def grow(self, reply: Node) -> Feed:
-        """Begin to show an answer while it arrives.
-
-        Args:
-            reply: The answer.
-
-        Returns:
-            What takes its pieces.
-        """
+        """Begin to show an answer while it arrives."""
         self._feed = Feed(self.send, reply.number)
         return self._feed
 
@@ -61,22 +44,12 @@ class Views:
         self._feed = None
 
     def show(self, node: Node, **more: Any) -> None:
-        """Show one message anew.
-
-        Args:
-            node: The message.
-            **more: What else the views should know of it.
-        """
+        """Show one message anew."""
         form, buffers = message_form(node, self._growing(node))
         self._publish({"type": "message", "message": {**form, **more}}, buffers)
 
     def show_after(self, node: Node | None, view: object = None) -> None:
-        """Show what follows a message anew.
-
-        Args:
-            node: The message; everything is shown anew if it is `None`, or not on the branch that is shown.
-            view: The one view that is meant; by default all.
-        """
+        """Show what follows a message anew."""
         shown = self._talk.branch
         start, after = (shown.index(node) + 1, node.number) if node is not None and node in shown else (0, 0)
         forms, buffers = [], list[bytes]()

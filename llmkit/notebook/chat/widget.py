@@ -21,12 +21,7 @@ FOLDER = Path(__file__).parent
 
 
 class ChatWidget(anywidget.AnyWidget):
-    """Shows a chat in a browser.
-
-    Args:
-        name: The chat's own name: letters and digits.
-        receive: Takes each message of a view, with its binary parts; must return at once.
-    """
+    """Shows a chat in a browser."""
 
     _esm = FOLDER / "chat.js"
     _css = STYLESHEET + (FOLDER / "chat.css").read_text(encoding="utf-8")

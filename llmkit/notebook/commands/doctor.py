@@ -73,14 +73,7 @@ class Finding:
 
 
 async def examine(model: str | None = None) -> str:
-    """Examine everything.
-
-    Args:
-        model: The default model of the magics, an alias or `provider:model`.
-
-    Returns:
-        The report, a line or two for each finding.
-    """
+    """Examine everything."""
     name = await in_thread(_resolved, model)
     asked = _providers(name)
     findings = await asyncio.gather(
@@ -190,11 +183,7 @@ def _ledger() -> Finding:
 
 
 def examine_ledger(ledger: Ledger) -> Finding:
-    """Examine a ledger: where it is, what it holds, whether it can be written and who may read it.
-
-    Args:
-        ledger: The ledger; its file is only read, and not created.
-    """
+    """Examine a ledger: where it is, what it holds, whether it can be written and who may read it."""
     try:
         path = ledger.path
     except ConfigurationError as error:

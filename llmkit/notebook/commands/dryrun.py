@@ -31,16 +31,7 @@ MAX_TEXT = 20_000
 
 
 def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream) -> str:
-    """Say what a call would send, to whom, and what it would cost.
-
-    Args:
-        outgoing: What the question sends.
-        name: Who is asked.
-        stream: The call, opened and not begun.
-
-    Returns:
-        The report: the parts with their tokens and prices, the upper bound, and every text to the letter.
-    """
+    """Say what a call would send, to whom, and what it would cost."""
     request, host = stream.request, _host(name)
     parts = [*_parts(outgoing), *_schema(request)]
     rows = [_row(part, request, name.provider) for part in parts]

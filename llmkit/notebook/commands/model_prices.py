@@ -13,23 +13,13 @@ if TYPE_CHECKING:
 
 
 def listing(name: str) -> Listing | None:
-    """Look up the prices of a model.
-
-    Args:
-        name: `provider:model`, or a bare name of the user's own price table.
-
-    Returns:
-        Its prices; `None` if they are unknown.
-    """
+    """Look up the prices of a model."""
     provider, colon, model = name.partition(":")
     return prices.listing(provider, (model,)) if colon else prices.listing("", (name,))
 
 
 def short(name: str) -> str:
     """Return a model's listed prices per million tokens, in and out; empty if they are unknown.
-
-    Args:
-        name: `provider:model`.
 
     Example:
         >>> short("sandbox:sandbox"), short("openai:no-such-model")
@@ -45,21 +35,13 @@ def short(name: str) -> str:
 
 
 def is_free(name: ModelName) -> bool:
-    """Whether asking a model costs nothing: the sandbox, and servers on the user's own machine.
-
-    Args:
-        name: The model.
-    """
+    """Whether asking a model costs nothing: the sandbox, and servers on the user's own machine."""
     known = catalog.providers().get(name.provider)
     return known is not None and (known.local or known.sandbox)
 
 
 def charges(name: ModelName) -> str:
-    """Say in a sentence which model is asked from now on, and what it costs.
-
-    Args:
-        name: The model; of a provider alone its first one.
-    """
+    """Say in a sentence which model is asked from now on, and what it costs."""
     known = catalog.providers().get(name.provider)
     model = name.model or (known.models[0] if known is not None and known.models else None)
     full = name.provider if model is None else f"{name.provider}:{model}"

@@ -28,14 +28,6 @@ def put_next(shell: Any, code: str, made: MutableSet[str]) -> str:
 
     A cell that runs again gets no second one. Which cells have one is remembered in this session; for later
     ones an empty file is kept for each, because a notebook may not be saved yet when its kernel restarts.
-
-    Args:
-        shell: The IPython shell.
-        code: The code.
-        made: Identifiers of the cells that have a next cell already; this one is added.
-
-    Returns:
-        What the user should know; empty if the code is there.
     """
     if not code.strip():
         return "The answer has no code: there is no new cell."

@@ -18,18 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(magics: LLMMagics, command: Command) -> Any:
-    """Carry out a subcommand.
-
-    Args:
-        magics: The magics: settings and the shell.
-        command: Which one, and its argument.
-
-    Returns:
-        A table for the notebook to show, or `None` where a line was printed.
-
-    Raises:
-        ConfigurationError: If the argument is not known.
-    """
+    """Carry out a subcommand."""
     return _COMMANDS[command.name](magics, command)
 
 

@@ -21,30 +21,15 @@ class LiveColumns(Protocol):
     """Shows several answers while they stream; used from one thread only."""
 
     def start(self, lanes: Sequence[ModelRun], price: str) -> None:
-        """Show that the calls are under way.
-
-        Args:
-            lanes: The models.
-            price: What all of it costs at most, as a sentence.
-        """
+        """Show that the calls are under way."""
         ...
 
     def feed(self, number: int, delta: str) -> None:
-        """Take the next piece of a lane's text.
-
-        Args:
-            number: The lane.
-            delta: Text as it came.
-        """
+        """Take the next piece of a lane's text."""
         ...
 
     def end(self, number: int, entry: Entry) -> None:
-        """Show how a lane ended.
-
-        Args:
-            number: The lane.
-            entry: What there is of it.
-        """
+        """Show how a lane ended."""
         ...
 
     def tick(self) -> None:
@@ -52,25 +37,12 @@ class LiveColumns(Protocol):
         ...
 
     def finish(self, comparison: Comparison) -> None:
-        """Show all answers, once and for all.
-
-        Args:
-            comparison: The answers.
-        """
+        """Show all answers, once and for all."""
         ...
 
 
 def live_columns(shell: Any, *, quiet: bool = False, alone: bool = False) -> LiveColumns:
-    """Choose how to show a comparison.
-
-    Args:
-        shell: The IPython shell; `None` outside of one.
-        quiet: Show nothing.
-        alone: Whether it is all that the cell shows, as after `%%llm`.
-
-    Returns:
-        The display for this shell.
-    """
+    """Choose how to show a comparison."""
     if quiet or shell is None:
         return QuietColumns()
     if getattr(shell, "kernel", None) is None:
@@ -100,30 +72,18 @@ class QuietColumns:
 
 
 class FinalColumns(QuietColumns):
-    """Shows the answers once they are whole: for `%%capture`, which would keep every update.
-
-    Args:
-        publisher: The shell's `display_pub`.
-    """
+    """Shows the answers once they are whole: for `%%capture`, which would keep every update."""
 
     def __init__(self, publisher: Any) -> None:
         self._publisher = publisher
 
     def finish(self, comparison: Comparison) -> None:
-        """Show all answers.
-
-        Args:
-            comparison: The answers.
-        """
+        """Show all answers."""
         self._publisher.publish(final(comparison))
 
 
 class PlainColumns:
-    """Prints the answers in a terminal, one after the other; the first that is not over streams.
-
-    Args:
-        stream: Where to print; by default the standard output of the moment.
-    """
+    """Prints the answers in a terminal, one after the other; the first that is not over streams."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -134,36 +94,21 @@ class PlainColumns:
         self._current = 0
 
     def start(self, lanes: Sequence[ModelRun], price: str) -> None:
-        """Print the price and the first heading.
-
-        Args:
-            lanes: The models.
-            price: What all of it costs at most.
-        """
+        """Print the price and the first heading."""
         self._labels = [lane.label for lane in lanes]
         self._held = [[] for _ in lanes]
         self._out.feed(f"{price}\n")
         self._head()
 
     def feed(self, number: int, delta: str) -> None:
-        """Print the piece if it is its lane's turn, or hold it back.
-
-        Args:
-            number: The lane.
-            delta: Text as it came.
-        """
+        """Print the piece if it is its lane's turn, or hold it back."""
         if number == self._current:
             self._out.feed(delta)
         else:
             self._held[number].append(delta)
 
     def end(self, number: int, entry: Entry) -> None:
-        """End a section, and begin the next one.
-
-        Args:
-            number: The lane.
-            entry: What there is of it.
-        """
+        """End a section, and begin the next one."""
         self._ends[number] = entry
         while self._current in self._ends:
             self._out.finish("", terminal_footer(self._ends[self._current]), {})
@@ -177,11 +122,7 @@ class PlainColumns:
         """Do nothing: the text speaks for itself."""
 
     def finish(self, comparison: Comparison) -> None:
-        """Print the sum.
-
-        Args:
-            comparison: The answers.
-        """
+        """Print the sum."""
         self._out.finish("", summary_line(comparison), {})
 
     def _head(self) -> None:

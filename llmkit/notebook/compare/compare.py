@@ -103,25 +103,7 @@ def run_compare(
     quiet: bool = False,
     on_keep: Callable[[Reply], object] | None = None,
 ) -> Comparison:
-    """Ask several models, as a magic does: over the bridge, from the main thread.
-
-    Args:
-        messages: The conversation.
-        models: Names, or one text with commas.
-        options: Arguments of `stream_text`: `temperature`, `max_tokens`, …
-        limits: Fields of `records.CallContext` that hold for each call: `surface`, `cap_nanos`, `replay`.
-        shell: The IPython shell; without one nothing is shown.
-        alone: Whether the answers are all that the cell shows, as after `%%llm`.
-        quiet: Show nothing.
-        on_keep: Called with the reply that `Comparison.keep` chooses.
-
-    Returns:
-        The answers.
-
-    Raises:
-        ConfigurationError: If a model is not known, or there are too many; nothing is sent then.
-        Stopped: If the user interrupted it; what had arrived stays on display, and the calls are cancelled.
-    """
+    """Ask several models, as a magic does: over the bridge, from the main thread."""
     lanes, most = _lanes(messages, _names(models), options or {}, limits or {})
     contest = _Contest(lanes, live_columns(shell, quiet=quiet, alone=alone), most)
     try:

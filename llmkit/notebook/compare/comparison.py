@@ -269,15 +269,7 @@ class Comparison:
 
 
 def measured(entry: Entry, column: str) -> float | None:
-    """Return what a model did by one measure.
-
-    Args:
-        entry: Its part.
-        column: A column of `Comparison.df`.
-
-    Returns:
-        The number; `None` if there is no whole answer, or nobody knows.
-    """
+    """Return what a model did by one measure."""
     found = entry.outcome
     if entry.status != "ok" or found is None:
         return None
@@ -289,12 +281,6 @@ def measured(entry: Entry, column: str) -> float | None:
 
 def tokens_per_second(found: LLMResponse | None) -> float | None:
     """Return how fast an answer was written, from its first text on.
-
-    Args:
-        found: The answer.
-
-    Returns:
-        Tokens per second; `None` if it is not known, or the answer came all at once or was recorded.
 
     Example:
         >>> from llmkit.content.messages import LLMResponse

@@ -24,14 +24,7 @@ ABREAST = 3
 
 
 def final(comparison: Comparison) -> dict[str, Any]:
-    """Return what stays of a comparison: safe HTML, plain text, facts.
-
-    Args:
-        comparison: The answers.
-
-    Returns:
-        Data by MIME type; no prompt, no key.
-    """
+    """Return what stays of a comparison: safe HTML, plain text, facts."""
     line = summary_line(comparison)
     parts = [f"── {entry.label} ──\n{entry.text}\n{terminal_footer(entry)}\n" for entry in comparison.entries]
     return {
@@ -42,15 +35,7 @@ def final(comparison: Comparison) -> dict[str, Any]:
 
 
 def grid(columns: Iterable[str], footer: str) -> str:
-    """Lay columns out side by side; many of them scroll.
-
-    Args:
-        columns: HTML of each.
-        footer: HTML of the line under them.
-
-    Returns:
-        HTML.
-    """
+    """Lay columns out side by side; many of them scroll."""
     drawn = list(columns)
     kind = "llmkit-compare llmkit-many" if len(drawn) > ABREAST else "llmkit-compare"
     region = f'<div class="{kind}" tabindex="0" role="region" aria-label="Answers">'
@@ -58,43 +43,19 @@ def grid(columns: Iterable[str], footer: str) -> str:
 
 
 def column_html(entry: Entry) -> str:
-    """Draw a column that is over.
-
-    Args:
-        entry: One model's part.
-
-    Returns:
-        HTML.
-    """
+    """Draw a column that is over."""
     text = entry.text if entry.status == "ok" else close_open(entry.text)
     error = "" if entry.error is None else f'<p class="llmkit-failed">{escape(error_line(entry.error))}</p>'
     return column(entry.label, render(text) + error, _footer(entry).html, cut=entry.status != "ok")
 
 
 def error_line(error: Exception) -> str:
-    """Say on one line why a model has no whole answer.
-
-    Args:
-        error: Its error.
-
-    Returns:
-        Text without control characters.
-    """
+    """Say on one line why a model has no whole answer."""
     return without_controls(printable(" ".join(f"{type(error).__name__}: {error}".split())))
 
 
 def column(label: str, body: str, footer: str, *, cut: bool = False) -> str:
-    """Draw a column.
-
-    Args:
-        label: What to call the model.
-        body: HTML of its answer.
-        footer: HTML of the line under it.
-        cut: Whether the answer is incomplete.
-
-    Returns:
-        HTML.
-    """
+    """Draw a column."""
     name = escape(printable(label))
     kind = "llmkit-column llmkit-cut" if cut else "llmkit-column"
     head = f'<p class="llmkit-name"><strong>{name}</strong></p>'
@@ -125,21 +86,13 @@ def _pace(entry: Entry) -> list[str]:
 
 
 def terminal_footer(entry: Entry) -> Footer:
-    """Return a column's footer with the error in it: a terminal's section has no other place for it.
-
-    Args:
-        entry: One model's part.
-    """
+    """Return a column's footer with the error in it: a terminal's section has no other place for it."""
     footer = _footer(entry)
     return footer if entry.error is None else Footer(facts=footer.facts, warning=error_line(entry.error))
 
 
 def summary_line(comparison: Comparison) -> Footer:
-    """Return the line under all columns: the price, and who did best.
-
-    Args:
-        comparison: The answers.
-    """
+    """Return the line under all columns: the price, and who did best."""
     most = "" if comparison.most_usd is None else f" of {format_money(comparison.most_usd)} at most"
     about = any(entry.outcome is not None and is_about(entry.outcome) for entry in comparison.entries)
     facts = [f"{len(comparison)} models", format_money(comparison.cost, about=about) + most]

@@ -36,11 +36,6 @@ class RichColumns:
 
     A cell's outputs stand below each other, so columns cannot be sent block by block: they are drawn again
     as a whole, as often as an allowance of bytes permits, which grows with the answers.
-
-    Args:
-        publisher: The shell's `display_pub`.
-        alone: Whether it is all that the cell shows.
-        clock: Where the time comes from, in seconds.
     """
 
     def __init__(
@@ -59,12 +54,7 @@ class RichColumns:
         self._next = self._next_status = clock()
 
     def start(self, lanes: Sequence[ModelRun], price: str) -> None:
-        """Show empty columns and the price.
-
-        Args:
-            lanes: The models.
-            price: What all of it costs at most.
-        """
+        """Show empty columns and the price."""
         self._columns = [_Column(lane, self._clock) for lane in lanes]
         self._price = price
         if self._alone:  # the columns use it from the first update on; the end brings its own
@@ -72,12 +62,7 @@ class RichColumns:
         self.tick()
 
     def feed(self, number: int, delta: str) -> None:
-        """Take the next piece, and show it if it is time to.
-
-        Args:
-            number: The column.
-            delta: Text as it came.
-        """
+        """Take the next piece, and show it if it is time to."""
         delta = printable(delta)
         self._allowance += BYTES_PER_BYTE * len(delta.encode())
         self._columns[number].feed(delta)
@@ -85,12 +70,7 @@ class RichColumns:
         self.tick()
 
     def end(self, number: int, entry: Entry) -> None:
-        """Draw a column as it stays.
-
-        Args:
-            number: The column.
-            entry: What there is of it.
-        """
+        """Draw a column as it stays."""
         self._columns[number].end(entry)
         self._changed = True
         self.tick()
@@ -110,11 +90,7 @@ class RichColumns:
         self._next_status = now + 0.5
 
     def finish(self, comparison: Comparison) -> None:
-        """Put all answers into the one output.
-
-        Args:
-            comparison: The answers.
-        """
+        """Put all answers into the one output."""
         data = final(comparison)  # takes a while: what is shown stays until then
         if self._alone:
             self._publisher.clear_output(wait=True)

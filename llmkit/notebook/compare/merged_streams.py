@@ -86,15 +86,7 @@ class ModelRun:
 
 
 async def race(lanes: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
-    """Let all lanes run side by side.
-
-    Args:
-        lanes: The lanes; a failure of one does not touch the others.
-
-    Yields:
-        What happens, in the order of time; `None` about twelve times a second while nothing does. Leaving
-        early cancels what is still under way, and waits until it has closed its connections.
-    """
+    """Let all lanes run side by side."""
     steps: asyncio.Queue[Step] = asyncio.Queue()
     running = [(number, lane.stream) for number, lane in enumerate(lanes) if lane.stream is not None]
     tasks = [_start(number, stream, steps) for number, stream in running]

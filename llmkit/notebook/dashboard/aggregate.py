@@ -101,11 +101,7 @@ class Settings:
         return self.by in CLOCK
 
     def span(self, now: datetime) -> tuple[int | None, int | None]:
-        """Return from when on and before when calls count, in microseconds since 1970.
-
-        Args:
-            now: The time (aware).
-        """
+        """Return from when on and before when calls count, in microseconds since 1970."""
         today = now.astimezone().date()
         if self.period == "custom":
             return moment(self.first), moment(self.last and self.last + timedelta(days=1))
@@ -131,16 +127,7 @@ EVERYTHING = Pick()
 
 
 def chosen(frame: pd.DataFrame, settings: Settings, now: datetime) -> NDArray[np.intp]:
-    """Return which rows count.
-
-    Args:
-        frame: All rows of the ledger.
-        settings: What was chosen.
-        now: The time (aware).
-
-    Returns:
-        Their places.
-    """
+    """Return which rows count."""
     since, until = settings.span(now)
     time = microseconds(frame)
     fits = np.ones(len(frame), dtype=bool)
@@ -165,12 +152,6 @@ def microseconds(frame: pd.DataFrame) -> NDArray[np.int64]:
 
 class Board:
     """Some calls, grouped and added up.
-
-    Args:
-        frame: All rows of the ledger.
-        settings: What was chosen.
-        now: The time (aware).
-        named: Groups that are shown by themselves in the chart; the rest is added up.
 
     Attributes:
         settings: What was chosen.
@@ -267,14 +248,7 @@ class Board:
         return np.bincount(periods * count + self._stack(), minlength=len(starts) * count).reshape(-1, count)
 
     def behind(self, pick: Pick) -> NDArray[np.intp]:
-        """Return the rows behind what was clicked on.
-
-        Args:
-            pick: The group and the period; one that is not there any more has no rows.
-
-        Returns:
-            Their places in the ledger's frame.
-        """
+        """Return the rows behind what was clicked on."""
         fits = np.ones(len(self.at), dtype=bool)
         if pick.group == OTHERS and OTHERS not in self.keys:
             fits &= self.codes >= self._named
@@ -286,24 +260,11 @@ class Board:
         return self.at[fits]
 
     def rows(self, pick: Pick = EVERYTHING) -> pd.DataFrame:
-        """Return the calls behind what was clicked on, as the ledger's DataFrame has them.
-
-        Args:
-            pick: The group and the period; by default all that count.
-        """
+        """Return the calls behind what was clicked on, as the ledger's DataFrame has them."""
         return self._frame.take(self.behind(pick))
 
     def listing(self, places: NDArray[np.intp], order: str = "newest", most: int = 200) -> pd.DataFrame:
-        """Return the first of some rows.
-
-        Args:
-            places: Which rows.
-            order: `"newest"` or `"most expensive"` first; unknown prices come last.
-            most: How many at most.
-
-        Returns:
-            Rows of the ledger's frame.
-        """
+        """Return the first of some rows."""
         rows = self._frame.take(places)
         by = nanos(rows["cost_usd"]).where(rows["cost_usd"].notna(), -1)
         keys = by if order == "most expensive" else pd.Series(microseconds(rows), index=rows.index)
@@ -407,34 +368,19 @@ def _slots(starts: NDArray[np.datetime64]) -> int:
 
 
 def tag_choices(frame: pd.DataFrame, most: int = 200) -> tuple[list[str], list[str]]:
-    """Return the tags that calls have: their names, and `name=value`.
-
-    Args:
-        frame: All rows of the ledger.
-        most: How many values at most; names are all there.
-    """
+    """Return the tags that calls have: their names, and `name=value`."""
     shared = {id(tags): tags for tags in frame["tags"]}
     pairs = {(str(name), str(value)) for tags in shared.values() for name, value in tags.items()}
     return sorted({name for name, _ in pairs}), [f"{name}={value}" for name, value in sorted(pairs)[:most]]
 
 
 def word_choices(column: pd.Series[Any]) -> Sequence[str]:
-    """Return the words of a column, sorted.
-
-    Args:
-        column: One of categories.
-    """
+    """Return the words of a column, sorted."""
     return sorted(map(str, column.cat.categories))
 
 
 def today_sums(frame: pd.DataFrame, now: datetime, *, simulated: bool) -> pd.Series[Any]:
-    """Return the sums of the calls of the local day, as `Board.total` has them.
-
-    Args:
-        frame: All rows of the ledger.
-        now: The time (aware).
-        simulated: Only the sandbox's calls, or only real ones.
-    """
+    """Return the sums of the calls of the local day, as `Board.total` has them."""
     return Board(frame, Settings(period="today", by="day", simulated=simulated), now).total
 
 
@@ -446,15 +392,7 @@ def first_period(frame: pd.DataFrame, now: datetime) -> str:
 
 
 def to_day(when: date | str | None, *, end: bool = False) -> date | None:
-    """Return the local day of a time as users write it.
-
-    Args:
-        when: As the ledger's `since` and `until`.
-        end: Whether it is the end of a period, so that the day before midnight is the last one.
-
-    Raises:
-        ConfigurationError: If it is no date or time.
-    """
+    """Return the local day of a time as users write it."""
     micros = moment(when)
     if micros is None:
         return None

@@ -41,20 +41,6 @@ class Dashboard:
     at once, those of others within some two seconds. What is saved with the notebook is a picture that needs
     no kernel.
 
-    Args:
-        ledger: Whose calls.
-        since: `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`, or the first local day.
-        until: Only calls before this local day; with a day as `since` or alone.
-        by: What to group by.
-        metric: What to measure.
-        model: Only calls of this model.
-        notebook: Only calls of this notebook.
-        tag: Only calls with this `name=value`.
-        simulated: As in `Ledger.total`.
-
-    Raises:
-        ConfigurationError: If the ledger cannot be read, or an argument makes no sense.
-
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> board = Dashboard(Ledger(":memory:"), by="day")
@@ -115,17 +101,7 @@ class Dashboard:
         return board.rows(Pick() if pick is None else pick[0])
 
     def export(self, kind: Kind = "csv") -> Path:
-        """Write the calls that are chosen, or the chart, into a new file beside the notebook.
-
-        Args:
-            kind: `"csv"`, `"parquet"` or `"png"`.
-
-        Returns:
-            The file, which only its owner can read.
-
-        Raises:
-            ConfigurationError: If it cannot be written, or pyarrow is not installed.
-        """
+        """Write the calls that are chosen, or the chart, into a new file beside the notebook."""
         if kind not in downloads.MIME:
             raise ConfigurationError(f"The dashboard writes no {kind!r:.40}.", hint="csv, parquet or png.")
         return downloads.write(

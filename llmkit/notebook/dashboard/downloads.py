@@ -33,19 +33,7 @@ def folder() -> Path:
 
 
 def write(kind: Kind, rows: Callable[[], pd.DataFrame], picture: Callable[[], bytes]) -> Path:
-    """Write a file with a name of its own.
-
-    Args:
-        kind: What to write.
-        rows: Returns the calls, for `"csv"` and `"parquet"`.
-        picture: Returns the chart, for `"png"`.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        ConfigurationError: If it cannot be written, or pyarrow is not installed.
-    """
+    """Write a file with a name of its own."""
     place = folder()
     try:
         path = _reserve(place, kind)

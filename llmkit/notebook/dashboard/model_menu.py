@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 def what_if_models(frame: pd.DataFrame) -> list[str]:
     """Return the catalogue's models and those that were called, as far as they have a price.
 
-    Args:
-        frame: Rows of the ledger.
-
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> "openai:gpt-4o-mini" in what_if_models(Ledger(":memory:").df)

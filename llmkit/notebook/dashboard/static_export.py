@@ -23,16 +23,7 @@ MOST_ROWS = 20
 
 
 def png(shown: Mapping[str, Any], *, wide: float = 9.0, dpi: int = 110) -> bytes:
-    """Draw the chart.
-
-    Args:
-        shown: What `present.message` returned.
-        wide: Width in inches.
-        dpi: Pixels of an inch.
-
-    Returns:
-        A PNG file.
-    """
+    """Draw the chart."""
     figure = Figure(figsize=(wide, 3.4), layout="constrained")
     ax = figure.subplots()
     chart = shown["chart"]
@@ -100,14 +91,6 @@ def saved(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
 
     It is hidden wherever the live dashboard is on the same page; without a kernel it is the widget that is
     hidden, for Jupyter would show an error in its place.
-
-    Args:
-        shown: What `present.message` returned.
-        picture: What `png` returned.
-        name: The dashboard's own name: letters and digits.
-
-    Returns:
-        Safe HTML: words of the ledger are text in it.
     """
     live, copy, child = f".llmkit-live-{name}", f".llmkit-saved-{name}", ".jp-OutputArea-child"
     rules = (

@@ -56,11 +56,7 @@ class Palette:
     kept: dict[str, str] = field(default_factory=dict)
 
     def take(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return a colour for each of these keys.
-
-        Args:
-            keys: Keys of groups, the largest first; no more than there are colours.
-        """
+        """Return a colour for each of these keys."""
         self.kept = {key: color for key, color in self.kept.items() if key in keys}
         free = [color for color in COLORS if color not in self.kept.values()]
         for key in keys:
@@ -73,12 +69,6 @@ class Palette:
 
 def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Series[Any]) -> dict[str, Any]:
     """Return all that a browser draws, ready to be sent: texts, and numbers for lengths alone.
-
-    Args:
-        board: The calls.
-        palette: Colours.
-        budget: The ledger's budget.
-        today: Sums of this local day's calls.
 
     Example:
         >>> from datetime import UTC, datetime
@@ -303,16 +293,7 @@ def _lengths(board: Board) -> list[float]:
 
 
 def listing(rows: pd.DataFrame, count: int, here: Mapping[str, int]) -> dict[str, Any]:
-    """Return calls as rows of text.
-
-    Args:
-        rows: The calls to show.
-        count: How many there are in all.
-        here: Numbers of this notebook's cells by their identifiers.
-
-    Returns:
-        The rows, and how many are not among them.
-    """
+    """Return calls as rows of text."""
     from llmkit.costs.frame.summary import local_time
 
     local = local_time(rows["time"]).dt.strftime("%Y-%m-%d %H:%M:%S").tolist() if len(rows) else []
@@ -396,12 +377,6 @@ _STEPS_OF_TEN = (1, 2, 2.5, 3, 4, 5, 10)
 def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4) -> list[float]:
     """Return round values from 0 up to one that is not below `top`.
 
-    Args:
-        top: The largest value that is drawn.
-        whole: Whether only whole numbers make sense.
-        scale: What one unit of the labels is.
-        about: How many steps.
-
     Example:
         >>> nice(7.3)
         [0.0, 2.0, 4.0, 6.0, 8.0]
@@ -418,10 +393,6 @@ def nice(top: float, *, whole: bool = False, scale: float = 1.0, about: int = 4)
 def period(start: np.datetime64, unit: str) -> str:
     """Write when a period is.
 
-    Args:
-        start: Where it begins, local time.
-        unit: `"hour"`, `"day"`, `"week"` or `"month"`.
-
     Example:
         >>> period(np.datetime64("2026-10-05T14:00"), "hour")
         'Mon 5 Oct 2026, 14:00'
@@ -435,14 +406,7 @@ def period(start: np.datetime64, unit: str) -> str:
 
 
 def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[str, Any]]:
-    """Return about so many labels along the time, at round places.
-
-    Args:
-        starts: Starts of the periods that have calls.
-        places: Which slot each of them has.
-        unit: What a slot is.
-        most: How many labels at most.
-    """
+    """Return about so many labels along the time, at round places."""
     slots = int(places[-1]) + 1
     steps = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 7, 14, 28), "week": (1, 2, 4, 8, 13, 26, 52)}
     choice = steps.get(unit, (1, 2, 3, 6, 12))
@@ -483,11 +447,7 @@ def _places(starts: Any, unit: str) -> Any:
 
 
 def plain(board: Board) -> str:
-    """Return the dashboard as text.
-
-    Args:
-        board: The calls.
-    """
+    """Return the dashboard as text."""
     if text := hint(board):
         return text
     lines = [f"{title(board)}: {money(board.total)}"]

@@ -34,11 +34,6 @@ class Live:
     """Calls a function on a thread of its own, whenever something may have changed.
 
     It runs while somebody looks, and ends with the process.
-
-    Args:
-        ledger: Its calls of this process count at once.
-        refresh: What is called; one at a time.
-        failed: Called with the error that ended it.
     """
 
     def __init__(
@@ -70,14 +65,7 @@ class Live:
         self._views.discard(view)
 
     def do(self, work: Callable[[], T]) -> Future[T]:
-        """Do something between two refreshes.
-
-        Args:
-            work: What to do.
-
-        Returns:
-            Its future.
-        """
+        """Do something between two refreshes."""
         return self._pool.submit(work)
 
     def close(self) -> None:

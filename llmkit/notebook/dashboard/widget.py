@@ -30,12 +30,7 @@ _WHICH = {"as in totals": None, "real": False, "simulated": True}
 
 
 class View(anywidget.AnyWidget):
-    """Shows figures, chart, tables and the what-if.
-
-    Args:
-        name: The dashboard's own name: letters and digits.
-        receive: Takes each message of a view; must return at once.
-    """
+    """Shows figures, chart, tables and the what-if."""
 
     _esm = FOLDER / "dashboard.js"
     _css = FOLDER / "dashboard.css"
@@ -48,11 +43,6 @@ class View(anywidget.AnyWidget):
 
 class Controls:
     """What a user chooses from.
-
-    Args:
-        settings: What is chosen at first.
-        changed: Called with the new settings; must return at once.
-        export: Called with `"csv"`, `"parquet"` or `"png"`; must return at once.
 
     Attributes:
         box: The widget.
@@ -102,14 +92,7 @@ class Controls:
     def offer(
         self, models: Sequence[str], notebooks: Sequence[str], names: Sequence[str], tags: Sequence[str]
     ) -> None:
-        """Bring the choices up to date; what is chosen stays chosen.
-
-        Args:
-            models: Names of models.
-            notebooks: File names of notebooks.
-            names: Names of tags.
-            tags: Tags as `name=value`.
-        """
+        """Bring the choices up to date; what is chosen stays chosen."""
         groups = [*GROUPS, *(f"{TAG}{name}" for name in names)]
         choices = {
             "by": [(name, name) for name in groups],

@@ -31,12 +31,7 @@ _SEQUENCE = re.compile(  # ECMA-48: strings with their end, then control sequenc
 
 
 class Stopped(KeyboardInterrupt):
-    """An answer was interrupted: what had arrived stays, and Run All does not go on.
-
-    Args:
-        where: Where the text so far is; empty if there is none.
-        reply: The answer as far as it came, if any text did.
-    """
+    """An answer was interrupted: what had arrived stays, and Run All does not go on."""
 
     def __init__(self, where: str = "", reply: Any = None) -> None:
         found = f"the text so far is in {where}" if where else "no text had arrived"
@@ -50,9 +45,6 @@ class Stopped(KeyboardInterrupt):
 def kept_in(out: str | None) -> str:
     """Say where the last answer of a cell is.
 
-    Args:
-        out: The variable that `-o` names, if it names one.
-
     Example:
         >>> kept_in("plan")
         'plan and %llm last'
@@ -61,14 +53,7 @@ def kept_in(out: str | None) -> str:
 
 
 def keep_last(answer: Any) -> bool:
-    """Let `%llm last` show an answer that Python asked for.
-
-    Args:
-        answer: A reply or a comparison.
-
-    Returns:
-        Whether it does: not outside of a notebook.
-    """
+    """Let `%llm last` show an answer that Python asked for."""
     shell: Any = get_ipython()
     magics = None if shell is None else shell.magics_manager.registry.get("LLMMagics")
     if magics is not None:
@@ -78,11 +63,7 @@ def keep_last(answer: Any) -> bool:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[list[int]]:
-    """Hold back an interrupt of the main thread until the block is over.
-
-    Yields:
-        A list that is not empty if there was one.
-    """
+    """Hold back an interrupt of the main thread until the block is over."""
     late: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield late  # signals go to the main thread
@@ -97,12 +78,6 @@ def uninterrupted() -> Iterator[list[int]]:
 def without_controls(text: str) -> str:
     r"""Drop control characters: a terminal obeys them, and models and servers write what they like.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        The text with its line ends and tabs.
-
     Example:
         >>> without_controls("a\x1b[31mb")
         'a[31mb'
@@ -116,12 +91,6 @@ def plain(text: str) -> str:
     Whole control sequences go, and characters that only change the direction of writing, which can make a
     line read as another one.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        The text with its line ends and tabs.
-
     Example:
         >>> plain("a\x1b[31mb\x1b]0;title\x07c\td")
         'abc\td'
@@ -130,11 +99,7 @@ def plain(text: str) -> str:
 
 
 def countdown(waiting: Waiting | None) -> str:
-    """Say why a call pauses and when it goes on; nothing if it does not pause.
-
-    Args:
-        waiting: The pause.
-    """
+    """Say why a call pauses and when it goes on; nothing if it does not pause."""
     if waiting is None:
         return ""
     error, reason = waiting.error, "not available"
@@ -148,12 +113,7 @@ def countdown(waiting: Waiting | None) -> str:
 
 
 def foreign(error: BaseException, provider: str | None = None) -> LLMClientError:
-    """Return what another package's client raised, as one of llmkit's errors.
-
-    Args:
-        error: Anything; it becomes the cause.
-        provider: Name of the provider.
-    """
+    """Return what another package's client raised, as one of llmkit's errors."""
     ours = LLMClientError(f"The call failed: {type(error).__name__}: {error}", provider=provider)
     ours.__cause__ = error
     return ours
@@ -161,9 +121,6 @@ def foreign(error: BaseException, provider: str | None = None) -> LLMClientError
 
 def told(error: LLMClientError) -> str:
     """Return what an error says, who was asked, and what was noted on it, such as where the text so far is.
-
-    Args:
-        error: The error.
 
     Example:
         >>> told(LLMClientError("No answer.", provider="openai", model="gpt-6-luna"))
@@ -175,14 +132,7 @@ def told(error: LLMClientError) -> str:
 
 
 def shorten(error: LLMClientError) -> LLMClientError:
-    """Make an exception of a magic show itself on one line, the first time; `%tb` shows its frames.
-
-    Args:
-        error: The exception.
-
-    Returns:
-        The same exception: its class and its cause stay what they are.
-    """
+    """Make an exception of a magic show itself on one line, the first time; `%tb` shows its frames."""
     vars(error)["_render_traceback_"] = partial(_render_once, error)  # a closure could not be pickled
     return error
 
@@ -193,9 +143,5 @@ def _render_once(error: LLMClientError) -> list[str]:
 
 
 def headline(error: LLMClientError) -> str:
-    """Return an error's class, in red, and what it says, on one line.
-
-    Args:
-        error: The error.
-    """
+    """Return an error's class, in red, and what it says, on one line."""
     return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(told(error))}"

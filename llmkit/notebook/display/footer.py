@@ -74,18 +74,6 @@ def build_footer(
 ) -> Footer:
     """Build the footer of one answer.
 
-    Args:
-        response: The answer.
-        label: What to call the model; by default its name.
-        session_cost: What this session has cost so far, in US dollars; not shown if `None`.
-        estimated: Whether prices in it are estimates.
-        status: How the call ended.
-        note: A sentence for a line of its own; another model's answer than the one's that was asked has
-            one by itself.
-
-    Returns:
-        The footer.
-
     Example:
         >>> from llmkit.content.messages import LLMResponse
         >>> answer = LLMResponse("Hi", "openai", "gpt-6-luna", cost_estimate=0.0056, response_time=3.42)
@@ -105,11 +93,7 @@ def build_footer(
 
 
 def outcome_of(stream: TextStream) -> LLMResponse | None:
-    """Return the answer of a call as far as it came; `None` before its end, and if nothing was sent.
-
-    Args:
-        stream: The call.
-    """
+    """Return the answer of a call as far as it came; `None` before its end, and if nothing was sent."""
     found = stream.outcome  # it says how a call ended that budgets, or a missing key, have refused, too
     return found if found is not None and (found.attempts or found.replayed) else None
 
@@ -143,11 +127,7 @@ def _price(response: LLMResponse) -> str:
 
 
 def is_about(response: LLMResponse) -> bool:
-    """Return whether an answer's price is an estimate; the rule is `totals.is_estimated`.
-
-    Args:
-        response: The answer.
-    """
+    """Return whether an answer's price is an estimate; the rule is `totals.is_estimated`."""
     cost = response.cost_estimate
     return cost is not None and not response.replayed and inexact(cost, response.usage_source)
 
@@ -164,12 +144,6 @@ def _tokens(response: LLMResponse) -> str:
 def guess_tokens(characters: int) -> list[str]:
     """Write how long a text that still grows may be; its count comes with the end of the stream.
 
-    Args:
-        characters: Its characters so far, of which four are taken for a token.
-
-    Returns:
-        A fact for the line under it; none while there is no text.
-
     Example:
         >>> guess_tokens(10), guess_tokens(0)
         (['≈3 tok'], [])
@@ -179,12 +153,6 @@ def guess_tokens(characters: int) -> list[str]:
 
 def format_seconds(seconds: float) -> str:
     """Write a duration.
-
-    Args:
-        seconds: Seconds.
-
-    Returns:
-        The duration, in tenths of a second below ten seconds.
 
     Example:
         >>> [format_seconds(seconds) for seconds in (0.01, 3.42, 41.6, 125)]

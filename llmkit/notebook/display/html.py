@@ -120,11 +120,7 @@ class _Growing:
         self._notice = ""
 
     def feed(self, delta: str) -> None:
-        """Take the next piece, and show it if it is time to.
-
-        Args:
-            delta: Text as it came.
-        """
+        """Take the next piece, and show it if it is time to."""
         delta = printable(delta)
         self._characters += len(delta)
         self._screen.earn(delta)
@@ -133,11 +129,7 @@ class _Growing:
         self.tick()
 
     def tick(self, notice: str = "") -> None:
-        """Bring text and status line up to date, if it is time to.
-
-        Args:
-            notice: What the call is waiting for, to stand in the status line.
-        """
+        """Bring text and status line up to date, if it is time to."""
         self._notice = notice
         now = self._clock()
         if not self._label:
@@ -165,15 +157,7 @@ class _Growing:
         status: Ending = "ok",
         html: str | None = None,
     ) -> None:
-        """Put the whole answer into one output, in place of what has been shown of it.
-
-        Args:
-            text: The whole text, or what there is of it.
-            footer: The line under it; `None` for none.
-            metadata: Facts about the call that are saved with the output.
-            status: How the call ended.
-            html: What to show in place of the rendered text; safe HTML.
-        """
+        """Put the whole answer into one output, in place of what has been shown of it."""
         # Made before anything is cleared: it takes a while, and what is shown stays until then.
         self._end(final_data(text, footer, metadata, status, html))
 
@@ -207,11 +191,6 @@ class RichAnswer(_Growing):
 
     Each finished block has its own output. The last output holds the status line, and becomes the place of
     the next block; so an update never carries more than one block. The end replaces all of them by one.
-
-    Args:
-        publisher: The shell's `display_pub`.
-        clock: Where the time comes from, in seconds.
-        max_hz: Most updates of the text in a second.
     """
 
     def __init__(
@@ -222,11 +201,7 @@ class RichAnswer(_Growing):
         self._tail_place = self._status_place = ""
 
     def start(self, label: str) -> None:
-        """Show the status line.
-
-        Args:
-            label: What to call the model.
-        """
+        """Show the status line."""
         self._label, self._started = label, self._clock()
         self._screen.show(stylesheet(), free=True)
         self._status_place = self._screen.show(self._status(), free=True)
@@ -275,13 +250,7 @@ class RichAnswer(_Growing):
 
 
 class InlineAnswer(_Growing):
-    """Shows an answer among other outputs of its cell: in one output from the start.
-
-    Args:
-        publisher: The shell's `display_pub`.
-        clock: Where the time comes from, in seconds.
-        max_hz: Most updates of the text in a second.
-    """
+    """Shows an answer among other outputs of its cell: in one output from the start."""
 
     def __init__(
         self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
@@ -290,11 +259,7 @@ class InlineAnswer(_Growing):
         self._html = self._place = ""
 
     def start(self, label: str) -> None:
-        """Show the status line.
-
-        Args:
-            label: What to call the model.
-        """
+        """Show the status line."""
         self._label, self._started = label, self._clock()
         self._place = self._screen.show(self._status())
 
@@ -329,18 +294,7 @@ def final_data(
     status: Ending = "ok",
     html: str | None = None,
 ) -> dict[str, Any]:
-    """Return the one output that is saved.
-
-    Args:
-        text: The whole text, or what there is of it.
-        footer: The line under it; `None` for none.
-        metadata: Facts about the call: JSON, no prompt, no key.
-        status: How the call ended.
-        html: What to show in place of the rendered text; safe HTML.
-
-    Returns:
-        Data by MIME type.
-    """
+    """Return the one output that is saved."""
     footer = footer or Footer()
     if html is None:
         shown = plain(text)

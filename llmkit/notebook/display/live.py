@@ -33,27 +33,15 @@ class LiveAnswer(Protocol):
     """Shows one answer while it streams; used from the main thread only."""
 
     def start(self, label: str) -> None:
-        """Show that the call is under way.
-
-        Args:
-            label: What to call the model.
-        """
+        """Show that the call is under way."""
         ...
 
     def feed(self, delta: str) -> None:
-        """Take the next piece of text.
-
-        Args:
-            delta: Text as it came.
-        """
+        """Take the next piece of text."""
         ...
 
     def tick(self, notice: str = "") -> None:
-        """Bring the display up to date; to be called about ten times a second.
-
-        Args:
-            notice: What the call is waiting for, if it is waiting.
-        """
+        """Bring the display up to date; to be called about ten times a second."""
         ...
 
     def finish(
@@ -64,32 +52,12 @@ class LiveAnswer(Protocol):
         status: Ending = "ok",
         html: str | None = None,
     ) -> None:
-        """Show the whole answer, once and for all.
-
-        Args:
-            text: The whole text, or what there is of it.
-            footer: The line under it; `None` for none.
-            metadata: Facts about the call that are saved with the output: JSON, no prompt, no key.
-            status: How the call ended; an incomplete answer is marked as such.
-            html: What to show in place of the rendered text; safe HTML.
-        """
+        """Show the whole answer, once and for all."""
         ...
 
 
 def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:
-    """Choose how to show an answer.
-
-    Args:
-        shell: The IPython shell.
-        quiet: Show nothing.
-        alone: Whether the answer is all that the cell shows, as after `%%llm`. Then it grows in several
-            outputs, and the final one replaces them together with anything else the cell has shown. If
-            `False`, as for `%llm` between other statements, it lives in one output and touches no other.
-        max_hz: Most updates of the growing text in a second.
-
-    Returns:
-        The display for this shell.
-    """
+    """Choose how to show an answer."""
     if quiet:
         return QuietAnswer()
     if getattr(shell, "kernel", None) is None:
@@ -128,9 +96,6 @@ class PlainAnswer:
     """Prints an answer in a terminal as it arrives, and the footer under it.
 
     Control characters are dropped: a terminal obeys them, and a model writes what it likes.
-
-    Args:
-        stream: Where to print; by default the standard output of the moment.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -143,11 +108,7 @@ class PlainAnswer:
         """Do nothing: the text speaks for itself."""
 
     def feed(self, delta: str) -> None:
-        """Print the next piece.
-
-        Args:
-            delta: Text as it came.
-        """
+        """Print the next piece."""
         text = without_controls(printable(delta))
         self.tick()
         self._printed = self._printed or bool(text)
@@ -155,11 +116,7 @@ class PlainAnswer:
         self._write(text)
 
     def tick(self, notice: str = "") -> None:
-        """Show on a line of its own what the call is waiting for, as long as it does.
-
-        Args:
-            notice: What it is waiting for.
-        """
+        """Show on a line of its own what the call is waiting for, as long as it does."""
         if notice != self._notice and self._out.isatty():
             # Back to the start of the line, and what stands there is erased.
             self._write(f"\r\x1b[2K{without_controls(notice)}")
@@ -175,15 +132,7 @@ class PlainAnswer:
         status: Ending = "ok",  # noqa: ARG002 - the footer says it
         html: str | None = None,  # noqa: ARG002 - a terminal shows text
     ) -> None:
-        """Print the text, if it did not stream, and the footer.
-
-        Args:
-            text: The whole text.
-            footer: The line under it; `None` for none.
-            metadata: Not shown.
-            status: Shown by the footer.
-            html: Not shown.
-        """
+        """Print the text, if it did not stream, and the footer."""
         self.tick()
         if not self._printed:
             self.feed(text)

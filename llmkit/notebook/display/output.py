@@ -36,22 +36,13 @@ class Output:
 
 
 def opening(form: str) -> str:
-    """Return what the text of a streaming answer is to follow, so that it is shown as what it is.
-
-    Args:
-        form: The format; an answer in Markdown speaks for itself.
-    """
+    """Return what the text of a streaming answer is to follow, so that it is shown as what it is."""
     language = _LANGUAGES.get(form)
     return "" if language is None else f"{_FENCE}{language}\n"
 
 
 def shown(form: str, text: str, value: Any) -> Output:
     r"""Return how a finished answer is shown.
-
-    Args:
-        form: The format.
-        text: The answer.
-        value: What was read from it.
 
     Example:
         >>> shown("json", '{"a":1}', {"a": 1}).text

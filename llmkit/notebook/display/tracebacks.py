@@ -46,12 +46,7 @@ class _Short:
 
 
 def install(shell: Any, wanted: Callable[[], bool]) -> None:
-    """Let llmkit's errors show themselves short in the cells of a shell.
-
-    Args:
-        shell: The IPython shell.
-        wanted: Returns whether they should.
-    """
+    """Let llmkit's errors show themselves short in the cells of a shell."""
     setattr(LLMClientError, _NAME, _Short(shell, wanted))
     shell.InteractiveTB.structured_traceback = _with_short_causes(
         shell.InteractiveTB.structured_traceback, wanted
@@ -59,11 +54,7 @@ def install(shell: Any, wanted: Callable[[], bool]) -> None:
 
 
 def uninstall(shell: Any) -> None:
-    """Take back what `install` did.
-
-    Args:
-        shell: The IPython shell.
-    """
+    """Take back what `install` did."""
     with contextlib.suppress(AttributeError):
         delattr(LLMClientError, _NAME)
     vars(shell.InteractiveTB).pop("structured_traceback", None)
@@ -122,12 +113,7 @@ def _steps(trace: TracebackType | None) -> Iterator[TracebackType]:
 
 
 def render(error: LLMClientError, shell: Any = None) -> list[str]:
-    """Return the lines that a cell shows for an error.
-
-    Args:
-        error: The error.
-        shell: The IPython shell, which knows the numbers of its cells.
-    """
+    """Return the lines that a cell shows for an error."""
     own = [each for each in _steps(error.__traceback__) if _is_own(each.tb_frame)]
     return [*(_place(each.tb_frame, each.tb_lineno, shell) for each in own[-LINES:]), headline(error)]
 

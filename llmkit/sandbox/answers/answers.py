@@ -66,12 +66,6 @@ _TOPIC_LENGTH = 80
 def topic(text: str) -> str:
     """Say what a message is about, as plain text that is safe inside Markdown.
 
-    Args:
-        text: The message.
-
-    Returns:
-        Its first sentence without its opening words, at most 80 characters.
-
     Example:
         >>> topic("Please explain quantum computing in simple terms.")
         'quantum computing in simple terms'
@@ -180,12 +174,6 @@ _KINDS = (
 
 def write(ask: Ask) -> str:
     """Write the answer to a conversation.
-
-    Args:
-        ask: The request.
-
-    Returns:
-        The text in full; the same conversation gives the same text.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn

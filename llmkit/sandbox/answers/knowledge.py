@@ -131,12 +131,6 @@ _SHOWN = 5
 def rows_for(text: str) -> tuple[str, list[Row]] | None:
     """Return what a request asks a list of.
 
-    Args:
-        text: The request.
-
-    Returns:
-        The singular of what is listed, and the rows with their head in front; `None` if nothing is known.
-
     Example:
         >>> rows_for("Name two rivers in Africa, or one.")
         ('river', [('river', 'length_km', 'continent'), ('Nile', '6650', 'Africa')])
@@ -167,12 +161,6 @@ def _how_many(word: str) -> int:
 def write_list(ask: Ask) -> str | None:
     """Answer a request for a list, in the voice of the model that is asked.
 
-    Args:
-        ask: The request.
-
-    Returns:
-        The answer; `None` if it is about something else.
-
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
         >>> write_list(Ask(model="sandbox", turns=(Turn("user", "Name three rivers."),)))
@@ -189,9 +177,6 @@ def write_list(ask: Ask) -> str | None:
 
 def voice(model: str) -> int:
     """Return the number of a model's voice; that of the sandbox itself is 0.
-
-    Args:
-        model: Its name.
 
     Example:
         >>> voice("sandbox")
@@ -239,12 +224,6 @@ _VOICES = (_sentence, _numbered, _bullets, _thoughtful)
 def capital(ask: Ask) -> str | None:
     """Answer which the capital of a country is.
 
-    Args:
-        ask: The request.
-
-    Returns:
-        The answer; `None` if it is about something else, or the country is not known.
-
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
         >>> capital(Ask(model="sandbox", turns=(Turn("user", "Which is the capital of Peru?"),)))
@@ -256,14 +235,7 @@ def capital(ask: Ask) -> str | None:
 
 
 def write_csv(ask: Ask) -> str | None:
-    """Return what a request asks a list of as CSV in a fence.
-
-    Args:
-        ask: The request.
-
-    Returns:
-        The answer; `None` if it is about something that is not known.
-    """
+    """Return what a request asks a list of as CSV in a fence."""
     found = rows_for(ask.last_user_text)
     if found is None:
         return None

@@ -61,12 +61,6 @@ def _fault(error: str, source: str, around: str) -> _Fault | None:
 def repair(ask: Ask) -> str | None:
     r"""Answer `%llm fix` and `%llm explain`.
 
-    Args:
-        ask: The request.
-
-    Returns:
-        What was wrong, and the cell with the nearest name in its place; `None` for other requests.
-
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
         >>> cell = "```python\nprin(1)\n```\n\n```\nNameError: name 'prin' is not defined\n```"

@@ -43,12 +43,6 @@ _LONGEST_CHAIN = 20
 def sentiment(text: str) -> str:
     """Judge a text by a small list of words.
 
-    Args:
-        text: Any text; only English words are known.
-
-    Returns:
-        `"positive"`, `"negative"` or `"neutral"`.
-
     Example:
         >>> sentiment("I love it!"), sentiment("Not good."), sentiment("It is blue.")
         ('positive', 'negative', 'neutral')
@@ -184,12 +178,6 @@ def _spoken_schema(prompt: str) -> dict[str, Any] | None:
 
 def write_json(ask: Ask) -> str:
     r"""Write an answer in JSON.
-
-    Args:
-        ask: The request; a schema, in the settings or the prompt, wins over keys that the prompt names.
-
-    Returns:
-        Valid JSON, indented.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn

@@ -51,12 +51,6 @@ def _cells(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
 def read_table(text: str) -> Table | None:
     r"""Read the table in a text.
 
-    Args:
-        text: The text.
-
-    Returns:
-        The table; `None` if there is none with a number in it.
-
     Example:
         >>> read_table(",city,people\n0,Rome,2.8\n1,Oslo,0.7").numbers
         {'people': (2.8, 0.7)}
@@ -84,12 +78,6 @@ def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
 
 def about_table(ask: Ask) -> str | None:
     r"""Answer a question about the table that came with it, from its numbers.
-
-    Args:
-        ask: The request.
-
-    Returns:
-        The answer; `None` if there is no table.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn

@@ -30,16 +30,7 @@ OUTPUT_TOKENS = 65_536
 
 
 class RefusedError(Exception):
-    """A request that gets an HTTP error.
-
-    Args:
-        status: HTTP status.
-        message: What is wrong.
-        code: The provider's word for it; by default the one that belongs to the status.
-        param: Name of the parameter that is wrong.
-        retry_after: Value of the `retry-after` header.
-        details: Google's details.
-    """
+    """A request that gets an HTTP error."""
 
     def __init__(
         self,
@@ -169,16 +160,6 @@ class Spare(NamedTuple):
 def text_of(content: Any, where: str) -> str:
     """Take the text out of a message's content.
 
-    Args:
-        content: A text, or a list of texts and parts such as `{"type": "text", "text": "Hi"}`.
-        where: Name of the content for an error.
-
-    Returns:
-        The text; parts of another kind count as empty.
-
-    Raises:
-        RefusedError: If the content is neither.
-
     Example:
         >>> text_of([{"type": "text", "text": "Hi"}, {"type": "image"}], "content")
         'Hi'
@@ -198,16 +179,6 @@ def text_of(content: Any, where: str) -> str:
 def whole_number(value: Any, where: str) -> int | None:
     """Check a number of tokens.
 
-    Args:
-        value: What the request has.
-        where: Name of the parameter for an error.
-
-    Returns:
-        The number, or `None` if none was given.
-
-    Raises:
-        RefusedError: If it is no whole number of at least 1.
-
     Example:
         >>> whole_number(16, "max_tokens")
         16
@@ -223,12 +194,6 @@ def whole_number(value: Any, where: str) -> int | None:
 
 def texts(value: Any) -> tuple[str, ...]:
     """Read one text or a list of them, as stop sequences come.
-
-    Args:
-        value: A text, a list or `None`.
-
-    Returns:
-        The texts.
 
     Example:
         >>> texts("END")

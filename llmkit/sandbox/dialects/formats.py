@@ -22,13 +22,6 @@ _NOT_STRICT = ("allOf", "oneOf", "not", "default", "patternProperties")
 def openai_trouble(schema: Any, *, strict: bool) -> str | None:
     """Find what OpenAI refuses in a schema of the answer.
 
-    Args:
-        schema: The JSON schema.
-        strict: Whether it is to be kept strictly.
-
-    Returns:
-        The reason; `None` if it is accepted.
-
     Example:
         >>> print(openai_trouble({"type": "array"}, strict=False))
         schema must be a JSON Schema of 'type: "object"', got 'type: "array"'.
@@ -62,12 +55,6 @@ def _is_open(node: dict[str, Any]) -> bool:
 
 def anthropic_trouble(schema: Any) -> str | None:
     """Find what Anthropic refuses in a schema.
-
-    Args:
-        schema: The JSON schema.
-
-    Returns:
-        The reason; `None` if it is accepted.
 
     Example:
         >>> anthropic_trouble({"type": "integer", "minimum": 1})

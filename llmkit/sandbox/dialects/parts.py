@@ -21,19 +21,6 @@ def decoded(
 ) -> Attachment:
     """Read an image or a PDF that a request brings.
 
-    Args:
-        kind: Its media type.
-        data: Its bytes as base64.
-        where: Its place in the request, for an error.
-        name: Its name.
-        taken: Media types that the provider takes.
-
-    Returns:
-        The attachment.
-
-    Raises:
-        RefusedError: If the type is none that is taken, the data is no base64, or no such file.
-
     Example:
         >>> decoded("image/gif", "R0lGODlhAgABAA==", "content.0")
         Attachment('image/gif', 10 bytes, name='')
@@ -55,20 +42,7 @@ def decoded(
 
 
 def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)) -> Attachment:
-    """Read an image or a PDF from a data URL, or take note of its address.
-
-    Args:
-        url: `data:image/png;base64,…`, or a web address.
-        where: Its place in the request, for an error.
-        name: Its name.
-        taken: Media types that the provider takes.
-
-    Returns:
-        The attachment; a web address stays one, for the sandbox loads nothing.
-
-    Raises:
-        RefusedError: As for `decoded`.
-    """
+    """Read an image or a PDF from a data URL, or take note of its address."""
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         return at_address(url, where, name=name, taken=taken)
     head, comma, data = url.partition(";base64,") if isinstance(url, str) else ("", "", "")
@@ -80,17 +54,7 @@ def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (
 def at_address(
     url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
 ) -> Attachment:
-    """Take note of an image or a PDF that is given by its web address; nothing is loaded.
-
-    Args:
-        url: The address.
-        where: Its place in the request, for an error.
-        name: Its name.
-        taken: Media types that the provider takes there.
-
-    Raises:
-        RefusedError: If it is no such address.
-    """
+    """Take note of an image or a PDF that is given by its web address; nothing is loaded."""
     try:
         kind = type_of(url, name)
         found = Attachment(PDF if taken == (PDF,) else kind, name=name, url=url)
@@ -103,9 +67,6 @@ def at_address(
 
 def facts(media: tuple[Attachment, ...]) -> Iterator[str]:
     r"""Say of each attachment what its bytes tell, or its address, to prove that they arrived.
-
-    Args:
-        media: Images and PDFs.
 
     Example:
         >>> list(facts((Attachment("image/gif", b"GIF89a\x02\x00\x01\x00"),)))

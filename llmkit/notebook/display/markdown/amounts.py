@@ -21,13 +21,6 @@ _JOINING = "/:,;@|&.+-=\\"
 def is_prose(text: str, after: str = "") -> bool:
     r"""Tell whether text between two dollars is ordinary text, such as what stands between two amounts.
 
-    Args:
-        text: The text, without the dollars.
-        after: The character behind the second dollar.
-
-    Returns:
-        Whether it is no formula.
-
     Example:
         >>> is_prose("12 in May, or 11"), is_prose("2x + 3"), is_prose("HOME/", after="U")
         (True, False, True)

@@ -51,14 +51,7 @@ class Blocks:
         return "".join(self._open) + "".join(self._rest)
 
     def feed(self, delta: str) -> list[str]:
-        """Take the next piece of text.
-
-        Args:
-            delta: Text of any length.
-
-        Returns:
-            The blocks that it finished, in order.
-        """
+        """Take the next piece of text."""
         if "\n" not in delta:
             self._rest.append(delta)
             return []
@@ -69,11 +62,7 @@ class Blocks:
         return self._take()
 
     def finish(self) -> list[str]:
-        """End the text.
-
-        Returns:
-            The blocks that were still open.
-        """
+        """End the text."""
         rest, self._rest = "".join(self._rest), []
         if rest:
             self._line(rest)
@@ -168,12 +157,6 @@ class Blocks:
 
 def split_blocks(markdown: str) -> list[str]:
     r"""Split a whole text into its blocks.
-
-    Args:
-        markdown: The text.
-
-    Returns:
-        The blocks; joined together they are the text.
 
     Example:
         >>> split_blocks("# A\nb")

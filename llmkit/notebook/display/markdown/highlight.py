@@ -56,14 +56,6 @@ CLASSES = frozenset(f"llmkit-{name}" for name in _CLASSES.values())
 def highlight(code: str, language: str, seconds: float = MAX_SECONDS) -> str:
     """Colour source code.
 
-    Args:
-        code: The source.
-        language: Name of its language, as a fence gives it; unknown ones are shown plain.
-        seconds: CPU time that it may take at most; code that takes longer is shown plain.
-
-    Returns:
-        HTML without a wrapper.
-
     Example:
         >>> highlight("1 < 2", "text")
         '1 &lt; 2'

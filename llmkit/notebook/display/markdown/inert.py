@@ -37,12 +37,6 @@ _HTML = ("html_block", "html_inline")
 def inert(markdown: str) -> str:
     """Escape the HTML in Markdown, and turn its pictures into links.
 
-    Args:
-        markdown: What a model wrote, or a user pasted.
-
-    Returns:
-        Markdown that looks the same, but for what could run or be fetched.
-
     Example:
         >>> inert("Look: <img src=x onerror=alert(1)>, `a<b>` and **bold**<br>")
         'Look: &lt;img src=x onerror=alert(1)>, `a<b>` and **bold**<br>'
@@ -56,9 +50,6 @@ def inert(markdown: str) -> str:
 
 def inert_line(text: str) -> str:
     """Escape what could be live within a line, such as a heading, whatever stands around it.
-
-    Args:
-        text: A name or a sentence; its line breaks become blanks.
 
     Example:
         >>> inert_line("In[3] <b>")

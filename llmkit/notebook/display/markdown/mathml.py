@@ -65,13 +65,6 @@ _LETTERS = {
 def mathml(tex: str, *, display: bool = False) -> str:
     r"""Convert a formula to MathML.
 
-    Args:
-        tex: The formula, without its delimiters, found harmless by `is_safe_tex`.
-        display: Whether it stands on its own line.
-
-    Returns:
-        A `math` element; empty if the formula cannot be read.
-
     Example:
         >>> mathml("x^2")
         '<math display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'

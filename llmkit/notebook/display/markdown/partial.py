@@ -26,12 +26,6 @@ _SEPARATOR = re.compile(r"[ \t]*\|?[-:| \t]*$")
 def close_open(tail: str) -> str:
     """Complete what an open block has begun, for the time being.
 
-    Args:
-        tail: Markdown that breaks off anywhere.
-
-    Returns:
-        Markdown in which fences, emphasis, links and tables are complete.
-
     Example:
         >>> close_open("see [the docs](https://exam")
         'see the docs'

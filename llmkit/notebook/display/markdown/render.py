@@ -83,14 +83,6 @@ _CLASSES = {
 def render(markdown: str, *, mathml: bool = False) -> str:
     r"""Render Markdown as HTML that is safe to display.
 
-    Args:
-        markdown: What the model wrote: CommonMark with tables, strikethrough, task lists, footnotes and
-            formulas. HTML in it is shown as text, but for `<br>`, `<sub>` and `<sup>`.
-        mathml: Whether formulas are drawn as MathML, for a page where no MathJax looks.
-
-    Returns:
-        HTML without a wrapper; see `page`.
-
     Example:
         >>> render("Hello **world**<script>")
         '<p>Hello <strong>world</strong>&lt;script&gt;</p>\n'
@@ -104,12 +96,6 @@ def render_partial(tail: str) -> str:
     Open fences, emphasis, links and table headers look as if they were complete, and formulas show their
     source: typesetting them anew with every word would flicker.
 
-    Args:
-        tail: The open block, e.g. `Blocks.tail`.
-
-    Returns:
-        HTML without a wrapper.
-
     Example:
         >>> render_partial("Hello **wor")
         '<p>Hello <strong>wor</strong></p>\n'
@@ -118,18 +104,7 @@ def render_partial(tail: str) -> str:
 
 
 def page(body: str, footer: str = "", *, style: bool = True, cut: bool = False, part: bool = False) -> str:
-    """Wrap rendered HTML for one output.
-
-    Args:
-        body: What `render` returned.
-        footer: HTML of the footer.
-        style: Whether to bring the stylesheet along.
-        cut: Whether to mark the answer as incomplete.
-        part: Whether it follows another one of the same answer, at the distance of its first block.
-
-    Returns:
-        HTML.
-    """
+    """Wrap rendered HTML for one output."""
     css = stylesheet() if style else ""
     kind = " ".join(["llmkit", *["llmkit-cut"] * cut, *["llmkit-part"] * part])
     return f'{css}<div class="{kind} {UNTOUCHED}">{body}{footer}</div>'
@@ -141,14 +116,7 @@ def stylesheet() -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what no display can carry: NUL characters and lone surrogates.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        Text that can be encoded as UTF-8.
-    """
+    """Replace what no display can carry: NUL characters and lone surrogates."""
     return _NOT_TEXT.sub("\ufffd", text)
 
 
@@ -184,13 +152,6 @@ def _plain(markdown: str) -> str:
 
 def sanitise(html: str, *, mathml: bool = False) -> str:
     """Let only the tags, attributes and classes of an answer through.
-
-    Args:
-        html: Any HTML.
-        mathml: Whether the elements of formulas pass, too.
-
-    Returns:
-        HTML in which nothing can run and nothing is fetched.
 
     Example:
         >>> sanitise('<p onclick="x()">Hi<img src="https://example.org/a.png"></p>')

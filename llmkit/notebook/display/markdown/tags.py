@@ -22,11 +22,7 @@ _OPENING = re.compile(r"<(su[bp])>", re.IGNORECASE)
 
 
 def tags_plugin(md: MarkdownIt) -> None:
-    """Teach markdown-it the tags.
-
-    Args:
-        md: The parser to extend.
-    """
+    """Teach markdown-it the tags."""
     md.inline.ruler.before("autolink", "llmkit_tags", _rule)
 
 

@@ -124,12 +124,6 @@ _TOP_LEVEL = frozenset({"equation", "multline", "gather", "align", "alignat", "f
 def is_safe_tex(tex: str) -> bool:
     r"""Tell whether a formula is plain mathematics that MathJax may typeset.
 
-    Args:
-        tex: The formula, without its delimiters.
-
-    Returns:
-        Whether every macro and environment is known to only draw.
-
     Example:
         >>> is_safe_tex(r"\frac{a}{b}"), is_safe_tex(r"\href{javascript:alert(1)}{x}")
         (True, False)
@@ -153,18 +147,7 @@ def _depth(tex: str) -> int:
 def tex_html(
     tex: str, *, display: bool, source: str = "", typeset: bool = True, as_mathml: bool = False
 ) -> str:
-    """Return a formula as HTML: for MathJax or as MathML if it is harmless, else as its source.
-
-    Args:
-        tex: The formula, without its delimiters.
-        display: Whether it stands on its own line.
-        source: The formula as it was written.
-        typeset: `False` shows the source in any case, e.g. while it is still being written.
-        as_mathml: Whether to draw it without MathJax.
-
-    Returns:
-        One `span` or `code` element.
-    """
+    """Return a formula as HTML: for MathJax or as MathML if it is harmless, else as its source."""
     if not typeset or not is_safe_tex(tex):
         return _source_html(source or tex)
     kind = "llmkit-math llmkit-display" if display else "llmkit-math"
@@ -183,12 +166,6 @@ def _source_html(source: str) -> str:
 def guard_text(text: str) -> str:
     """Escape ordinary text, and keep MathJax from finding formulas in it.
 
-    Args:
-        text: Text between the Markdown marks.
-
-    Returns:
-        HTML.
-
     Example:
         >>> guard_text("a < b")
         'a &lt; b'
@@ -199,11 +176,7 @@ def guard_text(text: str) -> str:
 
 
 def tex_plugin(md: MarkdownIt) -> None:
-    r"""Teach markdown-it `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and bare `\begin{align}…`.
-
-    Args:
-        md: The parser to extend.
-    """
+    r"""Teach markdown-it `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and bare `\begin{align}…`."""
     md.inline.ruler.before("escape", "tex_inline", _inline_rule)
     alternatives = ["paragraph", "reference", "blockquote", "list"]
     md.block.ruler.before("fence", "tex_block", _block_rule, {"alt": alternatives})
