@@ -108,7 +108,7 @@ class Charts:
         return {"daily": daily, "now": now.replace(tzinfo=None)}
 
     def cumulative(self, *, daily: float | None = None, **which: Any) -> Axes:
-        """Draw what calls had cost by then, with the daily budget and a projection to the end of the month."""
+        """Draw what calls had cost by then, with the daily budget and a projection to the month's end."""
         return self.draw("cumulative", daily=daily, **which)
 
     def model(self, **which: Any) -> Axes:
