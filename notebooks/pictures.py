@@ -1,6 +1,6 @@
-"""Draw the pictures of the README and the notebooks: `python notebooks/pictures.py [charts] [chat] [dashboard]`.
+"""Draw the pictures of the README and the notebooks: `python notebooks/pictures.py [NAME …]`.
 
-`charts` needs matplotlib only; the others drive JupyterLab in Chromium, as the browser tests do.
+The names are `cell`, `charts`, `chat` and `dashboard`. `charts` needs matplotlib only; the others drive JupyterLab in Chromium, as the browser tests do.
 """
 
 from __future__ import annotations
@@ -64,11 +64,34 @@ def shrink(image: Image) -> Image:
     return image.convert("RGB").quantize(256, method=Quantize.FASTOCTREE, dither=0)
 
 
+def cell() -> None:
+    """Run the first question of quickstart.ipynb, and take a picture of the answer with its price."""
+    sys.path.insert(0, str(FOLDER.parent))
+    from PIL import Image
+
+    from tests.support.lab import browse, run_cell, serve_lab
+
+    with tempfile.TemporaryDirectory() as work:
+        place = Path(work)
+        notebook = json.loads((FOLDER / "quickstart.ipynb").read_text(encoding="utf-8"))
+        notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] in ("load", "ask")]
+        (place / "quickstart.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+        with serve_lab(place) as address, browse(address, "quickstart.ipynb") as page:
+            page.keyboard.press("ControlOrMeta+b")  # hides the list of files
+            run_cell(page, 0)
+            run_cell(page, 1)
+            last = page.locator(".jp-Notebook .jp-Cell").last
+            last.locator(".jp-InputPrompt", has_text="[2]").wait_for(timeout=60_000)  # it is done
+            picture = last.screenshot()
+    shrink(Image.open(io.BytesIO(picture))).save(FOLDER / "streamed-cell.png", optimize=True)
+
+
 def chat() -> None:
     """Ask in the chat of chat.ipynb, edit the question, and take a picture."""
-    sys.path.insert(0, str(FOLDER.parent / "tests"))
-    from lab import browse, run_cell, serve_lab
+    sys.path.insert(0, str(FOLDER.parent))
     from PIL import Image
+
+    from tests.support.lab import browse, run_cell, serve_lab
 
     with tempfile.TemporaryDirectory() as work:
         place = Path(work)
@@ -99,9 +122,10 @@ def talk(shown: Locator) -> None:
 
 def dashboard() -> None:
     """Show the made-up month, and the calls behind its dearest model."""
-    sys.path.insert(0, str(FOLDER.parent / "tests"))
-    from lab import browse, run_cell, serve_lab, write_notebook
+    sys.path.insert(0, str(FOLDER.parent))
     from PIL import Image
+
+    from tests.support.lab import browse, run_cell, serve_lab, write_notebook
 
     cell = "from llmkit.costs import demo\ndemo.month(':memory:').dashboard(since='all')"
     with tempfile.TemporaryDirectory() as work:
@@ -120,7 +144,7 @@ def dashboard() -> None:
     shrink(image.crop((60, 0, *image.size))).save(FOLDER / "dashboard.png", optimize=True)
 
 
-PICTURES = {"charts": charts, "chat": chat, "dashboard": dashboard}
+PICTURES = {"cell": cell, "charts": charts, "chat": chat, "dashboard": dashboard}
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(PICTURES)

@@ -120,7 +120,8 @@ _CAPITALS = {
 }
 _CAPITAL = re.compile(r"\bcapital (?:city )?of (\w+)", re.IGNORECASE)
 _NOUNS = "|".join([*(f"{name}s?" for name in TABLES), *_OTHER_NAMES])
-_ASKED = r"name|list|give|tell|what are|which are|count|how many|suggest|table of"
+_ASKED = r"name|list|give|show|tell|what are|which are|count|how many|suggest|compare|table of"
+_AS_TABLE = re.compile(r"\btable\b", re.IGNORECASE)
 _LISTED = re.compile(rf"\b(?:{_ASKED})\b([^.?!\n]{{0,60}}?)\b({_NOUNS})\b([^.?!\n]{{0,60}})", re.IGNORECASE)
 _COUNT = re.compile(rf"\b(\d{{1,3}}|an?(?! (?:list|table|few))|{'|'.join(NUMBERS)})\b", re.IGNORECASE)
 _COUNTED = re.compile(r"\b(?:count|how many)\b", re.IGNORECASE)
@@ -172,6 +173,8 @@ def write_list(ask: Ask) -> str | None:
     name, (head, *rows) = found
     if _COUNTED.search(ask.last_user_text) and name in WHOLE:
         return f"There are {len(rows)} {name}s: {_joined([row[0] for row in rows])}."
+    if _AS_TABLE.search(ask.last_user_text):
+        return _table(head, rows)
     return _VOICES[voice(ask.model)]([_with_units(head, row) for row in rows])
 
 
@@ -211,6 +214,19 @@ def _numbered(rows: Sequence[Row]) -> str:
 
 def _bullets(rows: Sequence[Row]) -> str:
     return "\n".join(f"- **{row[0]}**{''.join(f', {more}' for more in row[1:])}" for row in rows)
+
+
+def _table(head: Row, rows: Sequence[Row]) -> str:
+    columns = [
+        " ".join(name.split("_")).capitalize() for name in (head[0], *(h.split("_")[0] for h in head[1:]))
+    ]
+    marks = ["---", *("---:" if row.isascii() and row[0].isdigit() else "---" for row in rows[0][1:])]
+    lines = [
+        columns,
+        marks,
+        *([f"**{name}**", *more] for name, *more in (_with_units(head, r) for r in rows)),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _thoughtful(rows: Sequence[Row]) -> str:

@@ -55,6 +55,15 @@ def test_a_table_is_about_what_was_asked_for():
     assert answer.count("\n") == 10
 
 
+def test_a_request_for_a_table_gets_one():
+    assert said("Compare the planets in a table.").splitlines()[:3] == [
+        "| Planet | Mass | Diameter |",
+        "| --- | ---: | ---: |",
+        "| **Mercury** | 3.30e23 kg | 4,879 km |",
+    ]
+    assert said("Show two fruits as a table.") == "| Fruit |\n| --- |\n| **apple** |\n| **pear** |"
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
