@@ -1,4 +1,4 @@
-"""How the magics are used: help for people, the table of the README."""
+"""Help texts of the magics, and the README's table of options."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from llmkit.notebook.cell.options import OPTIONS
 from llmkit.notebook.cell.subcommands import COMMANDS
 
 EXAMPLES = """\
-%%llm                                   the prompt is the lines below
+%%llm                                   the lines below are the prompt
 Explain asyncio in three sentences.
 
-%%llm sonnet -o plan -v df -T 0         ask sonnet about the table df; the answer goes into plan
+%%llm sonnet -o plan -v df -T 0         ask sonnet about the table df; store the reply in plan
 Plan the analysis of this table.
 
-reply = %llm name three rivers          the prompt is the rest of the line
-%llm sonnet name three more             a model may stand in front, as in %%llm sonnet
+reply = %llm name three rivers          the rest of the line is the prompt
+%llm sonnet name three more             start with a model name, as in %%llm sonnet
 %llm -f df list the planets and their masses in kg
 %llm fix                                correct the cell that failed last"""
-"""What to copy."""
+"""Examples at the top of the help."""
 
 SLOTS = """\
-{{name}} in a prompt stands for a variable, also {{name.attribute}}, {{name['key']}}, {{name[0]}},
-{{name:.2f}} and {{name!r}}; \\{{ stays as it is."""
+{{name}} in a prompt is replaced by the variable; so are {{name.attribute}}, {{name['key']}},
+{{name[0]}}, {{name:.2f}} and {{name!r}}. Write \\{{ for literal braces."""
 
 
 def options_table() -> str:
@@ -30,12 +30,12 @@ def options_table() -> str:
 
 
 def help_text() -> str:
-    """Return how to use the magics, as plain text."""
+    """Return the full help of the magics as plain text."""
     return "\n\n".join([EXAMPLES, *_listed(), SLOTS, "-- ends the options: %llm -- model trains explained"])
 
 
 def help_on(topic: str) -> str:
-    """Return what the help says of one thing.
+    """Return the lines of the help that mention a topic.
 
     Example:
         >>> print(help_on("replay").splitlines()[0].split()[:2])
@@ -46,7 +46,7 @@ def help_on(topic: str) -> str:
 
 
 def _listed() -> list[str]:
-    """Return the options and the subcommands, one a line."""
+    """Return the options and the subcommands, one per line."""
     options = [(option.usage, option.help) for option in OPTIONS]
     commands = [(form.usage(name), form.help) for name, form in COMMANDS.items()]
     return [_columns(options, 27), _columns(commands, 36)]
