@@ -83,7 +83,7 @@ OPTIONS = (
         metavar="NAME",
         convert=values.existing,
         many=True,
-        help="describe a variable to the model: columns and first rows of a table, source of a function; repeatable",
+        help="describe a variable: columns and first rows of a table, source of a function; repeatable",
     ),
     Option(
         field="cells",
@@ -152,9 +152,7 @@ OPTIONS = (
         many=True,
         help="label the call in the ledger, such as project=thesis; repeatable",
     ),
-    Option(
-        field="dry_run", names=("dry-run", "d"), help="show the request and its price without sending it"
-    ),
+    Option(field="dry_run", names=("dry-run", "d"), help="show the request and its price without sending it"),
     Option(field="refresh", names=("refresh", "r"), help="make a new call, and record its answer for replay"),
     Option(field="no_cache", names=("no-cache",), help="do not replay or record the answer"),
     Option(field="quiet", names=("quiet", "q"), help="display nothing"),
