@@ -81,7 +81,7 @@ def complete(text: str, known: Known) -> Completions | None:
 
     Example:
         >>> complete("%%llm --te", Known()).choices
-        [Choice(text='--temperature', hint='randomness, from 0 to 2', kind='option')]
+        [Choice(text='--temperature', hint='sampling temperature, 0 to 2', kind='option')]
         >>> complete("x = 5 %", Known()) is None
         True
     """
@@ -99,7 +99,7 @@ def describe(text: str, known: Known) -> str:
 
     Example:
         >>> describe("%%llm --temperature", Known())
-        'randomness, from 0 to 2'
+        'sampling temperature, 0 to 2'
     """
     found = complete(text, known)
     hints = [] if found is None else [each.hint for each in found.choices if each.text == found.fragment]
