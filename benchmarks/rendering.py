@@ -9,7 +9,7 @@ from typing import Any
 
 from measure import Row, check
 
-from llmkit.notebook.display.html import RichAnswer
+from llmkit.notebook.display.rich_answer import RichAnswer
 
 ROUNDS = 7
 TOKENS = 4_000

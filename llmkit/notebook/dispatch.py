@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.content.template import CellError
-from llmkit.notebook.display.errors import Stopped, kept_in
+from llmkit.notebook.display.error_messages import Stopped, kept_in
 from llmkit.notebook.request import NotebookContext, gather
 from llmkit.notebook.single import SingleRun, exchange, limits, remember
 
 if TYPE_CHECKING:
-    from llmkit.notebook.cell.parser import Ask
+    from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
@@ -31,7 +31,9 @@ class Dispatched(NamedTuple):
     interrupted: bool = False
 
 
-def run(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement: str = "") -> Dispatched:
+def run(
+    magics: LLMMagics, ask: CellRequest, scope: Scope, *, alone: bool, announcement: str = ""
+) -> Dispatched:
     """Put a question, or show what it would send."""
     outgoing = gather(ask, notebook_context(magics, ask, scope))
     names = _names(ask.model or magics.model)
@@ -57,7 +59,7 @@ def run(magics: LLMMagics, ask: Ask, scope: Scope, *, alone: bool, announcement:
 
 
 def _put_to_several(
-    magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str], scope: Scope, *, alone: bool
+    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str], scope: Scope, *, alone: bool
 ) -> Dispatched:
     try:
         comparison = _compare(magics, ask, outgoing, names, alone=alone)
@@ -68,7 +70,9 @@ def _put_to_several(
     return Dispatched(comparison)
 
 
-def _note(magics: LLMMagics, ask: Ask, outgoing: Prompt, comparison: Comparison, scope: Scope) -> None:
+def _note(
+    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, comparison: Comparison, scope: Scope
+) -> None:
     """Let the session have the answers: its log, `%llm last`, the variable of `-o`."""
     magics.last = comparison
     magics.log += [
@@ -86,7 +90,7 @@ def _names(models: str) -> list[str]:
     return names
 
 
-def notebook_context(magics: LLMMagics, ask: Ask, scope: Scope) -> NotebookContext:
+def notebook_context(magics: LLMMagics, ask: CellRequest, scope: Scope) -> NotebookContext:
     """Return what a question may take from the notebook."""
     shell: Any = magics.shell
     return NotebookContext(
@@ -99,7 +103,7 @@ def notebook_context(magics: LLMMagics, ask: Ask, scope: Scope) -> NotebookConte
     )
 
 
-def _report(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str]) -> None:
+def _report(magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str]) -> None:
     from llmkit.notebook.commands.dryrun import dry_run
 
     reports = []
@@ -111,7 +115,9 @@ def _report(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str]) -> 
     _say("\n\n".join([*reports, *labels, *outgoing.notes]), quiet=False)
 
 
-def _compare(magics: LLMMagics, ask: Ask, outgoing: Prompt, names: list[str], *, alone: bool) -> Comparison:
+def _compare(
+    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str], *, alone: bool
+) -> Comparison:
     from llmkit.notebook.compare.compare import run_compare
 
     if ask.code:

@@ -13,19 +13,19 @@ from llmkit.content.template import CellError
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.naming import is_model
+from llmkit.notebook.cell.help import help_text
 from llmkit.notebook.cell.parser import parse_cell, parse_line
 from llmkit.notebook.cell.subcommands import Command
-from llmkit.notebook.cell.usage import help_text
 from llmkit.notebook.cell.values import FORMATS
-from llmkit.notebook.display.errors import Stopped, kept_in, shorten
+from llmkit.notebook.display.error_messages import Stopped, kept_in, shorten
 from llmkit.notebook.scope import Scope, caller
 
 if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
-    from llmkit.notebook.cell.parser import Ask
+    from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.last_error import LastError
-    from llmkit.notebook.record import Exchange
+    from llmkit.notebook.record import LogEntry
     from llmkit.notebook.reply import Reply
 
 
@@ -73,7 +73,7 @@ class LLMMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         self.threads: dict[str, list[LLMMessage]] = {}
-        self.log: list[Exchange] = []
+        self.log: list[LogEntry] = []
         self.last: Reply | Comparison | None = None
         self.made: set[str] = set()
         self.was_free = False  # whether the last question that named no model cost nothing
@@ -150,9 +150,9 @@ class LLMMagics(Magics):
         try:
             parsed = parse_line(line, is_model) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
-                from llmkit.notebook.commands import session_commands
+                from llmkit.notebook.commands import handlers
 
-                return session_commands.run(self, parsed)
+                return handlers.run(self, parsed)
             if parsed.help:
                 print(help_text())  # noqa: T201 - it was asked for
                 return None
@@ -181,7 +181,7 @@ class LLMMagics(Magics):
         hidden = shell.user_ns_hidden
         return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
 
-    def ask(self, ask: Ask, announcement: str = "", scope: Scope | None = None) -> Any:
+    def ask(self, ask: CellRequest, announcement: str = "", scope: Scope | None = None) -> Any:
         """Ask one model or several; what the cell magic and some subcommands do."""
         from llmkit.notebook.dispatch import run  # the clients load at the first question
 

@@ -21,7 +21,7 @@ class IncompleteMessage(LLMMessage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class LogEntry:
     """One question and its answer.
 
     Attributes:
@@ -43,7 +43,7 @@ class Exchange:
     complete: bool = True
 
 
-def session_entries(exchanges: Iterable[Exchange]) -> list[Entry]:
+def session_entries(exchanges: Iterable[LogEntry]) -> list[Entry]:
     """Return a session as a transcript's entries."""
     return [entry for exchange in exchanges for entry in _entries(exchange)]
 
@@ -60,7 +60,7 @@ def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
     ]
 
 
-def _entries(exchange: Exchange) -> tuple[Entry, Entry]:
+def _entries(exchange: LogEntry) -> tuple[Entry, Entry]:
     heading = exchange.label if exchange.number is None else f"In[{exchange.number}] · {exchange.label}"
     along = (f"Sent along: {', '.join(exchange.along)}",) if exchange.along else ()
     cut = () if exchange.complete else (INCOMPLETE,)

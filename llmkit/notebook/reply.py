@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from llmkit.content.parsing import Format
     from llmkit.content.schema import SchemaLike
     from llmkit.notebook.display.footer import Footer
-    from llmkit.notebook.display.html import Ending
     from llmkit.notebook.display.output import Output
+    from llmkit.notebook.display.rich_answer import Ending
 
 
 CUT = frozenset({"length", "content_filter"})
@@ -155,8 +155,8 @@ class Reply:
         """Show the answer and its footer."""
         from IPython.display import display
 
-        from llmkit.notebook.display.html import final_data
         from llmkit.notebook.display.live import live_answer
+        from llmkit.notebook.display.rich_answer import final_data
 
         final = self.shown
         if self._shell is None or getattr(self._shell, "kernel", None) is not None:

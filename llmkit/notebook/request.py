@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llmkit.content.parsing import Format
     from llmkit.content.schema import Schema
-    from llmkit.notebook.cell.parser import Ask
+    from llmkit.notebook.cell.parser import CellRequest
 
 MAX_CELL = 20_000
 """Characters of an earlier input that are sent at most."""
@@ -110,7 +110,7 @@ class Prompt:
         return f"Sent along: {names} ({lines:,} line{'s' * (lines != 1)})." if cells else ""
 
 
-def gather(ask: Ask, place: NotebookContext) -> Prompt:
+def gather(ask: CellRequest, place: NotebookContext) -> Prompt:
     r"""Gather what a question sends.
 
     Example:
@@ -155,7 +155,7 @@ def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
     return value
 
 
-def _prompt(ask: Ask, place: NotebookContext, notes: list[str]) -> str:
+def _prompt(ask: CellRequest, place: NotebookContext, notes: list[str]) -> str:
     """Put variables into the prompt; what looks like a key stays out."""
     prompt = ask.prompt.strip("\n")
     if ask.raw:
@@ -167,7 +167,7 @@ def _prompt(ask: Ask, place: NotebookContext, notes: list[str]) -> str:
     return filled.text
 
 
-def _system(ask: Ask, place: NotebookContext, notes: list[str], form: str) -> Iterator[Part]:
+def _system(ask: CellRequest, place: NotebookContext, notes: list[str], form: str) -> Iterator[Part]:
     """Yield the system prompt, and the words that ask for a format."""
     text = place.system if ask.system is None else ask.system
     if (name := ask.system_variable) is not None:
@@ -180,14 +180,14 @@ def _system(ask: Ask, place: NotebookContext, notes: list[str], form: str) -> It
         yield Part(title="format", role="system", text=form)
 
 
-def _cards(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
+def _cards(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for name in dict.fromkeys(ask.variables):
         described = card(name, look_up(name, place.variables, "-v"))
         notes += described.notes
         yield Part(title=f"variable {name}", text=described.text)
 
 
-def _cells(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
+def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for number in ask.cells:
         if number >= len(place.inputs) - 1:
             last = max(0, len(place.inputs) - 2)
@@ -217,7 +217,7 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _attachments(ask: Ask, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
+def _attachments(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for source in ask.attachments:
         attachment = _attachment(source, place.variables)
         if attachment.kind == "text" and (safe := redact(attachment.text)) != attachment.text:
@@ -241,7 +241,7 @@ def _attachment(source: str, variables: Mapping[str, Any]) -> Attachment:
     return attach(source)
 
 
-def _format(ask: Ask, place: NotebookContext) -> Format:
+def _format(ask: CellRequest, place: NotebookContext) -> Format:
     """Return the format of the answer; one with a schema is JSON."""
     if ask.schema is not None and ask.format not in {None, "json", "df"}:
         raise CellError(f"--schema and -f {ask.format} do not go together.", hint="Take -f json or df.")
@@ -250,7 +250,7 @@ def _format(ask: Ask, place: NotebookContext) -> Format:
     return cast("Format", ask.format or place.format or "md")
 
 
-def _options(ask: Ask, place: NotebookContext, schema: Schema | None) -> dict[str, Any]:
+def _options(ask: CellRequest, place: NotebookContext, schema: Schema | None) -> dict[str, Any]:
     """Return the arguments of `stream_text` that were chosen, and only those."""
     temperature = place.temperature if ask.temperature is None else ask.temperature
     chosen = {"temperature": temperature, "max_tokens": ask.max_tokens, "schema": schema}

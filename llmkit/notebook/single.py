@@ -17,20 +17,20 @@ from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientE
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.commands.model_prices import charges, is_free
 from llmkit.notebook.commands.next_cell import put_next
-from llmkit.notebook.display.errors import Stopped, countdown, foreign, kept_in, uninterrupted
+from llmkit.notebook.display.error_messages import Stopped, countdown, foreign, kept_in, uninterrupted
 from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer, live_answer
 from llmkit.notebook.display.output import READ, opening
-from llmkit.notebook.record import Exchange, IncompleteMessage
+from llmkit.notebook.record import IncompleteMessage, LogEntry
 from llmkit.notebook.reply import Reply, execution_number, explain_empty
 from llmkit.prices import format_money, to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
-    from llmkit.notebook.cell.parser import Ask
+    from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
-    from llmkit.notebook.display.html import Ending
     from llmkit.notebook.display.live import LiveAnswer
+    from llmkit.notebook.display.rich_answer import Ending
     from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.request import Prompt
 
@@ -46,7 +46,7 @@ class SingleRun:
         interrupted: Whether the user interrupted while the whole answer was being shown.
     """
 
-    def __init__(self, magics: LLMMagics, ask: Ask, outgoing: Prompt, model: str = "") -> None:
+    def __init__(self, magics: LLMMagics, ask: CellRequest, outgoing: Prompt, model: str = "") -> None:
         self._magics = magics
         self._ask = ask
         self._outgoing = outgoing
@@ -74,7 +74,7 @@ class SingleRun:
         return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
     def run(self, *, alone: bool) -> Reply:
-        """Ask, show the answer as it comes, and return it."""
+        """CellRequest, show the answer as it comes, and return it."""
         display = live_answer(
             self._magics.shell, quiet=self._ask.quiet, alone=alone, max_hz=self._magics.max_refresh_hz
         )
@@ -220,7 +220,7 @@ class SingleRun:
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
 
 
-def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
+def limits(magics: LLMMagics, ask: CellRequest) -> dict[str, Any]:
     """Return what holds for the calls of one question: what each may cost, whether it is replayed, labels."""
     budget = magics.budget if ask.budget is None else ask.budget
     replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
@@ -229,9 +229,9 @@ def limits(magics: LLMMagics, ask: Ask) -> dict[str, Any]:
     return {"surface": "magic", "cap_nanos": cap, "replay": replay, "tags": tags}
 
 
-def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> Exchange:
+def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> LogEntry:
     """Return a question and its answer for the session's log."""
-    return Exchange(
+    return LogEntry(
         number=execution_number(shell),
         label=label,
         prompt=outgoing.parts[-1].text,
@@ -252,7 +252,7 @@ def remember(magics: LLMMagics, thread: str, outgoing: Prompt, reply: Reply) -> 
 
 
 def agreed(error: BudgetExceededError) -> bool:
-    """Ask the user about a model whose price nobody knows, if the budget says so."""
+    """CellRequest the user about a model whose price nobody knows, if the budget says so."""
     from llmkit.costs.ledger import ledger
 
     budget = ledger.budget()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.markdown.inert import inert, inert_line
 from llmkit.notebook.display.markdown.render import page, printable, render
 from llmkit.notebook.display.markdown.tex import guard_text

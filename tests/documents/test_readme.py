@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core import catalog, settings
-from llmkit.notebook.cell.usage import options_table
+from llmkit.notebook.cell.help import options_table
 from tests.support.kernels import Kernel
 
 ROOT = Path(__file__).parents[2]

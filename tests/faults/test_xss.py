@@ -22,11 +22,11 @@ from llmkit.costs.budgets.budget import Budget
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import message_form, saved_html
 from llmkit.notebook.compare.comparison import Comparison
-from llmkit.notebook.compare.comparison import Entry as Compared
+from llmkit.notebook.compare.comparison import ModelAnswer as Compared
 from llmkit.notebook.compare.drawing import error_line, final
-from llmkit.notebook.compare.html import RichColumns
 from llmkit.notebook.compare.merged_streams import ModelRun
-from llmkit.notebook.display.errors import shorten
+from llmkit.notebook.compare.rich_columns import RichColumns
+from llmkit.notebook.display.error_messages import shorten
 from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
 from llmkit.notebook.display.markdown.render import page, render, render_partial, sanitise

@@ -1,1 +1,1 @@
-"""What can be typed: a cell's text becomes an `Ask`. Pure."""
+"""What can be typed: a cell's text becomes a `CellRequest`. Pure."""

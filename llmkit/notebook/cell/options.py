@@ -21,7 +21,7 @@ class Option:
     """One option.
 
     Attributes:
-        field: Where `Ask` keeps the value.
+        field: Where `CellRequest` keeps the value.
         names: Its long name without the dashes, then its letter if it has one.
         help: One line for people.
         metavar: What its value is called; empty for a switch.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class CellRequest:
     """One prompt and how to send it.
 
     Attributes:
@@ -80,7 +80,7 @@ class Ask:
         return name if name != self.system and name.isidentifier() else None
 
 
-def parse_cell(line: str, cell: str) -> Ask:
+def parse_cell(line: str, cell: str) -> CellRequest:
     """Parse a cell that begins with `%%llm`.
 
     Example:
@@ -104,7 +104,7 @@ def parse_cell(line: str, cell: str) -> Ask:
     return _ask(reader, cell, "Type it into the lines below %%llm.")
 
 
-def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> Ask | Command:
+def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> CellRequest | Command:
     """Parse what follows `%llm`.
 
     Example:
@@ -156,7 +156,7 @@ def _nothing_asked(model: str) -> CellError:
     return CellError(f"What shall {model} be asked?", hint=f"Type it behind the name{default}.")
 
 
-def _ask(reader: OptionReader, prompt: str, hint: str) -> Ask:
+def _ask(reader: OptionReader, prompt: str, hint: str) -> CellRequest:
     if not prompt.strip() and not reader.values.get("help"):
         raise CellError("The prompt is empty.", hint=hint)
-    return Ask(prompt=prompt, **reader.values)
+    return CellRequest(prompt=prompt, **reader.values)

@@ -15,9 +15,9 @@ from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
-from llmkit.notebook.chat.session import Session, Settings
+from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
-from llmkit.notebook.display.errors import Stopped, plain
+from llmkit.notebook.display.error_messages import Stopped, plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.transcript import write_transcript
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.content.messages import LLMMessage
+    from llmkit.notebook.chat.chat_widget import ChatWidget
     from llmkit.notebook.chat.conversation import Conversation, Node
-    from llmkit.notebook.chat.session import Turn
-    from llmkit.notebook.chat.widget import ChatWidget
+    from llmkit.notebook.chat.runner import Turn
     from llmkit.notebook.magics import LLMMagics
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -96,7 +96,7 @@ class Chat:
         # A function's own names end with it, so their values are taken now.
         self._given |= {name: space[name] for name in names if name in space.locals}
         self._names = [name for name in names if name not in space.locals]
-        settings = Settings(
+        settings = ChatSettings(
             model=model,
             system=system or "",
             thread=thread,
@@ -240,15 +240,15 @@ class Chat:
         self._shell = _shell()
         magics = _magics(self._shell)
         self._given, self._names = dict(state["given"]), list(state["names"])
-        settings = Settings(**state["settings"], variables=self._values)
+        settings = ChatSettings(**state["settings"], variables=self._values)
         settings.thread = settings.thread if magics is not None else None
         self._begin(settings, magics, copy(state["talk"]))
 
-    def _begin(self, settings: Settings, magics: Any, talk: Conversation | None = None) -> None:
+    def _begin(self, settings: ChatSettings, magics: Any, talk: Conversation | None = None) -> None:
         self._name = uuid.uuid4().hex[:12]
         self._widget: ChatWidget | None = None
         self._copies: deque[str] = deque(maxlen=MAX_COPIES)
-        self._session = Session(settings, magics, self._publish, self._save_copies, talk)
+        self._session = ChatRunner(settings, magics, self._publish, self._save_copies, talk)
 
     def __repr__(self) -> str:
         talk = self._session.talk
@@ -267,7 +267,7 @@ class Chat:
 
     def _live(self) -> ChatWidget:
         """Return the widget; made when the chat is shown first."""
-        from llmkit.notebook.chat.widget import ChatWidget  # it loads ipywidgets
+        from llmkit.notebook.chat.chat_widget import ChatWidget  # it loads ipywidgets
 
         if self._widget is None:
             self._widget = ChatWidget(self._name, self._receive)

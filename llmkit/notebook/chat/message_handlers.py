@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
     from llmkit.notebook.chat.conversation import Node
-    from llmkit.notebook.chat.session import Session
+    from llmkit.notebook.chat.runner import ChatRunner
 
 
-class Errands:
+class MessageHandlers:
     """Does for a session what its views ask for, on the bridge's event loop."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ChatRunner) -> None:
         self._session = session
         self._talk = session.talk
         self._views = session.views

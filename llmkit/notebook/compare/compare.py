@@ -12,16 +12,16 @@ from llmkit.clients.registry import resolve, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.bridge import bridge
-from llmkit.notebook.compare.columns import live_columns
-from llmkit.notebook.compare.comparison import Comparison, Entry
-from llmkit.notebook.compare.merged_streams import ModelRun, race
-from llmkit.notebook.display.errors import Stopped, keep_last, kept_in, uninterrupted
+from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
+from llmkit.notebook.compare.live_columns import live_columns
+from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
+from llmkit.notebook.display.error_messages import Stopped, keep_last, kept_in, uninterrupted
 from llmkit.prices import NANO, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llmkit.notebook.compare.columns import LiveColumns
+    from llmkit.notebook.compare.live_columns import LiveColumns
     from llmkit.notebook.compare.merged_streams import Step
     from llmkit.notebook.reply import Reply
 
@@ -83,7 +83,7 @@ async def acompare(
     contest = _Contest(lanes, display, most)
     try:
         contest.start()
-        async with aclosing(race(lanes)) as steps:
+        async with aclosing(merge_streams(lanes)) as steps:
             async for step in steps:
                 contest.take(step)
     finally:  # also when its task is cancelled: the text so far stays
@@ -108,7 +108,7 @@ def run_compare(
     contest = _Contest(lanes, live_columns(shell, quiet=quiet, alone=alone), most)
     try:
         contest.start()
-        with closing(bridge.stream(race(lanes))) as steps:
+        with closing(bridge.stream(merge_streams(lanes))) as steps:
             for step in steps:
                 contest.take(step)
     except KeyboardInterrupt:
@@ -199,8 +199,8 @@ def _labels(names: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _entry(lane: ModelRun) -> Entry:
-    return Entry(
+def _entry(lane: ModelRun) -> ModelAnswer:
+    return ModelAnswer(
         label=lane.label,
         provider=lane.name.provider,
         model=lane.name.model,

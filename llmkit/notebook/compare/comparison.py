@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
-from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.reply import Reply, execution_number
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmkit.notebook.compare.merged_streams import LaneStatus
+    from llmkit.notebook.compare.merged_streams import RunStatus
 
 AT_ONCE = 0.05
 """Text that arrives within so many seconds says nothing about how fast it was written."""
@@ -27,7 +27,7 @@ LARGEST = {"tokens_per_s": "tokens_per_s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ModelAnswer:
     """One model's part in a comparison.
 
     Attributes:
@@ -43,7 +43,7 @@ class Entry:
     label: str
     provider: str
     model: str | None
-    status: LaneStatus
+    status: RunStatus
     text: str = ""
     outcome: LLMResponse | None = None
     error: LLMClientError | None = None
@@ -102,7 +102,7 @@ class Comparison:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[ModelAnswer],
         *,
         most_usd: float | None = None,
         shell: Any = None,
@@ -268,7 +268,7 @@ class Comparison:
         return final(self)
 
 
-def measured(entry: Entry, column: str) -> float | None:
+def measured(entry: ModelAnswer, column: str) -> float | None:
     """Return what a model did by one measure."""
     found = entry.outcome
     if entry.status != "ok" or found is None:

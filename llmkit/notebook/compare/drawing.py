@@ -6,18 +6,18 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.comparison import SMALLEST, measured
-from llmkit.notebook.display.errors import plain, without_controls
+from llmkit.notebook.display.error_messages import plain, without_controls
 from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
-from llmkit.notebook.display.html import MIME_TYPE
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, printable, render, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.rich_answer import MIME_TYPE
 from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from llmkit.notebook.compare.comparison import Comparison, Entry
+    from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 
 ABREAST = 3
 """Up to so many columns may become narrow; more of them scroll sideways instead."""
@@ -42,7 +42,7 @@ def grid(columns: Iterable[str], footer: str) -> str:
     return page(f"{region}{''.join(drawn)}</div>", footer, style=False)
 
 
-def column_html(entry: Entry) -> str:
+def column_html(entry: ModelAnswer) -> str:
     """Draw a column that is over."""
     text = entry.text if entry.status == "ok" else close_open(entry.text)
     error = "" if entry.error is None else f'<p class="llmkit-failed">{escape(error_line(entry.error))}</p>'
@@ -62,7 +62,7 @@ def column(label: str, body: str, footer: str, *, cut: bool = False) -> str:
     return f'<div class="{kind}" role="group" aria-label="{name}">{head}{body}{footer}</div>'
 
 
-def _footer(entry: Entry) -> Footer:
+def _footer(entry: ModelAnswer) -> Footer:
     found = entry.outcome
     if found is None:
         stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
@@ -79,13 +79,13 @@ def _footer(entry: Entry) -> Footer:
     return Footer(facts=tuple(facts), warning=usual.warning, note=found.note)
 
 
-def _pace(entry: Entry) -> list[str]:
+def _pace(entry: ModelAnswer) -> list[str]:
     first, speed = entry.row["first_token_s"], entry.row["tokens_per_s"]
     facts = [] if first is None else [f"first text {format_seconds(first)}"]
     return facts if speed is None else [*facts, f"{speed:,.0f} tok/s"]
 
 
-def terminal_footer(entry: Entry) -> Footer:
+def terminal_footer(entry: ModelAnswer) -> Footer:
     """Return a column's footer with the error in it: a terminal's section has no other place for it."""
     footer = _footer(entry)
     return footer if entry.error is None else Footer(facts=footer.facts, warning=error_line(entry.error))

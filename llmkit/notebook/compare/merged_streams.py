@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llmkit.core.errors import LLMClientError
-from llmkit.notebook.display.errors import foreign
+from llmkit.notebook.display.error_messages import foreign
 from llmkit.notebook.display.footer import outcome_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TICK = 0.08
 """Seconds between two looks at the clock while nothing arrives."""
 
-LaneStatus = Literal["ok", "error", "cancelled"]
+RunStatus = Literal["ok", "error", "cancelled"]
 
 
 class Step(NamedTuple):
@@ -67,7 +67,7 @@ class ModelRun:
             self.error = foreign(error, self.name.provider)
 
     @property
-    def status(self) -> LaneStatus:
+    def status(self) -> RunStatus:
         """How it ended; what was still under way counts as cancelled."""
         if self.error is not None:
             return "error"
@@ -85,7 +85,7 @@ class ModelRun:
         return None if self.stream is None else outcome_of(self.stream)
 
 
-async def race(lanes: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
+async def merge_streams(lanes: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
     """Let all lanes run side by side."""
     steps: asyncio.Queue[Step] = asyncio.Queue()
     running = [(number, lane.stream) for number, lane in enumerate(lanes) if lane.stream is not None]

@@ -55,7 +55,7 @@ _LACKING = {"notebook": "outside a notebook", TAG: "without the tag"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class DashboardSettings:
     """What a user has chosen.
 
     Attributes:
@@ -70,9 +70,9 @@ class Settings:
         simulated: Only the sandbox's calls, only real ones, or `None` for the rule of `Ledger.total`.
 
     Example:
-        >>> Settings(by="day").metric
+        >>> DashboardSettings(by="day").metric
         'cost'
-        >>> Settings(by="weather")
+        >>> DashboardSettings(by="weather")
         Traceback (most recent call last):
         ...
         llmkit.core.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
@@ -126,7 +126,7 @@ EVERYTHING = Pick()
 """All calls that count."""
 
 
-def chosen(frame: pd.DataFrame, settings: Settings, now: datetime) -> NDArray[np.intp]:
+def chosen(frame: pd.DataFrame, settings: DashboardSettings, now: datetime) -> NDArray[np.intp]:
     """Return which rows count."""
     since, until = settings.span(now)
     time = microseconds(frame)
@@ -163,7 +163,9 @@ class Board:
         total: The sums of all.
     """
 
-    def __init__(self, frame: pd.DataFrame, settings: Settings, now: datetime, named: int = 6) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, settings: DashboardSettings, now: datetime, named: int = 6
+    ) -> None:
         self.settings, self.now = settings, now
         self._frame = frame
         self.at = chosen(frame, settings, now)
@@ -307,7 +309,7 @@ class Board:
         return np.minimum(self.codes, len(self.series) - 1) if not self.settings.timed else self.codes * 0
 
 
-def _needed(settings: Settings) -> list[str]:
+def _needed(settings: DashboardSettings) -> list[str]:
     columns = ["time", "status", "simulated", "cost_usd", "saved_usd", "input_tokens", "output_tokens"]
     columns += ["usage_source", "at_most_usd", *MEDIANS.values()]
     if settings.by.startswith(TAG):
@@ -381,12 +383,12 @@ def word_choices(column: pd.Series[Any]) -> Sequence[str]:
 
 def today_sums(frame: pd.DataFrame, now: datetime, *, simulated: bool) -> pd.Series[Any]:
     """Return the sums of the calls of the local day, as `Board.total` has them."""
-    return Board(frame, Settings(period="today", by="day", simulated=simulated), now).total
+    return Board(frame, DashboardSettings(period="today", by="day", simulated=simulated), now).total
 
 
 def first_period(frame: pd.DataFrame, now: datetime) -> str:
     """Return the period to begin with: 30 days, or all if there were no calls in them."""
-    if not len(frame) or len(chosen(frame, Settings(period="30 days"), now)):
+    if not len(frame) or len(chosen(frame, DashboardSettings(period="30 days"), now)):
         return "30 days"
     return "all"
 

@@ -13,7 +13,7 @@ from llmkit import records
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.charts.canvas import many
 from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_model
-from llmkit.notebook.dashboard.aggregate import Board, Pick, Settings
+from llmkit.notebook.dashboard.aggregate import Board, DashboardSettings, Pick
 from llmkit.notebook.dashboard.model_menu import what_if_models
 from llmkit.notebook.dashboard.watcher import Live
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.costs.ledger import Ledger
+    from llmkit.notebook.dashboard.controls import Controls, View
     from llmkit.notebook.dashboard.downloads import Kind
-    from llmkit.notebook.dashboard.widget import Controls, View
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -77,7 +77,9 @@ class Dashboard:
         self._copies: list[str] = []
         self._copied, self._stale = 0.0, False
         self._context = records.current_context()
-        choice = Settings(by=by, metric=metric, model=model, notebook=notebook, tag=tag, simulated=simulated)
+        choice = DashboardSettings(
+            by=by, metric=metric, model=model, notebook=notebook, tag=tag, simulated=simulated
+        )
         self._settings = replace(choice, **_period(ledger, since, until))
         self._closed = False
         self._shown: dict[str, Any] = {}
@@ -90,7 +92,7 @@ class Dashboard:
             raise
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> DashboardSettings:
         """What is chosen in the controls."""
         return self._settings
 
@@ -143,7 +145,7 @@ class Dashboard:
         """Return the widget; made when the dashboard is shown first."""
         import ipywidgets
 
-        from llmkit.notebook.dashboard.widget import Controls, View
+        from llmkit.notebook.dashboard.controls import Controls, View
 
         if self._panel is None:
             self._view = View(self._name, self._receive)
@@ -155,7 +157,7 @@ class Dashboard:
 
     # What the user does; each of these returns at once
 
-    def _choose(self, settings: Settings) -> None:
+    def _choose(self, settings: DashboardSettings) -> None:
         with self._lock:
             if settings.by != self._settings.by:
                 self._palette = view_model.Palette()

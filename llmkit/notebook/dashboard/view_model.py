@@ -73,8 +73,8 @@ def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Ser
     Example:
         >>> from datetime import UTC, datetime
         >>> from llmkit.costs.ledger import Ledger
-        >>> from llmkit.notebook.dashboard.aggregate import Settings
-        >>> board = Board(Ledger(":memory:").df, Settings(), datetime.now(UTC))
+        >>> from llmkit.notebook.dashboard.aggregate import DashboardSettings
+        >>> board = Board(Ledger(":memory:").df, DashboardSettings(), datetime.now(UTC))
         >>> message(board, Palette(), None, board.total)["hint"]
         'No calls yet. Make one with %%llm, and it shows up here.'
     """

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
-from llmkit.notebook.display.errors import without_controls
-from llmkit.notebook.display.html import MAX_HZ, MIME_TYPE, Ending, FinalAnswer, InlineAnswer, RichAnswer
+from llmkit.notebook.display.error_messages import without_controls
 from llmkit.notebook.display.markdown.render import printable
+from llmkit.notebook.display.rich_answer import (
+    MAX_HZ,
+    MIME_TYPE,
+    Ending,
+    FinalAnswer,
+    InlineAnswer,
+    RichAnswer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -347,7 +347,7 @@ async def test_a_local_server_without_a_key_is_asked_where_the_project_says(serv
 
 def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
     from llmkit.notebook.cell.subcommands import parse_command
-    from llmkit.notebook.commands.session_commands import run
+    from llmkit.notebook.commands.handlers import run
 
     for words, told in (
         (["trust"], "None: keys go only to addresses that you have named yourself"),

@@ -13,7 +13,7 @@ from llmkit.content.messages import LLMResponse
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import rollups, schema
 from llmkit.notebook.chat.header import money_form
-from llmkit.notebook.compare.comparison import Comparison, Entry
+from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import summary_line
 from llmkit.notebook.display.footer import build_footer
 from llmkit.records import CallRecord
@@ -169,7 +169,7 @@ def test_the_chats_header_and_the_comparisons_line_mark_their_sums(source, text)
     nodes = [SimpleNamespace(response=each) for each in answers]
     assert money_form(nodes, None)["cost"] == text
     entries = [
-        Entry(label=f"m{place}", provider="openai", model="m", status="ok", text="Hi", outcome=each)
+        ModelAnswer(label=f"m{place}", provider="openai", model="m", status="ok", text="Hi", outcome=each)
         for place, each in enumerate(answers)
     ]
     assert summary_line(Comparison(entries)).facts[1] == text

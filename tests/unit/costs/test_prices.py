@@ -17,7 +17,7 @@ from llmkit.content.messages import Usage
 from llmkit.core import catalog
 from llmkit.costs.pricing import bulk
 from llmkit.notebook.cell.subcommands import Command
-from llmkit.notebook.commands import session_commands
+from llmkit.notebook.commands import handlers
 from tests.support.dialects import Anthropic, OpenAI
 from tests.support.peer import Peer, http
 
@@ -238,7 +238,7 @@ def test_the_list_of_models_says_prices_and_where_they_come_from(tmp_path, capsy
     (tmp_path / "llmkit.toml").write_text(
         '[prices."gpt-5.4-mini"]\ninput = 1\noutput = 2\n[prices."ollama:q"]\ninput = 3\noutput = 4\n'
     )
-    table = session_commands.run(None, Command(name="models", argument=""))
+    table = handlers.run(None, Command(name="models", argument=""))
     assert prices.data_version() in capsys.readouterr().out
     shown = table[["input $/M", "cached $/M", "output $/M", "price from"]]
     assert shown.loc["openai:gpt-5.4-mini"].tolist() == [1.0, 1.0, 2.0, "config"]
@@ -249,7 +249,7 @@ def test_the_list_of_models_says_prices_and_where_they_come_from(tmp_path, capsy
 
 
 def test_the_list_of_models_shows_the_price_of_short_prompts(capsys):
-    table = session_commands.run(None, Command(name="models", argument="haiku"))
+    table = handlers.run(None, Command(name="models", argument="haiku"))
     small = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1000, output_tokens=0))
     large = prices.price("anthropic", ("claude-haiku-5-5",), Usage(input_tokens=1_000_000, output_tokens=0))
     assert table.loc["anthropic:claude-haiku-5-5", "input $/M"] == small.usd * 1000 < large.usd

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 
 from llmkit.content.template import CellError, interpolate
 from llmkit.core.errors import InvalidRequestError
+from llmkit.notebook.cell.help import help_on, help_text, options_table
 from llmkit.notebook.cell.options import OPTIONS
-from llmkit.notebook.cell.parser import Ask, parse_cell, parse_line
+from llmkit.notebook.cell.parser import CellRequest, parse_cell, parse_line
 from llmkit.notebook.cell.subcommands import COMMANDS, Command
-from llmkit.notebook.cell.usage import help_on, help_text, options_table
 
 
 class TestCellMagic:
     def test_a_bare_cell_is_all_prompt(self):
-        assert parse_cell("", "Hello\n") == Ask(prompt="Hello\n")
+        assert parse_cell("", "Hello\n") == CellRequest(prompt="Hello\n")
 
     @pytest.mark.parametrize(
         "line", ["sonnet -o plan", "-o plan sonnet", "-m sonnet -oplan", "--out=plan --model sonnet"]
     )
     def test_the_model_may_stand_anywhere_on_the_line(self, line):
-        assert parse_cell(line, "p") == Ask(prompt="p", model="sonnet", out="plan")
+        assert parse_cell(line, "p") == CellRequest(prompt="p", model="sonnet", out="plan")
 
     @pytest.mark.parametrize(
         ("line", "thread", "model"),
@@ -51,7 +51,7 @@ class TestCellMagic:
             "-c -T 0.5 -k 9 -p top_p=0.9 -p tier=flex -b 0.05 -d -r --no-cache -q --raw -h "
             "--tag project=thesis --tag 'step=a b=c'"
         )
-        assert parse_cell(line, "p") == Ask(
+        assert parse_cell(line, "p") == CellRequest(
             prompt="p", model="a,b", out="x", system="Be brief.", thread="y", new=True,
             variables=("df", "f.g"), cells=(3, 4, 5, 9), attachments=("plot.png", "fig"), format="json",
             schema="S", code=True, temperature=0.5, max_tokens=9, params=(("top_p", 0.9), ("tier", "flex")),
@@ -137,17 +137,17 @@ class TestLineMagic:
     )
     def test_everything_after_the_leading_options_is_the_prompt(self, line, prompt):
         ask = parse_line(line)
-        assert isinstance(ask, Ask)
+        assert isinstance(ask, CellRequest)
         assert ask.prompt == prompt
 
     @pytest.mark.parametrize(
         "line", ["-m x hi", "-mx hi", "-m=x hi", "--model x hi", "--model=x hi", "-m 'x' hi", '-m "x" hi']
     )
     def test_an_option_can_be_written_in_each_usual_way(self, line):
-        assert parse_line(line) == Ask(prompt="hi", model="x")
+        assert parse_line(line) == CellRequest(prompt="hi", model="x")
 
     def test_switches_can_share_a_dash(self):
-        assert parse_line("-nqT0 hi") == Ask(prompt="hi", new=True, quiet=True, temperature=0.0)
+        assert parse_line("-nqT0 hi") == CellRequest(prompt="hi", new=True, quiet=True, temperature=0.0)
 
     @pytest.mark.parametrize(
         ("line", "command"),
@@ -243,7 +243,7 @@ class TestLineMagic:
     @given(st.text(min_size=1, max_size=60))
     def test_two_dashes_make_anything_a_prompt(self, text):
         ask = parse_line(f"-- {text}x")
-        assert ask == Ask(prompt=f"{text}x".strip())
+        assert ask == CellRequest(prompt=f"{text}x".strip())
 
 
 class TestHelp:
@@ -251,7 +251,7 @@ class TestHelp:
         assert len({name for option in OPTIONS for name in option.names}) == sum(
             len(o.names) for o in OPTIONS
         )
-        assert {option.field for option in OPTIONS} == set(Ask.__dataclass_fields__) - {"prompt"}
+        assert {option.field for option in OPTIONS} == set(CellRequest.__dataclass_fields__) - {"prompt"}
 
     def test_the_table_and_the_help_name_every_option(self):
         for option in OPTIONS:
@@ -430,7 +430,7 @@ class TestNearlyACommand:
 
     @pytest.mark.parametrize("line", ["-- budgt", "hello", "budget for two", "replay it slowly"])
     def test_a_prompt_stays_one(self, line):
-        assert isinstance(parse_line(line), Ask)
+        assert isinstance(parse_line(line), CellRequest)
 
 
 @pytest.mark.parametrize(

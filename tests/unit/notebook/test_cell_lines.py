@@ -6,7 +6,7 @@ from IPython.core.error import UsageError
 from llmkit.content.template import CellError
 from llmkit.core.naming import is_model
 from llmkit.notebook.cell.input_transformer import keep_questions
-from llmkit.notebook.cell.parser import Ask, parse_cell, parse_line
+from llmkit.notebook.cell.parser import CellRequest, parse_cell, parse_line
 
 MODELS = frozenset({"sonnet", "gpt", "openai:gpt-4o", "sandbox"})
 
@@ -19,20 +19,20 @@ class TestAModelInFrontOfAPrompt:
     @pytest.mark.parametrize(
         ("line", "ask"),
         [
-            ("sonnet name a river", Ask(prompt="name a river", model="sonnet")),
-            ("sonnet   keep  blanks", Ask(prompt="keep  blanks", model="sonnet")),
-            ("openai:gpt-4o hi", Ask(prompt="hi", model="openai:gpt-4o")),
-            ("sonnet,gpt hi", Ask(prompt="hi", model="sonnet,gpt")),
-            ("-T 0 sonnet hi", Ask(prompt="hi", model="sonnet", temperature=0.0)),
-            ("sonnet -T 0 hi -q", Ask(prompt="hi -q", model="sonnet", temperature=0.0)),
-            ("sonnet -- -q is an option", Ask(prompt="-q is an option", model="sonnet")),
-            ("sonnet fix this", Ask(prompt="fix this", model="sonnet")),
-            ("-m gpt sonnet about love", Ask(prompt="sonnet about love", model="gpt")),
-            ("-- sonnet about love", Ask(prompt="sonnet about love")),
-            ("sonnets about love", Ask(prompt="sonnets about love")),
-            ("sonnet, please", Ask(prompt="sonnet, please")),
-            ("sonnet: what is it?", Ask(prompt="sonnet: what is it?")),
-            ("name the sonnet", Ask(prompt="name the sonnet")),
+            ("sonnet name a river", CellRequest(prompt="name a river", model="sonnet")),
+            ("sonnet   keep  blanks", CellRequest(prompt="keep  blanks", model="sonnet")),
+            ("openai:gpt-4o hi", CellRequest(prompt="hi", model="openai:gpt-4o")),
+            ("sonnet,gpt hi", CellRequest(prompt="hi", model="sonnet,gpt")),
+            ("-T 0 sonnet hi", CellRequest(prompt="hi", model="sonnet", temperature=0.0)),
+            ("sonnet -T 0 hi -q", CellRequest(prompt="hi -q", model="sonnet", temperature=0.0)),
+            ("sonnet -- -q is an option", CellRequest(prompt="-q is an option", model="sonnet")),
+            ("sonnet fix this", CellRequest(prompt="fix this", model="sonnet")),
+            ("-m gpt sonnet about love", CellRequest(prompt="sonnet about love", model="gpt")),
+            ("-- sonnet about love", CellRequest(prompt="sonnet about love")),
+            ("sonnets about love", CellRequest(prompt="sonnets about love")),
+            ("sonnet, please", CellRequest(prompt="sonnet, please")),
+            ("sonnet: what is it?", CellRequest(prompt="sonnet: what is it?")),
+            ("name the sonnet", CellRequest(prompt="name the sonnet")),
         ],
     )
     def test_is_asked_as_in_a_cell(self, line, ask):
@@ -65,7 +65,7 @@ class TestAModelInFrontOfAPrompt:
         "line", ["Sonnet about autumn", "sonnet, please", "@home the lamp is broken", "sonnet, poem, or ode?"]
     )
     def test_is_not_every_word_that_looks_like_one(self, line):
-        assert parsed(line) == Ask(prompt=line)
+        assert parsed(line) == CellRequest(prompt=line)
 
 
 class TestALineThatIsMeantAsACommand:
@@ -114,7 +114,7 @@ class TestALineThatIsMeantAsACommand:
         ],
     )  # fmt: skip
     def test_a_prompt_stays_a_prompt(self, line):
-        assert parsed(line) == Ask(prompt=line)
+        assert parsed(line) == CellRequest(prompt=line)
 
     def test_a_key_on_the_line_is_not_repeated(self):
         key = "sk-proj-" + "a1B2" * 10
@@ -149,7 +149,9 @@ class TestValuesAsTheyAreTyped:
         ],
     )
     def test_a_path_is_what_was_meant(self, typed, path):
-        assert parse_line(f"-a {typed} what's this?") == Ask(prompt="what's this?", attachments=(path,))
+        assert parse_line(f"-a {typed} what's this?") == CellRequest(
+            prompt="what's this?", attachments=(path,)
+        )
         assert parse_line(f"--attach={typed} what's this?").attachments == (path,)
         assert parse_cell(f"-a {typed}", "p").attachments == (path,)
         assert parse_cell(f"-q -a {typed} -T 0", "p").temperature == 0.0
@@ -183,7 +185,7 @@ class TestValuesAsTheyAreTyped:
         ],
     )
     def test_a_parameter_is_what_was_meant(self, typed, value):
-        wanted = Ask(prompt="Go on.", params=(("stop", value),))
+        wanted = CellRequest(prompt="Go on.", params=(("stop", value),))
         assert parse_line(f"-p {typed} Go on.") == parse_cell(f"-p {typed}", "Go on.") == wanted
         assert parse_cell(f"--param={typed} -q", "p").params == (("stop", value),)
 

@@ -20,7 +20,7 @@ from llmkit import (
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.model_choices import context_window, model_menu
-from llmkit.notebook.chat.session import Session, Settings
+from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import message_form, saved_html
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) ![i](http://x.invalid/y.png)"
@@ -85,7 +85,7 @@ class Front:
     def __init__(self, **settings):
         self.views = Views()
         self.saved = 0
-        self.session = Session(Settings(**settings), None, self.views.publish, self.save)
+        self.session = ChatRunner(ChatSettings(**settings), None, self.views.publish, self.save)
 
     def save(self):
         self.saved += 1

@@ -16,13 +16,13 @@ import llmkit
 from llmkit import BudgetExceededError, ConfigurationError, LLMClientError, sandbox
 from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage
-from llmkit.notebook.compare.columns import PlainColumns, QuietColumns
 from llmkit.notebook.compare.compare import run_compare
-from llmkit.notebook.compare.comparison import Comparison, Entry, tokens_per_second
+from llmkit.notebook.compare.comparison import Comparison, ModelAnswer, tokens_per_second
 from llmkit.notebook.compare.drawing import final, grid
-from llmkit.notebook.compare.html import RichColumns
+from llmkit.notebook.compare.live_columns import PlainColumns, QuietColumns
 from llmkit.notebook.compare.merged_streams import ModelRun
-from llmkit.notebook.display.errors import Stopped
+from llmkit.notebook.compare.rich_columns import RichColumns
+from llmkit.notebook.display.error_messages import Stopped
 from tests.kernel.test_live import Clock, Front, long_answer
 from tests.support.billing import charging
 from tests.support.kernels import Kernel
@@ -63,7 +63,7 @@ llmkit.register("odd", Odd)
 def answer(label, **changes):
     facts = {"prompt_tokens": 10, "completion_tokens": 90, "cost_estimate": 0.01, "response_time": 2.0}
     outcome = llmkit.LLMResponse("Hi", "openai", "gpt", **{**facts, "first_token_s": 0.5, **changes})
-    return Entry(label=label, provider="openai", model="gpt", status="ok", text="Hi", outcome=outcome)
+    return ModelAnswer(label=label, provider="openai", model="gpt", status="ok", text="Hi", outcome=outcome)
 
 
 def under_way():
@@ -73,7 +73,7 @@ def under_way():
 
 def failed(label, message="No such model.", text=""):
     error = LLMClientError(message)
-    return Entry(label=label, provider="openai", model="gpt", status="error", text=text, error=error)
+    return ModelAnswer(label=label, provider="openai", model="gpt", status="error", text=text, error=error)
 
 
 class TestAsking:
@@ -190,7 +190,7 @@ class TestResult:
             found.keep("c")
 
     def test_a_stopped_answer_is_an_error_with_its_partial_text(self):
-        entry = Entry(label="a", provider="p", model=None, status="cancelled", text="half")
+        entry = ModelAnswer(label="a", provider="p", model=None, status="cancelled", text="half")
         assert Comparison([entry])["a"].partial == "half"
 
     def test_the_chart_shows_what_is_known_and_says_what_is_not(self):
@@ -218,7 +218,8 @@ def stream(texts, *, alone=True, rate=80):
         for number, text in enumerate(texts):
             live.feed(number, text[start : start + 4])
     entries = [
-        Entry(label=str(n), provider="p", model="m", status="ok", text=text) for n, text in enumerate(texts)
+        ModelAnswer(label=str(n), provider="p", model="m", status="ok", text=text)
+        for n, text in enumerate(texts)
     ]
     return front, live, Comparison(entries)
 

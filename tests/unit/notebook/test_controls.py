@@ -11,12 +11,12 @@ from llmkit.content.messages import LLMMessage
 from llmkit.notebook.chat.chat import _row
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.text import plain_text
-from llmkit.notebook.compare.comparison import Comparison, Entry
+from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import final
-from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.footer import Footer
-from llmkit.notebook.display.html import final_data
-from llmkit.notebook.record import Exchange, session_entries, thread_entries
+from llmkit.notebook.display.rich_answer import final_data
+from llmkit.notebook.record import LogEntry, session_entries, thread_entries
 from llmkit.notebook.transcript import to_html, to_markdown
 from tests.support.shells import opened
 
@@ -49,13 +49,13 @@ SINKS = {
     "stopped answer as HTML": lambda said: final_data(said, None, {}, "cancelled")["text/html"],
     "footer alone": lambda said: final_data("", Footer(note=said), {})["text/plain"],
     "comparison": lambda said: final(
-        Comparison([Entry(label="a", provider="p", model=None, status="ok", text=said)])
+        Comparison([ModelAnswer(label="a", provider="p", model=None, status="ok", text=said)])
     )["text/plain"],
     "session": lambda said: to_markdown(
-        session_entries([Exchange(number=1, label="a", prompt=said, answer=said, footer=said)])
+        session_entries([LogEntry(number=1, label="a", prompt=said, answer=said, footer=said)])
     ),
     "session as a page": lambda said: to_html(
-        session_entries([Exchange(number=1, label="a", prompt=said, answer=said, footer=said)])
+        session_entries([LogEntry(number=1, label="a", prompt=said, answer=said, footer=said)])
     ),
     "thread": lambda said: to_markdown(thread_entries([LLMMessage("assistant", said)]), said),
     "chat": lambda said: plain_text(chat(said).branch, said),
@@ -81,7 +81,7 @@ def test_text_that_is_saved_obeys_no_terminal(sink, sequence):
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
 def test_tables_show_text_without_them_and_data_stay_exact(sequence):
     said = text(sequence)
-    found = Comparison([Entry(label="a", provider="p", model=None, status="ok", text=said)])
+    found = Comparison([ModelAnswer(label="a", provider="p", model=None, status="ok", text=said)])
     assert not FORBIDDEN.search(found.df["text"]["a"])
     assert found.entries[0].text == said
     assert not FORBIDDEN.search(_row(chat(said).branch[-1], shown=True)["text"])

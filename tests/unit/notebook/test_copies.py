@@ -10,7 +10,7 @@ import pytest
 import llmkit
 from llmkit.core.errors import BudgetExceededError, LLMClientError
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.display.errors import shorten
+from llmkit.notebook.display.error_messages import shorten
 from tests.support.shells import opened
 
 WAYS = {

@@ -15,7 +15,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook.dashboard import aggregate, view_model
-from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board, Pick, Settings
+from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board, DashboardSettings, Pick
 from tests.unit.costs.test_charts import call
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -73,7 +73,7 @@ def message_of(shown):
 
 
 def board(books, **chosen):
-    return Board(books.df, Settings(**{"period": "all"} | chosen), NOW)
+    return Board(books.df, DashboardSettings(**{"period": "all"} | chosen), NOW)
 
 
 @settings(max_examples=60)
@@ -240,7 +240,7 @@ def test_an_empty_ledger_and_an_empty_choice_say_why():
 def test_what_makes_no_sense_is_refused():
     for wrong in ({"by": "weather"}, {"metric": "luck"}, {"period": "long ago"}):
         with pytest.raises(ConfigurationError):
-            Settings(**wrong)
+            DashboardSettings(**wrong)
 
 
 def test_a_colour_stays_with_its_group():

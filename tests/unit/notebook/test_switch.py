@@ -11,9 +11,7 @@ from tests.support.shells import opened
 @pytest.fixture
 def shell(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.server().url("openai"))
-    monkeypatch.setattr(
-        "llmkit.notebook.commands.session_commands.getpass", lambda _: "sk-test-0123456789abcdefghij"
-    )
+    monkeypatch.setattr("llmkit.notebook.commands.handlers.getpass", lambda _: "sk-test-0123456789abcdefghij")
     with opened() as shell:
         yield shell
     from llmkit.clients.credentials.keys import keys

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.compare.drawing import final, summary_line, terminal_footer
-from llmkit.notebook.compare.html import RichColumns
+from llmkit.notebook.compare.rich_columns import RichColumns
 from llmkit.notebook.display.live import PlainAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.notebook.compare.comparison import Comparison, Entry
+    from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
     from llmkit.notebook.compare.merged_streams import ModelRun
 
 
@@ -28,7 +28,7 @@ class LiveColumns(Protocol):
         """Take the next piece of a lane's text."""
         ...
 
-    def end(self, number: int, entry: Entry) -> None:
+    def end(self, number: int, entry: ModelAnswer) -> None:
         """Show how a lane ended."""
         ...
 
@@ -61,7 +61,7 @@ class QuietColumns:
     def feed(self, number: int, delta: str) -> None:
         """Do nothing."""
 
-    def end(self, number: int, entry: Entry) -> None:
+    def end(self, number: int, entry: ModelAnswer) -> None:
         """Do nothing."""
 
     def tick(self) -> None:
@@ -90,7 +90,7 @@ class PlainColumns:
         self._out = PlainAnswer(stream)
         self._labels: list[str] = []
         self._held: list[list[str]] = []
-        self._ends: dict[int, Entry] = {}
+        self._ends: dict[int, ModelAnswer] = {}
         self._current = 0
 
     def start(self, lanes: Sequence[ModelRun], price: str) -> None:
@@ -107,7 +107,7 @@ class PlainColumns:
         else:
             self._held[number].append(delta)
 
-    def end(self, number: int, entry: Entry) -> None:
+    def end(self, number: int, entry: ModelAnswer) -> None:
         """End a section, and begin the next one."""
         self._ends[number] = entry
         while self._current in self._ends:

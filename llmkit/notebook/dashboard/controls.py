@@ -14,7 +14,7 @@ import ipywidgets
 import traitlets
 
 from llmkit.costs.frame.summary import TAG
-from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, Settings
+from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, DashboardSettings
 from llmkit.notebook.dashboard.view_model import NAMES
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Controls:
     """
 
     def __init__(
-        self, settings: Settings, changed: Callable[[Settings], None], export: Callable[[str], None]
+        self,
+        settings: DashboardSettings,
+        changed: Callable[[DashboardSettings], None],
+        export: Callable[[str], None],
     ) -> None:
         self._changed = changed
         self._silent = False
@@ -76,7 +79,7 @@ class Controls:
         for control in (*self._menus.values(), *self._days.values()):
             control.observe(self._observed, "value")
 
-    def show(self, settings: Settings) -> None:
+    def show(self, settings: DashboardSettings) -> None:
         """Set the controls to these settings, without telling anybody."""
         self._silent = True
         try:
@@ -114,12 +117,12 @@ class Controls:
             control.close()
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> DashboardSettings:
         """What is chosen now."""
         values: dict[str, Any] = {name: menu.value or None for name, menu in self._menus.items()}
         values |= {name: day.value for name, day in self._days.items()}
         values["simulated"] = _WHICH[values["simulated"]]
-        return Settings(**values)
+        return DashboardSettings(**values)
 
     def _observed(self, _change: object = None) -> None:
         if not self._silent and (settings := self.settings) != self._told:
@@ -127,7 +130,7 @@ class Controls:
             self._hide_days(settings)
             self._changed(settings)
 
-    def _hide_days(self, settings: Settings) -> None:
+    def _hide_days(self, settings: DashboardSettings) -> None:
         for day in self._days.values():
             day.layout.display = None if settings.period == "custom" else "none"
 

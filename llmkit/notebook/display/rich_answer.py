@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.notebook.display.errors import plain
+from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import (

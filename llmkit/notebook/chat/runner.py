@@ -19,9 +19,9 @@ from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClien
 from llmkit.notebook.chat.conversation import Conversation, as_message
 from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
-from llmkit.notebook.chat.message_handlers import Errands
+from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
-from llmkit.notebook.display.errors import countdown, foreign, told
+from llmkit.notebook.display.error_messages import countdown, foreign, told
 from llmkit.notebook.display.footer import outcome_of
 from llmkit.prices import to_nanos
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class Settings:
+class ChatSettings:
     """What holds for a chat.
 
     Attributes:
@@ -69,12 +69,12 @@ class Turn:
     error: LLMClientError | None = None
 
 
-class Session:
+class ChatRunner:
     """A conversation with a model; every method is for the bridge's event loop."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ChatSettings,
         magics: Any,
         publish: Callable[[dict[str, Any], list[bytes]], None],
         keep: Callable[[], None],
@@ -88,7 +88,7 @@ class Session:
         self._context = records.current_context()  # the cell that made the chat: its rows name it
         self._task: asyncio.Task[Turn] | None = None
         self._thread: list[LLMMessage] = []
-        self._errands = Errands(self)
+        self._errands = MessageHandlers(self)
         self.follow_thread()
 
     async def ask(
@@ -155,7 +155,7 @@ class Session:
             self.views.show_after(None)
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
-        """Do what a view asks for; see `Errands.receive`."""
+        """Do what a view asks for; see `MessageHandlers.receive`."""
         self._errands.receive(message, buffers)
 
     def system_messages(self) -> list[LLMMessage]:

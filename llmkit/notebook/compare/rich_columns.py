@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.compare.drawing import column, column_html, final, grid
-from llmkit.notebook.display.errors import countdown
+from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.display.markdown.render import Blocks, printable, render, render_partial, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
@@ -15,7 +15,7 @@ from llmkit.notebook.display.markdown.style import COMPARE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from llmkit.notebook.compare.comparison import Comparison, Entry
+    from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
     from llmkit.notebook.compare.merged_streams import ModelRun
 
 MAX_HZ = 12.0
@@ -69,7 +69,7 @@ class RichColumns:
         self._changed = self._changed or bool(delta)
         self.tick()
 
-    def end(self, number: int, entry: Entry) -> None:
+    def end(self, number: int, entry: ModelAnswer) -> None:
         """Draw a column as it stays."""
         self._columns[number].end(entry)
         self._changed = True
@@ -120,7 +120,7 @@ class _Column:
         self._characters += len(delta)
         self._html += "".join(map(render, self._blocks.feed(delta)))
 
-    def end(self, entry: Entry) -> None:
+    def end(self, entry: ModelAnswer) -> None:
         self._whole = column_html(entry)
 
     @property

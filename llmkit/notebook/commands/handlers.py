@@ -1,0 +1,268 @@
+"""The subcommands of `%llm`."""
+
+from __future__ import annotations
+
+import difflib
+from getpass import getpass
+from typing import TYPE_CHECKING, Any, get_args
+
+from llmkit.core.errors import ConfigurationError
+from llmkit.notebook.cell.values import tag
+from llmkit.notebook.commands import session_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llmkit.notebook.cell.subcommands import Command
+    from llmkit.notebook.magics import LLMMagics
+
+
+def run(magics: LLMMagics, command: Command) -> Any:
+    """Carry out a subcommand."""
+    return _COMMANDS[command.name](magics, command)
+
+
+def _model(magics: LLMMagics, command: Command) -> None:
+    from llmkit.clients.registry import resolve
+
+    if "," in (command.argument or ""):
+        raise ConfigurationError("The default is one model.", hint="%%llm a,b asks several, side by side.")
+    if command.argument:
+        resolve(command.argument)
+        magics.model = command.argument
+    _say(f"Model: {resolve(magics.model or None)}")
+
+
+def _models(_magics: LLMMagics, command: Command) -> Any:
+    """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
+    import pandas as pd
+
+    from llmkit import prices
+    from llmkit.clients import registry
+    from llmkit.core import catalog, settings
+
+    names = registry.aliases()
+    known = catalog.providers()
+    listed = [f"{p.name}:{model}" for p in known.values() for model in p.models]
+    own = [name for name in registry.provider_names() if name not in known]
+    bare = {name.partition(":")[2] for name in listed}
+    priced = [name for name in settings.load().prices if name not in bare]
+    rows = [
+        _model_row(name, names)
+        for name in dict.fromkeys([*own, *listed, *priced])
+        if (command.argument or "").lower() in name.lower()
+    ]
+    if not rows:
+        raise ConfigurationError(
+            f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."
+        )
+    _say(
+        "Prices of today in US dollars per million tokens, without surcharges for long prompts, by"
+        f" {prices.data_version()}; [tool.llmkit.prices] wins."
+    )
+    return pd.DataFrame(rows).set_index("model")
+
+
+def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
+    from llmkit.notebook.commands.model_prices import listing
+
+    found = listing(name)
+    rates = None if found is None else found.rates[0]
+    return {
+        "model": name,
+        "alias": ", ".join(alias for alias, target in names.items() if target == name),
+        "input $/M": None if rates is None else float(rates.input),
+        "cached $/M": None if rates is None else float(rates.cache_read),
+        "output $/M": None if rates is None else float(rates.output),
+        "price from": None if found is None else found.source,
+    }
+
+
+def _alias(magics: LLMMagics, command: Command) -> None:
+    """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
+    from llmkit.clients import registry
+    from llmkit.core.redaction import redact
+
+    argument = command.argument or ""
+    name, equals, target = argument.partition("=")
+    if equals:
+        if redact(name) != name:
+            raise ConfigurationError("What looks like a key cannot be a model's short name.")
+        before = dict(magics.aliases)
+        magics.aliases = {**before, name: target}
+        try:
+            registry.resolve(name)
+        except ConfigurationError:
+            magics.aliases = before
+            raise
+    elif argument.startswith("remove "):
+        name = argument.removeprefix("remove ")
+        if name not in magics.aliases:
+            raise ConfigurationError(
+                f"{name!r} is no alias of this session.", hint="%llm alias lists them; settings keep theirs."
+            )
+        magics.aliases = {alias: model for alias, model in magics.aliases.items() if alias != name}
+    known = registry.aliases()
+    if name and not argument.startswith("remove ") and name not in known:
+        raise ConfigurationError(f"{name!r} is no alias.", hint=f"%llm alias {name}=MODEL makes it one.")
+    shown = {name: known[name]} if name in known else known
+    width = max(map(len, shown))
+    _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
+
+
+def _no_provider(typed: str) -> ConfigurationError:
+    """Say that a word is no provider; it is repeated only if it is nearly one, for it may be the key."""
+    from llmkit.core import catalog
+
+    near = difflib.get_close_matches(typed.lower(), catalog.providers(), n=1)
+    if near:
+        return ConfigurationError(f"No provider is called {typed!r}.", hint=f"Did you mean {near[0]}?")
+    return ConfigurationError(
+        "%llm key takes a provider's name, and what was typed is none.",
+        hint="Write %llm key openai and enter the key when asked; a key that stands in a cell is no secret"
+        " any more.",
+    )
+
+
+def _key(magics: LLMMagics, command: Command) -> None:
+    """Take a key without showing it, and say if it changes who is asked."""
+    from llmkit.clients.credentials.keys import keys, save_key
+    from llmkit.clients.registry import resolve
+    from llmkit.core import catalog
+    from llmkit.core.redaction import Secret
+    from llmkit.notebook.commands.model_prices import charges, is_free
+
+    provider = command.argument or ""
+    if provider not in catalog.providers():
+        raise _no_provider(provider)
+    before = resolve(magics.model or None)
+    value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
+    keys.set_key(provider, value.reveal())
+    if command.save:
+        save_key(provider, value.reveal())
+    _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
+    if (after := resolve(magics.model or None)) != before:
+        magics.was_free = magics.was_free or is_free(before)
+        _say(f"A cell that names no model asked {before} so far. {charges(after)}")
+
+
+def _trust(_magics: LLMMagics, command: Command) -> None:
+    """List the addresses that may have the user's keys although a project names them; add or remove one."""
+    from llmkit.clients.credentials.trust import file, trust
+
+    argument = command.argument or ""
+    url = argument.removeprefix("revoke ")
+    known = trust(url or None, revoke=url != argument)
+    listed = "\n".join(known) or "None: keys go only to addresses that you have named yourself."
+    _say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
+
+
+def _cost(_magics: LLMMagics, command: Command) -> Any:
+    from llmkit.costs.ledger import ledger
+
+    total = ledger.total()
+    _say(total)
+    return ledger.summary(by=command.argument or "model") if total.calls else None
+
+
+def _dashboard(_magics: LLMMagics, command: Command) -> Any:
+    from llmkit.costs.ledger import ledger
+
+    return ledger.dashboard(by=command.argument or "model")
+
+
+def _doctor(magics: LLMMagics, _command: Command) -> None:
+    """Say what works: keys and where they come from (never the keys), providers, the ledger."""
+    from llmkit.notebook.bridge import bridge
+    from llmkit.notebook.commands.doctor import examine
+
+    _say(bridge.run(examine(magics.model or None)))
+
+
+def _budget(_magics: LLMMagics, command: Command) -> Any:
+    """Show the budgets, or set some: `5`, `daily=5 per_call=0.10`, `off`."""
+    from llmkit.costs.budgets.budget import budget
+
+    changes: dict[str, Any] = {}
+    for word in (command.argument or "").split():
+        name, _, value = word.rpartition("=")
+        changes[name or "daily"] = _limit(value)
+    if command.argument == "off":
+        changes |= {"per_notebook": None, "per_call": None}
+    return budget(**changes)
+
+
+def _tags(magics: LLMMagics, command: Command) -> None:
+    """Show the labels of the notebook's calls, or set some: `project=thesis`, `off`."""
+    argument = command.argument or ""
+    if argument == "off":
+        magics.tags = {}
+    elif argument:
+        magics.tags = {**magics.tags, **dict(map(tag, argument.split()))}
+    shown = ", ".join(f"{name}={value}" for name, value in magics.tags.items())
+    _say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
+
+
+def _limit(text: str) -> float | str | None:
+    """Return what a word after `%llm budget` stands for: dollars, no limit, or a policy."""
+    if text == "off":
+        return None
+    try:
+        return float(text.removeprefix("$"))
+    except ValueError:
+        return text
+
+
+def _replay(_magics: LLMMagics, command: Command) -> None:
+    """Show whether answers are replayed, or set it: `auto`, `only`, `off`, and a file."""
+    from llmkit.clients.cassettes.replay import current, replay
+    from llmkit.core.settings import ReplayMode
+
+    words = (command.argument or "").split()
+    modes: list[Any] = [word for word in words if word in get_args(ReplayMode)]
+    files = [word for word in words if word not in modes]
+    if len(modes) > 1 or len(files) > 1:
+        raise ConfigurationError("One mode and one file are enough.", hint="%llm replay auto demo.replay")
+    if words:
+        replay(files[0] if files else None, mode=modes[0] if modes else "auto")
+    _say(current())
+
+
+def _chat(magics: LLMMagics, command: Command) -> Any:
+    from llmkit.notebook.chat.chat import open_chat
+
+    return open_chat(magics, command.argument)
+
+
+def _help(_magics: LLMMagics, command: Command) -> None:
+    from llmkit.notebook.cell.help import help_on, help_text
+
+    topic = command.argument
+    found = help_on(topic) if topic else help_text()
+    _say(found or f"Nothing about {topic}; see %llm help.")
+
+
+def _say(line: object) -> None:
+    print(line)  # noqa: T201 - a subcommand answers in words
+
+
+_COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
+    "model": _model,
+    "models": _models,
+    "alias": _alias,
+    "key": _key,
+    "trust": _trust,
+    "fix": session_commands.fix,
+    "explain": session_commands.explain,
+    "cost": _cost,
+    "dashboard": _dashboard,
+    "budget": _budget,
+    "tags": _tags,
+    "thread": session_commands.thread,
+    "chat": _chat,
+    "last": session_commands.last,
+    "export": session_commands.export,
+    "replay": _replay,
+    "doctor": _doctor,
+    "help": _help,
+}
