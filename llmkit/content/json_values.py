@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from llmkit.content.parsing import Fence
+    from llmkit.content.fences import Fence
 
 TRIES = 200
 """Places at which JSON is sought in vain before the rest of a text is left alone."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmkit.content.fences import Fence, fences, language_name
 from llmkit.content.json_values import are_alike, distinct, no_number, places
 from llmkit.content.reasoning import spoken
 from llmkit.content.schema import Schema, schema_of
-from llmkit.core.errors import BadResponseError, InvalidRequestError
+from llmkit.content.validation import _row, check, unusable
+from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmkit.content.json_values import Values
     from llmkit.content.schema import SchemaLike
@@ -25,9 +26,7 @@ Format = Literal["md", "text", "json", "df", "code"]
 SHOWN = 20_000
 """Characters of an answer that a repair shows to the model again."""
 
-_OPENING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
 _START = re.compile(r"[{\[]")
-_ALIASES = {"py": "python", "python3": "python", "ipython": "python", "ipython3": "python", "pycon": "python"}
 _BARE_CODE = re.compile(r"[=(:]|^\s*(import|from|def|class|return)\b", re.MULTILINE)
 
 _WORDS = {
@@ -36,21 +35,6 @@ _WORDS = {
     "line, and nothing else. Numbers are plain: no units, no thousands separators. Dates are ISO 8601.",
     "code": "Answer with one fenced code block and nothing else.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """A fenced block.
-
-    Attributes:
-        language: Its language in lower case, as it is called most; empty if it names none.
-        code: What stands in it.
-        before: The words between it and the block before.
-    """
-
-    language: str
-    code: str
-    before: str = field(default="", repr=False, compare=False)
 
 
 def words(format: Format) -> str:  # noqa: A002 - as the option is called
@@ -133,30 +117,6 @@ def repair_message(error: Exception, text: str = "") -> str:
     return f"{whole} Your last answer was:\n\n{shown}" if text else whole
 
 
-def fences(text: str) -> list[Fence]:
-    r"""Return the fenced blocks of a text; one that is still open ends with it.
-
-    Example:
-        >>> fences("Do:\n```py\na = 1\n```\n")
-        [Fence(language='python', code='a = 1')]
-
-    Source: CommonMark, section 4.5; blocks in lists may be indented deeper.
-    """
-    found: list[Fence] = []
-    words: list[str] = []
-    lines = iter(text.splitlines())
-    for line in lines:
-        if opening := _OPENING.match(line):
-            indent, mark, info = opening.groups()
-            named = (info.split() or [""])[0].strip("{}.,").lower()
-            inside = list(_inside(lines, mark, len(indent)))
-            found.append(Fence(_ALIASES.get(named, named), "\n".join(inside), "\n".join(words)))
-            words = []
-        else:
-            words.append(line)
-    return found
-
-
 def code_in(text: str, language: str | None = None) -> str:
     r"""Return the code of the fenced blocks in one language, one block after the other.
 
@@ -167,40 +127,10 @@ def code_in(text: str, language: str | None = None) -> str:
     blocks = fences(spoken(text))
     named = [block.language for block in blocks if block.language]
     if language is not None:
-        chosen = _ALIASES.get(language.lower(), language.lower())
+        chosen = language_name(language)
     else:
         chosen = "python" if "python" in named else next(iter(named), "")
     return "\n".join(block.code for block in blocks if block.language == chosen)
-
-
-def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
-    """Check a value against a JSON schema."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    registry: Registry[Any] = Registry()  # an empty one: nothing is loaded from the net
-    try:
-        error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
-    except Unresolvable as missing:
-        raise InvalidRequestError(f"The schema refers to {missing.ref!r}, which is not in it.") from missing
-    if error is not None:
-        raise unusable(f"The answer does not fit: {error.json_path}: {error.message:.200}.", text)
-
-
-def unusable(message: str, text: str) -> BadResponseError:
-    """Return the error for an answer that is not what was asked for."""
-    return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
-
-
-def _inside(lines: Iterator[str], mark: str, indent: int) -> Iterator[str]:
-    """Yield a block's lines up to its end, without the indentation of its beginning."""
-    for line in lines:
-        bare = line.strip()
-        if len(bare) >= len(mark) and not bare.strip(mark[0]):
-            return
-        yield line[min(indent, len(line) - len(line.lstrip())) :]
 
 
 def _json(text: str, schema: Schema | None, blocks: list[Fence]) -> Any:
@@ -288,23 +218,3 @@ def _is_python(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return _BARE_CODE.search(text) is not None
-
-
-def _row(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return the schema of a row, and the definitions that it may refer to."""
-    kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    rest = {name: value for name, value in schema.items() if name not in kept}
-    inner = list(rest.get("properties", {}).values())
-    if rest.get("type") == "array":
-        return rest.get("items", {}), kept
-    if len(inner) == 1 and inner[0].get("type") == "array":
-        return inner[0].get("items", {}), kept
-    return rest, kept
-
-
-def row_schema(schema: Schema) -> dict[str, Any] | None:
-    """Return the JSON schema of one row of a table; `None` for any."""
-    if schema.json is None:
-        return None
-    row, definitions = _row(schema.json)
-    return {**row, **definitions}

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.fences import Fence, fences
 from llmkit.content.json_values import is_corrected, places
-from llmkit.content.parsing import Fence, check, fences, row_schema, unusable
+from llmkit.content.validation import check, row_schema, unusable
 from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:

@@ -17,18 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmkit.sandbox.mounts import MOUNTS, NOTE
+
 if TYPE_CHECKING:
     from llmkit.sandbox.dialects.dialect import ProtocolName
     from llmkit.sandbox.journal import SeenRequest
     from llmkit.sandbox.loopback import SandboxServer
 
 __all__ = ["MOUNTS", "NOTE", "SandboxServer", "SeenRequest", "server", "start", "url"]
-
-NOTE = "Simulated by the llmkit sandbox: no provider was called, no money was spent."
-"""The line to show under simulated output."""
-
-MOUNTS: dict[str, str] = {"openai": "/openai/v1", "anthropic": "/anthropic", "google": "/google"}
-"""Path of each protocol's base URL."""
 
 _LAZY = {"SandboxServer": "loopback", "SeenRequest": "journal"}
 

@@ -8,8 +8,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox import NOTE
 from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
+from llmkit.sandbox.mounts import NOTE
 
 if TYPE_CHECKING:
     from llmkit.sandbox.dialects.dialect import ProtocolName

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from llmkit.sandbox import MOUNTS, NOTE
 from llmkit.sandbox.delivery import Delivery, Pace
 from llmkit.sandbox.dialects.anthropic import AnthropicDialect
 from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
@@ -17,6 +16,7 @@ from llmkit.sandbox.dialects.google import GoogleDialect
 from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.faults import Fault, parse, split_model
 from llmkit.sandbox.journal import SeenRequest
+from llmkit.sandbox.mounts import MOUNTS, NOTE
 from llmkit.sandbox.reply import reply
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from llmkit.sandbox import MOUNTS
 from llmkit.sandbox.faults import parse
 from llmkit.sandbox.journal import Journal
+from llmkit.sandbox.mounts import MOUNTS
 
 if TYPE_CHECKING:
     from collections import deque

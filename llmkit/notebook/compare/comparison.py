@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
+from llmkit.notebook.compare.measures import LARGEST, SMALLEST, measured, tokens_per_second
 from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.reply import Reply, execution_number
 
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from llmkit.notebook.compare.merged_streams import RunStatus
-
-AT_ONCE = 0.05
-"""Text that arrives within so many seconds says nothing about how fast it was written."""
-
-SMALLEST = {"cost": "cost_usd", "time": "duration_s", "first_token": "first_token_s"}
-LARGEST = {"tokens_per_s": "tokens_per_s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,31 +261,3 @@ class Comparison:
         from llmkit.notebook.compare.drawing import final
 
         return final(self)
-
-
-def measured(entry: ModelAnswer, column: str) -> float | None:
-    """Return what a model did by one measure."""
-    found = entry.outcome
-    if entry.status != "ok" or found is None:
-        return None
-    if found.replayed:
-        return found.saved_cost if column == "cost_usd" else None
-    value: float | None = entry.row[column]
-    return value
-
-
-def tokens_per_second(found: LLMResponse | None) -> float | None:
-    """Return how fast an answer was written, from its first text on.
-
-    Example:
-        >>> from llmkit.content.messages import LLMResponse
-        >>> tokens_per_second(LLMResponse("Hi", "openai", "x", completion_tokens=90, response_time=2.0,
-        ...     first_token_s=0.5))
-        60.0
-    """
-    if found is None or found.replayed or not found.completion_tokens:
-        return None
-    if found.response_time is None or found.first_token_s is None:
-        return None
-    seconds = found.response_time - found.first_token_s
-    return found.completion_tokens / seconds if seconds >= AT_ONCE else None

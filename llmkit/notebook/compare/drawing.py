@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.compare.comparison import SMALLEST, measured
+from llmkit.notebook.compare.measures import SMALLEST, measured
 from llmkit.notebook.display.error_messages import plain, without_controls
 from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
 from llmkit.notebook.display.markdown.partial import close_open

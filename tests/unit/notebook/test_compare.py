@@ -17,9 +17,10 @@ from llmkit import BudgetExceededError, ConfigurationError, LLMClientError, sand
 from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage
 from llmkit.notebook.compare.compare import run_compare
-from llmkit.notebook.compare.comparison import Comparison, ModelAnswer, tokens_per_second
+from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import final, grid
 from llmkit.notebook.compare.live_columns import PlainColumns, QuietColumns
+from llmkit.notebook.compare.measures import tokens_per_second
 from llmkit.notebook.compare.merged_streams import ModelRun
 from llmkit.notebook.compare.rich_columns import RichColumns
 from llmkit.notebook.display.error_messages import Stopped

@@ -1,0 +1,53 @@
+"""Whether an answer has the form that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import BadResponseError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.content.schema import Schema
+
+
+def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
+    """Check a value against a JSON schema."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    registry: Registry[Any] = Registry()  # an empty one: nothing is loaded from the net
+    try:
+        error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
+    except Unresolvable as missing:
+        raise InvalidRequestError(f"The schema refers to {missing.ref!r}, which is not in it.") from missing
+    if error is not None:
+        raise unusable(f"The answer does not fit: {error.json_path}: {error.message:.200}.", text)
+
+
+def unusable(message: str, text: str) -> BadResponseError:
+    """Return the error for an answer that is not what was asked for."""
+    return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
+
+
+def _row(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the schema of a row, and the definitions that it may refer to."""
+    kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    rest = {name: value for name, value in schema.items() if name not in kept}
+    inner = list(rest.get("properties", {}).values())
+    if rest.get("type") == "array":
+        return rest.get("items", {}), kept
+    if len(inner) == 1 and inner[0].get("type") == "array":
+        return inner[0].get("items", {}), kept
+    return rest, kept
+
+
+def row_schema(schema: Schema) -> dict[str, Any] | None:
+    """Return the JSON schema of one row of a table; `None` for any."""
+    if schema.json is None:
+        return None
+    row, definitions = _row(schema.json)
+    return {**row, **definitions}
