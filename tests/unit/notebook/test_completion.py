@@ -148,7 +148,7 @@ def test_each_completion_has_its_kind_as_one_word(shell, typed, monkeypatch):
 
 def test_descriptions_travel_beside_the_completions(shell):
     (option,) = offered(shell, "%%llm --temp")
-    assert (option.text, option.signature) == ("--temperature", "randomness, from 0 to 2")
+    assert (option.text, option.signature) == ("--temperature", "sampling temperature, 0 to 2")
     (model,) = offered(shell, "%%llm -m sandbox:sandbox-m")
     assert model.signature == "free"
 
@@ -195,9 +195,9 @@ def test_a_front_end_that_asks_what_a_word_is_gets_its_description(tmp_path):
         return data.get("text/plain", "")
 
     kernel.run("%load_ext llmkit\n%load_ext llmkit")
-    assert told("%%llm --temperature") == "randomness, from 0 to 2"
+    assert told("%%llm --temperature") == "sampling temperature, 0 to 2"
     assert "the most" not in told("%%llm\nsome prompt with print")
     assert "Prints the values" in told("print") or "Docstring" in told("print")
     kernel.run("%unload_ext llmkit")
-    assert told("%%llm --temperature") != "randomness, from 0 to 2"
+    assert told("%%llm --temperature") != "sampling temperature, 0 to 2"
     kernel.close()
