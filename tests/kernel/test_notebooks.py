@@ -233,7 +233,7 @@ def test_cost_analysis_finds_what_the_month_has(month):
 
     models = month.summary("model")
     opus = models.loc["claude-opus-5-5"]
-    assert "6 % of the calls and more than half of the bill, at six cents a call" in text
+    assert "6 % of the calls and more than half of the cost, at six cents a call" in text
     assert round(opus["calls"] / len(calls), 2) == 0.06
     assert opus["cost_usd"] > total / 2
     assert round(opus["cost_usd"] / opus["calls"], 2) == 0.06
