@@ -6,7 +6,8 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from llmkit.costs.sums import NANOS, NOTHING, to_nanos
+from llmkit.core.money import NANO, to_nanos
+from llmkit.costs.sums import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class CostController:
     @property
     def daily_budget(self) -> float:
         """US dollars per day."""
-        return self._budget / NANOS
+        return self._budget / NANO
 
     @daily_budget.setter
     def daily_budget(self, usd: float | Decimal) -> None:
@@ -70,7 +71,7 @@ class CostController:
     @property
     def daily_spent(self) -> float:
         """US dollars spent since midnight."""
-        return self._spent_nanos() / NANOS
+        return self._spent_nanos() / NANO
 
     def can_make_request(self, estimated_cost: float | Decimal) -> bool:
         """Say whether a call fits into what is left of today's budget.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
-from llmkit.costs.sums import NANOS, is_unpriced, to_nanos
+from llmkit.core.money import NANO, to_nanos
+from llmkit.costs.sums import is_unpriced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -321,7 +322,7 @@ class _Counts:
             "replayed_requests": self._outcomes["replayed"],
             "unpriced_requests": self._unpriced,
             "total_tokens": self._tokens,
-            "total_cost": self._nanos / NANOS,
+            "total_cost": self._nanos / NANO,
             "avg_response_time": self._seconds / (self._timed or 1),
             "p50_response_time": _percentile(times, 50),
             "p95_response_time": _percentile(times, 95),

@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from llmkit.prices import format_money
+from llmkit.core.money import NANO, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from decimal import Decimal
 
     from llmkit.records import CallRecord
-
-NANOS = 10**9
-"""Billionths in a dollar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +200,12 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
         chosen += sums.get(kind, NOTHING)
     unknown = chosen.unpriced and not chosen.priced
     return Total(
-        usd=math.nan if unknown else chosen.nanos / NANOS,
+        usd=math.nan if unknown else chosen.nanos / NANO,
         calls=chosen.calls,
         unpriced=chosen.unpriced,
-        saved_usd=chosen.saved_nanos / NANOS,
+        saved_usd=chosen.saved_nanos / NANO,
         simulated=True in kinds and (fake > 0 or simulated is not None),
         simulated_calls=fake if True in kinds else 0,
         left_out=fake if simulated is None and True not in kinds else 0,
         estimated=chosen.estimated,
     )
-
-
-def to_nanos(usd: float | Decimal) -> int:
-    """Return dollars as billionths.
-
-    Example:
-        >>> to_nanos(0.1) + to_nanos(0.2) == to_nanos(0.3)
-        True
-    """
-    if not math.isfinite(usd) or usd < 0:
-        raise ValueError(f"An amount of money must be a finite number of dollars, 0 or more, not {usd}")
-    return round(Fraction(usd) * NANOS)

@@ -14,6 +14,7 @@ from llmkit.content.messages import LLMMessage, LLMResponse
 from llmkit.content.parsing import parse, repair_message
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
+from llmkit.core.money import format_money, to_nanos
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.commands.model_prices import charges, is_free
 from llmkit.notebook.commands.next_cell import put_next
@@ -23,7 +24,6 @@ from llmkit.notebook.display.live import PlainAnswer, live_answer
 from llmkit.notebook.display.output import READ, opening
 from llmkit.notebook.record import IncompleteMessage, LogEntry
 from llmkit.notebook.reply import Reply, execution_number, explain_empty
-from llmkit.prices import format_money, to_nanos
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream

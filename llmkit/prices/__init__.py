@@ -1,24 +1,20 @@
-"""What a call costs: the user's own table, then the catalogue, then `genai-prices`, else unknown.
-
-Money is counted in whole billionths of a US dollar (nano-dollars): ten tokens at $0.0375 per
-million are 375 of them, where micro-dollars would round to nothing.
-"""
+"""What a call costs: the user's own table, then the catalogue, then `genai-prices`, else unknown."""
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
+from llmkit.core.money import from_nanos, to_nanos
 from llmkit.prices import rates
 
 if TYPE_CHECKING:
@@ -28,9 +24,6 @@ if TYPE_CHECKING:
     from genai_prices.types import Provider as PricedProvider
 
     from llmkit.prices.rates import Rates
-
-NANO = 1_000_000_000
-"""Nano-dollars in a dollar."""
 
 USUAL = frozenset({"default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
 """Words for the usual service tier."""
@@ -62,7 +55,7 @@ class Price:
     @property
     def usd(self) -> float:
         """The price in US dollars."""
-        return self.nanos / NANO
+        return from_nanos(self.nanos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,41 +208,6 @@ def turns(provider: str, models: tuple[str, ...]) -> Turns:
             if (found := _turns(name, _FOLDER.sub("", model))) is not None:
                 return found
     return Turns((), ())
-
-
-def to_nanos(usd: Decimal | float) -> int:
-    """Return US dollars as whole nano-dollars, half to even.
-
-    Example:
-        >>> to_nanos(0.000000375)
-        375
-    """
-    exact = usd if isinstance(usd, Decimal) else Decimal(repr(usd))
-    return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
-
-
-def format_money(usd: float | None, *, about: bool = False) -> str:
-    """Write an amount so that a small one stays readable and none becomes zero.
-
-    Example:
-        >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]
-        ['$12.35', '$0.031', '$0.0056', '$0.000012', '$?']
-        >>> format_money(0.031, about=True), format_money(None, about=True)
-        ('≈$0.031', '$?')
-    """
-    if usd is None or not math.isfinite(usd):
-        return "$?"
-    if about:
-        return f"≈{format_money(usd)}"
-    sign, amount = ("-" if usd < 0 else ""), abs(usd)
-    if amount == 0 or amount >= 0.995:
-        return f"{sign}${amount:,.2f}"
-    if amount < 1e-9:
-        return f"{sign}<$0.000000001"
-    decimals = max(2, 1 - math.floor(math.log10(float(f"{amount:.1e}"))))
-    digits = f"{amount:.{decimals}f}"
-    whole = digits.rstrip("0")
-    return f"{sign}${whole if len(whole) >= 4 else digits[:4]}"
 
 
 def data_version() -> str:

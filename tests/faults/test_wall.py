@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from llmkit import BudgetExceededError, Ledger
+from llmkit.core.money import NANO
 from llmkit.costs.store.schema import micros
-from llmkit.costs.sums import NANOS
 from llmkit.records import CostReservation
 from tests.support.billing import Provider
 
@@ -59,7 +59,7 @@ async def trial(path, seed, *, processes, calls, cap, kills):
     """Let processes spend from one cap; return what they told, and look at the books all the while."""
     chance = random.Random(seed)
     books = Ledger(path)
-    books.budget(daily=cap / NANOS)
+    books.budget(daily=cap / NANO)
     async with Provider(seed) as provider:
         workers = [
             await asyncio.create_subprocess_exec(
@@ -134,10 +134,10 @@ async def check(books, told, charged, cap, kills):
     assert held <= cap
     assert charged <= cap
     assert kills or charged <= used.spent + used.uncertain, "what may have been spent is not given back"
-    assert int(books.df["cost_usd"].mul(NANOS).round().sum()) == used.spent
+    assert int(books.df["cost_usd"].mul(NANO).round().sum()) == used.spent
     for each in told:
         for limit, spent, reserved, needed in each["refused"]:
-            assert round((spent + reserved + needed) * NANOS) > round(limit * NANOS)
+            assert round((spent + reserved + needed) * NANO) > round(limit * NANO)
     assert held_later(books) == 0
     assert kills or used.reserved == 0
     assert await fits(books) == (held + WORST <= cap)

@@ -12,6 +12,7 @@ from llmkit.clients.accounting import bound_ratio
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -192,7 +193,7 @@ def _price(
 ) -> prices.Price | None:
     if answer.cost_usd is not None:
         date = when.date().isoformat()
-        return prices.Price(nanos=prices.to_nanos(answer.cost_usd), source=answer.cost_source, date=date)
+        return prices.Price(nanos=to_nanos(answer.cost_usd), source=answer.cost_source, date=date)
     names = dict.fromkeys(name for name in (answer.model, request.model) if name)
     try:
         return prices.price(provider, tuple(names), usage, when=when, tier=tier)

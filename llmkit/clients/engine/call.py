@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
-from llmkit import prices
 from llmkit.clients.accounting import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
+from llmkit.core.money import from_nanos
 from llmkit.providers.codec import Answer, Request, dollars
 from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import CallRecord, CostReservation, Status, current_context, current_recorder, session_id
@@ -263,7 +263,7 @@ class Call:
             model=self.answer.model or self.request.model,
             prompt_tokens=record.input_tokens,
             completion_tokens=record.output_tokens,
-            cost_estimate=None if record.cost_nanos is None else record.cost_nanos / prices.NANO,
+            cost_estimate=from_nanos(record.cost_nanos),
             response_time=record.duration_s,
             finish_reason=record.finish_reason,
             usage=spent.usage,
@@ -275,7 +275,7 @@ class Call:
             uid=record.uid,
             simulated=record.simulated,
             replayed=self.replayed,
-            saved_cost=None if record.saved_nanos is None else record.saved_nanos / prices.NANO,
+            saved_cost=from_nanos(record.saved_nanos),
             fallback_from=self.fallback_from,
             note=self._note(found) if self._status == "ok" else "",
             raw_parts=found,

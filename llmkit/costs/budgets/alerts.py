@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from llmkit.costs.sums import NANOS
-from llmkit.prices import format_money
+from llmkit.core.money import NANO, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,8 +79,8 @@ class Alerts:
             Alert(
                 kind=kind,
                 threshold=percent / 100,
-                spent=spent / NANOS,
-                cap=cap / NANOS,
+                spent=spent / NANO,
+                cap=cap / NANO,
                 notebook=record.notebook if kind == "per_notebook" else None,
                 time=datetime.now(UTC),
             )

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import NANO, format_money, to_nanos
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
 from llmkit.costs.budgets.rules import (
@@ -33,8 +34,7 @@ from llmkit.costs.budgets.rules import (
 )
 from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.schema import COLUMNS, micros
-from llmkit.costs.sums import NANOS, NOTHING, estimate, to_nanos
-from llmkit.prices import format_money
+from llmkit.costs.sums import NOTHING, estimate
 from llmkit.records import current_context
 
 if TYPE_CHECKING:
@@ -275,14 +275,14 @@ class Budgets:
             per_call=_dollars(caps.per_call),
             unpriced=caps.unpriced,
             unknown_notebook=caps.unknown_notebook,
-            spent=used.spent / NANOS,
-            reserved=used.reserved / NANOS,
-            uncertain=used.uncertain / NANOS,
+            spent=used.spent / NANO,
+            reserved=used.reserved / NANO,
+            uncertain=used.uncertain / NANO,
             left=_left(caps.daily, used.spent + used.reserved + used.uncertain),
             notebook=notebook,
-            notebook_spent=used.notebook_spent / NANOS if notebook else 0.0,
-            notebook_reserved=used.notebook_reserved / NANOS if notebook else 0.0,
-            notebook_uncertain=used.notebook_uncertain / NANOS if notebook else 0.0,
+            notebook_spent=used.notebook_spent / NANO if notebook else 0.0,
+            notebook_reserved=used.notebook_reserved / NANO if notebook else 0.0,
+            notebook_uncertain=used.notebook_uncertain / NANO if notebook else 0.0,
             notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved + used.notebook_uncertain),
             resets=arithmetic.next_day(now),
             estimated=estimated,
@@ -363,7 +363,7 @@ def _checked(name: str, value: Any) -> int | str | None:
         nanos = to_nanos(value)
     except (TypeError, ValueError) as error:
         raise _no_amount(name, value) from error
-    if nanos > LARGEST * NANOS:
+    if nanos > LARGEST * NANO:
         raise _no_amount(name, value)
     return nanos
 
@@ -376,8 +376,8 @@ def _no_amount(name: str, value: object) -> ConfigurationError:
 
 
 def _dollars(nanos: int | None) -> float | None:
-    return None if nanos is None else nanos / NANOS
+    return None if nanos is None else nanos / NANO
 
 
 def _left(cap: int | None, used: int) -> float | None:
-    return None if cap is None else max(cap - used, 0) / NANOS
+    return None if cap is None else max(cap - used, 0) / NANO

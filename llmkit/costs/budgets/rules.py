@@ -9,8 +9,7 @@ from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
-from llmkit.costs.sums import NANOS
-from llmkit.prices import format_money
+from llmkit.core.money import NANO, format_money, from_nanos
 
 if TYPE_CHECKING:
     from llmkit.records import CostReservation
@@ -156,8 +155,8 @@ def refusal(caps: BudgetRules, used: Amounts, intent: CostReservation) -> Budget
 def _nameless(cap: int, needed: int) -> BudgetExceededError:
     return BudgetExceededError(
         f"{NAMELESS[0].upper()}{NAMELESS[1:]}.",
-        cap=cap / NANOS,
-        needed=needed / NANOS,
+        cap=cap / NANO,
+        needed=needed / NANO,
         hint=(
             f'{NAME_IT}; or let such calls pass with llmkit.budget(unknown_notebook="allow"), or lift that'
             " limit with llmkit.budget(per_notebook=None)."
@@ -182,7 +181,7 @@ def _limits(caps: BudgetRules, used: Amounts, intent: CostReservation) -> list[L
 def _refused(limit: Limit, intent: CostReservation) -> BudgetExceededError:
     assert intent.nanos is not None
     cap, spent, reserved, uncertain, needed = (
-        nanos / NANOS for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, intent.nanos)
+        nanos / NANO for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, intent.nanos)
     )
     tokens = f"{intent.input_tokens:,} input and up to {intent.output_tokens:,} output tokens"
     worst = f"this call may cost up to {format_money(needed)} ({tokens})"
@@ -218,7 +217,7 @@ def unpriced(caps: BudgetRules, intent: CostReservation) -> BudgetExceededError:
     tightest = min((limit.cap for limit in _limits(caps, Amounts(), intent)), default=None)
     return BudgetExceededError(
         f"The price of {name} is unknown, so nobody can say whether the call fits into the budget.",
-        cap=None if tightest is None else tightest / NANOS,
+        cap=from_nanos(tightest),
         hint=f'{yes}, or give its price in the settings: [tool.llmkit.prices."{intent.model}"].',
     )
 

@@ -21,7 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter
 
-from llmkit.prices import format_money
+from llmkit.core.money import format_money, format_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from numpy.typing import NDArray
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 """Colours that colour-blind readers can tell apart, the yellow last, for it is pale on white.
@@ -361,13 +360,7 @@ class Dollars(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Write the amounts of all ticks alike."""
-        steps = np.abs(np.diff(np.asarray(values, dtype=float)))
-        if not len(steps) or not steps.min() > 0:
-            return [format_money(abs(value)) for value in values]
-        decimals = 0 if float(steps.min()).is_integer() else 2
-        while decimals < 9 and not math.isclose(round(steps.min(), decimals), steps.min(), rel_tol=1e-6):
-            decimals += 1
-        return [f"${abs(value):,.{decimals}f}" if value else "$0" for value in values]
+        return format_ticks(values)
 
 
 class LogDollars(Dollars):
@@ -437,8 +430,3 @@ def brief(count: int) -> str:
         if count >= limit:
             return f"{count / limit:.3g}{unit}" if count < 1000 * limit else f"{count / limit:,.0f}{unit}"
     return str(count)
-
-
-def usd(nanos: int | NDArray[Any]) -> Any:
-    """Return dollars for nano-dollars."""
-    return nanos / 1_000_000_000

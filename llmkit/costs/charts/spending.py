@@ -11,12 +11,12 @@ from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
 from matplotlib.patches import Rectangle
 
+from llmkit.core.money import NANO, format_money, format_nanos
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
 from llmkit.costs.frame.summary import LEFT_OUT, estimated, nanos, unpriced
 from llmkit.costs.sums import counted, guessed
-from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     found, whole = "", sum(sums.values())
     if whole > 0:
         top = max((name for name in sums if not name.endswith(aggregates.REST)), key=sums.__getitem__)
-        rest = f"took {canvas.share(sums[top], whole)} of {format_money(canvas.usd(whole))}"
+        rest = f"took {canvas.share(sums[top], whole)} of {format_nanos(whole)}"
         found = canvas.finding(ax, top, rest)
     return money_bars(ax, frame, table, bins, f"Spent per {bins.unit}, by model", found=found)
 
@@ -58,7 +58,7 @@ def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     title, (spent, less) = f"Spent, and saved by replay, per {bins.unit}", map(int, table.sum())
     found = ""
     if less > 0 and spent >= 0:
-        whole = format_money(canvas.usd(spent + less))
+        whole = format_nanos(spent + less)
         found = f"Replay saved {canvas.share(less, spent + less)} of {whole}"
     return money_bars(ax, frame, table, bins, title, colors=(COLORS[0], COLORS[2]), found=found)
 
@@ -78,8 +78,8 @@ def money_bars(
     The title is what was found, if there is something; then what is drawn stands below it.
     """
     if table.to_numpy().any():
-        stack(ax, table / 1e9, bins, colors)
-        named = [f"{name}  {format_money(canvas.usd(int(total)))}" for name, total in table.sum().items()]
+        stack(ax, table / NANO, bins, colors)
+        named = [f"{name}  {format_nanos(int(total))}" for name, total in table.sum().items()]
         finish_bars(ax, [*zip(named, colors, strict=False)], bins)
         canvas.dollars_axis(ax.yaxis)
     else:
@@ -143,8 +143,9 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     calls = np.zeros(sums.shape, dtype=bool)
     calls[row, hour] = True
     mesh = ax.pcolormesh(
-        np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / 1e9, ~calls),
-        cmap=canvas.heat(canvas.accent(ax), (canvas.ink(ax), 0.07)), vmin=0, vmax=max(sums.max() / 1e9, 1e-9),
+        np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / NANO, ~calls),
+        cmap=canvas.heat(canvas.accent(ax), (canvas.ink(ax), 0.07)), vmin=0,
+        vmax=max(sums.max() / NANO, 1e-9),
         linewidth=0.8, edgecolors=ax.get_facecolor(),
     )  # fmt: skip
     ax.set_ylim(max(len(labels), 3), 0)  # a day alone is no wall
@@ -158,7 +159,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         at, clock = np.unravel_index(int(sums.argmax()), sums.shape)
         most = int(sums.max())
         when = f"{labels[int(at)]}, {clock:02}\N{EN DASH}{int(clock) + 1:02} h"
-        title = f"Most was spent {when}: {format_money(canvas.usd(most))}"
+        title = f"Most was spent {when}: {format_nanos(most)}"
         canvas.key(ax, [_step(mesh, most, part) for part in (1.0, 0.5, 0.0)], 24.0)
         ax.add_patch(Rectangle((int(clock), int(at)), 1, 1, fill=False, edgecolor=canvas.ink(ax), zorder=3))
     return canvas.dress(ax, title, [what if what != title else "", *notes(frame)])
@@ -166,9 +167,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def _step(mesh: QuadMesh, most: int, part: float) -> tuple[str, str]:
     """Return an amount of the heatmap's scale, and its colour."""
-    return format_money(canvas.usd(round(most * part))) if part else "$0", to_hex(
-        mesh.get_cmap()(part), keep_alpha=True
-    )
+    return format_nanos(round(most * part)) if part else "$0", to_hex(mesh.get_cmap()(part), keep_alpha=True)
 
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -194,11 +193,11 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if top.empty:
         canvas.blank(ax, "No call with a known price above $0.")
         return canvas.dress(ax, "Most expensive cells", notes(frame))
-    ax.barh(range(len(top)), top["nanos"] / 1e9, height=0.7, color=canvas.accent(ax))
+    ax.barh(range(len(top)), top["nanos"] / NANO, height=0.7, color=canvas.accent(ax))
     small = canvas.width(ax) < canvas.SMALL * 72
     named = [canvas.shorten(_short(name) if small else name, 18 if small else 30) for name in top["label"]]
     texts = [
-        f"{format_money(canvas.usd(int(amount)))} \N{MIDDLE DOT} {many(int(calls))}"
+        f"{format_nanos(int(amount))} \N{MIDDLE DOT} {many(int(calls))}"
         for amount, calls in zip(top["nanos"], top["calls"], strict=True)
     ]
     ax.set_yticks(range(len(top)), named)
@@ -206,8 +205,8 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         label.set_parse_math(False)
     ax.set_ylim(max(len(top), 3) - 0.5, -0.5)
     for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
-        canvas.words(ax, text, (amount / 1e9, place), xytext=(4, 0), va="center")
-    ax.set_xlim(0, top["nanos"].max() / 1e9)
+        canvas.words(ax, text, (amount / NANO, place), xytext=(4, 0), va="center")
+    ax.set_xlim(0, top["nanos"].max() / NANO)
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
     taken = 0.5 * canvas.size(ax) * max(map(len, named))
@@ -215,10 +214,10 @@ def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     canvas.make_room(ax, longest / (canvas.width(ax) - taken))
     ax.tick_params(axis="y", length=0)
     others = cells.iloc[len(top) :]
-    rest = format_money(canvas.usd(int(others["nanos"].sum())))
+    rest = format_nanos(int(others["nanos"].sum()))
     aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""
     whole = int(cells["nanos"].sum())
-    rest = f"took {canvas.share(top['nanos'].iloc[0], whole)} of {format_money(canvas.usd(whole))}"
+    rest = f"took {canvas.share(top['nanos'].iloc[0], whole)} of {format_nanos(whole)}"
     title = canvas.finding(ax, _short(str(top["label"].iloc[0])), rest, taken)
     return canvas.dress(ax, title, ["Most expensive cells", *notes(frame), aside], taken)
 
@@ -292,27 +291,27 @@ def cumulative(
     spent, color = int(sums[-1]), canvas.accent(ax)
     if plan:
         times, sums = np.append(times, np.datetime64(plan[0][0])), np.append(sums, spent)
-    ax.step(times, sums / 1e9, where="post", color=color, linewidth=1.8, label="spent")
-    ax.fill_between(times, sums / 1e9, step="post", color=color, alpha=0.12, linewidth=0)
+    ax.step(times, sums / NANO, where="post", color=color, linewidth=1.8, label="spent")
+    ax.fill_between(times, sums / NANO, step="post", color=color, alpha=0.12, linewidth=0)
     room = max(timedelta(minutes=30) - (last - first), timedelta(0))
     end = plan[1][0] if plan else last + room
     begin = datetime.combine(first, NIGHT) if end - first > 2 * DAY else first - room
     canvas.time_axis(ax, begin, end)
-    labels = [(date2num(times[-1]), spent / 1e9, format_money(canvas.usd(spent)), color)]  # type: ignore[no-untyped-call]  # as matplotlib is
-    top = spent / 1e9
+    labels = [(date2num(times[-1]), spent / NANO, format_nanos(spent), color)]  # type: ignore[no-untyped-call]  # as matplotlib is
+    top = spent / NANO
     if plan:
         ax.plot(*zip(*plan, strict=True), "--", color=color, linewidth=1.4, label="projection")
         top = plan[1][1]
         text = f"projection for\n{plan[1][0] - DAY:%b %d}: {format_money(top)}"
         labels.append((date2num(plan[1][0]), top, text, color))  # type: ignore[no-untyped-call]  # the same
     off = _budget(ax, daily, (first, end), top, labels)
-    low, high = min(0.0, float(sums.min()) / 1e9), ax.get_ylim()[1]
+    low, high = min(0.0, float(sums.min()) / NANO), ax.get_ylim()[1]
     ax.set_ylim(1.1 * low, 1.1 * high if high > 0 else 1)  # room for a label above the highest end
-    ax.plot(times[-1:], sums[-1:] / 1e9, "o", color=color, markersize=4.5, clip_on=False)
+    ax.plot(times[-1:], sums[-1:] / NANO, "o", color=color, markersize=4.5, clip_on=False)
     canvas.end_labels(ax, labels)
     canvas.lined(ax)
     canvas.dollars_axis(ax.yaxis)
-    return canvas.dress(ax, f"Spent so far: {format_money(canvas.usd(spent))}", [*notes(frame), off])
+    return canvas.dress(ax, f"Spent so far: {format_nanos(spent)}", [*notes(frame), off])
 
 
 def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -345,7 +344,7 @@ def _projection(
         return None
     spent = int(sums[-1]) - (int(sums[before - 1]) if before else 0)
     rest = spent * ((end - now) / (now - begun))
-    return [(now, int(sums[-1]) / 1e9), (end, (int(sums[-1]) + rest) / 1e9)] if spent else None
+    return [(now, int(sums[-1]) / NANO), (end, (int(sums[-1]) + rest) / NANO)] if spent else None
 
 
 def _budget(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_args
 
 import numpy as np
 
+from llmkit.core.money import NANO
 from llmkit.costs.store import schema
-from llmkit.costs.sums import NANOS
 from llmkit.records import Status, Surface
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _chunk(rows: Sequence[Row], skip: int) -> Chunk:
     words: dict[str, list[str]] = {}
     arrays["simulated"] = np.array(columns["simulated"], dtype=bool)
     for name, shown in MONEY.items():
-        arrays[shown] = np.array(columns[name], dtype=float) / NANOS
+        arrays[shown] = np.array(columns[name], dtype=float) / NANO
     for name in NUMBERS:
         arrays[name] = np.array(columns[name], dtype=float)
     for name in COUNTS:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmkit.core.money import NANO
 from llmkit.costs.frame.columns import FIXED
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.sums import EXACT, NANOS, NOTHING, kinds_that_count
+from llmkit.costs.sums import EXACT, NOTHING, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +80,7 @@ def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
 
 def nanos(usd: pd.Series[float]) -> pd.Series[int]:
     """Return dollars as billionths again, exactly (below two million dollars a call); 0 if unknown."""
-    return (usd.fillna(0.0) * NANOS).round().astype("int64")
+    return (usd.fillna(0.0) * NANO).round().astype("int64")
 
 
 def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
@@ -180,7 +181,7 @@ def _sums(
 
 
 def _shown(table: pd.DataFrame, *, timed: bool) -> pd.DataFrame:
-    table[["cost_usd", "saved_usd"]] /= NANOS
+    table[["cost_usd", "saved_usd"]] /= NANO
     table["cost_usd"] = table["cost_usd"].mask((table["priced"] == 0) & (table["unpriced"] > 0))
     table = table.drop(columns="priced")
     if timed:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from llmkit import prices
 from llmkit.content.messages import Usage
+from llmkit.core.money import to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,7 +106,7 @@ def priced(
             _price(found, listing, some[~apart], parts)
             for row in some[apart].tolist():
                 usd, found.exact[row] = prices.total(listing, units.usage(row, parts), partial(_one, find))
-                _note(found, row, prices.to_nanos(usd), listing.source)
+                _note(found, row, to_nanos(usd), listing.source)
     return found
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import NANO, format_money, format_nanos, to_nanos
 from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.pricing import bulk
@@ -21,8 +22,7 @@ from llmkit.costs.store.corrections import NOTES, SOURCE
 from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.protocol import Change
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.sums import NANOS, inexact, to_nanos
-from llmkit.prices import format_money
+from llmkit.costs.sums import inexact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ class Corrected:
         noun = "price" if self.calls == 1 else "prices"
         fresh = f" ({self.were_unpriced:,} had none)" if self.were_unpriced else ""
         text = f"{self.calls:,} {noun} {verb}{fresh}: "
-        text += f"{format_money(self.old_nanos / NANOS)} -> {format_money(self.new_nanos / NANOS)}"
+        text += f"{format_nanos(self.old_nanos)} -> {format_nanos(self.new_nanos)}"
         return text if self.dry_run else f'{text}; ledger.correct(undo="{self.run}") undoes it'
 
     def _repr_html_(self) -> str:
@@ -194,7 +194,7 @@ def table(store: Store) -> pd.DataFrame:
     for name in ("corrected", "time"):
         notes[name] = pd.to_datetime(notes[name].astype("int64"), unit="us", utc=True)
     for name in ("old", "new"):
-        notes[f"{name}_nanos"] = notes[f"{name}_nanos"].astype(float) / NANOS
+        notes[f"{name}_nanos"] = notes[f"{name}_nanos"].astype(float) / NANO
     return LedgerFrame(notes.rename(columns={"old_nanos": "old_usd", "new_nanos": "new_usd"}))
 
 
@@ -289,7 +289,7 @@ def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = Fa
     money = ["old_usd", "new_usd", "difference_usd"]
     return Corrected(
         examined=examined,
-        df=sums.assign(**{name: sums[name] / NANOS for name in money}),
+        df=sums.assign(**{name: sums[name] / NANO for name in money}),
         calls=len(notes),
         were_unpriced=int(unpriced.sum()),
         old_nanos=old,

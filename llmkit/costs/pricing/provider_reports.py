@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.sums import NANOS
+from llmkit.core.money import NANO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MEASURES = ("calls", "input_tokens", "cache_read_tokens", "output_tokens", "nanos")
 """What is read, as far as an export has it; all tokens of the prompt are input, cached ones included."""
 
-CENT = NANOS // 100
+CENT = NANO // 100
 DAY = timedelta(days=1)
 
 LARGEST = 10**9
@@ -192,7 +192,7 @@ def _result(result: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(amount, Mapping):
         _dollars_only(amount.get("currency"))
         model = str(result.get("line_item") or "").partition(",")[0].strip()
-        return {"provider": "openai", "model": model, "nanos": _nanos(amount.get("value"), NANOS)}
+        return {"provider": "openai", "model": model, "nanos": _nanos(amount.get("value"), NANO)}
     if amount is not None:
         _dollars_only(result.get("currency"))
         return {"provider": "anthropic", "model": result.get("model"), "nanos": _nanos(amount, CENT)}
@@ -304,7 +304,7 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
         "input_tokens": whole,
         "cache_read_tokens": count.get("cached"),
         "output_tokens": count.get("output"),
-        "nanos": None if pd.isna(values.get("cost")) else _nanos(values["cost"], NANOS),
+        "nanos": None if pd.isna(values.get("cost")) else _nanos(values["cost"], NANO),
     }
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import NANO
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
 from llmkit.costs.pricing import bulk, provider_reports
-from llmkit.costs.sums import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ SHOWN = {
 }
 """What is compared, and its name in the table."""
 
-HALF_A_CENT = NANOS // 200
+HALF_A_CENT = NANO // 200
 """Nano-dollars by which costs may differ besides: some exports are in whole cents."""
 
 ALL = "(all)"
@@ -127,7 +127,7 @@ def _compared(ours: pd.DataFrame, theirs: pd.DataFrame, tolerance: float) -> pd.
         gap = mine - other
         drift |= _apart(mine, other, tolerance, HALF_A_CENT if measure == "nanos" else 0)
         if measure == "nanos":
-            mine, other, gap = (part.astype("Float64").astype(float) / NANOS for part in (mine, other, gap))
+            mine, other, gap = (part.astype("Float64").astype(float) / NANO for part in (mine, other, gap))
         table[name], table[f"{name}_theirs"], table[f"{name}_difference"] = mine, other, gap
     table["unpriced"] = both["unpriced_ours"].fillna(0).astype("int64")
     words = np.select([~is_theirs, ~is_ours, drift], ["only ours", "only theirs", "drift"], "match")

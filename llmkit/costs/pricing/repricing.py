@@ -17,10 +17,11 @@ import pandas as pd
 from llmkit import prices as pricing
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import NANO, format_money
 from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.pricing import bulk
-from llmkit.costs.sums import NANOS, counted
+from llmkit.costs.sums import counted
 from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
@@ -87,27 +88,25 @@ class Repriced:
     @property
     def difference_usd(self) -> float:
         """How much more that is, in US dollars, of the calls for which both are known."""
-        return self.difference_nanos / NANOS
+        return self.difference_nanos / NANO
 
     def __repr__(self) -> str:
         what = counted(self.calls, self.simulated_calls)
-        first = f"{what}: {pricing.format_money(self.cost_usd)}{_unknown(self.unpriced)}"
+        first = f"{what}: {format_money(self.cost_usd)}{_unknown(self.unpriced)}"
         change = f"{self.difference_nanos / self.compared_nanos:+.0%}" if self.compared_nanos else ""
         partly = ", where both are known" if change and self.unpriced != self.what_if_unpriced else ""
-        second = f"{self.terms}: {pricing.format_money(self.what_if_usd)}" + (
+        second = f"{self.terms}: {format_money(self.what_if_usd)}" + (
             f" ({change}{partly})" if change else ""
         )
         text = f"{first}; {second}{_unknown(self.what_if_unpriced)}"
         if self.saved_usd or self.what_if_saved_usd:
-            text += f"; saved by replay: {pricing.format_money(self.saved_usd)}"
-            text += f", then {pricing.format_money(self.what_if_saved_usd)}"
+            text += f"; saved by replay: {format_money(self.saved_usd)}"
+            text += f", then {format_money(self.what_if_saved_usd)}"
         return text + (f"; {counted(self.left_out, self.left_out)} left out" if self.left_out else "")
 
     def _repr_html_(self) -> str:
         first, _, rest = repr(self).partition("; ")
-        table = (
-            self.df.to_html(border=0, float_format=pricing.format_money, na_rep="$?") if len(self.df) else ""
-        )
+        table = self.df.to_html(border=0, float_format=format_money, na_rep="$?") if len(self.df) else ""
         return (
             '<div class="mathjax_ignore tex2jax_ignore">'
             f"{html.escape(first)}<br><b>{html.escape(rest)}</b>{table}</div>"
@@ -207,8 +206,8 @@ def _compared(frame: pd.DataFrame, other: bulk.Priced, terms: str) -> Repriced:
         what_if_priced=sums["what_if_priced"],
         unpriced=sums["unpriced"],
         what_if_unpriced=sums["what_if_unpriced"],
-        saved_usd=sums["saved_usd"] / NANOS,
-        what_if_saved_usd=sums["what_if_saved_usd"] / NANOS,
+        saved_usd=sums["saved_usd"] / NANO,
+        what_if_saved_usd=sums["what_if_saved_usd"] / NANO,
         terms=terms,
         simulated=bool(frame["simulated"].any()),
         simulated_calls=int(frame["simulated"].sum()),
@@ -253,14 +252,14 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         ("cost_usd", "priced", "unpriced"),
         ("what_if_usd", "what_if_priced", "what_if_unpriced"),
     ):
-        shown[name] = (shown[name] / NANOS).mask((shown[priced] == 0) & (shown[unpriced] > 0))
+        shown[name] = (shown[name] / NANO).mask((shown[priced] == 0) & (shown[unpriced] > 0))
     for name in ("difference_usd", "saved_usd", "what_if_saved_usd"):
-        shown[name] /= NANOS
+        shown[name] /= NANO
     return shown.drop(columns=["priced", "what_if_priced", "compared"])
 
 
 def _usd(nanos: int, priced: int, unpriced: int) -> float:
-    return math.nan if unpriced and not priced else nanos / NANOS
+    return math.nan if unpriced and not priced else nanos / NANO
 
 
 def _unknown(count: int) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.money import format_money
 from llmkit.notebook.chat.model_choices import context_window
 from llmkit.notebook.display.footer import is_about
-from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,6 +16,7 @@ from llmkit.clients.registry import resolve, shared_client
 from llmkit.content.describe import card
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
+from llmkit.core.money import to_nanos
 from llmkit.notebook.chat.conversation import Conversation, as_message
 from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
@@ -23,7 +24,6 @@ from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, foreign, told
 from llmkit.notebook.display.footer import outcome_of
-from llmkit.prices import to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -13,9 +13,9 @@ from llmkit.content import tokens
 from llmkit.content.media import most_tokens
 from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
+from llmkit.core.money import format_money, from_nanos
 from llmkit.core.redaction import redact
 from llmkit.notebook.request import Part
-from llmkit.prices import NANO, format_money
 from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _total(request: Request, provider: str) -> str:
     most = cost_bound(request, provider)
-    usd = None if most.nanos is None else most.nanos / NANO
+    usd = from_nanos(most.nanos)
     return (
         f"At most {most.input_tokens:,} tokens of prompt and {most.output_tokens:,} of answer: "
         f"{format_money(usd)} at most."

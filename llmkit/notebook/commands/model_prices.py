@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmkit import prices
 from llmkit.core import catalog
+from llmkit.core.money import format_rate
 
 if TYPE_CHECKING:
     from llmkit.clients.registry import ModelName
@@ -31,7 +32,7 @@ def short(name: str) -> str:
         return "free"
     if not model or known is None or (found := listing(name)) is None:
         return ""
-    return f"${float(found.rates[0].input):g}→${float(found.rates[0].output):g} /M"
+    return f"{format_rate(found.rates[0].input)}→{format_rate(found.rates[0].output)} /M"
 
 
 def is_free(name: ModelName) -> bool:
@@ -48,5 +49,5 @@ def charges(name: ModelName) -> str:
     found = listing(full)
     if found is None:
         return f"{full} is asked now, and costs money: its price is unknown."
-    into, out = (f"${float(rate):g}" for rate in (found.rates[0].input, found.rates[0].output))
+    into, out = map(format_rate, (found.rates[0].input, found.rates[0].output))
     return f"{full} is asked now, and costs money: {into} in and {out} out per million tokens."

@@ -11,12 +11,12 @@ from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.registry import resolve, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError
+from llmkit.core.money import NANO, format_money
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.live_columns import live_columns
 from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
 from llmkit.notebook.display.error_messages import Stopped, keep_last, kept_in, uninterrupted
-from llmkit.prices import NANO, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

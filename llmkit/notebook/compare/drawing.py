@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.money import format_money
 from llmkit.notebook.compare.measures import SMALLEST, measured
 from llmkit.notebook.display.error_messages import plain, without_controls
 from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
@@ -12,7 +13,6 @@ from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, printable, render, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
 from llmkit.notebook.display.rich_answer import MIME_TYPE
-from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

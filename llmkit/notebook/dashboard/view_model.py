@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds, usd
+from llmkit.core.money import NANO, format_exact, format_money, format_nanos, format_ticks
+from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds
 from llmkit.costs.frame.summary import TAG
 from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board
-from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +131,7 @@ def figures(board: Board, budget: Budget | None, today: pd.Series[Any]) -> list[
         _figure("Calls", f"{calls:,}"),
         _figure("Errors", f"{errors:,}", f"{errors / calls:.1%}" if errors else ""),
         _figure("Without a price", f"{unknown:,}"),
-        _figure("Saved by replay", amount(int(total["saved_nanos"]))),
+        _figure("Saved by replay", format_nanos(int(total["saved_nanos"]))),
         _figure("Tokens in", brief(int(total["input_tokens"])) if known else NOTHING),
         _figure("Tokens out", brief(int(total["output_tokens"])) if known else NOTHING),
         _figure("Today", money(today), exact=exact(today)),
@@ -148,22 +148,12 @@ def _figure(label: str, text: str, note: str = "", exact: str = "") -> dict[str,
 
 def money(sums: pd.Series[Any]) -> str:
     """Return what calls cost; `$?` if no price is known."""
-    return format_money(usd(int(sums["nanos"])) if exact(sums) else None, about=bool(sums["estimated"]))
+    return format_nanos(int(sums["nanos"]) if exact(sums) else None, about=bool(sums["estimated"]))
 
 
 def exact(sums: pd.Series[Any]) -> str:
     """Return what calls cost, to the last known digit."""
-    return "" if sums["unpriced"] and not sums["priced"] else f"${int(sums['nanos']) / 1e9:,.9f}"
-
-
-def amount(nanos: int) -> str:
-    """Write nano-dollars.
-
-    Example:
-        >>> amount(12_345_000_000)
-        '$12.35'
-    """
-    return format_money(usd(nanos))
+    return "" if sums["unpriced"] and not sums["priced"] else format_exact(int(sums["nanos"]))
 
 
 def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
@@ -183,7 +173,10 @@ def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
         "kind": "time",
         "slots": int(places[-1]) + 1,
         "top": ticks[-1] or 1.0,
-        "grid": [{"value": tick, "label": _tick(metric, tick, ticks)} for tick in ticks],
+        "grid": [
+            {"value": tick, "label": label}
+            for tick, label in zip(ticks, _tick_labels(metric, ticks), strict=True)
+        ],
         "ticks": time_ticks(starts, places, board.bins.unit),
         "periods": [
             {"key": str(start), "at": int(place), "label": period(start, board.bins.unit)}
@@ -279,7 +272,7 @@ def cells(sums: pd.Series[Any]) -> list[str]:
         f"{int(sums['errors']):,}",
         f"{int(sums['input_tokens']):,}" if known else NOTHING,
         f"{int(sums['output_tokens']):,}" if known else NOTHING,
-        amount(int(sums["saved_nanos"])),
+        format_nanos(int(sums["saved_nanos"])),
         NOTHING if math.isnan(sums["duration_s"]) else seconds(sums["duration_s"]),
         NOTHING if math.isnan(sums["first_token_s"]) else seconds(sums["first_token_s"]),
     ]
@@ -345,7 +338,7 @@ def _known(value: Any) -> Any:
 def writer(metric: str) -> Callable[[Any], str]:
     """Return how a measure's values are written."""
     if _is_money(metric):
-        return lambda value: amount(int(value))
+        return lambda value: format_nanos(int(value))
     if metric in MEDIANS:
         return lambda value: seconds(float(value))
     return lambda value: f"{int(value):,}"
@@ -359,16 +352,12 @@ def _others(board: Board) -> str:
     return f"{len(board.keys) - NAMED} others"
 
 
-def _tick(metric: str, tick: float, ticks: Sequence[float]) -> str:
+def _tick_labels(metric: str, ticks: Sequence[float]) -> list[str]:
     if metric in MEDIANS:
-        return seconds(tick) if tick else "0"
-    if not _is_money(metric):
-        return brief(int(tick))
-    step = (ticks[1] if len(ticks) > 1 else 1e9) / 1e9
-    decimals = 0 if step >= 1 and float(step).is_integer() else max(2, -math.floor(math.log10(step)))
-    if not math.isclose(round(step, decimals), step, rel_tol=1e-6):
-        decimals += 1
-    return f"${tick / 1e9:,.{decimals}f}"
+        return [seconds(tick) if tick else "0" for tick in ticks]
+    if _is_money(metric):
+        return format_ticks([tick / NANO for tick in ticks])
+    return [brief(int(tick)) for tick in ticks]
 
 
 _STEPS_OF_TEN = (1, 2, 2.5, 3, 4, 5, 10)

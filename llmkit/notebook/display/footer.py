@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from llmkit.core.money import format_money
 from llmkit.costs.sums import inexact
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
-from llmkit.prices import format_money
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream

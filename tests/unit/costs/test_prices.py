@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from importlib.metadata import version
 
 import genai_prices
@@ -98,21 +97,6 @@ def test_a_price_is_counted_in_nano_dollars():
     )
     assert found.nanos == 375
     assert found.date == "2026-11-01"
-
-
-@pytest.mark.parametrize(
-    ("usd", "nanos"),
-    [
-        (0.1, 100_000_000),
-        (Decimal("1e-9"), 1),
-        (Decimal("5e-10"), 0),
-        (Decimal("1.5e-9"), 2),
-        (0, 0),
-        (1e-12, 0),
-    ],
-)
-def test_dollars_are_rounded_half_to_even(usd, nanos):
-    assert prices.to_nanos(usd) == nanos
 
 
 def test_a_model_that_nobody_knows_has_no_price():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from llmkit import prices
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import to_nanos
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.pricing import bulk
@@ -60,7 +61,7 @@ def one_by_one(record, model=None, own=None, cached=None, when=None):
         units=record.units,
     )
     consulted = partial(prices.listing, provider, when=when or record.time, tier=tier, own=own)
-    return prices.to_nanos(prices.total(found, usage, lambda name: consulted((name,)))[0])
+    return to_nanos(prices.total(found, usage, lambda name: consulted((name,)))[0])
 
 
 counts = (

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.costs.sums import Sums, Tally, Total, is_unpriced, to_nanos, total_of
+from llmkit.core.money import to_nanos
+from llmkit.costs.sums import Sums, Tally, Total, is_unpriced, total_of
 from llmkit.records import CallRecord
 
 
