@@ -124,9 +124,9 @@ def main(folder: Path) -> int:
     troubles = 0
     for path in sorted((folder / "notebooks").glob("*.ipynb")):
         begun = time.monotonic()
-        trouble = run_notebook(path)
-        troubles += trouble is not None
-        print(f"   {path.stem:<16} {time.monotonic() - begun:5.1f} s  {trouble or 'ok'}", flush=True)
+        problem = run_notebook(path)
+        troubles += problem is not None
+        print(f"   {path.stem:<16} {time.monotonic() - begun:5.1f} s  {problem or 'ok'}", flush=True)
     return troubles
 
 

@@ -33,18 +33,18 @@ def charts(*, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite"
         _fill(path, rows)
-        with closing(Ledger(path)) as books:
-            check(len(books.df), rows, "Ledger.df")
-            return [_row(rows, kind, [_drawn(books, kind) for _ in range(ROUNDS + 1)][1:]) for kind in KINDS]
+        with closing(Ledger(path)) as ledger:
+            check(len(ledger.df), rows, "Ledger.df")
+            return [_row(rows, kind, [_drawn(ledger, kind) for _ in range(ROUNDS + 1)][1:]) for kind in KINDS]
 
 
-def _drawn(books: LedgerType, kind: str) -> float:
+def _drawn(ledger: LedgerType, kind: str) -> float:
     """Return the milliseconds of CPU that a chart and its picture take."""
     from matplotlib import pyplot as plt
 
     figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
     start = time.process_time()
-    books.plot(kind, ax=ax)
+    ledger.plot(kind, ax=ax)
     figure.canvas.draw()
     spent = time.process_time() - start
     plt.close(figure)

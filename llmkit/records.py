@@ -140,14 +140,14 @@ class CostReservation:
 class BudgetGuard(Protocol):
     """Decides whether a call may be sent."""
 
-    async def admit(self, intent: CostReservation) -> None:
+    async def admit(self, reservation: CostReservation) -> None:
         """Reserve what a call may cost; asked before each attempt, the last amount counts.
 
         The record of the call (`Recorder.record`) takes the reservation back, in the transaction that
         writes it down.
 
         Args:
-            intent: What the call may cost.
+            reservation: What the call may cost.
 
         Raises:
             BudgetExceededError: If that does not fit into a budget.

@@ -130,9 +130,9 @@ class MemoryRecorder:
 
 @pytest.fixture
 def recorder() -> Iterator[MemoryRecorder]:
-    books = MemoryRecorder()
-    before = records.set_recorder(lambda: books)
-    yield books
+    ledger = MemoryRecorder()
+    before = records.set_recorder(lambda: ledger)
+    yield ledger
     if before is not None:
         records.set_recorder(before)
 

@@ -52,7 +52,7 @@ class AnthropicClient(ProviderClient):
         super().__init__(
             "anthropic",
             codec=AnthropicCodec(),
-            carrier=direct if client is None else SDKTransport("anthropic", client, note),
+            transport=direct if client is None else SDKTransport("anthropic", client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,

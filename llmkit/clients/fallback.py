@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class StandIn(Protocol):
+class FallbackClient(Protocol):
     """A client that can take over a call."""
 
     provider_name: str
@@ -53,13 +53,13 @@ class Fallbacks:
     """The texts of a call from the first model that answers; a `Source`."""
 
     def __init__(
-        self, call: Call, source: Source, stand_ins: Sequence[StandIn], protocol: type[Codec]
+        self, call: Call, source: Source, fallbacks: Sequence[FallbackClient], protocol: type[Codec]
     ) -> None:
         self._call = call
         self._asked = call.request
         self._first = call.name
         self._source = source
-        self._stand_ins = list(stand_ins)
+        self._fallbacks = list(fallbacks)
         self._protocol = protocol
         self._failures: list[str] = []
 
@@ -71,7 +71,7 @@ class Fallbacks:
             except LLMClientError as error:
                 before = len(self._failures)
                 hopeless = self._call.started or not worth_another_model(error)
-                other = None if hopeless else self._next_stand_in()
+                other = None if hopeless else self._next_fallback()
                 for failure in self._failures:
                     error.add_note(failure)
                 if other is None:
@@ -83,10 +83,10 @@ class Fallbacks:
         """Stop."""
         await self._source.aclose()
 
-    def _next_stand_in(self) -> StandIn | None:
+    def _next_fallback(self) -> FallbackClient | None:
         """Return the next model to which the request can be put without another meaning."""
-        while self._stand_ins:
-            other = self._stand_ins.pop(0)
+        while self._fallbacks:
+            other = self._fallbacks.pop(0)
             lost = [] if other.speaks(self._protocol) else sorted(self._asked.extra)
             kept = [name for name in lost if not droppable(name)]
             if not kept:
@@ -96,7 +96,7 @@ class Fallbacks:
             logger.warning("%s", self._failures[-1])
         return None
 
-    async def _go_on(self, other: StandIn, error: LLMClientError) -> None:
+    async def _go_on(self, other: FallbackClient, error: LLMClientError) -> None:
         await self._source.aclose()
         failed, extra = self._call.name, self._asked.extra
         if not other.speaks(self._protocol):

@@ -51,7 +51,7 @@ class GoogleAIClient(ProviderClient):
         super().__init__(
             "google",
             codec=GoogleCodec(),
-            carrier=access.direct(_signed) if client is None else GenAITransport(client, note),
+            transport=access.direct(_signed) if client is None else GenAITransport(client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,

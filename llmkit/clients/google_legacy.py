@@ -46,7 +46,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         super().__init__(
             "google-legacy",
             codec=GoogleCodec(schemas=False),
-            carrier=LegacyTransport(
+            transport=LegacyTransport(
                 lambda: access.place().url, lambda: access.credentials.current().reveal(), client
             ),
             credentials=access.credentials if client is None else None,

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelManager:
-    """Models by provider, with stand-ins.
+    """Models by provider, with fallbacks.
 
     Args:
         available_models: Names by provider; by default the catalogue's.
@@ -36,12 +36,12 @@ class ModelManager:
     ) -> None:
         known = catalog.providers().values()
         listed = {p.name: list(p.models) for p in known if p.models}
-        stand_ins = {model: other for p in known for model, other in p.fallbacks.items()}
+        fallbacks = {model: other for p in known for model, other in p.fallbacks.items()}
         self.available_models = dict(listed if available_models is None else available_models)
-        self.fallback_models = dict(stand_ins if fallback_models is None else fallback_models)
+        self.fallback_models = dict(fallbacks if fallback_models is None else fallback_models)
 
     def get_available_model(self, provider: str, requested_model: str) -> str:
-        """Return the model that was asked for, its stand-in, or the provider's first one.
+        """Return the model that was asked for, its fallback, or the provider's first one.
 
         Args:
             provider: Name of the provider.
@@ -70,7 +70,7 @@ class ModelManager:
             model: The model that is wanted.
 
         Returns:
-            `provider:model` of its stand-in, of the stand-in's stand-in, and so on.
+            `provider:model` of its fallback, of that model's fallback, and so on.
 
         Example:
             >>> ModelManager({}, {"gpt-x": "gpt-b", "gpt-b": "gpt-a"}).fallbacks("openai", "gpt-x")

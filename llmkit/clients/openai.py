@@ -54,7 +54,7 @@ class OpenAIClient(ProviderClient):
             codec=OpenAICodec(
                 official=(lambda: "api.openai.com" in access.place().url) if client is None else True
             ),
-            carrier=access.direct(bearer, *theirs)
+            transport=access.direct(bearer, *theirs)
             if client is None
             else SDKTransport("openai", client, note),
             credentials=access.credentials if client is None else None,

@@ -51,17 +51,17 @@ class Manner:
 
 
 @lru_cache(maxsize=128)
-def mend(text: str, source: str, manner: Manner) -> str:
+def normalize(text: str, source: str, manner: Manner) -> str:
     """Return an address in the form in which requests are made from it.
 
     Example:
-        >>> mend('"api.example.com/v1/chat/completions/"', "base_url", Manner())
+        >>> normalize('"api.example.com/v1/chat/completions/"', "base_url", Manner())
         'https://api.example.com/v1'
-        >>> mend("0.0.0.0", "OLLAMA_HOST", Manner(home="http://127.0.0.1:11434/v1", local=True))
+        >>> normalize("0.0.0.0", "OLLAMA_HOST", Manner(home="http://127.0.0.1:11434/v1", local=True))
         'http://127.0.0.1:11434/v1'
     """
     parts = _split(_with_scheme(text.strip(QUOTES), source, manner), source)
-    path = _mended_path(parts, manner)
+    path = _normalized_path(parts, manner)
     query = f"?{parts.query}" if parts.query else ""
     return f"{parts.scheme}://{parts.netloc}{path}{query}"
 
@@ -184,7 +184,7 @@ def _split(text: str, source: str) -> SplitResult:
     return parts._replace(netloc=parts.netloc.lower())
 
 
-def _mended_path(parts: SplitResult, manner: Manner) -> str:
+def _normalized_path(parts: SplitResult, manner: Manner) -> str:
     """Return a path without what requests add by themselves, and without what is there twice."""
     path = re.sub("/{2,}", "/", parts.path.rstrip("/"))
     path = _ENDPOINTS[manner.protocol].sub("", path).rstrip("/")

@@ -252,13 +252,13 @@ def address(provider: catalog.Provider) -> Named | None:
     """Return where a provider's API is, and who says so: environment, then file, then catalogue."""
     for variable in provider.base_url_env:
         if given := os.environ.get(variable, "").strip(addresses.QUOTES):
-            return Named(url=addresses.mend(given, variable, manner(provider)), source=variable)
+            return Named(url=addresses.normalize(given, variable, manner(provider)), source=variable)
     found = load()
     if (text := found.base_urls.get(provider.name)) is not None:
         file = found.projects.get(provider.name)
         source = f"base_urls.{provider.name} in {file or user_file()}"
         return Named(
-            url=addresses.mend(text, source, manner(provider)), source=source, project=file is not None
+            url=addresses.normalize(text, source, manner(provider)), source=source, project=file is not None
         )
     return None if provider.base_url is None else Named(url=provider.base_url, source="the catalogue")
 

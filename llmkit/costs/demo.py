@@ -127,11 +127,11 @@ def month(path: str | os.PathLike[str], month: str = "2026-10", *, seed: int = 0
         >>> month(":memory:").total().simulated
         True
     """
-    books = Ledger(path)
+    ledger = Ledger(path)
     for record in records(month, seed=seed):
-        books.record(record)
-    books.flush()
-    return books
+        ledger.record(record)
+    ledger.flush()
+    return ledger
 
 
 def _habit(habit: Habit, first: date, rng: random.Random) -> Iterator[CallRecord]:

@@ -153,10 +153,10 @@ class Ledger(Analysis, forks.ForkAware):
             ConfigurationError: If a value makes no sense, or the file cannot be read or written.
 
         Example:
-            >>> books = Ledger(":memory:")
-            >>> books.budget(daily=5, per_call=0.10).left
+            >>> ledger = Ledger(":memory:")
+            >>> ledger.budget(daily=5, per_call=0.10).left
             5.0
-            >>> books.budget(per_call=None).daily
+            >>> ledger.budget(per_call=None).daily
             5.0
         """
         self._budgets.change(
@@ -202,7 +202,7 @@ class Ledger(Analysis, forks.ForkAware):
     @property
     def waiting(self) -> int:
         """Calls that wait in memory because the ledger could not be written."""
-        return len(self._store.unwritten()) if self._store.in_trouble else 0
+        return len(self._store.unwritten()) if self._store.is_failing else 0
 
     def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
         """Be told of every call of this process, on the thread it ends on, after it is queued.

@@ -77,7 +77,7 @@ class LLMMagics(Magics):
         self.last: Reply | Comparison | None = None
         self.made: set[str] = set()
         self.was_free = False  # whether the last question that named no model cost nothing
-        self.trouble: LastError | None = None
+        self.problem: LastError | None = None
         super().__init__(shell)
         self._begin()
         if not self.aliases:
@@ -205,4 +205,4 @@ class LLMMagics(Magics):
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
         if error is not None and not is_about_last_error(source):
-            self.trouble = describe_error(source, error, result.execution_count)
+            self.problem = describe_error(source, error, result.execution_count)

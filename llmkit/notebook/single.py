@@ -108,9 +108,9 @@ class SingleRun:
         try:
             return self._read()
         except BadResponseError as error:
-            return self._mend(display, error)
+            return self._repair(display, error)
 
-    def _mend(self, display: LiveAnswer, error: BadResponseError) -> Any:
+    def _repair(self, display: LiveAnswer, error: BadResponseError) -> Any:
         """Show the model what was wrong with its answer, and ask once more: a call of its own."""
         answer, spent = spoken(self.stream.text), self.stream.outcome
         if not answer.strip():
@@ -215,9 +215,9 @@ class SingleRun:
             outcome, label=self._label, session_cost=spent.usd, estimated=about, status=status
         )
         waiting = ledger.waiting
-        trouble = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
+        problem = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
         alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take()]
-        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, trouble, *alerts))))
+        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, problem, *alerts))))
 
 
 def limits(magics: LLMMagics, ask: CellRequest) -> dict[str, Any]:

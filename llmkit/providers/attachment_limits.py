@@ -180,9 +180,9 @@ def _check_roles(messages: list[LLMMessage]) -> None:
 
 
 def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
-    trouble = _pdf_trouble(one, limits) if one.kind == "pdf" else _image_trouble(one, limits, side)
-    if trouble:
-        raise InvalidRequestError(f"{one.shown} {trouble}", hint=SMALLER)
+    problem = _pdf_problem(one, limits) if one.kind == "pdf" else _image_problem(one, limits, side)
+    if problem:
+        raise InvalidRequestError(f"{one.shown} {problem}", hint=SMALLER)
     if one.url and one.kind not in limits.links:
         raise InvalidRequestError(
             f"{one.shown}: {limits.name} takes no {_WORDS[one.kind]} by their address.",
@@ -194,7 +194,7 @@ def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
         )
 
 
-def _pdf_trouble(one: Attachment, limits: Limits) -> str:
+def _pdf_problem(one: Attachment, limits: Limits) -> str:
     if limits.pages is None:
         return ""
     number = pages(one.data)
@@ -203,7 +203,7 @@ def _pdf_trouble(one: Attachment, limits: Limits) -> str:
     return f"has {number} pages; {limits.name} takes {limits.pages}."
 
 
-def _image_trouble(one: Attachment, limits: Limits, side: int | None) -> str:
+def _image_problem(one: Attachment, limits: Limits, side: int | None) -> str:
     if limits.image is not None and _encoded(one) > limits.image:
         size = f"{_encoded(one) / MB:.1f} MB as base64"
         return f"has {size}; {limits.name} takes {limits.image // MB} MB for an image."

@@ -1,4 +1,4 @@
-"""A stand-in for the providers on this machine: no key, no network, no cost.
+"""A fake server for the three wire formats on this machine: no key, no network, no cost.
 
 ```python
 from llmkit import sandbox

@@ -36,7 +36,7 @@ _SSE = "text/event-stream"
 _LARGEST_BODY = 256 * 1024 * 1024
 _PAGE = "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Please sign in</h1></body></html>"
 _INVALID_KEY = "invalid"
-_PLAIN_SPARE = Spare(malformed=b'"@', trouble=b"", ping=b"\n")
+_PLAIN_SPARE = Spare(malformed=b'"@', problem=b"", ping=b"\n")
 
 
 class ServedRequest:

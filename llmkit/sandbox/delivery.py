@@ -149,7 +149,7 @@ class Delivery:
         return True
 
     async def _error(self) -> bool:
-        await self._put(self._spare.trouble)
+        await self._put(self._spare.problem)
         await self._finish()
         return False
 

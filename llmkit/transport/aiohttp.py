@@ -1,4 +1,4 @@
-"""The direct carrier: aiohttp, with headers that somebody else prepares."""
+"""The direct transport: aiohttp, with headers that the client prepares."""
 
 from __future__ import annotations
 

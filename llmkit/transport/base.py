@@ -1,6 +1,6 @@
 """How a request travels: the contract, and the sessions behind it.
 
-A carrier sends one request and hands over the answer's bytes. It knows addresses and credentials;
+A transport sends one request and returns the answer's bytes. It knows addresses and credentials;
 it does not know what the bytes mean.
 """
 

@@ -1,4 +1,4 @@
-"""A user's own `google.genai.Client` as a carrier.
+"""A user's own `google.genai.Client` as a transport.
 
 The SDK prepares and sends; the answer's bytes are read here, streams included. Where a version of the SDK
 does not let go of a stream's bytes, each chunk is parsed by the SDK and written as JSON again.

@@ -1,4 +1,4 @@
-"""Google's former SDK, `google-generativeai`, as a carrier.
+"""Google's former SDK, `google-generativeai`, as a transport.
 
 Its asynchronous REST path is broken, so its synchronous one runs in threads. Its `configure()` is global
 to the process, where it would overwrite the user's own; so the service client beneath it is used, which it

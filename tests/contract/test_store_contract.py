@@ -145,7 +145,7 @@ def call(**changes):
     return CallRecord(**fields | changes)
 
 
-def intent(nanos, **changes):
+def reservation(nanos, **changes):
     fields = {"uid": uuid.uuid4().hex, "time": START, "provider": "openai", "model": "m", "lease_s": 60}
     return CostReservation(**fields | {"nanos": nanos, "input_tokens": 1, "output_tokens": 1} | changes)
 
@@ -210,8 +210,8 @@ class TestInterface:
     def test_it_says_where_its_rows_are_and_makes_nothing_before_it_has_to(self, bench, store):
         assert isinstance(store.path, Path)
         assert store.snapshot is None or isinstance(store.snapshot, Path)
-        assert store.caps() == BudgetRules()
-        assert (everything(store), store.sums(), store.in_trouble) == ([], {}, False)
+        assert store.rules() == BudgetRules()
+        assert (everything(store), store.sums(), store.is_failing) == ([], {}, False)
         assert store.select(Filters(words={})) in ([], [[]])
         assert used(store) == Amounts()
         assert store.flush() is True
@@ -296,8 +296,8 @@ class TestRows:
     def test_what_one_store_wrote_another_one_sees_if_they_share_a_place(self, bench):
         one, other = bench.open(), bench.open()
         write(one, *MIXED[:2])
-        one.change_caps({"daily": 5})
-        both = (uids(everything(other)), other.caps().daily, other.sums() == one.sums())
+        one.change_rules({"daily": 5})
+        both = (uids(everything(other)), other.rules().daily, other.sums() == one.sums())
         shared = ([MIXED[0].uid, MIXED[1].uid], 5, True)
         assert both == (shared if bench.backend.shared else ([], None, False))
 
@@ -386,21 +386,21 @@ class TestChoosing:
             assert merged(found, len(by)) == expected_groups(MIXED, by)
 
     def test_the_ledger_agrees_with_itself_on_any_store(self, store):
-        books = Ledger(MEMORY)
-        books._opened = store
+        ledger = Ledger(MEMORY)
+        ledger._opened = store
         for record in MIXED:
-            books.record(record)
-        frame = books.df
+            ledger.record(record)
+        frame = ledger.df
         assert frame["uid"].tolist() == [record.uid for record in MIXED]
-        assert books.query(provider="google")["uid"].tolist() == [
+        assert ledger.query(provider="google")["uid"].tolist() == [
             record.uid for record in MIXED if record.provider == "google"
         ]
         spent = sum(record.cost_nanos or 0 for record in MIXED if not record.simulated) / 10**9
-        assert books.total(simulated=False).usd == pytest.approx(spent, abs=1e-9)
+        assert ledger.total(simulated=False).usd == pytest.approx(spent, abs=1e-9)
         for by in ("model", "notebook", ["month", "status"], "surface", "tag:project"):
-            assert books.summary(by, simulated=False)["cost_usd"].sum() == pytest.approx(spent, abs=1e-9)
-        assert books.clear() == 24
-        assert books.df.empty
+            assert ledger.summary(by, simulated=False)["cost_usd"].sum() == pytest.approx(spent, abs=1e-9)
+        assert ledger.clear() == 24
+        assert ledger.df.empty
 
 
 def key_of(record, name):
@@ -602,18 +602,18 @@ class TestUncertain:
         assert used(store).uncertain == 93
 
     def test_the_reservation_gives_way_to_what_is_uncertain(self, store):
-        store.change_caps({"daily": 100})
-        plan = intent(100)
+        store.change_rules({"daily": 100})
+        plan = reservation(100)
         store.reserve(plan).result(10)
         write(store, call(uid=plan.uid, cost_nanos=7, at_most_nanos=100))
         assert used(store) == Amounts(7, 0, 0, 0, 93, 0)
         with pytest.raises(BudgetExceededError, match="for answers that broke off"):
-            store.reserve(intent(1)).result(10)
+            store.reserve(reservation(1)).result(10)
 
     def test_it_lasts_until_the_local_day_is_over(self, bench, store):
         write(store, OPEN)
         bench.clock.now += timedelta(hours=30)
-        store.reserve(intent(1, time=bench.clock.now)).result(10)  # takes away what has ended
+        store.reserve(reservation(1, time=bench.clock.now)).result(10)  # takes away what has ended
         assert used(store).uncertain == 93
         assert used(store, time=START + timedelta(days=1)) == Amounts(reserved=1)
 
@@ -656,120 +656,120 @@ class TestUncertain:
 
 class TestCaps:
     def test_caps_are_changed_one_by_one_and_lifted(self, bench, store):
-        assert store.change_caps({"daily": 9, "per_call": 3}) == BudgetRules(daily=9, per_call=3)
-        assert store.change_caps({"daily": None, "unpriced": "ask"}) == BudgetRules(
+        assert store.change_rules({"daily": 9, "per_call": 3}) == BudgetRules(daily=9, per_call=3)
+        assert store.change_rules({"daily": None, "unpriced": "ask"}) == BudgetRules(
             per_call=3, unpriced="ask"
         )
-        assert store.caps() == BudgetRules(per_call=3, unpriced="ask")
+        assert store.rules() == BudgetRules(per_call=3, unpriced="ask")
         store.close()
-        assert store.caps() == BudgetRules(per_call=3, unpriced="ask")
+        assert store.rules() == BudgetRules(per_call=3, unpriced="ask")
 
     def test_rows_that_are_deleted_leave_the_caps(self, store):
-        store.change_caps({"daily": 9})
+        store.change_rules({"daily": 9})
         write(store, call())
         store.delete()
-        assert store.caps() == BudgetRules(daily=9)
+        assert store.rules() == BudgetRules(daily=9)
 
 
 class TestReservations:
     def test_what_fits_to_the_last_billionth_is_reserved_and_one_more_is_refused(self, store):
-        store.change_caps({"daily": 10})
-        store.reserve(intent(4)).result(10)
-        store.reserve(intent(6)).result(10)
+        store.change_rules({"daily": 10})
+        store.reserve(reservation(4)).result(10)
+        store.reserve(reservation(6)).result(10)
         with pytest.raises(BudgetExceededError, match=r"(?i)daily budget"):
-            store.reserve(intent(1)).result(10)
+            store.reserve(reservation(1)).result(10)
         assert used(store) == Amounts(reserved=10)
 
     def test_a_second_reservation_of_a_call_replaces_its_first(self, store):
-        store.change_caps({"daily": 10})
-        first = intent(7)
+        store.change_rules({"daily": 10})
+        first = reservation(7)
         store.reserve(first).result(10)
-        store.reserve(intent(9, uid=first.uid)).result(10)
+        store.reserve(reservation(9, uid=first.uid)).result(10)
         assert used(store).reserved == 9
         with pytest.raises(BudgetExceededError):
-            store.reserve(intent(11, uid=first.uid)).result(10)
+            store.reserve(reservation(11, uid=first.uid)).result(10)
         assert used(store).reserved == 9, "a refusal leaves what was reserved before"
 
     def test_what_is_released_is_free_again(self, store):
-        store.change_caps({"daily": 10})
-        first = intent(10)
+        store.change_rules({"daily": 10})
+        first = reservation(10)
         store.reserve(first)
         store.release(first.uid)
         store.release("unknown")
-        store.reserve(intent(10)).result(10)
+        store.reserve(reservation(10)).result(10)
         assert used(store).reserved == 10
 
     def test_the_row_of_a_call_settles_its_reservation(self, store):
-        store.change_caps({"daily": 10})
-        first = intent(10)
+        store.change_rules({"daily": 10})
+        first = reservation(10)
         store.reserve(first).result(10)
         write(store, call(uid=first.uid, cost_nanos=3))
         assert used(store) == Amounts(spent=3)
-        store.reserve(intent(7)).result(10)
+        store.reserve(reservation(7)).result(10)
 
     @pytest.mark.parametrize("record", [call(cost_nanos=5, simulated=True), call(cost_nanos=None)])
     def test_a_call_that_cost_nothing_known_is_settled_too(self, store, record):
-        store.change_caps({"daily": 10})
-        store.reserve(intent(10, uid=record.uid)).result(10)
+        store.change_rules({"daily": 10})
+        store.reserve(reservation(10, uid=record.uid)).result(10)
         write(store, record)
         assert used(store) == Amounts()
 
     def test_rows_that_were_appended_before_count(self, store):
-        store.change_caps({"daily": 10})
+        store.change_rules({"daily": 10})
         store.append(call(cost_nanos=8))
         with pytest.raises(BudgetExceededError):
-            store.reserve(intent(3)).result(10)
+            store.reserve(reservation(3)).result(10)
 
     def test_each_notebook_has_a_budget_of_its_own(self, store):
-        store.change_caps({"per_notebook": 10, "unknown_notebook": "allow"})
+        store.change_rules({"per_notebook": 10, "unknown_notebook": "allow"})
         write(store, call(cost_nanos=6, notebook="a.ipynb"))
         with pytest.raises(BudgetExceededError, match=r"a\.ipynb"):
-            store.reserve(intent(5, notebook="a.ipynb")).result(10)
+            store.reserve(reservation(5, notebook="a.ipynb")).result(10)
         for notebook, nanos in (("a.ipynb", 4), ("b.ipynb", 10), (None, 99)):
-            store.reserve(intent(nanos, notebook=notebook)).result(10)
+            store.reserve(reservation(nanos, notebook=notebook)).result(10)
         assert used(store, "a.ipynb") == Amounts(6, 113, 6, 4)
         assert used(store, "c.ipynb") == Amounts(6, 113, 0, 0)
         assert used(store, None) == Amounts(6, 113, 0, 99), "calls from outside a notebook"
 
     def test_a_call_from_a_notebook_without_a_name_is_refused_while_notebooks_have_a_budget(self, store):
-        store.change_caps({"per_notebook": 10})
+        store.change_rules({"per_notebook": 10})
         with pytest.raises(BudgetExceededError, match="name of this notebook is unknown"):
-            store.reserve(intent(1, notebook=None)).result(10)
-        store.reserve(intent(1, notebook="a.ipynb")).result(10)
-        store.change_caps({"per_notebook": None})
-        store.reserve(intent(1, notebook=None)).result(10)
+            store.reserve(reservation(1, notebook=None)).result(10)
+        store.reserve(reservation(1, notebook="a.ipynb")).result(10)
+        store.change_rules({"per_notebook": None})
+        store.reserve(reservation(1, notebook=None)).result(10)
 
     def test_each_local_day_has_a_budget_of_its_own(self, store):
-        store.change_caps({"daily": 10})
+        store.change_rules({"daily": 10})
         later = START + timedelta(days=1)
-        store.reserve(intent(10)).result(10)
+        store.reserve(reservation(10)).result(10)
         write(store, call(cost_nanos=4, time=later))
-        store.reserve(intent(6, time=later)).result(10)
+        store.reserve(reservation(6, time=later)).result(10)
         with pytest.raises(BudgetExceededError):
-            store.reserve(intent(1, time=later)).result(10)
+            store.reserve(reservation(1, time=later)).result(10)
         assert used(store, time=later) == Amounts(spent=4, reserved=6)
 
     def test_a_reservation_outlives_its_lease_a_little_and_then_ends(self, bench, store):
-        store.change_caps({"daily": 10})
-        store.reserve(intent(10, lease_s=60)).result(10)
+        store.change_rules({"daily": 10})
+        store.reserve(reservation(10, lease_s=60)).result(10)
         bench.clock.now += timedelta(seconds=61)
         with pytest.raises(BudgetExceededError):
-            store.reserve(intent(1)).result(10)
+            store.reserve(reservation(1)).result(10)
         bench.clock.now += timedelta(hours=1)
         assert used(store).reserved == 0
-        store.reserve(intent(10)).result(10)
+        store.reserve(reservation(10)).result(10)
         assert used(store).reserved == 10
 
     def test_of_many_callers_at_once_only_as_many_are_admitted_as_fit(self, bench):
         stores = bench.several(4)
-        stores[0].change_caps({"daily": 100})
+        stores[0].change_rules({"daily": 100})
         admitted, barrier = [], threading.Barrier(len(stores))
 
         def ask(store):
             barrier.wait()
             for _ in range(10):
                 with contextlib.suppress(BudgetExceededError):
-                    store.reserve(intent(7)).result(30)
+                    store.reserve(reservation(7)).result(30)
                     admitted.append(7)
 
         threads = [threading.Thread(target=ask, args=(store,)) for store in stores]
@@ -785,7 +785,7 @@ class TestReservations:
     )
     def test_of_many_processes_at_once_only_as_many_callers_are_admitted_as_fit(self, bench):
         store = bench.open()
-        store.change_caps({"daily": 100})
+        store.change_rules({"daily": 100})
         store.close()
         name = next(name for name, backend in BACKENDS.items() if backend is bench.backend)
         command = [sys.executable, __file__, name, str(bench.folder)]
@@ -814,7 +814,7 @@ class TestTrouble:
         with outage(bench):
             assert [store.append(record).result(10) for record in late] == [False, False]
             assert store.flush(10) is False
-            assert store.in_trouble is True
+            assert store.is_failing is True
             assert [row[schema.UID] for row in store.unwritten()] == [record.uid for record in late]
             assert uids(everything(store)) == [MIXED[0].uid]
             tagged = store.select(Filters(words={}, tag=("late", None)))
@@ -825,7 +825,7 @@ class TestTrouble:
             if (found := store.groups(["status"])) is not None:
                 assert merged(found, 1) == expected_groups([MIXED[0], *late], ["status"])
         assert store.flush(10) is True
-        assert (store.in_trouble, store.unwritten()) == (False, [])
+        assert (store.is_failing, store.unwritten()) == (False, [])
         assert uids(everything(store)) == [record.uid for record in (MIXED[0], *late)]
         assert used(store, "a.ipynb") == Amounts(5, 0, 5, 0)
 
@@ -835,25 +835,25 @@ class TestTrouble:
             assert store.append(MIXED[1]).result(10) is False
         assert store.append(MIXED[2]).result(10) is True
         assert uids(everything(store)) == [record.uid for record in MIXED[:3]]
-        assert store.in_trouble is False
+        assert store.is_failing is False
 
     @fallible
     def test_a_budget_that_cannot_be_checked_lets_nothing_through(self, bench, store):
-        store.change_caps({"daily": 10})
+        store.change_rules({"daily": 10})
         with outage(bench):
             with pytest.raises(ConfigurationError):
-                store.reserve(intent(1)).result(10)
+                store.reserve(reservation(1)).result(10)
             assert store.append(call(cost_nanos=3)).result(10) is False
             with pytest.raises(ConfigurationError):
                 store.settled(schema.micros(START), None).result(10)
             with pytest.raises(ConfigurationError):
-                store.change_caps({"daily": 99})
+                store.change_rules({"daily": 99})
             with pytest.raises(ConfigurationError):
                 store.delete()
             with pytest.raises(ConfigurationError):
                 store.correct([change(MIXED[0], 5)], run="r", reason=None)
             store.release("unknown")
-            assert store.caps() == BudgetRules(daily=10)
+            assert store.rules() == BudgetRules(daily=10)
         assert store.settled(schema.micros(START), "other.ipynb").result(10) == Amounts(spent=3)
         assert len(everything(store)) == 2
 
@@ -866,7 +866,7 @@ class TestTrouble:
             lambda: store.select(Filters(words={})),
             store.sums,
             lambda: store.sums(session="a"),
-            store.caps,
+            store.rules,
             lambda: used(store),
             store.corrections,
         ]
@@ -883,7 +883,7 @@ def _reserve_and_write(name, folder):
     admitted = 0
     for _ in range(10):
         with contextlib.suppress(BudgetExceededError):
-            store.reserve(intent(7)).result(30)
+            store.reserve(reservation(7)).result(30)
             admitted += 1
     written = sum(store.append(call()).result(30) for _ in range(10))
     store.close()

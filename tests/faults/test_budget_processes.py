@@ -88,8 +88,8 @@ def trial(path, seed, *, processes, calls, kill):
     chance = random.Random(seed)
     cap = calls * processes * 10**6  # a fifth of what they want, so that it does run out
     store = SQLiteStore(path)
-    caps = {"daily": cap, "per_notebook": cap // 2}
-    store.change_caps({**caps, "unknown_notebook": "allow"})
+    rules = {"daily": cap, "per_notebook": cap // 2}
+    store.change_rules({**rules, "unknown_notebook": "allow"})
     workers = [start(CALLS, path, f"{seed}.{number}", calls) for number in range(processes)]
     victims = workers[:kill]
     for victim in victims:
@@ -97,25 +97,25 @@ def trial(path, seed, *, processes, calls, kill):
         time.sleep(chance.uniform(0.0, 0.05))
         victim.send_signal(signal.SIGKILL)
     while any(worker.poll() is None for worker in workers):
-        check_wall(store, caps)
+        check_wall(store, rules)
     answers = [word for worker in workers for word in finish(worker)]
-    check_wall(store, caps)
+    check_wall(store, rules)
     check_books(path, store)
     store.close()
     return answers.count("admitted"), answers.count("refused")
 
 
-def check_wall(store, caps):
+def check_wall(store, rules):
     amounts = used(store)
-    assert amounts.spent + amounts.reserved <= caps["daily"]
-    assert amounts.notebook_spent + amounts.notebook_reserved <= caps["per_notebook"]
+    assert amounts.spent + amounts.reserved <= rules["daily"]
+    assert amounts.notebook_spent + amounts.notebook_reserved <= rules["per_notebook"]
 
 
 def check_books(path, store):
     """What is spent is the sum of the rows; what is reserved belongs to the dead, and lapses."""
     assert used(store).spent == store.sums()[False].nanos
     late = SQLiteStore(path, clock=lambda: datetime.now(UTC) + timedelta(seconds=91))
-    free = store.caps().daily - used(store).spent
+    free = store.rules().daily - used(store).spent
     assert used(late).reserved == 0
     with pytest.raises(BudgetExceededError):
         late.reserve(plan(nanos=free + 1)).result(60)
@@ -146,7 +146,7 @@ def test_no_trial_of_a_hundred_breaks_the_budget(tmp_path):
 
 def test_calls_that_fit_are_never_refused_however_many_ask_at_once(path):
     store = SQLiteStore(path)
-    store.change_caps({"daily": 4 * 50 * 10**6})
+    store.change_rules({"daily": 4 * 50 * 10**6})
     code = "for _ in range(50): store.reserve(plan(10**6)).result(60); print('admitted')"
     workers = [start(code, path) for _ in range(4)]
     assert [len(finish(worker)) for worker in workers] == [50] * 4
@@ -159,7 +159,7 @@ def test_calls_that_fit_are_never_refused_however_many_ask_at_once(path):
 def test_the_reservation_of_a_killed_process_lapses_with_its_lease(path):
     now = datetime.now(UTC)
     store = SQLiteStore(path)
-    store.change_caps({"daily": 10**9})
+    store.change_rules({"daily": 10**9})
     process = start(
         """
         store.reserve(plan(10**9)).result(60)
@@ -307,7 +307,7 @@ def test_a_worker_of_multiprocessing_keeps_its_promises_and_may_drop_its_ledger(
 
 def test_two_ledgers_of_one_process_share_the_budget(path):
     first, second = SQLiteStore(path), SQLiteStore(path)
-    first.change_caps({"daily": 10**9})
+    first.change_rules({"daily": 10**9})
     first.reserve(plan(nanos=6 * 10**8)).result(10)
     with pytest.raises(BudgetExceededError):
         second.reserve(plan(nanos=5 * 10**8)).result(10)

@@ -17,7 +17,7 @@ WORKER = """
 import asyncio, itertools, random, sys
 import llmkit
 
-url, tape, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+url, cassette, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
 chance = random.Random(seed)
 
 async def work(client):
@@ -34,7 +34,7 @@ async def work(client):
 
 async def main():
     llmkit.budget(daily=1000)
-    llmkit.replay(tape)
+    llmkit.replay(cassette)
     async with llmkit.OpenAIClient("no-real-key", url, model="gpt-4o-mini", max_retries=0) as client:
         print("ready", flush=True)
         await asyncio.gather(*(work(client) for _ in range(4)))
@@ -78,13 +78,13 @@ async def rounds(folder, count, longest):
         with sqlite3.connect(folder / name) as file:
             assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         file.close()
-    books = Ledger(folder / "ledger.sqlite")
-    rows = books.df
+    ledger = Ledger(folder / "ledger.sqlite")
+    rows = ledger.df
     assert acknowledged <= set(rows.uid)
     assert rows.uid.is_unique
     assert (rows[rows.status == "replayed"].cost_usd == 0).all()
     assert Cassette(folder / "demo.replay").count() > 0
-    books.close()
+    ledger.close()
     return rows, acknowledged
 
 

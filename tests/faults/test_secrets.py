@@ -99,7 +99,7 @@ def test_a_client_does_not_show_its_key(provider, key):
     public = {name: getattr(client, name) for name in dir(client) if not name.startswith("_")}
     assert key not in f"{client!r} {client} {vars(client)} {public}"
     line = client._line
-    assert key not in f"{line!r} {vars(line.carrier)}"
+    assert key not in f"{line!r} {vars(line.transport)}"
 
 
 def test_a_key_manager_does_not_show_its_keys(key):
@@ -198,15 +198,15 @@ async def test_no_traceback_of_a_failed_connection_shows_the_key(url, mode, prov
 
 
 async def test_the_ledger_does_not_hold_the_key(gossip, provider, key, tmp_path):
-    books = Ledger(tmp_path / "ledger.sqlite")
-    before = records.set_recorder(lambda: books)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    before = records.set_recorder(lambda: ledger)
     try:
         with records.calling(tags={"project": "x"}):
             await failure(provider, gossip, key)
     finally:
         records.set_recorder(before)
-    assert books.flush(10)
-    books.close()
+    assert ledger.flush(10)
+    ledger.close()
     held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert provider.encode() in held
     assert key.encode() not in held
@@ -265,7 +265,7 @@ async def test_the_key_of_a_users_own_sdk_client_is_not_shown(gossip, key, kind,
 
 async def test_a_key_that_a_users_sdk_client_was_given_later_is_not_shown(gossip, key):
     client, close = own_client("openai", gossip, "the-first-key-0123")
-    client._line.carrier._own.api_key = key
+    client._line.transport._own.api_key = key
     with pytest.raises(LLMClientError) as caught:
         await client.generate_text(QUESTION)
     await close()

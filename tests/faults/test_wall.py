@@ -58,8 +58,8 @@ asyncio.run(main())
 async def trial(path, seed, *, processes, calls, cap, kills):
     """Let processes spend from one cap; return what they told, and look at the books all the while."""
     chance = random.Random(seed)
-    books = Ledger(path)
-    books.budget(daily=cap / NANO)
+    ledger = Ledger(path)
+    ledger.budget(daily=cap / NANO)
     async with Provider(seed) as provider:
         workers = [
             await asyncio.create_subprocess_exec(
@@ -74,7 +74,7 @@ async def trial(path, seed, *, processes, calls, cap, kills):
             )
             for number in range(processes)
         ]
-        watching = asyncio.create_task(watch(books, cap))
+        watching = asyncio.create_task(watch(ledger, cap))
         for worker in workers:
             await worker.stdout.readline()
         for worker in chance.sample(workers, kills):
@@ -84,32 +84,32 @@ async def trial(path, seed, *, processes, calls, cap, kills):
         watching.cancel()
         charged = provider.nanos
     told = [json.loads(output) for output in outputs if output.strip()]
-    await asyncio.to_thread(books.flush)
-    return books, told, charged
+    await asyncio.to_thread(ledger.flush)
+    return ledger, told, charged
 
 
-async def watch(books, cap):
+async def watch(ledger, cap):
     while True:
-        used = await asyncio.to_thread(amounts, books)
+        used = await asyncio.to_thread(amounts, ledger)
         assert sum(used[:2]) + used.uncertain <= cap
         await asyncio.sleep(0.01)
 
 
-def amounts(books):
-    return books._store.amounts(micros(datetime.now(UTC)), None)
+def amounts(ledger):
+    return ledger._store.amounts(micros(datetime.now(UTC)), None)
 
 
-def held_later(books):
+def held_later(ledger):
     """Return what will still be reserved once every lease is over."""
-    connection = books._store._connected()
+    connection = ledger._store._connected()
     later = micros(datetime.now(UTC)) + 120 * 1_000_000
     query = "SELECT count(*) FROM holds WHERE expires > ? AND uid NOT LIKE '?%'"
     return connection.execute(query, (later,)).fetchone()[0]
 
 
-async def fits(books):
+async def fits(ledger):
     """Whether one more call is let through."""
-    intent = CostReservation(
+    reservation = CostReservation(
         uid="one-more",
         time=datetime.now(UTC),
         provider="openai",
@@ -119,28 +119,28 @@ async def fits(books):
         output_tokens=100,
         lease_s=20,
     )
-    guard = books.guard(None)
+    guard = ledger.guard(None)
     try:
-        await guard.admit(intent)
+        await guard.admit(reservation)
     except BudgetExceededError:
         return False
     guard.release("one-more")
     return True
 
 
-async def check(books, told, charged, cap, kills):
-    used = amounts(books)
+async def check(ledger, told, charged, cap, kills):
+    used = amounts(ledger)
     held = used.spent + used.reserved + used.uncertain
     assert held <= cap
     assert charged <= cap
     assert kills or charged <= used.spent + used.uncertain, "what may have been spent is not given back"
-    assert int(books.df["cost_usd"].mul(NANO).round().sum()) == used.spent
+    assert int(ledger.df["cost_usd"].mul(NANO).round().sum()) == used.spent
     for each in told:
         for limit, spent, reserved, needed in each["refused"]:
             assert round((spent + reserved + needed) * NANO) > round(limit * NANO)
-    assert held_later(books) == 0
+    assert held_later(ledger) == 0
     assert kills or used.reserved == 0
-    assert await fits(books) == (held + WORST <= cap)
+    assert await fits(ledger) == (held + WORST <= cap)
 
 
 async def test_processes_share_a_cap_with_failures_and_cancelled_calls(tmp_path):

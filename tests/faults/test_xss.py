@@ -127,7 +127,7 @@ def tables(text):
     return [page(shown(form, text, value).html or render(text)) for form, value in data.items()]
 
 
-def books(text):
+def ledger(text):
     budget = Budget(
         daily=1.0, per_notebook=1.0, per_call=None, unpriced=text, unknown_notebook=text, spent=0.0, reserved=0.0,
         uncertain=0.0, left=1.0, notebook=text, notebook_uncertain=0.0, notebook_spent=0.0, notebook_reserved=0.0, notebook_left=1.0, resets=datetime.now(UTC), _allow=print,
@@ -150,7 +150,7 @@ SLOW = {
     "chat": chatting,
     "exported page": exported,
     "formats and tables": tables,
-    "budget": books,
+    "budget": ledger,
 }
 
 

@@ -137,15 +137,15 @@ def test_a_failed_call_keeps_the_text_so_far_and_leaves_a_row(kernel, ledger):
 
 
 def test_an_interrupt_stops_the_call_and_keeps_the_text(kernel, ledger):
-    moments = []
+    times = []
 
     def stop(kernel, result):
-        if not moments and "generators" in str(result.outputs):
-            moments.append(time.monotonic())
+        if not times and "generators" in str(result.outputs):
+            times.append(time.monotonic())
             kernel.interrupt()
 
     result = kernel.run("%%llm sandbox:sandbox!rate=20\nExplain generators.", during=stop)
-    assert time.monotonic() - moments[0] < 10  # a guard: it is 10 ms on a quiet machine
+    assert time.monotonic() - times[0] < 10  # a guard: it is 10 ms on a quiet machine
     assert result.reply["ename"] == "Stopped"
     (text,) = result.data("text/plain")
     assert "generators" in text
@@ -271,18 +271,18 @@ def test_a_question_without_a_key_leaves_no_row(kernel, ledger):
 
 
 def test_a_retry_counts_down_and_can_be_interrupted(kernel, ledger):
-    shown, moments = [], []
+    shown, times = [], []
 
     def stop(kernel, result):
         shown.append(" ".join(result.data("text/html")))
-        if not moments and "attempt 2 in 2" in shown[-1]:
-            moments.append(time.monotonic())
+        if not times and "attempt 2 in 2" in shown[-1]:
+            times.append(time.monotonic())
             kernel.interrupt()
 
     kernel.run("%%llm -o warm\nHi")
     result = kernel.run("%%llm sandbox:sandbox!429;retry-after=25\nHello", during=stop)
-    assert moments
-    assert time.monotonic() - moments[0] < 15  # it does not sit the wait out
+    assert times
+    assert time.monotonic() - times[0] < 15  # it does not sit the wait out
     assert any("rate limited (HTTP 429): attempt 2 in" in html for html in shown)
     assert result.reply["ename"] == "Stopped"
     assert not result.text  # no log line beside the countdown

@@ -40,7 +40,7 @@ class Provider:
         self.url = f"http://127.0.0.1:{port}/v1"
         return self
 
-    async def __aexit__(self, *trouble):
+    async def __aexit__(self, *problem):
         await self._runner.cleanup()
 
     async def answer(self, request):

@@ -49,8 +49,8 @@ async def opened(kind, server, **options):
     finally:
         await client.close()
         if kind.startswith("own "):
-            sdk = getattr(client._line.carrier, "_own", None)
-            await (sdk.close() if sdk is not None else client._line.carrier._client.aio.aclose())
+            sdk = getattr(client._line.transport, "_own", None)
+            await (sdk.close() if sdk is not None else client._line.transport._client.aio.aclose())
 
 
 async def closed(server, wanted="aborted"):

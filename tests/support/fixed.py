@@ -62,6 +62,6 @@ class Fixed:
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *trouble):
+    def __exit__(self, *problem):
         self._http.shutdown()
         self._http.server_close()

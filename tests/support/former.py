@@ -108,7 +108,9 @@ async def _record():
                     asked = asked_on_wire(made._line.codec, made.address, call)
                     key = request_key("openai", asked.place, asked.request)
                     kept = Recording(text=f"official: {what}", recorded_at=datetime.now(UTC))
-                    state.tape.write(key, kept, provider="openai", model="gpt-4o-mini", request=asked.request)
+                    state.cassette.write(
+                        key, kept, provider="openai", model="gpt-4o-mini", request=asked.request
+                    )
         await recorded(Echo()).generate_text(user(), max_tokens=5)
 
 

@@ -83,7 +83,7 @@ class Peer:
         self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}"
         return self
 
-    async def __aexit__(self, *trouble):
+    async def __aexit__(self, *problem):
         self._server.close()
         for task in self._tasks:
             task.cancel()

@@ -28,8 +28,8 @@ class Place:
     epoch: str = field(default_factory=lambda: uuid.uuid4().hex)
     rows: list = field(default_factory=list)
     last: int = 0
-    caps: str | None = None
-    holds: dict = field(default_factory=dict)
+    rules: str | None = None
+    reservations: dict = field(default_factory=dict)
     spending: dict = field(default_factory=dict)
     uncertain: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
@@ -47,7 +47,7 @@ class ReferenceStore:
 
     def __init__(self, folder, clock):
         self.path = folder
-        self.in_trouble = False
+        self.is_failing = False
         self._place = places.setdefault(folder, Place())
         self._clock = clock
         self._waiting = []
@@ -102,20 +102,20 @@ class ReferenceStore:
             place.epoch = uuid.uuid4().hex
             return count - len(place.rows)
 
-    def caps(self):
+    def rules(self):
         with self._readable() as place:
-            return arithmetic.read(place.caps)
+            return arithmetic.read(place.rules)
 
-    def change_caps(self, changes):
+    def change_rules(self, changes):
         with self._writable("written") as place:
-            place.caps = arithmetic.write(place.caps, changes)
-            return arithmetic.read(place.caps)
+            place.rules = arithmetic.write(place.rules, changes)
+            return arithmetic.read(place.rules)
 
-    def reserve(self, intent):
-        return done_by(lambda: self._reserve(intent))
+    def reserve(self, reservation):
+        return done_by(lambda: self._reserve(reservation))
 
     def release(self, uid):
-        self._place.holds.pop(uid, None)
+        self._place.reservations.pop(uid, None)
 
     def amounts(self, time, notebook):
         waiting, used = self.unwritten(), Amounts()
@@ -139,7 +139,7 @@ class ReferenceStore:
 
     def flush(self, timeout=None):
         with self._place.lock:
-            self.in_trouble = bool(self._waiting) and self._place.full
+            self.is_failing = bool(self._waiting) and self._place.full
             while self._waiting and not self._place.full:
                 self._write(self._waiting[0])
                 del self._waiting[0]
@@ -154,7 +154,7 @@ class ReferenceStore:
             return
         place.last += 1
         place.rows.append((place.last, row))
-        place.holds.pop(record.uid, None)
+        place.reservations.pop(record.uid, None)
         self._spend(record, spent(record))
         self._doubt(record)
 
@@ -190,21 +190,21 @@ class ReferenceStore:
         day = local_day(schema.micros(record.time))
         self._place.uncertain[record.uid] = (day, record.notebook, beyond(record))
 
-    def _reserve(self, intent):
+    def _reserve(self, reservation):
         self.flush()
         with self._writable("written") as place:
-            day = local_day(schema.micros(intent.time))
-            used = self._used(place, day, intent.notebook, intent.uid)
-            if error := arithmetic.refusal(arithmetic.read(place.caps), used, intent):
+            day = local_day(schema.micros(reservation.time))
+            used = self._used(place, day, reservation.notebook, reservation.uid)
+            if error := arithmetic.refusal(arithmetic.read(place.rules), used, reservation):
                 raise error
-            ends = schema.micros(self._clock()) + intent.lease_s * 10**6 + MARGIN
-            place.holds[intent.uid] = (day, intent.notebook, intent.nanos, ends)
+            ends = schema.micros(self._clock()) + reservation.lease_s * 10**6 + MARGIN
+            place.reservations[reservation.uid] = (day, reservation.notebook, reservation.nanos, ends)
 
     def _used(self, place, day, notebook, without):
         now = schema.micros(self._clock())
         held = [
             (name, nanos)
-            for uid, (its, name, nanos, ends) in place.holds.items()
+            for uid, (its, name, nanos, ends) in place.reservations.items()
             if its == day and ends > now and uid != without
         ]
         spent = [(name, nanos) for (its, name), nanos in place.spending.items() if its == day]
@@ -241,7 +241,7 @@ class Held:
         self.place.lock.acquire()
         return self.place
 
-    def __exit__(self, *trouble):
+    def __exit__(self, *problem):
         self.place.lock.release()
 
 

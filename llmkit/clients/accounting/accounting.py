@@ -76,8 +76,8 @@ async def _acknowledged(future: Future[bool]) -> None:
     """Wait until a record is safe; that it could not be written does not cost the answer."""
     if not future.done():
         await _ended(future)
-    if (trouble := future.exception()) is not None:
-        logger.warning("The call was not recorded: %s", trouble)
+    if (problem := future.exception()) is not None:
+        logger.warning("The call was not recorded: %s", problem)
 
 
 _waiting: dict[tuple[asyncio.AbstractEventLoop, Future[bool]], list[asyncio.Future[None]]] = {}

@@ -100,7 +100,7 @@ def _bound(
     return nanos if price is None or nanos > price.nanos else None
 
 
-def total(bills: Iterable[Charge]) -> Charge:
+def total(charges: Iterable[Charge]) -> Charge:
     """Add up the bills of a call's attempts; where one price is unknown, so is the sum.
 
     Example:
@@ -108,27 +108,27 @@ def total(bills: Iterable[Charge]) -> Charge:
         >>> total([first, second]).usage.input_tokens
         7
     """
-    used = [bill for bill in bills if bill.usage is not None]
+    used = [charge for charge in charges if charge.usage is not None]
     if len(used) < 2:
         return used[0] if used else Charge()
-    found = [bill.price for bill in used]
+    found = [charge.price for charge in used]
     known = [price for price in found if price is not None]
     whole = len(known) == len(found)
     last = used[-1]
     return Charge(
-        usage=_sum([bill.usage for bill in used if bill.usage is not None]),
-        source=_poorest([bill.source for bill in used]),
+        usage=_sum([charge.usage for charge in used if charge.usage is not None]),
+        source=_poorest([charge.source for charge in used]),
         price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
         tier=last.tier,
         at_most=_worst(used),
     )
 
 
-def _worst(bills: list[Charge]) -> int | None:
+def _worst(charges: list[Charge]) -> int | None:
     """Return the most that attempts may come to together; `None` if that is their price, or unknown."""
-    each = [bill.worst for bill in bills]
+    each = [charge.worst for charge in charges]
     known = [nanos for nanos in each if nanos is not None]
-    bounded = any(bill.at_most is not None for bill in bills) and len(known) == len(each)
+    bounded = any(charge.at_most is not None for charge in charges) and len(known) == len(each)
     return sum(known) if bounded else None
 
 

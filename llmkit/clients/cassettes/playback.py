@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("llmkit.clients.playback")
 
-_flights: SingleFlight[Recording] = SingleFlight()
+_single_flight: SingleFlight[Recording] = SingleFlight()
 _warned: set[str] = set()
 
 with contextlib.suppress(AttributeError):  # Windows does not fork
-    os.register_at_fork(after_in_child=_flights.forget)
+    os.register_at_fork(after_in_child=_single_flight.forget)
 
 
 def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) -> Source:
@@ -60,15 +60,15 @@ class Replayed:
         self._asked: CanonicalRequest | None = None
         self._request: Any = None
         self._now: Source | None = None
-        self._seat: Turn[Recording] | None = None
+        self._turn: Turn[Recording] | None = None
         self._key: str | None = None
         self._begun = 0.0
         self._first: float | None = None
 
     async def next(self) -> list[str] | None:
         """Wait for the next pieces; `None` at the end."""
-        if self._seat is not None:
-            self._seat.resume()
+        if self._turn is not None:
+            self._turn.resume()
         if self._now is None:
             self._now = await self._choose()
         texts = await self._now.next()
@@ -76,13 +76,13 @@ class Replayed:
             await self._ended()
         elif self._key is not None:
             self._first = perf_counter() - self._begun if self._first is None else self._first
-            if self._seat is not None:
-                self._seat.pause()
+            if self._turn is not None:
+                self._turn.pause()
         return texts
 
     async def aclose(self) -> None:
         """Stop; if others wait for this very answer, one of them calls now."""
-        self._land(None)
+        self._complete(None)
         await self._source.aclose()
 
     async def _choose(self) -> Source:
@@ -105,14 +105,14 @@ class Replayed:
 
     async def _shared(self, key: str) -> Source:
         """Play the recording, maybe that of an identical call that is under way, or make the call."""
-        boarded = await _flights.board((self._state.path, key))
-        if isinstance(boarded, Recording):
-            return self._play(boarded)
-        self._seat = boarded
+        joined = await _single_flight.join((self._state.path, key))
+        if isinstance(joined, Recording):
+            return self._play(joined)
+        self._turn = joined
         recording = await asyncio.to_thread(self._found, key)
         if recording is None:
             return self._live(key)
-        self._land(recording)
+        self._complete(recording)
         return self._play(recording)
 
     def _live(self, key: str) -> Source:
@@ -133,20 +133,20 @@ class Replayed:
         try:
             await asyncio.to_thread(self._keep, key, recording)
         finally:
-            self._land(recording)
+            self._complete(recording)
 
-    def _land(self, recording: Recording | None) -> None:
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            seat.land(recording)
+    def _complete(self, recording: Recording | None) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.complete(recording)
 
     def _read(self, key: str) -> Recording | None:
         """Return the recording of a request, by its key or by the one that an earlier llmkit gave it."""
         assert self._asked is not None
-        tape = self._state.tape
-        found = tape.read(key)
-        if found is None and tape.has_former() and (former := self._asked.former_key()) is not None:
-            found = tape.read(former)
+        cassette = self._state.cassette
+        found = cassette.read(key)
+        if found is None and cassette.has_former() and (former := self._asked.former_key()) is not None:
+            found = cassette.read(former)
         return found
 
     def _found(self, key: str) -> Recording | None:
@@ -159,14 +159,14 @@ class Replayed:
     def _recorded(self, key: str) -> Recording:
         recording = self._read(key)
         if recording is None:
-            raise self._miss(self._state.tape.nearest(*self._who, *self._requests()))
+            raise self._miss(self._state.cassette.nearest(*self._who, *self._requests()))
         return recording
 
     def _requests(self) -> list[Any]:
         """Return the request as recordings have it: those of this llmkit, and of an earlier one, if any."""
         assert self._asked is not None
         requests = [self._request]
-        if self._state.tape.has_former():
+        if self._state.cassette.has_former():
             with contextlib.suppress(InvalidRequestError, TypeError):
                 requests.append(canonical(self._asked.former()))
         return requests
@@ -184,7 +184,7 @@ class Replayed:
             _warn_once(f"An answer of {provider}:{model} was not recorded: something in it looks like a key.")
             return
         try:
-            self._state.tape.write(key, recording, provider=provider, model=model, request=self._request)
+            self._state.cassette.write(key, recording, provider=provider, model=model, request=self._request)
         except ConfigurationError as error:
             _warn_once(f"Answers are not recorded: {error}")
 

@@ -40,7 +40,7 @@ class Replay:
         path: As above.
         mode: As above.
         pace: As above.
-        tape: The file's contents.
+        cassette: The file's contents.
 
     Example:
         >>> with replay("off") as state:
@@ -52,7 +52,7 @@ class Replay:
         self.path = path
         self.mode = mode
         self.pace = pace
-        self.tape = Cassette(path)
+        self.cassette = Cassette(path)
         self._before: Replay | None = None
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class Replay:
 
     def __len__(self) -> int:
         """Return how many answers the file has."""
-        return self.tape.count()
+        return self.cassette.count()
 
     def __bool__(self) -> bool:
         """Return whether replay is on, however many answers there are."""
@@ -95,7 +95,7 @@ class Replay:
         Raises:
             ConfigurationError: If the file is something else, or cannot be written.
         """
-        return self.tape.clear()
+        return self.cassette.clear()
 
 
 def replay(
@@ -138,7 +138,7 @@ def replay(
     path = usual if file is None else _absolute(file)
     state = Replay(path, mode, checked(pace))
     if mode != "off":
-        state.tape.check()
+        state.cassette.check()
     if mode == "only" and not state.path.exists():
         raise ConfigurationError(
             f"There is no file {state.path} to replay from.",

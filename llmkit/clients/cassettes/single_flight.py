@@ -26,35 +26,35 @@ PATIENCE = 1.0
 
 
 class Turn(Generic[T]):
-    """The pilot's seat of a flight: whoever has it makes the call."""
+    """The right to make the shared call: whoever holds it is the leader."""
 
-    def __init__(self, flights: SingleFlight[T], flight: Flight[T]) -> None:
-        self._flights = flights
-        self._flight = flight
+    def __init__(self, group: SingleFlight[T], shared: SharedCall[T]) -> None:
+        self._group = group
+        self._shared = shared
 
     def pause(self) -> None:
         """Note that the reader has what there is: the call stands until it comes back for more."""
-        if self._flight.pilot is self:
-            self._flight.paused = monotonic()
+        if self._shared.leader is self:
+            self._shared.paused = monotonic()
 
     def resume(self) -> None:
         """Note that the reader is back."""
-        if self._flight.pilot is self:
-            self._flight.paused = None
+        if self._shared.leader is self:
+            self._shared.paused = None
 
-    def land(self, result: T | None) -> None:
-        """End the flight."""
-        self._flights.land(self, self._flight, result)
+    def complete(self, result: T | None) -> None:
+        """End the call with its result, or with `None` if it failed."""
+        self._group.complete(self, self._shared, result)
 
 
 @dataclass(slots=True, eq=False)
-class Flight(Generic[T]):
+class SharedCall(Generic[T]):
     """One call that is under way.
 
     Attributes:
         key: What makes requests identical.
         loop: Event loop that the call runs on.
-        pilot: Who makes the call.
+        leader: Who makes the call.
         waiting: Who waits for it, and on which event loop.
         paused: Since when its reader has been away.
         asked: Since when its event loop has not answered a question.
@@ -62,7 +62,7 @@ class Flight(Generic[T]):
 
     key: Hashable
     loop: asyncio.AbstractEventLoop
-    pilot: Turn[T] | None = None
+    leader: Turn[T] | None = None
     waiting: deque[tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop]] = field(default_factory=deque)
     paused: float | None = None
     asked: float | None = None
@@ -92,80 +92,82 @@ class SingleFlight(Generic[T]):
         self.forget()
 
     def forget(self) -> None:
-        """Start afresh: in a forked child, nobody flies what the parent had begun."""
+        """Start afresh: a forked child has none of its parent's calls."""
         self._lock = threading.RLock()  # the collector may end one who waits at any moment
-        self._flights: dict[Hashable, Flight[T]] = {}
+        self._calls: dict[Hashable, SharedCall[T]] = {}
 
-    async def board(self, key: Hashable) -> T | Turn[T]:
+    async def join(self, key: Hashable) -> T | Turn[T]:
         """Wait for the result of an identical call that is under way."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is None:
-                self._flights[key] = flight = Flight(key, loop)
-                return self._seat(flight, loop)
+            shared = self._calls.get(key)
+            if shared is None:
+                self._calls[key] = shared = SharedCall(key, loop)
+                return self._turn(shared, loop)
             future: Future[T | Turn[T]] = Future()
-            flight.waiting.append((future, loop))
+            shared.waiting.append((future, loop))
         try:
-            return await self._wait(flight, future, loop)
+            return await self._wait(shared, future, loop)
         except BaseException:
-            self._leave(flight, future, loop)
+            self._leave(shared, future, loop)
             raise
 
-    def land(self, seat: Turn[T], flight: Flight[T], result: T | None) -> None:
-        """End a flight; nothing happens if it is over, or failed in another's hands."""
+    def complete(self, turn: Turn[T], shared: SharedCall[T], result: T | None) -> None:
+        """End a call; do nothing if it is over, or if a caller that is not the leader failed."""
         with self._lock:
-            if self._flights.get(flight.key) is not flight:
+            if self._calls.get(shared.key) is not shared:
                 return
             if result is not None:
-                del self._flights[flight.key]
-                while (found := _next(flight)) is not None:
+                del self._calls[shared.key]
+                while (found := _next(shared)) is not None:
                     found[0].set_result(result)
-            elif flight.pilot is seat:
-                self._hand_over(flight)
+            elif shared.leader is turn:
+                self._hand_over(shared)
 
-    def _seat(self, flight: Flight[T], loop: asyncio.AbstractEventLoop) -> Turn[T]:
-        flight.pilot, flight.loop = Turn(self, flight), loop
-        flight.paused = flight.asked = None
-        return flight.pilot
+    def _turn(self, shared: SharedCall[T], loop: asyncio.AbstractEventLoop) -> Turn[T]:
+        shared.leader, shared.loop = Turn(self, shared), loop
+        shared.paused = shared.asked = None
+        return shared.leader
 
-    def _hand_over(self, flight: Flight[T]) -> None:
-        if (found := _next(flight)) is None:
-            del self._flights[flight.key]
+    def _hand_over(self, shared: SharedCall[T]) -> None:
+        if (found := _next(shared)) is None:
+            del self._calls[shared.key]
         else:
             future, loop = found
-            future.set_result(self._seat(flight, loop))
+            future.set_result(self._turn(shared, loop))
 
     async def _wait(
-        self, flight: Flight[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
+        self, shared: SharedCall[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
     ) -> T | Turn[T]:
-        landed = asyncio.wrap_future(future)
+        waiting = asyncio.wrap_future(future)
         while True:
-            await asyncio.wait({landed}, timeout=self._patience)
+            await asyncio.wait({waiting}, timeout=self._patience)
             with self._lock:
                 if future.done():
                     return future.result()
-                if flight.stands(self._patience):
-                    flight.waiting.remove((future, loop))
+                if shared.stands(self._patience):
+                    shared.waiting.remove((future, loop))
                     future.cancel()
-                    return self._seat(flight, loop)
+                    return self._turn(shared, loop)
 
-    def _leave(self, flight: Flight[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop) -> None:
-        """Wait no longer; a seat that was on its way here goes to the next one."""
+    def _leave(
+        self, shared: SharedCall[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Stop waiting; a turn that was on its way here goes to the next caller."""
         with self._lock:
             if future.cancel():
                 with contextlib.suppress(ValueError):  # passed over, for its event loop was closed
-                    flight.waiting.remove((future, loop))
+                    shared.waiting.remove((future, loop))
                 return
             result = future.result()
         if isinstance(result, Turn):
-            result.land(None)
+            result.complete(None)
 
 
-def _next(flight: Flight[T]) -> tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop] | None:
+def _next(shared: SharedCall[T]) -> tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop] | None:
     """Return the next one who waits; those whose event loop is closed wait no more."""
-    while flight.waiting:
-        future, loop = flight.waiting.popleft()
+    while shared.waiting:
+        future, loop = shared.waiting.popleft()
         if not loop.is_closed() and future.set_running_or_notify_cancel():
             return future, loop
     return None

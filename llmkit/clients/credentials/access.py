@@ -129,7 +129,7 @@ class Access:
             manner = addresses.Manner(protocol=protocol)
             if self._known is not None:
                 manner = settings.manner(self._known)
-            self._given = Place(url=addresses.mend(base_url, "base_url", manner), source="an argument")
+            self._given = Place(url=addresses.normalize(base_url, "base_url", manner), source="an argument")
         self.credentials = Credentials(provider, api_key, self.place)
         if own is not None:
             note(own)
@@ -168,7 +168,7 @@ class Access:
         names: Mapping[str, str] | None = None,
         custom: str = "",
     ) -> DirectTransport:
-        """Return a carrier that sends straight to the provider, with headers that are made here."""
+        """Return a transport that sends straight to the provider, with headers made here."""
 
         def prepare() -> tuple[str, dict[str, str]]:
             place = self.place()

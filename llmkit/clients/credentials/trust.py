@@ -43,7 +43,7 @@ def trust(url: str | None = None, *, revoke: bool = False) -> list[str]:
     known = list(trusted())
     if url is None:
         return known
-    wanted = addresses.take_apart(addresses.mend(url, "The address", addresses.Manner()))[0]
+    wanted = addresses.take_apart(addresses.normalize(url, "The address", addresses.Manner()))[0]
     if revoke:
         kept = [one for one in known if not addresses.covers(wanted, one)]
         if kept == known:

@@ -13,7 +13,7 @@ from llmkit.clients.credentials.access import blame_address, blames_key
 from llmkit.clients.engine.call import Waiting
 from llmkit.clients.engine.deadlines import Deadlines, Timeouts
 from llmkit.clients.engine.parameters import LIMITS, is_chosen, without_refused
-from llmkit.clients.engine.response_reader import Reading, accepted
+from llmkit.clients.engine.response_reader import ResponseReader, accepted
 from llmkit.clients.engine.retry import come_back
 from llmkit.clients.local_servers import explain_down
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
@@ -40,7 +40,7 @@ class Endpoint:
 
     Attributes:
         codec: The wire format.
-        carrier: How requests travel.
+        transport: How requests travel.
         timeouts: The deadlines.
         retry: Whether to try again.
         refused: Parameters that a server refused, by server and model; added to as they are met.
@@ -49,7 +49,7 @@ class Endpoint:
     """
 
     codec: Codec
-    carrier: Transport
+    transport: Transport
     timeouts: Timeouts
     retry: RetryPolicy
     refused: dict[str, frozenset[str]]
@@ -58,7 +58,7 @@ class Endpoint:
 
     def there(self, model: str) -> str:
         """Return the name under which is remembered what a server said of a model."""
-        return f"{self.carrier.address} {model}"
+        return f"{self.transport.address} {model}"
 
 
 class Attempts:
@@ -67,7 +67,7 @@ class Attempts:
     def __init__(self, line: Endpoint, call: Call) -> None:
         self._line = line
         self._call = call
-        self._reading: Reading | None = None
+        self._reading: ResponseReader | None = None
         self._key: Secret | None = None
         self._tried: list[Secret] = []
         self._retries = 0
@@ -83,9 +83,9 @@ class Attempts:
                 redact_error(error, links(self._call.request.messages))
                 if isinstance(error, StreamInterruptedError) and not self._call.started:
                     error.before_any_text()
-                blame_address(error, self._line.carrier.address)
+                blame_address(error, self._line.transport.address)
                 explain(error, self._call.request.messages, self._call.request.model)
-                explain_down(error, self._call.provider, self._line.carrier.address)
+                explain_down(error, self._call.provider, self._line.transport.address)
                 await self.aclose()
                 wait = self._wait(error)
                 if wait is None:  # frames below hold what the server sent, maybe a key that it echoed
@@ -104,12 +104,12 @@ class Attempts:
         if reading is not None:
             await reading.aclose()
 
-    async def _begin(self) -> Reading:
+    async def _begin(self) -> ResponseReader:
         """Send the request and wait for the answer's headers."""
         call, line = self._call, self._line
-        line.carrier.load()  # before the clock starts: an import is not the provider's fault
+        line.transport.load()  # before the clock starts: an import is not the provider's fault
         key = None if line.credentials is None else line.credentials.current()  # without one, nothing begins
-        # Set once: all tries, stand-ins among them, share the total.
+        # Set once: all attempts, fallbacks included, share the total.
         if call.end is None and line.timeouts.total is not None:
             call.end = monotonic() + line.timeouts.total
         await call.begin()
@@ -117,15 +117,15 @@ class Attempts:
             self._key = call.key = key
         clock = Deadlines(line.timeouts, call.end, call)
         wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
-        exchange = await clock.within(self._send(wire))
-        call.heed(exchange.headers)
-        return Reading(exchange, line.codec, call, clock)
+        response = await clock.within(self._send(wire))
+        call.heed(response.headers)
+        return ResponseReader(response, line.codec, call, clock)
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
-        exchange = await self._line.carrier.send(wire)
+        response = await self._line.transport.send(wire)
         # Before an error is raised: a refusal by the sandbox, wherever it runs, is no real call either.
-        self._call.simulated = self._call.simulated or SANDBOX_HEADER in exchange.headers
-        return await accepted(exchange, self._line.codec)
+        self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
+        return await accepted(response, self._line.codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next try, for everybody to see; a cell shows it by itself."""

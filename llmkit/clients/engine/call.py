@@ -84,7 +84,7 @@ class Call:
         self._error: BaseException | None = None
         self._start = perf_counter()
         self._first: float | None = None
-        self._bills: list[charge.Charge] = []
+        self._charges: list[charge.Charge] = []
         self._guard: BudgetGuard | None = None
         self._reserved = -1
         self._bound: int | None = None
@@ -136,11 +136,11 @@ class Call:
     def give_up_attempt(self) -> None:
         """Note what an attempt has used that another one will follow."""
         if self.attempts:
-            self._bills.append(self._last_bill(parts=(), whole=False))
+            self._charges.append(self._last_charge(parts=(), whole=False))
             self.answer = Answer()
             self.accepted = False  # the next one may be refused, or never come
 
-    def stand_in(self, request: Request, provider: str, *, simulated: bool) -> None:
+    def fall_back(self, request: Request, provider: str, *, simulated: bool) -> None:
         """Go on with another model, maybe of another provider."""
         self.give_up_attempt()
         self.fallback_from = self.fallback_from or self.name
@@ -193,7 +193,7 @@ class Call:
         if self.outcome is not None:
             return None
         duration = perf_counter() - self._start
-        spent = self._bill()
+        spent = self._charge()
         record = self._record(duration, spent)
         self.outcome = self._response(record, spent)
         if not (self.attempts or self.replayed):  # what was never sent is no call
@@ -210,17 +210,17 @@ class Call:
         if guard is None:
             return
         self._guard = guard
-        intent = self._intent()
-        if intent.nanos is None or intent.nanos > self._reserved:
-            await guard.admit(intent)
-            self._reserved = -1 if intent.nanos is None else intent.nanos
+        reservation = self._intent()
+        if reservation.nanos is None or reservation.nanos > self._reserved:
+            await guard.admit(reservation)
+            self._reserved = -1 if reservation.nanos is None else reservation.nanos
 
     def _intent(self) -> CostReservation:
         """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
         from llmkit.clients.accounting.cost_bound import cost_bound  # only calls with a budget need it
 
         most = cost_bound(self.request, self.provider)
-        before = charge.total(self._bills)
+        before = charge.total(self._charges)
         spent, self._bound = before.worst, most.nanos
         nanos = None if most.nanos is None else bound_ratio.grown(self.name, most.nanos)
         left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
@@ -237,14 +237,14 @@ class Call:
             cap_nanos=self.context.cap_nanos,
         )
 
-    def _bill(self) -> charge.Charge:
-        last = self._last_bill(parts=self._parts, whole=self._status == "ok")
+    def _charge(self) -> charge.Charge:
+        last = self._last_charge(parts=self._parts, whole=self._status == "ok")
         if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
             quiet = self.context.surface in {"magic", "chat"}
             bound_ratio.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
-        return charge.total([*self._bills, last])
+        return charge.total([*self._charges, last])
 
-    def _last_bill(self, *, parts: Sequence[str], whole: bool) -> charge.Charge:
+    def _last_charge(self, *, parts: Sequence[str], whole: bool) -> charge.Charge:
         return charge.final(
             self.request,
             self.provider,

@@ -51,22 +51,22 @@ class Options(TypedDict, total=False):
 
 
 class ProviderClient(BaseLLMClient):
-    """A client whose calls are metered; a provider adds a codec and a carrier.
+    """A client whose calls are recorded; a provider adds a codec and a transport.
 
     Args:
         provider_name: Name of the provider.
         codec: Its wire format.
-        carrier: How its requests travel.
+        transport: How its requests travel.
         model: Model to use where a call names none; by default the provider's first in the catalogue.
         timeout: Seconds for a whole call, or all the deadlines; by default the settings' or 600 s.
         max_retries: Tries after the first one.
         fallback: Models that stand in, in this order, where this one gives no answer: names as for
             `llmkit.client`, or clients.
-        credentials: The keys, which take turns; `None` if the carrier has its own.
+        credentials: The keys, which take turns; `None` if the transport has its own.
         simulated: Whether the sandbox answers, or how to find out.
 
     Raises:
-        ConfigurationError: If a number makes no sense, or a stand-in is not known.
+        ConfigurationError: If a number makes no sense, or a fallback is not known.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ProviderClient(BaseLLMClient):
         provider_name: str,
         *,
         codec: Codec,
-        carrier: Transport,
+        transport: Transport,
         model: str | None = None,
         timeout: float | Timeouts | None = None,
         max_retries: int = 2,
@@ -88,12 +88,12 @@ class ProviderClient(BaseLLMClient):
         self.model = model
         self._simulated = simulated
         self._refusals: dict[str, frozenset[str]] = {}
-        self._stand_ins = [_stand_in(other) for other in fallback]
+        self._fallbacks = [_fallback_client(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
-        self._made = list(compress(self._stand_ins, named))
+        self._made = list(compress(self._fallbacks, named))
         self._line = Endpoint(
             codec=codec,
-            carrier=carrier,
+            transport=transport,
             timeouts=timeouts(timeout),
             retry=RetryPolicy(max_retries=max_retries),
             refused={},
@@ -155,15 +155,15 @@ class ProviderClient(BaseLLMClient):
         return TextStream(accounted(call, self._source(call)), call)
 
     def speaks(self, protocol: type[Codec]) -> bool:
-        """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""
+        """Whether parameters in the words of a protocol can be sent as they are; see `FallbackClient`."""
         return isinstance(self._line.codec, protocol)
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client's model in place of one that failed; see `StandIn`."""
+        """Ask this client's model in place of one that failed; see `FallbackClient`."""
         model = self.default_model()
         request = replace(asked, model=model, without=self._refused(model))
         warn_refused(self._line, request, request.dropped)
-        call.stand_in(request, self.provider_name, simulated=self.simulated)
+        call.fall_back(request, self.provider_name, simulated=self.simulated)
         return Attempts(self._line, call)
 
     async def list_models(self) -> list[str]:
@@ -182,14 +182,14 @@ class ProviderClient(BaseLLMClient):
         line = self._line
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                exchange = await accepted(await line.carrier.send(line.codec.models_request()), line.codec)
-                return line.codec.decode_models(await read(exchange)), exchange.headers
+                response = await accepted(await line.transport.send(line.codec.models_request()), line.codec)
+                return line.codec.decode_models(await read(response)), response.headers
         except TimeoutError as error:
-            raise LLMTimeoutError(f"{line.carrier.address} did not list its models in time.") from error
+            raise LLMTimeoutError(f"{line.transport.address} did not list its models in time.") from error
         except LLMClientError as error:
             redact_error(error)
-            blame_address(error, line.carrier.address)
-            explain_down(error, self.provider_name, line.carrier.address)
+            blame_address(error, line.transport.address)
+            explain_down(error, self.provider_name, line.transport.address)
             error.provider = error.provider or self.provider_name
             raise
 
@@ -199,7 +199,7 @@ class ProviderClient(BaseLLMClient):
         Raises:
             AuthenticationError: If there is no key.
         """
-        self._line.carrier.load()
+        self._line.transport.load()
         if self._line.credentials is not None:
             self._line.credentials.current()
 
@@ -214,16 +214,16 @@ class ProviderClient(BaseLLMClient):
     async def close(self) -> None:
         """Close the connections of the running event loop; the client can be used again.
 
-        Stand-ins that were given by name are closed, too.
+        Fallbacks that were given by name are closed, too.
         """
-        await self._line.carrier.aclose()
+        await self._line.transport.aclose()
         for client in self._made:
             await client.close()
 
     @property
     def address(self) -> str:
         """The API's base URL: where calls go."""
-        return self._line.carrier.address
+        return self._line.transport.address
 
     @property
     def simulated(self) -> bool:
@@ -305,12 +305,12 @@ class ProviderClient(BaseLLMClient):
     def _source(self, call: Call) -> Source:
         line = self._line
         source: Source = Attempts(line, call)
-        if self._stand_ins:
-            source = Fallbacks(call, source, self._stand_ins, type(line.codec))
-        return replayed(call, source, lambda: asked_on_wire(line.codec, line.carrier.address, call))
+        if self._fallbacks:
+            source = Fallbacks(call, source, self._fallbacks, type(line.codec))
+        return replayed(call, source, lambda: asked_on_wire(line.codec, line.transport.address, call))
 
 
-def _stand_in(other: str | BaseLLMClient) -> ProviderClient | RecordedClient:
+def _fallback_client(other: str | BaseLLMClient) -> ProviderClient | RecordedClient:
     from llmkit.clients.registry import client, recorded  # it makes clients, so it is built on this module
 
     return client(other) if isinstance(other, str) else recorded(other)

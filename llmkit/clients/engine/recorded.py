@@ -60,13 +60,13 @@ class RecordedClient(BaseLLMClient):
         return TextStream(accounted(call, self._recorded(call)), call)
 
     def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - which words it takes is not known
-        """Whether parameters in the words of a protocol can be sent as they are; see `StandIn`."""
+        """Whether parameters in the words of a protocol can be sent as they are; see `FallbackClient`."""
         return False
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client in place of one that failed; see `StandIn`."""
+        """Ask this client in place of one that failed; see `FallbackClient`."""
         request = replace(asked, model=self.default_model(), without=frozenset())
-        call.stand_in(request, self.provider_name, simulated=False)
+        call.fall_back(request, self.provider_name, simulated=False)
         return self._source(call)
 
     async def close(self) -> None:

@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from llmkit.transport.base import StreamedResponse
 
 
-async def accepted(exchange: StreamedResponse, codec: Codec) -> StreamedResponse:
+async def accepted(response: StreamedResponse, codec: Codec) -> StreamedResponse:
     """Return an answer; an error status becomes its exception."""
-    if 200 <= exchange.status < 300:
-        return exchange
-    if 300 <= exchange.status < 400:
-        await exchange.aclose()
-        raise _redirected(exchange) from exchange.cause
-    error = codec.classify(exchange.status, exchange.headers, await read(exchange))
-    raise error from exchange.cause
+    if 200 <= response.status < 300:
+        return response
+    if 300 <= response.status < 400:
+        await response.aclose()
+        raise _redirected(response) from response.cause
+    error = codec.classify(response.status, response.headers, await read(response))
+    raise error from response.cause
 
 
-async def read(exchange: StreamedResponse) -> bytes:
+async def read(response: StreamedResponse) -> bytes:
     """Read an answer to its end and close it."""
     try:
-        return b"".join([chunk async for chunk in exchange.chunks()])
+        return b"".join([chunk async for chunk in response.chunks()])
     finally:
-        await exchange.aclose()
+        await response.aclose()
 
 
-class Reading:
+class ResponseReader:
     """The texts of one answer, stream or document."""
 
-    def __init__(self, exchange: StreamedResponse, codec: Codec, call: Call, clock: Deadlines) -> None:
-        self._exchange = exchange
+    def __init__(self, response: StreamedResponse, codec: Codec, call: Call, clock: Deadlines) -> None:
+        self._response = response
         self._codec = codec
         self._answer = call.answer
         self._clock = clock
-        self._chunks = exchange.chunks()
+        self._chunks = response.chunks()
         self._events = SSEReader()
         self._ahead = b""
         self._blank = True
@@ -80,7 +80,7 @@ class Reading:
         try:
             await self._chunks.aclose()
         finally:
-            await self._exchange.aclose()
+            await self._response.aclose()
 
     async def _read(self) -> list[str]:
         """Read chunks until there is text, a failure or the end."""
@@ -161,12 +161,12 @@ class Reading:
         return texts
 
 
-def _redirected(exchange: StreamedResponse) -> BadResponseError:
-    target = urlsplit(exchange.headers.get("location") or "")
+def _redirected(response: StreamedResponse) -> BadResponseError:
+    target = urlsplit(response.headers.get("location") or "")
     place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
     return BadResponseError(
-        f"The server redirects to {place or 'another address'} (HTTP {exchange.status}).",
-        status_code=exchange.status,
+        f"The server redirects to {place or 'another address'} (HTTP {response.status}).",
+        status_code=response.status,
         hint="llmkit does not take a key there by itself: if you trust that address, give it as base_url.",
     )
 

@@ -68,7 +68,7 @@ class Alerts:
         self._told: set[tuple[object, ...]] = set()
         self._unseen: list[Alert] = []
 
-    def notice(self, caps: BudgetRules, used: Amounts, record: CallRecord) -> None:
+    def notice(self, rules: BudgetRules, used: Amounts, record: CallRecord) -> None:
         """Look whether a call made what was spent pass a threshold.
 
         Called on the ledger's writing thread: logging and the callback, which may be slow, get a thread
@@ -84,7 +84,7 @@ class Alerts:
                 notebook=record.notebook if kind == "per_notebook" else None,
                 time=datetime.now(UTC),
             )
-            for kind, cap, spent, percent in _passed(caps, used, record)
+            for kind, cap, spent, percent in _passed(rules, used, record)
             if self._is_news(day, kind, cap, percent, record.notebook if kind == "per_notebook" else None)
         ]
         with self._lock:
@@ -124,11 +124,11 @@ class Alerts:
                     logger.exception("A callback for budget alerts failed: %r", callback)
 
 
-def _passed(caps: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:
+def _passed(rules: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:
     """Yield the highest threshold that was passed of each budget: kind, cap, spent, percent."""
-    per_notebook = None if record.notebook is None else caps.per_notebook
+    per_notebook = None if record.notebook is None else rules.per_notebook
     budgets: tuple[tuple[Kind, int | None, int], ...] = (
-        ("daily", caps.daily, used.spent),
+        ("daily", rules.daily, used.spent),
         ("per_notebook", per_notebook, used.notebook_spent),
     )
     for kind, cap, spent in budgets:

@@ -189,7 +189,7 @@ class Budgets:
         self.alerts = Alerts()
         self._store = store
         self._clock = clock
-        self._caps = BudgetRules()
+        self._rules = BudgetRules()
         self._until: float | None = None  # when the caps have to be read again; `None`: they never were
         self._looking = threading.Lock()
         self._allowed: set[str] = set()
@@ -199,20 +199,20 @@ class Budgets:
         """Return who has to be asked before a call is sent; see `Recorder.guard`."""
         if self._until is None or time.monotonic() >= self._until:
             self._look()
-        return self if cap_nanos is not None or self._caps.any else None
+        return self if cap_nanos is not None or self._rules.any else None
 
-    async def admit(self, intent: CostReservation) -> None:
+    async def admit(self, reservation: CostReservation) -> None:
         """Reserve what a call may cost; see `BudgetGuard.admit`."""
-        caps = self._caps
-        if intent.nanos == 0 or not (caps.any or intent.cap_nanos is not None):
+        rules = self._rules
+        if reservation.nanos == 0 or not (rules.any or reservation.cap_nanos is not None):
             return
-        if intent.nanos is None:
-            self._weigh(caps, intent)
+        if reservation.nanos is None:
+            self._weigh(rules, reservation)
             return
-        if caps.shared:
+        if rules.shared:
             self._reserves = True
-            await asyncio.wrap_future(self._store.reserve(intent))
-        elif (error := arithmetic.refusal(caps, Amounts(), intent)) is not None:
+            await asyncio.wrap_future(self._store.reserve(reservation))
+        elif (error := arithmetic.refusal(rules, Amounts(), reservation)) is not None:
             raise error
 
     def release(self, uid: str) -> None:
@@ -222,8 +222,8 @@ class Budgets:
 
     def watch(self, record: CallRecord, written: Future[bool]) -> Future[bool]:
         """Look for alerts once a call is written down."""
-        caps = self._caps
-        if not caps.shared or record.simulated or not record.cost_nanos:
+        rules = self._rules
+        if not rules.shared or record.simulated or not record.cost_nanos:
             return written
         if written.done() and not written.result():  # it was refused
             return written
@@ -233,7 +233,7 @@ class Budgets:
         def look(used: Future[Amounts]) -> None:
             try:
                 if used.exception() is None:
-                    self.alerts.notice(caps, used.result(), record)
+                    self.alerts.notice(rules, used.result(), record)
             finally:  # rows that are committed together are acknowledged together, maybe after this
                 written.add_done_callback(lambda _: told.set_result(written.result()))
 
@@ -245,9 +245,9 @@ class Budgets:
         values = {name: _checked(name, value) for name, value in changes.items() if value is not KEEP}
         if values:
             with self._looking:
-                self._know(self._store.change_caps(values))
+                self._know(self._store.change_rules(values))
         if values.get("per_notebook") is not None and current_context().notebook is None:
-            calls = "refused" if self._caps.unknown_notebook == "refuse" else "not held by it"
+            calls = "refused" if self._rules.unknown_notebook == "refuse" else "not held by it"
             text = f"{NAMELESS[0].upper()}{NAMELESS[1:]}: calls from here are {calls}."
             warnings.warn(f"{text} {NAME_IT}.", stacklevel=4)
 
@@ -264,21 +264,21 @@ class Budgets:
     def status(self) -> Budget:
         """Return the caps and what is used of them; see `Ledger.budget`."""
         with self._looking:
-            self._know(self._store.caps())
-        now, notebook, caps = self._clock(), current_context().notebook, self._caps
+            self._know(self._store.rules())
+        now, notebook, rules = self._clock(), current_context().notebook, self._rules
         used = self._store.amounts(micros(now), notebook)
         estimated, notebook_estimated = self._estimated(now, notebook)
-        mine = None if notebook is None else caps.per_notebook
+        mine = None if notebook is None else rules.per_notebook
         return Budget(
-            daily=_dollars(caps.daily),
-            per_notebook=_dollars(caps.per_notebook),
-            per_call=_dollars(caps.per_call),
-            unpriced=caps.unpriced,
-            unknown_notebook=caps.unknown_notebook,
+            daily=_dollars(rules.daily),
+            per_notebook=_dollars(rules.per_notebook),
+            per_call=_dollars(rules.per_call),
+            unpriced=rules.unpriced,
+            unknown_notebook=rules.unknown_notebook,
             spent=used.spent / NANO,
             reserved=used.reserved / NANO,
             uncertain=used.uncertain / NANO,
-            left=_left(caps.daily, used.spent + used.reserved + used.uncertain),
+            left=_left(rules.daily, used.spent + used.reserved + used.uncertain),
             notebook=notebook,
             notebook_spent=used.notebook_spent / NANO if notebook else 0.0,
             notebook_reserved=used.notebook_reserved / NANO if notebook else 0.0,
@@ -297,26 +297,26 @@ class Budgets:
             raise ConfigurationError(f"{name!r} names no model.", hint='Write it as "provider:model".')
         self._allowed.add(name)
 
-    def _weigh(self, caps: BudgetRules, intent: CostReservation) -> None:
+    def _weigh(self, rules: BudgetRules, reservation: CostReservation) -> None:
         """Decide on a call whose price nobody knows."""
-        yes = caps.unpriced == "ask" and f"{intent.provider}:{intent.model}" in self._allowed
-        if not yes and caps.unpriced != "allow":
-            raise arithmetic.unpriced(caps, intent)
+        yes = rules.unpriced == "ask" and f"{reservation.provider}:{reservation.model}" in self._allowed
+        if not yes and rules.unpriced != "allow":
+            raise arithmetic.unpriced(rules, reservation)
 
     def _look(self) -> None:
         """Read the caps; while another thread does, or changes them, those that are known hold."""
         if not self._looking.acquire(blocking=self._until is None):
             return
         try:
-            self._know(self._store.caps())
+            self._know(self._store.rules())
         except ConfigurationError as error:
             logger.info("The budgets cannot be read, what is known of them holds on: %s", error)
-            self._know(self._caps)
+            self._know(self._rules)
         finally:
             self._looking.release()
 
-    def _know(self, caps: BudgetRules) -> None:
-        self._caps, self._until = caps, time.monotonic() + FRESH
+    def _know(self, rules: BudgetRules) -> None:
+        self._rules, self._until = rules, time.monotonic() + FRESH
 
 
 def budget(

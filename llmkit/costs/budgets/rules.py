@@ -140,15 +140,15 @@ def _parsed(text: str | None) -> dict[str, Any]:
     return dict(values)
 
 
-def refusal(caps: BudgetRules, used: Amounts, intent: CostReservation) -> BudgetExceededError | None:
+def refusal(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> BudgetExceededError | None:
     """Decide whether a call may be sent: it is refused only if its worst case does not fit."""
-    if not intent.nanos:
+    if not reservation.nanos:
         return None
-    if caps.per_notebook is not None and intent.notebook is None and caps.unknown_notebook == "refuse":
-        return _nameless(caps.per_notebook, intent.nanos)
-    for limit in _limits(caps, used, intent):
-        if limit.spent + limit.reserved + limit.uncertain + intent.nanos > limit.cap:
-            return _refused(limit, intent)
+    if rules.per_notebook is not None and reservation.notebook is None and rules.unknown_notebook == "refuse":
+        return _nameless(rules.per_notebook, reservation.nanos)
+    for limit in _limits(rules, used, reservation):
+        if limit.spent + limit.reserved + limit.uncertain + reservation.nanos > limit.cap:
+            return _refused(limit, reservation)
     return None
 
 
@@ -164,28 +164,28 @@ def _nameless(cap: int, needed: int) -> BudgetExceededError:
     )
 
 
-def _limits(caps: BudgetRules, used: Amounts, intent: CostReservation) -> list[Limit]:
+def _limits(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> list[Limit]:
     """List what holds a call: the nearest first, for that one is the easiest to mend."""
-    notebook = f"budget of {intent.notebook}"
-    per_notebook = None if intent.notebook is None else caps.per_notebook
+    notebook = f"budget of {reservation.notebook}"
+    per_notebook = None if reservation.notebook is None else rules.per_notebook
     mine = (used.notebook_spent, used.notebook_reserved, used.notebook_uncertain)
     limits: list[tuple[int | None, tuple[Any, ...]]] = [
-        (intent.cap_nanos, ("limit of this call",)),
-        (caps.per_call, ("limit per call",)),
+        (reservation.cap_nanos, ("limit of this call",)),
+        (rules.per_call, ("limit per call",)),
         (per_notebook, (notebook, *mine, True)),
-        (caps.daily, ("daily budget", used.spent, used.reserved, used.uncertain, True)),
+        (rules.daily, ("daily budget", used.spent, used.reserved, used.uncertain, True)),
     ]
     return [Limit(cap, *rest) for cap, rest in limits if cap is not None]
 
 
-def _refused(limit: Limit, intent: CostReservation) -> BudgetExceededError:
-    assert intent.nanos is not None
+def _refused(limit: Limit, reservation: CostReservation) -> BudgetExceededError:
+    assert reservation.nanos is not None
     cap, spent, reserved, uncertain, needed = (
-        nanos / NANO for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, intent.nanos)
+        nanos / NANO for nanos in (limit.cap, limit.spent, limit.reserved, limit.uncertain, reservation.nanos)
     )
-    tokens = f"{intent.input_tokens:,} input and up to {intent.output_tokens:,} output tokens"
+    tokens = f"{reservation.input_tokens:,} input and up to {reservation.output_tokens:,} output tokens"
     worst = f"this call may cost up to {format_money(needed)} ({tokens})"
-    begins = next_day(intent.time) if limit.resets else None
+    begins = next_day(reservation.time) if limit.resets else None
     if begins is None:
         text = f"{limit.name} {format_money(cap)}: {worst}."
     else:
@@ -206,19 +206,19 @@ def _refused(limit: Limit, intent: CostReservation) -> BudgetExceededError:
     )
 
 
-def unpriced(caps: BudgetRules, intent: CostReservation) -> BudgetExceededError:
+def unpriced(rules: BudgetRules, reservation: CostReservation) -> BudgetExceededError:
     """Return the refusal of a call whose price nobody knows."""
-    name = f"{intent.provider}:{intent.model}"
+    name = f"{reservation.provider}:{reservation.model}"
     yes = (
         f'Say yes for this session with llmkit.budget().allow_model("{name}")'
-        if caps.unpriced == "ask"
+        if rules.unpriced == "ask"
         else 'Let such calls pass with llmkit.budget(unpriced="allow")'
     )
-    tightest = min((limit.cap for limit in _limits(caps, Amounts(), intent)), default=None)
+    tightest = min((limit.cap for limit in _limits(rules, Amounts(), reservation)), default=None)
     return BudgetExceededError(
         f"The price of {name} is unknown, so nobody can say whether the call fits into the budget.",
         cap=from_nanos(tightest),
-        hint=f'{yes}, or give its price in the settings: [tool.llmkit.prices."{intent.model}"].',
+        hint=f'{yes}, or give its price in the settings: [tool.llmkit.prices."{reservation.model}"].',
     )
 
 

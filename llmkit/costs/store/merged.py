@@ -125,7 +125,7 @@ class MergedStore(SQLiteStore):
         """Refuse to correct the rows of others."""
         self._refuse("correct prices")
 
-    def change_caps(self, changes: dict[str, Any]) -> NoReturn:  # noqa: ARG002 - whatever they are
+    def change_rules(self, changes: dict[str, Any]) -> NoReturn:  # noqa: ARG002 - whatever they are
         """Refuse a budget: nothing is spent here."""
         self._refuse("keep a budget")
 

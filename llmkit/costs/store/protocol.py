@@ -75,7 +75,7 @@ class Store(Protocol):
         ...
 
     @property
-    def in_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the last attempt to write failed."""
         ...
 
@@ -200,7 +200,7 @@ class Store(Protocol):
         """
         ...
 
-    def caps(self) -> BudgetRules:
+    def rules(self) -> BudgetRules:
         """Return the budgets that hold for everybody; quickly, and without creating anything.
 
         Raises:
@@ -208,7 +208,7 @@ class Store(Protocol):
         """
         ...
 
-    def change_caps(self, changes: dict[str, Any]) -> BudgetRules:
+    def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets for everybody, in one transaction.
 
         Args:
@@ -222,7 +222,7 @@ class Store(Protocol):
         """
         ...
 
-    def reserve(self, intent: CostReservation) -> Future[None]:
+    def reserve(self, reservation: CostReservation) -> Future[None]:
         """Reserve what a call may cost, in place of what was reserved for it before; never blocks.
 
         It must be one step for all who share the ledger: two calls that do not fit together must never
@@ -230,7 +230,7 @@ class Store(Protocol):
         ends with the row of its call, with `release`, or some time after the call's lease.
 
         Args:
-            intent: The call; its `nanos` are known.
+            reservation: The call; its `nanos` are known.
 
         Returns:
             A future, done once the amount is reserved; it raises `BudgetExceededError` if the call does

@@ -29,7 +29,7 @@ _HELD = (
 )
 
 
-def caps(connection: sqlite3.Connection) -> BudgetRules:
+def rules(connection: sqlite3.Connection) -> BudgetRules:
     """Read the caps."""
     return arithmetic.read(_text(connection))
 
@@ -60,16 +60,16 @@ def amounts(
     return Amounts(spent, reserved, mine, my_reserved, uncertain, my_uncertain)
 
 
-def reserve(connection: sqlite3.Connection, intent: CostReservation, *, now: int) -> None:
+def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now: int) -> None:
     """Reserve what a call may cost, in place of what was reserved for it before."""
-    assert intent.nanos is not None
+    assert reservation.nanos is not None
     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
-    limits, time = caps(connection), schema.micros(intent.time)
-    used = amounts(connection, time, intent.notebook, now=now, without=intent.uid)
-    if (error := arithmetic.refusal(limits, used, intent)) is not None:
+    limits, time = rules(connection), schema.micros(reservation.time)
+    used = amounts(connection, time, reservation.notebook, now=now, without=reservation.uid)
+    if (error := arithmetic.refusal(limits, used, reservation)) is not None:
         raise error
-    expires = now + round(intent.lease_s * 1_000_000) + MARGIN
-    row = (intent.uid, time, intent.notebook or "", min(intent.nanos, LARGEST), expires)
+    expires = now + round(reservation.lease_s * 1_000_000) + MARGIN
+    row = (reservation.uid, time, reservation.notebook or "", min(reservation.nanos, LARGEST), expires)
     connection.execute(f"INSERT OR REPLACE INTO holds VALUES (?, {DAY}, ?, ?, ?)", row)  # noqa: S608 - names
 
 

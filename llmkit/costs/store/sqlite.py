@@ -98,9 +98,9 @@ class SQLiteStore(forks.ForkAware):
         return None if self._in_memory else self.path.with_name(f"{self.path.name}-columns")
 
     @property
-    def in_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the last attempt to write failed."""
-        return self._writer.in_trouble
+        return self._writer.is_failing
 
     def append(self, record: CallRecord) -> Future[bool]:
         """Take a record; see `Store.append`."""
@@ -197,24 +197,24 @@ class SQLiteStore(forks.ForkAware):
                 Snapshot(self.snapshot).clear()
             return count + self._writer.discard(before=before, column=schema.TIME)
 
-    def caps(self) -> BudgetRules:
+    def rules(self) -> BudgetRules:
         """Return the budgets; see `Store.caps`."""
         with self._reader(self._glancing, AT_ONCE) as connection:
             return (
-                reservations.caps(connection) if connection and schema.present(connection) else BudgetRules()
+                reservations.rules(connection) if connection and schema.present(connection) else BudgetRules()
             )
 
-    def change_caps(self, changes: dict[str, Any]) -> BudgetRules:
+    def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets; see `Store.change_caps`."""
         with self._writer.writing, self._explained("written"):
             connection = self._connected()
             with sqlite.transaction(connection):
                 return reservations.change(connection, changes)
 
-    def reserve(self, intent: CostReservation) -> Future[None]:
+    def reserve(self, reservation: CostReservation) -> Future[None]:
         """Reserve what a call may cost; see `Store.reserve`."""
         self._mind_multiprocessing()
-        return self._job(lambda connection: reservations.reserve(connection, intent, now=self._now()))
+        return self._job(lambda connection: reservations.reserve(connection, reservation, now=self._now()))
 
     def release(self, uid: str) -> None:
         """Take a reservation back; see `Store.release`."""
@@ -279,7 +279,7 @@ class SQLiteStore(forks.ForkAware):
 
     def _commit(self, rows: list[Row]) -> None:
         connection = self._connected()
-        recovering = self._writer.in_trouble
+        recovering = self._writer.is_failing
         try:
             self._insert(connection, rows)
         except sqlite3.Error:
@@ -332,9 +332,9 @@ class SQLiteStore(forks.ForkAware):
     ) -> Future[T]:
         """Run a transaction on the writer's thread, after the rows that came before."""
 
-        def attempt(trouble: str | None) -> T:
-            if trouble is not None:  # what those rows spent would not count
-                raise self._uncheckable(trouble)
+        def attempt(problem: str | None) -> T:
+            if problem is not None:  # what those rows spent would not count
+                raise self._uncheckable(problem)
             try:
                 connection = self._connected()
                 with scope(connection):
@@ -381,7 +381,7 @@ class SQLiteStore(forks.ForkAware):
         return self._connection
 
     def _patience(self) -> float:
-        return min(BRIEFLY, self._busy_timeout) if self._writer.in_trouble else self._busy_timeout
+        return min(BRIEFLY, self._busy_timeout) if self._writer.is_failing else self._busy_timeout
 
     def _disconnect(self) -> None:
         with self._writer.writing:

@@ -50,10 +50,10 @@ class Job(Generic[T]):
         self._work = work
         self.future: Future[T] = _uncancellable()
 
-    def run(self, trouble: str | None) -> Callable[[], None]:
+    def run(self, problem: str | None) -> Callable[[], None]:
         """Do the work; return what tells those who wait for it."""
         try:
-            result = self._work(trouble)
+            result = self._work(problem)
         except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
             return partial(self.future.set_exception, error)
         return partial(self.future.set_result, result)
@@ -134,13 +134,13 @@ class Writer:
         self.writing = threading.RLock()
         self._thread: threading.Thread | None = None
         self._inline = False
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self._untold: str | None = None
 
     @property
-    def in_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the last attempt to write failed."""
-        return self._trouble is not None
+        return self._problem is not None
 
     def run(self, work: Callable[[str | None], T]) -> Future[T]:
         """Do something else, after the rows that came before; never blocks, never raises."""
@@ -266,7 +266,7 @@ class Writer:
             with self.writing:
                 futures, job = self._take()
                 written = self._drain()
-                tell = job.run(self._trouble) if job is not None else None
+                tell = job.run(self._problem) if job is not None else None
             self._settle(futures, written=written)
             if tell is not None:
                 tell()
@@ -311,19 +311,19 @@ class Writer:
                 return False
             with self._moving:
                 del self._kept[: len(chunk)]
-        if self._trouble:
+        if self._problem:
             logger.info("The ledger %s can be written again.", self._name)
-        self._trouble = self._untold = None
+        self._problem = self._untold = None
         return True
 
     def _fail(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if self._trouble is None:  # once per outage, even if its reason changes under way
+        if self._problem is None:  # once per outage, even if its reason changes under way
             self._untold = (
                 f"Calls cannot be written to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
                 " memory and written as soon as that works, but lost if this process ends before."
             )
-        self._trouble = reason
+        self._problem = reason
 
     @staticmethod
     def _settle(futures: Iterable[Future[bool]], *, written: bool) -> None:

@@ -32,14 +32,14 @@ class MessageHandlers:
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
         """Do what a view asks for; what is not understood is passed over."""
-        errand = self._errand(message, [bytes(buffer) for buffer in buffers])
-        task = asyncio.get_running_loop().create_task(self._tell_errors(errand))
+        handle = self._errand(message, [bytes(buffer) for buffer in buffers])
+        task = asyncio.get_running_loop().create_task(self._tell_errors(handle))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _tell_errors(self, errand: Coroutine[Any, Any, Any]) -> None:
+    async def _tell_errors(self, handle: Coroutine[Any, Any, Any]) -> None:
         try:
-            await errand
+            await handle
         except LLMClientError as error:
             self._views.say(str(error), "error")
         except (KeyError, TypeError, ValueError) as error:

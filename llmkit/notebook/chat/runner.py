@@ -88,7 +88,7 @@ class ChatRunner:
         self._context = records.current_context()  # the cell that made the chat: its rows name it
         self._task: asyncio.Task[Turn] | None = None
         self._thread: list[LLMMessage] = []
-        self._errands = MessageHandlers(self)
+        self._handlers = MessageHandlers(self)
         self.follow_thread()
 
     async def ask(
@@ -156,7 +156,7 @@ class ChatRunner:
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
         """Do what a view asks for; see `MessageHandlers.receive`."""
-        self._errands.receive(message, buffers)
+        self._handlers.receive(message, buffers)
 
     def system_messages(self) -> list[LLMMessage]:
         """Return the system message, with what describes the user's variables; none if there is nothing."""
@@ -252,10 +252,10 @@ class ChatRunner:
 
     def _cap(self) -> int | None:
         """Return what the next call may cost, in billionths of a dollar."""
-        caps = [getattr(self._magics, "budget", None)]
+        limits = [getattr(self._magics, "budget", None)]
         if self.settings.budget is not None:
-            caps.append(max(self.settings.budget - self.cost, 0.0))
-        known = [cap for cap in caps if cap is not None]
+            limits.append(max(self.settings.budget - self.cost, 0.0))
+        known = [cap for cap in limits if cap is not None]
         return to_nanos(min(known)) if known else None
 
     def _tell_alerts(self) -> None:

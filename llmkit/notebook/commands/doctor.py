@@ -203,7 +203,7 @@ def examine_ledger(ledger: Ledger) -> Finding:
 
 
 def _judged(name: str, text: str, *troubles: str) -> Finding:
-    found = [trouble for trouble in troubles if trouble]
+    found = [problem for problem in troubles if problem]
     return Finding(name=name, ok=not found, text="; ".join([text, *found]))
 
 

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 def fix(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
     """Ask for the cell that failed last, mended; its code goes into the next cell."""
-    return _ask_about(_trouble(magics), magics, FIX, code=True)
+    return _ask_about(_problem(magics), magics, FIX, code=True)
 
 
 def explain(magics: LLMMagics, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
     """CellRequest what the last error means."""
-    return _ask_about(_trouble(magics), magics, EXPLAIN)
+    return _ask_about(_problem(magics), magics, EXPLAIN)
 
 
-def _ask_about(trouble: LastError, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
-    if trouble.advice:  # a paid answer could only repeat it, and without a key there is none
-        _say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {trouble.advice}")
+def _ask_about(problem: LastError, magics: LLMMagics, wish: str, *, code: bool = False) -> Any:
+    if problem.advice:  # a paid answer could only repeat it, and without a key there is none
+        _say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {problem.advice}")
         return None
     first = magics.model.partition(",")[0] or None  # where several are the default, one is enough
-    ask = CellRequest(prompt=trouble.prompt(wish), model=first, raw=True, code=code)
-    return magics.ask(ask, trouble.announcement)
+    ask = CellRequest(prompt=problem.prompt(wish), model=first, raw=True, code=code)
+    return magics.ask(ask, problem.announcement)
 
 
-def _trouble(magics: LLMMagics) -> LastError:
-    found = magics.trouble or last_error()
+def _problem(magics: LLMMagics) -> LastError:
+    found = magics.problem or last_error()
     if found is None:
         raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
     return found

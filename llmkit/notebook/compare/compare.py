@@ -78,12 +78,12 @@ async def acompare(
         ConfigurationError: As for `compare`.
     """
     shell = _shell()
-    lanes, most = _lanes(_messages(prompt, system), _names(models), options, {})
+    runs, most = _runs(_messages(prompt, system), _names(models), options, {})
     display = live_columns(shell)
-    contest = _Contest(lanes, display, most)
+    contest = _Contest(runs, display, most)
     try:
         contest.start()
-        async with aclosing(merge_streams(lanes)) as steps:
+        async with aclosing(merge_streams(runs)) as steps:
             async for step in steps:
                 contest.take(step)
     finally:  # also when its task is cancelled: the text so far stays
@@ -104,11 +104,11 @@ def run_compare(
     on_keep: Callable[[Reply], object] | None = None,
 ) -> Comparison:
     """Ask several models, as a magic does: over the bridge, from the main thread."""
-    lanes, most = _lanes(messages, _names(models), options or {}, limits or {})
-    contest = _Contest(lanes, live_columns(shell, quiet=quiet, alone=alone), most)
+    runs, most = _runs(messages, _names(models), options or {}, limits or {})
+    contest = _Contest(runs, live_columns(shell, quiet=quiet, alone=alone), most)
     try:
         contest.start()
-        with closing(bridge.stream(merge_streams(lanes))) as steps:
+        with closing(bridge.stream(merge_streams(runs))) as steps:
             for step in steps:
                 contest.take(step)
     except KeyboardInterrupt:
@@ -128,53 +128,53 @@ def _stopped(comparison: Comparison) -> Stopped:
 
 
 class _Contest:
-    """Leads what happens in the lanes to the display."""
+    """Leads what happens in the runs to the display."""
 
-    def __init__(self, lanes: Sequence[ModelRun], display: LiveColumns, most: float | None) -> None:
-        self._lanes = lanes
+    def __init__(self, runs: Sequence[ModelRun], display: LiveColumns, most: float | None) -> None:
+        self._runs = runs
         self._display = display
         self._most = most
 
     def start(self) -> None:
-        self._display.start(self._lanes, _price(self._lanes, self._most))
-        for number, lane in enumerate(self._lanes):
-            if lane.over:
-                self._display.end(number, _entry(lane))
+        self._display.start(self._runs, _price(self._runs, self._most))
+        for number, run in enumerate(self._runs):
+            if run.over:
+                self._display.end(number, _entry(run))
 
     def take(self, step: Step | None) -> None:
         if step is None:
             self._display.tick()
         elif step.over:
-            self._lanes[step.lane].end(step.error)
-            self._display.end(step.lane, _entry(self._lanes[step.lane]))
+            self._runs[step.run].end(step.error)
+            self._display.end(step.run, _entry(self._runs[step.run]))
         else:
-            self._display.feed(step.lane, step.text)
+            self._display.feed(step.run, step.text)
 
     def finish(self, shell: Any, on_keep: Callable[[Reply], object] | None = None) -> Comparison:
-        for number, lane in enumerate(self._lanes):
-            if not lane.over:
-                self._display.end(number, _entry(lane))
-        entries = [_entry(lane) for lane in self._lanes]
+        for number, run in enumerate(self._runs):
+            if not run.over:
+                self._display.end(number, _entry(run))
+        entries = [_entry(run) for run in self._runs]
         comparison = Comparison(entries, most_usd=self._most, shell=shell, on_keep=on_keep)
         self._display.finish(comparison)
         return comparison
 
 
-def _lanes(
+def _runs(
     messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], limits: Mapping[str, Any]
 ) -> tuple[list[ModelRun], float | None]:
     """Open a stream for each model, and add up what they cost at most; nothing is sent yet."""
-    lanes = [ModelRun(label=label, name=resolve(name)) for label, name in _labels(names)]
+    runs = [ModelRun(label=label, name=resolve(name)) for label, name in _labels(names)]
     with records.calling(**limits):
-        for lane in lanes:
+        for run in runs:
             try:
-                client = shared_client(str(lane.name))
-                lane.stream = client.stream_text(messages, lane.name.model, **options)
+                client = shared_client(str(run.name))
+                run.stream = client.stream_text(messages, run.name.model, **options)
             except LLMClientError as error:  # such as a key that is not there: the others go on
-                lane.end(error)
-    asked = [lane for lane in lanes if lane.stream is not None]
-    nanos = [cost_bound(lane.stream.request, lane.name.provider).nanos for lane in asked if lane.stream]
-    return lanes, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
+                run.end(error)
+    asked = [run for run in runs if run.stream is not None]
+    nanos = [cost_bound(run.stream.request, run.name.provider).nanos for run in asked if run.stream]
+    return runs, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
 
 
 def _names(models: str | Sequence[str]) -> list[str]:
@@ -199,22 +199,22 @@ def _labels(names: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _entry(lane: ModelRun) -> ModelAnswer:
+def _entry(run: ModelRun) -> ModelAnswer:
     return ModelAnswer(
-        label=lane.label,
-        provider=lane.name.provider,
-        model=lane.name.model,
-        status=lane.status,
-        text=lane.text,
-        outcome=lane.outcome,
-        error=lane.error,
+        label=run.label,
+        provider=run.name.provider,
+        model=run.name.model,
+        status=run.status,
+        text=run.text,
+        outcome=run.outcome,
+        error=run.error,
     )
 
 
-def _price(lanes: Sequence[ModelRun], most: float | None) -> str:
+def _price(runs: Sequence[ModelRun], most: float | None) -> str:
     if most is None:
-        return f"{len(lanes)} models · the price of one is unknown ($?)"
-    return f"{len(lanes)} models · at most {format_money(most)} in all"
+        return f"{len(runs)} models · the price of one is unknown ($?)"
+    return f"{len(runs)} models · at most {format_money(most)} in all"
 
 
 def _messages(prompt: str, system: str | None) -> list[LLMMessage]:

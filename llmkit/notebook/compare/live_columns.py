@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 class LiveColumns(Protocol):
     """Shows several answers while they stream; used from one thread only."""
 
-    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
+    def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Show that the calls are under way."""
         ...
 
     def feed(self, number: int, delta: str) -> None:
-        """Take the next piece of a lane's text."""
+        """Take the next piece of a run's text."""
         ...
 
     def end(self, number: int, entry: ModelAnswer) -> None:
-        """Show how a lane ended."""
+        """Show how a run ended."""
         ...
 
     def tick(self) -> None:
@@ -55,7 +55,7 @@ def live_columns(shell: Any, *, quiet: bool = False, alone: bool = False) -> Liv
 class QuietColumns:
     """Shows nothing: in a script, and with `-q`."""
 
-    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
+    def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Do nothing."""
 
     def feed(self, number: int, delta: str) -> None:
@@ -93,15 +93,15 @@ class PlainColumns:
         self._ends: dict[int, ModelAnswer] = {}
         self._current = 0
 
-    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
+    def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Print the price and the first heading."""
-        self._labels = [lane.label for lane in lanes]
-        self._held = [[] for _ in lanes]
+        self._labels = [run.label for run in runs]
+        self._held = [[] for _ in runs]
         self._out.feed(f"{price}\n")
         self._head()
 
     def feed(self, number: int, delta: str) -> None:
-        """Print the piece if it is its lane's turn, or hold it back."""
+        """Print the piece if it is its run's turn, or hold it back."""
         if number == self._current:
             self._out.feed(delta)
         else:

@@ -25,16 +25,16 @@ RunStatus = Literal["ok", "error", "cancelled"]
 
 
 class Step(NamedTuple):
-    """What happened in one lane.
+    """What happened in one run.
 
     Attributes:
-        lane: Its number.
+        run: Its number.
         text: The next piece of its text.
         over: Whether it ended.
         error: Why it failed, if it did.
     """
 
-    lane: int
+    run: int
     text: str = ""
     over: bool = False
     error: BaseException | None = None
@@ -85,10 +85,10 @@ class ModelRun:
         return None if self.stream is None else outcome_of(self.stream)
 
 
-async def merge_streams(lanes: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
-    """Let all lanes run side by side."""
+async def merge_streams(runs: Sequence[ModelRun]) -> AsyncGenerator[Step | None, None]:
+    """Yield the steps of all runs as they happen."""
     steps: asyncio.Queue[Step] = asyncio.Queue()
-    running = [(number, lane.stream) for number, lane in enumerate(lanes) if lane.stream is not None]
+    running = [(number, run.stream) for number, run in enumerate(runs) if run.stream is not None]
     tasks = [_start(number, stream, steps) for number, stream in running]
     left = len(tasks)
     try:

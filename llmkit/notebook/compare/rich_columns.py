@@ -53,9 +53,9 @@ class RichColumns:
         self._shown = False
         self._next = self._next_status = clock()
 
-    def start(self, lanes: Sequence[ModelRun], price: str) -> None:
+    def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Show empty columns and the price."""
-        self._columns = [_Column(lane, self._clock) for lane in lanes]
+        self._columns = [_Column(run, self._clock) for run in runs]
         self._price = price
         if self._alone:  # the columns use it from the first update on; the end brings its own
             self._send(stylesheet() + COMPARE, uuid.uuid4().hex[:12])
@@ -107,8 +107,8 @@ class RichColumns:
 class _Column:
     """A column that grows: its finished blocks are rendered once."""
 
-    def __init__(self, lane: ModelRun, clock: Callable[[], float]) -> None:
-        self.lane = lane
+    def __init__(self, run: ModelRun, clock: Callable[[], float]) -> None:
+        self.run = run
         self._clock = clock
         self._started = clock()
         self._blocks = Blocks()
@@ -128,10 +128,10 @@ class _Column:
         if self._whole:
             return self._whole
         body = self._html + render_partial(self._blocks.tail)
-        return column(self.lane.label, body, Footer(facts=(f"● {self._status}",)).html)
+        return column(self.run.label, body, Footer(facts=(f"● {self._status}",)).html)
 
     @property
     def _status(self) -> str:
-        waiting = "" if self.lane.stream is None else countdown(self.lane.stream.waiting)
+        waiting = "" if self.run.stream is None else countdown(self.run.stream.waiting)
         facts = [*filter(None, [waiting]), format_seconds(self._clock() - self._started)]
         return " · ".join([*facts, *guess_tokens(self._characters)])

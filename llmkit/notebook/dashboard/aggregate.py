@@ -361,8 +361,8 @@ def _labels(tags: pd.Series[Any], name: str) -> NDArray[np.object_]:
 
 
 def _bins(unit: str, starts: NDArray[np.datetime64]) -> Bins:
-    moments = starts.astype("M8[us]")
-    return Bins(unit, moments, moments.min().item(), moments.max().item())
+    times = starts.astype("M8[us]")
+    return Bins(unit, times, times.min().item(), times.max().item())
 
 
 def _slots(starts: NDArray[np.datetime64]) -> int:

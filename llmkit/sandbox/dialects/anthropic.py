@@ -21,7 +21,7 @@ from llmkit.sandbox.dialects.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.dialects.formats import anthropic_trouble
+from llmkit.sandbox.dialects.formats import anthropic_problem
 from llmkit.sandbox.dialects.parts import at_address, decoded
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def _check_format(wanted: dict[str, Any]) -> None:
     """Refuse a format that the API would refuse."""
     if wanted.get("type") != "json_schema":
         raise RefusedError(400, "output_config.format.type: Input should be 'json_schema'")
-    if trouble := anthropic_trouble(wanted.get("schema")):
-        raise RefusedError(400, f"output_config.format.schema: {trouble}")
+    if problem := anthropic_problem(wanted.get("schema")):
+        raise RefusedError(400, f"output_config.format.schema: {problem}")
 
 
 def _usage(tokens: Tokens | None, *, output: int) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Spare(NamedTuple):
     """Frames that only faults send: broken JSON, an in-band error, a keep-alive."""
 
     malformed: bytes
-    trouble: bytes
+    problem: bytes
     ping: bytes
 
 

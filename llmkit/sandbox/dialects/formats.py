@@ -19,23 +19,23 @@ _BOUNDS = (
 _NOT_STRICT = ("allOf", "oneOf", "not", "default", "patternProperties")
 
 
-def openai_trouble(schema: Any, *, strict: bool) -> str | None:
+def openai_problem(schema: Any, *, strict: bool) -> str | None:
     """Find what OpenAI refuses in a schema of the answer.
 
     Example:
-        >>> print(openai_trouble({"type": "array"}, strict=False))
+        >>> print(openai_problem({"type": "array"}, strict=False))
         schema must be a JSON Schema of 'type: "object"', got 'type: "array"'.
     """
     if not isinstance(schema, dict) or schema.get("type") != "object":
         kind = schema.get("type") if isinstance(schema, dict) else None
         return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
     for where, node in _nodes(schema) if strict else ():
-        if (trouble := _strict_trouble(node)) is not None:
-            return f"In context={where}, {trouble}."
+        if (problem := _strict_problem(node)) is not None:
+            return f"In context={where}, {problem}."
     return None
 
 
-def _strict_trouble(node: dict[str, Any]) -> str | None:
+def _strict_problem(node: dict[str, Any]) -> str | None:
     """Find what OpenAI refuses in one part of a schema that is to be kept strictly.
 
     Source: OpenAI, "Structured model outputs", supported schemas.
@@ -53,11 +53,11 @@ def _is_open(node: dict[str, Any]) -> bool:
     return node.get("type") == "object" and node.get("additionalProperties") is not False
 
 
-def anthropic_trouble(schema: Any) -> str | None:
+def anthropic_problem(schema: Any) -> str | None:
     """Find what Anthropic refuses in a schema.
 
     Example:
-        >>> anthropic_trouble({"type": "integer", "minimum": 1})
+        >>> anthropic_problem({"type": "integer", "minimum": 1})
         "For 'integer' type, property 'minimum' is not supported"
     """
     if not isinstance(schema, dict):

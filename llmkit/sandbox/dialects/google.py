@@ -212,11 +212,11 @@ class GoogleDialect(Dialect):
 
     def spare(self, ask: Ask) -> Spare:
         """See `Dialect.spare`."""
-        trouble = self.error(self.overloaded())
+        problem = self.error(self.overloaded())
         broken = b'{"candidates":[{"content":{"parts":[{"text":"'
         if ask.sse:
-            return Spare(b"data: " + broken + b"\r\n\r\n", _sse(trouble), b": keep-alive\r\n\r\n")
-        return Spare(b",\r\n" + broken + b"\r\n", b",\r\n" + orjson.dumps(trouble) + b"]", b"\r\n")
+            return Spare(b"data: " + broken + b"\r\n\r\n", _sse(problem), b": keep-alive\r\n\r\n")
+        return Spare(b",\r\n" + broken + b"\r\n", b",\r\n" + orjson.dumps(problem) + b"]", b"\r\n")
 
     def count(self, tokens: int) -> dict[str, Any]:
         """See `Dialect.count`."""
@@ -228,7 +228,7 @@ class GoogleDialect(Dialect):
             "name": f"models/{name}",
             "version": "001",
             "displayName": name.replace("-", " ").title(),
-            "description": "A stand-in on this machine.",
+            "description": "A simulated model on this machine.",
             "inputTokenLimit": CONTEXT_TOKENS,
             "outputTokenLimit": OUTPUT_TOKENS,
             "supportedGenerationMethods": ["generateContent", "countTokens"],

@@ -19,7 +19,7 @@ from llmkit.sandbox.dialects.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.dialects.formats import openai_trouble
+from llmkit.sandbox.dialects.formats import openai_problem
 from llmkit.sandbox.dialects.parts import from_url
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def _check_schema(described: Any, where: str) -> None:
     """Refuse a schema that the API would refuse."""
     if not isinstance(described, dict) or not described.get("name"):
         raise _missing(f"{where}.json_schema.name")
-    if trouble := openai_trouble(described.get("schema"), strict=bool(described.get("strict"))):
-        text = f"Invalid schema for {where} '{described['name']}': {trouble}"
+    if problem := openai_problem(described.get("schema"), strict=bool(described.get("strict"))):
+        text = f"Invalid schema for {where} '{described['name']}': {problem}"
         raise RefusedError(400, text, param=where)
 
 

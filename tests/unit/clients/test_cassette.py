@@ -52,12 +52,12 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def tape(path):
+def cassette(path):
     return Cassette(path, timeout=0.05)
 
 
-def write(tape, key="a", recording=PLAIN, *, provider="p", model="m", request=REQUEST):
-    tape.write(key, recording, provider=provider, model=model, request=request)
+def write(cassette, key="a", recording=PLAIN, *, provider="p", model="m", request=REQUEST):
+    cassette.write(key, recording, provider=provider, model=model, request=request)
 
 
 def sql(path, *statements):
@@ -67,9 +67,9 @@ def sql(path, *statements):
 
 class TestKeeping:
     @pytest.mark.parametrize("recording", [PLAIN, FULL, replace(FULL, usage=None, text="")])
-    def test_what_is_recorded_comes_back(self, tape, recording):
-        write(tape, recording=recording)
-        assert tape.read("a") == recording
+    def test_what_is_recorded_comes_back(self, cassette, recording):
+        write(cassette, recording=recording)
+        assert cassette.read("a") == recording
 
     def test_a_full_recording_leaves_no_field_out(self):
         assert all(getattr(FULL, field.name) is not None for field in fields(Recording))
@@ -77,110 +77,110 @@ class TestKeeping:
     @given(text=st.text(st.characters(exclude_categories=())))
     def test_any_text_comes_back(self, text):
         with tempfile.TemporaryDirectory() as folder:
-            tape = Cassette(Path(folder, "tape"))
-            write(tape, recording=replace(PLAIN, text=text))
-            assert tape.read("a").text == text
+            cassette = Cassette(Path(folder, "cassette"))
+            write(cassette, recording=replace(PLAIN, text=text))
+            assert cassette.read("a").text == text
 
-    def test_without_a_file_nothing_is_recorded(self, tape, path):
-        assert tape.read("a") is None
-        assert tape.count() == tape.clear() == 0
-        tape.check()
+    def test_without_a_file_nothing_is_recorded(self, cassette, path):
+        assert cassette.read("a") is None
+        assert cassette.count() == cassette.clear() == 0
+        cassette.check()
         assert not path.exists()
 
-    def test_another_request_has_no_recording(self, tape):
-        write(tape)
-        assert tape.read("b") is None
+    def test_another_request_has_no_recording(self, cassette):
+        write(cassette)
+        assert cassette.read("b") is None
 
-    def test_a_second_recording_replaces_the_first(self, tape):
-        write(tape)
-        write(tape, recording=FULL)
-        assert tape.read("a") == FULL
-        assert tape.count() == 1
+    def test_a_second_recording_replaces_the_first(self, cassette):
+        write(cassette)
+        write(cassette, recording=FULL)
+        assert cassette.read("a") == FULL
+        assert cassette.count() == 1
 
-    def test_a_time_is_kept_in_utc(self, tape):
+    def test_a_time_is_kept_in_utc(self, cassette):
         local = datetime.fromisoformat("2026-11-22T13:00:00+01:00")
-        write(tape, recording=replace(PLAIN, recorded_at=local))
-        assert str(tape.read("a").recorded_at) == "2026-11-22 12:00:00+00:00"
+        write(cassette, recording=replace(PLAIN, recorded_at=local))
+        assert str(cassette.read("a").recorded_at) == "2026-11-22 12:00:00+00:00"
 
-    def test_clearing_leaves_nothing_in_the_file(self, tape, path):
+    def test_clearing_leaves_nothing_in_the_file(self, cassette, path):
         for key in range(20):
-            write(tape, str(key), provider="canary-provider")
-        assert tape.clear() == 20
-        assert tape.count() == 0
+            write(cassette, str(key), provider="canary-provider")
+        assert cassette.clear() == 20
+        assert cassette.count() == 0
         assert b"canary" not in path.read_bytes()
         assert path.stat().st_size < 5_000
-        write(tape)
-        assert tape.count() == 1
+        write(cassette)
+        assert cassette.count() == 1
 
-    def test_only_the_owner_may_read_it(self, tape, path):
+    def test_only_the_owner_may_read_it(self, cassette, path):
         before = os.umask(0)
         try:
-            write(tape)
+            write(cassette)
         finally:
             os.umask(before)
         assert oct(path.stat().st_mode & 0o777) == "0o600"
         assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
 
-    def test_it_stands_alone(self, tape, path):
-        write(tape)
+    def test_it_stands_alone(self, cassette, path):
+        write(cassette)
         assert list(path.parent.iterdir()) == [path]
         said = sql(path, "PRAGMA journal_mode", "PRAGMA user_version", "PRAGMA application_id")
         assert said == [[("delete",)], [(1,)], [(int.from_bytes(b"llmr", "big"),)]]
 
-    def test_twenty_answers_of_300_words_are_small_enough_to_commit(self, tape, path):
+    def test_twenty_answers_of_300_words_are_small_enough_to_commit(self, cassette, path):
         rng = random.Random(1)
         words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(2_000)]
         for key in range(20):
             answer = replace(FULL, text=" ".join(rng.choices(words, k=300)))
-            write(tape, f"{key:064}", answer, request={"messages": " ".join(rng.choices(words, k=60))})
+            write(cassette, f"{key:064}", answer, request={"messages": " ".join(rng.choices(words, k=60))})
         assert path.stat().st_size < 60_000
 
-    def test_a_key_is_not_kept(self, tape, path):
+    def test_a_key_is_not_kept(self, cassette, path):
         keys = [Secret("canary-key-0123456789", "a test"), "sk-proj-abcdefgh12345678"]
         request = {"a": [f"Use {keys[0].reveal()}!"], keys[1]: 7}
-        write(tape, request=request)
+        write(cassette, request=request)
         (((data,),),) = sql(path, "SELECT request FROM recordings")
         assert json.loads(zlib.decompress(data)) == {"a": ["Use [redacted]!"], "[redacted]": 7}
         assert b"canary" not in path.read_bytes()
 
 
 class TestNearest:
-    def test_an_empty_file_says_so(self, tape, path):
-        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+    def test_an_empty_file_says_so(self, cassette, path):
+        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
         path.parent.mkdir()
         path.touch()
-        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
-        write(tape)
-        tape.clear()
-        assert tape.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        write(cassette)
+        cassette.clear()
+        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
 
-    def test_other_models_are_counted(self, tape):
-        write(tape, model="other")
-        write(tape, "b", provider="other")
-        assert tape.nearest("p", "m", REQUEST) == "it has 2 of other models"
+    def test_other_models_are_counted(self, cassette):
+        write(cassette, model="other")
+        write(cassette, "b", provider="other")
+        assert cassette.nearest("p", "m", REQUEST) == "it has 2 of other models"
 
-    def test_the_one_with_the_fewest_differences_is_meant(self, tape):
+    def test_the_one_with_the_fewest_differences_is_meant(self, cassette):
         body = REQUEST["body"]
-        write(tape, "a", request={"path": "/y", "body": body | {"temperature": 1, "seed": 1}})
-        write(tape, "b", request={"path": "/x", "body": body | {"temperature": 1, "top_p": 1}})
-        write(tape, "c", request={"path": "/y", "body": body | {"temperature": 1, "messages": []}})
-        assert tape.nearest("p", "m", REQUEST) == "the nearest of its 3 differs in temperature, top_p"
+        write(cassette, "a", request={"path": "/y", "body": body | {"temperature": 1, "seed": 1}})
+        write(cassette, "b", request={"path": "/x", "body": body | {"temperature": 1, "top_p": 1}})
+        write(cassette, "c", request={"path": "/y", "body": body | {"temperature": 1, "messages": []}})
+        assert cassette.nearest("p", "m", REQUEST) == "the nearest of its 3 differs in temperature, top_p"
 
-    def test_a_request_without_a_wire_format_is_compared_by_name(self, tape):
-        write(tape, request={"messages": [["user", "a"]], "model": "m"})
-        said = tape.nearest("p", "m", {"messages": [["user", "b"]], "model": "m"})
+    def test_a_request_without_a_wire_format_is_compared_by_name(self, cassette):
+        write(cassette, request={"messages": [["user", "a"]], "model": "m"})
+        said = cassette.nearest("p", "m", {"messages": [["user", "b"]], "model": "m"})
         assert said == "the nearest of its 1 differs in messages"
 
-    def test_the_server_is_not_in_the_request(self, tape):
-        write(tape)
-        assert tape.nearest("p", "m", REQUEST) == "the nearest of its 1 differs in a key or the server"
+    def test_the_server_is_not_in_the_request(self, cassette):
+        write(cassette)
+        assert cassette.nearest("p", "m", REQUEST) == "the nearest of its 1 differs in a key or the server"
 
-    def test_what_cannot_be_read_is_passed_over(self, tape, path):
-        write(tape, "a", request=[1])
-        write(tape, "b")
+    def test_what_cannot_be_read_is_passed_over(self, cassette, path):
+        write(cassette, "a", request=[1])
+        write(cassette, "b")
         sql(path, "UPDATE recordings SET request = x'00' WHERE key = 'b'")
         said = "the nearest of its 2 differs in messages, model, path, temperature"
-        assert tape.nearest("p", "m", REQUEST) == said
+        assert cassette.nearest("p", "m", REQUEST) == said
 
 
 def empty(path):
@@ -192,9 +192,9 @@ def text_file(path):
 
 
 def ledger(path):
-    books = Ledger(path)
-    books.record(CallRecord(time=NOW, uid="1", status="ok", provider="p", model="m")).result(10)
-    books.close()
+    ledger = Ledger(path)
+    ledger.record(CallRecord(time=NOW, uid="1", status="ok", provider="p", model="m")).result(10)
+    ledger.close()
 
 
 def other_database(path):
@@ -252,11 +252,11 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("make", "said"), BROKEN)
-def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(tape, path, make, said):
+def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(cassette, path, make, said):
     path.parent.mkdir()
     make(path)
     files = {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file()}
-    for use in (tape.count, lambda: tape.read("a"), lambda: write(tape), tape.clear):
+    for use in (cassette.count, lambda: cassette.read("a"), lambda: write(cassette), cassette.clear):
         with pytest.raises(ConfigurationError, match=said) as caught:
             use()
         assert str(path) in str(caught.value)
@@ -268,55 +268,55 @@ def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(tape, path, make,
 @pytest.mark.parametrize(
     ("make", "said"), [case for case in BROKEN if case[0].__name__ in "ledger text_file newer"]
 )
-def test_checking_a_file_finds_what_it_is(tape, path, make, said):
+def test_checking_a_file_finds_what_it_is(cassette, path, make, said):
     path.parent.mkdir()
     make(path)
     with pytest.raises(ConfigurationError, match=said):
-        tape.check()
+        cassette.check()
 
 
-def test_an_empty_file_becomes_one_of_ours(tape, path):
+def test_an_empty_file_becomes_one_of_ours(cassette, path):
     path.parent.mkdir()
     empty(path)
-    tape.check()
-    assert tape.read("a") is None
-    assert tape.count() == tape.clear() == 0
-    write(tape)
-    assert tape.read("a") == PLAIN
+    cassette.check()
+    assert cassette.read("a") is None
+    assert cassette.count() == cassette.clear() == 0
+    write(cassette)
+    assert cassette.read("a") == PLAIN
 
 
 def test_answers_that_come_first_at_once_are_all_kept(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         for number in range(60):
-            tape = Cassette(tmp_path / f"{number}.replay")
-            list(pool.map(partial(write, tape), "abcd"))
-            assert tape.count() == 4
+            cassette = Cassette(tmp_path / f"{number}.replay")
+            list(pool.map(partial(write, cassette), "abcd"))
+            assert cassette.count() == 4
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"file/tape cannot be written: .*Check the folder"):
-        write(Cassette(tmp_path / "file" / "tape"))
+    with pytest.raises(ConfigurationError, match=r"file/cassette cannot be written: .*Check the folder"):
+        write(Cassette(tmp_path / "file" / "cassette"))
 
 
-def test_a_locked_file_is_waited_for_then_refused(tape, path):
-    write(tape)
+def test_a_locked_file_is_waited_for_then_refused(cassette, path):
+    write(cassette)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        for use in (lambda: tape.read("a"), lambda: write(tape)):
+        for use in (lambda: cassette.read("a"), lambda: write(cassette)):
             with pytest.raises(ConfigurationError, match=r"locked by another program for 0\.05 s"):
                 use()
         other.execute("COMMIT")
-    assert tape.read("a") == PLAIN
+    assert cassette.read("a") == PLAIN
 
 
-def test_a_file_that_went_away_is_made_again(tape, path):
-    write(tape)
+def test_a_file_that_went_away_is_made_again(cassette, path):
+    write(cassette)
     path.unlink()
     path.parent.rmdir()
-    assert tape.read("a") is None
-    write(tape)
-    assert tape.read("a") == PLAIN
+    assert cassette.read("a") is None
+    write(cassette)
+    assert cassette.read("a") == PLAIN
 
 
 def packed(**changes):
@@ -355,23 +355,23 @@ def packed(**changes):
         packed(usage={"tokens": 1}),
     ],
 )
-def test_a_damaged_recording_is_told_from_a_damaged_file(tape, path, data):
-    write(tape)
-    write(tape, "b", FULL)
+def test_a_damaged_recording_is_told_from_a_damaged_file(cassette, path, data):
+    write(cassette)
+    write(cassette, "b", FULL)
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE recordings SET answer = ? WHERE key = 'a'", (data,))
     with pytest.raises(DamagedRecordingError, match=r"A recording in .*demo\.replay is damaged"):
-        tape.read("a")
-    assert tape.read("b") == FULL
-    write(tape)
-    assert tape.read("a") == PLAIN
+        cassette.read("a")
+    assert cassette.read("b") == FULL
+    write(cassette)
+    assert cassette.read("a") == PLAIN
 
 
-def test_what_the_damage_test_packs_is_a_recording(tape, path):
-    write(tape)
+def test_what_the_damage_test_packs_is_a_recording(cassette, path):
+    write(cassette)
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE recordings SET answer = ?", (packed(),))
-    assert tape.read("a").usage == Usage(input_tokens=1)
+    assert cassette.read("a").usage == Usage(input_tokens=1)
 
 
 HEAD = """
@@ -383,11 +383,11 @@ from llmkit import ConfigurationError
 from llmkit.clients.cassettes.recording import Recording
 from llmkit.clients.cassettes.cassette import Cassette
 
-tape = Cassette(Path(sys.argv[1]))
+cassette = Cassette(Path(sys.argv[1]))
 
 def write(key, text):
     recording = Recording(text=text, recorded_at=datetime.now(UTC))
-    tape.write(key, recording, provider="p", model="m", request={})
+    cassette.write(key, recording, provider="p", model="m", request={})
 """
 
 
@@ -423,7 +423,7 @@ def test_a_file_that_may_only_be_read_is_read(foreign_folder):
     code = """
     if os.geteuid() == 0:
         os.seteuid(65534)
-    assert tape.read("known").text == "Hello" and tape.count() == 1
+    assert cassette.read("known").text == "Hello" and cassette.count() == 1
     try:
         write("new", "x")
     except ConfigurationError as error:
@@ -441,25 +441,25 @@ def test_a_folder_that_may_not_be_entered_is_named(foreign_folder):
     if os.geteuid() == 0:
         os.seteuid(65534)
     try:
-        tape.read("x")
+        cassette.read("x")
     except ConfigurationError as error:
         print(error)
     """
-    assert "cannot be read" in finish(start(code, inner / "tape"))
+    assert "cannot be read" in finish(start(code, inner / "cassette"))
     inner.chmod(0o700)
 
 
 def test_four_processes_write_while_another_reads(path):
     code = "for n in range(40): write(f'{os.getpid()}-{n}', 'x' * n * 50)"
     writers = [start(code, path) for _ in range(4)]
-    tape = Cassette(path)
+    cassette = Cassette(path)
     while any(process.poll() is None for process in writers):
-        tape.check()
-        assert tape.read("none") is None
+        cassette.check()
+        assert cassette.read("none") is None
     for process in writers:
         finish(process)
-    assert tape.count() == 160
-    assert len(tape.read(f"{writers[0].pid}-39").text) == 39 * 50
+    assert cassette.count() == 160
+    assert len(cassette.read(f"{writers[0].pid}-39").text) == 39 * 50
 
 
 def kill_while_writing(path, rng):
@@ -479,12 +479,12 @@ def kill_while_writing(path, rng):
     return [key.strip() for key in said if key.endswith("\n")]
 
 
-def check_after_kills(path, moments):
-    rng, safe = random.Random(moments), []
-    for _ in range(moments):
+def check_after_kills(path, times):
+    rng, safe = random.Random(times), []
+    for _ in range(times):
         safe += kill_while_writing(path, rng)
-        tape = Cassette(path)
-        assert all(tape.read(key).text == "canary " * 600 for key in rng.sample(safe, min(10, len(safe))))
+        cassette = Cassette(path)
+        assert all(cassette.read(key).text == "canary " * 600 for key in rng.sample(safe, min(10, len(safe))))
     assert sql(path, "PRAGMA integrity_check") == [[("ok",)]]
     assert all(Cassette(path).read(key) is not None for key in safe)
     return safe
@@ -505,7 +505,7 @@ def half_written(path):
     write(Cassette(path), "before")
     code = """
     import sqlite3
-    file = sqlite3.connect(tape.path, isolation_level=None)
+    file = sqlite3.connect(cassette.path, isolation_level=None)
     file.execute("PRAGMA cache_size = 1")
     file.execute("BEGIN IMMEDIATE")
     for n in range(200):
@@ -519,7 +519,7 @@ def half_written(path):
     assert path.with_name(f"{path.name}-journal").exists()
 
 
-@pytest.mark.parametrize("use", [lambda tape: tape.count() == 1, write, Cassette.check])
+@pytest.mark.parametrize("use", [lambda cassette: cassette.count() == 1, write, Cassette.check])
 def test_what_a_dead_process_left_half_done_is_undone(path, use):
     half_written(path)
     use(Cassette(path))

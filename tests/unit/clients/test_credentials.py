@@ -173,7 +173,7 @@ async def test_a_key_that_the_sandbox_refuses_is_not_tried_for_ever(recorder, mo
 
 
 def sent(client):
-    return {name.lower(): value for name, value in client._line.carrier._prepare()[1].items()}
+    return {name.lower(): value for name, value in client._line.transport._prepare()[1].items()}
 
 
 def of_sdk(client):

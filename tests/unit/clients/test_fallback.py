@@ -28,8 +28,8 @@ def other():
         yield running
 
 
-def pair(protocol, server, other, stand_in="anthropic", **options):
-    second = SDKS[stand_in]("k", other.url(stand_in), model="sandbox-second")
+def pair(protocol, server, other, fallback="anthropic", **options):
+    second = SDKS[fallback]("k", other.url(fallback), model="sandbox-second")
     client = SDKS[protocol](
         "k", server.url(protocol), model="sandbox-first", max_retries=0, fallback=[second], **options
     )
@@ -67,7 +67,7 @@ async def test_a_stream_goes_on_with_the_other_model_before_its_first_text(
     protocol, server, other, recorder, caplog
 ):
     server.fail_next("error=0")
-    first, second = pair(protocol, server, other, stand_in="google")
+    first, second = pair(protocol, server, other, fallback="google")
     async with first, second:
         stream = first.stream_text(QUESTION)
         assert "".join(await read(stream)) == TEXT
@@ -207,9 +207,9 @@ async def test_a_model_that_would_be_asked_something_else_is_passed_over(
 async def test_words_of_every_protocol_keep_a_model_of_another_from_being_asked(
     server, other, recorder, names, extra
 ):
-    asked, stand_in = names.split()
+    asked, fallback = names.split()
     server.fail_next("503", times=9)
-    first, second = pair(asked, server, other, stand_in=stand_in)
+    first, second = pair(asked, server, other, fallback=fallback)
     async with first, second:
         with pytest.raises(ProviderNotAvailableError) as caught:
             await first.generate_text(QUESTION, **extra)

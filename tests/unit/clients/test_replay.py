@@ -54,7 +54,7 @@ def _afresh():
     yield
     module._chosen = None
     playback._warned.clear()
-    assert not playback._flights._flights
+    assert not playback._single_flight._calls
 
 
 @pytest.fixture
@@ -458,7 +458,7 @@ async def arrived(server, number):
 async def waiting(number):
     """Wait until so many wait for another's call."""
     async with asyncio.timeout(30):
-        while sum(len(flight.waiting) for flight in playback._flights._flights.values()) < number:  # noqa: ASYNC110
+        while sum(len(shared.waiting) for shared in playback._single_flight._calls.values()) < number:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
@@ -744,7 +744,7 @@ class TestSource:
         wrapped = replayed(call, Words(["a"], ["b"]), lambda: asked_of_client(call))
         assert await read_all(wrapped) == ["a", "b"]
         key = asked_of_client(call).key()
-        recording = auto.tape.read(key)
+        recording = auto.cassette.read(key)
         assert 0 <= recording.first_token_s <= recording.duration_s
         assert recording.recorded_at >= call.time
         await wrapped.aclose()

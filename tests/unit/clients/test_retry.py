@@ -126,16 +126,16 @@ def test_a_date_without_a_zone_is_taken_as_utc():
 
 
 async def test_the_decorator_waits_and_calls_three_times_unless_told_otherwise(caplog):
-    moments = []
+    times = []
 
     @rate_limit_retry(base_delay=0.05)
     async def ask():
-        moments.append(asyncio.get_running_loop().time())
+        times.append(asyncio.get_running_loop().time())
         raise RateLimitError("slow down")
 
     with pytest.raises(RateLimitError):
         await ask()
-    assert len(moments) == 3
-    assert moments[1] - moments[0] >= 0.05
-    assert moments[2] - moments[1] >= 0.1
+    assert len(times) == 3
+    assert times[1] - times[0] >= 0.05
+    assert times[2] - times[1] >= 0.1
     assert caplog.text.count("Rate limit: trying again in") == 2

@@ -41,13 +41,13 @@ WAYS = ("plain", "streamed")
 
 
 @pytest.fixture
-def books(tmp_path):
+def ledger(tmp_path):
     """The ledger that receives the calls."""
-    books = Ledger(tmp_path / "ledger.sqlite")
-    before = records.set_recorder(lambda: books)
-    yield books
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    before = records.set_recorder(lambda: ledger)
+    yield ledger
     records.set_recorder(before)
-    books.close()
+    ledger.close()
 
 
 @pytest.fixture(autouse=True)
@@ -130,103 +130,103 @@ def at_least(protocol, tokens=LIMIT):
     return prices.price(protocol, (CLIENTS[protocol][1],), usage).nanos / 1e9
 
 
-def last(books):
-    books.flush(10)
-    return books.df.iloc[-1]
+def last(ledger):
+    ledger.flush(10)
+    return ledger.df.iloc[-1]
 
 
-def check(books, protocol, attempts=1):
+def check(ledger, protocol, attempts=1):
     """The row has both amounts; totals show one, budgets the other."""
-    row, state = last(books), books.budget()
+    row, state = last(ledger), ledger.budget()
     assert row["usage_source"] in {"estimated", "partial"}
     assert 0 < row["cost_usd"] < at_least(protocol) / 10
     most = at_least(protocol) * attempts
     assert most < row["at_most_usd"] < 1.5 * most + 0.01
-    assert books.total().usd == pytest.approx(row["cost_usd"])
+    assert ledger.total().usd == pytest.approx(row["cost_usd"])
     assert state.spent == pytest.approx(row["cost_usd"])
     assert state.uncertain == pytest.approx(row["at_most_usd"] - row["cost_usd"])
     assert state.reserved == 0
     return row
 
 
-async def test_a_cut_answer(books, protocol, way):
+async def test_a_cut_answer(ledger, protocol, way):
     async with asking(protocol, (head(way), begun(protocol, way), RESET)) as client:
         with pytest.raises(LLMClientError):
             await ask(client, way)
-    assert check(books, protocol)["status"] in {"interrupted", "error"}
+    assert check(ledger, protocol)["status"] in {"interrupted", "error"}
 
 
-async def test_an_answer_that_ends_without_its_end(books, protocol):
+async def test_an_answer_that_ends_without_its_end(ledger, protocol):
     async with asking(protocol, (head("streamed"), begun(protocol, "streamed"))) as client:
         with pytest.raises(LLMClientError):
             await ask(client, "streamed")
-    check(books, protocol)
+    check(ledger, protocol)
 
 
-async def test_an_answer_that_stalls(books, protocol, way):
+async def test_an_answer_that_stalls(ledger, protocol, way):
     script = (head(way), begun(protocol, way), SILENCE)
     async with asking(protocol, script, total=0.5) as client:
         with pytest.raises(LLMTimeoutError):
             await ask(client, way)
-    check(books, protocol)
+    check(ledger, protocol)
 
 
-async def test_an_answer_whose_task_is_cancelled(books, protocol, way):
+async def test_an_answer_whose_task_is_cancelled(ledger, protocol, way):
     async with asking(protocol, (head(way), begun(protocol, way), SILENCE)) as client:
         task = asyncio.create_task(ask(client, way))
         await asyncio.sleep(0.3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert check(books, protocol)["status"] == "cancelled"
+    assert check(ledger, protocol)["status"] == "cancelled"
 
 
-async def test_an_answer_that_its_reader_stopped(books, protocol):
+async def test_an_answer_that_its_reader_stopped(ledger, protocol):
     async with asking(protocol, (head("streamed"), begun(protocol, "streamed"), SILENCE)) as client:
         stream = client.stream_text(QUESTION, max_tokens=LIMIT)
         async for _ in stream:
             break
         await stream.aclose()
-    assert check(books, protocol)["status"] == "cancelled"
+    assert check(ledger, protocol)["status"] == "cancelled"
 
 
-async def test_an_error_inside_an_answer(books, protocol):
+async def test_an_error_inside_an_answer(ledger, protocol):
     dialect = DIALECTS[protocol]
     words = {"openai": "server_error", "anthropic": "api_error", "google": "INTERNAL"}
     error = dialect.in_band(dialect.error(500, "It broke.", words[protocol]))
     async with asking(protocol, (head("streamed"), begun(protocol, "streamed") + error)) as client:
         with pytest.raises(LLMClientError):
             await ask(client, "streamed")
-    check(books, protocol)
+    check(ledger, protocol)
 
 
-async def test_an_answer_of_headers_alone(books, protocol, way):
+async def test_an_answer_of_headers_alone(ledger, protocol, way):
     async with asking(protocol, (head(way), RESET)) as client:
         with pytest.raises(LLMClientError):
             await ask(client, way)
-    check(books, protocol)
+    check(ledger, protocol)
 
 
-async def test_an_attempt_that_broke_before_its_text_counts_beside_the_one_that_came_after(books, protocol):
+async def test_an_attempt_that_broke_before_its_text_counts_beside_the_one_that_came_after(ledger, protocol):
     script = overloaded(protocol), (whole(protocol, "streamed"),)
     async with asking(protocol, *script, retries=1) as client:
         answer = await ask(client, "streamed")
-    row = check(books, protocol)
+    row = check(ledger, protocol)
     assert (answer.attempts, row["status"]) == (2, "ok")
     assert row["input_tokens"] > 5, "both prompts"
     assert answer.usage_source == "partial"
 
 
-async def test_an_attempt_counts_once_if_the_next_one_is_refused(books, protocol):
+async def test_an_attempt_counts_once_if_the_next_one_is_refused(ledger, protocol):
     """The budget has room for one bound."""
-    books.budget(daily=1.5 * at_least(protocol))
+    ledger.budget(daily=1.5 * at_least(protocol))
     async with asking(protocol, overloaded(protocol), retries=1) as client:
         with pytest.raises(BudgetExceededError):
             await ask(client, "streamed")
-    assert check(books, protocol)["attempts"] == 1
+    assert check(ledger, protocol)["attempts"] == 1
 
 
-async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(books, protocol):
+async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(ledger, protocol):
     async with asking(protocol, overloaded(protocol), retries=1, total=300) as client:
         client._line = replace(client._line, retry=RetryPolicy(max_retries=1, base_delay=60))
         task = asyncio.create_task(ask(client, "streamed"))
@@ -234,10 +234,10 @@ async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(boo
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert check(books, protocol)["attempts"] == 1
+    assert check(ledger, protocol)["attempts"] == 1
 
 
-async def test_what_broke_before_another_model_stood_in_counts_at_its_own_price(books):
+async def test_what_broke_before_another_model_stood_in_counts_at_its_own_price(ledger):
     dialect = DIALECTS["openai"]
     async with Peer() as peer:
         peer.scripts["gpt-5.4-mini"] = [overloaded("openai")]
@@ -250,65 +250,65 @@ async def test_what_broke_before_another_model_stood_in_counts_at_its_own_price(
             ) as client,
         ):
             answer = await ask(client, "streamed", max_tokens=None)
-    row = last(books)
+    row = last(ledger)
     assert (answer.model, row["status"]) == ("gpt-4o-mini", "ok")
     assert row["at_most_usd"] > 0.5 > 100 * row["cost_usd"], "128,000 tokens of the first model"
 
 
-async def test_two_attempts_that_broke_have_two_bounds(books, protocol):
+async def test_two_attempts_that_broke_have_two_bounds(ledger, protocol):
     async with asking(protocol, overloaded(protocol), retries=1) as client:
         with pytest.raises(LLMClientError):
             await ask(client, "streamed")
-    assert check(books, protocol, attempts=2)["attempts"] == 2
+    assert check(ledger, protocol, attempts=2)["attempts"] == 2
 
 
-async def test_a_whole_answer_gives_back_what_it_did_not_use(books, protocol, way):
-    books.budget(daily=2 * at_least(protocol))
+async def test_a_whole_answer_gives_back_what_it_did_not_use(ledger, protocol, way):
+    ledger.budget(daily=2 * at_least(protocol))
     async with asking(protocol, (whole(protocol, way),)) as client:
         for _ in range(5):
             await ask(client, way)
-    assert books.df["at_most_usd"].isna().all()
-    state = books.budget()
+    assert ledger.df["at_most_usd"].isna().all()
+    state = ledger.budget()
     assert (state.uncertain, state.reserved) == (0, 0)
     assert 0 < state.spent < at_least(protocol) / 10
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
-async def test_what_was_never_accepted_costs_nothing(books, protocol, way, status):
+async def test_what_was_never_accepted_costs_nothing(ledger, protocol, way, status):
     error = dump(DIALECTS[protocol].error(status, "No.", "x"))
     async with asking(protocol, (http(status, error),)) as client:
         with pytest.raises(LLMClientError):
             await ask(client, way)
-    row = last(books)
+    row = last(ledger)
     assert row[["cost_usd", "at_most_usd"]].isna().all()
-    assert books.budget().uncertain == 0
+    assert ledger.budget().uncertain == 0
 
 
-async def test_every_answer_of_a_batch_that_was_cut_has_both_amounts(books, protocol):
+async def test_every_answer_of_a_batch_that_was_cut_has_both_amounts(ledger, protocol):
     script = (opening(kind="application/json"), begun(protocol, "plain"), RESET)
     async with asking(protocol, script) as client:
         answers = await llmkit.batch(["One?", "Two?", "Three?"], client, max_tokens=LIMIT, progress=False)
     assert len(answers) == 3
-    books.flush(10)
-    assert (books.df["at_most_usd"] > at_least(protocol)).tolist() == [True] * 3
-    assert books.budget().uncertain > 2.9 * at_least(protocol)
+    ledger.flush(10)
+    assert (ledger.df["at_most_usd"] > at_least(protocol)).tolist() == [True] * 3
+    assert ledger.budget().uncertain > 2.9 * at_least(protocol)
 
 
-async def test_hidden_reasoning_that_was_cut_is_not_given_back(books, protocol):
-    books.budget(daily=1.5 * at_least(protocol))
+async def test_hidden_reasoning_that_was_cut_is_not_given_back(ledger, protocol):
+    ledger.budget(daily=1.5 * at_least(protocol))
     script = (head("streamed"), DIALECTS[protocol].start() + DIALECTS[protocol].thinking, RESET)
     async with asking(protocol, script) as client:
         with pytest.raises(LLMClientError):
             await ask(client, "streamed")
         with pytest.raises(BudgetExceededError, match="more for answers that broke off"):
             await ask(client, "streamed")
-        books.settle(last(books)["uid"])
+        ledger.settle(last(ledger)["uid"])
         with pytest.raises(LLMClientError) as caught:
             await ask(client, "streamed")
     assert not isinstance(caught.value, BudgetExceededError), "settled, there is room again"
 
 
-async def test_a_stopped_line_of_a_model_with_a_large_limit_costs_what_came(books):
+async def test_a_stopped_line_of_a_model_with_a_large_limit_costs_what_came(ledger):
     """gpt-5.4-mini may write 128,000 tokens: half a dollar, of which a line is nearly nothing."""
     dialect = DIALECTS["openai"]
     async with Peer() as peer:
@@ -318,41 +318,41 @@ async def test_a_stopped_line_of_a_model_with_a_large_limit_costs_what_came(book
             async for _ in stream:
                 break
             await stream.aclose()
-    row = last(books)
+    row = last(ledger)
     assert row["cost_usd"] < 0.001
     assert row["at_most_usd"] > 0.5
-    assert books.total().usd < 0.001
+    assert ledger.total().usd < 0.001
 
 
-async def test_the_sandbox_costs_nothing_even_if_it_is_stopped(books, server):
-    books.budget(daily=100)
+async def test_the_sandbox_costs_nothing_even_if_it_is_stopped(ledger, server):
+    ledger.budget(daily=100)
     async with OpenAIClient("k", server.url("openai"), model="gpt-5.4-mini") as client:
         for _ in range(3):
             stream = client.stream_text([LLMMessage("user", "echo: one two three")])
             async for _ in stream:
                 break
             await stream.aclose()
-    state = books.budget()
-    assert len(books.df) == 3
+    state = ledger.budget()
+    assert len(ledger.df) == 3
     assert (state.spent, state.uncertain, state.reserved) == (0, 0, 0)
 
 
 class TestAServerThatExceedsItsBound:
     """It reports three times the output that it was limited to."""
 
-    async def test_the_next_reservations_allow_for_it(self, books, protocol, way):
+    async def test_the_next_reservations_allow_for_it(self, ledger, protocol, way):
         cap = 8 * at_least(protocol, 1000)
-        books.budget(daily=cap)
+        ledger.budget(daily=cap)
         script = (whole(protocol, way, TOO_MUCH[protocol]),)
         async with asking(protocol, script) as client:
             for _ in range(2):
                 await ask(client, way, max_tokens=1000)
             with pytest.raises(BudgetExceededError):
                 await ask(client, way, max_tokens=1000)
-        assert books.budget().spent <= cap
+        assert ledger.budget().spent <= cap
 
-    async def test_a_cut_answer_is_bounded_by_it_as_well(self, books, protocol):
-        books.budget(daily=100)
+    async def test_a_cut_answer_is_bounded_by_it_as_well(self, ledger, protocol):
+        ledger.budget(daily=100)
         script = (
             (whole(protocol, "streamed", TOO_MUCH[protocol]),),
             (head("streamed"), begun(protocol, "streamed"), RESET),
@@ -361,10 +361,10 @@ class TestAServerThatExceedsItsBound:
             await ask(client, "streamed", max_tokens=1000)
             with pytest.raises(LLMClientError):
                 await ask(client, "streamed", max_tokens=1000)
-        assert last(books)["at_most_usd"] > 2.5 * at_least(protocol, 1000)
+        assert last(ledger)["at_most_usd"] > 2.5 * at_least(protocol, 1000)
 
-    async def test_it_is_told_once(self, books, protocol, way, caplog):
-        books.budget(daily=100)
+    async def test_it_is_told_once(self, ledger, protocol, way, caplog):
+        ledger.budget(daily=100)
         script = (whole(protocol, way, TOO_MUCH[protocol]),)
         async with asking(protocol, script) as client:
             for _ in range(3):
@@ -374,8 +374,8 @@ class TestAServerThatExceedsItsBound:
         assert bound_ratio.take() == []
         assert caplog.text.count("what its limits allow") == 1, "a script has no footer"
 
-    async def test_a_server_that_keeps_to_its_bound_changes_nothing(self, books, protocol, way):
-        books.budget(daily=100)
+    async def test_a_server_that_keeps_to_its_bound_changes_nothing(self, ledger, protocol, way):
+        ledger.budget(daily=100)
         async with asking(protocol, (whole(protocol, way),)) as client:
             await ask(client, way, max_tokens=1000)
         assert bound_ratio.grown(f"{protocol}:{CLIENTS[protocol][1]}", 7) == 7

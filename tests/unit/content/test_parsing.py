@@ -26,7 +26,7 @@ from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Request
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
-from llmkit.sandbox.dialects.formats import anthropic_trouble, openai_trouble
+from llmkit.sandbox.dialects.formats import anthropic_problem, openai_problem
 from tests.support.callers import opened, read
 
 QUESTION = [LLMMessage("user", "Name a city")]
@@ -198,8 +198,8 @@ class TestMechanisms:
         before = json.dumps(schema_of(given).json)
         strict = body("openai", given)["response_format"]["json_schema"]
         assert strict["strict"]
-        assert openai_trouble(strict["schema"], strict=True) is None
-        assert anthropic_trouble(body("anthropic", given)["output_config"]["format"]["schema"]) is None
+        assert openai_problem(strict["schema"], strict=True) is None
+        assert anthropic_problem(body("anthropic", given)["output_config"]["format"]["schema"]) is None
         assert json.dumps(schema_of(given).json) == before
 
     @pytest.mark.parametrize(

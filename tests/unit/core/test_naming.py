@@ -47,11 +47,11 @@ def test_an_alias_that_leads_back_to_itself_says_so(aliases):
 
 def test_a_model_of_a_registered_provider_has_the_price_of_its_name(aliases):
     aliases["big"] = "mine:large"
-    books = Ledger(":memory:")
+    ledger = Ledger(":memory:")
     for name in ("mine:large", "big"):
-        assert "on mine:large at the given prices" in repr(books.reprice(name, prices=PRICES))
+        assert "on mine:large at the given prices" in repr(ledger.reprice(name, prices=PRICES))
     with pytest.raises(ConfigurationError, match="Nobody knows the price of mine:large"):
-        books.reprice("big")
+        ledger.reprice("big")
 
 
 @pytest.mark.parametrize("name", ["mine", "ollama"])
@@ -70,5 +70,5 @@ def test_both_floors_have_the_same_nearest_name(aliases, ask):
 
 
 def test_a_name_with_the_folder_that_google_writes_is_the_same_model():
-    books = Ledger(":memory:")
-    assert "on google:gemini-2.5-flash at" in repr(books.reprice("google:models/gemini-2.5-flash"))
+    ledger = Ledger(":memory:")
+    assert "on google:gemini-2.5-flash at" in repr(ledger.reprice("google:models/gemini-2.5-flash"))

@@ -56,10 +56,10 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def books(path):
-    books = Ledger(path)
-    yield books
-    books.close()
+def ledger(path):
+    ledger = Ledger(path)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture
@@ -84,24 +84,24 @@ def plan(usd=1.0, **changes):
     return CostReservation(**fields | changes)
 
 
-def done(intent, usd=None, **changes):
+def done(reservation, usd=None, **changes):
     fields = {
-        "time": intent.time,
-        "uid": intent.uid,
+        "time": reservation.time,
+        "uid": reservation.uid,
         "status": "ok",
-        "provider": intent.provider,
-        "model": intent.model,
-        "notebook": intent.notebook,
-        "cost_nanos": intent.nanos if usd is None else round(usd * NANO),
+        "provider": reservation.provider,
+        "model": reservation.model,
+        "notebook": reservation.notebook,
+        "cost_nanos": reservation.nanos if usd is None else round(usd * NANO),
     }
     return CallRecord(**fields | changes)
 
 
-async def admit(books, intent):
-    guard = books.guard(intent.cap_nanos)
+async def admit(ledger, reservation):
+    guard = ledger.guard(reservation.cap_nanos)
     assert guard is not None
-    await guard.admit(intent)
-    return intent
+    await guard.admit(reservation)
+    return reservation
 
 
 def used(store, time=None, notebook=None):
@@ -115,184 +115,184 @@ def holding(path):
     return closing(connection)
 
 
-def test_without_a_budget_nobody_is_asked_and_no_file_is_made(books, path):
-    assert books.guard(None) is None
+def test_without_a_budget_nobody_is_asked_and_no_file_is_made(ledger, path):
+    assert ledger.guard(None) is None
     assert not path.exists()
 
 
-def test_a_budget_can_be_copied_and_pickled(books):
-    seen = books.budget(daily=5)
+def test_a_budget_can_be_copied_and_pickled(ledger):
+    seen = ledger.budget(daily=5)
     copies = copy.copy(seen), copy.deepcopy([seen])[0], pickle.loads(pickle.dumps(seen))
     assert [(each.daily, each.left, repr(each)) for each in copies] == [(5.0, 5.0, repr(seen))] * 3
     copies[1].allow_model("openai:gpt-9")  # a copy still speaks to its ledger
 
 
-async def test_a_budget_is_used_up_to_the_last_billionth(books):
-    books.budget(daily=0.3)
-    await admit(books, plan(0.1))
-    await admit(books, plan(0.1))
+async def test_a_budget_is_used_up_to_the_last_billionth(ledger):
+    ledger.budget(daily=0.3)
+    await admit(ledger, plan(0.1))
+    await admit(ledger, plan(0.1))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(nanos=100_000_001))
-    await admit(books, plan(0.1))
+        await admit(ledger, plan(nanos=100_000_001))
+    await admit(ledger, plan(0.1))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(nanos=1))
-    assert books.budget().left == 0.0
+        await admit(ledger, plan(nanos=1))
+    assert ledger.budget().left == 0.0
 
 
-async def test_what_a_call_costs_takes_the_place_of_what_was_reserved_for_it(books):
-    books.budget(daily=1)
-    call = await admit(books, plan(0.9))
+async def test_what_a_call_costs_takes_the_place_of_what_was_reserved_for_it(ledger):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(0.9))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(0.2))
-    assert await asyncio.wrap_future(books.record(done(call, 0.1)))
-    state = books.budget()
+        await admit(ledger, plan(0.2))
+    assert await asyncio.wrap_future(ledger.record(done(call, 0.1)))
+    state = ledger.budget()
     assert (state.spent, state.reserved, state.left) == (0.1, 0.0, 0.9)
-    await admit(books, plan(0.9))
+    await admit(ledger, plan(0.9))
 
 
-async def test_another_attempt_replaces_the_reservation_of_the_first(books):
-    books.budget(daily=1)
-    call = await admit(books, plan(0.6))
-    await admit(books, plan(1.0, uid=call.uid))
-    assert books.budget().reserved == 1.0
-    await admit(books, plan(0.5, uid=call.uid))
-    assert books.budget().reserved == 0.5
+async def test_another_attempt_replaces_the_reservation_of_the_first(ledger):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(0.6))
+    await admit(ledger, plan(1.0, uid=call.uid))
+    assert ledger.budget().reserved == 1.0
+    await admit(ledger, plan(0.5, uid=call.uid))
+    assert ledger.budget().reserved == 0.5
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(1.1, uid=call.uid))
-    assert books.budget().reserved == 0.5
+        await admit(ledger, plan(1.1, uid=call.uid))
+    assert ledger.budget().reserved == 0.5
 
 
 @pytest.mark.parametrize("status", ["ok", "error", "interrupted", "cancelled"])
-async def test_however_a_call_ends_its_row_settles_it(books, status):
-    books.budget(daily=1)
-    call = await admit(books, plan(1.0))
-    await asyncio.wrap_future(books.record(done(call, 0.25, status=status)))
-    assert (books.budget().spent, books.budget().reserved) == (0.25, 0.0)
+async def test_however_a_call_ends_its_row_settles_it(ledger, status):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(1.0))
+    await asyncio.wrap_future(ledger.record(done(call, 0.25, status=status)))
+    assert (ledger.budget().spent, ledger.budget().reserved) == (0.25, 0.0)
 
 
-async def test_a_row_without_a_price_ends_the_reservation_too(books):
-    books.budget(daily=1)
-    call = await admit(books, plan(1.0))
-    await asyncio.wrap_future(books.record(done(call, cost_nanos=None)))
-    assert (books.budget().spent, books.budget().reserved) == (0.0, 0.0)
+async def test_a_row_without_a_price_ends_the_reservation_too(ledger):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(1.0))
+    await asyncio.wrap_future(ledger.record(done(call, cost_nanos=None)))
+    assert (ledger.budget().spent, ledger.budget().reserved) == (0.0, 0.0)
 
 
-async def test_a_call_that_turns_out_to_be_simulated_costs_nothing(books):
-    books.budget(daily=1)
-    call = await admit(books, plan(1.0))
-    await asyncio.wrap_future(books.record(done(call, 1.0, simulated=True)))
-    assert (books.budget().spent, books.budget().reserved) == (0.0, 0.0)
+async def test_a_call_that_turns_out_to_be_simulated_costs_nothing(ledger):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(1.0))
+    await asyncio.wrap_future(ledger.record(done(call, 1.0, simulated=True)))
+    assert (ledger.budget().spent, ledger.budget().reserved) == (0.0, 0.0)
 
 
-async def test_a_released_call_leaves_nothing_behind(books):
-    books.budget(daily=1)
-    call = await admit(books, plan(1.0))
-    guard = books.guard(None)
+async def test_a_released_call_leaves_nothing_behind(ledger):
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(1.0))
+    guard = ledger.guard(None)
     guard.release(call.uid)
     guard.release(call.uid)
     guard.release("unknown")
-    await admit(books, plan(1.0))
+    await admit(ledger, plan(1.0))
 
 
-async def test_a_call_that_is_cancelled_while_it_is_admitted_leaves_no_reservation(books, path):
-    books.budget(daily=1)
+async def test_a_call_that_is_cancelled_while_it_is_admitted_leaves_no_reservation(ledger, path):
+    ledger.budget(daily=1)
     call = plan(1.0)
     with holding(path):
-        task = asyncio.create_task(admit(books, call))
+        task = asyncio.create_task(admit(ledger, call))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        books.guard(None).release(call.uid)
-    assert used(books._store) == Amounts()
+        ledger.guard(None).release(call.uid)
+    assert used(ledger._store) == Amounts()
 
 
-def test_a_release_before_any_reservation_does_not_touch_the_file(books, path):
-    Budgets(books._store).release("unknown")
-    books.close()
+def test_a_release_before_any_reservation_does_not_touch_the_file(ledger, path):
+    Budgets(ledger._store).release("unknown")
+    ledger.close()
     assert not path.exists()
 
 
-async def test_what_costs_nothing_passes_an_empty_budget(books):
-    books.budget(daily=0, per_call=0)
-    await admit(books, plan(0.0))
+async def test_what_costs_nothing_passes_an_empty_budget(ledger):
+    ledger.budget(daily=0, per_call=0)
+    await admit(ledger, plan(0.0))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(nanos=1))
-    assert used(books._store) == Amounts()
+        await admit(ledger, plan(nanos=1))
+    assert used(ledger._store) == Amounts()
 
 
-def notebooks(books, usd, **more):
+def notebooks(ledger, usd, **more):
     """Set a budget of each notebook, from within one."""
     with calling(notebook="a.ipynb"):
-        books.budget(per_notebook=usd, **more)
+        ledger.budget(per_notebook=usd, **more)
 
 
-async def test_a_notebook_has_a_budget_of_its_own(books):
-    notebooks(books, 1, unknown_notebook="allow")
-    await admit(books, plan(1.0, notebook="a.ipynb"))
+async def test_a_notebook_has_a_budget_of_its_own(ledger):
+    notebooks(ledger, 1, unknown_notebook="allow")
+    await admit(ledger, plan(1.0, notebook="a.ipynb"))
     with pytest.raises(BudgetExceededError, match=r"^Budget of a\.ipynb \$1\.00: \$0\.00 spent, \$1\.00 res"):
-        await admit(books, plan(0.1, notebook="a.ipynb"))
-    await admit(books, plan(1.0, notebook="b.ipynb"))
+        await admit(ledger, plan(0.1, notebook="a.ipynb"))
+    await admit(ledger, plan(1.0, notebook="b.ipynb"))
     for _ in range(3):
-        await admit(books, plan(1.0, notebook=None))
+        await admit(ledger, plan(1.0, notebook=None))
     with calling(notebook="a.ipynb"):
-        state = books.budget()
+        state = ledger.budget()
     assert (state.notebook_reserved, state.notebook_left, state.reserved) == (1.0, 0.0, 5.0)
 
 
-async def test_what_a_notebook_spent_counts_for_it_and_for_the_day(books):
-    notebooks(books, 1, daily=2)
-    call = await admit(books, plan(0.75, notebook="a.ipynb"))
-    await asyncio.wrap_future(books.record(done(call)))
+async def test_what_a_notebook_spent_counts_for_it_and_for_the_day(ledger):
+    notebooks(ledger, 1, daily=2)
+    call = await admit(ledger, plan(0.75, notebook="a.ipynb"))
+    await asyncio.wrap_future(ledger.record(done(call)))
     with pytest.raises(BudgetExceededError, match=r"a\.ipynb \$1\.00: \$0\.75 spent, \$0\.00 reserved"):
-        await admit(books, plan(0.5, notebook="a.ipynb"))
-    books.budget(unknown_notebook="allow")
+        await admit(ledger, plan(0.5, notebook="a.ipynb"))
+    ledger.budget(unknown_notebook="allow")
     with pytest.raises(BudgetExceededError, match=r"Daily budget \$2\.00: \$0\.75 spent"):
-        await admit(books, plan(1.5))
+        await admit(ledger, plan(1.5))
     with calling(notebook="a.ipynb"):
-        state = books.budget()
+        state = ledger.budget()
     assert (state.notebook, state.notebook_spent, state.notebook_left, state.spent) == (
         "a.ipynb", 0.75, 0.25, 0.75,
     )  # fmt: skip
 
 
-async def test_a_limit_per_call_needs_no_reservation(books):
-    books.budget(per_call=0.1)
+async def test_a_limit_per_call_needs_no_reservation(ledger):
+    ledger.budget(per_call=0.1)
     for _ in range(20):
-        await admit(books, plan(0.1))
+        await admit(ledger, plan(0.1))
     with pytest.raises(
         BudgetExceededError, match=r"Limit per call \$0\.10: this call may cost up to \$0\.11 "
     ) as e:
-        await admit(books, plan(0.11))
+        await admit(ledger, plan(0.11))
     assert (e.value.cap, e.value.spent, e.value.needed, e.value.resets) == (0.1, 0.0, 0.11, None)
-    assert used(books._store) == Amounts()
+    assert used(ledger._store) == Amounts()
 
 
-async def test_a_call_may_have_a_limit_of_its_own_without_any_budget(books, path):
-    await admit(books, plan(0.05, cap_nanos=NANO // 20))
+async def test_a_call_may_have_a_limit_of_its_own_without_any_budget(ledger, path):
+    await admit(ledger, plan(0.05, cap_nanos=NANO // 20))
     with pytest.raises(BudgetExceededError, match=r"^Limit of this call \$0\.05: this call may") as caught:
-        await admit(books, plan(0.06, cap_nanos=NANO // 20))
+        await admit(ledger, plan(0.06, cap_nanos=NANO // 20))
     assert caught.value.resets is None
     assert not path.exists()
 
 
-async def test_the_tightest_limit_holds(books):
-    books.budget(per_call=0.1, daily=5)
+async def test_the_tightest_limit_holds(ledger):
+    ledger.budget(per_call=0.1, daily=5)
     with pytest.raises(BudgetExceededError, match="Limit of this call"):
-        await admit(books, plan(0.06, cap_nanos=NANO // 20))
+        await admit(ledger, plan(0.06, cap_nanos=NANO // 20))
     with pytest.raises(BudgetExceededError, match="Limit per call"):
-        await admit(books, plan(0.2, cap_nanos=NANO))
-    assert used(books._store) == Amounts()
+        await admit(ledger, plan(0.2, cap_nanos=NANO))
+    assert used(ledger._store) == Amounts()
 
 
-async def test_the_refusal_says_everything_there_is_to_know(books, zone):
+async def test_the_refusal_says_everything_there_is_to_know(ledger, zone):
     zone("UTC")
     at = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
-    books.budget(daily=5)
-    await asyncio.wrap_future(books.record(done(plan(4.62, time=at))))
-    await admit(books, plan(0.3, time=at))
+    ledger.budget(daily=5)
+    await asyncio.wrap_future(ledger.record(done(plan(4.62, time=at))))
+    await admit(ledger, plan(0.3, time=at))
     with pytest.raises(BudgetExceededError) as caught:
-        await admit(books, plan(0.21, time=at))
+        await admit(ledger, plan(0.21, time=at))
     error = caught.value
     assert error.message == (
         "Daily budget $5.00: $4.62 spent, $0.30 reserved by running calls, and this call may cost up to $0.21"
@@ -347,7 +347,7 @@ def test_the_cost_of_a_call_counts_for_the_day_on_which_it_began(store, zone):
 
 
 def test_a_reservation_ends_with_its_lease_and_half_a_minute(store):
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     clock, call = store._clock, plan(1.0, time=datetime(2026, 11, 22, 12, tzinfo=UTC), lease_s=60)
     store.reserve(call).result(10)
     clock.now += timedelta(seconds=90, microseconds=-1)
@@ -362,7 +362,7 @@ def test_a_reservation_ends_with_its_lease_and_half_a_minute(store):
 
 
 def test_a_call_that_outlives_its_lease_is_still_booked(store):
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     call = plan(1.0, time=datetime(2026, 11, 22, 12, tzinfo=UTC), lease_s=60)
     store.reserve(call).result(10)
     store._clock.now += timedelta(hours=1)
@@ -373,17 +373,17 @@ def test_a_call_that_outlives_its_lease_is_still_booked(store):
 
 
 def test_what_is_reserved_without_bound_does_not_break_the_sums(store):
-    store.change_caps({"per_notebook": NANO, "unknown_notebook": "allow"})
+    store.change_rules({"per_notebook": NANO, "unknown_notebook": "allow"})
     for _ in range(3):
         store.reserve(plan(nanos=2**80)).result(10)
     assert used(store).reserved == 3 * 10**18
 
 
-def test_deleting_calls_does_not_give_the_money_back(books):
-    books.record(done(plan(0.5))).result(10)
-    assert books.clear() == 1
-    assert books.total().calls == 0
-    assert books.budget().spent == 0.5
+def test_deleting_calls_does_not_give_the_money_back(ledger):
+    ledger.record(done(plan(0.5))).result(10)
+    assert ledger.clear() == 1
+    assert ledger.total().calls == 0
+    assert ledger.budget().spent == 0.5
 
 
 def test_a_row_that_is_written_twice_is_paid_once(store):
@@ -395,31 +395,31 @@ def test_a_row_that_is_written_twice_is_paid_once(store):
 
 @pytest.mark.parametrize("name", ["daily", "per_notebook", "per_call"])
 @pytest.mark.parametrize("value", [-0.01, math.nan, math.inf, "5", 1e9 + 1, Decimal(-1), object()])
-def test_what_is_no_limit_is_refused_and_changes_nothing(books, name, value):
-    books.budget(daily=1)
+def test_what_is_no_limit_is_refused_and_changes_nothing(ledger, name, value):
+    ledger.budget(daily=1)
     with pytest.raises(ConfigurationError, match=rf"{name}=.*cannot be.*Use None to lift"):
-        books.budget(**{"per_call": 2} | {name: value})
-    state = books.budget()
+        ledger.budget(**{"per_call": 2} | {name: value})
+    state = ledger.budget()
     assert (state.daily, state.per_notebook, state.per_call) == (1.0, None, None)
 
 
-def test_an_unknown_policy_is_refused(books):
+def test_an_unknown_policy_is_refused(ledger):
     with pytest.raises(ConfigurationError, match=r"unpriced='maybe' is no policy.*refuse, allow, ask"):
-        books.budget(unpriced="maybe")
+        ledger.budget(unpriced="maybe")
 
 
-def test_what_is_not_given_stays_and_none_lifts_a_limit(books):
-    notebooks(books, 1, daily=5, per_call=Decimal("0.1"), unpriced="ask")
-    books.budget(daily=None)
-    state = books.budget()
+def test_what_is_not_given_stays_and_none_lifts_a_limit(ledger):
+    notebooks(ledger, 1, daily=5, per_call=Decimal("0.1"), unpriced="ask")
+    ledger.budget(daily=None)
+    state = ledger.budget()
     assert (state.daily, state.per_notebook, state.per_call, state.unpriced) == (None, 1.0, 0.1, "ask")
     assert (state.left, state.notebook_left) == (None, None)
-    assert books.budget(daily=1e9).daily == 1e9
+    assert ledger.budget(daily=1e9).daily == 1e9
     assert repr(KEEP) == "KEEP"
 
 
-def test_looking_at_the_budget_makes_no_file(books, path):
-    state = books.budget()
+def test_looking_at_the_budget_makes_no_file(ledger, path):
+    state = ledger.budget()
     assert (state.daily, state.spent, state.unpriced) == (None, 0.0, "refuse")
     assert not path.exists()
 
@@ -454,82 +454,82 @@ def broken(usd=0.1, at_most=0.9, **changes):
     return done(plan(usd), **fields | changes)
 
 
-async def test_a_budget_counts_what_an_answer_that_broke_off_may_have_cost_until_it_is_settled(books):
-    books.budget(daily=1)
+async def test_a_budget_counts_what_an_answer_that_broke_off_may_have_cost_until_it_is_settled(ledger):
+    ledger.budget(daily=1)
     record = broken()
-    assert books.record(record).result(10)
-    state = books.budget()
+    assert ledger.record(record).result(10)
+    state = ledger.budget()
     assert (state.spent, state.uncertain, round(state.left, 9)) == (0.1, 0.8, 0.1)
     assert "$0.10 spent, $0.00 reserved, up to $0.80 more for answers that broke off, $0.10 left" in repr(
         state
     )
-    assert books.total().usd == 0.1, "totals show the estimate"
+    assert ledger.total().usd == 0.1, "totals show the estimate"
     with pytest.raises(BudgetExceededError, match=r"up to \$0\.80 more.*ledger\.settle\(uid\)") as caught:
-        await admit(books, plan(0.2))
+        await admit(ledger, plan(0.2))
     assert (caught.value.spent, caught.value.uncertain, caught.value.reserved) == (0.1, 0.8, 0)
-    assert books.settle(record.uid).settled == 1
-    assert (books.budget().uncertain, books.total().usd) == (0, 0.1)
-    assert books.df["at_most_usd"].isna().all()
-    await admit(books, plan(0.9))
+    assert ledger.settle(record.uid).settled == 1
+    assert (ledger.budget().uncertain, ledger.total().usd) == (0, 0.1)
+    assert ledger.df["at_most_usd"].isna().all()
+    await admit(ledger, plan(0.9))
 
 
-def test_a_call_is_settled_at_an_amount_and_that_can_be_taken_back(books):
+def test_a_call_is_settled_at_an_amount_and_that_can_be_taken_back(ledger):
     record = broken(notebook="a.ipynb", price_source="genai-prices")
-    books.record(record)
-    found = books.settle(record.uid, cost_usd=0.5)
+    ledger.record(record)
+    found = ledger.settle(record.uid, cost_usd=0.5)
     assert (found.calls, found.settled, found.new_nanos) == (1, 1, NANO // 2)
-    (row,) = books.df.to_dict("records")
+    (row,) = ledger.df.to_dict("records")
     assert (row["cost_usd"], row["price_source"], row["status"]) == (0.5, "given", "interrupted")
-    assert (books.budget().spent, books.budget().uncertain) == (0.5, 0)
-    assert sorted(books.corrections["what"]) == ["at_most", "cost", "usage_source"]
-    assert books.settle(record.uid, 0.5).calls == 0, "a second time changes nothing"
-    books.correct(undo=found.run)
-    (row,) = books.df.to_dict("records")
+    assert (ledger.budget().spent, ledger.budget().uncertain) == (0.5, 0)
+    assert sorted(ledger.corrections["what"]) == ["at_most", "cost", "usage_source"]
+    assert ledger.settle(record.uid, 0.5).calls == 0, "a second time changes nothing"
+    ledger.correct(undo=found.run)
+    (row,) = ledger.df.to_dict("records")
     assert (row["cost_usd"], row["at_most_usd"], row["price_source"]) == (0.1, 0.9, "genai-prices")
-    assert books.budget().uncertain == pytest.approx(0.8)
+    assert ledger.budget().uncertain == pytest.approx(0.8)
 
 
-def test_settling_says_what_cannot_be_settled(books):
+def test_settling_says_what_cannot_be_settled(ledger):
     replayed = done(plan(0), status="replayed")
-    books.record(replayed)
+    ledger.record(replayed)
     with pytest.raises(ConfigurationError, match=r"No call has the identifier 'x'.*ledger\.df"):
-        books.settle("x")
+        ledger.settle("x")
     with pytest.raises(ConfigurationError, match="was replayed: it cost nothing"):
-        books.settle(replayed.uid, 1)
+        ledger.settle(replayed.uid, 1)
     whole = done(plan(1))
-    books.record(whole)
+    ledger.record(whole)
     for amount in (-1, math.nan, "much"):
         with pytest.raises(ConfigurationError, match="US dollars, 0 or more, are expected"):
-            books.settle(whole.uid, amount)
-    assert "Nothing to correct" in repr(books.settle(whole.uid))
+            ledger.settle(whole.uid, amount)
+    assert "Nothing to correct" in repr(ledger.settle(whole.uid))
 
 
-def test_what_is_settled_at_the_estimate_says_so(books):
+def test_what_is_settled_at_the_estimate_says_so(ledger):
     record = broken()
-    books.record(record)
-    found = books.settle(record.uid)
+    ledger.record(record)
+    found = ledger.settle(record.uid)
     assert repr(found) == f'Settled at the estimate: 1; ledger.correct(undo="{found.run}") undoes it'
 
 
-def test_taking_that_back_says_so_too(books):
+def test_taking_that_back_says_so_too(ledger):
     record = broken()
-    books.record(record)
-    found = books.correct(undo=books.settle(record.uid).run)
+    ledger.record(record)
+    found = ledger.correct(undo=ledger.settle(record.uid).run)
     assert (found.settled, repr(found)[:13]) == (-1, "Open again: 1")
-    assert books.df["at_most_usd"].tolist() == [0.9]
+    assert ledger.df["at_most_usd"].tolist() == [0.9]
 
 
-def test_the_bound_follows_a_corrected_price(books):
+def test_the_bound_follows_a_corrected_price(ledger):
     fields = {"model": "m", "input_tokens": 10**5, "output_tokens": 0, "price_source": "genai-prices"}
-    books.record(broken(**fields)).result(10)
+    ledger.record(broken(**fields)).result(10)
     table = {"m": {"input": 2, "output": 2}}
-    assert "1 price would be corrected" in repr(books.correct(prices=table, dry_run=True))
-    found = books.correct(prices=table)
+    assert "1 price would be corrected" in repr(ledger.correct(prices=table, dry_run=True))
+    found = ledger.correct(prices=table)
     assert (found.calls, found.settled) == (1, 0)
-    assert books.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.2, 1.8]]
-    assert books.budget().uncertain == pytest.approx(1.6)
-    books.correct(undo=found.run)
-    assert books.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.1, 0.9]]
+    assert ledger.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.2, 1.8]]
+    assert ledger.budget().uncertain == pytest.approx(1.6)
+    ledger.correct(undo=found.run)
+    assert ledger.df[["cost_usd", "at_most_usd"]].to_numpy().tolist() == [[0.1, 0.9]]
 
 
 def test_an_older_llmkit_counts_what_is_uncertain_as_reserved(store):
@@ -546,13 +546,13 @@ def test_an_older_llmkit_counts_what_is_uncertain_as_reserved(store):
 def test_merged_ledgers_say_what_is_uncertain_once(tmp_path):
     record = broken()
     for name in "ab":
-        with closing(Ledger(tmp_path / name)) as books:
-            books.record(record).result(10)
+        with closing(Ledger(tmp_path / name)) as ledger:
+            ledger.record(record).result(10)
     with closing(Ledger.merged(tmp_path / "a", tmp_path / "b")) as both:
         state = both.budget()
         assert (state.spent, round(state.uncertain, 9)) == (0.1, 0.8)
-    with closing(Ledger(tmp_path / "b")) as books:
-        books.settle(record.uid, 0.3)
+    with closing(Ledger(tmp_path / "b")) as ledger:
+        ledger.settle(record.uid, 0.3)
     with closing(Ledger.merged(tmp_path / "a", tmp_path / "b")) as both:
         assert (both.budget().spent, both.budget().uncertain) == (0.3, 0)
 
@@ -594,39 +594,39 @@ async def test_the_caps_in_the_file_count_even_if_older_ones_are_known(path):
     yours.close()
 
 
-def test_nobody_waits_for_a_thread_that_changes_the_caps(books):
-    books.budget(daily=1)
-    budgets = books._budgets
+def test_nobody_waits_for_a_thread_that_changes_the_caps(ledger):
+    ledger.budget(daily=1)
+    budgets = ledger._budgets
     budgets._until = 0.0
     with budgets._looking:
-        assert books.guard(None) is budgets
+        assert ledger.guard(None) is budgets
     assert budgets._until == 0.0
-    assert books.guard(None) is budgets
+    assert ledger.guard(None) is budgets
     assert budgets._until > 0.0
 
 
 async def test_a_ledger_that_cannot_be_read_guards_nothing(path):
     path.write_bytes(b"\xff" * 5000)
-    books = Ledger(path)
-    assert books.guard(None) is None
+    ledger = Ledger(path)
+    assert ledger.guard(None) is None
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        books.budget()
+        ledger.budget()
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        books.budget(daily=1)
+        ledger.budget(daily=1)
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(1.0, cap_nanos=1))
+        await admit(ledger, plan(1.0, cap_nanos=1))
 
 
 async def test_a_budget_that_is_known_holds_even_if_the_file_breaks(path):
-    books = Ledger(path)
-    books.budget(daily=1)
-    books.close()
+    ledger = Ledger(path)
+    ledger.budget(daily=1)
+    ledger.close()
     path.write_bytes(b"\xff" * 5000)
-    books._budgets._until = 0.0
+    ledger._budgets._until = 0.0
     with pytest.raises(
         ConfigurationError, match=r"budget cannot be checked, so the call was not sent.*LLMKIT_LEDGER"
     ):
-        await admit(books, plan(0.1))
+        await admit(ledger, plan(0.1))
 
 
 @pytest.mark.parametrize(
@@ -646,9 +646,9 @@ async def test_a_damaged_budget_is_no_budget_to_pass(store, text):
 
 
 def test_what_a_newer_llmkit_keeps_in_the_budget_is_left_alone(store):
-    store.change_caps({"daily": 1, "weekly": 7})
-    assert store.caps() == BudgetRules(daily=1)
-    store.change_caps({"daily": 2})
+    store.change_rules({"daily": 1, "weekly": 7})
+    assert store.rules() == BudgetRules(daily=1)
+    store.change_rules({"daily": 2})
     with closing(sqlite3.connect(store.path)) as connection:
         (text,) = connection.execute("SELECT value FROM meta WHERE key = 'budget'").fetchone()
     assert text == '{"daily": 2, "weekly": 7}'
@@ -675,7 +675,7 @@ def used_up(store):
 
 
 def test_rows_that_cannot_be_written_count_or_nothing_is_admitted(store):
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     with holding(store.path), pytest.warns(llmkit.costs.store.writer.LedgerWarning, match="locked"):
         assert store.append(done(plan(0.9))).result(10) is False
         with pytest.raises(
@@ -699,39 +699,39 @@ def test_a_mistake_in_a_job_reaches_who_waits_for_it(store):
 
 
 def test_a_file_that_is_deleted_takes_its_budget_with_it(store):
-    store.change_caps({"daily": 1})
+    store.change_rules({"daily": 1})
     store.close()
     store.path.unlink()
-    assert store.caps() == BudgetRules()
+    assert store.rules() == BudgetRules()
     store.reserve(plan(5.0)).result(10)
 
 
 async def test_a_ledger_in_memory_has_budgets_as_well():
-    books = Ledger(":memory:")
-    books.budget(daily=1)
-    call = await admit(books, plan(0.9))
+    ledger = Ledger(":memory:")
+    ledger.budget(daily=1)
+    call = await admit(ledger, plan(0.9))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(0.2))
-    assert books.record(done(call, 0.5)).result(10)
-    assert books.budget().left == 0.5
-    assert isinstance(books._store.reserve(None).exception(10), AttributeError)
-    assert books.budget().left == 0.5
+        await admit(ledger, plan(0.2))
+    assert ledger.record(done(call, 0.5)).result(10)
+    assert ledger.budget().left == 0.5
+    assert isinstance(ledger._store.reserve(None).exception(10), AttributeError)
+    assert ledger.budget().left == 0.5
 
 
 def test_a_memory_that_runs_full_keeps_what_it_has():
     store = SQLiteStore(":memory:")
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     store._connection.execute("PRAGMA query_only = 1")
     with pytest.raises(ConfigurationError, match="readonly"):
         store.reserve(plan(0.1)).result(10)
     store._connection.execute("PRAGMA query_only = 0")
-    assert store.caps().daily == NANO
+    assert store.rules().daily == NANO
 
 
-async def test_a_call_without_a_known_price_is_refused_once_there_is_a_limit(books):
-    books.budget(daily=5)
+async def test_a_call_without_a_known_price_is_refused_once_there_is_a_limit(ledger):
+    ledger.budget(daily=5)
     with pytest.raises(BudgetExceededError, match="price of openai:gpt-9 is unknown") as caught:
-        await admit(books, plan(None))
+        await admit(ledger, plan(None))
     assert caught.value.needed is None
     assert caught.value.cap == 5.0
     assert 'llmkit.budget(unpriced="allow")' in caught.value.hint
@@ -739,39 +739,39 @@ async def test_a_call_without_a_known_price_is_refused_once_there_is_a_limit(boo
     assert len(str(caught.value)) <= 500
 
 
-async def test_a_call_without_a_known_price_is_refused_for_a_limit_of_its_own(books):
+async def test_a_call_without_a_known_price_is_refused_for_a_limit_of_its_own(ledger):
     with pytest.raises(BudgetExceededError, match="unknown") as caught:
-        await admit(books, plan(None, cap_nanos=NANO))
+        await admit(ledger, plan(None, cap_nanos=NANO))
     assert caught.value.cap == 1.0
 
 
-async def test_calls_without_a_known_price_can_be_let_pass(books):
-    books.budget(daily=0, unpriced="allow")
-    await admit(books, plan(None))
-    assert used(books._store) == Amounts()
+async def test_calls_without_a_known_price_can_be_let_pass(ledger):
+    ledger.budget(daily=0, unpriced="allow")
+    await admit(ledger, plan(None))
+    assert used(ledger._store) == Amounts()
 
 
-async def test_a_model_without_a_known_price_passes_after_a_yes(books):
-    books.budget(daily=1, unpriced="ask")
+async def test_a_model_without_a_known_price_passes_after_a_yes(ledger):
+    ledger.budget(daily=1, unpriced="ask")
     with pytest.raises(BudgetExceededError, match=r'budget\(\)\.allow_model\("openai:gpt-9"\)'):
-        await admit(books, plan(None))
-    books.budget().allow_model("openai:gpt-9")
-    await admit(books, plan(None))
+        await admit(ledger, plan(None))
+    ledger.budget().allow_model("openai:gpt-9")
+    await admit(ledger, plan(None))
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(None, model="gpt-10"))
-    books.budget(unpriced="refuse")
+        await admit(ledger, plan(None, model="gpt-10"))
+    ledger.budget(unpriced="refuse")
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(None))
+        await admit(ledger, plan(None))
 
 
 @pytest.mark.parametrize("name", ["gpt-9", ":gpt-9", "openai:", ""])
-def test_a_yes_needs_the_whole_name(books, name):
+def test_a_yes_needs_the_whole_name(ledger, name):
     with pytest.raises(ConfigurationError, match="names no model"):
-        books.budget().allow_model(name)
+        ledger.budget().allow_model(name)
 
 
-async def test_a_guard_that_was_asked_for_in_vain_lets_pass(books):
-    guard = books.guard(NANO)
+async def test_a_guard_that_was_asked_for_in_vain_lets_pass(ledger):
+    guard = ledger.guard(NANO)
     await guard.admit(plan(5.0))
     await guard.admit(plan(None))
 
@@ -789,19 +789,19 @@ class Listener:
         assert self.heard.acquire(timeout=10)
 
 
-def pay(books, usd, **changes):
-    assert books.record(done(plan(usd, **changes))).result(10)
-    return [(alert.kind, alert.threshold, alert.spent) for alert in books.take_alerts()]
+def pay(ledger, usd, **changes):
+    assert ledger.record(done(plan(usd, **changes))).result(10)
+    return [(alert.kind, alert.threshold, alert.spent) for alert in ledger.take_alerts()]
 
 
-def test_an_alert_comes_once_at_four_fifths_and_once_at_the_end(books, caplog):
+def test_an_alert_comes_once_at_four_fifths_and_once_at_the_end(ledger, caplog):
     listener = Listener()
-    books.budget(daily=1, on_alert=listener)
-    assert pay(books, 0.79) == []
-    assert pay(books, 0.01) == [("daily", 0.8, 0.8)]
-    assert pay(books, 0.19) == []
-    assert pay(books, 0.01) == [("daily", 1.0, 1.0)]
-    assert pay(books, 0.5) == []
+    ledger.budget(daily=1, on_alert=listener)
+    assert pay(ledger, 0.79) == []
+    assert pay(ledger, 0.01) == [("daily", 0.8, 0.8)]
+    assert pay(ledger, 0.19) == []
+    assert pay(ledger, 0.01) == [("daily", 1.0, 1.0)]
+    assert pay(ledger, 0.5) == []
     listener.wait()
     listener.wait()
     alert = min(listener.alerts, key=lambda each: each.threshold)
@@ -813,48 +813,48 @@ def test_an_alert_comes_once_at_four_fifths_and_once_at_the_end(books, caplog):
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-def test_a_jump_over_both_thresholds_is_one_alert(books):
-    books.budget(daily=1)
-    assert pay(books, 2.0) == [("daily", 1.0, 2.0)]
-    assert pay(books, 0.1) == []
+def test_a_jump_over_both_thresholds_is_one_alert(ledger):
+    ledger.budget(daily=1)
+    assert pay(ledger, 2.0) == [("daily", 1.0, 2.0)]
+    assert pay(ledger, 0.1) == []
 
 
-def test_a_new_cap_is_worth_new_alerts(books):
-    books.budget(daily=1)
-    assert pay(books, 0.9) == [("daily", 0.8, 0.9)]
-    books.budget(daily=1.1)
-    assert pay(books, 0.01) == [("daily", 0.8, 0.91)]
+def test_a_new_cap_is_worth_new_alerts(ledger):
+    ledger.budget(daily=1)
+    assert pay(ledger, 0.9) == [("daily", 0.8, 0.9)]
+    ledger.budget(daily=1.1)
+    assert pay(ledger, 0.01) == [("daily", 0.8, 0.91)]
 
 
-def test_each_notebook_and_each_day_has_its_own_alerts(books):
-    notebooks(books, 1)
-    assert pay(books, 0.9, notebook="a.ipynb") == [("per_notebook", 0.8, 0.9)]
-    assert pay(books, 0.01, notebook="a.ipynb") == []
-    assert pay(books, 0.9, notebook="b.ipynb") == [("per_notebook", 0.8, 0.9)]
-    assert pay(books, 5.0) == []
+def test_each_notebook_and_each_day_has_its_own_alerts(ledger):
+    notebooks(ledger, 1)
+    assert pay(ledger, 0.9, notebook="a.ipynb") == [("per_notebook", 0.8, 0.9)]
+    assert pay(ledger, 0.01, notebook="a.ipynb") == []
+    assert pay(ledger, 0.9, notebook="b.ipynb") == [("per_notebook", 0.8, 0.9)]
+    assert pay(ledger, 5.0) == []
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    assert pay(books, 0.9, notebook="a.ipynb", time=yesterday) == [("per_notebook", 0.8, 0.9)]
+    assert pay(ledger, 0.9, notebook="a.ipynb", time=yesterday) == [("per_notebook", 0.8, 0.9)]
 
 
-def test_simulated_and_free_calls_are_no_reason_for_an_alert(books):
-    books.budget(daily=0)
-    assert books.record(done(plan(1.0), simulated=True)).result(10)
-    assert books.record(done(plan(0.0))).result(10)
-    assert books.record(done(plan(1.0), cost_nanos=None)).result(10)
-    assert books.take_alerts() == []
-    assert pay(books, 0.1) == [("daily", 1.0, 0.1)]
+def test_simulated_and_free_calls_are_no_reason_for_an_alert(ledger):
+    ledger.budget(daily=0)
+    assert ledger.record(done(plan(1.0), simulated=True)).result(10)
+    assert ledger.record(done(plan(0.0))).result(10)
+    assert ledger.record(done(plan(1.0), cost_nanos=None)).result(10)
+    assert ledger.take_alerts() == []
+    assert pay(ledger, 0.1) == [("daily", 1.0, 0.1)]
 
 
-def test_an_alert_says_which_notebook_it_means(books):
-    notebooks(books, 1)
-    books.record(done(plan(1.0, notebook="a.ipynb"))).result(10)
-    (alert,) = books.take_alerts()
+def test_an_alert_says_which_notebook_it_means(ledger):
+    notebooks(ledger, 1)
+    ledger.record(done(plan(1.0, notebook="a.ipynb"))).result(10)
+    (alert,) = ledger.take_alerts()
     assert str(alert) == "100% of the budget of a.ipynb is used: $1.00 of $1.00."
     assert alert.notebook == "a.ipynb"
     assert isinstance(alert, Alert)
 
 
-def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(books, caplog):
+def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(ledger, caplog):
     heard, go_on = threading.Event(), threading.Event()
 
     def callback(_):
@@ -862,30 +862,30 @@ def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(books, c
         assert go_on.wait(10)
         raise ValueError("a mistake")
 
-    books.budget(daily=1, on_alert=callback)
-    assert len(pay(books, 0.9)) == 1
+    ledger.budget(daily=1, on_alert=callback)
+    assert len(pay(ledger, 0.9)) == 1
     assert heard.wait(10)
-    assert pay(books, 0.01) == []
+    assert pay(ledger, 0.01) == []
     go_on.set()
     for thread in threading.enumerate():
         if thread.name == "llmkit-alerts":
             thread.join(10)
     assert "A callback for budget alerts failed" in caplog.text
-    books.budget(on_alert=None)
-    assert len(pay(books, 0.1)) == 1
+    ledger.budget(on_alert=None)
+    assert len(pay(ledger, 0.1)) == 1
 
 
 def test_a_row_that_has_to_wait_is_acknowledged_as_such_beside_a_budget(path):
-    books = Ledger(path)
-    books._opened = SQLiteStore(path, busy_timeout=0.1)
-    books.budget(daily=1)
+    ledger = Ledger(path)
+    ledger._opened = SQLiteStore(path, busy_timeout=0.1)
+    ledger.budget(daily=1)
     with holding(path), pytest.warns(llmkit.costs.store.writer.LedgerWarning, match="locked"):
-        assert books.record(done(plan(2.0))).result(10) is False
-        assert books.take_alerts() == []
-        books.flush(10)
-    assert books.flush(10)
-    assert books.budget().spent == 2.0
-    books.close()
+        assert ledger.record(done(plan(2.0))).result(10) is False
+        assert ledger.take_alerts() == []
+        ledger.flush(10)
+    assert ledger.flush(10)
+    assert ledger.budget().spent == 2.0
+    ledger.close()
 
 
 def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(path, zone):
@@ -900,9 +900,9 @@ def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(
     ]
     version_1(path, rows)
     store = SQLiteStore(path)
-    assert store.caps() == BudgetRules()
+    assert store.rules() == BudgetRules()
     assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
     assert used(store, now - timedelta(days=1)).spent == 125_000_000
     assert used(store, now - timedelta(days=3)).spent == 0
@@ -913,7 +913,7 @@ def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(
 
 
 def test_rows_of_an_older_llmkit_settle_and_count(store):
-    store.change_caps({"daily": NANO})
+    store.change_rules({"daily": NANO})
     call = plan(1.0)
     store.reserve(call).result(10)
     with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
@@ -954,38 +954,38 @@ def test_what_costs_nothing_fits_even_where_too_much_was_spent():
     assert rules.refusal(BudgetRules(daily=0), Amounts(spent=5), plan(nanos=0)) is None
 
 
-def test_a_record_that_cannot_be_kept_does_not_raise_beside_a_budget(books, caplog):
-    books.budget(daily=1)
-    books.subscribe(lambda _: None)
-    assert books.record(done(plan(1.0, time="noon"))).result(10) is False
+def test_a_record_that_cannot_be_kept_does_not_raise_beside_a_budget(ledger, caplog):
+    ledger.budget(daily=1)
+    ledger.subscribe(lambda _: None)
+    assert ledger.record(done(plan(1.0, time="noon"))).result(10) is False
     assert "cannot be kept" in caplog.text
 
 
 def test_where_no_thread_can_start_alerts_and_reservations_come_all_the_same(path):
     heard = []
-    books = Ledger(path)
+    ledger = Ledger(path)
     before = threading.stack_size(1 << 46)  # more than any system has: no thread starts
     try:
-        books.budget(daily=1, on_alert=heard.append)
-        books._store.reserve(plan(0.5)).result(0)
-        assert books.record(done(plan(0.9))).result(0) is True
+        ledger.budget(daily=1, on_alert=heard.append)
+        ledger._store.reserve(plan(0.5)).result(0)
+        assert ledger.record(done(plan(0.9))).result(0) is True
         assert [alert.threshold for alert in heard] == [0.8]
     finally:
         threading.stack_size(before)
-    books.close()
+    ledger.close()
 
 
-async def test_many_calls_at_once_are_admitted_up_to_the_cap_and_no_further(books):
-    books.budget(daily=1)
-    calls = [admit(books, plan(nanos=10**8)) for _ in range(25)]
+async def test_many_calls_at_once_are_admitted_up_to_the_cap_and_no_further(ledger):
+    ledger.budget(daily=1)
+    calls = [admit(ledger, plan(nanos=10**8)) for _ in range(25)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     refused = [result for result in results if isinstance(result, BudgetExceededError)]
     assert len(refused) == 15
-    assert books.budget().reserved == 1.0
+    assert ledger.budget().reserved == 1.0
 
 
-async def test_admissions_count_the_rows_that_were_handed_over_before_them(books):
-    books.budget(daily=1)
-    books.record(done(plan(0.9)))  # nobody waits for it
+async def test_admissions_count_the_rows_that_were_handed_over_before_them(ledger):
+    ledger.budget(daily=1)
+    ledger.record(done(plan(0.9)))  # nobody waits for it
     with pytest.raises(BudgetExceededError):
-        await admit(books, plan(0.2))
+        await admit(ledger, plan(0.2))

@@ -23,8 +23,8 @@ class Reservations(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock(START)
         self.store = SQLiteStore(":memory:", clock=self.clock)
-        self.caps = {"daily": None, "per_notebook": None, "per_call": None}
-        self.holds = {}
+        self.rules = {"daily": None, "per_notebook": None, "per_call": None}
+        self.reservations = {}
         self.spent = []
 
     def teardown(self):
@@ -32,8 +32,8 @@ class Reservations(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["daily", "per_notebook", "per_call"]), cap=st.none() | st.integers(0, 40))
     def change(self, name, cap):
-        self.caps[name] = cap
-        self.store.change_caps({name: cap})
+        self.rules[name] = cap
+        self.store.change_rules({name: cap})
 
     @rule(seconds=st.sampled_from([0.000001, 1, 29, 30, 60, 3600]))
     def wait(self, seconds):
@@ -58,12 +58,12 @@ class Reservations(RuleBasedStateMachine):
         if not any(other == (call.time, call.uid) for _, _, _, other in self.spent):
             cost = 0 if simulated or nanos is None else nanos
             self.spent.append((call.time.date(), call.notebook, cost, (call.time, call.uid)))
-            self.holds.pop(call.uid, None)
+            self.reservations.pop(call.uid, None)
         assert self.store.append(record).result(10)
 
     @rule(call=calls)
     def release(self, call):
-        self.holds.pop(call.uid, None)
+        self.reservations.pop(call.uid, None)
         self.store.release(call.uid)
 
     @rule()
@@ -77,23 +77,23 @@ class Reservations(RuleBasedStateMachine):
         assert error is None if fits else isinstance(error, BudgetExceededError), (fits, error)
         if fits:
             expires = self.clock.now + timedelta(seconds=call.lease_s + 30)
-            self.holds[call.uid] = (call.time.date(), call.notebook, call.nanos, expires)
+            self.reservations[call.uid] = (call.time.date(), call.notebook, call.nanos, expires)
         return fits
 
     def fits(self, call):
-        day, per_notebook = call.time.date(), self.caps["per_notebook"]
-        others = {uid: hold for uid, hold in self.holds.items() if uid != call.uid}
+        day, per_notebook = call.time.date(), self.rules["per_notebook"]
+        others = {uid: hold for uid, hold in self.reservations.items() if uid != call.uid}
         limits = [
-            (self.caps["per_call"], 0),
-            (self.caps["daily"], self.total(others, day)),
+            (self.rules["per_call"], 0),
+            (self.rules["daily"], self.total(others, day)),
             (None if call.notebook is None else per_notebook, self.total(others, day, call.notebook)),
         ]
         if call.notebook is None and per_notebook is not None:
             return False  # nobody can say whether it fits
         return all(cap is None or before + call.nanos <= cap for cap, before in limits)
 
-    def total(self, holds, day, *notebook):
-        live = [hold[:3] for hold in holds.values() if hold[3] > self.clock.now]
+    def total(self, reservations, day, *notebook):
+        live = [hold[:3] for hold in reservations.values() if hold[3] > self.clock.now]
         paid = [each[:3] for each in self.spent]
         return sum(n for on, name, n in [*live, *paid] if on == day and (not notebook or name in notebook))
 
@@ -102,9 +102,9 @@ class Reservations(RuleBasedStateMachine):
         for day in (START, START + timedelta(days=1)):
             for name in NOTEBOOKS:
                 used = self.store.settled(schema.micros(day), name).result(10)
-                assert used.spent + used.reserved == self.total(self.holds, day.date())
+                assert used.spent + used.reserved == self.total(self.reservations, day.date())
                 assert used.notebook_spent + used.notebook_reserved == self.total(
-                    self.holds, day.date(), name
+                    self.reservations, day.date(), name
                 )
 
 

@@ -28,10 +28,10 @@ RIGHT = 1_200_000
 
 
 @pytest.fixture
-def books(tmp_path):
-    books = Ledger(tmp_path / "ledger.sqlite")
-    yield books
-    books.close()
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
 
 
 def call(**changes):
@@ -40,27 +40,27 @@ def call(**changes):
     return CallRecord(**{"time": NOW} | fields | changes)
 
 
-def write(books, *calls):
+def write(ledger, *calls):
     for record in calls:
-        books.record(record)
-    assert books.flush()
+        ledger.record(record)
+    assert ledger.flush()
     return [record.uid for record in calls]
 
 
-def costs(books):
-    return (books.df["cost_usd"] * 10**9).round().tolist()
+def costs(ledger):
+    return (ledger.df["cost_usd"] * 10**9).round().tolist()
 
 
-def test_a_wrong_price_is_corrected_and_the_old_one_is_kept(books):
-    (uid,) = write(books, call())
-    result = books.correct(prices=TABLE, reason="new contract")
+def test_a_wrong_price_is_corrected_and_the_old_one_is_kept(ledger):
+    (uid,) = write(ledger, call())
+    result = ledger.correct(prices=TABLE, reason="new contract")
     assert (
         repr(result) == f'1 price corrected: $0.005 -> $0.0012; ledger.correct(undo="{result.run}") undoes it'
     )
     assert result._repr_mimebundle_() == {"text/plain": repr(result), "text/html": result._repr_html_()}
-    (row,) = books.df.to_dict("records")
+    (row,) = ledger.df.to_dict("records")
     assert (row["cost_usd"], row["price_source"], row["price_date"]) == (0.0012, "given", "2026-11-20")
-    (note,) = books.corrections.to_dict("records")
+    (note,) = ledger.corrections.to_dict("records")
     assert (note["uid"], note["time"], note["what"]) == (uid, pd.Timestamp(NOW), "cost")
     assert (note["old_usd"], note["old_source"], note["new_usd"], note["new_source"]) == (
         0.005, "config", 0.0012, "given",
@@ -73,40 +73,40 @@ def test_a_wrong_price_is_corrected_and_the_old_one_is_kept(books):
     )
 
 
-def test_a_second_time_changes_nothing(books):
-    write(books, call(), call(model="gpt-5.4-mini", cost_nanos=None, price_source=None))
-    assert books.correct(prices=TABLE).calls == 1
-    assert books.correct().calls == 1
-    before = books.df
-    assert repr(books.correct(prices=TABLE)) == "Nothing to correct among 2 calls"
-    assert books.correct().calls == 0, "what a table corrected is not undone by a list"
-    pd.testing.assert_frame_equal(books.df, before)
-    assert len(books.corrections) == 2
+def test_a_second_time_changes_nothing(ledger):
+    write(ledger, call(), call(model="gpt-5.4-mini", cost_nanos=None, price_source=None))
+    assert ledger.correct(prices=TABLE).calls == 1
+    assert ledger.correct().calls == 1
+    before = ledger.df
+    assert repr(ledger.correct(prices=TABLE)) == "Nothing to correct among 2 calls"
+    assert ledger.correct().calls == 0, "what a table corrected is not undone by a list"
+    pd.testing.assert_frame_equal(ledger.df, before)
+    assert len(ledger.corrections) == 2
 
 
-def test_an_unknown_price_becomes_known_and_a_known_one_never_unknown(books):
-    write(books, call(cost_nanos=None, price_source=None), call(model="unheard-of"))
-    result = books.correct(prices=TABLE)
+def test_an_unknown_price_becomes_known_and_a_known_one_never_unknown(ledger):
+    write(ledger, call(cost_nanos=None, price_source=None), call(model="unheard-of"))
+    result = ledger.correct(prices=TABLE)
     assert (result.calls, result.were_unpriced) == (1, 1)
     assert "(1 had none)" in repr(result)
-    assert books.correct().calls == 0
-    assert costs(books) == [RIGHT, 5_000_000]
-    assert books.total().unpriced == 0
+    assert ledger.correct().calls == 0
+    assert costs(ledger) == [RIGHT, 5_000_000]
+    assert ledger.total().unpriced == 0
 
 
-def test_each_call_gets_the_price_of_its_time(books):
+def test_each_call_gets_the_price_of_its_time(ledger):
     days = [datetime(2025, 6, 9, 23, tzinfo=UTC), datetime(2025, 6, 10, tzinfo=UTC)]
     hours = [datetime(2026, 11, 1, 16, 29, 59, tzinfo=UTC), datetime(2026, 11, 1, 16, 30, tzinfo=UTC)]
-    write(books, *(call(model="o3", time=time) for time in days))
-    write(books, *(call(model="deepseek-chat", provider="deepseek", time=time) for time in hours))
-    books.correct()
-    assert costs(books) == [14_000_000, 2_800_000, 380_000, 190_000]
-    assert books.df["price_date"].tolist() == ["2025-06-09", "2025-06-10", "2026-11-01", "2026-11-01"]
+    write(ledger, *(call(model="o3", time=time) for time in days))
+    write(ledger, *(call(model="deepseek-chat", provider="deepseek", time=time) for time in hours))
+    ledger.correct()
+    assert costs(ledger) == [14_000_000, 2_800_000, 380_000, 190_000]
+    assert ledger.df["price_date"].tolist() == ["2025-06-09", "2025-06-10", "2026-11-01", "2026-11-01"]
 
 
-def test_only_the_calls_that_are_meant_are_corrected(books):
+def test_only_the_calls_that_are_meant_are_corrected(ledger):
     write(
-        books,
+        ledger,
         call(),
         call(provider="other"),
         call(model="n"),
@@ -119,64 +119,64 @@ def test_only_the_calls_that_are_meant_are_corrected(books):
     )
     table = {"m": TABLE["m"], "n": TABLE["m"]}
     chosen = {"model": "m", "provider": "openai", "since": NOW - timedelta(days=1), "notebook": "a.ipynb"}
-    assert books.correct(prices=table, dry_run=True, **chosen).calls == 1
-    assert books.correct(prices=table, dry_run=True).calls == 5
-    assert books.correct(prices=table, dry_run=True, simulated=True).calls == 1
-    assert books.correct(prices=table, dry_run=True, reported=True).calls == 6
-    assert books.correct(prices=table, dry_run=True, until=NOW - timedelta(days=1)).calls == 1
+    assert ledger.correct(prices=table, dry_run=True, **chosen).calls == 1
+    assert ledger.correct(prices=table, dry_run=True).calls == 5
+    assert ledger.correct(prices=table, dry_run=True, simulated=True).calls == 1
+    assert ledger.correct(prices=table, dry_run=True, reported=True).calls == 6
+    assert ledger.correct(prices=table, dry_run=True, until=NOW - timedelta(days=1)).calls == 1
 
 
-def test_a_dry_run_writes_nothing_and_says_the_same(books):
-    write(books, call(), call(cost_nanos=None))
-    before = books.df
-    planned = books.correct(prices=TABLE, dry_run=True)
+def test_a_dry_run_writes_nothing_and_says_the_same(ledger):
+    write(ledger, call(), call(cost_nanos=None))
+    before = ledger.df
+    planned = ledger.correct(prices=TABLE, dry_run=True)
     assert repr(planned) == "2 prices would be corrected (1 had none): $0.005 -> $0.0024"
-    pd.testing.assert_frame_equal(books.df, before)
-    assert books.corrections.empty
-    pd.testing.assert_frame_equal(books.correct(prices=TABLE).df, planned.df)
+    pd.testing.assert_frame_equal(ledger.df, before)
+    assert ledger.corrections.empty
+    pd.testing.assert_frame_equal(ledger.correct(prices=TABLE).df, planned.df)
 
 
-def test_of_a_replayed_call_what_it_saved_is_corrected(books):
-    write(books, call(status="replayed", cost_nanos=0, saved_nanos=9_000_000))
-    assert books.correct(prices=TABLE).df.index.tolist() == [("openai", "m", "saved")]
-    assert (books.total().usd, books.total().saved_usd) == (0.0, 0.0012)
-    assert books.corrections["what"].tolist() == ["saved"]
+def test_of_a_replayed_call_what_it_saved_is_corrected(ledger):
+    write(ledger, call(status="replayed", cost_nanos=0, saved_nanos=9_000_000))
+    assert ledger.correct(prices=TABLE).df.index.tolist() == [("openai", "m", "saved")]
+    assert (ledger.total().usd, ledger.total().saved_usd) == (0.0, 0.0012)
+    assert ledger.corrections["what"].tolist() == ["saved"]
 
 
-def test_a_correction_can_be_taken_back_where_nothing_changed_since(books):
-    write(books, call(), call(cost_nanos=None), call(model="n"))
-    first = books.correct(prices=TABLE)
-    books.correct(prices={"n": TABLE["m"]})
-    before = books.corrections
-    back = books.correct(undo=first.run)
+def test_a_correction_can_be_taken_back_where_nothing_changed_since(ledger):
+    write(ledger, call(), call(cost_nanos=None), call(model="n"))
+    first = ledger.correct(prices=TABLE)
+    ledger.correct(prices={"n": TABLE["m"]})
+    before = ledger.corrections
+    back = ledger.correct(undo=first.run)
     assert back.calls == 2
-    assert books.df["cost_usd"].fillna(-1).tolist() == [0.005, -1, 0.0012]
-    assert books.df["price_source"].tolist() == ["config", "config", "given"]
-    pd.testing.assert_frame_equal(books.corrections[:3], before)
-    assert books.correct(undo=first.run).calls == 0
-    books.correct(undo=back.run)
-    assert costs(books)[:2] == [RIGHT, RIGHT]
+    assert ledger.df["cost_usd"].fillna(-1).tolist() == [0.005, -1, 0.0012]
+    assert ledger.df["price_source"].tolist() == ["config", "config", "given"]
+    pd.testing.assert_frame_equal(ledger.corrections[:3], before)
+    assert ledger.correct(undo=first.run).calls == 0
+    ledger.correct(undo=back.run)
+    assert costs(ledger)[:2] == [RIGHT, RIGHT]
 
 
-def test_a_price_that_was_corrected_again_is_not_taken_back(books):
-    write(books, call())
-    first = books.correct(prices=TABLE)
-    books.correct(prices={"m": {"input": 3, "output": 3}})
-    assert books.correct(undo=first.run).calls == 0
-    assert costs(books) == [3_300_000]
+def test_a_price_that_was_corrected_again_is_not_taken_back(ledger):
+    write(ledger, call())
+    first = ledger.correct(prices=TABLE)
+    ledger.correct(prices={"m": {"input": 3, "output": 3}})
+    assert ledger.correct(undo=first.run).calls == 0
+    assert costs(ledger) == [3_300_000]
 
 
-def test_taking_back_what_never_was_is_an_error(books):
+def test_taking_back_what_never_was_is_an_error(ledger):
     with pytest.raises(ConfigurationError, match="No correction is called 'nothing'"):
-        books.correct(undo="nothing")
+        ledger.correct(undo="nothing")
 
 
-def test_frames_sums_and_snapshots_of_other_processes_follow(books, monkeypatch):
+def test_frames_sums_and_snapshots_of_other_processes_follow(ledger, monkeypatch):
     monkeypatch.setattr("llmkit.costs.frame.frame.READ", 5)
     monkeypatch.setattr("llmkit.costs.frame.frame.FEWEST", 5)
     monkeypatch.setattr("llmkit.costs.store.sqlite.ROLL", 3)
-    write(books, *(call(model="mn"[number % 2]) for number in range(23)))
-    with closing(Ledger(books.path)) as other:
+    write(ledger, *(call(model="mn"[number % 2]) for number in range(23)))
+    with closing(Ledger(ledger.path)) as other:
         assert other.total().usd == pytest.approx(other.summary()["cost_usd"].sum()) == 0.115
         assert len(other.df) == 23
         code = (
@@ -184,57 +184,57 @@ def test_frames_sums_and_snapshots_of_other_processes_follow(books, monkeypatch)
             "print(Ledger(sys.argv[1]).correct(prices={'m': {'input': 1, 'output': 2}}).calls)"
         )
         run = subprocess.run(
-            [sys.executable, "-c", code, books.path], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, ledger.path], capture_output=True, text=True, check=True
         )
         assert run.stdout.strip() == "12"
         expected = 12 * RIGHT + 11 * 5_000_000
-        assert sum(costs(other)) == sum(costs(books)) == expected
+        assert sum(costs(other)) == sum(costs(ledger)) == expected
         assert round(other.total().usd * 10**9) == expected
         for by in ("model", ["day", "model"], "month", ["month", "notebook"], ["day", "notebook"], "surface"):
             assert round(other.summary(by)["cost_usd"].sum() * 10**9) == expected
-    with closing(Ledger(books.path)) as fresh:
+    with closing(Ledger(ledger.path)) as fresh:
         assert sum(costs(fresh)) == expected
 
 
-def test_what_a_day_spent_of_its_budget_follows(books):
+def test_what_a_day_spent_of_its_budget_follows(ledger):
     now = datetime.now(UTC)
     write(
-        books,
+        ledger,
         call(time=now, notebook="a.ipynb"),
         call(time=now, cost_nanos=None),
         call(time=now, model="n"),
         call(time=now, simulated=True),
     )
-    books.budget(daily=1)
-    assert books.spent_nanos(now) == 10_000_000
-    run = books.correct(prices=TABLE).run
-    assert books.spent_nanos(now) == 2 * RIGHT + 5_000_000
-    assert books.budget().left == pytest.approx(1 - 0.0074)
-    books.correct(prices=TABLE, simulated=True)
-    assert books.spent_nanos(now) == 2 * RIGHT + 5_000_000
-    books.correct(undo=run)
-    assert books.spent_nanos(now) == 10_000_000
+    ledger.budget(daily=1)
+    assert ledger.spent_nanos(now) == 10_000_000
+    run = ledger.correct(prices=TABLE).run
+    assert ledger.spent_nanos(now) == 2 * RIGHT + 5_000_000
+    assert ledger.budget().left == pytest.approx(1 - 0.0074)
+    ledger.correct(prices=TABLE, simulated=True)
+    assert ledger.spent_nanos(now) == 2 * RIGHT + 5_000_000
+    ledger.correct(undo=run)
+    assert ledger.spent_nanos(now) == 10_000_000
 
 
-def test_clearing_deletes_the_notes_of_the_calls_that_go(books):
-    write(books, call(time=NOW - timedelta(days=9)), call())
-    books.correct(prices=TABLE)
-    books.clear(NOW - timedelta(days=1))
-    assert books.corrections["time"].tolist() == [pd.Timestamp(NOW)]
-    books.clear()
-    assert books.corrections.empty
+def test_clearing_deletes_the_notes_of_the_calls_that_go(ledger):
+    write(ledger, call(time=NOW - timedelta(days=9)), call())
+    ledger.correct(prices=TABLE)
+    ledger.clear(NOW - timedelta(days=1))
+    assert ledger.corrections["time"].tolist() == [pd.Timestamp(NOW)]
+    ledger.clear()
+    assert ledger.corrections.empty
 
 
 def test_rows_that_wait_in_memory_are_left(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    books = Ledger(blocked / "ledger.sqlite")
+    ledger = Ledger(blocked / "ledger.sqlite")
     with pytest.warns(Warning, match="cannot be written"):
-        books.record(call()).result(10)
-        books.flush()
+        ledger.record(call()).result(10)
+        ledger.flush()
     with pytest.raises(ConfigurationError, match="cannot be corrected"):
-        books.correct(prices=TABLE)
-    books._opened._writer.discard(before=None, column=0)
+        ledger.correct(prices=TABLE)
+    ledger._opened._writer.discard(before=None, column=0)
 
 
 def test_an_older_file_gains_the_notes(tmp_path):
@@ -242,24 +242,24 @@ def test_an_older_file_gains_the_notes(tmp_path):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in (*schema.MIGRATIONS[0], *schema.MIGRATIONS[1], "PRAGMA user_version = 2"):
             connection.execute(statement)
-    with closing(Ledger(path)) as books:
-        assert books.corrections.empty
-        write(books, call())
-        assert books.correct(prices=TABLE).calls == 1
+    with closing(Ledger(path)) as ledger:
+        assert ledger.corrections.empty
+        write(ledger, call())
+        assert ledger.correct(prices=TABLE).calls == 1
 
 
-def test_a_price_that_another_process_changed_meanwhile_is_left(books):
-    (uid,) = write(books, call())
+def test_a_price_that_another_process_changed_meanwhile_is_left(ledger):
+    (uid,) = write(ledger, call())
     change = Change(schema.micros(NOW), uid, "cost_nanos", 4_999_999, 1, "given", "2026-11-20")
-    assert books._store.correct([change], run="r", reason=None) == 0
-    assert costs(books) == [5_000_000]
-    assert books.corrections.empty
+    assert ledger._store.correct([change], run="r", reason=None) == 0
+    assert costs(ledger) == [5_000_000]
+    assert ledger.corrections.empty
 
 
-def test_two_processes_that_correct_at_once_correct_each_call_once(books, monkeypatch):
+def test_two_processes_that_correct_at_once_correct_each_call_once(ledger, monkeypatch):
     monkeypatch.setattr(corrections, "BATCH", 7)
-    write(books, *(call() for _ in range(200)))
-    ledgers = [Ledger(books.path) for _ in range(2)]
+    write(ledger, *(call() for _ in range(200)))
+    ledgers = [Ledger(ledger.path) for _ in range(2)]
     counts, barrier = [], threading.Barrier(2)
 
     def work(ledger):
@@ -271,10 +271,10 @@ def test_two_processes_that_correct_at_once_correct_each_call_once(books, monkey
         thread.start()
     for thread in threads:
         thread.join(60)
-    for ledger in ledgers:
-        ledger.close()
-    assert sum(counts) == len(books.corrections) == 200
-    assert set(costs(books)) == {RIGHT}
+    for each in ledgers:
+        each.close()
+    assert sum(counts) == len(ledger.corrections) == 200
+    assert set(costs(ledger)) == {RIGHT}
 
 
 KILLED = """
@@ -299,25 +299,25 @@ Ledger(sys.argv[1]).correct(prices={"m": {"input": 1, "output": 2}})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_a_correction_that_is_killed_leaves_old_prices_or_new_ones_with_their_note(books):
+def test_a_correction_that_is_killed_leaves_old_prices_or_new_ones_with_their_note(ledger):
     now = datetime.now(UTC)
-    write(books, *(call(time=now) for _ in range(45)))
-    books.close()
+    write(ledger, *(call(time=now) for _ in range(45)))
+    ledger.close()
     for step, done in ((1, 0), (4, 30)):
-        run = subprocess.run([sys.executable, "-c", KILLED, books.path, str(step)], check=False)
+        run = subprocess.run([sys.executable, "-c", KILLED, ledger.path, str(step)], check=False)
         assert run.returncode == -signal.SIGKILL
-        corrected = set(books.df["uid"][books.df["cost_usd"] == RIGHT / 10**9])
+        corrected = set(ledger.df["uid"][ledger.df["cost_usd"] == RIGHT / 10**9])
         assert len(corrected) == done
-        assert set(books.corrections["uid"]) == corrected
-        assert books.spent_nanos(now) == done * RIGHT + (45 - done) * 5_000_000
-        assert round(books.total().usd * 10**9) == books.spent_nanos(now)
-    assert books.correct(prices=TABLE).calls == 15
-    assert books.spent_nanos(now) == 45 * RIGHT
+        assert set(ledger.corrections["uid"]) == corrected
+        assert ledger.spent_nanos(now) == done * RIGHT + (45 - done) * 5_000_000
+        assert round(ledger.total().usd * 10**9) == ledger.spent_nanos(now)
+    assert ledger.correct(prices=TABLE).calls == 15
+    assert ledger.spent_nanos(now) == 45 * RIGHT
 
 
-def test_names_from_the_ledger_are_no_html(books):
+def test_names_from_the_ledger_are_no_html(ledger):
     nasty = "<img src=x onerror=alert(1)>"
-    write(books, call(model=nasty))
-    page = books.correct(prices={nasty: TABLE["m"]}, reason=nasty)._repr_html_()
+    write(ledger, call(model=nasty))
+    page = ledger.correct(prices={nasty: TABLE["m"]}, reason=nasty)._repr_html_()
     assert "<img" not in page
     assert "&lt;img" in page

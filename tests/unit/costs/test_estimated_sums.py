@@ -27,9 +27,9 @@ NO_FEE = {"m": {"input": 1.0, "output": 2.0}}
 
 
 @pytest.fixture
-def books(tmp_path):
-    with closing(Ledger(tmp_path / "ledger.sqlite")) as books:
-        yield books
+def ledger(tmp_path):
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        yield ledger
 
 
 def call(**changes):
@@ -43,10 +43,10 @@ def call(**changes):
     return CallRecord(**{"time": datetime.now(UTC)} | fields | changes)
 
 
-def write(books, *records):
+def write(ledger, *records):
     for record in records:
-        books.record(record)
-    assert books.flush()
+        ledger.record(record)
+    assert ledger.flush()
 
 
 GUESS = {"usage_source": "estimated"}
@@ -54,71 +54,73 @@ CUT = {"usage_source": "reported", "status": "cancelled", "at_most_nanos": 90_00
 
 
 @pytest.mark.parametrize("changes", [GUESS, {"usage_source": "partial"}, {"usage_source": "incomplete"}, CUT])
-def test_every_sum_of_money_says_that_a_price_is_an_estimate(books, changes):
-    write(books, call(), call(**changes))
+def test_every_sum_of_money_says_that_a_price_is_an_estimate(ledger, changes):
+    write(ledger, call(), call(**changes))
     text = "≈$0.02 over 2 calls, 1 of them estimated"
-    assert repr(books.total()) == repr(books.session_total()) == text
-    assert text in repr(books)
-    assert books.summary()["estimated"].tolist() == [1]
-    assert books.summary("surface")["estimated"].tolist() == [1], "added up from the rows"
-    assert "≈$0.02 spent" in repr(books.budget())
-    with closing(books.dashboard(since="all")) as board:
+    assert repr(ledger.total()) == repr(ledger.session_total()) == text
+    assert text in repr(ledger)
+    assert ledger.summary()["estimated"].tolist() == [1]
+    assert ledger.summary("surface")["estimated"].tolist() == [1], "added up from the rows"
+    assert "≈$0.02 spent" in repr(ledger.budget())
+    with closing(ledger.dashboard(since="all")) as board:
         assert "≈$0.02" in repr(board)
         assert "1 call with an estimated price" in repr(board)
     figure, ax = plt.subplots()
-    books.plot("model", ax=ax)
+    ledger.plot("model", ax=ax)
     assert "2 calls, 1 of them estimated" in " ".join(text.get_text() for text in ax.texts)
     plt.close(figure)
 
 
-def test_exact_sums_are_written_without_the_mark(books):
+def test_exact_sums_are_written_without_the_mark(ledger):
     replayed = call(status="replayed", cost_nanos=0, saved_nanos=5, usage_source="estimated")
     free = call(cost_nanos=0, usage_source="estimated")
     failed = call(status="error", cost_nanos=None, usage_source=None, input_tokens=None, output_tokens=None)
-    write(books, call(), call(usage_source=None), replayed, free, failed)
-    with closing(books.dashboard(since="all")) as board:
-        assert "≈" not in repr(books.total()) + repr(books.budget()) + repr(board)
+    write(ledger, call(), call(usage_source=None), replayed, free, failed)
+    with closing(ledger.dashboard(since="all")) as board:
+        assert "≈" not in repr(ledger.total()) + repr(ledger.budget()) + repr(board)
 
 
-def test_only_the_notebook_with_an_estimate_has_an_estimated_sum(books, monkeypatch):
+def test_only_the_notebook_with_an_estimate_has_an_estimated_sum(ledger, monkeypatch):
     monkeypatch.setenv("LLMKIT_NOTEBOOK", "a.ipynb")
-    books.budget(per_notebook=1)
-    write(books, call(notebook="a.ipynb", **GUESS), call(notebook="b.ipynb"))
+    ledger.budget(per_notebook=1)
+    write(ledger, call(notebook="a.ipynb", **GUESS), call(notebook="b.ipynb"))
     found = {}
     for name in ("a.ipynb", "b.ipynb"):
         monkeypatch.setattr(
             "llmkit.costs.budgets.budget.current_context", lambda name=name: SimpleNamespace(notebook=name)
         )
-        found[name] = books.budget().notebook_estimated
+        found[name] = ledger.budget().notebook_estimated
     assert found == {"a.ipynb": 1, "b.ipynb": 0}
 
 
-def test_what_is_settled_is_no_estimate_and_undoing_that_makes_it_one_again(books):
+def test_what_is_settled_is_no_estimate_and_undoing_that_makes_it_one_again(ledger):
     cut, guess = call(**CUT | GUESS), call(**GUESS)
-    write(books, cut, guess)
-    first, second = books.settle(cut.uid), books.settle(guess.uid, 0.5)
+    write(ledger, cut, guess)
+    first, second = ledger.settle(cut.uid), ledger.settle(guess.uid, 0.5)
     assert (first.settled, first.calls, second.settled, second.calls) == (1, 0, 1, 1)
-    assert (books.total().estimated, books.df["usage_source"].tolist()) == (0, ["settled", "settled"])
-    assert books.settle(cut.uid).run not in set(books.corrections["run"]), "a second time changes nothing"
+    assert (ledger.total().estimated, ledger.df["usage_source"].tolist()) == (0, ["settled", "settled"])
+    assert ledger.settle(cut.uid).run not in set(ledger.corrections["run"]), "a second time changes nothing"
     for run in (first.run, second.run):
-        books.correct(undo=run)
-    assert (books.total().estimated, books.df["usage_source"].tolist()) == (2, ["estimated", "estimated"])
+        ledger.correct(undo=run)
+    assert (ledger.total().estimated, ledger.df["usage_source"].tolist()) == (2, ["estimated", "estimated"])
 
 
 @pytest.mark.parametrize(
     ("prices", "source"), [(FEE, "reported"), ({"m": {"input": 1, "output": 2}}, "incomplete")]
 )
-def test_a_correction_that_prices_all_that_was_used_makes_a_price_exact(books, prices, source):
-    write(books, call(usage_source="incomplete", units={"web_searches": 2}), call(**GUESS))
-    done = books.correct(prices=prices)
-    assert books.df["usage_source"].tolist() == [source, "estimated"], "tokens that were guessed stay a guess"
-    books.correct(undo=done.run)
-    assert books.total().estimated == 2
+def test_a_correction_that_prices_all_that_was_used_makes_a_price_exact(ledger, prices, source):
+    write(ledger, call(usage_source="incomplete", units={"web_searches": 2}), call(**GUESS))
+    done = ledger.correct(prices=prices)
+    assert ledger.df["usage_source"].tolist() == [source, "estimated"], (
+        "tokens that were guessed stay a guess"
+    )
+    ledger.correct(undo=done.run)
+    assert ledger.total().estimated == 2
 
 
-def test_estimates_are_counted_without_reading_the_other_rows(books):
-    write(books, *(call() for _ in range(50)), call(**GUESS))
-    with closing(sqlite3.connect(books.path)) as connection:
+def test_estimates_are_counted_without_reading_the_other_rows(ledger):
+    write(ledger, *(call() for _ in range(50)), call(**GUESS))
+    with closing(sqlite3.connect(ledger.path)) as connection:
         query = rollups._estimates(["simulated", "status"], schema.estimated(), since=False)
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert "calls_estimated" in plan[0]
@@ -134,19 +136,19 @@ def test_a_file_that_only_an_older_llmkit_wrote_to_is_counted_too(tmp_path):
             " VALUES (1, 'a', 'ok', 'p', 'm', 5, 'estimated'), (2, 'b', 'ok', 'p', 'm', 5, 'reported')"
         )
     path.chmod(0o400)
-    with closing(Ledger(path)) as books:
-        assert (books.total().estimated, books.sums(session=None)[False].estimated) == (1, 1)
+    with closing(Ledger(path)) as ledger:
+        assert (ledger.total().estimated, ledger.sums(session=None)[False].estimated) == (1, 1)
         path.chmod(0o600)
-        write(books, call(**GUESS))
-        assert books.total().estimated == books.summary()["estimated"].sum() == 2
+        write(ledger, call(**GUESS))
+        assert ledger.total().estimated == ledger.summary()["estimated"].sum() == 2
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "INSERT INTO calls (time, uid, status, cost_nanos, usage_source)"
             " VALUES (3, 'c', 'ok', 5, 'partial')"
         )
         connection.commit()
-    with closing(Ledger(path)) as books:
-        assert books.total().estimated == 3
+    with closing(Ledger(path)) as ledger:
+        assert ledger.total().estimated == 3
 
 
 def answer(cost=0.01, source="reported", **fields):

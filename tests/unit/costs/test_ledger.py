@@ -9,16 +9,17 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+import llmkit
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.ledger import Ledger, ledger
+from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord, Recorder, session_id
 
 
 @pytest.fixture
-def books(tmp_path):
-    books = Ledger(tmp_path / "ledger.sqlite")
-    yield books
-    books.close()
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
 
 
 def call(**changes):
@@ -26,10 +27,10 @@ def call(**changes):
     return CallRecord(**{"time": datetime.now(UTC)} | fields | changes)
 
 
-def test_a_recorded_call_is_committed_and_shows_in_the_frame(books):
-    recorder: Recorder = books
+def test_a_recorded_call_is_committed_and_shows_in_the_frame(ledger):
+    recorder: Recorder = ledger
     assert recorder.record(call(cost_nanos=375, tags={"project": "thesis"})).result(10) is True
-    (row,) = books.df.to_dict("records")
+    (row,) = ledger.df.to_dict("records")
     assert (row["status"], row["cost_usd"], row["tags"]) == ("ok", 375e-9, {"project": "thesis"})
 
 
@@ -51,40 +52,42 @@ def test_recording_and_adding_up_load_no_pandas():
     assert out.strip() == "$? over 1 call (1 without a known price) " * 2 + "False"
 
 
-def test_a_total_is_exact_where_floats_are_not(books):
+def test_a_total_is_exact_where_floats_are_not(ledger):
     for _ in range(10):
-        books.record(call(cost_nanos=100_000_000))
-    assert books.total().usd == 1.0
-    assert books.summary()["cost_usd"].tolist() == [1.0]
+        ledger.record(call(cost_nanos=100_000_000))
+    assert ledger.total().usd == 1.0
+    assert ledger.summary()["cost_usd"].tolist() == [1.0]
 
 
-def test_totals_leave_simulated_calls_out_once_a_real_one_cost_something(books):
-    books.record(call(cost_nanos=5_000_000_000, simulated=True))
-    assert str(books.total()) == "$5.00 over 1 simulated call"
-    assert books.summary()["calls"].tolist() == [1]
-    books.record(call(cost_nanos=1_000_000_000))
-    assert str(books.total()) == str(books.session_total()) == "$1.00 over 1 call; 1 simulated call left out"
-    assert books.summary()["cost_usd"].tolist() == [1.0]
-    assert books.total(simulated=True).usd == 5.0
-    assert books.total(simulated=False).usd == 1.0
+def test_totals_leave_simulated_calls_out_once_a_real_one_cost_something(ledger):
+    ledger.record(call(cost_nanos=5_000_000_000, simulated=True))
+    assert str(ledger.total()) == "$5.00 over 1 simulated call"
+    assert ledger.summary()["calls"].tolist() == [1]
+    ledger.record(call(cost_nanos=1_000_000_000))
+    assert (
+        str(ledger.total()) == str(ledger.session_total()) == "$1.00 over 1 call; 1 simulated call left out"
+    )
+    assert ledger.summary()["cost_usd"].tolist() == [1.0]
+    assert ledger.total(simulated=True).usd == 5.0
+    assert ledger.total(simulated=False).usd == 1.0
 
 
-def test_a_total_can_be_that_of_a_session_or_of_some_time(books):
-    books.record(call(cost_nanos=1_000_000_000, session=session_id()))
-    books.record(call(cost_nanos=2_000_000_000, session="other", time=datetime(2026, 1, 1, tzinfo=UTC)))
-    assert books.total(session=session_id()).usd == 1.0
-    assert books.total(since="2026-01-02").usd == 1.0
-    assert books.total(since=date(2025, 1, 1)).usd == 3.0
+def test_a_total_can_be_that_of_a_session_or_of_some_time(ledger):
+    ledger.record(call(cost_nanos=1_000_000_000, session=session_id()))
+    ledger.record(call(cost_nanos=2_000_000_000, session="other", time=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert ledger.total(session=session_id()).usd == 1.0
+    assert ledger.total(since="2026-01-02").usd == 1.0
+    assert ledger.total(since=date(2025, 1, 1)).usd == 3.0
     with pytest.raises(ConfigurationError, match="cannot be used as a date or time"):
-        books.total(since="yesterday")
+        ledger.total(since="yesterday")
 
 
-def test_a_summary_says_what_is_unknown(books):
-    books.record(call(model="a", cost_nanos=10**9, input_tokens=3, output_tokens=4))
-    books.record(call(model="a", status="error", error="RateLimitError"))
-    books.record(call(model="b"))
-    books.record(call(model="c", status="replayed", cost_nanos=0, saved_nanos=10**9))
-    table = books.summary()
+def test_a_summary_says_what_is_unknown(ledger):
+    ledger.record(call(model="a", cost_nanos=10**9, input_tokens=3, output_tokens=4))
+    ledger.record(call(model="a", status="error", error="RateLimitError"))
+    ledger.record(call(model="b"))
+    ledger.record(call(model="c", status="replayed", cost_nanos=0, saved_nanos=10**9))
+    table = ledger.summary()
     assert table.columns.tolist() == [
         "calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unpriced", "estimated",
         "saved_usd",
@@ -97,15 +100,15 @@ def test_a_summary_says_what_is_unknown(books):
     assert table["saved_usd"].tolist() == [0.0, 1.0, 0.0]
 
 
-def test_a_summary_can_be_by_several_columns_by_tags_and_by_local_time(books):
+def test_a_summary_can_be_by_several_columns_by_tags_and_by_local_time(ledger):
     noon = datetime(2026, 7, 1, 12).astimezone()
     for tag in ("x", "x", "y"):
-        books.record(call(time=noon, tags={"project": tag}))
-    books.record(call(time=noon - timedelta(days=1), tags={"project": "y"}))
-    assert books.summary(["model", "tags"])["calls"].tolist() == [2, 2]
-    assert books.summary("day").index.tolist() == [pd.Timestamp("2026-06-30"), pd.Timestamp("2026-07-01")]
-    assert books.summary("hour").index[-1] == pd.Timestamp("2026-07-01 12:00")
-    assert books.summary(("month", "model")).index.tolist() == [
+        ledger.record(call(time=noon, tags={"project": tag}))
+    ledger.record(call(time=noon - timedelta(days=1), tags={"project": "y"}))
+    assert ledger.summary(["model", "tags"])["calls"].tolist() == [2, 2]
+    assert ledger.summary("day").index.tolist() == [pd.Timestamp("2026-06-30"), pd.Timestamp("2026-07-01")]
+    assert ledger.summary("hour").index[-1] == pd.Timestamp("2026-07-01 12:00")
+    assert ledger.summary(("month", "model")).index.tolist() == [
         (pd.Timestamp("2026-06-01"), "m"),
         (pd.Timestamp("2026-07-01"), "m"),
     ]
@@ -126,54 +129,54 @@ def test_a_day_is_a_local_day():
     assert out.strip() == "{Timestamp('2026-03-29 00:00:00'): 2, Timestamp('2026-03-30 00:00:00'): 1} 2"
 
 
-def test_an_empty_ledger_has_empty_tables(books):
-    assert books.df.empty
-    assert books.summary().empty
-    assert books.summary(["day", "model"]).empty
-    assert str(books.total()) == "$0.00 over 0 calls"
-    assert not books.path.exists()
+def test_an_empty_ledger_has_empty_tables(ledger):
+    assert ledger.df.empty
+    assert ledger.summary().empty
+    assert ledger.summary(["day", "model"]).empty
+    assert str(ledger.total()) == "$0.00 over 0 calls"
+    assert not ledger.path.exists()
 
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("modle", "'model'"), ("days", "'day'"), ("zzz", "There are: time,")]
 )
-def test_an_unknown_column_names_the_nearest(books, name, hint):
+def test_an_unknown_column_names_the_nearest(ledger, name, hint):
     with pytest.raises(ConfigurationError, match=hint):
-        books.summary(name)
+        ledger.summary(name)
 
 
-def test_a_summary_by_nothing_asks_for_a_column(books):
+def test_a_summary_by_nothing_asks_for_a_column(ledger):
     with pytest.raises(ConfigurationError, match="nothing to group by"):
-        books.summary([])
+        ledger.summary([])
 
 
-def test_clearing_deletes_for_every_reader(books):
-    other = Ledger(books.path)
+def test_clearing_deletes_for_every_reader(ledger):
+    other = Ledger(ledger.path)
     for day in (1, 2, 3):
-        books.record(call(time=datetime(2026, 11, day, 12, tzinfo=UTC)))
-    assert len(books.df) == len(other.df) == 3
+        ledger.record(call(time=datetime(2026, 11, day, 12, tzinfo=UTC)))
+    assert len(ledger.df) == len(other.df) == 3
     assert other.clear("2026-11-02") == 1
-    assert books.df["time"].dt.day.tolist() == [2, 3]
-    assert books.clear() == 2
+    assert ledger.df["time"].dt.day.tolist() == [2, 3]
+    assert ledger.clear() == 2
     assert other.df.empty
-    books.record(call()).result(10)
-    assert len(books.df) == len(other.df) == 1
+    ledger.record(call()).result(10)
+    assert len(ledger.df) == len(other.df) == 1
     other.close()
 
 
-def test_a_subscriber_gets_every_call_and_cannot_break_one(books, caplog):
+def test_a_subscriber_gets_every_call_and_cannot_break_one(ledger, caplog):
     seen = []
 
     def broken(record):
         raise RuntimeError(record.uid)
 
-    books.subscribe(broken)
-    stop = books.subscribe(seen.append)
+    ledger.subscribe(broken)
+    stop = ledger.subscribe(seen.append)
     first, second = call(), call()
-    assert books.record(first).result(10) is True
+    assert ledger.record(first).result(10) is True
     stop()
     stop()
-    books.record(second)
+    ledger.record(second)
     assert seen == [first]
     assert "A subscriber of the ledger failed" in caplog.text
 
@@ -181,25 +184,25 @@ def test_a_subscriber_gets_every_call_and_cannot_break_one(books, caplog):
 def test_the_sum_of_the_session_needs_no_file(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    books = Ledger(blocked / "ledger.sqlite")
+    ledger = Ledger(blocked / "ledger.sqlite")
     with pytest.warns(Warning, match="cannot be written"):
-        books.record(call(cost_nanos=10**9)).result(10)
-        books.flush()
-    assert books.session_total().usd == 1.0
-    assert books.total().usd == 1.0
-    assert len(books.df) == 1
-    books._opened._writer.discard(before=None, column=0)
+        ledger.record(call(cost_nanos=10**9)).result(10)
+        ledger.flush()
+    assert ledger.session_total().usd == 1.0
+    assert ledger.total().usd == 1.0
+    assert len(ledger.df) == 1
+    ledger._opened._writer.discard(before=None, column=0)
 
 
-def test_files_are_written_for_their_owner_only(books, tmp_path):
-    books.record(call(tags={"a": "ü,\n"}))
-    books.record(call())
-    books.to_csv(tmp_path / "calls.csv")
-    books.to_parquet(tmp_path / "calls.parquet")
+def test_files_are_written_for_their_owner_only(ledger, tmp_path):
+    ledger.record(call(tags={"a": "ü,\n"}))
+    ledger.record(call())
+    ledger.to_csv(tmp_path / "calls.csv")
+    ledger.to_parquet(tmp_path / "calls.parquet")
     for read, name in ((pd.read_csv, "calls.csv"), (pd.read_parquet, "calls.parquet")):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
         frame = read(tmp_path / name)
-        assert frame.columns.tolist() == books.df.columns.tolist()
+        assert frame.columns.tolist() == ledger.df.columns.tolist()
         assert frame["tags"].tolist() == ['{"a": "\\u00fc,\\n"}', "{}"]
 
 
@@ -216,13 +219,13 @@ def test_without_pyarrow_the_error_names_what_to_install(tmp_path):
 
 
 def test_a_ledger_shows_itself_safely(tmp_path):
-    books = Ledger(tmp_path / "<script>.sqlite")
-    books.record(call(cost_nanos=10**9, model="<img onerror=alert(1)>"))
-    shown = books._repr_mimebundle_()
+    ledger = Ledger(tmp_path / "<script>.sqlite")
+    ledger.record(call(cost_nanos=10**9, model="<img onerror=alert(1)>"))
+    shown = ledger._repr_mimebundle_()
     assert "$1.00 over 1 call" in shown["text/plain"]
     assert "<script" not in shown["text/html"]
     assert html.escape("<script>") in shown["text/html"]
-    books.close()
+    ledger.close()
 
 
 def test_a_ledger_that_cannot_be_read_says_so_instead_of_breaking_the_cell(tmp_path):
@@ -243,4 +246,4 @@ def test_the_default_ledger_is_where_the_environment_says(where, tmp_path):
     ).strip()
     default = str(tmp_path / "llmkit" / "ledger.sqlite")
     assert out == {"file": str(tmp_path / "file"), ":memory:": ":memory:", None: default}[where]
-    assert isinstance(ledger, Ledger)
+    assert isinstance(llmkit.ledger, Ledger)

@@ -45,7 +45,7 @@ records = st.builds(
 
 
 @pytest.fixture
-def books():
+def ledger():
     return Ledger(":memory:")
 
 
@@ -65,7 +65,7 @@ def as_records(frame):
         yield CallRecord(**fields | {"time": fields["time"].to_pydatetime()})
 
 
-def test_the_columns_are_these_in_this_order(books):
+def test_the_columns_are_these_in_this_order(ledger):
     expected = (
         "time uid status surface provider model model_served input_tokens output_tokens cache_read_tokens"
         " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
@@ -73,16 +73,16 @@ def test_the_columns_are_these_in_this_order(books):
         " tags simulated fallback_from key_source cache_write_1h_tokens service_tier at_most_usd"
         " units"
     )
-    assert books.df.columns.tolist() == expected.split()
-    empty = books.df.dtypes
-    books.record(call())
-    full = books.df.dtypes
+    assert ledger.df.columns.tolist() == expected.split()
+    empty = ledger.df.dtypes
+    ledger.record(call())
+    full = ledger.df.dtypes
     assert empty.map(str).tolist() == full.map(str).tolist()
     assert str(full["time"]) == "datetime64[us, UTC]"
     assert str(full["input_tokens"]) == "Int64"
     assert str(full["cost_usd"]) == str(full["at_most_usd"]) == "float64"
     assert str(full["simulated"]) == "bool"
-    assert books.df["status"].cat.categories.tolist() == [
+    assert ledger.df["status"].cat.categories.tolist() == [
         "ok",
         "error",
         "interrupted",
@@ -94,78 +94,78 @@ def test_the_columns_are_these_in_this_order(books):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(records, max_size=6, unique_by=lambda record: record.uid))
 def test_what_is_recorded_is_what_the_frame_shows(calls):
-    with closing(Ledger(":memory:")) as books:
+    with closing(Ledger(":memory:")) as ledger:
         half = len(calls) // 2
         for record in calls[:half]:
-            books.record(record)
-        assert len(books.df) == half
+            ledger.record(record)
+        assert len(ledger.df) == half
         for record in calls[half:]:
-            books.record(record)
-        assert list(as_records(books.df)) == calls
+            ledger.record(record)
+        assert list(as_records(ledger.df)) == calls
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(records, min_size=1, unique_by=lambda record: record.uid))
 def test_the_sum_of_a_summary_is_the_total(calls):
-    with closing(Ledger(":memory:")) as books:
+    with closing(Ledger(":memory:")) as ledger:
         for record in calls:
-            books.record(record)
-        total, table = books.total(), books.summary(["status", "surface"])
+            ledger.record(record)
+        total, table = ledger.total(), ledger.summary(["status", "surface"])
         assert table["calls"].sum() == total.calls
         assert table["unpriced"].sum() == total.unpriced
         known = 0.0 if math.isnan(total.usd) else total.usd
         assert round(table["cost_usd"].sum() * 10**9) == round(known * 10**9)
 
 
-def test_only_new_rows_are_read(books):
-    books.record(call())
-    assert len(books.df) == 1
+def test_only_new_rows_are_read(ledger):
+    ledger.record(call())
+    assert len(ledger.df) == 1
     read = []
 
     class Spy:
         def __getattr__(self, name):
-            return getattr(books._opened, name)
+            return getattr(ledger._opened, name)
 
         def read(self, after=0, limit=None):
-            page = books._opened.read(after, limit)
+            page = ledger._opened.read(after, limit)
             read.append(len(page.rows))
             return page
 
-    books._frame._store = Spy()
-    books.record(call(model="new"))
-    assert books.df["model"].tolist() == ["m", "new"]
-    assert books.df.shape[0] == 2
+    ledger._frame._store = Spy()
+    ledger.record(call(model="new"))
+    assert ledger.df["model"].tolist() == ["m", "new"]
+    assert ledger.df.shape[0] == 2
     assert read == [1, 0]
 
 
-def test_many_pages_make_one_frame(books, monkeypatch):
+def test_many_pages_make_one_frame(ledger, monkeypatch):
     monkeypatch.setattr(frames, "READ", 7)
     for number in range(30):
-        books.record(call(model=f"m{number % 9}", input_tokens=number if number % 3 else None))
-    frame = books.df
+        ledger.record(call(model=f"m{number % 9}", input_tokens=number if number % 3 else None))
+    frame = ledger.df
     assert frame["model"].tolist() == [f"m{number % 9}" for number in range(30)]
     assert frame["input_tokens"].isna().sum() == 10
     assert frame["model"].cat.categories.tolist() == [f"m{number}" for number in range(9)]
 
 
-def test_what_a_user_does_to_a_frame_stays_in_that_frame(books):
+def test_what_a_user_does_to_a_frame_stays_in_that_frame(ledger):
     for _ in range(3):
-        books.record(call(cost_nanos=10**9, input_tokens=5, tags={"a": "b"}))
-    before = books.df.copy(deep=True)
-    mine = books.df
+        ledger.record(call(cost_nanos=10**9, input_tokens=5, tags={"a": "b"}))
+    before = ledger.df.copy(deep=True)
+    mine = ledger.df
     mine.loc[0, "cost_usd"] = 99.0
     mine["input_tokens"] = 0
     mine.loc[1, "status"] = "error"
     mine.insert(0, "note", "x")
     mine.index = [7, 8, 9]
-    pd.testing.assert_frame_equal(books.df, before)
-    books.record(call())
-    pd.testing.assert_frame_equal(books.df.iloc[:3], before, check_categorical=False)
+    pd.testing.assert_frame_equal(ledger.df, before)
+    ledger.record(call())
+    pd.testing.assert_frame_equal(ledger.df.iloc[:3], before, check_categorical=False)
 
 
-def test_tags_cannot_be_changed_but_copied_and_grouped_by(books):
-    books.record(call(tags={"a": "b"}))
-    (tags,) = books.df["tags"]
+def test_tags_cannot_be_changed_but_copied_and_grouped_by(ledger):
+    ledger.record(call(tags={"a": "b"}))
+    (tags,) = ledger.df["tags"]
     for change in (lambda: tags.update(a="c"), lambda: tags.pop("a"), lambda: tags.__setitem__("a", "c")):
         with pytest.raises(TypeError, match="make a copy"):
             change()
@@ -175,26 +175,26 @@ def test_tags_cannot_be_changed_but_copied_and_grouped_by(books):
 
 
 @pytest.mark.parametrize("tags", [{"a": "\ud800"}, {"ü\0": "\n"}, {"n": 1}, {"n": 2**70}])
-def test_tags_may_say_anything(books, tags):
-    books.record(call(tags=tags))
-    assert books.df["tags"].tolist() == [tags]
+def test_tags_may_say_anything(ledger, tags):
+    ledger.record(call(tags=tags))
+    assert ledger.df["tags"].tolist() == [tags]
 
 
 def test_a_row_that_another_hand_spoiled_does_not_hide_the_others(tmp_path):
-    books = Ledger(tmp_path / "ledger.sqlite")
-    books.record(call(input_tokens=1))
-    books.record(call(input_tokens=2)).result(10)
-    with closing(store.database.open_file(books.path, timeout=5)) as connection:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record(call(input_tokens=1))
+    ledger.record(call(input_tokens=2)).result(10)
+    with closing(store.database.open_file(ledger.path, timeout=5)) as connection:
         connection.execute(
             "UPDATE calls SET input_tokens = 'many', tags = '{', duration_s = 'x' WHERE id = 1"
         )
-    frame = books.df
+    frame = ledger.df
     assert frame["input_tokens"].tolist() == [pd.NA, 2]
     assert frame["tags"].tolist() == [{}, {}]
-    books.close()
+    ledger.close()
 
 
-def test_sqlites_limits_do_not_keep_a_record_out(books):
+def test_sqlites_limits_do_not_keep_a_record_out(ledger):
     strange = call(
         model="\ud800",
         input_tokens=2**70,
@@ -203,9 +203,9 @@ def test_sqlites_limits_do_not_keep_a_record_out(books):
         error=ValueError,
         cost_nanos="1",
     )
-    books.record(strange)
-    books.record(call())
-    frame = books.df
+    ledger.record(strange)
+    ledger.record(call())
+    frame = ledger.df
     assert len(frame) == 2
     assert frame["model"].tolist() == ["?", "m"]
     assert frame["input_tokens"].isna().all()
@@ -217,11 +217,11 @@ def test_every_field_of_a_record_has_its_column():
     assert [name.replace("_usd", "_nanos") for name in frames.COLUMNS] == list(schema.COLUMNS)
 
 
-def test_two_records_of_the_same_call_make_one_row(books):
+def test_two_records_of_the_same_call_make_one_row(ledger):
     record = call()
-    assert books.record(record).result(10)
-    assert books.record(replace(record)).result(10)
-    assert len(books.df) == 1
+    assert ledger.record(record).result(10)
+    assert ledger.record(replace(record)).result(10)
+    assert len(ledger.df) == 1
 
 
 def test_dearest_calls_are_restored_to_the_last_billionth():

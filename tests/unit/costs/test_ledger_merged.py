@@ -33,9 +33,9 @@ def call(**changes):
 
 
 def write(path, *calls):
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for record in calls:
-            books.record(record)
+            ledger.record(record)
     return path
 
 
@@ -65,12 +65,12 @@ def merged(laptop, server):
         return opened[-1]
 
     yield read
-    for books in opened:
-        books.close()
+    for ledger in opened:
+        ledger.close()
 
 
-def models(books):
-    return books.df["model"].tolist()
+def models(ledger):
+    return ledger.df["model"].tolist()
 
 
 class TestTogether:
@@ -78,10 +78,10 @@ class TestTogether:
         both, mine, yours = call(cost_nanos=1), call(cost_nanos=20), call(cost_nanos=300)
         write(laptop, both, mine)
         write(server, yours, both)
-        books = merged()
-        assert books.df["uid"].tolist() == [both.uid, mine.uid, yours.uid]
-        assert books.sums()[False].nanos == 321
-        assert books.total().calls == 3
+        ledger = merged()
+        assert ledger.df["uid"].tolist() == [both.uid, mine.uid, yours.uid]
+        assert ledger.sums()[False].nanos == 321
+        assert ledger.total().calls == 3
 
     def test_copies_of_a_file_are_one_ledger(self, laptop, server, merged):
         write(laptop, *(call(cost_nanos=n) for n in range(5)))
@@ -91,19 +91,19 @@ class TestTogether:
     def test_all_that_reads_a_ledger_reads_several(self, laptop, server, merged, tmp_path):
         write(laptop, call(cost_nanos=10**9, model="a", notebook="a.ipynb", tags={"project": "x"}))
         write(server, call(cost_nanos=2 * 10**9, model="b"), call(model="b", simulated=True))
-        books = merged()
-        assert books.query(model="b", simulated=False)["cost_usd"].tolist() == [2.0]
-        assert books.query(tag="project=x", since=START.isoformat())["model"].tolist() == ["a"]
-        assert books.summary().to_dict("index")["b"]["cost_usd"] == 2.0
-        assert books.summary("tag:project")["calls"].tolist() == [1, 1]
-        assert books.summary(["month", "surface"])["cost_usd"].tolist() == [3.0]
-        assert books.plot("model").get_title(loc="left") == "b took 67 % of $3.00"
-        assert books.charts.cumulative().get_title(loc="left")
-        books.to_csv(tmp_path / "all.csv")
+        ledger = merged()
+        assert ledger.query(model="b", simulated=False)["cost_usd"].tolist() == [2.0]
+        assert ledger.query(tag="project=x", since=START.isoformat())["model"].tolist() == ["a"]
+        assert ledger.summary().to_dict("index")["b"]["cost_usd"] == 2.0
+        assert ledger.summary("tag:project")["calls"].tolist() == [1, 1]
+        assert ledger.summary(["month", "surface"])["cost_usd"].tolist() == [3.0]
+        assert ledger.plot("model").get_title(loc="left") == "b took 67 % of $3.00"
+        assert ledger.charts.cumulative().get_title(loc="left")
+        ledger.to_csv(tmp_path / "all.csv")
         with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
             assert [row["model"] for row in csv.DictReader(file)] == ["a", "b", "b"]
-        assert repr(books) == f"Ledger('{laptop} + {server}'): $3.00 over 2 calls; 1 simulated call left out"
-        assert {*llmkit.LLMMonitor.from_ledger(books).by_model()} == {"openai:a", "openai:b"}
+        assert repr(ledger) == f"Ledger('{laptop} + {server}'): $3.00 over 2 calls; 1 simulated call left out"
+        assert {*llmkit.LLMMonitor.from_ledger(ledger).by_model()} == {"openai:a", "openai:b"}
 
     @settings(max_examples=25, deadline=None)
     @given(
@@ -120,14 +120,14 @@ class TestTogether:
                 path.touch()
                 write(path, *(record for record, places in calls if number in places))
             whole = write(Path(folder) / "all.sqlite", *(record for record, _ in calls))
-            with closing(Ledger.merged(*paths)) as books, closing(Ledger(whole)) as one:
-                assert books.sums() == one.sums()
+            with closing(Ledger.merged(*paths)) as ledger, closing(Ledger(whole)) as one:
+                assert ledger.sums() == one.sums()
                 frames = [
-                    each.df.set_index("uid").sort_index().astype({"tags": str}) for each in (books, one)
+                    each.df.set_index("uid").sort_index().astype({"tags": str}) for each in (ledger, one)
                 ]
                 pd.testing.assert_frame_equal(*frames, check_categorical=False)
                 for by in ("model", "day", ["notebook", "status"]):
-                    summaries = [each.summary(by, simulated=False).sort_index() for each in (books, one)]
+                    summaries = [each.summary(by, simulated=False).sort_index() for each in (ledger, one)]
                     pd.testing.assert_frame_equal(*summaries)
 
 
@@ -135,15 +135,15 @@ class TestRefresh:
     def test_only_what_is_new_is_taken(self, laptop, server, merged):
         write(laptop, call(model="1"))
         write(server, call(model="2"))
-        books = merged()
-        assert models(books) == ["1", "2"]
-        page = books._store.read()
+        ledger = merged()
+        assert models(ledger) == ["1", "2"]
+        page = ledger._store.read()
         write(laptop, call(model="3"))
         write(server, call(model="4"))
-        later = books._store.read(page.rows[-1][0])
+        later = ledger._store.read(page.rows[-1][0])
         assert (len(later.rows), later.epoch == page.epoch) == (2, True)
-        assert models(books) == ["1", "2", "3", "4"]
-        assert books.summary()["calls"].sum() == books.total().calls == 4
+        assert models(ledger) == ["1", "2", "3", "4"]
+        assert ledger.summary()["calls"].sum() == ledger.total().calls == 4
 
     def test_calls_of_a_ledger_that_is_open_elsewhere_appear(self, laptop, server, merged):
         write(server)
@@ -152,8 +152,8 @@ class TestRefresh:
             for number in range(3):
                 assert writing.record(call(cost_nanos=10**9)).result(10)
                 if not number:
-                    books = merged()
-                assert books.total().usd == number + 1
+                    ledger = merged()
+                assert ledger.total().usd == number + 1
 
     def test_a_file_that_is_being_written_to_is_read(self, laptop, server, merged):
         write(laptop, call())
@@ -166,12 +166,12 @@ class TestRefresh:
         both, mine = call(model="both"), call(model="mine")
         write(laptop, both, mine)
         write(server, both, call(model="yours"))
-        books = merged()
-        assert len(books.df) == 3
+        ledger = merged()
+        assert len(ledger.df) == 3
         with closing(Ledger(laptop)) as writing:
             writing.clear()
-        assert models(books) == ["both", "yours"]
-        assert books.summary()["calls"].sum() == 2
+        assert models(ledger) == ["both", "yours"]
+        assert ledger.summary()["calls"].sum() == 2
 
     @pytest.mark.parametrize("later", [0, 1, 5])
     def test_a_file_that_is_replaced_by_an_older_copy_is_read_anew(self, laptop, server, merged, later):
@@ -179,28 +179,28 @@ class TestRefresh:
         write(server, call(model="yours"))
         backup = shutil.copy(laptop, f"{laptop}-backup")
         write(laptop, call(model="lost"), call(model="lost"))
-        books = merged()
-        assert models(books) == ["old", "lost", "lost", "yours"]
+        ledger = merged()
+        assert models(ledger) == ["old", "lost", "lost", "yours"]
         Path(backup).replace(laptop)
         write(laptop, *(call(model="new") for _ in range(later)))
-        assert models(books) == ["old", *["new"] * later, "yours"]
+        assert models(ledger) == ["old", *["new"] * later, "yours"]
 
     def test_a_row_that_changes_is_read_anew(self, laptop, server, merged):
         write(laptop, call(cost_nanos=10**9))
         write(server, call())
-        books = merged()
-        assert books.total().usd == 1.0
+        ledger = merged()
+        assert ledger.total().usd == 1.0
         sql(laptop, "UPDATE calls SET cost_nanos = 5000000000")
-        assert books.total().usd == 5.0
-        assert books.df["cost_usd"].sum() == 5.0
+        assert ledger.total().usd == 5.0
+        assert ledger.df["cost_usd"].sum() == 5.0
 
     def test_after_closing_it_is_read_again(self, laptop, server, merged):
         write(laptop, call(model="1"))
         write(server, call(model="2"))
-        books = merged()
-        assert len(books.df) == 2
-        books.close()
-        assert models(books) == ["1", "2"]
+        ledger = merged()
+        assert len(ledger.df) == 2
+        ledger.close()
+        assert models(ledger) == ["1", "2"]
 
 
 def correct(path, record, nanos, when):
@@ -216,9 +216,9 @@ def correct(path, record, nanos, when):
         )
 
 
-def notes(books):
+def notes(ledger):
     query = "SELECT run, new_nanos FROM corrections ORDER BY id"
-    with books._store._reader() as connection:
+    with ledger._store._reader() as connection:
         return connection.execute(query).fetchall()
 
 
@@ -229,10 +229,10 @@ class TestCorrections:
         write(laptop, both)
         shutil.copy(laptop, server)
         correct(laptop if first == "laptop" else server, both, 5, when=10)
-        books = merged()
-        assert books.sums()[False].nanos == 5
-        assert books.df["price_source"].tolist() == ["config"]
-        assert notes(books) == [("run 10", 5)]
+        ledger = merged()
+        assert ledger.sums()[False].nanos == 5
+        assert ledger.df["price_source"].tolist() == ["config"]
+        assert notes(ledger) == [("run 10", 5)]
 
     @pytest.mark.parametrize("later", ["laptop", "server"])
     def test_of_two_corrections_the_later_one_holds(self, laptop, server, merged, later):
@@ -247,41 +247,41 @@ class TestCorrections:
         both = call(cost_nanos=1)
         write(laptop, both)
         shutil.copy(laptop, server)
-        books = merged()
-        assert books.sums()[False].nanos == 1
+        ledger = merged()
+        assert ledger.sums()[False].nanos == 1
         correct(server, both, 5, when=10)
-        assert books.sums()[False].nanos == 5
-        assert books.df["cost_usd"].tolist() == [5e-9]
+        assert ledger.sums()[False].nanos == 5
+        assert ledger.df["cost_usd"].tolist() == [5e-9]
 
     def test_a_file_with_corrections_that_appears_later_corrects_what_was_read(self, laptop, server, merged):
         both = call(cost_nanos=1)
         write(laptop, both)
         server.touch()
-        books = merged()
-        assert books.df["cost_usd"].tolist() == [1e-9]
-        assert books.summary()["cost_usd"].tolist() == [1e-9]
+        ledger = merged()
+        assert ledger.df["cost_usd"].tolist() == [1e-9]
+        assert ledger.summary()["cost_usd"].tolist() == [1e-9]
         shutil.copy(laptop, f"{server}-copy")
         correct(f"{server}-copy", both, 5, when=10)
         server.write_bytes(Path(f"{server}-copy").read_bytes())
-        assert books.df["cost_usd"].tolist() == [5e-9]
-        assert books.summary()["cost_usd"].tolist() == [5e-9]
+        assert ledger.df["cost_usd"].tolist() == [5e-9]
+        assert ledger.summary()["cost_usd"].tolist() == [5e-9]
 
     def test_what_was_corrected_in_one_is_told_of_all(self, laptop, server, merged):
         both = call(cost_nanos=1, input_tokens=1000, output_tokens=0)
         write(laptop, both)
         shutil.copy(laptop, server)
         prices = {"m": {"input": 2, "output": 2}}
-        with closing(Ledger(server)) as books:
-            books.correct(prices=prices, reason="contract")
-        books = merged()
-        assert books.total().usd == 0.002
-        assert books.corrections[["uid", "new_usd", "reason"]].to_numpy().tolist() == [
+        with closing(Ledger(server)) as ledger:
+            ledger.correct(prices=prices, reason="contract")
+        ledger = merged()
+        assert ledger.total().usd == 0.002
+        assert ledger.corrections[["uid", "new_usd", "reason"]].to_numpy().tolist() == [
             [both.uid, 0.002, "contract"]
         ]
-        assert books.reprice(prices={"m": {"input": 4, "output": 4}}).what_if_usd == 0.004
+        assert ledger.reprice(prices={"m": {"input": 4, "output": 4}}).what_if_usd == 0.004
         with pytest.raises(ConfigurationError, match=r"read as one cannot correct prices.*Ledger\(path\)"):
-            books.correct(prices={"m": {"input": 3, "output": 3}})
-        assert books.total().usd == 0.002
+            ledger.correct(prices={"m": {"input": 3, "output": 3}})
+        assert ledger.total().usd == 0.002
 
     def test_notes_of_copies_are_shown_once(self, laptop, server, merged):
         one, two = call(cost_nanos=1), call(cost_nanos=1)
@@ -290,9 +290,9 @@ class TestCorrections:
         shutil.copy(laptop, server)
         correct(laptop, two, 6, when=11)
         correct(server, two, 7, when=12)
-        books = merged()
-        assert notes(books) == [("run 10", 5), ("run 11", 6), ("run 12", 7)]
-        assert books.sums()[False].nanos == 12
+        ledger = merged()
+        assert notes(ledger) == [("run 10", 5), ("run 11", 6), ("run 12", 7)]
+        assert ledger.sums()[False].nanos == 12
 
 
 class TestSources:
@@ -301,15 +301,15 @@ class TestSources:
         with pytest.raises(ConfigurationError, match=r"no ledger .*server\.sqlite"):
             merged()
         write(server, call())
-        books = merged()
-        assert books.total().calls == 2
+        ledger = merged()
+        assert ledger.total().calls == 2
         server.rename(f"{server}-away")
-        for look in (lambda: books.df, books.total, books.summary, lambda: books.query(model="m")):
+        for look in (lambda: ledger.df, ledger.total, ledger.summary, lambda: ledger.query(model="m")):
             with pytest.raises(ConfigurationError, match=r"no ledger .*server\.sqlite"):
                 look()
-        assert "server.sqlite" in repr(books)
+        assert "server.sqlite" in repr(ledger)
         Path(f"{server}-away").rename(server)
-        assert books.total().calls == 2
+        assert ledger.total().calls == 2
 
     def test_without_files_there_is_nothing_to_read(self):
         with pytest.raises(ConfigurationError, match=r"Ledger\.merged"):
@@ -323,18 +323,18 @@ class TestSources:
     def test_a_home_folder_is_understood(self, laptop, server, monkeypatch):
         monkeypatch.setenv("HOME", str(laptop.parent))
         write(laptop, call())
-        with closing(Ledger.merged("~/laptop.sqlite")) as books:
-            assert books.total().calls == 1
+        with closing(Ledger.merged("~/laptop.sqlite")) as ledger:
+            assert ledger.total().calls == 1
 
     def test_an_empty_file_is_a_ledger_without_calls_until_there_are_some(self, laptop, server, merged):
         write(laptop, call(model="1"))
         server.touch()
-        books = merged()
-        assert models(books) == ["1"]
+        ledger = merged()
+        assert models(ledger) == ["1"]
         write(server, call(model="2"))
-        assert models(books) == ["1", "2"]
+        assert models(ledger) == ["1", "2"]
         server.write_bytes(b"")
-        assert models(books) == ["1"]
+        assert models(ledger) == ["1"]
 
     @pytest.mark.parametrize("kind", ["foreign", "damaged", "folder"])
     def test_what_is_no_ledger_is_an_error_that_names_it(self, laptop, server, merged, kind):
@@ -345,13 +345,13 @@ class TestSources:
             server.write_bytes(b"\xff" * 5000)
         else:
             server.mkdir()
-        books = merged()
-        for look in (lambda: books.df, books.total):
+        ledger = merged()
+        for look in (lambda: ledger.df, ledger.total):
             with pytest.raises(ConfigurationError, match=r"server\.sqlite"):
                 look()
         server.rename(f"{server}-away")
         write(server, call())
-        assert books.total().calls == 2, "what was taken before the error counts once"
+        assert ledger.total().calls == 2, "what was taken before the error counts once"
 
     def test_files_of_older_and_newer_versions_are_read(self, laptop, server, merged):
         write(laptop, call(model="new", cost_nanos=7))
@@ -364,17 +364,17 @@ class TestSources:
                 " VALUES (5, 'x', 'ok', 'p', 'old', 3)"
             )
         sql(laptop, "ALTER TABLE calls ADD COLUMN region TEXT", "PRAGMA user_version = 99")
-        books = merged()
-        assert models(books) == ["new", "old"]
-        assert books.sums()[False].nanos == 10
+        ledger = merged()
+        assert models(ledger) == ["new", "old"]
+        assert ledger.sums()[False].nanos == 10
 
     def test_the_files_stay_as_they_are(self, laptop, server, merged):
         write(laptop, call())
         write(server, call())
         before = [path.read_bytes() for path in (laptop, server)]
-        books = merged()
-        assert (len(books.df), len(books.summary())) == (2, 1)
-        books.close()
+        ledger = merged()
+        assert (len(ledger.df), len(ledger.summary())) == (2, 1)
+        ledger.close()
         assert [path.read_bytes() for path in (laptop, server)] == before
 
     def test_files_that_may_only_be_read_are_read(self, merged):
@@ -412,11 +412,11 @@ class TestReadOnly:
     def test_calls_are_not_recorded_and_not_deleted(self, laptop, server, merged):
         write(laptop, call())
         write(server, call())
-        books = merged()
-        for change in (lambda: books.record(call()), books.clear):
+        ledger = merged()
+        for change in (lambda: ledger.record(call()), ledger.clear):
             with pytest.raises(ConfigurationError, match=r"read as one.*Ledger\(path\)"):
                 change()
-        assert books.total().calls == 2
+        assert ledger.total().calls == 2
 
     def test_no_budget_is_kept_but_what_was_spent_can_be_seen(self, laptop, server, merged):
         now, both = datetime.now(UTC), call(cost_nanos=10**9, time=datetime.now(UTC), notebook="a.ipynb")
@@ -429,15 +429,15 @@ class TestReadOnly:
             call(cost_nanos=3 * 10**9, time=now),
             call(cost_nanos=7, time=now - timedelta(days=9)),
         )
-        books = merged()
+        ledger = merged()
         with pytest.raises(ConfigurationError, match="budget"):
-            books.budget(daily=5)
-        status = books.budget()
+            ledger.budget(daily=5)
+        status = ledger.budget()
         assert (status.daily, status.spent, status.reserved) == (None, 4.0, 0.0)
-        assert books.spent_nanos(now - timedelta(days=9)) == 7
-        assert books._store.amounts(schema.micros(now), "a.ipynb").notebook_spent == 10**9
-        assert books._store.amounts(schema.micros(now), None).notebook_spent == 3 * 10**9
-        assert books.guard(None) is None
+        assert ledger.spent_nanos(now - timedelta(days=9)) == 7
+        assert ledger._store.amounts(schema.micros(now), "a.ipynb").notebook_spent == 10**9
+        assert ledger._store.amounts(schema.micros(now), None).notebook_spent == 3 * 10**9
+        assert ledger.guard(None) is None
 
 
 class TestTemporaryFile:
@@ -509,12 +509,12 @@ class TestTemporaryFile:
     def test_several_threads_read_it_at_once(self, laptop, server, merged):
         write(laptop, *(call(cost_nanos=1) for _ in range(50)))
         write(server, *(call(cost_nanos=1) for _ in range(50)))
-        books, found = merged(), []
+        ledger, found = merged(), []
 
         def look():
             for _ in range(5):
-                sums, calls = books.sums()[False], books.summary()["calls"].sum()
-                found.append((len(books.df), sums.nanos, int(calls)))
+                sums, calls = ledger.sums()[False], ledger.summary()["calls"].sum()
+                found.append((len(ledger.df), sums.nanos, int(calls)))
 
         threads = [threading.Thread(target=look) for _ in range(4)]
         for thread in threads:

@@ -51,17 +51,17 @@ def test_an_address_given_in_python_is_refused_likewise(empty_folder):
 
 def test_a_refused_ledger_still_shows_itself_and_is_examined(monkeypatch):
     monkeypatch.setenv("LLMKIT_LEDGER", ADDRESSES[0])
-    books = Ledger()
-    assert "is an address" in repr(books)
-    assert "is an address" in books._repr_html_()
-    found = examine_ledger(books)
+    ledger = Ledger()
+    assert "is an address" in repr(ledger)
+    assert "is an address" in ledger._repr_html_()
+    found = examine_ledger(ledger)
     assert not found.ok
     assert "is an address" in found.text
 
 
 async def test_no_call_is_sent_that_could_not_be_recorded():
-    books = Ledger(ADDRESSES[0])
-    before = set_recorder(lambda: books)
+    ledger = Ledger(ADDRESSES[0])
+    before = set_recorder(lambda: ledger)
     try:
         async with llmkit.client("sandbox") as client:
             with pytest.raises(llmkit.ConfigurationError, match="is an address"):
@@ -78,10 +78,10 @@ def test_a_folder_is_refused_with_the_name_of_a_file_in_it(monkeypatch, empty_fo
 
 def test_a_path_may_begin_at_home(monkeypatch, empty_folder):
     monkeypatch.setenv("HOME", str(empty_folder))
-    books = Ledger("~/books/calls.sqlite")
+    ledger = Ledger("~/books/calls.sqlite")
     call = CallRecord(time=datetime.now(UTC), uid="0" * 32, status="ok", provider="p", model="m")
-    assert books.record(call).result()
-    books.close()
+    assert ledger.record(call).result()
+    ledger.close()
     assert (empty_folder / "books" / "calls.sqlite").exists()
 
 

@@ -48,14 +48,14 @@ def _small_pages(monkeypatch):
 
 
 def write(path, records):
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for record in records:
-            books.record(record)
+            ledger.record(record)
 
 
 def frame(path):
-    with closing(Ledger(path)) as books:
-        return books.df
+    with closing(Ledger(path)) as ledger:
+        return ledger.df
 
 
 def files(path):
@@ -94,11 +94,11 @@ def test_a_snapshot_is_read_instead_of_the_rows_it_has(path):
             read.append(len(page.rows))
             return page
 
-    books = Ledger(path)
-    books._opened = Spy(path)
-    assert books.df["model"].tolist() == [f"m{number}" for number in range(13)]
+    ledger = Ledger(path)
+    ledger._opened = Spy(path)
+    assert ledger.df["model"].tolist() == [f"m{number}" for number in range(13)]
     assert read == [5, 1, 1, 3], "a first look, the last row of each file, the rest"
-    books.close()
+    ledger.close()
 
 
 def test_a_snapshot_grows_and_is_for_its_owner_only(path):
@@ -126,8 +126,8 @@ def test_the_last_rows_are_kept_too_if_there_are_many(path, monkeypatch):
 def test_clearing_deletes_the_snapshot_too(path):
     write(path, [call() for _ in range(12)])
     before = frame(path)
-    with closing(Ledger(path)) as books:
-        assert books.clear(before["time"][6]) == 6
+    with closing(Ledger(path)) as ledger:
+        assert ledger.clear(before["time"][6]) == 6
     assert files(path) == []
     same(frame(path), without_snapshot(path))
     assert len(frame(path)) == 6
@@ -137,8 +137,8 @@ def test_what_an_older_llmkit_cleared_is_not_shown_from_a_snapshot(path):
     write(path, [call() for _ in range(12)])
     frame(path)
     kept = shutil.copytree(f"{path}-columns", f"{path}-kept")
-    with closing(Ledger(path)) as books:
-        books.clear()
+    with closing(Ledger(path)) as ledger:
+        ledger.clear()
     shutil.copytree(kept, f"{path}-columns")
     assert frame(path).empty
     write(path, [call() for _ in range(5)])
@@ -193,10 +193,10 @@ def test_where_no_snapshot_can_be_kept_the_rows_are_read(path):
 
 
 def test_what_is_written_into_a_frame_never_reaches_one_that_comes_later(path):
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for number in range(20):
-            books.record(call(model="m", cost_nanos=number, input_tokens=number, tags={"n": "1"}))
-            mine = books.df
+            ledger.record(call(model="m", cost_nanos=number, input_tokens=number, tags={"n": "1"}))
+            mine = ledger.df
             column = mine["input_tokens"]
             del mine["input_tokens"]
             mine.loc[:, "cost_usd"] = 99.0
@@ -204,7 +204,7 @@ def test_what_is_written_into_a_frame_never_reaches_one_that_comes_later(path):
             mine.loc[mine.index[0], "simulated"] = True
             mine.loc[mine.index[0], "tags"] = None
             column.iloc[:] = 5
-        final = books.df
+        final = ledger.df
     same(final, frame(path))
     assert final["cost_usd"].sum() == pytest.approx(190e-9)
 
@@ -235,11 +235,11 @@ cheap = st.builds(
 )
 
 
-def agree(books, by, simulated=None):
+def agree(ledger, by, simulated=None):
     """Make sure that the daily sums say what the rows say."""
-    table = rolled(books._store, by, simulated)
+    table = rolled(ledger._store, by, simulated)
     assert table is not None
-    same(table, summarise(spending(books.df, simulated), by), check_categorical=False)
+    same(table, summarise(spending(ledger.df, simulated), by), check_categorical=False)
 
 
 @settings(max_examples=60, deadline=None)
@@ -251,28 +251,28 @@ def agree(books, by, simulated=None):
     st.none() | st.sampled_from(["2026-01-02", "2026-01-03T12:00"]),
 )
 def test_daily_sums_agree_with_the_rows_to_the_billionth(calls, by, simulated, every, before):
-    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as books:
+    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as ledger:
         patch.setattr(store, "ROLL", every)
         for record in calls:
-            books.record(record).result(10)
-        agree(books, by, simulated)
-        books.clear(before)
-        agree(books, by, simulated)
+            ledger.record(record).result(10)
+        agree(ledger, by, simulated)
+        ledger.clear(before)
+        agree(ledger, by, simulated)
         for record in calls[:4]:
-            books.record(record).result(10)
-        agree(books, by, simulated)
+            ledger.record(record).result(10)
+        agree(ledger, by, simulated)
         for since in (None, 1_767_311_999_000_000):
-            with books._opened._reader() as connection:
+            with ledger._opened._reader() as connection:
                 rows = schema.sums(connection, since, None)
-            assert books._opened.sums(since=since) == rows
+            assert ledger._opened.sums(since=since) == rows
 
 
 def test_counts_that_no_integer_holds_together_keep_no_money_from_being_added_up(path):
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for number in range(9):
-            books.record(call(model=f"m{number}", input_tokens=2**62, cost_nanos=1)).result(10)
-        assert books.total().calls == 9
-        table = books.summary("provider")
+            ledger.record(call(model=f"m{number}", input_tokens=2**62, cost_nanos=1)).result(10)
+        assert ledger.total().calls == 9
+        table = ledger.summary("provider")
         assert round(table["cost_usd"].sum() * 10**9) == 9
         assert table["input_tokens"].tolist() == [2**63 - 1]
 
@@ -304,13 +304,13 @@ def mark(path):
 def test_an_older_file_is_added_up_before_and_after_it_gains_daily_sums(path, monkeypatch):
     monkeypatch.setattr(store.rollups, "STEP", 10)
     version_2(path, [call(cost_nanos=10**9, model=f"m{number % 3}") for number in range(25)])
-    with closing(Ledger(path)) as books:
-        agree(books, ["model", "day"])
+    with closing(Ledger(path)) as ledger:
+        agree(ledger, ["model", "day"])
         assert mark(path) is None, "reading changes nothing"
         for calls in range(26, 30):
-            books.record(call(cost_nanos=10**9)).result(10)
-            assert books.total().usd == calls
-            agree(books, ["model", "day"])
+            ledger.record(call(cost_nanos=10**9)).result(10)
+            assert ledger.total().usd == calls
+            agree(ledger, ["model", "day"])
     assert int(mark(path)[0].split()[1]) >= 26
 
 
@@ -326,9 +326,9 @@ def test_several_processes_bring_one_file_up_to_date(path):
     )
     writers = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(path)]) for _ in range(4)]
     assert [writer.wait(100) for writer in writers] == [0] * 4
-    with closing(Ledger(path)) as books:
-        assert books._opened is None
-        total = books.total()
+    with closing(Ledger(path)) as ledger:
+        assert ledger._opened is None
+        total = ledger.total()
         assert (total.calls, round(total.usd * 10**9)) == (3200, 3200 * 7)
     with closing(sqlite3.connect(path)) as connection:
         (kept,) = connection.execute("SELECT sum(calls) FROM daily_sums").fetchone()
@@ -338,45 +338,45 @@ def test_several_processes_bring_one_file_up_to_date(path):
 def test_what_an_older_llmkit_writes_deletes_or_another_hand_changes_counts(path):
     write(path, [call(cost_nanos=1, model=f"m{number}") for number in range(9)])
     older(path, schema.INSERT, [schema.encode(call(cost_nanos=5))])
-    with closing(Ledger(path)) as books:
-        assert round(books.total().usd * 10**9) == 14
+    with closing(Ledger(path)) as ledger:
+        assert round(ledger.total().usd * 10**9) == 14
         older(path, "DELETE FROM calls WHERE id = 3")
-        assert round(books.total().usd * 10**9) == 13
+        assert round(ledger.total().usd * 10**9) == 13
         older(path, "UPDATE calls SET cost_nanos = 100 WHERE id = 4")
-        assert round(books.total().usd * 10**9) == 112
-        agree(books, ["model"])
-        books.record(call(cost_nanos=1)).result(10)
-        agree(books, ["model", "status"])
-        assert round(books.total().usd * 10**9) == 113
+        assert round(ledger.total().usd * 10**9) == 112
+        agree(ledger, ["model"])
+        ledger.record(call(cost_nanos=1)).result(10)
+        agree(ledger, ["model", "status"])
+        assert round(ledger.total().usd * 10**9) == 113
 
 
 def test_clearing_whole_days_keeps_the_sums_of_the_others(path):
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for day in (1, 2, 3):
-            books.record(call(time=datetime(2026, 11, day, 12).astimezone(), cost_nanos=day))
-        books.record(call(time=datetime(2020, 1, 1).astimezone())).result(10)
-    with closing(Ledger(path)) as books:
-        books.record(call(time=datetime(2026, 11, 3, 13).astimezone())).result(10)
+            ledger.record(call(time=datetime(2026, 11, day, 12).astimezone(), cost_nanos=day))
+        ledger.record(call(time=datetime(2020, 1, 1).astimezone())).result(10)
+    with closing(Ledger(path)) as ledger:
+        ledger.record(call(time=datetime(2026, 11, 3, 13).astimezone())).result(10)
         assert mark(path)[0].endswith(" 5")
-        assert books.clear("2026-11-02") == 2
+        assert ledger.clear("2026-11-02") == 2
         for by in (["day"], ["month", "notebook"], ["day", "notebook"]):
-            agree(books, by)
+            agree(ledger, by)
         assert mark(path)[0].endswith(" 5"), "nothing has to be added up again"
-        assert books.clear("2026-11-02T18:00") == 1
-        agree(books, ["day"])
-        assert books.clear() == 2
-        books.record(call(cost_nanos=3)).result(10)
-        assert round(books.total().usd * 10**9) == 3
+        assert ledger.clear("2026-11-02T18:00") == 1
+        agree(ledger, ["day"])
+        assert ledger.clear() == 2
+        ledger.record(call(cost_nanos=3)).result(10)
+        assert round(ledger.total().usd * 10**9) == 3
 
 
 def test_each_question_is_answered_by_the_smallest_table_that_can(path):
     write(path, [call(notebook=f"n{number % 3}", cost_nanos=number) for number in range(9)])
     older(path, "UPDATE detailed_sums SET nanos = nanos + 1000")
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for by in (["model"], ["month", "model"], ["day", "status"], ["notebook"], ["month", "notebook"]):
-            agree(books, by)
-        assert round(books.total().usd * 10**9) == sum(range(9))
-        assert round(books.summary(["day", "notebook"])["cost_usd"].sum() * 10**9) == sum(range(9)) + 3000
+            agree(ledger, by)
+        assert round(ledger.total().usd * 10**9) == sum(range(9))
+        assert round(ledger.summary(["day", "notebook"])["cost_usd"].sum() * 10**9) == sum(range(9)) + 3000
 
 
 def test_days_are_those_of_the_readers_clock(path):
@@ -401,19 +401,19 @@ def test_days_are_those_of_the_readers_clock(path):
 def test_daily_sums_that_are_spoiled_keep_no_row_out(path):
     write(path, [call()])
     older(path, "DROP TABLE monthly_sums")
-    with closing(Ledger(path)) as books:
-        assert books.record(call()).result(10)
-        assert books.total().calls == 2
+    with closing(Ledger(path)) as ledger:
+        assert ledger.record(call()).result(10)
+        assert ledger.total().calls == 2
 
 
 def test_a_summary_can_be_by_a_tag(path):
     tags = [{"project": "a"}, {"project": "b"}, {}, {"other": "a"}, {"project": "a", "other": "b"}]
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for each in tags:
-            books.record(call(tags=each, cost_nanos=len(each)))
-        table = books.summary("tag:project")
+            ledger.record(call(tags=each, cost_nanos=len(each)))
+        table = ledger.summary("tag:project")
         assert table["calls"].to_dict() == {"a": 2, "b": 1, np.nan: 2}
-        assert books.summary(["tag:none", "model"])["calls"].tolist() == [5]
+        assert ledger.summary(["tag:none", "model"])["calls"].tolist() == [5]
 
 
 @settings(max_examples=40, deadline=None)
@@ -428,20 +428,20 @@ def test_a_summary_can_be_by_a_tag(path):
     st.integers(1, 5),
 )
 def test_rows_that_are_added_up_slice_by_slice_make_the_same_sums(calls, by, size):
-    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as books:
+    with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as ledger:
         for number, record in enumerate(calls):
             tags = {"a": str(number % 3)} if number % 4 else {}
-            books.record(replace(record, tags=tags, finish_reason=[None, "stop"][number % 2])).result(10)
-        whole = summarise(spending(books.df), by)
+            ledger.record(replace(record, tags=tags, finish_reason=[None, "stop"][number % 2])).result(10)
+        whole = summarise(spending(ledger.df), by)
         patch.setattr(summary, "SLICE", size)
-        same(summarise(spending(books.df[summary.needed(by)]), by), whole)
+        same(summarise(spending(ledger.df[summary.needed(by)]), by), whole)
 
 
 def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
     now = datetime(2026, 11, 5, 12, tzinfo=UTC)
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for day in range(1, 10):
-            books.record(
+            ledger.record(
                 call(
                     time=now.replace(day=day),
                     provider="ab"[day % 2],
@@ -454,7 +454,7 @@ def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
             )
 
         def days(**choice):
-            return books.query(**choice)["time"].dt.day.tolist()
+            return ledger.query(**choice)["time"].dt.day.tolist()
 
         assert days() == list(range(1, 10))
         assert days(since=now, until=now.replace(day=8)) == [5, 6, 7]
@@ -467,7 +467,7 @@ def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
         assert days(model=[]) == []
         older(path, "UPDATE calls SET tags = '{' WHERE id = 1")
         assert days(tag="project") == [7]
-        same(books.query(), books.df)
+        same(ledger.query(), ledger.df)
 
 
 def test_a_query_by_time_reads_no_other_rows():

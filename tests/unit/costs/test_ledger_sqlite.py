@@ -40,10 +40,10 @@ def test_whoever_looks_at_the_caps_does_not_wait_for_a_lock(path):
         other.execute("BEGIN EXCLUSIVE")
         other.execute("UPDATE meta SET value = value")
         with pytest.raises(ConfigurationError, match="cannot be read: database is locked"):
-            store.caps()
+            store.rules()
         other.rollback()
         other.close()
-        assert store.caps() == BudgetRules()
+        assert store.rules() == BudgetRules()
 
 
 def test_a_ledger_in_memory_is_in_no_folder():
@@ -59,13 +59,13 @@ def test_the_end_of_a_process_with_everything_written_is_not_worth_a_word(path, 
 
 
 def test_a_lease_ends_by_the_clock_on_the_wall_unless_another_is_given():
-    intent = CostReservation(
+    reservation = CostReservation(
         uid="1", time=START, provider="p", model="m", nanos=5, input_tokens=1, output_tokens=1, lease_s=60
     )
     longer = timedelta(seconds=60 + 30 + 1)
     for now, reserved in ((None, 5), (lambda: datetime.now(UTC) + longer, 0)):
         with opened(MEMORY) as store:
-            store.reserve(intent).result(10)
+            store.reserve(reservation).result(10)
             store._clock = now or store._clock
             assert store.amounts(schema.micros(START), None).reserved == reserved
 

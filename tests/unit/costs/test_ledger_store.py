@@ -130,19 +130,19 @@ def test_a_second_outage_is_worth_a_second_warning(store, path):
 
 
 def test_the_frame_and_the_total_show_what_waits(path):
-    books = Ledger(path)
-    books._opened = SQLiteStore(path, busy_timeout=0.1)
-    books.record(call(cost_nanos=10**9)).result(10)
+    ledger = Ledger(path)
+    ledger._opened = SQLiteStore(path, busy_timeout=0.1)
+    ledger.record(call(cost_nanos=10**9)).result(10)
     with holding(path), pytest.warns(LedgerWarning, match="locked"):
-        books.record(call(cost_nanos=10**9, model="late")).result(10)
-        assert books.df["model"].tolist() == ["m", "late"]
-        assert books.total().usd == 2.0
-        assert "1 wait to be written" in repr(books)
+        ledger.record(call(cost_nanos=10**9, model="late")).result(10)
+        assert ledger.df["model"].tolist() == ["m", "late"]
+        assert ledger.total().usd == 2.0
+        assert "1 wait to be written" in repr(ledger)
         with pytest.raises(ConfigurationError, match=r"cannot be cleared: database is locked"):
-            books.clear()
-    assert books.df["model"].tolist() == ["m", "late"]
-    assert books.clear() == 2
-    books.close()
+            ledger.clear()
+    assert ledger.df["model"].tolist() == ["m", "late"]
+    assert ledger.clear() == 2
+    ledger.close()
 
 
 def test_a_warning_that_is_an_error_does_not_break_the_call(store, path, caplog):
@@ -181,8 +181,8 @@ def test_what_cannot_be_written_never_breaks_a_call(kind, path):
 def test_what_cannot_be_read_is_an_error_and_not_zero(path):
     path.parent.mkdir()
     path.write_bytes(b"\xff" * 5000)
-    books = Ledger(path)
-    for read in (lambda: books.df, books.total, books.summary, books.plot):
+    ledger = Ledger(path)
+    for read in (lambda: ledger.df, ledger.total, ledger.summary, ledger.plot):
         with pytest.raises(ConfigurationError, match="cannot be read: file is not a database"):
             read()
 
@@ -192,16 +192,16 @@ def test_a_file_of_another_application_is_refused_and_left_alone(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE calls (id INTEGER PRIMARY KEY, who TEXT)")
     before = path.read_bytes()
-    books = Ledger(path)
+    ledger = Ledger(path)
     with pytest.warns(LedgerWarning, match="another application"):
-        assert books.record(call()).result(10) is False
-        books.flush(10)
+        assert ledger.record(call()).result(10) is False
+        ledger.flush(10)
     with pytest.raises(ConfigurationError, match="LLMKIT_LEDGER"):
-        _ = books.df
+        _ = ledger.df
     with pytest.raises(ConfigurationError, match="another application"):
-        books.clear()
+        ledger.clear()
     assert path.read_bytes() == before
-    books._opened._writer.discard(before=None, column=0)
+    ledger._opened._writer.discard(before=None, column=0)
 
 
 def test_a_full_disk_keeps_calls_in_memory_until_there_is_room(path):
@@ -243,9 +243,9 @@ def foreign_folder():
 
 def test_a_ledger_that_may_only_be_read_is_read(foreign_folder):
     path = foreign_folder / "ledger.sqlite"
-    books = Ledger(path)
-    books.record(call(cost_nanos=10**9)).result(10)
-    books.close()
+    ledger = Ledger(path)
+    ledger.record(call(cost_nanos=10**9)).result(10)
+    ledger.close()
     path.chmod(0o444)
     foreign_folder.chmod(0o555)
     out = run(
@@ -309,7 +309,7 @@ def test_what_a_store_stands_for_is_known_before_its_first_use(tmp_path, monkeyp
     monkeypatch.delenv("LLMKIT_LEDGER")
     assert default_path().name == "ledger.sqlite"
     assert SQLiteStore("~/x.sqlite").path.is_absolute()
-    assert SQLiteStore("x.sqlite").in_trouble is False
+    assert SQLiteStore("x.sqlite").is_failing is False
 
 
 def test_calls_that_cannot_be_written_at_the_end_are_at_least_reported(store, path, caplog):
@@ -362,12 +362,12 @@ def test_a_file_of_the_version_before_gains_bounds_and_other_units(path):
         connection.execute(
             "INSERT INTO calls (time, uid, status, provider, model) VALUES (1, 'a', 'ok', 'p', 'm')"
         )
-    with closing(Ledger(path)) as books:
-        assert books.df[["uid", "at_most_usd", "units"]].isna().to_numpy().tolist() == [[False, True, True]]
+    with closing(Ledger(path)) as ledger:
+        assert ledger.df[["uid", "at_most_usd", "units"]].isna().to_numpy().tolist() == [[False, True, True]]
         new = call(at_most_nanos=5 * 10**8, units={"web_searches": 2, "requests": 1})
-        assert books.record(new).result(10)
-        assert books.df["at_most_usd"].tolist()[1] == 0.5
-        assert books.df["units"].tolist()[1] == '{"requests":1,"web_searches":2}'
+        assert ledger.record(new).result(10)
+        assert ledger.df["at_most_usd"].tolist()[1] == 0.5
+        assert ledger.df["units"].tolist()[1] == '{"requests":1,"web_searches":2}'
 
 
 def test_an_older_file_can_be_read_before_anybody_brings_it_up_to_date(store, path):

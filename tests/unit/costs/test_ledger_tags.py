@@ -37,8 +37,8 @@ def test_a_tag_that_is_no_text_is_refused():
 
 
 def test_a_tagged_call_can_be_found_in_the_ledger(server, tmp_path):
-    books = llmkit.Ledger(tmp_path / "ledger.sqlite")
-    before = llmkit.records.set_recorder(lambda: books)
+    ledger = llmkit.Ledger(tmp_path / "ledger.sqlite")
+    before = llmkit.records.set_recorder(lambda: ledger)
     try:
         client, question = llmkit.client("sandbox"), [llmkit.LLMMessage(role="user", content="hello")]
         with llmkit.tags(project="thesis"):
@@ -46,6 +46,6 @@ def test_a_tagged_call_can_be_found_in_the_ledger(server, tmp_path):
         asyncio.run(client.generate_text(question))
     finally:
         llmkit.records.set_recorder(before)
-    assert len(books.query(tag="project=thesis")) == 1
-    assert books.summary("tag:project", simulated=True)["calls"].tolist() == [1, 1]
-    books.close()
+    assert len(ledger.query(tag="project=thesis")) == 1
+    assert ledger.summary("tag:project", simulated=True)["calls"].tolist() == [1, 1]
+    ledger.close()

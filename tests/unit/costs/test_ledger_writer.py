@@ -18,7 +18,7 @@ class Disk:
 
     def __init__(self):
         self.chunks = []
-        self.trouble = None
+        self.problem = None
         self.threads = set()
         self.gate = threading.Event()
         self.gate.set()
@@ -26,8 +26,8 @@ class Disk:
     def commit(self, rows):
         self.gate.wait(30)
         self.threads.add(threading.current_thread())
-        if self.trouble is not None:
-            raise self.trouble
+        if self.problem is not None:
+            raise self.problem
         self.chunks.append(list(rows))
 
     @property
@@ -44,7 +44,7 @@ def disk():
 def writer(disk):
     writer = Writer(disk.commit, "books")
     yield writer
-    disk.trouble = None
+    disk.problem = None
     disk.gate.set()
     writer.stop(10)
 
@@ -79,9 +79,9 @@ def test_what_comes_while_one_transaction_runs_is_in_the_next_one_together(write
 
 def test_a_transaction_has_so_many_rows_at_most_and_a_failure_loses_none(writer, disk, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 4)
-    disk.trouble = OSError("full")
+    disk.problem = OSError("full")
     assert quietly(lambda: [writer.submit((n,)) for n in range(10)][-1].result(10)) is False
-    disk.trouble = None
+    disk.problem = None
     assert writer.flush(10) is True
     assert [len(chunk) for chunk in disk.chunks] == [4, 4, 2]
     assert disk.rows == [(number,) for number in range(10)]
@@ -92,7 +92,7 @@ def test_what_was_committed_before_a_failure_is_not_tried_again(writer, disk, mo
     commit = disk.commit
 
     def second_fails(rows):
-        disk.trouble = OSError("full") if len(disk.chunks) == 1 else None
+        disk.problem = OSError("full") if len(disk.chunks) == 1 else None
         commit(rows)
 
     writer._commit = second_fails
@@ -102,7 +102,7 @@ def test_what_was_committed_before_a_failure_is_not_tried_again(writer, disk, mo
     assert quietly(futures[-1].result) is False
     assert quietly(writer.unwritten) == [(1,), (2,)]
     writer._commit = commit
-    disk.trouble = None
+    disk.problem = None
     assert quietly(lambda: writer.flush(10)) is True
     assert disk.rows == [(0,), (1,), (2,)]
 
@@ -126,7 +126,7 @@ def test_stopping_ends_the_thread_and_the_next_row_starts_another(writer, disk):
 
 
 def test_stopping_says_whether_everything_is_committed(writer, disk):
-    disk.trouble = OSError("full")
+    disk.problem = OSError("full")
     quietly(lambda: writer.submit((1,)).result(10))
     assert quietly(lambda: writer.stop(10)) is False
     assert writer.unwritten() == [(1,)]
@@ -146,7 +146,7 @@ def test_as_the_process_ends_rows_are_written_by_their_caller(writer, disk):
 def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the_log(writer, disk, caplog):
     caplog.set_level(logging.INFO)
     assert writer.submit((0,)).result(10) is True
-    disk.trouble = OSError("no space left.")
+    disk.problem = OSError("no space left.")
     with pytest.warns(LedgerWarning) as caught:
         for number in (1, 2):
             assert writer.submit((number,)).result(10) is False
@@ -157,30 +157,30 @@ def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the
         "Calls cannot be written to the ledger books: no space left. They are kept in memory and written as"
         " soon as that works, but lost if this process ends before."
     )
-    assert writer.in_trouble is True
+    assert writer.is_failing is True
     assert caplog.text == ""
-    disk.trouble = None
+    disk.problem = None
     assert writer.submit((3,)).result(10) is True
     assert writer.submit((4,)).result(10) is True
-    assert writer.in_trouble is False
+    assert writer.is_failing is False
     assert caplog.messages == ["The ledger books can be written again."]
     assert disk.rows == [(number,) for number in range(5)]
 
 
 def test_a_reason_without_words_is_named_by_its_kind(writer, disk):
-    disk.trouble = MemoryError()
+    disk.problem = MemoryError()
     with pytest.warns(LedgerWarning, match="books: MemoryError. They"):
         writer.submit((1,)).result(10)
         writer.flush(10)
 
 
 def test_an_outage_that_is_over_before_anybody_was_told_is_not_told(writer, disk):
-    disk.trouble = OSError("full")
+    disk.problem = OSError("full")
     disk.gate.clear()
     future = writer.submit((1,))
     disk.gate.set()
     assert future.result(10) is False
-    disk.trouble = None
+    disk.problem = None
     with writer.writing:
         writer._write()
     writer.tell()
@@ -190,22 +190,22 @@ def test_an_outage_that_is_over_before_anybody_was_told_is_not_told(writer, disk
 def test_jobs_are_done_between_the_rows_before_and_those_after(writer, disk):
     disk.gate.clear()
     writer.submit((0,))
-    first = writer.run(lambda trouble: (trouble, list(disk.rows)))
+    first = writer.run(lambda problem: (problem, list(disk.rows)))
     writer.submit((1,))
-    second = writer.run(lambda trouble: (trouble, list(disk.rows)))
+    second = writer.run(lambda problem: (problem, list(disk.rows)))
     disk.gate.set()
     assert first.result(10) == (None, [(0,)])
     assert second.result(10) == (None, [(0,), (1,)])
 
 
 def test_a_job_is_told_why_the_rows_before_it_are_not_committed(writer, disk):
-    disk.trouble = OSError("full")
+    disk.problem = OSError("full")
     quietly(lambda: writer.submit((0,)).result(10))
-    assert quietly(lambda: writer.run(lambda trouble: trouble).result(10)) == "full"
+    assert quietly(lambda: writer.run(lambda problem: problem).result(10)) == "full"
 
 
 def test_what_a_job_raises_reaches_who_waits_and_nobody_can_cancel_it(writer, disk):
-    def fail(trouble):
+    def fail(problem):
         raise KeyError("mistake")
 
     disk.gate.clear()
@@ -226,7 +226,7 @@ def test_a_callback_of_a_job_may_append_and_wait(writer, disk):
         assert writer.flush() is True
         done.set()
 
-    writer.run(lambda trouble: None).add_done_callback(more)
+    writer.run(lambda problem: None).add_done_callback(more)
     assert done.wait(10)
     assert disk.rows == [(1,)]
 
@@ -240,7 +240,7 @@ def test_waiting_for_a_flush_ends_with_its_time(writer, disk):
 
 
 def test_rows_that_wait_can_be_forgotten_from_a_time_on(writer, disk):
-    disk.trouble = OSError("full")
+    disk.problem = OSError("full")
     quietly(lambda: [writer.submit(("x", number)) for number in range(5)][-1].result(10))
     assert writer.discard(before=2, column=1) == 2
     assert writer.unwritten() == [("x", 2), ("x", 3), ("x", 4)]
@@ -252,7 +252,7 @@ def test_rows_of_one_group_share_its_acknowledgement_even_around_a_job(writer, d
     disk.gate.clear()
     writer.submit((0,))
     before = [writer.submit((number,)) for number in (1, 2)]
-    job = writer.run(lambda trouble: (list(disk.rows), before[0].done()))
+    job = writer.run(lambda problem: (list(disk.rows), before[0].done()))
     after = writer.submit((3,))
     assert before[0] is before[1]
     assert before[0] is after
@@ -273,7 +273,7 @@ def test_whoever_hears_that_a_row_is_safe_finds_it_committed(writer, disk, monke
         for number in range(400):
             row = (first, number)
             if number % 7 == 0:
-                writer.run(lambda trouble: None)
+                writer.run(lambda problem: None)
             if writer.submit(row).result(30) is not True or row not in committed:
                 early.append(row)
 
@@ -294,7 +294,7 @@ def test_a_single_caller_and_a_job_do_not_wait_for_further_rows(writer, disk, mo
     disk.gate.set()
     assert all(future.result(10) for future in crowd), "what has come already is not waited for again"
     row = writer.submit((29,))  # the thread waits for more now
-    assert writer.run(lambda trouble: len(disk.rows)).result(10) == 30
+    assert writer.run(lambda problem: len(disk.rows)).result(10) == 30
     assert row.result(10) is True
 
 

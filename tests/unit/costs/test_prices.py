@@ -171,9 +171,9 @@ async def test_a_proxys_header_states_the_price(recorder):
             response = await client.generate_text([LLMMessage("user", "Hi")])
             assert (response.price_source, response.usage_source) == (source, "reported")
             assert response.cost_estimate == (0.0123 if source == "proxy" else pytest.approx(3.15e-06))
-            books = Ledger(":memory:")
-            books.record(recorder.last)
-            assert books.correct(dry_run=True).calls == 0
+            ledger = Ledger(":memory:")
+            ledger.record(recorder.last)
+            assert ledger.correct(dry_run=True).calls == 0
 
 
 async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):
@@ -184,10 +184,10 @@ async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):
         response = await client.generate_text([LLMMessage("user", "Hi")])
     assert response.cost_estimate == pytest.approx(4000 * 3e-6 + 200 * 15e-6 + 0.02)
     assert dict(recorder.last.units) == {"web_searches": 2}
-    books = Ledger(":memory:")
-    books.record(recorder.last)
-    assert bulk.priced(books.df).nanos.tolist() == [recorder.last.cost_nanos]
-    assert books.correct(dry_run=True).calls == 0
+    ledger = Ledger(":memory:")
+    ledger.record(recorder.last)
+    assert bulk.priced(ledger.df).nanos.tolist() == [recorder.last.cost_nanos]
+    assert ledger.correct(dry_run=True).calls == 0
 
 
 async def test_a_reported_cost_is_the_price(recorder, server):
@@ -250,9 +250,9 @@ async def test_a_row_keeps_what_its_price_depends_on(recorder):
         await client.generate_text([LLMMessage("user", "Hi")])
     row = recorder.last
     assert (row.cache_write_tokens, row.cache_write_1h_tokens, row.service_tier) == (800, 500, "batch")
-    books = Ledger(":memory:")
-    books.record(row)
-    assert bulk.priced(books.df).nanos.tolist() == [row.cost_nanos]
+    ledger = Ledger(":memory:")
+    ledger.record(row)
+    assert bulk.priced(ledger.df).nanos.tolist() == [row.cost_nanos]
 
 
 def test_downloaded_price_data_says_its_date():

@@ -31,11 +31,11 @@ def call(**changes):
     return CallRecord(**{"time": NOON} | fields | changes)
 
 
-def ledger(*calls):
-    books = Ledger(":memory:")
+def ledger_of(*calls):
+    ledger = Ledger(":memory:")
     for record in calls:
-        books.record(record)
-    return books
+        ledger.record(record)
+    return ledger
 
 
 def used(**changes):
@@ -91,9 +91,9 @@ def only(table):
 
 
 def test_usage_and_costs_of_openai_match_the_calls():
-    books = ledger(call(), call(provider="anthropic"), call(simulated=True), call(status="replayed"))
+    ledger = ledger_of(call(), call(provider="anthropic"), call(simulated=True), call(status="replayed"))
     pages = [page(used()), page(charged(0.15), charged(0.06, "gpt-4o-mini, output"))]
-    row = only(books.reconcile(pages))
+    row = only(ledger.reconcile(pages))
     assert row == {
         "day": pd.Timestamp(DAY), "model": "gpt-4o-mini", "status": "match", "unpriced": 0,
         "calls": 1, "calls_theirs": 1, "calls_difference": 0,
@@ -112,8 +112,8 @@ def test_usage_and_costs_of_anthropic_match_the_calls():
         "output_tokens": 500,
         "cost_nanos": 1_237_891_200,
     }
-    books = ledger(CallRecord(**{name: getattr(made, name) for name in made.__slots__} | fields))
-    row = only(books.reconcile([messages(), report(item("100.78912"), item("23", kind="tokens"))]))
+    ledger = ledger_of(CallRecord(**{name: getattr(made, name) for name in made.__slots__} | fields))
+    row = only(ledger.reconcile([messages(), report(item("100.78912"), item("23", kind="tokens"))]))
     assert (row["status"], row["model"], row["cost_usd_theirs"]) == (
         "match",
         "claude-sonnet-4-20250514",
@@ -124,40 +124,40 @@ def test_usage_and_costs_of_anthropic_match_the_calls():
 
 
 def test_what_drifts_apart_is_shown_with_the_difference():
-    books = ledger(call(), call(cost_nanos=None))
-    row = only(books.reconcile([page(used(input_tokens=2500, num_model_requests=2)), page(charged(0.3))]))
+    ledger = ledger_of(call(), call(cost_nanos=None))
+    row = only(ledger.reconcile([page(used(input_tokens=2500, num_model_requests=2)), page(charged(0.3))]))
     assert (row["status"], row["input_tokens_difference"], row["unpriced"]) == ("drift", -500, 1)
     assert row["cost_usd_difference"] == pytest.approx(-0.09)
 
 
 @pytest.mark.parametrize(("theirs", "status"), [(0.2121, "match"), (0.2149, "match"), (0.216, "drift")])
 def test_a_hundredth_or_half_a_cent_is_no_drift(theirs, status):
-    assert only(ledger(call()).reconcile(page(charged(theirs))))["status"] == status
+    assert only(ledger_of(call()).reconcile(page(charged(theirs))))["status"] == status
 
 
 def test_a_cost_that_is_unknown_here_matches_none():
-    books = ledger(call(cost_nanos=None))
-    row = only(books.reconcile(page(charged(0.000001))))
+    ledger = ledger_of(call(cost_nanos=None))
+    row = only(ledger.reconcile(page(charged(0.000001))))
     assert (row["status"], row["unpriced"]) == ("drift", 1)
     assert pd.isna(row["cost_usd"])
-    assert only(books.reconcile(page(charged(0))))["status"] == "match"
+    assert only(ledger.reconcile(page(charged(0))))["status"] == "match"
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.1, float("nan")])
 def test_a_tolerance_that_is_no_share_is_refused(tolerance):
     with pytest.raises(ConfigurationError, match="from 0 to 1"):
-        ledger().reconcile(page(used()), tolerance=tolerance)
+        ledger_of().reconcile(page(used()), tolerance=tolerance)
 
 
 def test_a_wider_tolerance_may_be_given():
-    books = ledger(call())
-    assert only(books.reconcile(page(used(input_tokens=1100))))["status"] == "drift"
-    assert only(books.reconcile(page(used(input_tokens=1100)), tolerance=0.1))["status"] == "match"
+    ledger = ledger_of(call())
+    assert only(ledger.reconcile(page(used(input_tokens=1100))))["status"] == "drift"
+    assert only(ledger.reconcile(page(used(input_tokens=1100)), tolerance=0.1))["status"] == "match"
 
 
 def test_what_only_one_side_knows_is_said():
-    books = ledger(call(model="gpt-6-luna"), call(time=datetime(2026, 11, 25, tzinfo=UTC)))
-    table = books.reconcile(page(used()))
+    ledger = ledger_of(call(model="gpt-6-luna"), call(time=datetime(2026, 11, 25, tzinfo=UTC)))
+    table = ledger.reconcile(page(used()))
     assert table["status"].to_dict() == {
         (pd.Timestamp(DAY), "gpt-4o-mini"): "only theirs",
         (pd.Timestamp(DAY), "gpt-6-luna"): "only ours",
@@ -166,8 +166,8 @@ def test_what_only_one_side_knows_is_said():
 
 
 def test_a_day_without_use_is_covered_by_an_export():
-    books = ledger(call())
-    assert only(books.reconcile([page()], provider="openai"))["status"] == "only ours"
+    ledger = ledger_of(call())
+    assert only(ledger.reconcile([page()], provider="openai"))["status"] == "only ours"
 
 
 @pytest.mark.parametrize(
@@ -183,48 +183,48 @@ def test_a_day_without_use_is_covered_by_an_export():
     ],
 )
 def test_a_model_is_found_by_the_name_that_answered_then_asked_then_without_its_date(asked, served, theirs):
-    books = ledger(call(model=asked, model_served=served))
-    assert only(books.reconcile(page(used(model=theirs))))["status"] == "match"
+    ledger = ledger_of(call(model=asked, model_served=served))
+    assert only(ledger.reconcile(page(used(model=theirs))))["status"] == "match"
 
 
 def test_a_models_own_name_comes_before_one_with_a_date():
-    table = ledger(call()).reconcile(page(used(), used(model="gpt-4o-mini-2024-07-18")))
+    table = ledger_of(call()).reconcile(page(used(), used(model="gpt-4o-mini-2024-07-18")))
     assert table["status"].tolist() == ["match", "only theirs"]
 
 
 def test_a_call_without_a_model_is_only_ours():
-    table = ledger(call(model="")).reconcile(page(used()))
+    table = ledger_of(call(model="")).reconcile(page(used()))
     assert table["status"].xs("(none)", level="model").tolist() == ["only ours"]
 
 
 def test_of_two_dated_models_neither_is_taken_for_one_without_a_date():
-    books = ledger(call(model="gpt-4o"))
+    ledger = ledger_of(call(model="gpt-4o"))
     pages = page(used(model="gpt-4o-2024-05-13"), used(model="gpt-4o-2024-08-06"))
-    assert sorted(books.reconcile(pages)["status"]) == ["only ours", "only theirs", "only theirs"]
+    assert sorted(ledger.reconcile(pages)["status"]) == ["only ours", "only theirs", "only theirs"]
 
 
 def test_an_export_that_does_not_tell_models_apart_is_compared_by_the_day():
-    books = ledger(call(), call(model="gpt-6-luna"))
+    ledger = ledger_of(call(), call(model="gpt-6-luna"))
     both = {"num_model_requests": 2, "input_tokens": 2000, "input_cached_tokens": 800, "output_tokens": 200}
-    row = only(books.reconcile([page(used(model=None, **both)), page(charged(0.42, None))]))
+    row = only(ledger.reconcile([page(used(model=None, **both)), page(charged(0.42, None))]))
     assert (row["status"], row["model"], row["calls"]) == ("match", "(all)", 2)
 
 
 def test_what_is_charged_beside_models_is_a_row_of_its_own():
-    books = ledger(call(provider="anthropic", model="claude-sonnet-4-20250514"))
-    table = books.reconcile(report(item("21"), item("30", None, "web_search")))
+    ledger = ledger_of(call(provider="anthropic", model="claude-sonnet-4-20250514"))
+    table = ledger.reconcile(report(item("21"), item("30", None, "web_search")))
     assert table["status"].tolist() == ["only theirs", "match"]
     assert table.index.get_level_values("model")[0] == "(none)"
 
 
 def test_a_day_is_a_utc_day_and_finer_buckets_are_added_up():
     late, early = datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC), datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
-    books = ledger(call(time=late), call(time=early))
+    ledger = ledger_of(call(time=late), call(time=early))
     hours = [
         {"start_time": START + 3600 * hour, "end_time": START + 3600 * (hour + 1), "results": [used()]}
         for hour in (23, 24)
     ]
-    table = books.reconcile(hours)
+    table = ledger.reconcile(hours)
     assert table["status"].tolist() == ["match", "match"]
     assert table.index.get_level_values("day").tolist() == [
         pd.Timestamp(DAY),
@@ -233,18 +233,18 @@ def test_a_day_is_a_utc_day_and_finer_buckets_are_added_up():
 
 
 def test_only_the_days_that_are_asked_for_are_compared():
-    books = ledger(call(), call(time=datetime(2026, 11, 21, 3, tzinfo=UTC)))
+    ledger = ledger_of(call(), call(time=datetime(2026, 11, 21, 3, tzinfo=UTC)))
     pages = [page(used()), page(used(), start=START + 86_400)]
-    assert len(books.reconcile(pages)) == 2
-    assert len(books.reconcile(pages, since="2026-11-21T00:00+00:00")) == 1
-    assert len(books.reconcile(pages, until="2026-11-21T00:00+00:00")) == 1
-    assert len(books.reconcile(pages, until="2026-11-21T05:00+00:00")) == 2
+    assert len(ledger.reconcile(pages)) == 2
+    assert len(ledger.reconcile(pages, since="2026-11-21T00:00+00:00")) == 1
+    assert len(ledger.reconcile(pages, until="2026-11-21T00:00+00:00")) == 1
+    assert len(ledger.reconcile(pages, until="2026-11-21T05:00+00:00")) == 2
     with pytest.raises(ConfigurationError, match="covers 2026-11-20 to 2026-11-21"):
-        books.reconcile(pages, since="2026-12-01")
+        ledger.reconcile(pages, since="2026-12-01")
 
 
 def test_files_are_read_exactly(tmp_path):
-    books = ledger(call())
+    ledger = ledger_of(call())
     (tmp_path / "pages.json").write_text(
         json.dumps([page(used()), page(charged(0.21))]), encoding="utf-8-sig"
     )
@@ -253,8 +253,8 @@ def test_files_are_read_exactly(tmp_path):
         '2026-11-20,gpt-4o-mini,1,"1,000",400,100,$0.21\n',
         encoding="utf-8",
     )
-    first = books.reconcile(tmp_path / "pages.json")
-    second = books.reconcile(str(tmp_path / "table.csv"), provider="openai")
+    first = ledger.reconcile(tmp_path / "pages.json")
+    second = ledger.reconcile(str(tmp_path / "table.csv"), provider="openai")
     pd.testing.assert_frame_equal(first, second)
     assert only(first)["status"] == "match"
 
@@ -271,8 +271,10 @@ def test_a_frame_of_another_tool_is_read():
             "usage_output_tokens": [100, 1],
         }
     )
-    books = ledger(call(provider="anthropic", model="claude-sonnet-4", input_tokens=1650, output_tokens=101))
-    row = only(books.reconcile(theirs, provider="anthropic"))
+    ledger = ledger_of(
+        call(provider="anthropic", model="claude-sonnet-4", input_tokens=1650, output_tokens=101)
+    )
+    row = only(ledger.reconcile(theirs, provider="anthropic"))
     assert (row["status"], row["input_tokens_theirs"], row["cached_tokens_theirs"]) == ("match", 1650, 400)
     assert pd.isna(row["cost_usd_theirs"])
 
@@ -295,7 +297,7 @@ def test_a_frame_of_another_tool_is_read():
 )
 def test_a_table_that_cannot_be_read_says_what_it_has_and_what_is_needed(table, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
-        ledger().reconcile(pd.DataFrame(table))
+        ledger_of().reconcile(pd.DataFrame(table))
     assert len(str(caught.value)) <= 500
 
 
@@ -316,7 +318,7 @@ def test_a_table_that_cannot_be_read_says_what_it_has_and_what_is_needed(table, 
 )
 def test_pages_that_cannot_be_read_say_what_they_have(pages, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
-        ledger().reconcile(pages)
+        ledger_of().reconcile(pages)
     assert len(str(caught.value)) <= 500
 
 
@@ -327,19 +329,19 @@ def test_pages_that_cannot_be_read_say_what_they_have(pages, message):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
     (tmp_path / "export").write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"export .*{message}"):
-        ledger().reconcile(tmp_path / "export")
+        ledger_of().reconcile(tmp_path / "export")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        ledger().reconcile(tmp_path / "nowhere.csv")
+        ledger_of().reconcile(tmp_path / "nowhere.csv")
 
 
 def test_an_export_of_another_provider_is_refused():
     with pytest.raises(ConfigurationError, match="The export is openai's, not anthropic's"):
-        ledger().reconcile(page(used()), provider="anthropic")
+        ledger_of().reconcile(page(used()), provider="anthropic")
 
 
 def test_names_are_no_html():
     nasty = "<img src=x onerror=alert(1)>"
-    assert "<img" not in ledger(call(model=nasty)).reconcile(page(used(model=nasty)))._repr_html_()
+    assert "<img" not in ledger_of(call(model=nasty)).reconcile(page(used(model=nasty)))._repr_html_()
 
 
 counts = st.integers(0, 10**7)
@@ -368,7 +370,7 @@ def test_the_sums_of_both_sides_are_exact(rows):
         columns=["date", "model", "input_tokens", "output_tokens", "cost_usd"],
     )
     if rows:
-        table = ledger(*made).reconcile(theirs)
+        table = ledger_of(*made).reconcile(theirs)
         assert set(table["status"]) == {"match"}
         assert not table[["input_tokens_difference", "output_tokens_difference", "cost_usd_difference"]].any(
             axis=None
@@ -378,9 +380,9 @@ def test_the_sums_of_both_sides_are_exact(rows):
 
 
 def test_the_made_up_month_reconciles_with_what_it_says_itself():
-    books = demo.month(":memory:")
-    real = books.df[books.df["status"] != "replayed"]
+    ledger = demo.month(":memory:")
+    real = ledger.df[ledger.df["status"] != "replayed"]
     theirs = real.assign(date=real["time"])[["date", "model", "input_tokens", "output_tokens", "cost_usd"]]
-    table = books.reconcile(theirs)
+    table = ledger.reconcile(theirs)
     assert table["status"].value_counts()["match"] == len(table) - (table["status"] == "only theirs").sum()
-    assert table["unpriced"].sum() == books.total().unpriced
+    assert table["unpriced"].sum() == ledger.total().unpriced

@@ -31,10 +31,10 @@ def call(**changes):
 
 
 def frame(*calls):
-    books = Ledger(":memory:")
+    ledger = Ledger(":memory:")
     for record in calls:
-        books.record(record)
-    return books.df
+        ledger.record(record)
+    return ledger.df
 
 
 def one_by_one(record, model=None, own=None, cached=None, when=None):
@@ -237,16 +237,16 @@ def test_names_from_the_ledger_are_no_html():
 
 
 def test_a_ledger_reprices_the_calls_that_are_meant_and_writes_nothing():
-    books = Ledger(":memory:")
+    ledger = Ledger(":memory:")
     for notebook, simulated in (("a.ipynb", False), ("b.ipynb", False), ("a.ipynb", True)):
-        books.record(call(notebook=notebook, simulated=simulated, cost_nanos=10**6))
-    before = books.df
-    assert books.reprice("m", prices=TABLE).what_if_nanos == 2_400_000
-    assert books.reprice("m", prices=TABLE, notebook="a.ipynb").calls == 1
-    assert books.reprice(only_model="other").calls == 0
-    assert books.reprice(status="error").calls == 0
-    assert repr(books.reprice(simulated=True)).startswith("1 simulated call: $0.001; at prices of ")
-    pd.testing.assert_frame_equal(books.df, before)
+        ledger.record(call(notebook=notebook, simulated=simulated, cost_nanos=10**6))
+    before = ledger.df
+    assert ledger.reprice("m", prices=TABLE).what_if_nanos == 2_400_000
+    assert ledger.reprice("m", prices=TABLE, notebook="a.ipynb").calls == 1
+    assert ledger.reprice(only_model="other").calls == 0
+    assert ledger.reprice(status="error").calls == 0
+    assert repr(ledger.reprice(simulated=True)).startswith("1 simulated call: $0.001; at prices of ")
+    pd.testing.assert_frame_equal(ledger.df, before)
 
 
 def test_an_empty_ledger_costs_nothing_otherwise_either():
@@ -254,8 +254,8 @@ def test_an_empty_ledger_costs_nothing_otherwise_either():
 
 
 def test_the_made_up_month_is_priced_as_it_was_recorded():
-    books = demo.month(":memory:")
-    found = bulk.priced(books.df)
-    recorded = books.df["cost_usd"].where(books.df["status"] != "replayed", books.df["saved_usd"])
+    ledger = demo.month(":memory:")
+    found = bulk.priced(ledger.df)
+    recorded = ledger.df["cost_usd"].where(ledger.df["status"] != "replayed", ledger.df["saved_usd"])
     assert found.known.tolist() == recorded.notna().tolist()
     assert np.array_equal(found.nanos, (recorded.fillna(0) * 10**9).round().astype("int64"))

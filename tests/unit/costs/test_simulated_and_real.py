@@ -25,15 +25,15 @@ PAID = {
 }
 
 
-def ledger(real, *, fakes=3):
-    books = Ledger(":memory:")
+def ledger_of(real, *, fakes=3):
+    ledger = Ledger(":memory:")
     fake = {"provider": "sandbox", "status": "ok", "simulated": True, "cost_nanos": 10**6, "output_tokens": 1}
     for fields in [*[fake] * fakes, {"provider": "openai", **real}]:
         record = CallRecord(
             **{"time": datetime.now(UTC), "uid": uuid.uuid4().hex, "model": "m", "tags": {"a": "b"}, **fields}
         )
-        books.record(record)
-    return books
+        ledger.record(record)
+    return ledger
 
 
 def words(ax):
@@ -42,43 +42,45 @@ def words(ax):
     return " ".join(text.get_text() for text in ax.figure.findobj(Text)).replace("\n", " ")
 
 
-def calls_told(books):
+def calls_told(ledger):
     """Return how many calls each way of adding up counts."""
-    told = {"total": books.total().calls, "session": books.session_total().calls}
-    told |= {f"summary by {by}": int(books.summary(by)["calls"].sum()) for by in ("provider", "tag:a", "day")}
-    told["summary by simulated"] = int(books.summary("simulated")["calls"].sum())
-    told["summary by both"] = int(books.summary(["simulated", "month"])["calls"].sum())
-    told["reprice"] = books.reprice("m", prices={"m": {"input": 1, "output": 1}}).calls
-    with closing(books.dashboard(since="all")) as board:
+    told = {"total": ledger.total().calls, "session": ledger.session_total().calls}
+    told |= {
+        f"summary by {by}": int(ledger.summary(by)["calls"].sum()) for by in ("provider", "tag:a", "day")
+    }
+    told["summary by simulated"] = int(ledger.summary("simulated")["calls"].sum())
+    told["summary by both"] = int(ledger.summary(["simulated", "month"])["calls"].sum())
+    told["reprice"] = ledger.reprice("m", prices={"m": {"input": 1, "output": 1}}).calls
+    with closing(ledger.dashboard(since="all")) as board:
         told["dashboard"] = len(board.df)
     return told
 
 
 @pytest.mark.parametrize("real", FREE.values(), ids=FREE)
 def test_a_real_call_does_not_hide_the_simulated_ones_if(real):
-    books = ledger(real)
-    assert set(calls_told(books).values()) == {4}
-    assert "4 calls, 3 of them simulated" in str(books.total())
-    assert "4 calls, 3 of them simulated" in words(books.plot())
-    assert books.total().usd == pytest.approx(0.003)
+    ledger = ledger_of(real)
+    assert set(calls_told(ledger).values()) == {4}
+    assert "4 calls, 3 of them simulated" in str(ledger.total())
+    assert "4 calls, 3 of them simulated" in words(ledger.plot())
+    assert ledger.total().usd == pytest.approx(0.003)
 
 
 @pytest.mark.parametrize("real", PAID.values(), ids=PAID)
 def test_a_real_call_hides_the_simulated_ones_and_says_so_if(real):
-    books = ledger(real)
-    assert set(calls_told(books).values()) == {1}
-    assert str(books.total()).endswith("; 3 simulated calls left out")
-    assert "left out: " in words(books.plot())
-    assert "3 simulated" in words(books.plot())
-    with closing(books.dashboard(since="all")) as board:
+    ledger = ledger_of(real)
+    assert set(calls_told(ledger).values()) == {1}
+    assert str(ledger.total()).endswith("; 3 simulated calls left out")
+    assert "left out: " in words(ledger.plot())
+    assert "3 simulated" in words(ledger.plot())
+    with closing(ledger.dashboard(since="all")) as board:
         assert "3 simulated calls left out" in repr(board)
-    assert "3 simulated calls left out" in repr(books.reprice())
+    assert "3 simulated calls left out" in repr(ledger.reprice())
 
 
 def test_who_asks_for_real_calls_only_is_not_told_of_others():
-    books = ledger(PAID["it cost something"])
-    assert "simulated" not in str(books.total(simulated=False))
-    assert books.total(simulated=True).calls == 3
+    ledger = ledger_of(PAID["it cost something"])
+    assert "simulated" not in str(ledger.total(simulated=False))
+    assert ledger.total(simulated=True).calls == 3
 
 
 def test_the_same_holds_after_the_ledger_is_opened_again(tmp_path):

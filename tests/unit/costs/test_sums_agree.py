@@ -141,7 +141,7 @@ def between(first, last):
     return st.datetimes(*map(datetime.fromisoformat, (first, last)), timezones=st.just(UTC))
 
 
-moments = st.one_of(
+times = st.one_of(
     between("2026-10-24T20:00", "2026-10-25T04:00"),  # summer ends in Berlin
     between("2026-11-01T03:00", "2026-11-01T08:00"),  # and in New York
     between("2026-03-28T22:00", "2026-03-29T03:00"),  # it begins in Berlin
@@ -149,7 +149,7 @@ moments = st.one_of(
 )
 calls = st.builds(
     CallRecord,
-    time=moments,
+    time=times,
     uid=st.uuids().map(lambda uid: uid.hex),
     status=st.sampled_from(["ok", "ok", "error", "cancelled", "interrupted", "replayed"]),
     surface=st.sampled_from(["api", "magic"]),
@@ -173,85 +173,85 @@ calls = st.builds(
 @contextmanager
 def written(records):
     """Write calls into a file of their own; returns the ledger and what the file has."""
-    with tempfile.TemporaryDirectory() as folder, closing(Ledger(Path(folder) / "l.sqlite")) as books:
+    with tempfile.TemporaryDirectory() as folder, closing(Ledger(Path(folder) / "l.sqlite")) as ledger:
         for record in records:
-            books.record(record)
-        assert books.flush()
-        yield books, raw(books.path)
+            ledger.record(record)
+        assert ledger.flush()
+        yield ledger, raw(ledger.path)
 
 
 def chosen(rows, simulated):
     return [row for row in rows if bool(row["simulated"]) is simulated]
 
 
-def tables_agree(books, rows):
-    assert {key: value for key, value in books.sums().items() if value.calls} == expected(rows, "simulated")
-    assert of_frame(books.df) == expected(rows).get((), NOTHING)
+def tables_agree(ledger, rows):
+    assert {key: value for key, value in ledger.sums().items() if value.calls} == expected(rows, "simulated")
+    assert of_frame(ledger.df) == expected(rows).get((), NOTHING)
     for simulated in (False, True):
         mine = chosen(rows, simulated)
         everything = expected(mine).get((), NOTHING)
-        assert of_frame(books.query(simulated=simulated)) == everything
-        total = books.total(simulated=simulated)
+        assert of_frame(ledger.query(simulated=simulated)) == everything
+        total = ledger.total(simulated=simulated)
         assert (total.calls, total.unpriced) == (everything.calls, everything.unpriced)
         assert total.estimated == everything.estimated
         assert repr(total).startswith("≈") == (everything.estimated > 0)
         assert added([total.saved_usd]) == everything.saved_nanos
         assert nanos(total.usd) == everything.nanos if everything.priced else everything.nanos == 0
         for by in BY:
-            found = of_summary(books.summary(by if isinstance(by, str) else list(by), simulated=simulated))
+            found = of_summary(ledger.summary(by if isinstance(by, str) else list(by), simulated=simulated))
             sums = expected(mine, by).items()
             assert found == {
                 k: (s.calls, s.unpriced, s.estimated, s.nanos, s.saved_nanos) for k, s in sums
             }, by
 
 
-def counters_agree(books, rows):
+def counters_agree(ledger, rows):
     real = chosen(rows, simulated=False)
-    metrics = LLMMonitor.from_ledger(books).get_metrics()
+    metrics = LLMMonitor.from_ledger(ledger).get_metrics()
     sent = expected([row for row in real if row["status"] != "replayed"]).get((), NOTHING)
     assert nanos(metrics["total_cost"]) == sent.nanos
     assert metrics["unpriced_requests"] == expected(real).get((), NOTHING).unpriced
     assert metrics["total_requests"] == len(rows)
     for day, sums in expected(real, "day").items():
         moment = datetime.fromisoformat(day) + timedelta(hours=12)
-        assert books.spent_nanos(moment) == sums.nanos
-        controller = CostController(1.0, ledger=books, clock=lambda moment=moment: moment)
+        assert ledger.spent_nanos(moment) == sums.nanos
+        controller = CostController(1.0, ledger=ledger, clock=lambda moment=moment: moment)
         assert nanos(controller.daily_spent) == sums.nanos
 
 
-def exports_agree(books, rows):
+def exports_agree(ledger, rows):
     everything = expected(rows).get((), NOTHING)
-    file = books.path.with_name("export")
-    books.to_csv(file)
+    file = ledger.path.with_name("export")
+    ledger.to_csv(file)
     assert of_frame(pd.read_csv(file)) == everything
-    books.to_parquet(file)
+    ledger.to_parquet(file)
     assert of_frame(pd.read_parquet(file)) == everything
 
 
-def drawn(books, kind, **which):
+def drawn(ledger, kind, **which):
     figure, ax = plt.subplots()
     try:
-        return books.plot(kind, ax=ax, **which)
+        return ledger.plot(kind, ax=ax, **which)
     finally:
         plt.close(figure)
 
 
-def charts_agree(books, rows, **filters):
+def charts_agree(ledger, rows, **filters):
     for simulated in (False, True):
         mine = chosen(rows, simulated)
         everything = expected(mine).get((), NOTHING)
         which = {"simulated": simulated} | filters
         if everything.priced:
-            assert nanos(drawn(books, "cumulative", **which).lines[0].get_ydata()[-1]) == everything.nanos
-        bars = heights(drawn(books, "model", **which))
+            assert nanos(drawn(ledger, "cumulative", **which).lines[0].get_ydata()[-1]) == everything.nanos
+        bars = heights(drawn(ledger, "model", **which))
         by_model = {model: sums.nanos for model, sums in expected(mine, "model").items() if sums.nanos}
         assert {model: added(values) for model, values in bars.items()} == by_model
-        bars = heights(drawn(books, "saved", **which))
+        bars = heights(drawn(ledger, "saved", **which))
         assert added(bars.get("spent", ())) == everything.nanos
         assert added(bars.get("saved by replay", ())) == everything.saved_nanos
-        hours = drawn(books, "hours", **which).collections
+        hours = drawn(ledger, "hours", **which).collections
         assert sum(added(mesh.get_array().compressed()) for mesh in hours) == everything.nanos
-        cells_agree(drawn(books, "dearest", **which), mine)
+        cells_agree(drawn(ledger, "dearest", **which), mine)
 
 
 def heights(ax):
@@ -272,53 +272,53 @@ def cells_agree(ax, rows):
 @settings(max_examples=15, deadline=None)
 @given(records=st.lists(calls, min_size=1, max_size=25))
 def test_tables_counters_and_exports_agree_with_the_files_integers(name, records):
-    with zone(name), written(records) as (books, rows):
+    with zone(name), written(records) as (ledger, rows):
         assert len(rows) == len(records)
-        tables_agree(books, rows)
-        counters_agree(books, rows)
-        exports_agree(books, rows)
+        tables_agree(ledger, rows)
+        counters_agree(ledger, rows)
+        exports_agree(ledger, rows)
 
 
 @pytest.mark.parametrize("name", ZONES)
 @settings(max_examples=6, deadline=None)
 @given(records=st.lists(calls, min_size=1, max_size=25))
 def test_charts_draw_the_files_integers(name, records):
-    with zone(name), written(records) as (books, rows):
-        charts_agree(books, rows)
+    with zone(name), written(records) as (ledger, rows):
+        charts_agree(ledger, rows)
 
 
 @pytest.mark.parametrize("name", ZONES)
 def test_all_sums_of_a_month_agree(name):
-    with zone(name), written(demo.records()) as (books, rows):
-        tables_agree(books, rows)
-        counters_agree(books, rows)
-        exports_agree(books, rows)
-        charts_agree(books, rows)
+    with zone(name), written(demo.records()) as (ledger, rows):
+        tables_agree(ledger, rows)
+        counters_agree(ledger, rows)
+        exports_agree(ledger, rows)
+        charts_agree(ledger, rows)
 
 
 def test_a_filtered_chart_draws_what_the_filtered_rows_add_up_to():
-    with written(demo.records()) as (books, rows):
+    with written(demo.records()) as (ledger, rows):
         for filters in ({"notebook": "thesis_draft.ipynb"}, {"model": "gpt-6-luna"}, {"status": "replayed"}):
             ((name, value),) = filters.items()
-            charts_agree(books, [row for row in rows if row[name] == value], **filters)
+            charts_agree(ledger, [row for row in rows if row[name] == value], **filters)
 
 
 def test_calls_that_wait_to_be_written_are_in_every_sum():
     records = [record for record in demo.records() if record.model == "gpt-6-luna"][:40]
-    with written(records[:30]) as (books, _), closing(sqlite3.connect(books.path)) as other:
+    with written(records[:30]) as (ledger, _), closing(sqlite3.connect(ledger.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         for record in records[30:]:
-            books.record(record)
-        before = of_frame(books.df), books.sums(), of_summary(books.summary("model"))
-        drawn_before = heights(drawn(books, "model"))
+            ledger.record(record)
+        before = of_frame(ledger.df), ledger.sums(), of_summary(ledger.summary("model"))
+        drawn_before = heights(drawn(ledger, "model"))
         other.rollback()
-        assert books.flush()
-        rows = raw(books.path)
+        assert ledger.flush()
+        rows = raw(ledger.path)
         assert len(rows) == 40
         everything = expected(rows)[()]
         assert before[0] == everything
         assert before[1][True] == everything
-        assert before[2] == of_summary(books.summary("model"))
+        assert before[2] == of_summary(ledger.summary("model"))
         assert added(drawn_before["gpt-6-luna"]) == everything.nanos
 
 
@@ -330,7 +330,7 @@ def test_what_a_day_spent_is_what_the_budget_says():
         )
         for n in range(1, 20)
     ]
-    with written(records) as (books, rows):
+    with written(records) as (ledger, rows):
         spent = expected(rows, ("simulated", "day"))[False, value_of(rows[0], "day")].nanos
-        assert nanos(books.budget().spent) == spent
-        assert nanos(CostController(1.0, ledger=books).daily_spent) == spent
+        assert nanos(ledger.budget().spent) == spent
+        assert nanos(CostController(1.0, ledger=ledger).daily_spent) == spent

@@ -205,7 +205,7 @@ class TestResult:
         assert tokens_per_second(answer("a").outcome) == 60
 
 
-def lanes(*labels):
+def runs(*labels):
     return [ModelRun(label=label, name=resolve("sandbox")) for label in labels]
 
 
@@ -213,7 +213,7 @@ def stream(texts, *, alone=True, rate=80):
     """Let answers arrive in turn at so many tokens a second each; return the front end and the comparison."""
     front, clock = Front(), Clock()
     live = RichColumns(front, alone=alone, clock=clock)
-    live.start(lanes(*map(str, range(len(texts)))), "3 models · at most $1 in all")
+    live.start(runs(*map(str, range(len(texts)))), "3 models · at most $1 in all")
     for start in range(0, max(map(len, texts)), 4):
         clock.now += 1 / rate
         for number, text in enumerate(texts):
@@ -248,7 +248,7 @@ class TestColumns:
     def test_waiting_costs_little(self):
         front, clock = Front(), Clock()
         live = RichColumns(front, alone=True, clock=clock)
-        live.start(lanes("a", "b", "c"), "x")
+        live.start(runs("a", "b", "c"), "x")
         for _ in range(6_000):
             clock.now += 0.01
             live.tick()
@@ -284,7 +284,7 @@ class TestTerminal:
     def test_sections_come_one_after_the_other(self):
         out = io.StringIO()
         live = PlainColumns(out)
-        live.start(lanes("a", "b"), "2 models · at most $1 in all")
+        live.start(runs("a", "b"), "2 models · at most $1 in all")
         live.feed(1, "se\x1b[31mcond")
         live.feed(0, "fir")
         live.feed(0, "st")

@@ -113,6 +113,6 @@ def test_an_error_that_a_magic_raised_can_be_pickled(error, again):
 
 @pytest.mark.parametrize("way", ["copied", "deep-copied"])
 def test_a_copy_of_a_ledger_is_the_ledger_itself(way):
-    books = llmkit.Ledger(":memory:")
-    (found,) = WAYS[way]([books])
-    assert found is books
+    ledger = llmkit.Ledger(":memory:")
+    (found,) = WAYS[way]([ledger])
+    assert found is ledger

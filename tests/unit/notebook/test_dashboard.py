@@ -43,8 +43,8 @@ def month():
 def show():
     shown = []
 
-    def make(books, **choice):
-        shown.append(Dashboard(books, **choice))
+    def make(ledger, **choice):
+        shown.append(Dashboard(ledger, **choice))
         return shown[-1]
 
     yield make
@@ -67,12 +67,12 @@ def test_its_text_is_the_groups_and_its_rows_are_the_ledgers(month, show):
 
 
 def test_it_begins_with_30_days_or_with_all_if_they_are_empty(show):
-    books = Ledger(":memory:")
-    books.record(call(time=datetime(2020, 1, 1, tzinfo=UTC)))
-    assert show(books).settings.period == "all"
-    books.record(call(time=datetime.now(UTC)))
-    assert show(books).settings.period == "30 days"
-    assert show(books, since="2020-01-01", until="2020-01-02").settings.last == datetime(2020, 1, 1).date()  # noqa: DTZ001
+    ledger = Ledger(":memory:")
+    ledger.record(call(time=datetime(2020, 1, 1, tzinfo=UTC)))
+    assert show(ledger).settings.period == "all"
+    ledger.record(call(time=datetime.now(UTC)))
+    assert show(ledger).settings.period == "30 days"
+    assert show(ledger, since="2020-01-01", until="2020-01-02").settings.last == datetime(2020, 1, 1).date()  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("wrong", [{"by": "weather"}, {"metric": "luck"}, {"since": "soon"}, {"until": "x"}])
@@ -90,26 +90,26 @@ def test_a_ledger_that_cannot_be_read_is_an_error_and_leaves_nothing_running(tmp
 
 
 def test_closing_leaves_nothing_running_and_the_rows_can_still_be_asked_for():
-    books = Ledger(":memory:")
-    books.record(call())
-    board = Dashboard(books)
+    ledger = Ledger(":memory:")
+    ledger.record(call())
+    board = Dashboard(ledger)
     assert mine()[0]
     board.close()
     board.close()
     assert mine() == ([], [])
-    books.record(call())
+    ledger.record(call())
     assert len(board.df) == 1
 
 
 def test_a_call_of_this_process_refreshes_what_is_shown_at_once_and_nothing_else_does():
-    books, seen = Ledger(":memory:"), threading.Semaphore(0)
-    live = Live(books, seen.release, pytest.fail)
+    ledger, seen = Ledger(":memory:"), threading.Semaphore(0)
+    live = Live(ledger, seen.release, pytest.fail)
     try:
-        books.record(call())
+        ledger.record(call())
         assert not seen.acquire(timeout=0.1)  # nobody looks
         live.look("a view")
         assert seen.acquire(timeout=SECONDS)
-        books.record(call())
+        ledger.record(call())
         assert seen.acquire(timeout=SECONDS)
         live.leave("a view")
     finally:
@@ -118,11 +118,11 @@ def test_a_call_of_this_process_refreshes_what_is_shown_at_once_and_nothing_else
 
 
 def test_many_calls_make_few_refreshes():
-    books, seen = Ledger(":memory:"), []
-    live = Live(books, lambda: seen.append(time.monotonic()), pytest.fail)
+    ledger, seen = Ledger(":memory:"), []
+    live = Live(ledger, lambda: seen.append(time.monotonic()), pytest.fail)
     live.look("a view")
     for _ in range(2000):
-        books.record(call())
+        ledger.record(call())
     live.close()
     assert len(seen) < 200
     assert all(later - before >= 0.2 for before, later in pairwise(seen[1:]))
@@ -138,10 +138,10 @@ def test_a_refresh_that_fails_is_told_and_ends_it(caplog):
 
 
 def test_calls_of_which_nothing_is_known_are_drawn(show):
-    books = Ledger(":memory:")
-    books.record(call(cost_nanos=None))
+    ledger = Ledger(":memory:")
+    ledger.record(call(cost_nanos=None))
     for metric in METRICS:
-        board = show(books, since="all", metric=metric)
+        board = show(ledger, since="all", metric=metric)
         assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
@@ -185,10 +185,10 @@ def test_an_export_that_fails_says_why_and_leaves_no_file(month, show, tmp_path,
 
 
 def test_words_of_the_ledger_are_text_in_what_is_saved(show):
-    books = Ledger(":memory:")
-    books.record(call(model=HOSTILE, notebook=HOSTILE, tags={HOSTILE: HOSTILE}))
+    ledger = Ledger(":memory:")
+    ledger.record(call(model=HOSTILE, notebook=HOSTILE, tags={HOSTILE: HOSTILE}))
     for by in ("model", "notebook", f"tag:{HOSTILE}"):
-        board = show(books, since="all", by=by)
+        board = show(ledger, since="all", by=by)
         html = static_export.saved(board._shown, static_export.png(board._shown), "x")
         assert HOSTILE not in html
         elements = list(html5lib.parse(html, namespaceHTMLElements=False).iter())
@@ -206,19 +206,19 @@ def test_an_empty_ledger_is_saved_as_a_hint(show):
 
 
 def test_a_chart_without_anything_to_note_is_drawn(show):
-    books = Ledger(":memory:")
-    books.record(call())
-    board = show(books, since="all")
+    ledger = Ledger(":memory:")
+    ledger.record(call())
+    board = show(ledger, since="all")
     assert board._shown["notes"] == ""
     assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
 def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
-    books = Ledger(":memory:")
+    ledger = Ledger(":memory:")
     for name in ("a$b$", "c_{$"):
-        books.record(call(model=name, duration_s=1.0))
+        ledger.record(call(model=name, duration_s=1.0))
     for metric in ("duration", "cost"):
-        board = show(books, since="all", metric=metric)
+        board = show(ledger, since="all", metric=metric)
         assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 

@@ -58,10 +58,10 @@ def berlin(monkeypatch):
 
 
 def filled(fields):
-    books = Ledger(":memory:")
+    ledger = Ledger(":memory:")
     for one in fields:
-        books.record(call(**one))
-    return books
+        ledger.record(call(**one))
+    return ledger
 
 
 def nanos(usd):
@@ -72,16 +72,16 @@ def message_of(shown):
     return view_model.message(shown, view_model.Palette(), None, shown.total)
 
 
-def board(books, **chosen):
-    return Board(books.df, DashboardSettings(**{"period": "all"} | chosen), NOW)
+def board(ledger, **chosen):
+    return Board(ledger.df, DashboardSettings(**{"period": "all"} | chosen), NOW)
 
 
 @settings(max_examples=60)
 @given(st.lists(rows, max_size=25), st.sampled_from(GROUPS), st.sampled_from([None, True, False]))
 def test_groups_and_total_are_those_of_the_summary_and_of_the_raw_rows(fields, by, simulated):
-    books = filled(fields)
-    shown = board(books, by=by, simulated=simulated)
-    summary = books.summary(by, simulated=simulated)
+    ledger = filled(fields)
+    shown = board(ledger, by=by, simulated=simulated)
+    summary = ledger.summary(by, simulated=simulated)
     assert len(summary) == len(shown.groups)
     theirs = sorted(
         (nanos(row.cost_usd), nanos(row.saved_usd), row.calls, row.errors, row.unpriced)
@@ -91,13 +91,13 @@ def test_groups_and_total_are_those_of_the_summary_and_of_the_raw_rows(fields, b
         shown.groups[["nanos", "saved_nanos", "calls", "errors", "unpriced"]].itertuples(index=False)
     )
     assert [tuple(row) for row in ours] == theirs
-    real = books.total(simulated=False)
+    real = ledger.total(simulated=False)
     paid = real.usd > 0 or real.unpriced > 0 or real.saved_usd > 0
     kinds = {simulated} if simulated is not None else {False} if paid else {False, True}
     mine = [one for one in fields if one["simulated"] in kinds]
     assert shown.total["nanos"] == sum(one["cost_nanos"] or 0 for one in mine)
     assert shown.total["input_tokens"] == sum(one["input_tokens"] or 0 for one in mine)
-    total = books.total(simulated=simulated)
+    total = ledger.total(simulated=simulated)
     assert (total.calls, total.unpriced) == (shown.total["calls"], shown.total["unpriced"])
     assert nanos(total.usd) == shown.total["nanos"]
 
@@ -110,8 +110,8 @@ def test_groups_and_total_are_those_of_the_summary_and_of_the_raw_rows(fields, b
     st.sampled_from(["today", "7 days", "30 days", "this month", "all"]),
 )
 def test_bars_add_up_to_the_groups_and_every_call_is_behind_one_bar(fields, by, metric, period):
-    books = filled(fields)
-    shown = board(books, by=by, metric=metric, period=period)
+    ledger = filled(fields)
+    shown = board(ledger, by=by, metric=metric, period=period)
     starts, bars = shown.bars
     column = SUMS[metric]
     assert int(bars.sum()) == int(shown.total[column]) == int(shown.groups[column].sum())
@@ -156,12 +156,12 @@ def test_filters_leave_only_what_fits(month):
 
 
 def test_real_calls_leave_the_sandboxs_out_unless_there_is_nothing_else():
-    books = filled([{"simulated": True}, {"simulated": False, "time": NOW - timedelta(days=20)}])
-    assert board(books).total["calls"] == 1
-    assert not board(books).simulated
-    assert board(books, period="today").simulated
-    assert board(books, simulated=True).simulated
-    assert "not real money" in view_model.notes(board(books, simulated=True))
+    ledger = filled([{"simulated": True}, {"simulated": False, "time": NOW - timedelta(days=20)}])
+    assert board(ledger).total["calls"] == 1
+    assert not board(ledger).simulated
+    assert board(ledger, period="today").simulated
+    assert board(ledger, simulated=True).simulated
+    assert "not real money" in view_model.notes(board(ledger, simulated=True))
 
 
 def test_periods_are_local_days(berlin):
@@ -172,20 +172,22 @@ def test_periods_are_local_days(berlin):
         "2026-11-15T12:00",
         "2026-10-31T22:59",
     ]
-    books = filled([{"time": datetime.fromisoformat(f"{one}+00:00")} for one in times])
-    assert board(books, period="today").at.tolist() == [1]
-    assert board(books, period="7 days").at.tolist() == [0, 1, 2]
-    assert board(books, period="this month").at.tolist() == [0, 1, 2, 3]
+    ledger = filled([{"time": datetime.fromisoformat(f"{one}+00:00")} for one in times])
+    assert board(ledger, period="today").at.tolist() == [1]
+    assert board(ledger, period="7 days").at.tolist() == [0, 1, 2]
+    assert board(ledger, period="this month").at.tolist() == [0, 1, 2, 3]
     day = date(2026, 11, 21)
-    assert board(books, period="custom", first=day, last=day).at.tolist() == [0]
-    assert board(books, period="custom", last=date(2026, 11, 15)).at.tolist() == [3, 4]
-    assert view_model.table(board(books, by="day"), {})["rows"][0]["label"] == "Sun 22 Nov 2026"
+    assert board(ledger, period="custom", first=day, last=day).at.tolist() == [0]
+    assert board(ledger, period="custom", last=date(2026, 11, 15)).at.tolist() == [3, 4]
+    assert view_model.table(board(ledger, by="day"), {})["rows"][0]["label"] == "Sun 22 Nov 2026"
 
 
 def test_a_tag_that_is_called_like_the_rest_is_a_group_of_its_own():
     fields = [{"tags": {"project": str(n)}, "cost_nanos": 100 - n} for n in range(9)]
-    books = filled([*fields, {"tags": {"project": "others"}, "cost_nanos": 1}, {"tags": {}, "cost_nanos": 2}])
-    shown = board(books, by="tag:project")
+    ledger = filled(
+        [*fields, {"tags": {"project": "others"}, "cost_nanos": 1}, {"tags": {}, "cost_nanos": 2}]
+    )
+    shown = board(ledger, by="tag:project")
     assert len(shown.behind(Pick(group="=others"))) == 1
     assert len(shown.behind(Pick(group=OTHERS))) == 5
     assert "without the tag" in shown.labels
@@ -204,8 +206,8 @@ def test_the_newest_or_the_most_expensive_rows_are_listed_and_the_others_counted
 
 
 def test_calls_of_this_notebooks_cells_say_their_present_number():
-    books = filled([{"cell_id": "c1", "execution_count": 3, "notebook": "n.ipynb"}, {"notebook": None}])
-    shown = board(books)
+    ledger = filled([{"cell_id": "c1", "execution_count": 3, "notebook": "n.ipynb"}, {"notebook": None}])
+    shown = board(ledger)
     rows = view_model.listing(shown.listing(shown.at), 2, {"c1": 7})["rows"]
     here = next(row for row in rows if row["cell"] == "c1")
     assert (here["here"], here["prompt"], here["place"]) == (True, 7, "n.ipynb In [3]")
@@ -213,28 +215,28 @@ def test_calls_of_this_notebooks_cells_say_their_present_number():
 
 
 def test_unknown_prices_are_counted_and_never_zero():
-    books = filled([{"cost_nanos": None, "input_tokens": 5, "output_tokens": 5}])
-    message = message_of(board(books))
+    ledger = filled([{"cost_nanos": None, "input_tokens": 5, "output_tokens": 5}])
+    message = message_of(board(ledger))
     assert message["table"]["rows"][0]["cells"][:3] == ["$?", "1", "1"]
     assert {"Spent": "$?", "Without a price": "1"}.items() <= {
         f["label"]: f["text"] for f in message["figures"]
     }.items()
-    assert view_model.listing(books.df, 1, {})["rows"][0]["cells"][4] == "$?"
+    assert view_model.listing(ledger.df, 1, {})["rows"][0]["cells"][4] == "$?"
 
 
 def test_today_is_the_local_day_and_unknown_where_no_price_is_known(berlin):
     midnight = datetime(2026, 11, 21, 23, tzinfo=UTC)
-    books = filled([{"time": midnight, "cost_nanos": 7}, {"time": midnight - timedelta(seconds=1)}])
-    today = aggregate.today_sums(books.df, NOW, simulated=False)
+    ledger = filled([{"time": midnight, "cost_nanos": 7}, {"time": midnight - timedelta(seconds=1)}])
+    today = aggregate.today_sums(ledger.df, NOW, simulated=False)
     assert (today["calls"], today["nanos"]) == (1, 7)
-    books = filled([{"time": midnight, "cost_nanos": None}])
-    assert view_model.money(aggregate.today_sums(books.df, NOW, simulated=False)) == "$?"
+    ledger = filled([{"time": midnight, "cost_nanos": None}])
+    assert view_model.money(aggregate.today_sums(ledger.df, NOW, simulated=False)) == "$?"
 
 
 def test_an_empty_ledger_and_an_empty_choice_say_why():
     assert view_model.hint(board(Ledger(":memory:"))) == view_model.EMPTY
-    books = filled([{}])
-    assert "1 call outside" in view_model.hint(board(books, model="no"))
+    ledger = filled([{}])
+    assert "1 call outside" in view_model.hint(board(ledger, model="no"))
 
 
 def test_what_makes_no_sense_is_refused():

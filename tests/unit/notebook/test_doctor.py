@@ -146,7 +146,7 @@ async def test_no_line_is_wider_than_a_page(openai_at):
     assert max(map(len, report.splitlines())) <= 100
 
 
-def books(path):
+def written_ledger(path):
     ledger = Ledger(path)
     ledger.record(records.CallRecord(**CALL)).result(10)
     ledger.close()
@@ -163,14 +163,14 @@ CALL = {
 
 
 def test_a_ledger_is_shown_with_its_rows_size_and_permissions(tmp_path):
-    finding = examine_ledger(books(tmp_path / "ledger.sqlite"))
+    finding = examine_ledger(written_ledger(tmp_path / "ledger.sqlite"))
     assert finding.ok
     assert f"{tmp_path / 'ledger.sqlite'}; 1 rows, 0." in finding.text
     assert "permissions 600, schema " in finding.text
 
 
 def test_a_ledger_that_others_may_read_is_told(tmp_path):
-    ledger = books(tmp_path / "ledger.sqlite")
+    ledger = written_ledger(tmp_path / "ledger.sqlite")
     (tmp_path / "ledger.sqlite").chmod(0o644)
     finding = examine_ledger(ledger)
     assert not finding.ok
@@ -208,7 +208,7 @@ def test_a_file_that_is_no_ledger_is_told(tmp_path, content):
 
 
 def test_a_locked_ledger_is_still_examined(tmp_path):
-    ledger = books(tmp_path / "ledger.sqlite")
+    ledger = written_ledger(tmp_path / "ledger.sqlite")
     writer = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     assert examine_ledger(ledger).ok

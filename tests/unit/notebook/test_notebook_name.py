@@ -55,40 +55,40 @@ def test_python_without_magics_knows_the_name_too(monkeypatch):
 
 
 @pytest.fixture
-def books(tmp_path):
-    books = Ledger(tmp_path / "ledger.sqlite")
-    before = records.set_recorder(lambda: books)
-    yield books
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    before = records.set_recorder(lambda: ledger)
+    yield ledger
     records.set_recorder(before)
-    books.close()
+    ledger.close()
 
 
-def test_setting_such_a_budget_says_that_it_cannot_hold_here(books):
+def test_setting_such_a_budget_says_that_it_cannot_hold_here(ledger):
     words = r"cannot hold here.*name of this notebook is unknown.*are refused\. Name it: .*LLMKIT_NOTEBOOK"
     with pytest.warns(UserWarning, match=words):
-        state = books.budget(per_notebook=1)
+        state = ledger.budget(per_notebook=1)
     assert "cannot hold here" in repr(state)
     assert "calls are refused" in state._repr_html_()
     with pytest.warns(UserWarning, match="calls from here are not held by it"):
-        state = books.budget(per_notebook=1, unknown_notebook="allow")
+        state = ledger.budget(per_notebook=1, unknown_notebook="allow")
     assert (state.unknown_notebook, "calls pass it by" in repr(state)) == ("allow", True)
 
 
 @pytest.mark.parametrize("changes", [{"daily": 1}, {"per_call": 1}, {"per_notebook": None}, {}])
-def test_other_budgets_hold_here(books, changes):
+def test_other_budgets_hold_here(ledger, changes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "cannot hold" not in repr(books.budget(**changes))
+        assert "cannot hold" not in repr(ledger.budget(**changes))
 
 
-def test_an_unknown_policy_is_refused(books):
+def test_an_unknown_policy_is_refused(ledger):
     with pytest.raises(ConfigurationError, match=r"unknown_notebook='ask' is no policy\."):
-        books.budget(unknown_notebook="ask")
+        ledger.budget(unknown_notebook="ask")
 
 
-async def test_a_call_without_a_notebook_is_refused_until_it_has_one_or_that_is_allowed(books, monkeypatch):
+async def test_a_call_without_a_notebook_is_refused_until_it_has_one_or_that_is_allowed(ledger, monkeypatch):
     monkeypatch.setenv("LLMKIT_NOTEBOOK", "a.ipynb")
-    books.budget(per_notebook=0.0005)
+    ledger.budget(per_notebook=0.0005)
     monkeypatch.delenv("LLMKIT_NOTEBOOK")
     with charging() as provider:
         async with OpenAIClient("k", provider.url, model="gpt-4o-mini") as client:
@@ -101,10 +101,10 @@ async def test_a_call_without_a_notebook_is_refused_until_it_has_one_or_that_is_
             monkeypatch.setenv("LLMKIT_NOTEBOOK", "a.ipynb")
             assert await spend(client) < 100, "with a known name the wall holds"
             monkeypatch.delenv("LLMKIT_NOTEBOOK")
-            books.budget(unknown_notebook="allow")
+            ledger.budget(unknown_notebook="allow")
             async for _ in client.stream_text(QUESTION, max_tokens=20):
                 pass
-    assert books.df["notebook"].isna().tolist()[-1]
+    assert ledger.df["notebook"].isna().tolist()[-1]
 
 
 async def spend(client):
@@ -119,9 +119,9 @@ async def spend(client):
     return 100
 
 
-async def test_what_costs_nothing_needs_no_name(books, server, monkeypatch):
+async def test_what_costs_nothing_needs_no_name(ledger, server, monkeypatch):
     monkeypatch.setenv("LLMKIT_NOTEBOOK", "a.ipynb")
-    books.budget(per_notebook=0.0005)
+    ledger.budget(per_notebook=0.0005)
     monkeypatch.delenv("LLMKIT_NOTEBOOK")
     async with llmkit.client("ollama:llama3.2", base_url=server.url("openai")) as client:
         async for _ in client.stream_text(QUESTION):

@@ -90,7 +90,7 @@ def test_a_table_without_numbers_is_no_table():
     assert "knows" in said(f"{pd.DataFrame({'a': ['x', None]})}")
 
 
-def _trouble(source: str) -> str:
+def _problem(source: str) -> str:
     try:
         exec(compile(source, "<cell>", "exec"), {"df": {"city": 1, "people": 2}})
     except Exception as error:  # noqa: BLE001 - whatever the cell raises is asked about
@@ -109,13 +109,13 @@ def _trouble(source: str) -> str:
     ],
 )
 def test_a_misspelt_name_is_corrected_to_the_nearest_one(broken, fixed):
-    answer = said(_trouble(broken))
+    answer = said(_problem(broken))
     assert re.search(r"```python\n(.*?)\n```", answer, re.DOTALL)[1] == fixed
     assert "the nearest one is" in answer
 
 
 def test_another_error_is_named_and_the_cell_stays():
-    answer = said(_trouble("1 / 0"))
+    answer = said(_problem("1 / 0"))
     assert "`ZeroDivisionError: division by zero`" in answer
     assert "```python\n1 / 0\n```" in answer
 
