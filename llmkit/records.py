@@ -7,11 +7,13 @@ the clients. Both know this module.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import threading
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.origin import notebook_name
@@ -19,7 +21,14 @@ from llmkit.core.origin import notebook_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from llmkit.content.messages import LLMMessage, LLMResponse
+
+T = TypeVar("T")
+
+logger = logging.getLogger("llmkit.records")
 
 Status = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
 """`interrupted`: the provider's stream was cut; `cancelled`: the caller stopped or left it."""
@@ -217,6 +226,99 @@ class CallContext:
     replay: Literal["refresh", "off"] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A call that is about to be sent, or answered from a recording.
+
+    Attributes:
+        uid: As in `CallRecord`, which has the same one.
+        time: As in `CallRecord`.
+        provider: Provider that is asked first.
+        model: Model that is asked first.
+        context: Where the call was made: surface, notebook, cell and tags.
+        messages: The prompt, by reference: nothing is copied for an observer that does not read it.
+        replayed: Whether a recording answers.
+        simulated: Whether the sandbox answers, as far as that is known.
+    """
+
+    uid: str
+    time: datetime
+    provider: str
+    model: str
+    context: CallContext
+    messages: tuple[LLMMessage, ...]
+    replayed: bool
+    simulated: bool
+
+
+class Observer:
+    """Sees the start and the end of every call of this process; override what is needed.
+
+    Both methods are called on the thread of the call, and hold it up. What they raise is logged and changes
+    nothing. A call that was never sent, e.g. because a budget refused it, has neither start nor end.
+
+    Example:
+        >>> class Printer(Observer):
+        ...     def end(self, record, outcome):
+        ...         print(record.model, record.status, record.duration_s)
+        >>> stop = observe(Printer())
+        >>> stop()
+    """
+
+    def start(self, call: Started) -> AbstractContextManager[object] | None:  # noqa: ARG002 - to be overridden
+        """A call starts.
+
+        Args:
+            call: What is known of it.
+
+        Returns:
+            A context manager, if something has to span the call. It is entered now, and left after `end`
+            with the error of the call, if there is one.
+        """
+        return None
+
+    def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
+        """A call has ended, and its record is on its way to the ledger.
+
+        Args:
+            record: What the ledger keeps of it.
+            outcome: The whole answer, or why there is none: the error, or for a call that was stopped or
+                left `CancelledError`, `GeneratorExit` or `KeyboardInterrupt`.
+        """
+
+
+class Observation:
+    """The observers that saw the start of a call, and so see its end."""
+
+    def __init__(self, call: Started) -> None:
+        self._spans = [(observer, _safely(observer, _entered, observer, call)) for observer in _observers]
+
+    def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
+        """Tell them that the call has ended; the last one first, because their context managers nest."""
+        error = outcome if isinstance(outcome, BaseException) else None
+        for observer, span in reversed(self._spans):
+            _safely(observer, observer.end, record, outcome)
+            if span is not None:
+                cause = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+                _safely(observer, span.__exit__, *cause)
+
+
+def _entered(observer: Observer, call: Started) -> AbstractContextManager[object] | None:
+    span = observer.start(call)
+    if span is not None:
+        span.__enter__()
+    return span
+
+
+def _safely(observer: Observer, function: Callable[..., T], *arguments: object) -> T | None:
+    """Call an observer, and log its mistakes: they do not break the call."""
+    try:
+        return function(*arguments)
+    except Exception:
+        logger.exception("An observer of calls failed: %r", observer)
+        return None
+
+
 def outside_cells() -> CallContext:
     """Return where a call comes from if nobody knows cells: the notebook, if its name is known."""
     return CallContext(notebook=notebook_name())
@@ -225,6 +327,8 @@ def outside_cells() -> CallContext:
 _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)
 _ambient: Callable[[], CallContext] = outside_cells
 _recorder: Callable[[], Recorder] | None = None
+_observers: tuple[Observer, ...] = ()
+_observers_lock = threading.Lock()
 _session: tuple[int, str] = (0, "")
 
 
@@ -306,6 +410,32 @@ def set_recorder(source: Callable[[], Recorder]) -> Callable[[], Recorder] | Non
 def current_recorder() -> Recorder | None:
     """Return who receives the records now, if anybody does."""
     return _recorder() if _recorder is not None else None
+
+
+def observe(observer: Observer) -> Callable[[], None]:
+    """Let an observer see every call that starts from now on, beside the ledger.
+
+    Args:
+        observer: Gets the calls of all clients.
+
+    Returns:
+        A function that ends this. Calls under way still tell the observer their end.
+    """
+    global _observers  # noqa: PLW0603 - replaced, never changed: calls read it without the lock
+    with _observers_lock:
+        _observers = (*_observers, observer)
+
+    def stop() -> None:
+        global _observers  # noqa: PLW0603 - the same
+        with _observers_lock:
+            _observers = tuple(other for other in _observers if other is not observer)
+
+    return stop
+
+
+def observation(call: Callable[[], Started]) -> Observation | None:
+    """Tell the observers that a call starts; without any, it costs one test and `call` is not called."""
+    return Observation(call()) if _observers else None
 
 
 def session_id() -> str:

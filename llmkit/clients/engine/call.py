@@ -14,7 +14,16 @@ from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
 from llmkit.providers.codec import Answer, Request, dollars
 from llmkit.providers.raw_parts import gathered, sentence
-from llmkit.records import CallRecord, CostReservation, Status, current_context, current_recorder, session_id
+from llmkit.records import (
+    CallRecord,
+    CostReservation,
+    Started,
+    Status,
+    current_context,
+    current_recorder,
+    observation,
+    session_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.cassettes.recording import Recording
     from llmkit.core.redaction import Secret
-    from llmkit.records import BudgetGuard
+    from llmkit.records import BudgetGuard, Observation
 
 UNSAID = "The server did not say why the answer ended: it may be incomplete."
 
@@ -88,6 +97,7 @@ class Call:
         self._guard: BudgetGuard | None = None
         self._reserved = -1
         self._bound: int | None = None
+        self._observation: Observation | None = None
 
     @property
     def name(self) -> str:
@@ -118,6 +128,8 @@ class Call:
     async def begin(self) -> None:
         """Begin an attempt, if the budgets allow it."""
         await self._admit()
+        if not self.attempts:
+            self._observation = observation(self._started)
         self.attempts += 1
         self.answer = Answer()
         self.accepted = False
@@ -161,6 +173,7 @@ class Call:
             parts=list(recording.parts),
         )
         self.answer.usage = recording.usage
+        self._observation = observation(self._started)
 
     def fail(self, error: BaseException) -> None:
         """Note how the call failed, and put the text so far and the names on the exception.
@@ -170,7 +183,7 @@ class Call:
         """
         self._error = error
         if not isinstance(error, Exception):
-            self._status, self._error = "cancelled", None
+            self._status = "cancelled"
             return
         self._status = "interrupted" if isinstance(error, StreamInterruptedError) else "error"
         if isinstance(error, LLMClientError):
@@ -201,7 +214,24 @@ class Call:
                 self._guard.release(self.uid)
             return None
         recorder = current_recorder()
-        return None if recorder is None else recorder.record(record)
+        future = None if recorder is None else recorder.record(record)
+        if self._observation is not None:
+            self._observation.end(record, self.outcome if self._error is None else self._error)
+        self._error = None  # its frames hold this call
+        return future
+
+    def _started(self) -> Started:
+        """Return what observers learn when the call starts."""
+        return Started(
+            uid=self.uid,
+            time=self.time,
+            provider=self.provider,
+            model=self.request.model,
+            context=self.context,
+            messages=self.request.messages,
+            replayed=self.replayed,
+            simulated=self.simulated,
+        )
 
     async def _admit(self) -> None:
         """Ask whoever guards the budgets, if anybody does; the sandbox costs nothing."""
@@ -312,7 +342,7 @@ class Call:
             duration_s=duration,
             attempts=self.attempts,
             finish_reason=self.answer.finish_reason,
-            error=None if self._error is None else type(self._error).__name__,
+            error=type(self._error).__name__ if isinstance(self._error, Exception) else None,
             notebook=context.notebook,
             cell_id=context.cell_id,
             execution_count=context.execution_count,
