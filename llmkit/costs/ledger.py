@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core import forks
-from llmkit.costs.analysis import SETTLE, Analysis
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.budget import KEEP, Budgets
+from llmkit.costs.calls import SETTLE, Calls
 from llmkit.costs.sums import Tally, total_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from concurrent.futures import Future
     from datetime import date, datetime
     from decimal import Decimal
     from pathlib import Path
 
-    from matplotlib.axes import Axes
+    import pandas as pd
 
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
     from llmkit.costs.budgets.rules import UnknownNotebook, Unpriced
-    from llmkit.costs.charts import Charts
+    from llmkit.costs.frame.frame import Frame
     from llmkit.costs.pricing.corrections import Corrected
     from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Total
-    from llmkit.notebook.dashboard.dashboard import Dashboard
     from llmkit.records import BudgetGuard, CallRecord
 
 logger = logging.getLogger(__name__)
 
 
-class Ledger(Analysis, forks.ForkAware):
+class Ledger(Calls, forks.ForkAware):
     """The books of a user's calls, shared by all notebooks and processes that write to one file.
 
     Args:
@@ -45,6 +46,8 @@ class Ledger(Analysis, forks.ForkAware):
         >>> Ledger(":memory:").total()
         $0.00 over 0 calls
     """
+
+    _frame: Frame | None
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._given = path
@@ -90,6 +93,11 @@ class Ledger(Analysis, forks.ForkAware):
         ledger = cls()
         ledger._opened = MergedStore(paths)
         return ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        """Itself: a ledger is all of its calls."""
+        return self
 
     @property
     def path(self) -> Path:
@@ -235,68 +243,6 @@ class Ledger(Analysis, forks.ForkAware):
         """
         return total_of(self._tally.sums(), simulated)
 
-    def correct(
-        self,
-        *,
-        prices: Mapping[str, Mapping[str, float]] | None = None,
-        model: str | Sequence[str] | None = None,
-        provider: str | Sequence[str] | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        notebook: str | Sequence[str] | None = None,
-        reported: bool = False,
-        simulated: bool = False,
-        reason: str | None = None,
-        dry_run: bool = False,
-        undo: str | None = None,
-    ) -> Corrected:
-        """Correct the cost of calls whose price was wrong or unknown; what it was before is kept.
-
-        Each call gets the price that held when it was made, by the price data and settings of today or by
-        a table. What is right already, or what nobody knows a price for, stays; so a second time changes
-        nothing. Some thousand calls at a time are corrected in one step each: whatever stops it in
-        between, each call has its old price or the new one with a note. What a day spent of its budget
-        follows; `session_total` does not.
-
-        Calls that another model stood in for stay as they are, for their tokens may be of both.
-
-        Args:
-            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; then
-                only calls of these models are corrected. Without it, calls that were corrected by such a
-                table stay.
-            model: Only calls that asked for this model, or for several.
-            provider: Only those of this provider, or of several.
-            since: Only calls of this time or later; a time without a zone is local.
-            until: Only calls of an earlier time.
-            notebook: Only those of this notebook, or of several.
-            reported: Whether to correct also what the provider itself said it charged.
-            simulated: The sandbox's calls instead of the real ones.
-            reason: Kept with the correction, 200 characters at most.
-            dry_run: Only say what would change.
-            undo: `Corrected.run` of a correction that is to be taken back, where nothing has changed the
-                price since; no other argument counts then.
-
-        Returns:
-            What has changed.
-
-        Raises:
-            ConfigurationError: If an argument makes no sense, or the file cannot be read or written now.
-
-        Example:
-            >>> Ledger(":memory:").correct(prices={"m": {"input": 1, "output": 2}}, reason="new contract")
-            Nothing to correct among 0 calls
-        """
-        from llmkit.costs.pricing import corrections
-
-        if undo is not None:
-            return corrections.undo(self._store, undo)
-        calls = self.query(
-            since=since, until=until, provider=provider, model=model, notebook=notebook, simulated=simulated
-        )
-        return corrections.correct(
-            self._store, calls, prices=prices, reported=reported, reason=reason, dry_run=dry_run
-        )
-
     def settle(self, uid: str, cost_usd: float | Decimal | None = None) -> Corrected:
         """Say what a call cost whose answer broke off or was stopped: budgets need not hold more for it.
 
@@ -328,103 +274,17 @@ class Ledger(Analysis, forks.ForkAware):
         return corrections.settle(self._store, uid, cost_usd)
 
     @property
-    def charts(self) -> Charts:
-        """The charts by name, e.g. `ledger.charts.model()`."""
-        from llmkit.costs.charts import Charts
+    def corrections(self) -> pd.DataFrame:
+        """What `correct` changed, in that order, one row per call.
 
-        return Charts(self)
-
-    def plot(
-        self,
-        kind: str = "cumulative",
-        *,
-        ax: Axes | None = None,
-        simulated: bool | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        provider: str | Sequence[str] | None = None,
-        model: str | Sequence[str] | None = None,
-        notebook: str | Sequence[str] | None = None,
-        status: str | Sequence[str] | None = None,
-        tag: str | None = None,
-        daily: float | None = None,
-    ) -> Axes:
-        """Draw what calls cost, and how they went. Times are local.
-
-        Args:
-            kind: `"cumulative"`: the sum over time, against the daily budget, and where the month will
-                end at this pace; `"model"`: stacked by model, per day; `"latency"`: price against
-                duration; `"tokens"`: per day, by kind; `"hours"`: hours of the week; `"dearest"`: the
-                cells that cost most; `"saved"`: spent, and saved by replay; `"first_token"` and
-                `"duration"`: how long calls took; `"errors"`: the share that failed, by error.
-            ax: Where to draw; by default a new figure.
-            simulated: As in `total`.
-            since: Only calls of this time or later; a time without a zone is local.
-            until: Only calls before this time.
-            provider: Only calls to it, or to several; this and the next ones are those of `query`, and
-                only such calls are read.
-            model: Only calls of this model, or of several, as it was asked for.
-            notebook: Only calls of this notebook, or of several.
-            status: Only calls that ended so.
-            tag: Only calls that have this tag, or `"name=value"`.
-            daily: Budget of a day in US dollars, for `"cumulative"`; by default the ledger's own, which
-                holds for all real calls together.
-
-        Returns:
-            The Axes; with a hint on it if there are no calls.
-
-        Raises:
-            ConfigurationError: If there is no such chart, the file cannot be read, or a time cannot.
+        Columns: corrected, time, uid, provider, model, what (`"cost"`; of replayed calls `"saved"`; of
+        answers that broke off also `"at_most"`; `"usage_source"` where a price is no estimate any more),
+        old_usd, old_source, old_date, new_usd, new_source,
+        new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
         """
-        which: dict[str, Any] = {"since": since, "until": until, "simulated": simulated, "provider": provider}
-        which |= {"model": model, "notebook": notebook, "status": status, "tag": tag}
-        return self.charts.draw(kind, ax=ax, daily=daily, **which)
+        from llmkit.costs.pricing import corrections
 
-    def dashboard(
-        self,
-        *,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        by: str = "model",
-        metric: str = "cost",
-        model: str | None = None,
-        notebook: str | None = None,
-        tag: str | None = None,
-        simulated: bool | None = None,
-    ) -> Dashboard:
-        """Show where the money went, with controls, live while calls run; the arguments preset the controls.
-
-        Args:
-            since: `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`, or the first local day; by
-                default 30 days, or all if nothing was called in them.
-            until: Only calls before this local day.
-            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"hour"`, `"day"`,
-                `"week"`, `"month"`, or `"tag:"` and the name of a tag.
-            metric: `"cost"`, `"calls"`, `"tokens"`, `"errors"`, `"saved"`, or a median: `"duration"`,
-                `"first token"`.
-            model: Only calls of this model.
-            notebook: Only calls of this notebook.
-            tag: Only calls with this `"name=value"`.
-            simulated: As in `total`.
-
-        Returns:
-            The dashboard, which shows itself as the last line of a cell; `close()` ends it.
-
-        Raises:
-            ConfigurationError: If the file cannot be read, or an argument makes no sense.
-
-        Example:
-            >>> board = Ledger(":memory:").dashboard(by="day")
-            >>> len(board.df)
-            0
-            >>> board.close()
-        """
-        from llmkit.notebook.dashboard.dashboard import Dashboard
-
-        return Dashboard(
-            self, since=since, until=until, by=by, metric=metric,
-            model=model, notebook=notebook, tag=tag, simulated=simulated,
-        )  # fmt: skip
+        return corrections.table(self._store)
 
     def clear(self, before: date | str | None = None) -> int:
         """Delete calls, at once and for all notebooks; what they spent of a budget stays spent.
@@ -458,6 +318,21 @@ class Ledger(Analysis, forks.ForkAware):
         if self._opened is not None:
             self._opened.close()
 
+    def flushed_store(self) -> Store:
+        """Return the store, once the rows on their way have had time to arrive."""
+        self.flush(SETTLE)
+        return self._store
+
+    def all_calls(self) -> pd.DataFrame:
+        """Return all calls, of which only the new ones are read."""
+        from llmkit.costs.frame.frame import Frame
+
+        store = self.flushed_store()
+        with self._reading:
+            if self._frame is None:
+                self._frame = Frame(store)
+            return self._frame.refresh()
+
     def before_fork(self) -> None:
         """Wait for another thread's first use: a child would wait for ever for what that is importing."""
         self._opening.acquire()
@@ -473,6 +348,28 @@ class Ledger(Analysis, forks.ForkAware):
         self._tally = Tally()
         self._frame = None
         self._guards: Budgets | None = None
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._place()!r}): {self._describe()}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div class="mathjax_ignore tex2jax_ignore"><b>Ledger</b> {html.escape(self._describe())}'
+            f"<br><small>{html.escape(self._place())}</small></div>"
+        )
+
+    def _place(self) -> str:
+        try:
+            return str(self._store.path)
+        except ConfigurationError:  # which `_describe` says
+            return "?"
+
+    def _describe(self) -> str:
+        try:
+            waiting = "" if self.flush(SETTLE) else f"; {len(self._store.unwritten())} wait to be written"
+            return f"{self.total()}{waiting}"
+        except ConfigurationError as error:
+            return str(error)
 
     @property
     def _budgets(self) -> Budgets:

@@ -336,14 +336,17 @@ CHOICES = {
         Filters(words={"status": ("ok", "error"), "notebook": ("1.ipynb",)}),
         lambda r: r.status in {"ok", "error"} and r.notebook == "1.ipynb",
     ),
-    "a tag": (Filters(words={}, tag=("project", None)), lambda r: "project" in r.tags),
-    "a tag's value": (Filters(words={}, tag=("project", "p1")), lambda r: r.tags.get("project") == "p1"),
-    "a tag's strange value": (Filters(words={}, tag=("n", "ü")), lambda r: r.tags.get("n") == "ü"),
-    "no such tag": (Filters(words={}, tag=("p1", None)), lambda r: False),
+    "a tag": (Filters(words={}, tags=(("project", None),)), lambda r: "project" in r.tags),
+    "a tag's value": (Filters(words={}, tags=(("project", "p1"),)), lambda r: r.tags.get("project") == "p1"),
+    "a tag's strange value": (Filters(words={}, tags=(("n", "ü"),)), lambda r: r.tags.get("n") == "ü"),
+    "two tags": (Filters(tags=(("n", None), ("project", "p1"))), lambda r: r.tags.get("project") == "p1"),
+    "and the other way": (Filters(tags=(("project", "p1"), ("n", "ü"))), lambda r: "p1" in r.tags.values()),
+    "no such two tags": (Filters(tags=(("project", "p1"), ("n", "u"))), lambda r: False),
+    "no such tag": (Filters(words={}, tags=(("p1", None),)), lambda r: False),
     "simulated": (Filters(words={}, simulated=True), lambda r: r.simulated),
     "real": (Filters(words={}, simulated=False), lambda r: not r.simulated),
     "all at once": (
-        Filters(since=MICROS[2], words={"provider": ("openai",)}, tag=("project", None), simulated=False),
+        Filters(since=MICROS[2], words={"provider": ("openai",)}, tags=(("project", None),), simulated=False),
         lambda r: (
             r.time >= MIXED[2].time and r.provider == "openai" and "project" in r.tags and not r.simulated
         ),
@@ -817,7 +820,7 @@ class TestTrouble:
             assert store.is_failing is True
             assert [row[schema.UID] for row in store.unwritten()] == [record.uid for record in late]
             assert uids(everything(store)) == [MIXED[0].uid]
-            tagged = store.select(Filters(words={}, tag=("late", None)))
+            tagged = store.select(Filters(words={}, tags=(("late", None),)))
             assert [row[schema.UID] for page in tagged for row in page] == [late[0].uid]
             assert {fake: sums.calls for fake, sums in store.sums().items()} == {False: 2, True: 1}
             assert sum(sums.calls for sums in store.sums(session="x").values()) == 0

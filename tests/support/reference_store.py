@@ -255,13 +255,13 @@ def record_of(row):
 
 
 def fits(record, choice):
-    time, (name, value) = schema.micros(record.time), choice.tag or (None, None)
+    time = schema.micros(record.time)
     return (
         (choice.since is None or time >= choice.since)
         and (choice.until is None or time < choice.until)
         and all(getattr(record, column) in words for column, words in choice.words.items())
         and choice.simulated in {None, record.simulated}
-        and (name is None or (name in record.tags and value in {None, record.tags[name]}))
+        and all(name in record.tags and value in {None, record.tags[name]} for name, value in choice.tags)
     )
 
 

@@ -181,7 +181,7 @@ def _rows(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
     return day - first, [f"{WEEKDAYS[day.weekday()]} {day.day}" for day in days]
 
 
-def dearest(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the cells whose calls cost most, as `notebook [execution count]`."""
     ax = canvas.axes(ax)
     if frame.empty:

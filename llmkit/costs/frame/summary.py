@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 
 from llmkit.core.money import NANO
 from llmkit.costs.frame.columns import FIXED
+from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.sums import EXACT, NOTHING, kinds_that_count
+from llmkit.costs.sums import EXACT, NOTHING, Sums, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,23 +156,60 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
     return _shown(_sums(data, keys), timed=timed)
 
 
-def rolled(store: Store, by: Sequence[str], simulated: bool | None) -> pd.DataFrame | None:  # noqa: FBT001 - three-valued
-    """Do what `summarise` does with `spending`, without reading the rows."""
-    if not by or not {*by} <= {*KEYS}:
-        return None
+def rolled(
+    store: Store,
+    by: Sequence[str],
+    filters: Filters,
+    simulated: bool | None,  # noqa: FBT001 - three-valued
+) -> pd.DataFrame | None:
+    """Do what `summarise` does with `spending`, without reading the rows; `None` if these have to be read."""
     names = list(dict.fromkeys(by))
-    groups = store.groups([*names, *({"simulated"} - {*names})])
+    groups = _kept(store, [*names, *({"simulated"} - {*names})], filters)
     if groups is None:
         return None
     place = [*names, "simulated"].index("simulated")
-    sums = {False: NOTHING, True: NOTHING}
-    for row in groups:
-        sums[bool(row[place])] += sums_in(row[-len(MEASURES) :])
-    kinds = kinds_that_count(simulated, paid=sums[False].paid)
+    kinds = kinds_that_count(simulated, paid=_added(groups, place).get(False, NOTHING).paid)
     chosen = [row for row in groups if bool(row[place]) in kinds]
     if "simulated" not in names:  # groups of both kinds are added up again
         chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
     return summarise_groups(chosen, by)
+
+
+def kept_sums(store: Store, filters: Filters) -> dict[bool, Sums] | None:
+    """Add calls up without reading the rows; `None` if these have to be read."""
+    groups = _kept(store, ["simulated"], filters)
+    return None if groups is None else _added(groups, 0)
+
+
+def _kept(store: Store, by: Sequence[str], filters: Filters) -> list[Row] | None:
+    """Return the store's sums of the calls that pass filters, if it keeps them for all these columns."""
+    names = list(dict.fromkeys([*by, *filters.words]))
+    unkept = replace(filters, words={}, simulated=None) != Filters() or not {*names} <= {*KEYS}
+    groups = None if unkept else store.groups(names)
+    if groups is None:
+        return None
+    wanted = [(names.index(name), words) for name, words in filters.words.items()]
+    kind, measures = names.index("simulated"), len(names)
+    return [
+        (*row[: len(by)], *row[measures:])
+        for row in groups
+        if filters.simulated in {None, bool(row[kind])} and all(row[at] in words for at, words in wanted)
+    ]
+
+
+def _added(groups: Iterable[Row], place: int) -> dict[bool, Sums]:
+    sums: dict[bool, Sums] = {}
+    for row in groups:
+        kind = bool(row[place])
+        sums[kind] = sums.get(kind, NOTHING) + sums_in(row[-len(MEASURES) :])
+    return sums
+
+
+def frame_sums(frame: pd.DataFrame) -> dict[bool, Sums]:
+    """Add calls up by whether they are simulated."""
+    columns = ["calls", "unpriced", "priced", "cost_usd", "saved_usd", "estimated"]  # in the order of `Sums`
+    sums = _measured(frame)[columns].groupby(frame["simulated"]).sum()
+    return {bool(kind): Sums(*map(int, row)) for kind, *row in sums.itertuples()}
 
 
 def _sums(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,17 @@ import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO
+from llmkit.costs.calls import Calls
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
 from llmkit.costs.pricing import bulk, provider_reports
+from llmkit.costs.pricing.bulk import DAY, EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from llmkit.costs.store.filters import Filters
 
 SHOWN = {
     "calls": "calls",
@@ -37,38 +43,47 @@ OTHER = "(none)"
 
 
 def reconcile(
-    query: Callable[..., pd.DataFrame],
+    calls: Calls,
     source: Any,
     *,
-    provider: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
     tolerance: float,
+    simulated: bool | None,
 ) -> pd.DataFrame:
-    """Compare calls with an export; see `Ledger.reconcile`."""
+    """Compare calls with an export; see `Calls.reconcile`."""
     if not 0 <= tolerance <= 1:
         raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
     export = provider_reports.read(source)
-    if provider and export.provider and provider != export.provider:
-        raise ConfigurationError(f"The export is {export.provider}'s, not {provider}'s.")
-    first = max(export.first, _midnight(since)) if since else export.first
-    end = min(export.end, _midnight(until + timedelta(days=1, microseconds=-1))) if until else export.end
+    providers = calls.filters.words.get("provider", ())
+    if providers and export.provider and export.provider not in providers:
+        raise ConfigurationError(f"The export is {export.provider}'s, not {' or '.join(providers)}'s.")
+    first, end = _days(export, calls.filters)
+    theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
+    names = set(theirs["model"])
+    whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
+    found = spending(whole_days.query(provider=export.provider, since=first, until=end), simulated)
+    ours = _ours(found[found["status"] != "replayed"], names)
+    theirs = theirs.assign(model=theirs["model"].replace("", ALL if names == {""} else OTHER))
+    return _compared(ours, theirs.set_index(["day", "model"]), tolerance)
+
+
+def _days(export: provider_reports.Export, filters: Filters) -> tuple[datetime, datetime]:
+    """Return the first UTC day to compare, and the day after the last."""
+    first, end = export.first, export.end
+    if filters.since is not None:
+        first = max(first, _midnight(filters.since))
+    if filters.until is not None:
+        end = min(end, _midnight(filters.until + DAY - 1))
     if first >= end:
         raise ConfigurationError(
             f"The export covers {export.first:%Y-%m-%d} to"
             f" {export.end - provider_reports.DAY:%Y-%m-%d} (UTC): none of the days that are asked for."
         )
-    theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
-    names = set(theirs["model"])
-    calls = spending(query(provider=provider or export.provider, since=first, until=end))
-    ours = _ours(calls[calls["status"] != "replayed"], names)
-    whole = names == {""}
-    theirs = theirs.assign(model=theirs["model"].replace("", ALL if whole else OTHER))
-    return _compared(ours, theirs.set_index(["day", "model"]), tolerance)
+    return first, end
 
 
-def _midnight(when: datetime) -> datetime:
-    return datetime.combine(when.astimezone(UTC).date(), time(), UTC)
+def _midnight(micros: int) -> datetime:
+    """Return when the UTC day of a time began."""
+    return EPOCH + timedelta(microseconds=micros // DAY * DAY)
 
 
 def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:

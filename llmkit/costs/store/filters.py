@@ -1,17 +1,49 @@
-"""Which rows of the ledger are meant, and how they are read without the others."""
+"""Which calls are meant: filters as users write them, and as a store reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from llmkit.core.suggestions import known, texts
 from llmkit.costs.store import schema
+from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import date
 
     from llmkit.costs.store.schema import Row
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+NAMES = ("provider", "model", "notebook", "status", "surface", "session")
+"""Columns that are filtered by their words."""
+
+
+class OtherFilters(TypedDict, total=False):
+    """All filters but that by model; see `Ledger.where`."""
+
+    since: date | str | None
+    until: date | str | None
+    provider: str | Sequence[str] | None
+    notebook: str | Sequence[str] | None
+    status: str | Sequence[str] | None
+    surface: str | Sequence[str] | None
+    session: str | Sequence[str] | None
+    tag: str | Sequence[str] | None
+    tags: str | Sequence[str] | Mapping[str, str | None] | None
+    simulated: bool | None
+
+
+class FilterOptions(OtherFilters, total=False):
+    """The filters of `Ledger.where`."""
+
+    model: str | Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +54,95 @@ class Filters:
         since: They are of this time or later (microseconds).
         until: They are of an earlier time (microseconds).
         words: By column, what it may say.
-        tag: Name of a tag that they have, and its value, if that matters.
+        tags: Names of tags that they have, each with its value, if that matters.
         simulated: Whether they are the sandbox's.
     """
 
     since: int | None = None
     until: int | None = None
-    words: dict[str, tuple[str, ...]]
-    tag: tuple[str, str | None] | None = None
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tags: tuple[tuple[str, str | None], ...] = ()
     simulated: bool | None = None
+
+    def __and__(self, other: Filters) -> Filters:
+        """Return the filters that only calls pass which pass both."""
+        words = self.words | {
+            name: tuple(word for word in some if word in self.words.get(name, some))
+            for name, some in other.words.items()
+        }
+        simulated = {self.simulated, other.simulated} - {None}
+        if len(simulated) == 2:  # no call is both: a column that may say nothing lets none pass
+            words["uid"] = ()
+        return Filters(
+            since=max((time for time in (self.since, other.since) if time is not None), default=None),
+            until=min((time for time in (self.until, other.until) if time is not None), default=None),
+            words=words,
+            tags=tuple(dict.fromkeys((*self.tags, *other.tags))),
+            simulated=next(iter(simulated), None),
+        )
+
+    def __str__(self) -> str:
+        """Say in words which calls these are; times are local."""
+        times = {"since": self.since, "until": self.until}
+        parts = [f"{name} {', '.join(words)}" for name, words in self.words.items()]
+        parts += [f"tag {name}" if value is None else f"tag {name}={value}" for name, value in self.tags]
+        parts += [f"{name} {_local(time)}" for name, time in times.items() if time is not None]
+        kinds = {None: [], True: ["simulated"], False: ["not simulated"]}
+        return "; ".join([*parts, *kinds[self.simulated]])
+
+
+def _local(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros / 1e6, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def read(options: Mapping[str, Any]) -> Filters:
+    """Read filters as users write them.
+
+    Example:
+        >>> str(read({"model": ["a", "b"], "tag": "project=thesis", "since": None}))
+        'model a, b; tag project=thesis'
+    """
+    for name in options:
+        known(name, FilterOptions.__annotations__, "filter")
+    given = {name: value for name, value in options.items() if value is not None}
+    tags = given.get("tags", ())
+    pairs = [*tags.items()] if isinstance(tags, Mapping) else [_tag(text) for text in texts(tags, "tags")]
+    return Filters(
+        since=moment(given.get("since")),
+        until=moment(given.get("until")),
+        words={name: tuple(texts(given[name], name)) for name in NAMES if name in given},
+        tags=(*(_tag(text) for text in texts(given.get("tag"), "tag")), *pairs),
+        simulated=given.get("simulated"),
+    )
+
+
+def _tag(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
+
+
+def with_filters(function: F) -> F:
+    """Write the filters out in the signature of a function that takes them, for completion and help."""
+    signature = inspect.signature(function)
+    parameters = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    taken = {each.name for each in parameters}
+    parameters += [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=getattr(kind, "__forward_arg__", kind),
+        )
+        for name, kind in FilterOptions.__annotations__.items()
+        if name not in taken
+    ]
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # any has room
+    return function
+
+
+def _written(annotation: Any) -> Any:
+    """Return a type as it is written in the source."""
+    return getattr(annotation, "__forward_arg__", annotation)
 
 
 def pages(
@@ -45,12 +157,12 @@ def pages(
 
 def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
     """Return the query and its values."""
-    conditions = dict(_conditions(choice))
+    conditions, values = zip(*_conditions(choice), strict=True) if choice != Filters() else ((), ())
     timed = choice.since is not None or choice.until is not None
     index = "INDEXED BY calls_time_uid" if timed else ""
     where = " AND ".join(conditions) or "1"
     query = f"SELECT {schema.selection(names)} FROM calls {index} WHERE {where} ORDER BY id"  # noqa: S608 - names
-    return query, [value for values in conditions.values() for value in values]
+    return query, [value for some in values for value in some]
 
 
 def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
@@ -62,13 +174,12 @@ def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
         yield f"{name} IN ({', '.join('?' * len(words))})", list(words)
     if choice.simulated is not None:
         yield "coalesce(simulated, 0) = ?", [int(choice.simulated)]
-    if choice.tag is not None:
-        key, value = choice.tag
+    for tag in choice.tags:
         # Another hand may have written what is no JSON, which would be an error.
         yield (
             (
                 "CASE WHEN json_valid(tags) THEN EXISTS (SELECT 1 FROM json_each(tags)"
                 " WHERE key = ? AND value = coalesce(?, value)) END"
             ),
-            [key, value],
+            list(tag),
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from llmkit.costs.ledger import Ledger
+    from llmkit.costs.calls import Calls
     from llmkit.notebook.dashboard.controls import Controls, View
     from llmkit.notebook.dashboard.downloads import Kind
 
@@ -51,7 +51,7 @@ class Dashboard:
 
     def __init__(
         self,
-        ledger: Ledger,
+        calls: Calls,
         *,
         since: date | str | None = None,
         until: date | str | None = None,
@@ -62,7 +62,7 @@ class Dashboard:
         tag: str | None = None,
         simulated: bool | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._calls = calls
         self._name = uuid.uuid4().hex[:12]
         self._view: View | None = None
         self._controls: Controls | None = None
@@ -80,11 +80,11 @@ class Dashboard:
         choice = DashboardSettings(
             by=by, metric=metric, model=model, notebook=notebook, tag=tag, simulated=simulated
         )
-        self._settings = replace(choice, **_period(ledger, since, until))
+        self._settings = replace(choice, **_period(calls, since, until))
         self._closed = False
         self._shown: dict[str, Any] = {}
         self._board: Board
-        self._live = Live(ledger, self._refresh, self._failed)
+        self._live = Live(calls.ledger, self._refresh, self._failed)
         try:
             self._live.do(self._update).result()
         except ConfigurationError:
@@ -150,7 +150,7 @@ class Dashboard:
         if self._panel is None:
             self._view = View(self._name, self._receive)
             self._controls = Controls(self._settings, self._choose, self._write)
-            self._offer(self._ledger.df)
+            self._offer(self._calls.df)
             self._panel = ipywidgets.VBox([self._controls.box, self._view])
             self._panel.add_class("llmkit-dash-panel")
         return self._panel
@@ -218,8 +218,8 @@ class Dashboard:
         with self._lock:
             todo, self._todo = self._todo, set()
             settings, pick = self._settings, self._pick
-        frame, now = self._ledger.df, datetime.now(UTC)
-        budget = self._ledger.budget()
+        frame, now = self._calls.df, datetime.now(UTC)
+        budget = self._calls.ledger.budget()
         mark = (*_fingerprint(frame), now.astimezone().date(), budget.daily, budget.left, settings)
         if mark != self._mark:
             todo |= {"board", "rows", "what_if"}
@@ -288,7 +288,7 @@ class Dashboard:
 
     def _prompts(self) -> dict[str, int]:
         """Return the numbers of this notebook's cells whose calls this process made, by their identifier."""
-        frame, here = self._ledger.df, self._context.notebook
+        frame, here = self._calls.df, self._context.notebook
         mine = frame[(frame["session"] == records.session_id()) & (frame["notebook"] == here)]
         cells = mine.dropna(subset=["cell_id", "execution_count"]).drop_duplicates("cell_id", keep="last")
         return dict(zip(cells["cell_id"].astype(str), cells["execution_count"].astype(int), strict=True))
@@ -301,9 +301,9 @@ class Dashboard:
             self._view.send(message, buffers)
 
 
-def _period(ledger: Ledger, since: date | str | None, until: date | str | None) -> dict[str, Any]:
+def _period(calls: Calls, since: date | str | None, until: date | str | None) -> dict[str, Any]:
     if since is None and until is None:
-        return {"period": aggregate.first_period(ledger.df, datetime.now(UTC))}
+        return {"period": aggregate.first_period(calls.df, datetime.now(UTC))}
     if until is None and since in aggregate.PERIODS and since != "custom":
         return {"period": since}
     first, last = aggregate.to_day(since), aggregate.to_day(until, end=True)

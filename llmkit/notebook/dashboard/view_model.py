@@ -39,7 +39,6 @@ MOST_GROUPS = 50
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTH_TICKS = 8
 
 
 @dataclass(slots=True)

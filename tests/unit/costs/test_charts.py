@@ -22,7 +22,7 @@ from matplotlib.text import Text
 
 from llmkit.costs.charts import KINDS, aggregates, canvas, spending
 
-MONEY = ("cumulative", "model", "hours", "dearest", "saved")
+MONEY = ("cumulative", "model", "hours", "most_expensive", "saved")
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def test_names_with_dollar_signs_are_no_mathematics(ledger, kind):
     )
     ax = ledger.plot(kind)
     assert (picture(ax) != 255).any()
-    named = {"model": "a$b_{c}$d", "latency": "a$b_{c}$d", "dearest": "x$y^2$.ipynb", "errors": "E$1$"}
+    named = {"model": "a$b_{c}$d", "latency": "a$b_{c}$d", "most_expensive": "x$y^2$.ipynb", "errors": "E$1$"}
     assert named.get(kind, "") in texts(ax)
     for word in filter(Text.get_visible, ax.findobj(Text)):
         assert "$" not in word.get_text() or word.get_text().count("$") == 1 or not word.get_parse_math()
@@ -267,7 +267,7 @@ def test_spent_and_saved_add_up_to_the_ledgers(month):
 
 
 def test_the_dearest_cells_and_the_others_are_all(month):
-    ax = month.plot("dearest")
+    ax = month.plot("most_expensive")
     by_cell = month.df.groupby(["notebook", "cell_id"], observed=True)["cost_usd"].sum()
     outside = month.df[month.df["notebook"].isna()]["cost_usd"].sum()
     dearest = sorted([*by_cell, outside], reverse=True)[: len(ax.patches)]
@@ -441,7 +441,7 @@ def test_cells_are_told_apart_by_their_identifier_and_named_by_their_last_number
         ledger.record(call(notebook="a.ipynb", cell_id="x", execution_count=count))
     ledger.record(call(notebook="a.ipynb", execution_count=7))
     ledger.record(call())
-    ax = ledger.plot("dearest")
+    ax = ledger.plot("most_expensive")
     assert "a.ipynb [2]" in texts(ax)
     assert "$2.00 \N{MIDDLE DOT} 2 calls" in texts(ax)
     assert "a.ipynb [7]" in texts(ax)
@@ -592,7 +592,7 @@ def test_the_title_says_what_was_found(kind, title):
 
 
 def test_the_title_of_cells_names_the_most_expensive_one(month):
-    title = month.plot("dearest").get_title("left")
+    title = month.plot("most_expensive").get_title("left")
     assert re.fullmatch(r"agent_\S+ \[\d+\] took \d+ % of \$26\.\d\d", title)
 
 

@@ -251,7 +251,7 @@ def charts_agree(ledger, rows, **filters):
         assert added(bars.get("saved by replay", ())) == everything.saved_nanos
         hours = drawn(ledger, "hours", **which).collections
         assert sum(added(mesh.get_array().compressed()) for mesh in hours) == everything.nanos
-        cells_agree(drawn(ledger, "dearest", **which), mine)
+        cells_agree(drawn(ledger, "most_expensive", **which), mine)
 
 
 def heights(ax):
