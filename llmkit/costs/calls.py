@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import known, texts
-from llmkit.costs.store.filters import FilterOptions, Filters, OtherFilters, read, with_filters
+from llmkit.costs.store.filters import ALL, FilterOptions, Filters, OtherFilters, read, with_filters
 from llmkit.costs.sums import total_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Calls:
         Calls (model gpt-6-luna; tag project=thesis): $0.00 over 0 calls
     """
 
-    filters = Filters()
+    filters = ALL
 
     def __init__(self, ledger: Ledger, filters: Filters) -> None:
         self._ledger = ledger
@@ -94,7 +94,7 @@ class Calls:
         """
         from llmkit.costs.frame.frame import table
 
-        if self.filters == Filters():
+        if self.filters == ALL:
             return self.ledger.all_calls()
         return table(self.ledger.flushed_store().select(self.filters))
 
@@ -143,13 +143,13 @@ class Calls:
     @with_filters
     def sums(self, **filters: Unpack[FilterOptions]) -> dict[bool, Sums]:
         """Add calls up in integers, by whether they are simulated; for those who go on counting."""
-        from llmkit.costs.frame import summary
-
         calls, store = self.where(**filters), self.ledger.flushed_store()
         words = {name: some for name, some in calls.filters.words.items() if name != "session"}
         sessions = calls.filters.words.get("session", (None,))
-        if replace(calls.filters, since=None, words=words) == Filters() and len(sessions) == 1:
+        if replace(calls.filters, since=None, words=words) == ALL and len(sessions) == 1:
             return store.sums(since=calls.filters.since, session=sessions[0])
+        from llmkit.costs.frame import summary
+
         kept = summary.kept_sums(store, calls.filters)
         return summary.frame_sums(calls.df) if kept is None else kept
 
@@ -188,7 +188,7 @@ class Calls:
             if not name.startswith(summary.TAG):
                 known(name, [*COLUMNS, *summary.PERIODS], "column")
         calls, simulated = self.counting(filters)
-        table = summary.rolled(self.ledger.flushed_store(), names, calls.filters, simulated)
+        table = summary.rolled(self.ledger.flushed_store(), names, simulated, calls.filters)
         if table is None:
             table = summary.summarise(summary.spending(calls.df[summary.needed(names)], simulated), names)
         return LedgerFrame(table)

@@ -14,7 +14,7 @@ import pandas as pd
 from llmkit.core.suggestions import known
 from llmkit.costs.charts import aggregates, canvas, spending, usage
 from llmkit.costs.frame.summary import spending as counting
-from llmkit.costs.store.filters import FilterOptions, Filters, with_filters
+from llmkit.costs.store.filters import ALL, FilterOptions, with_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ class Charts:
 def _rows(calls: Calls) -> pd.DataFrame:
     """Return the calls; where only times are chosen, all are read, which is faster for a long time."""
     chosen = calls.filters
-    if replace(chosen, since=None, until=None) != Filters():
+    if replace(chosen, since=None, until=None) != ALL:
         return calls.df
     frame = calls.ledger.df
     if chosen.since is not None:

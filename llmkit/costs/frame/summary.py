@@ -10,7 +10,7 @@ import pandas as pd
 
 from llmkit.core.money import NANO
 from llmkit.costs.frame.columns import FIXED
-from llmkit.costs.store.filters import Filters
+from llmkit.costs.store.filters import ALL, Filters
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
 from llmkit.costs.sums import EXACT, NOTHING, Sums, kinds_that_count
 
@@ -159,8 +159,8 @@ def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame |
 def rolled(
     store: Store,
     by: Sequence[str],
-    filters: Filters,
     simulated: bool | None,  # noqa: FBT001 - three-valued
+    filters: Filters = ALL,
 ) -> pd.DataFrame | None:
     """Do what `summarise` does with `spending`, without reading the rows; `None` if these have to be read."""
     names = list(dict.fromkeys(by))
@@ -184,7 +184,7 @@ def kept_sums(store: Store, filters: Filters) -> dict[bool, Sums] | None:
 def _kept(store: Store, by: Sequence[str], filters: Filters) -> list[Row] | None:
     """Return the store's sums of the calls that pass filters, if it keeps them for all these columns."""
     names = list(dict.fromkeys([*by, *filters.words]))
-    unkept = replace(filters, words={}, simulated=None) != Filters() or not {*names} <= {*KEYS}
+    unkept = replace(filters, words={}, simulated=None) != ALL or not {*names} <= {*KEYS}
     groups = None if unkept else store.groups(names)
     if groups is None:
         return None

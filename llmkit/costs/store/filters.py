@@ -91,6 +91,10 @@ class Filters:
         return "; ".join([*parts, *kinds[self.simulated]])
 
 
+ALL = Filters()
+"""All rows."""
+
+
 def _local(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / 1e6, UTC).astimezone():%Y-%m-%d %H:%M}"
 
@@ -157,7 +161,7 @@ def pages(
 
 def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
     """Return the query and its values."""
-    conditions, values = zip(*_conditions(choice), strict=True) if choice != Filters() else ((), ())
+    conditions, values = zip(*_conditions(choice), strict=True) if choice != ALL else ((), ())
     timed = choice.since is not None or choice.until is not None
     index = "INDEXED BY calls_time_uid" if timed else ""
     where = " AND ".join(conditions) or "1"
