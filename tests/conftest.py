@@ -16,6 +16,7 @@ import pytest
 
 from llmkit import records, sandbox
 from llmkit.core import catalog
+from tests.support import products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from llmkit.records import CallRecord
 
 # A shared machine may stall for a second; a slow example is no failure.
-hypothesis.settings.register_profile("llmkit", deadline=None)
-hypothesis.settings.load_profile("llmkit")
+hypothesis.settings.register_profile("full", deadline=None, max_examples=100)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 
 FOLDERS = ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "IPYTHONDIR", "MPLCONFIGDIR")
 JUPYTER = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
@@ -69,6 +70,38 @@ def provider_variables() -> list[str]:
     ours = [name for name in os.environ if name.startswith(("LLM_", "LLMKIT_"))]
     proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
     return [*known, *ours, *proxies]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run whole products and more examples, as CI does")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("full" if config.getoption("full") else "quick")
+    gc.disable()  # until the tests are collected: their objects stay, and searching them takes seconds
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.collect()
+    gc.freeze()  # what is there by now is not searched again by any collection during the tests
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out soaks and, without `--full`, most of a product, unless they are asked for by name."""
+    products.mark_full([item for item in items if item.get_closest_marker("product")])
+    wanted = config.option.markexpr
+    left_out = {name for name in ("full", "soak") if name not in wanted}
+    if config.getoption("full"):
+        left_out.discard("full")
+    if any("::" in argument for argument in config.args):
+        return
+    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        gone = set(out)
+        items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -146,10 +179,8 @@ def server() -> Iterator[sandbox.SandboxServer]:
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test after which asyncio or the collector complains: a forgotten task, an open socket."""
-    gc.freeze()  # what is imported by now need not be searched
     yield
     gc.collect()
-    gc.unfreeze()
     said = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]
     assert not said
 

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import LLMMessage, attach
@@ -17,6 +17,7 @@ from llmkit.providers.error_mapping import retry_after
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
 from tests.support.dialects import DIALECTS, dump, quota_failure, reason, retry_info
+from tests.support.examples import examples
 
 CODECS = {"openai": OpenAICodec(), "anthropic": AnthropicCodec(), "google": GoogleCodec()}
 NUMBERS = st.one_of(st.integers(), st.floats(), st.just(10**30))
@@ -71,7 +72,7 @@ def reads(codec, data):
 
 @pytest.mark.parametrize("protocol", CODECS)
 @given(data=st.data())
-@settings(max_examples=300)
+@examples(300)
 def test_any_value_at_any_place_is_survived(protocol, data):
     sample = data.draw(st.sampled_from(samples(DIALECTS[protocol])))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -96,7 +97,7 @@ def test_a_document_that_is_cut_anywhere_is_survived(protocol):
 
 @pytest.mark.parametrize("protocol", CODECS)
 @given(raw=st.binary(max_size=40))
-@settings(max_examples=100)
+@examples(100)
 def test_any_bytes_are_survived(protocol, raw):
     reads(CODECS[protocol], raw)
 
@@ -128,7 +129,7 @@ DATES = st.builds(
 
 
 @given(st.one_of(DATES, st.text(max_size=20), st.floats().map(str), st.integers().map(str)))
-@settings(max_examples=500)
+@examples(500)
 def test_any_hint_to_wait_is_seconds_or_nothing(value):
     for name in ("retry-after", "retry-after-ms"):
         wait = retry_after({name: value})

@@ -12,8 +12,9 @@ from llmkit.notebook.chat.feed import Feed
 from llmkit.notebook.chat.text import message_form, saved_html
 from tests.support.attacks import attacks
 from tests.support.dom import problems
+from tests.support.examples import scaled
 
-PAYLOADS = attacks(800, seed=29)
+PAYLOADS = attacks(scaled(800), seed=29)
 OURS = re.compile(r'^<style>(?:body:(?:not\(:)?has\([^<]*)</style><div class="llmkit-saved-name">|</div>$')
 
 

@@ -780,6 +780,7 @@ async def test_every_fault_has_its_class(protocol, family, recorder):
     report(await run(list(FAMILIES[family](d)), d, recorder))
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("protocol", DIALECTS)
 async def test_a_users_own_sdk_client_gives_the_same(protocol, family, recorder):

@@ -168,6 +168,7 @@ async def tried(d, scripts, **options):
         return outcomes, [peer.asked[mode] for mode in MODES], [peer.answered[mode] for mode in MODES]
 
 
+@pytest.mark.product
 @OWN
 @pytest.mark.parametrize("name", ["rate limit", "overloaded"])
 async def test_what_fails_once_is_asked_twice(d, own, name, recorder):
@@ -178,6 +179,7 @@ async def test_what_fails_once_is_asked_twice(d, own, name, recorder):
     assert [record.attempts for record in recorder.records] == [2, 2]
 
 
+@pytest.mark.product
 @OWN
 async def test_what_fails_for_ever_is_asked_three_times(d, own, recorder):
     steps, wants = refusal(d, "rate limit", "retry-after-ms: 10")
@@ -205,6 +207,7 @@ async def test_a_quota_is_asked_for_once(d, recorder):
     assert [len(times) for times in asked] == [1, 1]
 
 
+@pytest.mark.product
 @OWN
 @pytest.mark.parametrize("header", ["retry-after: 0.7", "retry-after-ms: 700"])
 async def test_a_hint_to_wait_is_never_undercut(d, own, header, recorder):

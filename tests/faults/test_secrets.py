@@ -189,6 +189,7 @@ async def test_no_traceback_of_a_refused_key_shows_it(gossip, mode, provider):
     assert SHAPED not in shown
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("mode", ["Context", "Verbose"])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://nowhere.invalid", "nowhere.invalid"])
 async def test_no_traceback_of_a_failed_connection_shows_the_key(url, mode, provider):
@@ -241,6 +242,7 @@ def own_client(kind, url, key):
     return GoogleAIClient(client=own, model="m", max_retries=0), own.aio.aclose
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("way", ["whole", "streamed", "models"])
 @pytest.mark.parametrize(
     "kind",

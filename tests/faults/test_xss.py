@@ -35,9 +35,10 @@ from llmkit.notebook.transcript import Entry, to_html
 from tests.kernel.test_live import Clock, Front
 from tests.support.attacks import RUN, TERMINAL, attacks
 from tests.support.dom import problems
+from tests.support.examples import scaled
 
-COUNT = 5_000
-SOME = 400
+COUNT = scaled(5_000)
+SOME = scaled(400)
 PAYLOADS = attacks(COUNT)
 STYLE = re.compile(r'<style>[^<]*</style>(?=<div class="llmkit-saved)')
 SAVED = re.compile(r' class="llmkit-saved-\w+"| style="white-space:pre-wrap"')

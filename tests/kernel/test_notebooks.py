@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from nbclient import NotebookClient
 
-from llmkit.costs import demo
+from tests.support.month import simulated_month
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -209,7 +209,7 @@ def test_providers_own_model_in_thirty_lines_fallback_and_wall(run):
 
 @pytest.fixture(scope="module")
 def month():
-    return demo.month(":memory:", "2026-10")
+    return simulated_month("2026-10")
 
 
 @pytest.mark.kernel

@@ -50,6 +50,7 @@ async def asked(protocol, answer, mode, *, own=False):
     return outcome.answer
 
 
+@pytest.mark.product
 @OWN
 @MODES
 @pytest.mark.parametrize("name", ANSWERS)

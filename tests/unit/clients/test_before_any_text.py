@@ -36,6 +36,7 @@ def whole(d, mode):
     )
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("own", [False, True], ids=["llmkit's client", "a user's own"])
 @pytest.mark.parametrize("name", BREAKS)
 @pytest.mark.parametrize("protocol", DIALECTS)

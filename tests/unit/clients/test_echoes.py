@@ -27,6 +27,7 @@ def test_a_key_whose_every_character_is_escaped_is_blanked_out(spelling):
     assert redact(f"Bad key {written} given.") == "Bad key [redacted] given."
 
 
+@pytest.mark.product
 @pytest.mark.usefixtures("quiet", "recorder")
 @pytest.mark.parametrize("own", [False, True], ids=["llmkit's client", "a user's own"])
 @pytest.mark.parametrize("protocol", DIALECTS)

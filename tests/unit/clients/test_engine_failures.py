@@ -39,6 +39,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("status", FAILURES)
 async def test_each_status_is_its_own_exception(kind, server, recorder, status):
     server.fail_next(status, times=9)
@@ -54,6 +55,7 @@ async def test_each_status_is_its_own_exception(kind, server, recorder, status):
     assert (recorder.last.cost_nanos, recorder.last.input_tokens) == (None, None)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["400", "401", "403", "404", "422", "402"])
 async def test_what_cannot_succeed_is_not_tried_again(kind, server, recorder, fault):
     server.fail_next(fault, times=9)
@@ -65,6 +67,7 @@ async def test_what_cannot_succeed_is_not_tried_again(kind, server, recorder, fa
     assert kind == "google-legacy" or len(server.requests) == 1
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["429", "503", "500"])
 async def test_what_may_succeed_is_tried_again_as_often_as_allowed(kind, server, recorder, fault):
     server.fail_next(fault, times=9)
@@ -141,6 +144,7 @@ async def test_a_wait_that_would_pass_the_total_timeout_is_not_begun(protocol, s
     assert len(server.requests) == 1
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["cut=2", "reset=2", "end=2"])
 async def test_an_answer_that_breaks_off_raises_with_its_text(kind, server, recorder, fault):
     server.fail_next(fault)
@@ -158,6 +162,7 @@ async def test_an_answer_that_breaks_off_raises_with_its_text(kind, server, reco
     assert len(server.requests) == 1
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["cut=1", "reset=1", "end=1"])
 async def test_a_whole_answer_that_is_cut_is_an_error(kind, server, recorder, fault):
     server.fail_next(fault, times=9)
@@ -187,6 +192,7 @@ async def test_an_error_inside_the_stream_before_any_text_is_tried_again(protoco
     assert len(server.requests) == 2
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["html", "empty", "malformed=2"])
 async def test_what_is_not_the_protocol_is_a_bad_response(kind, server, recorder, fault):
     server.fail_next(fault, times=9)
@@ -196,6 +202,7 @@ async def test_what_is_not_the_protocol_is_a_bad_response(kind, server, recorder
     assert recorder.last.status in {"error", "interrupted"}
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("fault", ["html", "empty"])
 async def test_a_whole_answer_that_is_not_the_protocol_is_a_bad_response(kind, server, recorder, fault):
     server.fail_next(fault, times=9)

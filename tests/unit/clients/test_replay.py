@@ -167,6 +167,7 @@ class TestChoosing:
 class TestCalls:
     """Through every kind of client."""
 
+    @pytest.mark.product
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_an_answer_is_recorded_and_played_back(self, kind, server, recorder, auto, streamed):
         async with opened(kind, server) as client:

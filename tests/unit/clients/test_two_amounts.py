@@ -273,6 +273,7 @@ async def test_a_whole_answer_gives_back_what_it_did_not_use(ledger, protocol, w
     assert 0 < state.spent < at_least(protocol) / 10
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 async def test_what_was_never_accepted_costs_nothing(ledger, protocol, way, status):
     error = dump(DIALECTS[protocol].error(status, "No.", "x"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from IPython.display import Image as DisplayedImage
 from PIL import Image
@@ -29,6 +29,7 @@ from llmkit.providers.codec import Request
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
 from tests.support.callers import opened, read
+from tests.support.examples import examples
 
 mpl.use("agg")
 
@@ -232,7 +233,7 @@ class TestMessages:
 
 
 class TestSizes:
-    @settings(max_examples=25)
+    @examples(25)
     @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(["PNG", "JPEG", "GIF", "WEBP"]))
     def test_every_format_tells_its_pixels(self, width, height, form):
         assert media.pixels(picture(form, (width, height))) == (width, height)
@@ -403,6 +404,7 @@ class TestLimits:
 
 
 class TestArrival:
+    @pytest.mark.product
     @pytest.mark.parametrize(
         "sent",
         [

@@ -211,6 +211,7 @@ class TestMechanisms:
 
 
 class TestCalls:
+    @pytest.mark.product
     @pytest.mark.parametrize("given", [CITY, PlaceModel, Place, list[Place]])
     async def test_the_answer_fits_the_schema_whoever_gives_it(self, kind, server, recorder, given):
         async with opened(kind, server) as client:

@@ -55,6 +55,7 @@ async def ask(client, text, *, stream=False, **options):
     return await client.generate_text(messages, **options)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 async def test_every_text_is_sent_exactly(kind, server, recorder, stream):
     async with opened(kind, server, max_retries=0) as client:
@@ -64,6 +65,7 @@ async def test_every_text_is_sent_exactly(kind, server, recorder, stream):
     assert recorder.statuses == ["ok"] * len(TEXTS)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 async def test_half_a_surrogate_pair_is_refused_before_anything_leaves(kind, server, recorder, stream):
     async with opened(kind, server, max_retries=0) as client:
@@ -90,6 +92,7 @@ NAMES = (
 )  # fmt: skip
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 async def test_a_models_name_cannot_lead_anywhere_else(kind, server, recorder, stream):
     async with opened(kind, server, max_retries=0) as client:
@@ -160,6 +163,7 @@ async def test_a_content_that_is_no_text_is_refused(protocol, server, recorder, 
 
 
 class TestKeys:
+    @pytest.mark.product
     @pytest.mark.parametrize(
         "key",
         [

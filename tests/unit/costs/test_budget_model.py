@@ -9,6 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from llmkit.core.errors import BudgetExceededError
 from llmkit.costs.store import schema
 from llmkit.costs.store.sqlite import SQLiteStore
+from tests.support.examples import scaled
 from tests.unit.costs.test_budget import Clock, done, plan
 
 START = datetime(2026, 11, 22, 23, 58, tzinfo=UTC)  # the tests run in UTC
@@ -109,4 +110,4 @@ class Reservations(RuleBasedStateMachine):
 
 
 TestReservations = Reservations.TestCase
-TestReservations.settings = settings(max_examples=60, stateful_step_count=40)
+TestReservations.settings = settings(max_examples=scaled(60), stateful_step_count=40)

@@ -21,6 +21,7 @@ from matplotlib.dates import num2date
 from matplotlib.text import Text
 
 from llmkit.costs.charts import KINDS, aggregates, canvas, spending
+from tests.support.month import simulated_calls, simulated_month
 
 MONEY = ("cumulative", "model", "hours", "most_expensive", "saved")
 
@@ -38,7 +39,7 @@ def ledger():
 
 @pytest.fixture(scope="module")
 def month():
-    return demo.month(":memory:")
+    return simulated_month()
 
 
 @pytest.fixture
@@ -134,6 +135,7 @@ def test_a_chart_is_a_method_of_its_name(month, kind):
     assert getattr(month.charts, kind)().get_title("left") == month.plot(kind).get_title("left")
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("size", [(6.4, 4), (3.2, 2.2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_stay_inside_a_picture_of_any_size_and_off_each_other(month, kind, size):
@@ -211,6 +213,7 @@ def test_a_budget_for_all_calls_is_not_drawn_beside_those_of_one_model(ledger):
     assert "budget" not in texts(ledger.plot(model="m", until="2026-10-05"))
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("size", [(6.4, 4), (3.2, 2.4)])
 @pytest.mark.parametrize("layout", ["constrained", None])
 @pytest.mark.parametrize("kind", ["model", "tokens", "saved", "errors"])
@@ -528,6 +531,7 @@ ODD = {
 }
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_calls_are_drawn_without_a_warning_and_inside_the_picture(ledger, odd, kind):
@@ -550,7 +554,7 @@ def test_odd_calls_are_drawn_without_a_warning_and_inside_the_picture(ledger, od
 def test_the_month_is_the_same_for_the_same_seed_and_another_for_another():
     third = demo.records(seed=3)
     assert third == demo.records(seed=3)
-    assert third != demo.records(seed=4)
+    assert third != simulated_calls()
 
 
 def test_the_month_has_all_that_a_ledger_can_have(month):
@@ -575,7 +579,7 @@ def test_writing_the_month_again_adds_nothing(tmp_path):
 
 
 def test_february_ends_on_the_28th():
-    assert max(record.time.astimezone().day for record in demo.records("2027-02")) == 28
+    assert max(record.time.astimezone().day for record in simulated_calls("2027-02")) == 28
 
 
 @pytest.mark.parametrize(
@@ -587,8 +591,8 @@ def test_february_ends_on_the_28th():
         ("saved", "Replay saved 20 % of $33.05"),
     ],
 )
-def test_the_title_says_what_was_found(kind, title):
-    assert demo.month(":memory:", "2026-10").plot(kind).get_title("left") == title
+def test_the_title_says_what_was_found(month, kind, title):
+    assert month.plot(kind).get_title("left") == title
 
 
 def test_the_title_of_cells_names_the_most_expensive_one(month):
@@ -596,8 +600,8 @@ def test_the_title_of_cells_names_the_most_expensive_one(month):
     assert re.fullmatch(r"agent_\S+ \[\d+\] took \d+ % of \$26\.\d\d", title)
 
 
-def test_days_are_ticks_and_the_month_is_named_once():
-    ax = demo.month(":memory:", "2026-10").plot("model")
+def test_days_are_ticks_and_the_month_is_named_once(month):
+    ax = month.plot("model")
     ax.figure.canvas.draw()
     labels = [label.get_text() for label in ax.get_xticklabels() if label.get_text()]
     assert [label for label in labels if "Oct" in label] == ["1 Oct"]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.costs.frame import frame as frames
@@ -18,6 +18,7 @@ from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
 from llmkit.records import CallRecord
+from tests.support.examples import examples
 
 counts = st.none() | st.integers(0, 2**62)
 money = st.none() | st.integers(0, 10**12)
@@ -91,7 +92,7 @@ def test_the_columns_are_these_in_this_order(ledger):
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(records, max_size=6, unique_by=lambda record: record.uid))
 def test_what_is_recorded_is_what_the_frame_shows(calls):
     with closing(Ledger(":memory:")) as ledger:
@@ -104,7 +105,7 @@ def test_what_is_recorded_is_what_the_frame_shows(calls):
         assert list(as_records(ledger.df)) == calls
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(records, min_size=1, unique_by=lambda record: record.uid))
 def test_the_sum_of_a_summary_is_the_total(calls):
     with closing(Ledger(":memory:")) as ledger:

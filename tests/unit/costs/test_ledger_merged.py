@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import llmkit
@@ -22,6 +22,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.records import CallRecord
+from tests.support.examples import examples
 from tests.unit.costs.test_ledger_frame import records
 
 START = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -105,7 +106,7 @@ class TestTogether:
         assert repr(ledger) == f"Ledger('{laptop} + {server}'): $3.00 over 2 calls; 1 simulated call left out"
         assert {*llmkit.LLMMonitor.from_ledger(ledger).by_model()} == {"openai:a", "openai:b"}
 
-    @settings(max_examples=25, deadline=None)
+    @examples(25)
     @given(
         st.lists(
             st.tuples(records, st.sets(st.integers(0, 2), min_size=1)),

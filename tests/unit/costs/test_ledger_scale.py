@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.costs.frame import columns, summary
@@ -25,6 +25,7 @@ from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
 from llmkit.costs.store.filters import Filters, statement
 from llmkit.records import CallRecord
+from tests.support.examples import examples
 from tests.unit.costs.test_ledger_frame import records
 
 same = pd.testing.assert_frame_equal
@@ -67,7 +68,7 @@ def without_snapshot(path):
         return frame(shutil.copy(path, folder))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(records, min_size=1, max_size=17, unique_by=lambda record: record.uid), st.integers(1, 4))
 def test_a_snapshot_shows_what_the_rows_say(calls, read):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -242,7 +243,7 @@ def agree(ledger, by, simulated=None):
     same(table, summarise(spending(ledger.df, simulated), by), check_categorical=False)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(cheap, max_size=12, unique_by=lambda record: record.uid),
     st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True),
@@ -416,7 +417,7 @@ def test_a_summary_can_be_by_a_tag(path):
         assert ledger.summary(["tag:none", "model"])["calls"].tolist() == [5]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.lists(cheap, max_size=12, unique_by=lambda record: record.uid),
     st.lists(

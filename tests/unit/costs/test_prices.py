@@ -8,7 +8,7 @@ from importlib.metadata import version
 import genai_prices
 import pytest
 from genai_prices.data_snapshot import get_snapshot, set_custom_snapshot
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
@@ -18,6 +18,7 @@ from llmkit.costs.pricing import bulk
 from llmkit.notebook.cell.subcommands import Command
 from llmkit.notebook.commands import handlers
 from tests.support.dialects import Anthropic, OpenAI
+from tests.support.examples import examples
 from tests.support.peer import Peer, http
 
 WHEN = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
@@ -60,7 +61,7 @@ def ours(provider, model, usage, tier=None):
 
 @pytest.mark.parametrize(("provider", "model"), MODELS)
 @given(tokens=st.tuples(TOKENS, TOKENS, TOKENS, TOKENS, TOKENS))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_price_is_that_of_the_price_data(provider, model, tokens):
     fresh, read, write, hour, output = tokens
     usage = Usage(
@@ -75,6 +76,7 @@ def test_a_price_is_that_of_the_price_data(provider, model, tokens):
     assert found.source == "genai-prices"
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("tier", ["batch", "flex", "priority", "fast", "default", "standard", "brand-new"])
 @pytest.mark.parametrize(("provider", "model"), MODELS)
 def test_a_tiers_price_is_that_of_the_price_data(provider, model, tier):
@@ -84,6 +86,7 @@ def test_a_tiers_price_is_that_of_the_price_data(provider, model, tier):
     )
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("tokens", [0, 1, 199_999, 200_000, 200_001, 271_999, 272_000, 272_001, 1_000_000])
 @pytest.mark.parametrize(("provider", "model"), MODELS)
 def test_a_long_contexts_price_is_that_of_the_price_data(provider, model, tokens):

@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.pricing import provider_reports
 from llmkit.records import CallRecord
+from tests.support.examples import examples
+from tests.support.month import simulated_month
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 NOON = DAY.replace(hour=12)
@@ -347,7 +348,7 @@ def test_names_are_no_html():
 counts = st.integers(0, 10**7)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from("ab"), counts, counts, st.integers(0, 10**12)),
@@ -380,7 +381,7 @@ def test_the_sums_of_both_sides_are_exact(rows):
 
 
 def test_the_made_up_month_reconciles_with_what_it_says_itself():
-    ledger = demo.month(":memory:")
+    ledger = simulated_month()
     real = ledger.df[ledger.df["status"] != "replayed"]
     theirs = real.assign(date=real["time"])[["date", "model", "input_tokens", "output_tokens", "cost_usd"]]
     table = ledger.reconcile(theirs)

@@ -8,18 +8,19 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import prices
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import to_nanos
-from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.pricing import bulk
 from llmkit.costs.pricing.repricing import what_if
 from llmkit.records import CallRecord
+from tests.support.examples import examples
+from tests.support.month import simulated_month
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TABLE = {"m": {"input": 1.0, "output": 2.0}}
@@ -106,7 +107,7 @@ terms = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(records, max_size=25, unique_by=lambda record: record.uid), terms)
 def test_many_calls_priced_at_once_cost_what_each_one_costs(calls, terms):
     found = bulk.priced(frame(*calls), **terms)
@@ -117,7 +118,7 @@ def test_many_calls_priced_at_once_cost_what_each_one_costs(calls, terms):
     assert [bool(source) for source in found.sources] == found.known.tolist()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(records, max_size=25, unique_by=lambda record: record.uid), terms)
 def test_the_sums_are_those_of_the_calls(calls, terms):
     if (name := terms.pop("model", None)) is not None:
@@ -254,7 +255,7 @@ def test_an_empty_ledger_costs_nothing_otherwise_either():
 
 
 def test_the_made_up_month_is_priced_as_it_was_recorded():
-    ledger = demo.month(":memory:")
+    ledger = simulated_month()
     found = bulk.priced(ledger.df)
     recorded = ledger.df["cost_usd"].where(ledger.df["status"] != "replayed", ledger.df["saved_usd"])
     assert found.known.tolist() == recorded.notna().tolist()

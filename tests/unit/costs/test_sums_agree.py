@@ -15,15 +15,16 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.costs import demo
 from llmkit.costs.controller import CostController
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.monitor import LLMMonitor
 from llmkit.costs.sums import NOTHING, Sums
 from llmkit.records import CallRecord
+from tests.support.examples import examples
+from tests.support.month import simulated_calls
 
 mpl.use("Agg")
 
@@ -269,7 +270,7 @@ def cells_agree(ax, rows):
 
 
 @pytest.mark.parametrize("name", ZONES)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(records=st.lists(calls, min_size=1, max_size=25))
 def test_tables_counters_and_exports_agree_with_the_files_integers(name, records):
     with zone(name), written(records) as (ledger, rows):
@@ -280,7 +281,7 @@ def test_tables_counters_and_exports_agree_with_the_files_integers(name, records
 
 
 @pytest.mark.parametrize("name", ZONES)
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(records=st.lists(calls, min_size=1, max_size=25))
 def test_charts_draw_the_files_integers(name, records):
     with zone(name), written(records) as (ledger, rows):
@@ -289,7 +290,7 @@ def test_charts_draw_the_files_integers(name, records):
 
 @pytest.mark.parametrize("name", ZONES)
 def test_all_sums_of_a_month_agree(name):
-    with zone(name), written(demo.records()) as (ledger, rows):
+    with zone(name), written(simulated_calls()) as (ledger, rows):
         tables_agree(ledger, rows)
         counters_agree(ledger, rows)
         exports_agree(ledger, rows)
@@ -297,14 +298,14 @@ def test_all_sums_of_a_month_agree(name):
 
 
 def test_a_filtered_chart_draws_what_the_filtered_rows_add_up_to():
-    with written(demo.records()) as (ledger, rows):
+    with written(simulated_calls()) as (ledger, rows):
         for filters in ({"notebook": "thesis_draft.ipynb"}, {"model": "gpt-6-luna"}, {"status": "replayed"}):
             ((name, value),) = filters.items()
             charts_agree(ledger, [row for row in rows if row[name] == value], **filters)
 
 
 def test_calls_that_wait_to_be_written_are_in_every_sum():
-    records = [record for record in demo.records() if record.model == "gpt-6-luna"][:40]
+    records = [record for record in simulated_calls() if record.model == "gpt-6-luna"][:40]
     with written(records[:30]) as (ledger, _), closing(sqlite3.connect(ledger.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         for record in records[30:]:

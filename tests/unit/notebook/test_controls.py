@@ -68,6 +68,7 @@ def chat(said):
     return talk
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
 def test_text_that_is_saved_obeys_no_terminal(sink, sequence):

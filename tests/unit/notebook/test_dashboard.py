@@ -17,7 +17,6 @@ import pytest
 from nbclient import NotebookClient
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.dashboard import downloads, static_export, view_model
@@ -27,6 +26,7 @@ from llmkit.notebook.dashboard.watcher import Live
 from tests.kernel.test_chat_kernel import Page, state
 from tests.kernel.test_chat_kernel import kernel as kernel  # noqa: PLC0414 - a fixture
 from tests.kernel.test_chat_kernel import ledger as ledger  # noqa: PLC0414 - a fixture
+from tests.support.month import simulated_calls, simulated_month
 from tests.unit.costs.test_charts import call
 from tests.unit.notebook.test_dashboard_aggregate import HOSTILE
 
@@ -36,7 +36,7 @@ SECONDS = 20  # to wait for what should take a fraction of one
 
 @pytest.fixture(scope="module")
 def month():
-    return demo.month(":memory:")
+    return simulated_month()
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_a_notebook_that_is_run_without_a_browser_has_the_picture_and_no_rows_in
 
 
 def month_uid():
-    return demo.records()[0].uid
+    return simulated_calls()[0].uid
 
 
 ANOTHER = """

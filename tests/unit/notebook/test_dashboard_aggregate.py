@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook.dashboard import aggregate, view_model
 from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board, DashboardSettings, Pick
+from tests.support.examples import examples
+from tests.support.month import simulated_month
 from tests.unit.costs.test_charts import call
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ rows = st.builds(
 
 @pytest.fixture(scope="module")
 def month():
-    return demo.month(":memory:")
+    return simulated_month()
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def board(ledger, **chosen):
     return Board(ledger.df, DashboardSettings(**{"period": "all"} | chosen), NOW)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(rows, max_size=25), st.sampled_from(GROUPS), st.sampled_from([None, True, False]))
 def test_groups_and_total_are_those_of_the_summary_and_of_the_raw_rows(fields, by, simulated):
     ledger = filled(fields)
@@ -102,7 +103,7 @@ def test_groups_and_total_are_those_of_the_summary_and_of_the_raw_rows(fields, b
     assert nanos(total.usd) == shown.total["nanos"]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(rows, max_size=25),
     st.sampled_from(GROUPS),

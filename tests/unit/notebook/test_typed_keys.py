@@ -29,6 +29,7 @@ def told(shell, cell):
     return f"{ran.text} {error!r} {getattr(error, 'hint', '')} {getattr(error, '__notes__', '')}"
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     "cell",

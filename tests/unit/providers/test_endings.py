@@ -26,6 +26,7 @@ def ending(d, word, mode, text="Hi"):
     return events(d.start() + (d.piece(text) if text else b"") + d.end(word))
 
 
+@pytest.mark.product
 @OWN
 @MODES
 @pytest.mark.parametrize(
@@ -47,6 +48,7 @@ async def test_an_answer_that_its_server_calls_broken_is_no_success(protocol, wo
     assert recorder.last.output_tokens == 9  # what came after it was read
 
 
+@pytest.mark.product
 @MODES
 @pytest.mark.parametrize("protocol", DIALECTS)
 async def test_a_broken_answer_without_text_is_asked_for_again(protocol, mode):
@@ -58,6 +60,7 @@ async def test_a_broken_answer_without_text_is_asked_for_again(protocol, mode):
     assert (outcome.error, outcome.text, outcome.answer.attempts) == (None, "Hi", 2)
 
 
+@pytest.mark.product
 @OWN
 @MODES
 @pytest.mark.parametrize(

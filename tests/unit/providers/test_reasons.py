@@ -21,6 +21,7 @@ def router(raw, **more):
     return {"error": {"message": "Provider returned error", "code": 429, "metadata": {"raw": raw}, **more}}
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("own", [False, True], ids=["llmkit's client", "a user's own"])
 @pytest.mark.parametrize(
     "raw",

@@ -13,6 +13,7 @@ from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
 from llmkit.transport.sse import SSEReader
 from tests.support.dialects import DIALECTS
+from tests.support.examples import examples
 
 PIECES = st.sampled_from(
     [
@@ -149,13 +150,13 @@ def test_a_large_event_in_small_pieces_is_whole():
 
 
 @given(STREAMS)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_it_reads_what_the_standard_reads(stream):
     assert read(stream) == by_the_book(stream)
 
 
 @given(STREAMS, st.data())
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_where_the_chunks_are_cut_does_not_matter(stream, data):
     places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     chunks = [stream[a:b] for a, b in zip([0, *places], [*places, len(stream)], strict=True)]
@@ -163,7 +164,7 @@ def test_where_the_chunks_are_cut_does_not_matter(stream, data):
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_bytes_are_read_as_the_standard_reads_them(stream):
     assert read(stream) == by_the_book(stream)
 
@@ -242,7 +243,7 @@ def check_framing(protocol, stream):
 
 @pytest.mark.parametrize("protocol", CODECS)
 @given(data=st.data())
-@settings(max_examples=300)
+@examples(300)
 def test_a_legal_framing_changes_nothing(protocol, data):
     check_framing(protocol, data.draw(framed(protocol)))
 
