@@ -195,14 +195,14 @@ class Ledger(Calls, forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be read.
         """
-        from llmkit.costs.store.schema import micros
+        from llmkit.core.timestamps import micros
 
         self.flush(SETTLE)
         return self._store.amounts(micros(time.astimezone()), None).spent
 
     def uncertain_nanos(self, time: datetime) -> int:
         """Return what the calls of a local day may have cost beyond `spent_nanos`, in its terms."""
-        from llmkit.costs.store.schema import micros
+        from llmkit.core.timestamps import micros
 
         self.flush(SETTLE)
         return self._store.amounts(micros(time.astimezone()), None).uncertain
@@ -298,7 +298,7 @@ class Ledger(Calls, forks.ForkAware):
         Raises:
             ConfigurationError: If the file cannot be written now, or the time cannot be read.
         """
-        from llmkit.costs.timestamps import moment
+        from llmkit.core.timestamps import moment
 
         return self._store.delete(moment(before))
 

@@ -405,14 +405,13 @@ def _outcome(status: str) -> Outcome:
 
 def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
     """Read the calls of a ledger, oldest first."""
+    from llmkit.core.timestamps import from_micros, moment
     from llmkit.costs.frame.summary import nanos
-    from llmkit.costs.store.schema import EPOCH, MICROSECOND
-    from llmkit.costs.timestamps import moment
     from llmkit.records import CallRecord
 
     frame = ledger.df.sort_values("time", kind="stable")
     if (start := moment(since)) is not None:
-        frame = frame[frame["time"] >= EPOCH + start * MICROSECOND]
+        frame = frame[frame["time"] >= from_micros(start)]
     money = nanos(frame["cost_usd"]).where(frame["cost_usd"].notna())
     names = ["time", "uid", "status", "provider", "model", "input_tokens", "output_tokens", "duration_s"]
     names += ["first_token_s", "error", "simulated"]

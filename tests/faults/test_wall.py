@@ -12,7 +12,7 @@ import pytest
 
 from llmkit import BudgetExceededError, Ledger
 from llmkit.core.money import NANO
-from llmkit.costs.store.schema import micros
+from llmkit.core.timestamps import micros
 from llmkit.records import CostReservation
 from tests.support.billing import Provider
 

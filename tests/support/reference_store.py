@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import from_micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.store import schema
@@ -247,7 +248,7 @@ class Held:
 
 def record_of(row):
     values = dict(zip(schema.COLUMNS, row, strict=True))
-    values["time"] = schema.EPOCH + values["time"] * schema.MICROSECOND
+    values["time"] = from_micros(values["time"])
     values["tags"] = schema.json.loads(values["tags"] or "{}")
     values["units"] = schema.json.loads(values["units"] or "{}")
     values["simulated"] = bool(values["simulated"])

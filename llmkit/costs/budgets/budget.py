@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money, to_nanos
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.alerts import Alert, Alerts
 from llmkit.costs.budgets.rules import (
@@ -33,7 +34,7 @@ from llmkit.costs.budgets.rules import (
     Unpriced,
 )
 from llmkit.costs.store.filters import Filters
-from llmkit.costs.store.schema import COLUMNS, micros
+from llmkit.costs.store.schema import COLUMNS
 from llmkit.costs.sums import NOTHING, estimate
 from llmkit.records import current_context
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ import pandas as pd
 from llmkit import prices
 from llmkit.content.messages import Usage
 from llmkit.core.money import to_nanos
+from llmkit.core.timestamps import EPOCH, from_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,6 @@ DAY = 86_400 * MILLION
 """Microseconds of a day."""
 
 LARGEST = 2**63 - 1
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Parts(NamedTuple):
@@ -187,7 +187,7 @@ def _periods(
     periods += np.searchsorted(ticks, times % DAY, side="right")
     for period in np.unique(periods):
         some = rows[periods == period]
-        yield EPOCH + timedelta(microseconds=int(micros[some[0]])), some
+        yield from_micros(int(micros[some[0]])), some
 
 
 def _ticks(clock: time) -> int:

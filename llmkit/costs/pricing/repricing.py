@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from llmkit import prices as pricing
 from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money
+from llmkit.core.timestamps import aware
 from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.pricing import bulk
 from llmkit.costs.sums import counted
-from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,8 +134,7 @@ def what_if(
     own = settings.price_table(prices) if prices is not None else None
     if cached is not None and not 0 <= cached <= 1:
         raise ConfigurationError(f"cached={cached!r} is no share.", hint="Give a number from 0 to 1.")
-    micros = moment(when)
-    at = datetime.now(UTC) if micros is None else bulk.EPOCH + timedelta(microseconds=micros)
+    at = aware(when) or datetime.now(UTC)
     target = None if model is None else target_of(model, own, at)
     other = bulk.priced(frame, model=target, own=own, cached=cached, when=at)
     return _compared(frame, other, _terms(target, own, cached, at))

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from llmkit.core.suggestions import known, texts
+from llmkit.core.timestamps import moment
 from llmkit.costs.store import schema
-from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     import sqlite3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store import schema
@@ -64,7 +65,7 @@ def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now
     """Reserve what a call may cost, in place of what was reserved for it before."""
     assert reservation.nanos is not None
     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
-    limits, time = rules(connection), schema.micros(reservation.time)
+    limits, time = rules(connection), micros(reservation.time)
     used = amounts(connection, time, reservation.notebook, now=now, without=reservation.uid)
     if (error := arithmetic.refusal(limits, used, reservation)) is not None:
         raise error

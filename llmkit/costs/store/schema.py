@@ -11,12 +11,12 @@ import json
 import math
 import operator
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.sums import EXACT, Sums
 from llmkit.records import CallRecord
 
@@ -75,8 +75,6 @@ def estimated(names: Collection[str] = COLUMNS) -> str:
     )
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))
 INT64 = range(-(2**63), 2**63)
 
@@ -250,16 +248,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(tuple(_added(names)) for names in ADDED[7:]),
 )
 """Statements that bring a file from version n to n + 1, one tuple per version."""
-
-
-def micros(time: datetime) -> int:
-    """Return a time as the file keeps it: microseconds since 1970 (UTC).
-
-    Example:
-        >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
-        1000000
-    """
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
 
 
 def encode(record: CallRecord) -> Row:

@@ -19,6 +19,7 @@ import platformdirs
 
 from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store import corrections, database, filters, reservations, rollups, schema
 from llmkit.costs.store.protocol import Page
@@ -354,7 +355,7 @@ class SQLiteStore(forks.ForkAware):
         )
 
     def _now(self) -> int:
-        return schema.micros(self._clock())
+        return micros(self._clock())
 
     @staticmethod
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ Money is whole nano-dollars here, so that every sum is that of the ledger.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from llmkit.core.suggestions import known
+from llmkit.core.timestamps import MICROSECOND, aware, moment
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
 from llmkit.costs.frame.summary import TAG, estimated, local_time, nanos, period_starts, that_count
-from llmkit.costs.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -395,7 +395,5 @@ def first_period(frame: pd.DataFrame, now: datetime) -> str:
 
 def to_day(when: date | str | None, *, end: bool = False) -> date | None:
     """Return the local day of a time as users write it."""
-    micros = moment(when)
-    if micros is None:
-        return None
-    return datetime.fromtimestamp((micros - end) / 1e6, UTC).astimezone().date()
+    time = aware(when)
+    return None if time is None else (time - end * MICROSECOND).astimezone().date()

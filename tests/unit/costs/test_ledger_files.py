@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from llmkit import ConfigurationError
+from llmkit.core.timestamps import aware
 from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.timestamps import aware
 from llmkit.records import CallRecord
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -1,13 +1,12 @@
-"""Dates and times as people write them."""
+"""Dates and times: as people write them, and as the ledger keeps them, in microseconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.store.schema import micros
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -16,11 +15,34 @@ if TYPE_CHECKING:
 
     When: TypeAlias = date | str | np.datetime64
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
 HINT = "Write it like 2026-11-22 or 2026-11-22T09:30, or give a date, datetime or pandas Timestamp."
 
 
+def micros(time: datetime) -> int:
+    """Return a time as the ledger keeps it; one without a zone is in UTC.
+
+    Example:
+        >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+        1000000
+    """
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def from_micros(time: int) -> datetime:
+    """Return the time that `micros` made.
+
+    Example:
+        >>> from_micros(1_000_000).isoformat()
+        '1970-01-01T00:00:01+00:00'
+    """
+    return EPOCH + time * MICROSECOND
+
+
 def moment(when: When | None) -> int | None:
-    """Return a time as the ledger keeps it.
+    """Return a time that a user gave as the ledger keeps it.
 
     Example:
         >>> moment("1970-01-01T00:00:01+00:00")
