@@ -6,7 +6,6 @@ models and those who count what they cost read it here.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.suggestions import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -144,12 +144,8 @@ def unknown_name(name: str, others: Iterable[str] = ()) -> ConfigurationError:
     """Return the error for a name that is not known, with the nearest ones."""
     names = [*model_names(), *others]
     bare = {n.partition(":")[2] or n: n for n in names}
-    near = difflib.get_close_matches(name, [*bare, *names], n=3, cutoff=0.5)
-    hint = (
-        f"Did you mean {', '.join(dict.fromkeys(bare.get(n, n) for n in near))}?"
-        if near
-        else "See %llm models."
-    )
+    found = ", ".join(dict.fromkeys(bare.get(n, n) for n in near(name, [*bare, *names])))
+    hint = f"Did you mean {found}?" if found else "See %llm models."
     return ConfigurationError(f"No model or provider is called {name[:100]!r}.", hint=hint)
 
 

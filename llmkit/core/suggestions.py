@@ -1,4 +1,4 @@
-"""Names that a user gives."""
+"""Names that a user gives: which ones exist, and which one was meant."""
 
 from __future__ import annotations
 
@@ -10,16 +10,34 @@ from llmkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+CLOSE = 0.6
+"""Likeness from which a name may have been meant; `difflib` gives 1 to equal ones."""
+
+ALMOST = 0.8
+"""Likeness from which it was meant, where a wrong guess would refuse a prompt."""
+
+
+def nearest(word: str, choices: Iterable[str], *, cutoff: float = CLOSE) -> str | None:
+    """Return the choice that is most like a word; `None` if none is like it.
+
+    Example:
+        >>> nearest("modle", ["model", "out"]), nearest("mood", ["model"], cutoff=ALMOST)
+        ('model', None)
+    """
+    return next(iter(near(word, choices, 1, cutoff)), None)
+
+
+def near(word: str, choices: Iterable[str], most: int = 3, cutoff: float = CLOSE) -> list[str]:
+    """Return the choices that are like a word, the nearest first."""
+    return difflib.get_close_matches(word, list(choices), most, cutoff)
 
 
 def known(name: str, names: Iterable[str], what: str) -> None:
     """Make sure that there is such a name."""
     names = list(names)
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
+        found = nearest(str(name), names)
+        hint = f"There are: {', '.join(names)}." if found is None else f"Did you mean {found!r}?"
         raise ConfigurationError(f"The ledger has no {what} {name!r}.", hint=hint)
 
 
@@ -47,5 +65,5 @@ def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
         >>> did_you_mean("modle", ["model", "out"], "")
         'Did you mean model?'
     """
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    return f"Did you mean {near[0]}?" if near else otherwise
+    found = nearest(word, choices)
+    return otherwise if found is None else f"Did you mean {found}?"

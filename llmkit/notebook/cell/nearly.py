@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
 from llmkit.content.template import CellError
+from llmkit.core.suggestions import ALMOST, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,9 +96,9 @@ def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
     """Return the subcommand that a word is, or nearly is: two letters changed places, one is too many…."""
     if typed in commands:
         return typed
-    if found := difflib.get_close_matches(typed, commands, n=1, cutoff=0.8):
-        return found[0]
-    return next((name for name in commands if sorted(name) == sorted(typed)), None)
+    return nearest(typed, commands, cutoff=ALMOST) or next(
+        (name for name in commands if sorted(name) == sorted(typed)), None
+    )
 
 
 def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.template import CellError
+from llmkit.core.suggestions import ALMOST, nearest
 from llmkit.notebook.cell.options import BY_NAME, find_option
 from llmkit.notebook.cell.values import SecretError
 from llmkit.notebook.cell.words import UnclosedQuoteError, json_word, shell_word
@@ -128,8 +128,8 @@ class OptionReader:
 
 def _long_name(typed: str) -> str | None:
     """Return the long option that a word behind one dash nearly is; -tNAME is a letter with its value."""
-    near = difflib.get_close_matches(typed, [name for name in BY_NAME if len(name) > MIN_LONG], 1, 0.8)
-    return near[0] if near and typed[:2] == near[0][:2] else None
+    near = nearest(typed, (name for name in BY_NAME if len(name) > MIN_LONG), cutoff=ALMOST)
+    return near if near and typed[:2] == near[:2] else None
 
 
 def _quoted(text: str, start: int) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.suggestions import did_you_mean
 from llmkit.notebook.cell.values import tag
 from llmkit.notebook.commands import session_commands
 
@@ -114,9 +114,8 @@ def _no_provider(typed: str) -> ConfigurationError:
     """Say that a word is no provider; it is repeated only if it is nearly one, for it may be the key."""
     from llmkit.core import catalog
 
-    near = difflib.get_close_matches(typed.lower(), catalog.providers(), n=1)
-    if near:
-        return ConfigurationError(f"No provider is called {typed!r}.", hint=f"Did you mean {near[0]}?")
+    if near := did_you_mean(typed.lower(), catalog.providers(), ""):
+        return ConfigurationError(f"No provider is called {typed!r}.", hint=near)
     return ConfigurationError(
         "%llm key takes a provider's name, and what was typed is none.",
         hint="Write %llm key openai and enter the key when asked; a key that stands in a cell is no secret"

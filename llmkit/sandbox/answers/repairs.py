@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from llmkit.core.suggestions import nearest
 
 if TYPE_CHECKING:
     from llmkit.sandbox.conversation import Ask
@@ -20,7 +21,6 @@ _ATTRIBUTE = re.compile(r"^AttributeError: .*'([\w.]+)'(?: object)? has no attri
 _KEY = re.compile(r"^KeyError: (['\"])(.+)\1")
 _MEANT = re.compile(r"Did you mean: '(\w+)'")
 _STRING = re.compile(r"(['\"])((?:(?!\1)[^\\\n])+)\1")
-_NEAR = 0.6
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict, "tuple": tuple, "set": set, "int": int}
 
 
@@ -32,29 +32,25 @@ class _Fault:
     pattern: str
 
 
-def _nearest(wrong: str, names: list[str]) -> str | None:
-    return next(
-        iter(difflib.get_close_matches(wrong, [name for name in names if name != wrong], 1, _NEAR)), None
-    )
+def _other(wrong: str, names: list[str]) -> str | None:
+    return nearest(wrong, (name for name in names if name != wrong))
 
 
 def _fault(error: str, source: str, around: str) -> _Fault | None:
     meant = _MEANT.search(error)
     if found := _NAME.match(error):
         near = (
-            meant[1]
-            if meant
-            else _nearest(found[1], [*re.findall(r"\b[A-Za-z_]\w*", source), *dir(builtins)])
+            meant[1] if meant else _other(found[1], [*re.findall(r"\b[A-Za-z_]\w*", source), *dir(builtins)])
         )
         return _Fault("name", found[1], near, rf"(?<![\w.]){found[1]}\b")
     if found := _ATTRIBUTE.match(error):
         names = dir(_TYPES[found[1]]) if found[1] in _TYPES else re.findall(r"\.([A-Za-z_]\w*)", source)
-        near = meant[1] if meant else _nearest(found[2], names)
+        near = meant[1] if meant else _other(found[2], names)
         return _Fault("attribute", found[2], near, rf"(?<=\.){found[2]}\b")
     if found := _KEY.match(error):
         keys = [text for _, text in _STRING.findall(f"{source}\n{around}")]
         pattern = rf"(?<=['\"]){re.escape(found[2])}(?=['\"])"
-        return _Fault("key", found[2], _nearest(found[2], keys), pattern)
+        return _Fault("key", found[2], _other(found[2], keys), pattern)
     return None
 
 
