@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +10,12 @@ import pandas as pd
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO
+from llmkit.core.timestamps import from_micros
 from llmkit.costs.calls import Calls
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
 from llmkit.costs.pricing import bulk, provider_reports
-from llmkit.costs.pricing.bulk import DAY, EPOCH
+from llmkit.costs.pricing.bulk import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def _days(export: provider_reports.Export, filters: Filters) -> tuple[datetime, 
 
 def _midnight(micros: int) -> datetime:
     """Return when the UTC day of a time began."""
-    return EPOCH + timedelta(microseconds=micros // DAY * DAY)
+    return from_micros(micros // DAY * DAY)
 
 
 def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
