@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError, LLMTimeoutError
 from llmkit.transport.base import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine
 
     from llmkit.clients.engine.call import Call
 
@@ -71,41 +71,75 @@ class Deadlines:
     """The clock of one attempt: it knows which deadline is next, and raises when that has passed."""
 
     def __init__(self, timeouts: Timeouts, end: float | None, call: Call) -> None:
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
         self._end = end
         self._call = call
         # A whole answer has no first token: only the total counts.
         self._limit = timeouts.first_token if call.request.stream else None
         self._moving = False
-        self._since = self._clock()
-        self._scope: asyncio.Timeout | None = None
+        self._since = self._loop.time()
+        # One timer for all waits of the attempt: `asyncio.timeout` would set and cancel one for each chunk.
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._expired = False
 
     def moved(self, limit: float | None = None) -> None:
         """Note that text or reasoning came, or that the reader is back for more: idle time begins anew."""
         self._moving = True
+        self._since = self._loop.time()
         if self._call.request.stream:
-            self._limit = self._timeouts.idle if limit is None else limit
-        self._since = self._clock()
-        if self._scope is not None:
-            self._scope.reschedule(self._next())
+            limit = self._timeouts.idle if limit is None else limit
+            if limit != self._limit:  # a shorter one may pass before the timer looks
+                self._limit = limit
+                self.stop()
+                if self._waiting is not None:
+                    self._watch()
+
+    def stop(self) -> None:
+        """Stop watching: the attempt is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something until the next deadline; what has arrived already needs no timer."""
+        """Wait for something until the next deadline; what has arrived already is returned in any case."""
+        task = self._waiting = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        self._watch()
         try:
-            pending = work.send(None)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # it is the coroutine's T
-        scope = self._scope = asyncio.timeout_at(self._next())
-        try:
-            async with scope:
-                return await _Rest(work, pending)
-        except TimeoutError as error:
-            if not scope.expired():
+            return await work
+        except BaseException as error:
+            self.stop()
+            ours = (
+                self._expired and task.cancelling() == cancelling + 1
+            )  # else somebody cancelled the task, too
+            if not (ours and isinstance(error, asyncio.CancelledError)):
                 raise
-            raise self._passed() from error
+            raise self._passed() from None
         finally:
-            self._scope = None
+            self._waiting = None
+            if self._expired:
+                self._expired = False
+                task.uncancel()
+
+    def _watch(self) -> None:
+        """Set the timer, unless it is set: a deadline that moved on in the meantime is found by `_look`."""
+        if self._timer is None and (end := self._next()) is not None:
+            self._timer = self._loop.call_at(end, self._look)
+
+    def _look(self) -> None:
+        """End the wait if its deadline has passed; if nobody waits, the next wait sets the timer again."""
+        self._timer = None
+        end = self._next()
+        if self._waiting is None or end is None:
+            return
+        if self._loop.time() < end:
+            self._watch()
+        else:
+            self._expired = True
+            self._waiting.cancel()
 
     def _next(self) -> float | None:
         step = None if self._limit is None else self._since + self._limit
@@ -123,27 +157,3 @@ class Deadlines:
             text = f"the first-token timeout of {self._limit:g} s passed"
         name = f"{self._call.provider}:{self._call.request.model}"
         return LLMTimeoutError(f"{name}: {text}.", retryable=not (total or self._call.started))
-
-
-class _Rest(Generic[T]):
-    """What is left of a coroutine that has begun: it waits for something."""
-
-    def __init__(self, work: Coroutine[Any, Any, T], pending: Any) -> None:
-        self._work = work
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        work, pending = self._work, self._pending
-        try:
-            while True:
-                try:
-                    sent = yield pending
-                except GeneratorExit:
-                    work.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - it is the coroutine's: a cancellation, mostly
-                    pending = work.throw(error)
-                else:
-                    pending = work.send(sent)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # as above

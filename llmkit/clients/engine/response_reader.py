@@ -77,6 +77,7 @@ class ResponseReader:
 
     async def aclose(self) -> None:
         """Close the answer."""
+        self._clock.stop()
         try:
             await self._chunks.aclose()
         finally:
