@@ -73,21 +73,24 @@ class Rates(NamedTuple):
 
     def cost(self, tokens: Tokens, units: Mapping[str, int] = NO_UNITS) -> Decimal:
         """Return the price in US dollars of these tokens, and of the other units."""
-        short = tokens.cache_write - tokens.cache_write_1h
         plain = tokens.input - tokens.cache_read - tokens.cache_write
-        millionths = (
-            self.input * plain
-            + self.output * tokens.output
-            + self.cache_read * tokens.cache_read
-            + self.cache_write * short
-            + self.cache_write_1h * tokens.cache_write_1h
-        )
+        millionths = self.input * plain + self.output * tokens.output
+        if plain != tokens.input:  # most calls cache nothing
+            short = tokens.cache_write - tokens.cache_write_1h
+            millionths += (
+                self.cache_read * tokens.cache_read
+                + self.cache_write * short
+                + self.cache_write_1h * tokens.cache_write_1h
+            )
         fees = Decimal(0)
-        for unit, usd in self.others.items():
+        for unit, count in units.items():
+            usd = self.others.get(unit) if count else None
+            if usd is None:
+                continue
             if unit in KINDS:
-                millionths += usd * units.get(unit, 0)
+                millionths += usd * count
             else:
-                fees += usd * units.get(unit, 0)
+                fees += usd * count
         return (millionths * (US_FACTOR if units.get(US_INFERENCE) else 1) + fees) / MILLION
 
     def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
