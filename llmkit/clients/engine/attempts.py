@@ -116,7 +116,9 @@ class Attempts:
         if key is not None:
             self._key = call.key = key
         clock = Deadlines(line.timeouts, call.end, call)
-        wire = replace(line.codec.encode(call.request), connect_timeout=line.timeouts.connect)
+        wire = line.codec.encode(call.request)
+        if wire.connect_timeout != line.timeouts.connect:
+            wire = replace(wire, connect_timeout=line.timeouts.connect)
         response = await clock.within(self._send(wire))
         call.heed(response.headers)
         return ResponseReader(response, line.codec, call, clock)

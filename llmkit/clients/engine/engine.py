@@ -286,7 +286,8 @@ class ProviderClient(BaseLLMClient):
             without=self._refused(model),
             schema=schema,
         )
-        warn_refused(self._line, request, request.dropped)
+        if dropped := request.dropped:
+            warn_refused(self._line, request, dropped)
         return Call(request, self.provider_name, simulated=self.simulated)
 
     def _plain(self, model: str) -> str:
