@@ -3,83 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from llmkit.content.template import CellError
 from llmkit.notebook.display.error_messages import Stopped, kept_in
 from llmkit.notebook.request import NotebookContext, gather
-from llmkit.notebook.single import SingleRun, exchange, limits, remember
+from llmkit.notebook.shell import has_kernel
+from llmkit.notebook.single import SingleRun
+from llmkit.notebook.streams import call_context
 
 if TYPE_CHECKING:
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.compare.comparison import Comparison
-    from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.scope import Scope
-
-
-class Dispatched(NamedTuple):
-    """What came of a question.
-
-    Attributes:
-        result: The reply, or the replies of several models; `None` if nothing was sent.
-        interrupted: Whether the user interrupted while the whole answer was being shown.
-    """
-
-    result: Reply | Comparison | None
-    interrupted: bool = False
+    from llmkit.notebook.session import Session
 
 
 def run(
-    magics: LLMMagics, ask: CellRequest, scope: Scope, *, alone: bool, announcement: str = ""
-) -> Dispatched:
-    """Put a question, or show what it would send."""
-    outgoing = gather(ask, notebook_context(magics, ask, scope))
-    names = _names(ask.model or magics.model)
-    if ask.dry_run:
-        _report(magics, ask, outgoing, names)
-        return Dispatched(None)
-    if ask.out is not None:
-        scope.check(ask.out)
-        outgoing = replace(outgoing, notes=(*outgoing.notes, *filter(None, [scope.told(ask.out)])))
-    for line in filter(None, [announcement, outgoing.sent_along]):
-        _say(line, quiet=ask.quiet)
-    if len(names) > 1:
-        return _put_to_several(magics, ask, outgoing, names, scope, alone=alone)
-    asking = SingleRun(magics, ask, outgoing, names[0])
-    if asking.news:
-        _say(asking.news, quiet=ask.quiet)
+    session: Session, request: CellRequest, scope: Scope, announcement: str = ""
+) -> Reply | Comparison | None:
+    """Ask one model or several, or show what would be sent; return what the magic returns."""
+    prompt = gather(request, notebook_context(session, request, scope))
+    names = _names(request.model or session.defaults.model)
+    if request.dry_run:
+        _report(session, request, prompt, names)
+        return None
+    if request.out is not None:
+        scope.check(request.out)
+        prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [scope.told(request.out)])))
+    for line in filter(None, [announcement, prompt.sent_along]):
+        _say(line, quiet=request.quiet)
+    source = session.shell.history_manager.input_hist_raw[-1].lstrip()
+    ask = _ask_several if len(names) > 1 else _ask_one
+    result = ask(session, request, prompt, names, scope, alone=source.startswith("%%llm"))
+    if source.startswith(("%%llm", "%llm")) and not has_kernel(session.shell):
+        # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
+        session.shell.displayhook.update_user_ns(result)
+        return None
+    return result
+
+
+def _ask_one(
+    session: Session, request: CellRequest, prompt: Prompt, names: list[str], scope: Scope, *, alone: bool
+) -> Reply:
+    run = SingleRun(session, request, prompt, names[0])
+    if run.news:
+        _say(run.news, quiet=request.quiet)
     try:
-        reply = asking.run(alone=alone)
+        reply = run.run(alone=alone)
     finally:  # an answer that was stopped or cut is the user's, too
-        if ask.out is not None and asking.reply is not None:
-            scope.assign(ask.out, asking.reply)
-    return Dispatched(reply, asking.interrupted)
+        if request.out is not None and run.reply is not None:
+            scope.assign(request.out, run.reply)
+    if run.interrupted:
+        raise Stopped(kept_in(request.out), reply)
+    return reply
 
 
-def _put_to_several(
-    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str], scope: Scope, *, alone: bool
-) -> Dispatched:
+def _ask_several(
+    session: Session, request: CellRequest, prompt: Prompt, names: list[str], scope: Scope, *, alone: bool
+) -> Comparison:
+    from llmkit.notebook.compare.compare import run_compare
+
+    if request.code:
+        raise CellError("Whose code? -c goes with one model.", hint="Take .keep(…).code of the comparison.")
+
+    def keep(reply: Reply) -> None:
+        if request.thread is not None:
+            session.extend_thread(request.thread, prompt, reply)
+
+    def note(comparison: Comparison) -> None:
+        for label, reply in comparison.replies.items():
+            session.add(label, prompt, reply)
+        session.last_reply = comparison
+        if request.out is not None:
+            scope.assign(request.out, comparison)
+
     try:
-        comparison = _compare(magics, ask, outgoing, names, alone=alone)
+        comparison = run_compare(
+            prompt.messages,
+            names,
+            options=prompt.options,
+            context=call_context(session, request),
+            shell=session.shell,
+            alone=alone,
+            quiet=request.quiet,
+            on_keep=keep,
+        )
     except Stopped as stopped:
-        _note(magics, ask, outgoing, stopped.reply, scope)
-        raise Stopped(kept_in(ask.out), stopped.reply) from None
-    _note(magics, ask, outgoing, comparison, scope)
-    return Dispatched(comparison)
-
-
-def _note(
-    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, comparison: Comparison, scope: Scope
-) -> None:
-    """Let the session have the answers: its log, `%llm last`, the variable of `-o`."""
-    magics.last = comparison
-    magics.log += [
-        exchange(magics.shell, outgoing, label, reply) for label, reply in comparison.replies.items()
-    ]
-    if ask.out is not None:
-        scope.assign(ask.out, comparison)
+        note(stopped.reply)
+        raise Stopped(kept_in(request.out), stopped.reply) from None
+    note(comparison)
+    return comparison
 
 
 def _names(models: str) -> list[str]:
@@ -90,53 +106,27 @@ def _names(models: str) -> list[str]:
     return names
 
 
-def notebook_context(magics: LLMMagics, ask: CellRequest, scope: Scope) -> NotebookContext:
+def notebook_context(session: Session, request: CellRequest, scope: Scope) -> NotebookContext:
     """Return what a question may take from the notebook."""
-    shell: Any = magics.shell
+    defaults = session.defaults
     return NotebookContext(
         variables=scope,
-        inputs=shell.history_manager.input_hist_raw,
-        history=magics.threads.get(ask.thread or "", []),
-        system=magics.system,
-        temperature=magics.temperature,
-        format=magics.format,
+        inputs=session.shell.history_manager.input_hist_raw,
+        history=session.threads.get(request.thread or "", []),
+        system=defaults.system,
+        temperature=defaults.temperature,
+        format=defaults.format,
     )
 
 
-def _report(magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str]) -> None:
+def _report(session: Session, request: CellRequest, prompt: Prompt, names: list[str]) -> None:
     from llmkit.notebook.commands.dryrun import dry_run
 
-    reports = []
-    for name in names:
-        asking = SingleRun(magics, ask, outgoing, name)
-        reports.append(dry_run(outgoing, asking.name, asking.stream))
-    tags = ", ".join(f"{name}={value}" for name, value in limits(magics, ask)["tags"].items())
+    runs = [SingleRun(session, request, prompt, name) for name in names]
+    reports = [dry_run(prompt, run.name, run.stream) for run in runs]
+    tags = ", ".join(f"{name}={value}" for name, value in call_context(session, request)["tags"].items())
     labels = [f"Tags in the ledger: {tags}."] if tags else []
-    _say("\n\n".join([*reports, *labels, *outgoing.notes]), quiet=False)
-
-
-def _compare(
-    magics: LLMMagics, ask: CellRequest, outgoing: Prompt, names: list[str], *, alone: bool
-) -> Comparison:
-    from llmkit.notebook.compare.compare import run_compare
-
-    if ask.code:
-        raise CellError("Whose code? -c goes with one model.", hint="Take .keep(…).code of the comparison.")
-
-    def keep(reply: Reply) -> None:
-        if ask.thread is not None:
-            remember(magics, ask.thread, outgoing, reply)
-
-    return run_compare(
-        outgoing.messages,
-        names,
-        options=outgoing.options,
-        limits=limits(magics, ask),
-        shell=magics.shell,
-        alone=alone,
-        quiet=ask.quiet,
-        on_keep=keep,
-    )
+    _say("\n\n".join([*reports, *labels, *prompt.notes]), quiet=False)
 
 
 def _say(line: str, *, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.content.parsing import code_in, parse
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError
+from llmkit.notebook.shell import execution_number, has_kernel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,7 @@ class Reply:
         from llmkit.notebook.display.rich_answer import final_data
 
         final = self.shown
-        if self._shell is None or getattr(self._shell, "kernel", None) is not None:
+        if self._shell is None or has_kernel(self._shell):
             status: Ending = "ok" if self.ended else "cancelled"
             data = final_data(final.text, self.footer, {}, status, html=final.html)
             display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
@@ -171,12 +172,3 @@ def explain_empty(error: BadResponseError, response: LLMResponse | None) -> None
     """Say what came instead of text, if that is why an answer could not be read."""
     if response is not None and response.note and not spoken(response.content).strip():
         error.message, error.hint = response.note, "Ask again for text."
-
-
-def execution_number(shell: Any) -> int | None:
-    """Return n of the `In [n]` that is running.
-
-    Some releases of IPython count up before a cell runs and some after, but all of them have stored
-    its input by then.
-    """
-    return None if shell is None else len(shell.history_manager.input_hist_parsed) - 1

@@ -1,4 +1,4 @@
-"""One question from a cell: ask, show the answer as it comes, and keep the books of the notebook."""
+"""One question from a cell: ask one model, show the answer as it comes, and record it in the session."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
 
-from llmkit import records
-from llmkit.clients.registry import resolve, shared_client
+from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage, LLMResponse
 from llmkit.content.parsing import parse, repair_message
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
-from llmkit.core.money import format_money, to_nanos
+from llmkit.core.money import format_money
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.commands.model_prices import charges, is_free
 from llmkit.notebook.commands.next_cell import put_next
@@ -22,8 +21,8 @@ from llmkit.notebook.display.error_messages import Stopped, countdown, foreign, 
 from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer, live_answer
 from llmkit.notebook.display.output import READ, opening
-from llmkit.notebook.record import IncompleteMessage, LogEntry
-from llmkit.notebook.reply import Reply, execution_number, explain_empty
+from llmkit.notebook.reply import Reply, explain_empty
+from llmkit.notebook.streams import call_context, open_stream
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.display.live import LiveAnswer
     from llmkit.notebook.display.rich_answer import Ending
-    from llmkit.notebook.magics import LLMMagics
     from llmkit.notebook.request import Prompt
+    from llmkit.notebook.session import Session
 
 
 class SingleRun:
@@ -46,40 +45,45 @@ class SingleRun:
         interrupted: Whether the user interrupted while the whole answer was being shown.
     """
 
-    def __init__(self, magics: LLMMagics, ask: CellRequest, outgoing: Prompt, model: str = "") -> None:
-        self._magics = magics
-        self._ask = ask
-        self._outgoing = outgoing
+    def __init__(self, session: Session, request: CellRequest, prompt: Prompt, model: str = "") -> None:
+        self._session = session
+        self._request = request
+        self._prompt = prompt
         self.name = resolve(model or None)
         self._label = model or self.name.model or self.name.provider
-        self.stream = self.open()
+        self.stream = self._open()
         self.news = "" if model else self._switch()
-        self._notes = [*filter(None, [self.news]), *outgoing.notes]
+        self._notes = [*filter(None, [self.news]), *prompt.notes]
         self.reply: Reply | None = None
         self.interrupted = False
 
     def _switch(self) -> str:
         """Say that the default model costs money, if the one before did not."""
-        said = charges(self.name) if self._magics.was_free and not is_free(self.name) else ""
-        if not self._ask.dry_run and not (said and self._ask.quiet):
-            self._magics.was_free = is_free(self.name)
+        said = charges(self.name) if self._session.was_free and not is_free(self.name) else ""
+        if not self._request.dry_run and not (said and self._request.quiet):
+            self._session.was_free = is_free(self.name)
         return said
 
-    def open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
+    def _open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
         """Open the call; nothing is sent before its first step."""
-        client = shared_client(str(self.name), tuple(self._magics.fallback))
-        messages = [*self._outgoing.messages, *further]
-        with records.calling(**limits(self._magics, self._ask)):
-            stream: Any = client.stream_text(messages, self.name.model, **self._outgoing.options)
-        return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
+        return open_stream(
+            self.name,
+            [*self._prompt.messages, *further],
+            self._prompt.options,
+            call_context(self._session, self._request),
+            self._session.defaults.fallback,
+        )
 
     def run(self, *, alone: bool) -> Reply:
-        """CellRequest, show the answer as it comes, and return it."""
+        """Ask, show the answer as it comes, and return it."""
         display = live_answer(
-            self._magics.shell, quiet=self._ask.quiet, alone=alone, max_hz=self._magics.max_refresh_hz
+            self._session.shell,
+            quiet=self._request.quiet,
+            alone=alone,
+            max_hz=self._session.defaults.max_refresh_hz,
         )
         if alone and not isinstance(display, PlainAnswer):
-            self._notes[:0] = filter(None, [self._outgoing.sent_along])  # the end clears what was printed
+            self._notes[:0] = filter(None, [self._prompt.sent_along])  # the end clears what was printed
         try:
             display.start(self._label)
             value = self._answer(display)
@@ -103,7 +107,7 @@ class SingleRun:
         except BudgetExceededError as error:
             if not agreed(error):
                 raise
-            self.stream = self.open()
+            self.stream = self._open()
             self._show(display)
         try:
             return self._read()
@@ -116,7 +120,7 @@ class SingleRun:
         if not answer.strip():
             raise error
         said = LLMMessage(role="assistant", content=answer)
-        self.stream = self.open((said, LLMMessage(role="user", content=repair_message(error))))
+        self.stream = self._open((said, LLMMessage(role="user", content=repair_message(error))))
         more = format_money(None if spent is None else spent.cost_estimate)
         self._notes.append(f"The first answer had the wrong form, so it was asked for again: {more} more.")
         self._show(display, "asking again: the answer has the wrong form")
@@ -124,18 +128,18 @@ class SingleRun:
 
     def _read(self) -> Any:
         """Return what the answer's text stands for in its format."""
-        form = self._outgoing.format
+        form = self._prompt.format
         if form not in READ:
             return None
         try:
-            return parse(self.stream.text, form, self._outgoing.schema)
+            return parse(self.stream.text, form, self._prompt.schema)
         except BadResponseError as error:
             explain_empty(error, self.stream.response)
             raise
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
         """Show the answer as it comes; under a notice nothing but that."""
-        form, terminal = self._outgoing.format, isinstance(display, PlainAnswer)
+        form, terminal = self._prompt.format, isinstance(display, PlainAnswer)
         silent = bool(notice) or (terminal and form in READ)
         before = "" if terminal else opening(form)
         with closing(bridge.stream(self.stream)) as pieces:
@@ -149,17 +153,16 @@ class SingleRun:
         """Show the whole answer, and remember it."""
         response = self.stream.response
         assert response is not None
-        shell, ask = self._magics.shell, self._ask
-        reply = Reply(response, shell, form=self._outgoing.format, value=value)
-        if ask.code:
-            self._notes += filter(None, [put_next(shell, reply.code, self._magics.made)])
+        reply = Reply(response, self._session.shell, form=self._prompt.format, value=value)
+        if self._request.code:
+            self._notes += filter(None, [put_next(self._session, reply.code)])
         reply.footer = self._finish(display, "ok", reply=reply)
         self._remember(reply)
         return reply
 
     def _keep(self, footer: Footer | None, error: LLMClientError | None = None) -> str:
         """Keep an answer that is not what was asked for, as far as it came."""
-        stream, form = self.stream, self._outgoing.format
+        stream, form = self.stream, self._prompt.format
         if not stream.text.strip():
             return ""
         response = outcome_of(stream) or LLMResponse(
@@ -167,24 +170,23 @@ class SingleRun:
         )
         reply = Reply(
             response,
-            self._magics.shell,
+            self._session.shell,
             form="text" if form in READ else form,  # nothing was read from it
             ended=stream.response is not None,
         )
         reply.footer = footer
         self._remember(reply)
-        where = kept_in(self._ask.out)
+        where = kept_in(self._request.out)
         if error is not None:
             error.add_note(f"The text so far is in {where}.")
         return where
 
     def _remember(self, reply: Reply) -> None:
         """Let the session have an answer: its conversation, its log, `%llm last`."""
-        self.reply, magics, thread = reply, self._magics, self._ask.thread
+        self.reply, thread = reply, self._request.thread
         if thread is not None:
-            remember(magics, thread, self._outgoing, reply)
-        magics.log.append(exchange(magics.shell, self._outgoing, self._label, reply))
-        magics.last = reply
+            self._session.extend_thread(thread, self._prompt, reply)
+        self._session.add(self._label, self._prompt, reply)
 
     def _finish(
         self,
@@ -207,7 +209,7 @@ class SingleRun:
         from llmkit.costs.ledger import ledger
 
         outcome = outcome_of(self.stream)
-        if outcome is None or not self._magics.footer:
+        if outcome is None or not self._session.defaults.footer:
             return None
         spent = ledger.session_total(simulated=outcome.simulated)
         about = spent.estimated > 0
@@ -220,39 +222,8 @@ class SingleRun:
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, problem, *alerts))))
 
 
-def limits(magics: LLMMagics, ask: CellRequest) -> dict[str, Any]:
-    """Return what holds for the calls of one question: what each may cost, whether it is replayed, labels."""
-    budget = magics.budget if ask.budget is None else ask.budget
-    replay = "off" if ask.no_cache else "refresh" if ask.refresh else None
-    cap = None if budget is None else to_nanos(budget)
-    tags = {**records.current_context().tags, **dict(ask.tags)}
-    return {"surface": "magic", "cap_nanos": cap, "replay": replay, "tags": tags}
-
-
-def exchange(shell: Any, outgoing: Prompt, label: str, reply: Reply) -> LogEntry:
-    """Return a question and its answer for the session's log."""
-    return LogEntry(
-        number=execution_number(shell),
-        label=label,
-        prompt=outgoing.parts[-1].text,
-        along=tuple(part.title for part in outgoing.parts[:-1]),
-        answer=reply.text,
-        footer=str(reply.footer or ""),
-        complete=reply.complete,
-    )
-
-
-def remember(magics: LLMMagics, thread: str, outgoing: Prompt, reply: Reply) -> None:
-    """Add a question and its answer to a conversation."""
-    said = spoken(reply.text)
-    if said.strip():
-        kind = LLMMessage if reply.complete else IncompleteMessage
-        answer = kind(role="assistant", content=said)
-        magics.threads[thread] = [*outgoing.history, outgoing.question, answer]
-
-
 def agreed(error: BudgetExceededError) -> bool:
-    """CellRequest the user about a model whose price nobody knows, if the budget says so."""
+    """Ask the user about a model whose price nobody knows, if the budget says so."""
     from llmkit.costs.ledger import ledger
 
     budget = ledger.budget()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import Completion, CompletionContext, SimpleMatcherResult
 
-    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.session import Session
 
 IDENTIFIER = "llmkit"
 """Name of our matcher in IPython's completer."""
@@ -23,7 +23,7 @@ NO_KEY = "no\u2011key"
 """The type of what lacks a key, with a hyphen at which JupyterLab does not break the line."""
 
 
-def add_matcher(shell: Any, magics: LLMMagics) -> None:
+def add_matcher(shell: Any, session: Session) -> None:
     """Let IPython complete the lines of `%%llm` and `%llm` with our words."""
     hints: dict[str, str] = {}
 
@@ -32,7 +32,7 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
         lines = context.full_text.split("\n")[: context.cursor_line + 1]
         text = "\n".join([*lines[:-1], lines[-1][: context.cursor_position]])
         try:
-            found = complete(text, _known(magics))
+            found = complete(text, _known(session))
         except LLMClientError:  # settings that cannot be read: the question itself will say what is wrong
             found = None
         if found is None:
@@ -51,7 +51,7 @@ def add_matcher(shell: Any, magics: LLMMagics) -> None:
     shell.Completer.custom_matchers.append(match)
     shell.Completer.completions = _described(shell.Completer.completions, hints)
     if (kernel := getattr(shell, "kernel", None)) is not None:
-        kernel.do_inspect = _inspected(kernel.do_inspect, lambda text: describe(text, _known(magics)))
+        kernel.do_inspect = _inspected(kernel.do_inspect, lambda text: describe(text, _known(session)))
 
 
 def remove_matchers(shell: Any) -> None:
@@ -90,16 +90,16 @@ def _inspected(inspect: Any, look_up: Callable[[str], str]) -> Any:
     return inspected
 
 
-def _known(magics: LLMMagics) -> Known:
+def _known(session: Session) -> Known:
     from llmkit.clients import registry  # loads at the first completion, not with the extension
 
     return Known(
         models=lambda: list(_models()),
-        threads=magics.threads,
-        variables=magics.own_variables,
+        threads=session.threads,
+        variables=session.own_variables,
         aliases=registry.aliases,
         providers=registry.provider_names,
-        tags=magics.tags,
+        tags=session.defaults.tags,
     )
 
 

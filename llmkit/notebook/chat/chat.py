@@ -20,6 +20,8 @@ from llmkit.notebook.chat.text import entries, plain_text, saved_html
 from llmkit.notebook.display.error_messages import Stopped, plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
+from llmkit.notebook.session import Session, find_session
+from llmkit.notebook.shell import current_shell, has_kernel
 from llmkit.notebook.transcript import write_transcript
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.chat_widget import ChatWidget
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
-    from llmkit.notebook.magics import LLMMagics
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -86,16 +87,10 @@ class Chat:
             resolve(model)
         if budget is not None and not budget >= 0:
             raise ConfigurationError(f"budget={budget!r} cannot be: US dollars from 0 are expected.")
-        self._shell = _shell()
-        magics = _magics(self._shell)
-        if thread is not None and magics is None:
+        if thread is not None and find_session() is None:
             raise ConfigurationError("A thread is shared with %%llm.", hint="Run %load_ext llmkit first.")
-        space = Scope({} if self._shell is None else self._shell.user_ns, caller())
-        self._given = dict(vars) if isinstance(vars, Mapping) else {}
-        names = [] if self._given else _names(vars, space)
-        # A function's own names end with it, so their values are taken now.
-        self._given |= {name: space[name] for name in names if name in space.locals}
-        self._names = [name for name in names if name not in space.locals]
+        self._shell = current_shell()
+        self._take_variables(vars, Scope({} if self._shell is None else self._shell.user_ns, caller()))
         settings = ChatSettings(
             model=model,
             system=system or "",
@@ -104,7 +99,14 @@ class Chat:
             starters=tuple(map(str, _starters(self._names, self._given) if starters is None else starters)),
             budget=budget,
         )
-        self._begin(settings, magics)
+        self._begin(settings)
+
+    def _take_variables(self, variables: Sequence[Any] | Mapping[str, Any], scope: Scope) -> None:
+        self._given = dict(variables) if isinstance(variables, Mapping) else {}
+        names = [] if self._given else _names(variables, scope)
+        # A function's own names end with it, so their values are taken now.
+        self._given |= {name: scope[name] for name in names if name in scope.locals}
+        self._names = [name for name in names if name not in scope.locals]
 
     def ask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
         """Ask, and wait for the answer; an interrupt stops it.
@@ -122,11 +124,11 @@ class Chat:
         """
         files = [attach(one) for one in attachments]
         try:
-            return _reply(bridge.run(self._session.ask(text, files)))
+            return _reply(bridge.run(self._runner.ask(text, files)))
         except Stopped:
             raise
         except KeyboardInterrupt:
-            last = self._session.talk.branch[-1:]
+            last = self._runner.talk.branch[-1:]
             raise _stopped(*last) from None
 
     async def aask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
@@ -144,7 +146,7 @@ class Chat:
             CancelledError: If it was stopped, in the chat or by a cancelled task.
         """
         files = [attach(one) for one in attachments]
-        turn = await asyncio.wrap_future(bridge.submit(self._session.ask(text, files)))
+        turn = await asyncio.wrap_future(bridge.submit(self._runner.ask(text, files)))
         try:
             return _reply(turn)
         except Stopped:  # a KeyboardInterrupt would end the event loop
@@ -152,28 +154,28 @@ class Chat:
 
     def stop(self) -> None:
         """Stop the answer that is under way; what has arrived stays."""
-        bridge.loop().call_soon_threadsafe(self._session.stop)
+        bridge.loop().call_soon_threadsafe(self._runner.stop)
 
     @property
     def model(self) -> str:
         """Who is asked; another name may be assigned."""
-        return self._session.model
+        return self._runner.model
 
     @model.setter
     def model(self, name: str) -> None:
         resolve(name)
-        bridge.loop().call_soon_threadsafe(self._session.set_model, name)
-        self._session.settings.model = name
+        bridge.loop().call_soon_threadsafe(self._runner.set_model, name)
+        self._runner.settings.model = name
 
     @property
     def system(self) -> str:
         """The system prompt; another text may be assigned."""
-        return self._session.system
+        return self._runner.system
 
     @system.setter
     def system(self, text: str) -> None:
-        bridge.loop().call_soon_threadsafe(self._session.set_system, text)
-        self._session.settings.system = text.strip()
+        bridge.loop().call_soon_threadsafe(self._runner.set_system, text)
+        self._runner.settings.system = text.strip()
 
     @property
     def messages(self) -> list[LLMMessage]:
@@ -181,7 +183,7 @@ class Chat:
 
         Hidden turns, and questions without an answer, are not among them.
         """
-        return [*self._session.system_messages(), *self._session.talk.messages()]
+        return [*self._runner.system_messages(), *self._runner.talk.messages()]
 
     @property
     def cost(self) -> float:
@@ -189,15 +191,15 @@ class Chat:
 
         Simulated answers count as long as no real one cost anything.
         """
-        return shown_cost(self._session.talk)
+        return shown_cost(self._runner.talk)
 
     @property
     def df(self) -> pd.DataFrame:
         """All messages of all branches, one a row, in the order of time."""
         import pandas as pd
 
-        shown = set(self._session.talk.branch)
-        rows = [_row(node, shown=node in shown) for node in self._session.talk]
+        shown = set(self._runner.talk.branch)
+        rows = [_row(node, shown=node in shown) for node in self._runner.talk]
         return pd.DataFrame(rows, columns=list(_row(None, shown=False)))
 
     def export(self, path: str | os.PathLike[str]) -> Path:
@@ -212,7 +214,7 @@ class Chat:
         Raises:
             ConfigurationError: If another file is there, the ending is another, or it cannot be written.
         """
-        return write_transcript(path, entries(self._session.talk.branch, self.system))
+        return write_transcript(path, entries(self._runner.talk.branch, self.system))
 
     def to_cell(self) -> None:
         """Put the last answer's code into the next cell; its text, if there is no code.
@@ -222,42 +224,40 @@ class Chat:
         Raises:
             ConfigurationError: If there is no answer, or no notebook.
         """
-        last = next(
-            (n for n in reversed(self._session.talk.branch) if n.text and n.role == "assistant"), None
-        )
+        last = next((n for n in reversed(self._runner.talk.branch) if n.text and n.role == "assistant"), None)
         if last is None or last.response is None or self._shell is None:
             raise ConfigurationError("There is no answer to put into a cell.", hint="Ask something first.")
         self._shell.set_next_input(Reply(last.response).code or last.text)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle has: the conversation and its settings, not its views."""
-        settings = self._session.settings
+        settings = self._runner.settings
         kept = {name: getattr(settings, name) for name in ("model", "system", "thread", "starters", "budget")}
-        return {"settings": kept, "given": self._given, "names": self._names, "talk": self._session.talk}
+        return {"settings": kept, "given": self._given, "names": self._names, "talk": self._runner.talk}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Go on with a conversation here; a thread is shared only where the extension is loaded."""
-        self._shell = _shell()
-        magics = _magics(self._shell)
+        self._shell = current_shell()
         self._given, self._names = dict(state["given"]), list(state["names"])
         settings = ChatSettings(**state["settings"], variables=self._values)
-        settings.thread = settings.thread if magics is not None else None
-        self._begin(settings, magics, copy(state["talk"]))
+        settings.thread = None if find_session() is None else settings.thread
+        self._begin(settings, copy(state["talk"]))
 
-    def _begin(self, settings: ChatSettings, magics: Any, talk: Conversation | None = None) -> None:
+    def _begin(self, settings: ChatSettings, talk: Conversation | None = None) -> None:
         self._name = uuid.uuid4().hex[:12]
         self._widget: ChatWidget | None = None
         self._copies: deque[str] = deque(maxlen=MAX_COPIES)
-        self._session = ChatRunner(settings, magics, self._publish, self._save_copies, talk)
+        session = find_session() or Session(self._shell)
+        self._runner = ChatRunner(settings, session, self._publish, self._save_copies, talk)
 
     def __repr__(self) -> str:
-        talk = self._session.talk
+        talk = self._runner.talk
         return f"<Chat with {self.model}: {len(talk)} messages>"
 
     def _ipython_display_(self) -> None:
         """Show the chat, and keep a copy of it beside it that is saved with the notebook."""
-        if getattr(self._shell, "kernel", None) is None:
-            print(plain_text(self._session.talk.branch) if len(self._session.talk) else repr(self))  # noqa: T201 - a terminal's display
+        if not has_kernel(self._shell):
+            print(plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self))  # noqa: T201 - a terminal's display
             return
         publisher, place = self._shell.display_pub, uuid.uuid4().hex[:12]
         view = {"version_major": 2, "version_minor": 0, "model_id": self._live().model_id}
@@ -275,7 +275,7 @@ class Chat:
 
     def _receive(self, message: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         """Hand a front end's message over, from whatever thread."""
-        bridge.loop().call_soon_threadsafe(self._session.receive, message, buffers)
+        bridge.loop().call_soon_threadsafe(self._runner.receive, message, buffers)
 
     def _publish(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self._widget is not None:
@@ -287,7 +287,7 @@ class Chat:
             self._shell.display_pub.publish(self._saved(), transient={"display_id": place}, update=True)
 
     def _saved(self) -> dict[str, str]:
-        branch = self._session.talk.branch
+        branch = self._runner.talk.branch
         html = saved_html(branch, self.system, self._name)
         return {"text/html": html, "text/plain": plain_text(branch, self.system)}
 
@@ -295,11 +295,6 @@ class Chat:
         """Return the attached variables as they are now; one that was deleted is left out."""
         space = {} if self._shell is None else self._shell.user_ns
         return {name: space[name] for name in self._names if name in space} | self._given
-
-
-def open_chat(magics: LLMMagics, argument: str | None = None) -> Chat:  # noqa: ARG001 - what subcommands take
-    """Open a chat: `%llm chat [THREAD]`."""
-    return Chat(thread=argument)
 
 
 def _starters(*variables: Iterable[str]) -> tuple[str, ...]:
@@ -327,16 +322,6 @@ def _stopped(node: Node | None = None) -> Stopped:
         return Stopped()
     response = node.response or LLMResponse(node.text, "", node.model)
     return Stopped(KEPT, Reply(response, ended=False))
-
-
-def _shell() -> Any:
-    from IPython.core.getipython import get_ipython
-
-    return get_ipython()
-
-
-def _magics(shell: Any) -> Any:
-    return None if shell is None else shell.magics_manager.registry.get("LLMMagics")
 
 
 def _names(given: Sequence[Any] | Mapping[str, Any], space: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.content.messages import LLMMessage
 from llmkit.content.reasoning import spoken
-from llmkit.notebook.record import IncompleteMessage
+from llmkit.notebook.session_log import IncompleteMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

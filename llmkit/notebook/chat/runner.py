@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
-from llmkit.clients.registry import resolve, shared_client
+from llmkit.clients.registry import resolve
 from llmkit.content.describe import card
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
@@ -24,6 +24,7 @@ from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, foreign, told
 from llmkit.notebook.display.footer import outcome_of
+from llmkit.notebook.streams import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from llmkit.content.describe import Card
     from llmkit.notebook.chat.conversation import Node
     from llmkit.notebook.chat.feed import Feed
+    from llmkit.notebook.session import Session
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class ChatRunner:
     def __init__(
         self,
         settings: ChatSettings,
-        magics: Any,
+        session: Session,
         publish: Callable[[dict[str, Any], list[bytes]], None],
         keep: Callable[[], None],
         talk: Conversation | None = None,
@@ -83,7 +85,7 @@ class ChatRunner:
         self.settings = settings
         self.talk = Conversation() if talk is None else talk
         self.views = Views(self.talk, publish)
-        self._magics = magics
+        self._session = session
         self._keep = keep
         self._context = records.current_context()  # the cell that made the chat: its rows name it
         self._task: asyncio.Task[Turn] | None = None
@@ -121,12 +123,12 @@ class ChatRunner:
     @property
     def model(self) -> str:
         """Who is asked, as the user names it; the default model otherwise."""
-        return self.settings.model or getattr(self._magics, "model", "") or str(resolve(None))
+        return self.settings.model or self._session.defaults.model or str(resolve(None))
 
     @property
     def system(self) -> str:
         """The system prompt."""
-        return self.settings.system or getattr(self._magics, "system", "")
+        return self.settings.system or self._session.defaults.system
 
     @property
     def cost(self) -> float:
@@ -148,7 +150,7 @@ class ChatRunner:
         """Take over what cells have said in the thread meanwhile."""
         if self.settings.thread is None:
             return
-        messages = self._magics.threads.get(self.settings.thread, [])
+        messages = self._session.threads.get(self.settings.thread, [])
         if messages != self._thread:
             self._thread = list(messages)
             self.talk.adopt(messages)
@@ -212,20 +214,14 @@ class ChatRunner:
 
     def _open(self, context: list[Node], model: str, loop: asyncio.AbstractEventLoop) -> TextStream:
         """Open the stream; nothing is sent before its first step. Runs in a thread: imports take a while."""
-        name = resolve(model)
-        client = shared_client(str(name), tuple(getattr(self._magics, "fallback", ())))
-        temperature = getattr(self._magics, "temperature", None)
-        options = {} if temperature is None else {"temperature": temperature}
         cards = self._cards()
         for note in (note for each in cards for note in each.notes):
             loop.call_soon_threadsafe(self.views.say, note, "alert")
         messages = [*self._system(cards), *map(as_message, context)]
-        facts = {
-            key: getattr(self._context, key) for key in ("notebook", "cell_id", "execution_count", "tags")
-        }
-        with records.calling(**facts, surface="chat", cap_nanos=self._cap()):
-            stream: Any = client.stream_text(messages, name.model, **options)
-        return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
+        facts = asdict(self._context) | {"surface": "chat", "cap_nanos": self._cap()}
+        temperature = self._session.defaults.temperature
+        options = {} if temperature is None else {"temperature": temperature}
+        return open_stream(resolve(model), messages, options, facts, self._session.defaults.fallback)
 
     def _end(self, turn: Turn, stream: TextStream | None) -> None:
         reply = turn.reply
@@ -238,7 +234,7 @@ class ChatRunner:
         self.views.stop_growing()
         if self.settings.thread is not None:
             self._thread = self.talk.messages()
-            self._magics.threads[self.settings.thread] = list(self._thread)
+            self._session.threads[self.settings.thread] = list(self._thread)
         self.views.show(reply, allow=_may_allow(turn.error))
         self.changed()
         self._tell_alerts()
@@ -252,7 +248,7 @@ class ChatRunner:
 
     def _cap(self) -> int | None:
         """Return what the next call may cost, in billionths of a dollar."""
-        limits = [getattr(self._magics, "budget", None)]
+        limits: list[float | None] = [self._session.defaults.budget]
         if self.settings.budget is not None:
             limits.append(max(self.settings.budget - self.cost, 0.0))
         known = [cap for cap in limits if cap is not None]

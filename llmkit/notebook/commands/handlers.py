@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llmkit.notebook.cell.subcommands import Command
-    from llmkit.notebook.magics import LLMMagics
+    from llmkit.notebook.session import Session
 
 
-def run(magics: LLMMagics, command: Command) -> Any:
+def run(session: Session, command: Command) -> Any:
     """Carry out a subcommand."""
-    return _COMMANDS[command.name](magics, command)
+    return _COMMANDS[command.name](session, command)
 
 
-def _model(magics: LLMMagics, command: Command) -> None:
+def _model(session: Session, command: Command) -> None:
     from llmkit.clients.registry import resolve
 
     if "," in (command.argument or ""):
         raise ConfigurationError("The default is one model.", hint="%%llm a,b asks several, side by side.")
     if command.argument:
         resolve(command.argument)
-        magics.model = command.argument
-    _say(f"Model: {resolve(magics.model or None)}")
+        session.defaults.model = command.argument
+    _say(f"Model: {resolve(session.defaults.model or None)}")
 
 
-def _models(_magics: LLMMagics, command: Command) -> Any:
+def _models(_session: Session, command: Command) -> Any:
     """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
     import pandas as pd
 
@@ -78,36 +78,47 @@ def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _alias(magics: LLMMagics, command: Command) -> None:
+def _alias(session: Session, command: Command) -> None:
     """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
     from llmkit.clients import registry
-    from llmkit.core.redaction import redact
 
     argument = command.argument or ""
     name, equals, target = argument.partition("=")
     if equals:
-        if redact(name) != name:
-            raise ConfigurationError("What looks like a key cannot be a model's short name.")
-        before = dict(magics.aliases)
-        magics.aliases = {**before, name: target}
-        try:
-            registry.resolve(name)
-        except ConfigurationError:
-            magics.aliases = before
-            raise
+        _set_alias(session, name, target)
     elif argument.startswith("remove "):
-        name = argument.removeprefix("remove ")
-        if name not in magics.aliases:
-            raise ConfigurationError(
-                f"{name!r} is no alias of this session.", hint="%llm alias lists them; settings keep theirs."
-            )
-        magics.aliases = {alias: model for alias, model in magics.aliases.items() if alias != name}
+        _remove_alias(session, argument.removeprefix("remove "))
+        name = ""
     known = registry.aliases()
-    if name and not argument.startswith("remove ") and name not in known:
+    if name and name not in known:
         raise ConfigurationError(f"{name!r} is no alias.", hint=f"%llm alias {name}=MODEL makes it one.")
-    shown = {name: known[name]} if name in known else known
+    shown = {name: known[name]} if name else known
     width = max(map(len, shown))
     _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
+
+
+def _set_alias(session: Session, name: str, target: str) -> None:
+    from llmkit.clients.registry import resolve
+    from llmkit.core.redaction import redact
+
+    if redact(name) != name:
+        raise ConfigurationError("What looks like a key cannot be a model's short name.")
+    before = dict(session.defaults.aliases)
+    session.defaults.aliases = {**before, name: target}
+    try:
+        resolve(name)
+    except ConfigurationError:
+        session.defaults.aliases = before
+        raise
+
+
+def _remove_alias(session: Session, name: str) -> None:
+    aliases = dict(session.defaults.aliases)
+    if aliases.pop(name, None) is None:
+        raise ConfigurationError(
+            f"{name!r} is no alias of this session.", hint="%llm alias lists them; settings keep theirs."
+        )
+    session.defaults.aliases = aliases
 
 
 def _no_provider(typed: str) -> ConfigurationError:
@@ -123,7 +134,7 @@ def _no_provider(typed: str) -> ConfigurationError:
     )
 
 
-def _key(magics: LLMMagics, command: Command) -> None:
+def _key(session: Session, command: Command) -> None:
     """Take a key without showing it, and say if it changes who is asked."""
     from llmkit.clients.credentials.keys import keys, save_key
     from llmkit.clients.registry import resolve
@@ -134,18 +145,18 @@ def _key(magics: LLMMagics, command: Command) -> None:
     provider = command.argument or ""
     if provider not in catalog.providers():
         raise _no_provider(provider)
-    before = resolve(magics.model or None)
+    before = resolve(session.defaults.model or None)
     value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
     keys.set_key(provider, value.reveal())
     if command.save:
         save_key(provider, value.reveal())
     _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
-    if (after := resolve(magics.model or None)) != before:
-        magics.was_free = magics.was_free or is_free(before)
+    if (after := resolve(session.defaults.model or None)) != before:
+        session.was_free = session.was_free or is_free(before)
         _say(f"A cell that names no model asked {before} so far. {charges(after)}")
 
 
-def _trust(_magics: LLMMagics, command: Command) -> None:
+def _trust(_session: Session, command: Command) -> None:
     """List the addresses that may have the user's keys although a project names them; add or remove one."""
     from llmkit.clients.credentials.trust import file, trust
 
@@ -156,7 +167,7 @@ def _trust(_magics: LLMMagics, command: Command) -> None:
     _say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
 
 
-def _cost(_magics: LLMMagics, command: Command) -> Any:
+def _cost(_session: Session, command: Command) -> Any:
     from llmkit.costs.ledger import ledger
 
     total = ledger.total()
@@ -164,21 +175,21 @@ def _cost(_magics: LLMMagics, command: Command) -> Any:
     return ledger.summary(by=command.argument or "model") if total.calls else None
 
 
-def _dashboard(_magics: LLMMagics, command: Command) -> Any:
+def _dashboard(_session: Session, command: Command) -> Any:
     from llmkit.costs.ledger import ledger
 
     return ledger.dashboard(by=command.argument or "model")
 
 
-def _doctor(magics: LLMMagics, _command: Command) -> None:
+def _doctor(session: Session, _command: Command) -> None:
     """Say what works: keys and where they come from (never the keys), providers, the ledger."""
     from llmkit.notebook.bridge import bridge
     from llmkit.notebook.commands.doctor import examine
 
-    _say(bridge.run(examine(magics.model or None)))
+    _say(bridge.run(examine(session.defaults.model or None)))
 
 
-def _budget(_magics: LLMMagics, command: Command) -> Any:
+def _budget(_session: Session, command: Command) -> Any:
     """Show the budgets, or set some: `5`, `daily=5 per_call=0.10`, `off`."""
     from llmkit.costs.budgets.budget import budget
 
@@ -191,14 +202,14 @@ def _budget(_magics: LLMMagics, command: Command) -> Any:
     return budget(**changes)
 
 
-def _tags(magics: LLMMagics, command: Command) -> None:
+def _tags(session: Session, command: Command) -> None:
     """Show the labels of the notebook's calls, or set some: `project=thesis`, `off`."""
     argument = command.argument or ""
     if argument == "off":
-        magics.tags = {}
+        session.defaults.tags = {}
     elif argument:
-        magics.tags = {**magics.tags, **dict(map(tag, argument.split()))}
-    shown = ", ".join(f"{name}={value}" for name, value in magics.tags.items())
+        session.defaults.tags = {**session.defaults.tags, **dict(map(tag, argument.split()))}
+    shown = ", ".join(f"{name}={value}" for name, value in session.defaults.tags.items())
     _say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
 
 
@@ -212,7 +223,7 @@ def _limit(text: str) -> float | str | None:
         return text
 
 
-def _replay(_magics: LLMMagics, command: Command) -> None:
+def _replay(_session: Session, command: Command) -> None:
     """Show whether answers are replayed, or set it: `auto`, `only`, `off`, and a file."""
     from llmkit.clients.cassettes.replay import current, replay
     from llmkit.core.settings import ReplayMode
@@ -227,13 +238,13 @@ def _replay(_magics: LLMMagics, command: Command) -> None:
     _say(current())
 
 
-def _chat(magics: LLMMagics, command: Command) -> Any:
-    from llmkit.notebook.chat.chat import open_chat
+def _chat(_session: Session, command: Command) -> Any:
+    from llmkit.notebook.chat.chat import Chat
 
-    return open_chat(magics, command.argument)
+    return Chat(thread=command.argument)
 
 
-def _help(_magics: LLMMagics, command: Command) -> None:
+def _help(_session: Session, command: Command) -> None:
     from llmkit.notebook.cell.help import help_on, help_text
 
     topic = command.argument
@@ -245,7 +256,7 @@ def _say(line: object) -> None:
     print(line)  # noqa: T201 - a subcommand answers in words
 
 
-_COMMANDS: dict[str, Callable[[LLMMagics, Command], Any]] = {
+_COMMANDS: dict[str, Callable[[Session, Command], Any]] = {
     "model": _model,
     "models": _models,
     "alias": _alias,

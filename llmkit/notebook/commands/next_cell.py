@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from llmkit import records
+from llmkit.notebook.shell import has_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSet
+    from llmkit.notebook.session import Session
 
 MARK = "# made by %%llm, cell "
 """Begins the first line of a cell that was made, so that a later session knows it."""
@@ -23,7 +24,7 @@ SAVING = 1.0
 """Seconds within which a notebook may be saved and not yet have the cell that was just made."""
 
 
-def put_next(shell: Any, code: str, made: MutableSet[str]) -> str:
+def put_next(session: Session, code: str) -> str:
     """Put code into the next cell, or into the next prompt of a terminal.
 
     A cell that runs again gets no second one. Which cells have one is remembered in this session; for later
@@ -31,7 +32,8 @@ def put_next(shell: Any, code: str, made: MutableSet[str]) -> str:
     """
     if not code.strip():
         return "The answer has no code: there is no new cell."
-    if getattr(shell, "kernel", None) is None:
+    shell, made = session.shell, session.made_cells
+    if not has_kernel(shell):
         shell.set_next_input(code, replace=False)
         return ""
     cell = records.current_context().cell_id

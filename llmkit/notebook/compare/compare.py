@@ -6,9 +6,8 @@ import math
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from llmkit import records
 from llmkit.clients.accounting.cost_bound import cost_bound
-from llmkit.clients.registry import resolve, shared_client
+from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.money import NANO, format_money
@@ -16,7 +15,10 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.live_columns import live_columns
 from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
-from llmkit.notebook.display.error_messages import Stopped, keep_last, kept_in, uninterrupted
+from llmkit.notebook.display.error_messages import Stopped, kept_in, uninterrupted
+from llmkit.notebook.session import keep_last
+from llmkit.notebook.shell import current_shell
+from llmkit.notebook.streams import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +59,7 @@ def compare(
         >>> str(found["sandbox:sandbox"])
         'hi'
     """
-    return run_compare(_messages(prompt, system), models, options=options, shell=_shell())
+    return run_compare(_messages(prompt, system), models, options=options, shell=current_shell())
 
 
 async def acompare(
@@ -77,7 +79,7 @@ async def acompare(
     Raises:
         ConfigurationError: As for `compare`.
     """
-    shell = _shell()
+    shell = current_shell()
     runs, most = _runs(_messages(prompt, system), _names(models), options, {})
     display = live_columns(shell)
     contest = _Contest(runs, display, most)
@@ -97,14 +99,14 @@ def run_compare(
     models: str | Sequence[str],
     *,
     options: Mapping[str, Any] | None = None,
-    limits: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
     shell: Any = None,
     alone: bool = False,
     quiet: bool = False,
     on_keep: Callable[[Reply], object] | None = None,
 ) -> Comparison:
     """Ask several models, as a magic does: over the bridge, from the main thread."""
-    runs, most = _runs(messages, _names(models), options or {}, limits or {})
+    runs, most = _runs(messages, _names(models), options or {}, context or {})
     contest = _Contest(runs, live_columns(shell, quiet=quiet, alone=alone), most)
     try:
         contest.start()
@@ -161,17 +163,15 @@ class _Contest:
 
 
 def _runs(
-    messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], limits: Mapping[str, Any]
+    messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[list[ModelRun], float | None]:
     """Open a stream for each model, and add up what they cost at most; nothing is sent yet."""
     runs = [ModelRun(label=label, name=resolve(name)) for label, name in _labels(names)]
-    with records.calling(**limits):
-        for run in runs:
-            try:
-                client = shared_client(str(run.name))
-                run.stream = client.stream_text(messages, run.name.model, **options)
-            except LLMClientError as error:  # such as a key that is not there: the others go on
-                run.end(error)
+    for run in runs:
+        try:
+            run.stream = open_stream(run.name, messages, options, context)
+        except LLMClientError as error:  # such as a key that is not there: the others go on
+            run.end(error)
     asked = [run for run in runs if run.stream is not None]
     nanos = [cost_bound(run.stream.request, run.name.provider).nanos for run in asked if run.stream]
     return runs, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
@@ -220,9 +220,3 @@ def _price(runs: Sequence[ModelRun], most: float | None) -> str:
 def _messages(prompt: str, system: str | None) -> list[LLMMessage]:
     first = [LLMMessage(role="system", content=system)] if system else []
     return [*first, LLMMessage(role="user", content=prompt)]
-
-
-def _shell() -> Any:
-    from IPython.core.getipython import get_ipython
-
-    return get_ipython()

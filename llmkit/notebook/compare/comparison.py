@@ -10,7 +10,8 @@ from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.compare.measures import LARGEST, SMALLEST, measured, tokens_per_second
 from llmkit.notebook.display.error_messages import plain
-from llmkit.notebook.reply import Reply, execution_number
+from llmkit.notebook.reply import Reply
+from llmkit.notebook.shell import execution_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,8 +11,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.getipython import get_ipython
-
 from llmkit.core.errors import LLMClientError, LLMTimeoutError, RateLimitError
 
 if TYPE_CHECKING:
@@ -50,15 +48,6 @@ def kept_in(out: str | None) -> str:
         'plan and %llm last'
     """
     return " and ".join(filter(None, [out, "%llm last"]))
-
-
-def keep_last(answer: Any) -> bool:
-    """Let `%llm last` show an answer that Python asked for."""
-    shell: Any = get_ipython()
-    magics = None if shell is None else shell.magics_manager.registry.get("LLMMagics")
-    if magics is not None:
-        magics.last = answer
-    return magics is not None
 
 
 @contextlib.contextmanager

@@ -296,7 +296,7 @@ def test_chat_says_what_came_instead_of_text(model, provider):
     chat = llmkit.Chat(model=model)
     reply = chat.ask("Go on.")
     assert "a call of the tool get_weather" in repr(reply)
-    assert "a call of the tool get_weather" in chat._session.talk.branch[-1].response.note
+    assert "a call of the tool get_weather" in chat._runner.talk.branch[-1].response.note
 
 
 def test_compare_says_what_came_instead_of_text(provider):

@@ -22,6 +22,7 @@ from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.model_choices import context_window, model_menu
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import message_form, saved_html
+from llmkit.notebook.session import Session
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) ![i](http://x.invalid/y.png)"
 PIXEL = bytes.fromhex(
@@ -85,7 +86,7 @@ class Front:
     def __init__(self, **settings):
         self.views = Views()
         self.saved = 0
-        self.session = ChatRunner(ChatSettings(**settings), None, self.views.publish, self.save)
+        self.session = ChatRunner(ChatSettings(**settings), Session(), self.views.publish, self.save)
 
     def save(self):
         self.saved += 1
@@ -152,7 +153,7 @@ async def test_one_question_at_a_time():
 async def test_a_stopped_answer_keeps_its_text_and_its_row_says_cancelled(recorder):
     chat = Chat("sandbox:sandbox!stall=3")
     asked = asyncio.ensure_future(chat.aask("repeat exactly: one two three four"))
-    await until(lambda: "".join(chat._session.views.growing or ()))
+    await until(lambda: "".join(chat._runner.views.growing or ()))
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked

@@ -130,8 +130,8 @@ class TestAsking:
         with pytest.MonkeyPatch.context() as patch, charging() as provider:
             patch.setenv("OPENAI_API_KEY", "no-real-key")
             patch.setenv("OPENAI_BASE_URL", provider.url)
-            limits = {"cap_nanos": 1}
-            found = run_compare([LLMMessage("user", "Hi")], ["openai:gpt-4o-mini", ONE], limits=limits)
+            context = {"cap_nanos": 1}
+            found = run_compare([LLMMessage("user", "Hi")], ["openai:gpt-4o-mini", ONE], context=context)
             assert provider.requests == 0
         assert isinstance(found["openai:gpt-4o-mini"], BudgetExceededError)
         assert found.entries[1].status == "ok"

@@ -16,7 +16,7 @@ from llmkit.notebook.compare.drawing import final
 from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.footer import Footer
 from llmkit.notebook.display.rich_answer import final_data
-from llmkit.notebook.record import LogEntry, session_entries, thread_entries
+from llmkit.notebook.session_log import LogEntry, session_entries, thread_entries
 from llmkit.notebook.transcript import to_html, to_markdown
 from tests.support.shells import opened
 

@@ -1,4 +1,4 @@
-"""What was asked and answered in this session, and the same as entries of a transcript."""
+"""The log of a session's questions and answers, and its form as entries of a transcript."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.content.messages import LLMMessage
+from llmkit.content.reasoning import spoken
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from llmkit.notebook.reply import Reply
+    from llmkit.notebook.request import Prompt
 
 
 INCOMPLETE = "This answer is incomplete."
@@ -41,6 +45,26 @@ class LogEntry:
     footer: str
     along: tuple[str, ...] = ()
     complete: bool = True
+
+
+def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> LogEntry:
+    """Return a question and its answer for the session's log."""
+    return LogEntry(
+        number=number,
+        label=label,
+        prompt=prompt.parts[-1].text,
+        along=tuple(part.title for part in prompt.parts[:-1]),
+        answer=reply.text,
+        footer=str(reply.footer or ""),
+        complete=reply.complete,
+    )
+
+
+def assistant_message(reply: Reply) -> LLMMessage | None:
+    """Return an answer as the next message of a conversation; `None` if it has no text."""
+    text = spoken(reply.text)
+    kind = LLMMessage if reply.complete else IncompleteMessage
+    return kind(role="assistant", content=text) if text.strip() else None
 
 
 def session_entries(exchanges: Iterable[LogEntry]) -> list[Entry]:
