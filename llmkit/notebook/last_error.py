@@ -14,8 +14,8 @@ from IPython.core.error import UsageError
 
 from llmkit.core.errors import LLMClientError
 from llmkit.core.redaction import redact
-from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.error_messages import told as error_text
+from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.request import fenced
 
 if TYPE_CHECKING:

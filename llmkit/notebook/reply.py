@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from llmkit.content.parsing import Format
     from llmkit.content.schema import SchemaLike
     from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.live import Ending
     from llmkit.notebook.display.output import Output
-    from llmkit.notebook.display.rich_answer import Ending
 
 
 CUT = frozenset({"length", "content_filter"})
@@ -156,8 +156,7 @@ class Reply:
         """Show the answer and its footer."""
         from IPython.display import display
 
-        from llmkit.notebook.display.live import live_answer
-        from llmkit.notebook.display.rich_answer import final_data
+        from llmkit.notebook.display.rich_answer import final_data, live_answer
 
         final = self.shown
         if self._shell is None or has_kernel(self._shell):

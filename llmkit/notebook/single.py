@@ -19,8 +19,9 @@ from llmkit.notebook.commands.model_prices import charges, is_free
 from llmkit.notebook.commands.next_cell import put_next
 from llmkit.notebook.display.error_messages import Stopped, countdown, foreign, kept_in, uninterrupted
 from llmkit.notebook.display.footer import build_footer, outcome_of
-from llmkit.notebook.display.live import PlainAnswer, live_answer
+from llmkit.notebook.display.live import PlainAnswer
 from llmkit.notebook.display.output import READ, opening
+from llmkit.notebook.display.rich_answer import live_answer
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.streams import call_context, open_stream
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
-    from llmkit.notebook.display.live import LiveAnswer
-    from llmkit.notebook.display.rich_answer import Ending
+    from llmkit.notebook.display.live import Ending, LiveAnswer
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.session import Session
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.markdown.inert import inert, inert_line
-from llmkit.notebook.display.markdown.render import page, printable, render
-from llmkit.notebook.display.markdown.tex import guard_text
+from llmkit.notebook.display.markdown.render import page, render, text_html
+from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,8 +78,8 @@ def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
 
 def to_html(entries: Iterable[Entry], title: str = "") -> str:
     """Write a conversation as a page that runs and loads nothing."""
-    name = guard_text(printable(plain(title or "Conversation")))
-    body = "".join(_html(_plain(entry)) for entry in entries)
+    name = text_html(title or "Conversation")
+    body = "".join(map(_html, entries))
     return (
         f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -163,13 +162,11 @@ def _as_line(text: str) -> str:
 
 
 def _html(entry: Entry) -> str:
-    heading = f"<h2>{guard_text(printable(entry.heading))}</h2>" if entry.heading else ""
-    said = guard_text(printable(entry.text.strip()))
+    heading = f"<h2>{text_html(entry.heading)}</h2>" if entry.heading else ""
+    said = text_html(entry.text.strip())
     text = f'<blockquote style="white-space:pre-wrap">{said}</blockquote>' if entry.quoted and said else ""
-    notes = "".join(f"<p><em>{guard_text(printable(note))}</em></p>" for note in entry.notes)
-    error = (
-        f'<p><span class="llmkit-warn">{guard_text(printable(entry.error))}</span></p>' if entry.error else ""
-    )
-    footer = f'<p class="llmkit-footer">{guard_text(printable(entry.footer))}</p>' if entry.footer else ""
+    notes = "".join(f"<p><em>{text_html(note)}</em></p>" for note in entry.notes)
+    error = f'<p><span class="llmkit-warn">{text_html(entry.error)}</span></p>' if entry.error else ""
+    footer = f'<p class="llmkit-footer">{text_html(entry.footer)}</p>' if entry.footer else ""
     answer = "" if entry.quoted else render(entry.text, mathml=True)
     return f"{heading}{text}{answer}{notes}{error}{footer}"

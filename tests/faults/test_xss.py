@@ -28,9 +28,10 @@ from llmkit.notebook.compare.merged_streams import ModelRun
 from llmkit.notebook.compare.rich_columns import RichColumns
 from llmkit.notebook.display.error_messages import shorten
 from llmkit.notebook.display.footer import Footer, build_footer
-from llmkit.notebook.display.live import MIME_TYPE, FinalAnswer, InlineAnswer, PlainAnswer, RichAnswer
+from llmkit.notebook.display.live import MIME_TYPE, PlainAnswer
 from llmkit.notebook.display.markdown.render import page, render, render_partial, sanitise
 from llmkit.notebook.display.output import shown
+from llmkit.notebook.display.rich_answer import FinalAnswer, InlineAnswer, RichAnswer
 from llmkit.notebook.transcript import Entry, to_html
 from tests.kernel.test_live import Clock, Front
 from tests.support.attacks import RUN, TERMINAL, attacks

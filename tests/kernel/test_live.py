@@ -17,15 +17,8 @@ from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
 from llmkit.notebook.display.footer import Footer
-from llmkit.notebook.display.live import (
-    MIME_TYPE,
-    FinalAnswer,
-    InlineAnswer,
-    PlainAnswer,
-    QuietAnswer,
-    RichAnswer,
-    live_answer,
-)
+from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
+from llmkit.notebook.display.rich_answer import FinalAnswer, InlineAnswer, RichAnswer, live_answer
 
 ROOT = str(Path(__file__).parents[2])
 FOOTER = Footer(facts=("sonnet", "$0.0056"))
@@ -266,7 +259,7 @@ class TestTerminal:
         code = f"""
             import sys; sys.path.insert(0, {ROOT!r})
             from IPython.terminal.interactiveshell import TerminalInteractiveShell
-            from llmkit.notebook.display.live import live_answer
+            from llmkit.notebook.display.rich_answer import live_answer
             live = live_answer(TerminalInteractiveShell.instance())
             live.start("m"); live.feed("Hello"); live.finish("Hello", None, {{}})
         """
@@ -291,7 +284,7 @@ class TestChoice:
         live.feed("x")
         live.tick()
         live.finish("x", FOOTER, {})
-        assert isinstance(live, QuietAnswer)
+        assert type(live) is LiveAnswer
         assert capsys.readouterr().out == ""
 
     def test_a_kernel_gets_a_rich_answer_and_capture_only_its_end(self, shell):
@@ -309,7 +302,7 @@ class TestChoice:
 CELL = """
 import time
 from llmkit.notebook.display.footer import Footer
-from llmkit.notebook.display.live import live_answer
+from llmkit.notebook.display.rich_answer import live_answer
 text = open({path!r}).read()
 live = live_answer(get_ipython(), alone={alone})
 live.start("sonnet")

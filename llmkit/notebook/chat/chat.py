@@ -17,7 +17,8 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
-from llmkit.notebook.display.error_messages import Stopped, plain
+from llmkit.notebook.display.error_messages import Stopped
+from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.session import Session, find_session

@@ -10,22 +10,14 @@ import time
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.display.markdown.render import Blocks, printable, render, render_partial
+from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
+from llmkit.notebook.display.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_HZ = 12.0
-"""Most updates of the growing text in a second."""
-
-MAX_CPU = 0.2
-"""Most of the time that may go into drawing it."""
-
 BYTES_PER_BYTE = 11
 """What updates may send for each byte of the answer, in bytes; its end sends the whole once more."""
-
-FIRST_BYTES = 8_000
-"""What they may send in advance, in bytes: a short answer flows at the full rate."""
 
 MESSAGE = 700
 """Bytes of a message besides its HTML: the headers of Jupyter's protocol."""
@@ -49,15 +41,13 @@ class Feed:
     ) -> None:
         self._send = send
         self._number = number
-        self._clock = clock
+        self._throttle = Throttle(BYTES_PER_BYTE, message_bytes=MESSAGE, clock=clock)
         self._blocks = Blocks()
         self._waiting: list[str] = []
         self._sealed: list[str] = []
         self._tail = ""
-        self._allowance = float(FIRST_BYTES)
         self._changed = False
         self._notice = ""
-        self._next = clock()
 
     @property
     def shown(self) -> tuple[str, str]:
@@ -66,18 +56,17 @@ class Feed:
 
     def feed(self, delta: str) -> None:
         """Take the next piece, and show it if it is time to."""
-        delta = printable(delta)
-        self._allowance += BYTES_PER_BYTE * len(delta.encode())
+        self._throttle.earn(delta)
         self._waiting += self._blocks.feed(delta)
         self._changed = self._changed or bool(delta)
         self.tick()
 
     def tick(self, notice: str = "") -> None:
         """Bring the views up to date, if it is time to."""
-        now = self._clock()
-        if self._changed and now >= self._next and self._allowance >= MESSAGE:
+        now = self._throttle.clock()
+        if self._changed and self._throttle.due(now) and self._throttle.affords(0):
             self._draw()
-            self._next = self._clock() + max(1 / MAX_HZ, (self._clock() - now) * (1 / MAX_CPU - 1))
+            self._throttle.drew(now)
         if notice != self._notice:
             self._notice = notice
             self._send({"type": "notice", "node": self._number, "text": notice})
@@ -99,7 +88,7 @@ class Feed:
         self._waiting.clear()
         self._sealed += [sealed] if sealed else []
         self._tail = tail
-        self._allowance -= MESSAGE + len(sealed.encode()) + len(rest.encode())
+        self._throttle.spend(sealed, rest)
         self._send(message)
 
 

@@ -18,12 +18,12 @@ from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.core.money import to_nanos
 from llmkit.notebook.chat.conversation import Conversation, as_message
-from llmkit.notebook.chat.feed import MAX_HZ
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, foreign, told
 from llmkit.notebook.display.footer import outcome_of
+from llmkit.notebook.display.throttle import MAX_HZ
 from llmkit.notebook.streams import open_stream
 
 if TYPE_CHECKING:

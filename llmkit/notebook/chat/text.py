@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.markdown.partial import close_open
-from llmkit.notebook.display.markdown.render import page, printable, render
-from llmkit.notebook.display.markdown.tex import guard_text
+from llmkit.notebook.display.markdown.render import page, render, text_html
+from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.transcript import Entry, to_markdown
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def answer_html(node: Node, *, mathml: bool = False) -> str:
     """Return an answer as safe HTML; empty for a question."""
     if node.role == "user" or not node.text:
         return ""
-    return render(node.text if node.state == "ok" else close_open(node.text), mathml=mathml)
+    return render(node.text if node.state == "ok" else close_open(plain(node.text)), mathml=mathml)
 
 
 def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
@@ -69,7 +69,7 @@ def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
     )
     if not branch:
         return f'<div class="llmkit-saved-{name}"></div>'
-    parts = [_saved_said("System", guard_text(printable(system)))] if system else []
+    parts = [_saved_said("System", text_html(system))] if system else []
     parts += [_saved_message(node) for node in branch]
     return f'<style>{rules}</style><div class="llmkit-saved-{name}">{page("".join(parts))}</div>'
 
@@ -146,13 +146,11 @@ def _file_name(number: int, node: Node) -> str:
 def _saved_message(node: Node) -> str:
     if node.role == "user":
         files = "".join(
-            f"<br><small>📎 {guard_text(_file_name(n, node))}</small>" for n in range(len(node.attachments))
+            f"<br><small>📎 {text_html(_file_name(n, node))}</small>" for n in range(len(node.attachments))
         )
-        return _saved_said("You", guard_text(printable(node.text)) + files)
-    error = (
-        f'<p><span class="llmkit-warn">{guard_text(printable(node.error))}</span></p>' if node.error else ""
-    )
-    who = f"<p><strong>{guard_text(printable(_speaker(node)))}</strong></p>"
+        return _saved_said("You", text_html(node.text) + files)
+    error = f'<p><span class="llmkit-warn">{text_html(node.error)}</span></p>' if node.error else ""
+    who = f"<p><strong>{text_html(_speaker(node))}</strong></p>"
     return f"{who}{answer_html(node)}{error}{_footer(node).html}"
 
 

@@ -13,8 +13,8 @@ from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.money import NANO, format_money
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
-from llmkit.notebook.compare.live_columns import live_columns
 from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
+from llmkit.notebook.compare.rich_columns import live_columns
 from llmkit.notebook.display.error_messages import Stopped, kept_in, uninterrupted
 from llmkit.notebook.session import keep_last
 from llmkit.notebook.shell import current_shell

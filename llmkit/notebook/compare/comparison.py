@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.content.messages import LLMResponse
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.compare.measures import LARGEST, SMALLEST, measured, tokens_per_second
-from llmkit.notebook.display.error_messages import plain
+from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.shell import execution_number
 

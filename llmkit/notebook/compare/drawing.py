@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.money import format_money
 from llmkit.notebook.compare.measures import SMALLEST, measured
-from llmkit.notebook.display.error_messages import plain, without_controls
 from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
+from llmkit.notebook.display.live import MIME_TYPE
 from llmkit.notebook.display.markdown.partial import close_open
-from llmkit.notebook.display.markdown.render import page, printable, render, stylesheet
+from llmkit.notebook.display.markdown.render import page, render, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
-from llmkit.notebook.display.rich_answer import MIME_TYPE
+from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,14 +44,14 @@ def grid(columns: Iterable[str], footer: str) -> str:
 
 def column_html(entry: ModelAnswer) -> str:
     """Draw a column that is over."""
-    text = entry.text if entry.status == "ok" else close_open(entry.text)
+    text = entry.text if entry.status == "ok" else close_open(plain(entry.text))
     error = "" if entry.error is None else f'<p class="llmkit-failed">{escape(error_line(entry.error))}</p>'
     return column(entry.label, render(text) + error, _footer(entry).html, cut=entry.status != "ok")
 
 
 def error_line(error: Exception) -> str:
     """Say on one line why a model has no whole answer."""
-    return without_controls(printable(" ".join(f"{type(error).__name__}: {error}".split())))
+    return plain(printable(" ".join(f"{type(error).__name__}: {error}".split())))
 
 
 def column(label: str, body: str, footer: str, *, cut: bool = False) -> str:

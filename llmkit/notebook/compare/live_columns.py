@@ -1,13 +1,10 @@
-"""How a comparison is shown: in a notebook, in a terminal, in a script, or not at all."""
+"""How a comparison is shown while it streams: the interface, and the display of a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from IPython.core.displaypub import CapturingDisplayPublisher
-
-from llmkit.notebook.compare.drawing import final, summary_line, terminal_footer
-from llmkit.notebook.compare.rich_columns import RichColumns
+from llmkit.notebook.compare.drawing import summary_line, terminal_footer
 from llmkit.notebook.display.live import PlainAnswer
 
 if TYPE_CHECKING:
@@ -17,72 +14,26 @@ if TYPE_CHECKING:
     from llmkit.notebook.compare.merged_streams import ModelRun
 
 
-class LiveColumns(Protocol):
-    """Shows several answers while they stream; used from one thread only."""
+class LiveColumns:
+    """Shows several answers while they stream; used from one thread only. This one shows nothing."""
 
     def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Show that the calls are under way."""
-        ...
 
     def feed(self, number: int, delta: str) -> None:
         """Take the next piece of a run's text."""
-        ...
 
     def end(self, number: int, entry: ModelAnswer) -> None:
         """Show how a run ended."""
-        ...
 
     def tick(self) -> None:
         """Bring the display up to date; to be called about ten times a second."""
-        ...
 
     def finish(self, comparison: Comparison) -> None:
         """Show all answers, once and for all."""
-        ...
 
 
-def live_columns(shell: Any, *, quiet: bool = False, alone: bool = False) -> LiveColumns:
-    """Choose how to show a comparison."""
-    if quiet or shell is None:
-        return QuietColumns()
-    if getattr(shell, "kernel", None) is None:
-        return PlainColumns()
-    if isinstance(shell.display_pub, CapturingDisplayPublisher):
-        return FinalColumns(shell.display_pub)
-    return RichColumns(shell.display_pub, alone=alone)
-
-
-class QuietColumns:
-    """Shows nothing: in a script, and with `-q`."""
-
-    def start(self, runs: Sequence[ModelRun], price: str) -> None:
-        """Do nothing."""
-
-    def feed(self, number: int, delta: str) -> None:
-        """Do nothing."""
-
-    def end(self, number: int, entry: ModelAnswer) -> None:
-        """Do nothing."""
-
-    def tick(self) -> None:
-        """Do nothing."""
-
-    def finish(self, comparison: Comparison) -> None:
-        """Do nothing."""
-
-
-class FinalColumns(QuietColumns):
-    """Shows the answers once they are whole: for `%%capture`, which would keep every update."""
-
-    def __init__(self, publisher: Any) -> None:
-        self._publisher = publisher
-
-    def finish(self, comparison: Comparison) -> None:
-        """Show all answers."""
-        self._publisher.publish(final(comparison))
-
-
-class PlainColumns:
+class PlainColumns(LiveColumns):
     """Prints the answers in a terminal, one after the other; the first that is not over streams."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -117,9 +68,6 @@ class PlainColumns:
             if self._current < len(self._labels):
                 self._head()
                 self._out.feed("".join(self._held[self._current]))
-
-    def tick(self) -> None:
-        """Do nothing: the text speaks for itself."""
 
     def finish(self, comparison: Comparison) -> None:
         """Print the sum."""

@@ -6,23 +6,22 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.displaypub import CapturingDisplayPublisher
+
 from llmkit.notebook.compare.drawing import column, column_html, final, grid
+from llmkit.notebook.compare.live_columns import LiveColumns, PlainColumns
 from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
-from llmkit.notebook.display.markdown.render import Blocks, printable, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.render import Blocks, render, render_partial, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.throttle import Throttle
+from llmkit.notebook.shell import has_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
     from llmkit.notebook.compare.merged_streams import ModelRun
-
-MAX_HZ = 12.0
-"""Most updates in a second."""
-
-MAX_CPU = 0.2
-"""Most of the time that may go into drawing."""
 
 BYTES_PER_BYTE = 17
 """What updates may send for each byte of the answers: all columns are one output, sent as a whole."""
@@ -31,7 +30,7 @@ FIRST_BYTES = 24_000
 """What they may send in advance, in bytes."""
 
 
-class RichColumns:
+class RichColumns(LiveColumns):
     """Shows the columns in one output of a notebook, from the start to the end.
 
     A cell's outputs stand below each other, so columns cannot be sent block by block: they are drawn again
@@ -43,15 +42,15 @@ class RichColumns:
     ) -> None:
         self._publisher = publisher
         self._alone = alone
+        self._throttle = Throttle(BYTES_PER_BYTE, first_bytes=FIRST_BYTES, clock=clock)
         self._clock = clock
         self._place = uuid.uuid4().hex[:12]
         self._columns: list[_Column] = []
         self._price = ""
-        self._allowance = FIRST_BYTES
         self._size = 0
         self._changed = True
         self._shown = False
-        self._next = self._next_status = clock()
+        self._next_status = clock()
 
     def start(self, runs: Sequence[ModelRun], price: str) -> None:
         """Show empty columns and the price."""
@@ -63,8 +62,7 @@ class RichColumns:
 
     def feed(self, number: int, delta: str) -> None:
         """Take the next piece, and show it if it is time to."""
-        delta = printable(delta)
-        self._allowance += BYTES_PER_BYTE * len(delta.encode())
+        self._throttle.earn(delta)
         self._columns[number].feed(delta)
         self._changed = self._changed or bool(delta)
         self.tick()
@@ -78,15 +76,15 @@ class RichColumns:
     def tick(self) -> None:
         """Draw the columns anew if it is time to, and something changed or the clocks go on."""
         now = self._clock()
-        due = self._next if self._changed else max(self._next, self._next_status)
-        if now < due or self._allowance < self._size:  # what would be sent is larger than what was
+        due = self._throttle.due(now) and (self._changed or now >= self._next_status)
+        if not due or not self._throttle.affords(self._size):  # what would be sent is larger than what was
             return
         html = grid([column.html for column in self._columns], Footer(facts=(self._price,)).html)
         self._size = len(html)
-        if self._changed or self._allowance > 2 * self._size:  # clocks alone wait until text can be spared
+        if self._changed or self._throttle.affords(2 * self._size):  # clocks alone wait
             self._send(html if self._alone else COMPARE + html, self._place, update=self._shown)
             self._shown, self._changed = True, False
-        self._next = now + max(1 / MAX_HZ, (self._clock() - now) / MAX_CPU)
+        self._throttle.drew(now)
         self._next_status = now + 0.5
 
     def finish(self, comparison: Comparison) -> None:
@@ -98,10 +96,32 @@ class RichColumns:
         self._publisher.publish(data, transient={"display_id": self._place}, update=self._shown)
 
     def _send(self, html: str, place: str, *, update: bool = False) -> None:
-        self._allowance -= len(html.encode())
+        self._throttle.spend(html)
         self._publisher.publish(
             {"text/html": html, "text/plain": ""}, transient={"display_id": place}, update=update
         )
+
+
+class FinalColumns(LiveColumns):
+    """Shows the answers once they are whole: for `%%capture`, which would keep every update."""
+
+    def __init__(self, publisher: Any) -> None:
+        self._publisher = publisher
+
+    def finish(self, comparison: Comparison) -> None:
+        """Show all answers."""
+        self._publisher.publish(final(comparison))
+
+
+def live_columns(shell: Any, *, quiet: bool = False, alone: bool = False) -> LiveColumns:
+    """Choose how to show a comparison."""
+    if quiet or shell is None:
+        return LiveColumns()
+    if not has_kernel(shell):
+        return PlainColumns()
+    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+        return FinalColumns(shell.display_pub)
+    return RichColumns(shell.display_pub, alone=alone)
 
 
 class _Column:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from llmkit.costs.charts import canvas
-from llmkit.notebook.display.markdown.render import page, printable
+from llmkit.notebook.display.markdown.render import page
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
+from llmkit.notebook.display.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

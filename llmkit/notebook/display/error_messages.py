@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import signal
 import threading
 from functools import partial
@@ -12,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import LLMClientError, LLMTimeoutError, RateLimitError
+from llmkit.notebook.display.plain_text import without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from llmkit.clients.engine.call import Waiting
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_SEQUENCE = re.compile(  # ECMA-48: strings with their end, then control sequences, then short escapes
-    "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x1f\x7f-\x9f]*(?:\x07|\x1b\\\\|\x9c)"
-    "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
-    "|\x1b[ -/]*[0-~]"
-)
 
 
 class Stopped(KeyboardInterrupt):
@@ -62,29 +55,6 @@ def uninterrupted() -> Iterator[list[int]]:
         yield late
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def without_controls(text: str) -> str:
-    r"""Drop control characters: a terminal obeys them, and models and servers write what they like.
-
-    Example:
-        >>> without_controls("a\x1b[31mb")
-        'a[31mb'
-    """
-    return _CONTROL.sub("", text)
-
-
-def plain(text: str) -> str:
-    r"""Return text for an output that is saved, which a terminal or a pager may show later.
-
-    Whole control sequences go, and characters that only change the direction of writing, which can make a
-    line read as another one.
-
-    Example:
-        >>> plain("a\x1b[31mb\x1b]0;title\x07c\td")
-        'abc\td'
-    """
-    return _DIRECTION.sub("", without_controls(_SEQUENCE.sub("", text)))
 
 
 def countdown(waiting: Waiting | None) -> str:

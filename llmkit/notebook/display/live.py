@@ -1,55 +1,34 @@
-"""How one answer is shown: in a notebook, in a terminal, or not at all."""
+"""How one answer is shown while it streams: the interface, and the display of a terminal."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from IPython.core.displaypub import CapturingDisplayPublisher
-
-from llmkit.notebook.display.error_messages import without_controls
-from llmkit.notebook.display.markdown.render import printable
-from llmkit.notebook.display.rich_answer import (
-    MAX_HZ,
-    MIME_TYPE,
-    Ending,
-    FinalAnswer,
-    InlineAnswer,
-    RichAnswer,
-)
+from llmkit.notebook.display.plain_text import printable, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.notebook.display.footer import Footer
 
-__all__ = [
-    "MIME_TYPE",
-    "Ending",
-    "FinalAnswer",
-    "InlineAnswer",
-    "LiveAnswer",
-    "PlainAnswer",
-    "QuietAnswer",
-    "RichAnswer",
-    "live_answer",
-]
+MIME_TYPE = "application/vnd.llmkit.v1+json"
+"""Key of the facts about the call in the saved output."""
+
+Ending = Literal["ok", "cancelled", "error"]
 
 
-class LiveAnswer(Protocol):
-    """Shows one answer while it streams; used from the main thread only."""
+class LiveAnswer:
+    """Shows one answer while it streams; used from the main thread only. This one shows nothing (`-q`)."""
 
     def start(self, label: str) -> None:
         """Show that the call is under way."""
-        ...
 
     def feed(self, delta: str) -> None:
         """Take the next piece of text."""
-        ...
 
     def tick(self, notice: str = "") -> None:
         """Bring the display up to date; to be called about ten times a second."""
-        ...
 
     def finish(
         self,
@@ -60,46 +39,9 @@ class LiveAnswer(Protocol):
         html: str | None = None,
     ) -> None:
         """Show the whole answer, once and for all."""
-        ...
 
 
-def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:
-    """Choose how to show an answer."""
-    if quiet:
-        return QuietAnswer()
-    if getattr(shell, "kernel", None) is None:
-        return PlainAnswer()
-    publisher = shell.display_pub
-    if isinstance(publisher, CapturingDisplayPublisher):
-        return FinalAnswer(publisher)
-    kind = RichAnswer if alone else InlineAnswer
-    return kind(publisher, max_hz=max_hz)
-
-
-class QuietAnswer:
-    """Shows nothing (`-q`)."""
-
-    def start(self, label: str) -> None:
-        """Do nothing."""
-
-    def feed(self, delta: str) -> None:
-        """Do nothing."""
-
-    def tick(self, notice: str = "") -> None:
-        """Do nothing."""
-
-    def finish(
-        self,
-        text: str,
-        footer: Footer | None,
-        metadata: Mapping[str, Any],
-        status: Ending = "ok",
-        html: str | None = None,
-    ) -> None:
-        """Do nothing."""
-
-
-class PlainAnswer:
+class PlainAnswer(LiveAnswer):
     """Prints an answer in a terminal as it arrives, and the footer under it.
 
     Control characters are dropped: a terminal obeys them, and a model writes what it likes.
@@ -110,9 +52,6 @@ class PlainAnswer:
         self._printed = False
         self._last = "\n"
         self._notice = ""
-
-    def start(self, label: str) -> None:
-        """Do nothing: the text speaks for itself."""
 
     def feed(self, delta: str) -> None:
         """Print the next piece."""

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from llmkit.notebook.display.markdown.render import printable, render, sanitise
+from llmkit.notebook.display.markdown.render import render, sanitise
+from llmkit.notebook.display.plain_text import printable
 from llmkit.notebook.request import fenced
 
 MAX_ROWS = 60

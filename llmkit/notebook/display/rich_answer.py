@@ -8,33 +8,22 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.display.error_messages import plain
+from IPython.core.displaypub import CapturingDisplayPublisher
+
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
+from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
 from llmkit.notebook.display.markdown.partial import close_open
-from llmkit.notebook.display.markdown.render import (
-    Blocks,
-    page,
-    printable,
-    render,
-    render_partial,
-    stylesheet,
-)
+from llmkit.notebook.display.markdown.render import Blocks, page, render, render_partial, stylesheet
+from llmkit.notebook.display.plain_text import plain, printable
+from llmkit.notebook.display.throttle import MAX_HZ, Throttle
+from llmkit.notebook.shell import has_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MIME_TYPE = "application/vnd.llmkit.v1+json"
-"""Key of the facts about the call in the saved output."""
-
-Ending = Literal["ok", "cancelled", "error"]
-
-MAX_HZ = 12.0
-"""Most updates of the growing text in a second."""
-
-MAX_CPU = 0.2
-"""Most of the time that may go into drawing it."""
+    from llmkit.notebook.display.live import Ending
 
 MAX_OUTPUTS = 40
 """Most outputs while an answer grows; JupyterLab hides what comes after the fiftieth."""
@@ -44,9 +33,6 @@ GROUP = 64
 
 BYTES_PER_BYTE = 16
 """What updates of the text may send for each byte of the answer, in bytes."""
-
-FIRST_BYTES = 8_000
-"""What they may send in advance, in bytes: a short answer flows at the full rate."""
 
 FIRST_WORD = 12
 """Until so many characters have come, the text is drawn four times as often."""
@@ -61,69 +47,64 @@ _MESSAGE = 150  # bytes of a display message besides its HTML
 
 
 class _Screen:
-    """The cell's output: what is on it, and how much was sent."""
+    """The cell's output: what is on it."""
 
-    def __init__(self, publisher: Any) -> None:
+    def __init__(self, publisher: Any, throttle: Throttle) -> None:
         self._publisher = publisher
-        self._allowance = FIRST_BYTES
+        self._throttle = throttle
         self.outputs = 0
 
     def show(self, html: str, *, free: bool = False) -> str:
         """Add an output, and return its identifier."""
         self.outputs += 1
         place = uuid.uuid4().hex[:12]
-        self._send({"text/html": html, "text/plain": ""}, place, free=free)
+        self.update(place, html, free=free, update=False)
         return place
 
-    def update(self, place: str, html: str, *, free: bool = False) -> None:
+    def update(self, place: str, html: str, *, free: bool = False, update: bool = True) -> None:
         """Draw an output anew; what time alone makes necessary is free, or a long wait would eat it all."""
-        self._send({"text/html": html, "text/plain": ""}, place, update=True, free=free)
+        if not free:
+            self._throttle.spend(html)
+        self.end({"text/html": html, "text/plain": ""}, place, update=update)
 
-    def end(self, data: Mapping[str, Any], place: str = "") -> None:
-        """Show the final data, in an output of this answer or as a new one."""
-        self._send(data, place or uuid.uuid4().hex[:12], update=bool(place))
+    def end(self, data: Mapping[str, Any], place: str = "", *, update: bool = True) -> None:
+        """Show data in an output of this answer, or as a new one."""
+        target = {"display_id": place or uuid.uuid4().hex[:12]}
+        self._publisher.publish(dict(data), transient=target, update=update and bool(place))
 
     def clear(self) -> None:
         """Remove all outputs of the cell once the next one comes."""
         self._publisher.clear_output(wait=True)
         self.outputs = 0
 
-    def earn(self, text: str) -> None:
-        """Raise the allowance for text that has arrived."""
-        self._allowance += BYTES_PER_BYTE * len(text.encode())
 
-    def affords(self, size: int) -> bool:
-        """Whether the allowance is enough to send HTML of this size."""
-        return self._allowance >= size + _MESSAGE
-
-    def _send(self, data: Mapping[str, Any], place: str, *, update: bool = False, free: bool = False) -> None:
-        self._allowance -= 0 if free else len(data["text/html"].encode()) + _MESSAGE
-        self._publisher.publish(dict(data), transient={"display_id": place}, update=update)
-
-
-class _Growing:
+class _Growing(LiveAnswer):
     """What both ways to show a growing answer share: its text, its status line, its pace."""
 
     def __init__(
         self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
     ) -> None:
-        self._screen = _Screen(publisher)
-        self._pause = 1 / max_hz
+        self._throttle = Throttle(BYTES_PER_BYTE, message_bytes=_MESSAGE, max_hz=max_hz, clock=clock)
+        self._screen = _Screen(publisher, self._throttle)
         self._clock = clock
         self._blocks = Blocks()
         self._sealed = ""
         self._characters = 0
         self._label = ""
-        self._started = self._next_text = self._next_status = self._drawn = clock()
+        self._started = self._next_status = self._drawn = clock()
         self._changed = False
         self._size = 0
         self._notice = ""
 
+    def start(self, label: str) -> None:
+        """Show the status line."""
+        self._label, self._started = label, self._clock()
+        self._begin()
+
     def feed(self, delta: str) -> None:
         """Take the next piece, and show it if it is time to."""
-        delta = printable(delta)
         self._characters += len(delta)
-        self._screen.earn(delta)
+        self._throttle.earn(delta)
         self._sealed += "".join(self._blocks.feed(delta))
         self._changed = self._changed or bool(delta)
         self.tick()
@@ -134,7 +115,7 @@ class _Growing:
         now = self._clock()
         if not self._label:
             return
-        if self._changed and now >= self._next_text:
+        if self._changed and self._throttle.due(now):
             self._tick_text(now)
         if now >= self._next_status:
             self._draw_status()
@@ -146,8 +127,7 @@ class _Growing:
         if self._affords(self._size) and self._draw_text():
             self._changed, self._drawn = False, now
         # The first piece is often a mark that shows nothing yet; the word after it need not wait.
-        pause = self._pause if self._characters > FIRST_WORD else self._pause / 4
-        self._next_text = now + max(pause, (self._clock() - now) / MAX_CPU)
+        self._throttle.drew(now, 0 if self._characters > FIRST_WORD else self._throttle.pause / 4)
 
     def finish(
         self,
@@ -172,7 +152,10 @@ class _Growing:
 
     def _affords(self, size: int) -> bool:
         late = size <= SMALL and self._clock() >= self._drawn + PATIENCE
-        return late or self._screen.affords(size)
+        return late or self._throttle.affords(size)
+
+    def _begin(self) -> None:
+        raise NotImplementedError
 
     def _draw_text(self) -> bool:
         """Show what has arrived; `False` if that must wait."""
@@ -193,16 +176,10 @@ class RichAnswer(_Growing):
     the next block; so an update never carries more than one block. The end replaces all of them by one.
     """
 
-    def __init__(
-        self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
-    ) -> None:
-        super().__init__(publisher, clock, max_hz)
-        self._shown: list[str] = []
-        self._tail_place = self._status_place = ""
+    _tail_place = ""
 
-    def start(self, label: str) -> None:
-        """Show the status line."""
-        self._label, self._started = label, self._clock()
+    def _begin(self) -> None:
+        self._shown: list[str] = []
         self._screen.show(stylesheet(), free=True)
         self._status_place = self._screen.show(self._status(), free=True)
 
@@ -252,15 +229,9 @@ class RichAnswer(_Growing):
 class InlineAnswer(_Growing):
     """Shows an answer among other outputs of its cell: in one output from the start."""
 
-    def __init__(
-        self, publisher: Any, clock: Callable[[], float] = time.perf_counter, max_hz: float = MAX_HZ
-    ) -> None:
-        super().__init__(publisher, clock, max_hz)
-        self._html = self._place = ""
+    _html = _place = ""
 
-    def start(self, label: str) -> None:
-        """Show the status line."""
-        self._label, self._started = label, self._clock()
+    def _begin(self) -> None:
         self._place = self._screen.show(self._status())
 
     def _end(self, final: Mapping[str, Any]) -> None:
@@ -297,10 +268,20 @@ def final_data(
     """Return the one output that is saved."""
     footer = footer or Footer()
     if html is None:
-        shown = plain(text)
-        html = render(shown if status == "ok" else close_open(shown))
+        html = render(text if status == "ok" else close_open(plain(text)))
     return {
         "text/html": page(html, footer.html, cut=status != "ok"),
         "text/plain": plain(printable(text)) or plain(str(footer)),
         MIME_TYPE: dict(metadata),
     }
+
+
+def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:
+    """Choose how to show an answer."""
+    if quiet:
+        return LiveAnswer()
+    if not has_kernel(shell):
+        return PlainAnswer()
+    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+        return FinalAnswer(shell.display_pub)
+    return (RichAnswer if alone else InlineAnswer)(shell.display_pub, max_hz=max_hz)

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import LLMClientError
-from llmkit.notebook.display.error_messages import headline, without_controls
+from llmkit.notebook.display.error_messages import headline
+from llmkit.notebook.display.plain_text import without_controls
 from llmkit.notebook.scope import is_internal
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from llmkit.notebook.chat.feed import MAX_HZ, MESSAGE, Feed
+from llmkit.notebook.chat.feed import MESSAGE, Feed
 from llmkit.notebook.display.markdown import highlight
 from llmkit.notebook.display.markdown import render as rendering
 from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
+from llmkit.notebook.display.throttle import MAX_HZ
 
 LINES = [
     "# Heading\n\n",

@@ -19,7 +19,7 @@ from llmkit.content.messages import LLMMessage
 from llmkit.notebook.compare.compare import run_compare
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import final, grid
-from llmkit.notebook.compare.live_columns import PlainColumns, QuietColumns
+from llmkit.notebook.compare.live_columns import LiveColumns, PlainColumns
 from llmkit.notebook.compare.measures import tokens_per_second
 from llmkit.notebook.compare.merged_streams import ModelRun
 from llmkit.notebook.compare.rich_columns import RichColumns
@@ -277,7 +277,7 @@ class TestColumns:
     def test_a_script_shows_nothing(self, capsys):
         llmkit.compare("Hi", [ONE])
         assert capsys.readouterr().out == ""
-        QuietColumns().finish(Comparison([]))
+        LiveColumns().finish(Comparison([]))
 
 
 class TestTerminal:

@@ -10,11 +10,12 @@ import pytest
 from llmkit.content.messages import LLMMessage
 from llmkit.notebook.chat.chat import _row
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.chat.text import plain_text
+from llmkit.notebook.chat.feed import Feed
+from llmkit.notebook.chat.text import plain_text, saved_html
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import final
-from llmkit.notebook.display.error_messages import plain
 from llmkit.notebook.display.footer import Footer
+from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.display.rich_answer import final_data
 from llmkit.notebook.session_log import LogEntry, session_entries, thread_entries
 from llmkit.notebook.transcript import to_html, to_markdown
@@ -43,6 +44,12 @@ def text(sequence):
     return f"Lima {sequence}is it.\n\tindented — çüß 你好"
 
 
+def growing(said):
+    sent = []
+    Feed(sent.append, 1).feed(said)
+    return sent[0]["sealed"] + sent[0]["tail"]
+
+
 SINKS = {
     "answer": lambda said: final_data(said, None, {})["text/plain"],
     "answer as HTML": lambda said: final_data(said, None, {})["text/html"],
@@ -51,6 +58,9 @@ SINKS = {
     "comparison": lambda said: final(
         Comparison([ModelAnswer(label="a", provider="p", model=None, status="ok", text=said)])
     )["text/plain"],
+    "comparison as HTML": lambda said: final(
+        Comparison([ModelAnswer(label="a", provider="p", model=None, status="cancelled", text=said)])
+    )["text/html"],
     "session": lambda said: to_markdown(
         session_entries([LogEntry(number=1, label="a", prompt=said, answer=said, footer=said)])
     ),
@@ -59,6 +69,8 @@ SINKS = {
     ),
     "thread": lambda said: to_markdown(thread_entries([LLMMessage("assistant", said)]), said),
     "chat": lambda said: plain_text(chat(said).branch, said),
+    "chat as HTML": lambda said: saved_html(chat(said).branch, said, "name"),
+    "growing answer": growing,
 }
 
 

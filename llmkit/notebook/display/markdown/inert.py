@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from markdown_it import MarkdownIt
 
 from llmkit.content.tables import BREAK
-from llmkit.notebook.display.markdown.render import MAX_RENDERED, printable
+from llmkit.notebook.display.markdown.render import MAX_RENDERED
+from llmkit.notebook.display.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,13 +27,14 @@ from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.style import STYLESHEET
 from llmkit.notebook.display.markdown.tags import tags_plugin
 from llmkit.notebook.display.markdown.tex import TYPESET, UNTOUCHED, guard_text, tex_plugin
+from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markdown_it.rules_core import StateCore
 
-__all__ = ["Blocks", "page", "printable", "render", "render_partial", "sanitise", "stylesheet"]
+__all__ = ["Blocks", "page", "render", "render_partial", "sanitise", "stylesheet", "text_html"]
 
 MAX_WHOLE = 100_000
 """Up to this many characters a text is rendered as one; a longer one block by block."""
@@ -49,7 +50,6 @@ MAX_NESTING = 32
 MAX_COLOURING = 2.0
 """Longest time that goes into colouring the code of one text, in seconds."""
 
-_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _WEB = re.compile("(?i)(?:https?://|mailto:)")
 _TASK = re.compile(r"\[([ xX])\][ \t]+")
 
@@ -115,13 +115,18 @@ def stylesheet() -> str:
     return f"<style>{STYLESHEET}</style>"
 
 
-def printable(text: str) -> str:
-    """Replace what no display can carry: NUL characters and lone surrogates."""
-    return _NOT_TEXT.sub("\ufffd", text)
+def text_html(text: str) -> str:
+    r"""Return text as HTML that shows it as it was written: no markup, no formula, no control sequence.
+
+    Example:
+        >>> text_html("<b> \x1b[31mred")
+        '&lt;b&gt; red'
+    """
+    return guard_text(plain(printable(text)))
 
 
 def _render_any(markdown: str, env: dict[str, Any]) -> str:
-    markdown = printable(markdown)
+    markdown = plain(printable(markdown))  # first: without control sequences it may read as something else
     env["seconds"] = [MAX_COLOURING]  # what is left of it; shared by the blocks of a long text
     if len(markdown) <= MAX_WHOLE:
         return _render_one(markdown, env)
