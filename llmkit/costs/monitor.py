@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 from llmkit.core.money import NANO, to_nanos
-from llmkit.costs.sums import is_unpriced
+from llmkit.costs.price_rules import is_unpriced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.core.money import NANO, format_money
+from llmkit.costs.price_rules import is_estimated, is_unpriced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,41 +143,6 @@ class Tally:
         """Return the sums so far, by `simulated`."""
         with self._lock:
             return {simulated: Sums(*counts) for simulated, counts in self._counts.items()}
-
-
-def is_unpriced(record: CallRecord) -> bool:
-    """Return whether a call cost something nobody knows."""
-    if record.cost_nanos is not None or record.status == "replayed":
-        return False
-    return record.status == "ok" or (record.input_tokens or 0) + (record.output_tokens or 0) > 0
-
-
-def is_estimated(record: CallRecord) -> bool:
-    """Return whether a call has a price that is an estimate, or leaves something out."""
-    return estimate(record.status, record.cost_nanos, record.usage_source, record.at_most_nanos)
-
-
-def estimate(status: str, cost: int | None, usage_source: str | None, at_most: int | None) -> bool:
-    """Do what `is_estimated` does with the fields of a record."""
-    if cost is None or status == "replayed":
-        return False
-    return (at_most or 0) > cost or inexact(cost, usage_source)
-
-
-EXACT = ("reported", "settled")
-"""Values of `usage_source` that make no estimate of a price; `Ledger.settle` writes the last one."""
-
-
-def inexact(cost: float, usage_source: str | None) -> bool:
-    """Return whether a price is an estimate because of what its tokens are; see `is_estimated`.
-
-    Example:
-        >>> [inexact(1, "reported"), inexact(1, "partial"), inexact(0, "partial"), inexact(0, "incomplete")]
-        [False, True, False, True]
-    """
-    if usage_source is None or usage_source in EXACT:
-        return False
-    return cost > 0 or usage_source == "incomplete"
 
 
 def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued

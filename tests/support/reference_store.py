@@ -13,9 +13,10 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import from_micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts
+from llmkit.costs.price_rules import is_estimated, is_unpriced
 from llmkit.costs.store import schema
 from llmkit.costs.store.protocol import Page
-from llmkit.costs.sums import NOTHING, Sums, is_estimated, is_unpriced
+from llmkit.costs.sums import NOTHING, Sums
 from llmkit.records import CallRecord
 
 MARGIN = 30 * 10**6

@@ -33,9 +33,10 @@ from llmkit.costs.budgets.rules import (
     UnknownNotebook,
     Unpriced,
 )
+from llmkit.costs.price_rules import estimate
 from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.sums import NOTHING, estimate
+from llmkit.costs.sums import NOTHING
 from llmkit.records import current_context
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from llmkit.core.money import NANO, format_money, format_nanos
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
-from llmkit.costs.frame.summary import LEFT_OUT, estimated, nanos, unpriced
+from llmkit.costs.frame.summary import LEFT_OUT, nanos
+from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.sums import counted, guessed
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from llmkit.core.money import NANO
 from llmkit.costs.frame.columns import FIXED
+from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.store.filters import ALL, Filters
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
-from llmkit.costs.sums import EXACT, NOTHING, Sums, kinds_that_count
+from llmkit.costs.sums import NOTHING, Sums, kinds_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,20 +65,6 @@ def cost_something(frame: pd.DataFrame) -> bool:
     """Return whether any call cost something; the rule is `totals.Sums.paid`."""
     known = any(bool((frame[name] > 0).any()) for name in ("cost_usd", "saved_usd"))
     return known or bool(unpriced(frame).any())
-
-
-def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Return which calls cost something nobody knows; the rule is `totals.is_unpriced`."""
-    used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
-    status = frame["status"]
-    return frame["cost_usd"].isna() & (status != "replayed") & ((status == "ok") | used)
-
-
-def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Return which calls have a price that is an estimate; the rule is `totals.is_estimated`."""
-    source, cost = frame["usage_source"], frame["cost_usd"]
-    guess = source.notna() & ~source.isin(EXACT) & ((cost > 0) | (source == "incomplete"))
-    return cost.notna() & (frame["status"] != "replayed") & (guess | (frame["at_most_usd"] > cost))
 
 
 def nanos(usd: pd.Series[float]) -> pd.Series[int]:

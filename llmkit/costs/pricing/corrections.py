@@ -17,12 +17,12 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money, format_nanos, to_nanos
 from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.price_rules import inexact
 from llmkit.costs.pricing import bulk
 from llmkit.costs.store.corrections import NOTES, SOURCE
 from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.protocol import Change
 from llmkit.costs.store.schema import COLUMNS
-from llmkit.costs.sums import inexact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,6 +14,7 @@ from llmkit.core.timestamps import from_micros
 from llmkit.costs.calls import Calls
 from llmkit.costs.frame.summary import nanos as nanos_of
 from llmkit.costs.frame.summary import spending
+from llmkit.costs.price_rules import billed
 from llmkit.costs.pricing import bulk, provider_reports
 from llmkit.costs.pricing.bulk import DAY
 
@@ -61,7 +62,7 @@ def reconcile(
     names = set(theirs["model"])
     whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
     found = spending(whole_days.query(provider=export.provider, since=first, until=end), simulated)
-    ours = _ours(found[found["status"] != "replayed"], names)
+    ours = _ours(found, names)
     theirs = theirs.assign(model=theirs["model"].replace("", ALL if names == {""} else OTHER))
     return _compared(ours, theirs.set_index(["day", "model"]), tolerance)
 
@@ -88,8 +89,7 @@ def _midnight(micros: int) -> datetime:
 
 def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
     """Add calls up by UTC day and by the export's name of their model."""
-    used = (calls["status"] == "ok") | (calls[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0)
-    calls = calls[used]  # of what was refused, no provider keeps count
+    calls = calls[billed(calls)]  # of what was refused, no provider keeps count
     unknown = calls["cost_usd"].isna()
     data = pd.DataFrame(
         {

@@ -21,6 +21,7 @@ from llmkit.core.money import NANO, format_money
 from llmkit.core.timestamps import aware
 from llmkit.costs.frame.summary import LEFT_OUT
 from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.price_rules import billed
 from llmkit.costs.pricing import bulk
 from llmkit.costs.sums import counted
 
@@ -221,7 +222,7 @@ def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
     what_if_known = other.known & paid
     cost, what_if = nanos_of(frame["cost_usd"]).to_numpy(), other.nanos
     tokens = frame[["input_tokens", "output_tokens"]].fillna(0)
-    used = (frame["status"] == "ok").to_numpy() | (tokens.sum(axis=1) > 0).to_numpy()
+    charged = billed(frame).to_numpy()
     both = known & what_if_known
     columns = {
         "calls": np.ones(len(frame), np.int64),
@@ -230,8 +231,8 @@ def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
         "cost_usd": np.where(known, cost, 0),
         "what_if_usd": np.where(what_if_known, what_if, 0),
         "difference_usd": np.where(both, what_if - cost, 0),
-        "unpriced": paid & used & ~known,
-        "what_if_unpriced": paid & used & ~what_if_known,
+        "unpriced": charged & ~known,
+        "what_if_unpriced": charged & ~what_if_known,
         "saved_usd": nanos_of(frame["saved_usd"]),
         "what_if_saved_usd": np.where(other.known & ~paid, what_if, 0),
         "priced": known,

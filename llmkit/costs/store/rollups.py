@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmkit.costs.price_rules import UNPRICED
 from llmkit.costs.store import schema
 from llmkit.costs.sums import Sums
 
@@ -29,7 +30,7 @@ _SUM = "CAST(coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} 
 _COUNTED = {
     "calls": "count(*)",
     "priced": "count(cost_nanos)",
-    "unpriced": f"count(*) FILTER (WHERE {schema.UNPRICED})",
+    "unpriced": f"count(*) FILTER (WHERE {UNPRICED})",
     "input_known": "count(input_tokens)",
     "input_tokens": _SUM.format("input_tokens"),
     "output_known": "count(output_tokens)",

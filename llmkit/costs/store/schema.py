@@ -17,7 +17,8 @@ import orjson
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import micros
-from llmkit.costs.sums import EXACT, Sums
+from llmkit.costs.price_rules import UNPRICED, estimated_sql
+from llmkit.costs.sums import Sums
 from llmkit.records import CallRecord
 
 if TYPE_CHECKING:
@@ -58,21 +59,10 @@ ADDED: tuple[tuple[str, ...], ...] = (
 )
 """Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
 
-UNPRICED = (
-    "cost_nanos IS NULL AND status <> 'replayed'"
-    " AND (status = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
-)
-"""Whether a call cost something nobody knows; `totals.is_unpriced` is the same rule for a record."""
-
 
 def estimated(names: Collection[str] = COLUMNS) -> str:
-    """Return SQL for whether a price is an estimate; `totals.is_estimated` is the rule for a record."""
-    most = "at_most_nanos" if "at_most_nanos" in names else "NULL"
-    return (
-        f"cost_nanos IS NOT NULL AND status <> 'replayed' AND ({most} > cost_nanos"
-        f" OR (usage_source NOT IN ({', '.join(map(repr, EXACT))})"
-        " AND (cost_nanos > 0 OR usage_source = 'incomplete')))"
-    )
+    """Return SQL for whether a price is an estimate, in a table with these columns."""
+    return estimated_sql("at_most_nanos" if "at_most_nanos" in names else "NULL")
 
 
 TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))

@@ -17,7 +17,8 @@ from llmkit.core.suggestions import known
 from llmkit.core.timestamps import MICROSECOND, aware, moment
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, estimated, local_time, nanos, period_starts, that_count
+from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts, that_count
+from llmkit.costs.price_rules import estimated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from llmkit.core.money import format_money
-from llmkit.costs.sums import inexact
+from llmkit.costs.price_rules import inexact
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
 
 if TYPE_CHECKING:

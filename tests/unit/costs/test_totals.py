@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.core.money import to_nanos
-from llmkit.costs.sums import Sums, Tally, Total, is_unpriced, total_of
+from llmkit.costs.price_rules import is_unpriced
+from llmkit.costs.sums import Sums, Tally, Total, total_of
 from llmkit.records import CallRecord
 
 

@@ -1,0 +1,88 @@
+"""Whose price is unknown, and whose is an estimate: one rule each, for a record, a DataFrame and SQL.
+
+The three forms stand next to each other because a database and pandas cannot call Python for each row;
+`tests/unit/costs/test_price_rules.py` compares them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmkit.records import CallRecord
+
+EXACT = ("reported", "settled")
+"""Values of `usage_source` that make no estimate of a price; `Ledger.settle` writes the last one."""
+
+BILLED = (
+    "status <> 'replayed' AND (status = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
+)
+"""Whether a provider may charge for a call: one that ended well, or used tokens. A replay costs nothing."""
+
+UNPRICED = f"cost_nanos IS NULL AND {BILLED}"
+"""Whether a call cost something that is unknown."""
+
+
+def is_billed(record: CallRecord) -> bool:
+    """Apply `BILLED` to a record."""
+    tokens = (record.input_tokens or 0) + (record.output_tokens or 0)
+    return record.status == "ok" or (tokens > 0 and record.status != "replayed")
+
+
+def billed(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Apply `BILLED` to a frame."""
+    used = frame[["input_tokens", "output_tokens"]].fillna(0).sum(axis=1) > 0
+    status = frame["status"]
+    return (status != "replayed") & ((status == "ok") | used)
+
+
+def is_unpriced(record: CallRecord) -> bool:
+    """Apply `UNPRICED` to a record."""
+    return record.cost_nanos is None and is_billed(record)
+
+
+def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Apply `UNPRICED` to a frame."""
+    return frame["cost_usd"].isna() & billed(frame)
+
+
+def is_estimated(record: CallRecord) -> bool:
+    """Return whether a record's price is an estimate, or leaves something out."""
+    return estimate(record.status, record.cost_nanos, record.usage_source, record.at_most_nanos)
+
+
+def estimate(status: str, cost: int | None, usage_source: str | None, at_most: int | None) -> bool:
+    """Do what `is_estimated` does with the fields of a record."""
+    if cost is None or status == "replayed":
+        return False
+    return (at_most or 0) > cost or inexact(cost, usage_source)
+
+
+def inexact(cost: float, usage_source: str | None) -> bool:
+    """Return whether a price is an estimate because of what its tokens are.
+
+    Example:
+        >>> [inexact(1, "reported"), inexact(1, "partial"), inexact(0, "partial"), inexact(0, "incomplete")]
+        [False, True, False, True]
+    """
+    if usage_source is None or usage_source in EXACT:
+        return False
+    return cost > 0 or usage_source == "incomplete"
+
+
+def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Apply `is_estimated` to a frame."""
+    source, cost = frame["usage_source"], frame["cost_usd"]
+    guess = source.notna() & ~source.isin(EXACT) & ((cost > 0) | (source == "incomplete"))
+    return cost.notna() & (frame["status"] != "replayed") & (guess | (frame["at_most_usd"] > cost))
+
+
+def estimated_sql(at_most: str = "at_most_nanos") -> str:
+    """Return `is_estimated` as SQL; the first schema had no column for the bound: `NULL` stands for it."""
+    return (
+        f"cost_nanos IS NOT NULL AND status <> 'replayed' AND ({at_most} > cost_nanos"
+        f" OR (usage_source NOT IN ({', '.join(map(repr, EXACT))})"
+        " AND (cost_nanos > 0 OR usage_source = 'incomplete')))"
+    )
