@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit import prices
@@ -15,7 +14,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import to_nanos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from llmkit.content.messages import UsageSource
@@ -90,14 +89,24 @@ def _bound(
     if said is not None and said.input_tokens is not None and answer.cost_usd is None:
         # The prompt was counted: only what was written is unknown.
         counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
-        dearest = partial(cost_bound.dearest, counted, request, provider, when=when)
-        tiers = [answer.tier] if answer.tier else cost_bound.tiers(request)
-        found = [_price(request, provider, answer, dearest(tier=tier), when, tier=tier) for tier in tiers]
-        nanos = max([each.nanos for each in found if each is not None], default=nanos)
+        nanos = max(_nanos_by_tier(request, provider, answer, counted, when), default=nanos)
     if nanos is None:
         return None
     nanos = bound_ratio.grown(f"{provider}:{request.model}", nanos)
     return nanos if price is None or nanos > price.nanos else None
+
+
+def _nanos_by_tier(
+    request: Request, provider: str, answer: Answer, counted: Usage, when: datetime
+) -> Iterator[int]:
+    """Yield what these tokens cost at most, for each service tier that may have answered."""
+    from llmkit.clients.accounting import cost_bound
+
+    for tier in [answer.tier] if answer.tier else cost_bound.tiers(request):
+        usage = cost_bound.dearest(counted, request, provider, when=when, tier=tier)
+        price = _price(request, provider, answer, usage, when, tier=tier)
+        if price is not None:
+            yield price.nanos
 
 
 def total(charges: Iterable[Charge]) -> Charge:
@@ -118,7 +127,7 @@ def total(charges: Iterable[Charge]) -> Charge:
     return Charge(
         usage=_sum([charge.usage for charge in used if charge.usage is not None]),
         source=_poorest([charge.source for charge in used]),
-        price=_with(known[-1], sum(price.nanos for price in known)) if whole else None,
+        price=replace(known[-1], nanos=sum(price.nanos for price in known)) if whole else None,
         tier=last.tier,
         at_most=_worst(used),
     )
@@ -130,10 +139,6 @@ def _worst(charges: list[Charge]) -> int | None:
     known = [nanos for nanos in each if nanos is not None]
     bounded = any(charge.at_most is not None for charge in charges) and len(known) == len(each)
     return sum(known) if bounded else None
-
-
-def _with(price: prices.Price, nanos: int) -> prices.Price:
-    return replace(price, nanos=nanos)
 
 
 def _poorest(sources: list[UsageSource | None]) -> UsageSource | None:
@@ -164,20 +169,16 @@ def _sum(usages: list[Usage]) -> Usage:
 def _usage(
     request: Request, provider: str, answer: Answer, parts: Sequence[str], *, accepted: bool, whole: bool
 ) -> tuple[Usage | None, UsageSource | None]:
-    said = answer.usage
-    complete = said is not None and said.input_tokens is not None and said.output_tokens is not None
-    if complete and (whole or answer.ended):
+    said = answer.usage or Usage()
+    if (whole or answer.ended) and None not in (said.input_tokens, said.output_tokens):
         return said, "reported"
-    if not (parts or accepted or said):
+    if not any((parts, accepted, answer.usage)):
         return None, None
-    said = said or Usage()
     # Providers send a token or more at a time, so that there are no fewer tokens than pieces.
     written = max(tokens.estimate("".join(parts)), len(parts))
-    prompt = (
-        tokens.estimate_prompt(request.messages, provider, request.model)
-        if said.input_tokens is None
-        else said.input_tokens
-    )
+    prompt = said.input_tokens
+    if prompt is None:
+        prompt = tokens.estimate_prompt(request.messages, provider, request.model)
     guess = replace(said, input_tokens=prompt, output_tokens=max(said.output_tokens or 0, written))
     return guess, "estimated" if said == Usage() else "partial"
 

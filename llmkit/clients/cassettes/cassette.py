@@ -92,21 +92,23 @@ class Cassette:
 
     def nearest(self, provider: str, model: str, *requests: Any) -> str:
         """Say what is in the file in place of a request that has no recording."""
-        with self._reading() as file:
-            total = 0 if file is None else file.execute("SELECT count(*) FROM recordings").fetchone()[0]
-            if file is None or not total:
-                return "it is empty, or does not exist"
-            rows = file.execute(
-                "SELECT request FROM recordings WHERE provider = ? AND model = ? ORDER BY rowid DESC LIMIT ?",
-                (provider, model, NEAREST),
-            ).fetchall()
+        total = self.count()
+        if not total:
+            return "it is empty, or does not exist"
+        known = self._requests(provider, model)
         wanted = [_fields(_without_keys(request)) for request in requests]
-        known = [_fields(found) for found in map(_readable, rows) if found is not None]
         changes = [_changed(one, found) for one in wanted for found in known]
         if not changes:
             return f"it has {total} of other models"
-        _, names = min((len(names), names) for names in changes)
+        names = min(changes, key=lambda names: (len(names), names))
         return f"the nearest of its {total} differs in {', '.join(names) or 'a key or the server'}"
+
+    def _requests(self, provider: str, model: str) -> list[dict[str, Any]]:
+        """Return the last recorded requests to a model that can be read."""
+        query = "SELECT request FROM recordings WHERE provider = ? AND model = ? ORDER BY rowid DESC LIMIT ?"
+        with self._reading() as file:
+            rows = [] if file is None else file.execute(query, (provider, model, NEAREST)).fetchall()
+        return [_fields(found) for found in map(_readable, rows) if found is not None]
 
     def clear(self) -> int:
         """Remove all recordings, and what they leave in the file."""

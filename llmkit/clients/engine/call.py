@@ -320,10 +320,13 @@ class Call:
         context, price = self.context, spent.price
         usage = spent.usage or Usage()
         nanos = None if price is None else price.nanos
+        status, cost, saved, at_most = self._status, nanos, None, spent.at_most
+        if self.replayed:
+            status, cost, saved, at_most = "replayed", 0, nanos, None
         return CallRecord(
             time=self.time,
             uid=self.uid,
-            status="replayed" if self.replayed else self._status,
+            status=status,
             surface=context.surface,
             provider=self.provider,
             model=self.request.model,
@@ -333,8 +336,8 @@ class Call:
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
             reasoning_tokens=usage.reasoning_tokens,
-            cost_nanos=0 if self.replayed else nanos,
-            saved_nanos=nanos if self.replayed else None,
+            cost_nanos=cost,
+            saved_nanos=saved,
             price_source=None if price is None else price.source,
             price_date=None if price is None else price.date,
             usage_source=spent.source,
@@ -353,7 +356,7 @@ class Call:
             key_source=None if self.key is None else self.key.source,
             cache_write_1h_tokens=usage.cache_write_1h_tokens,
             service_tier=spent.tier,
-            at_most_nanos=None if self.replayed else spent.at_most,
+            at_most_nanos=at_most,
             units=usage.units,
         )
 

@@ -114,17 +114,25 @@ def _refused(error: LLMClientError, request: Request, sent: Mapping[str, Any]) -
     message = error.message.lower()
     stated = _stated(error, sent)
     blamed = stated or _first_named(message, sent)
-    ours = {name for name in sent if droppable(name) and not is_chosen(name, request)}
-    if spare := {name for name in ours if name in blamed or _at(name, message) >= 0}:
-        # What nobody chose costs nobody anything: a mention is enough, in whichever words.
+    mentioned = {name for name in sent if name in blamed or _at(name, message) >= 0}
+    if spare := {name for name in mentioned if _is_spare(name, request)}:
         return _family(spare, sent)
-    if not blamed or not all(_is_optional(name, request, message) for name in blamed):
-        return frozenset()
-    name = blamed[0]
-    mistaken = name not in SCHEMA_NAMES and _MISTAKEN.search(message)
-    if mistaken or not (stated or _REFUSED.search(message)):
-        return frozenset()
-    return _family({name}, sent)
+    refused = bool(stated or _REFUSED.search(message))
+    if refused and blamed and _is_dispensable(blamed, request, message):
+        return _family({blamed[0]}, sent)
+    return frozenset()
+
+
+def _is_dispensable(blamed: list[str], request: Request, message: str) -> bool:
+    """Whether a request can do without the first of these, and it is not its value that is wrong."""
+    if blamed[0] not in SCHEMA_NAMES and _MISTAKEN.search(message):
+        return False
+    return all(_is_optional(name, request, message) for name in blamed)
+
+
+def _is_spare(name: str, request: Request) -> bool:
+    """Whether a mention is enough to leave a parameter out: nobody chose it, so nobody misses it."""
+    return droppable(name) and not is_chosen(name, request)
 
 
 def _is_optional(name: str, request: Request, message: str) -> bool:
