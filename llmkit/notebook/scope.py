@@ -133,15 +133,20 @@ def _names_of(frame: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
     found = {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
     code, outer = frame.f_code, frame.f_back
     if _runs_at_once(code) and outer is not None and code in outer.f_code.co_consts:
-        if not _is_function(outer.f_code) and outer.f_code.co_name != "<module>":
-            return found, {}  # a class body: its names are not those of what stands in it
-        before, hidden = _names_of(outer) if _is_function(outer.f_code) else ({}, {})
-        return {**before, **found}, {name: why for name, why in hidden.items() if name not in found}
-    hidden = {name: _unset(name, code) for name in _missing(code) if name not in found}
-    for name, where in _enclosing(code):
-        if name not in found:
+        before, hidden = _names_around(outer)
+    else:
+        before, hidden = {}, {name: _unset(name, code) for name in _missing(code)}
+        for name, where in _enclosing(code):
             hidden.setdefault(name, _out_of_sight(name, where, code))
-    return found, hidden
+    return {**before, **found}, {name: why for name, why in hidden.items() if name not in found}
+
+
+def _names_around(outer: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the names that a comprehension or class body sees of the frame that it stands in.
+
+    The names of a class body are not those of what stands in it, and those of a cell are globals.
+    """
+    return _names_of(outer) if _is_function(outer.f_code) else ({}, {})
 
 
 def _runs_at_once(code: CodeType) -> bool:

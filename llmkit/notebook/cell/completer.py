@@ -94,7 +94,7 @@ def _known(session: Session) -> Known:
     from llmkit.clients import registry  # loads at the first completion, not with the extension
 
     return Known(
-        models=lambda: list(_models()),
+        models=_models,
         threads=session.threads,
         variables=session.own_variables,
         aliases=registry.aliases,
@@ -103,21 +103,24 @@ def _known(session: Session) -> Known:
     )
 
 
-def _models() -> Iterator[Choice]:
-    """Yield aliases, providers and models with their prices; those without a key are marked, and last."""
+def _models() -> list[Choice]:
+    """Return aliases, providers and models with their prices; those without a key are marked, and last."""
     from llmkit.clients import registry
-    from llmkit.notebook.commands.model_prices import short
 
     aliases = registry.aliases()
     named = [(alias, target, "alias") for alias, target in aliases.items()]
     others = [name for name in registry.model_names() if name not in aliases]
     named += [(name, name, "model" if ":" in name else "provider") for name in others]
     usable = {name: _has_key(name) for name in {target.partition(":")[0] for _, target, _ in named}}
-    for ready in (True, False):
-        for text, target, kind in named:
-            if usable[target.partition(":")[0]] is ready:
-                facts = [target if text != target else "", short(target), "" if ready else "no key"]
-                yield Choice(text, " · ".join(filter(None, facts)), kind if ready else NO_KEY)
+    choices = [_model(*each, usable=usable[each[1].partition(":")[0]]) for each in named]
+    return sorted(choices, key=lambda choice: choice.kind == NO_KEY)
+
+
+def _model(text: str, target: str, kind: str, *, usable: bool) -> Choice:
+    from llmkit.notebook.commands.model_prices import short
+
+    facts = [target if text != target else "", short(target), "" if usable else "no key"]
+    return Choice(text, " · ".join(filter(None, facts)), kind if usable else NO_KEY)
 
 
 def _has_key(provider: str) -> bool:

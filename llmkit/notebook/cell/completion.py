@@ -122,15 +122,13 @@ def _options(rest: str | None, known: Known, *, cell: bool) -> Completions | Non
     bare = _bare(words, cell=cell)
     if bare and not cell:
         return _line(words, word, known)
-    option = _waiting(words[-1:], cell=cell)
-    if option is not None:
+    if (option := _waiting(words[-1:], cell=cell)) is not None:
         return Completions(word, _values(option, word, known))
     if word.startswith("-"):
         return _flags(word, known)
-    if not cell and not words:
-        commands = [Choice(name, form.help, "command") for name, form in COMMANDS.items()]
-        return Completions(word, _matching(commands, word))
-    return Completions(word, _matching(known.models(), word) if cell and not bare else [])
+    if cell:
+        return Completions(word, [] if bare else _matching(known.models(), word))
+    return Completions(word, [] if words else _matching(_commands(), word))
 
 
 def _line(words: list[str], word: str, known: Known) -> Completions:
@@ -140,30 +138,43 @@ def _line(words: list[str], word: str, known: Known) -> Completions:
     return _prompt(word, known)
 
 
-def _arguments(words: list[str], word: str, known: Known) -> Iterator[Choice]:
-    """Yield what may follow a subcommand."""
+def _arguments(words: list[str], word: str, known: Known) -> Iterable[Choice]:
+    """Return what may follow a subcommand."""
     name, *more = words
     if more:
-        yield from _further(name, more, known)
-    elif name in {"model", "models"}:
-        yield from known.models()
-    elif name == "alias":
-        yield Choice("remove")
-        alias, equals, _ = word.partition("=")
-        if equals:
-            yield from (Choice(f"{alias}={each.text}", each.hint, each.kind) for each in known.models())
-    elif name == "thread":
-        yield from _threads(known)
-        yield from (Choice(word, kind="command") for word in ("show", "delete", "rename"))
-    elif name == "key":
-        yield from (Choice(name, kind="provider") for name in known.providers())
-    elif name == "tags":
-        yield from [Choice("off"), *_tags(known)]
-    elif name == "help":
-        yield from (Choice(name, form.help, "command") for name, form in COMMANDS.items())
-        yield from (Choice(flag, kind="option") for flag in flags())
-    else:
-        yield from map(Choice, _FIXED.get(name, ()))
+        return _further(name, more, known)
+    if name in _ARGUMENTS:
+        return _ARGUMENTS[name](word, known)
+    return map(Choice, _FIXED.get(name, ()))
+
+
+def _alias_words(word: str, known: Known) -> Iterator[Choice]:
+    yield Choice("remove")
+    alias, equals, _ = word.partition("=")
+    if equals:
+        yield from (Choice(f"{alias}={each.text}", each.hint, each.kind) for each in known.models())
+
+
+def _thread_words(_word: str, known: Known) -> Iterator[Choice]:
+    yield from _threads(known)
+    yield from (Choice(each, kind="command") for each in ("show", "delete", "rename"))
+
+
+def _help_words(_word: str, _known: Known) -> Iterator[Choice]:
+    yield from _commands()
+    yield from (Choice(flag, kind="option") for flag in flags())
+
+
+_ARGUMENTS: dict[str, Callable[[str, Known], Iterable[Choice]]] = {
+    "model": lambda _, known: known.models(),
+    "models": lambda _, known: known.models(),
+    "alias": _alias_words,
+    "thread": _thread_words,
+    "key": lambda _, known: (Choice(name, kind="provider") for name in known.providers()),
+    "tags": lambda _, known: [Choice("off"), *_tags(known)],
+    "help": _help_words,
+}
+"""What may follow a subcommand, from what the notebook knows."""
 
 
 def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
@@ -174,6 +185,8 @@ def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
         return [Choice(alias, target, "alias") for alias, target in known.aliases().items()]
     return _tags(known) if name == "tags" else ()
 
+
+_SWITCHES = {name for name, option in BY_NAME.items() if not option.metavar}
 
 _FIXED = {
     "replay": ("auto", "only", "off"),
@@ -198,12 +211,13 @@ def _flags(word: str, known: Known) -> Completions:
 def _waiting(words: list[str], *, cell: bool) -> Option | None:
     """Return the option whose value comes after these words, if there is one."""
     last = words[-1] if words else ""
-    name = last[2:] if last.startswith("--") else last[-1:]
-    switches = "" if last.startswith("--") else last[1:-1]
-    option = BY_NAME.get(name) if last.startswith("-") else None
+    if not last.startswith("-"):
+        return None
+    name, switches = (last[2:], "") if last.startswith("--") else (last[-1:], last[1:-1])
+    option = BY_NAME.get(name)
     if option is None or not option.metavar or (option.bare is not None and not cell):
         return None
-    return option if all(not BY_NAME[s].metavar if s in BY_NAME else False for s in switches) else None
+    return option if set(switches) <= _SWITCHES else None
 
 
 def _bare(words: list[str], *, cell: bool) -> list[str]:
@@ -228,6 +242,10 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
     forms = (Choice(name, kind="format") for name in FORMATS)
     named = {"thread": _threads(known), "tags": _tags(known), "format": forms}
     return _matching(named.get(option.field, ()), word)
+
+
+def _commands() -> Iterator[Choice]:
+    return (Choice(name, form.help, "command") for name, form in COMMANDS.items())
 
 
 def _threads(known: Known) -> Iterator[Choice]:

@@ -43,11 +43,7 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
     """Refuse a line that is meant as a subcommand, but is none."""
     typed, rest = words[0], words[1:]
     if typed in commands:
-        if _is_meant(typed, rest, is_model):
-            said = "these words" if typed == "key" else f"{' '.join(rest)[:80]!r}"
-            force = "A prompt goes after --." if typed == "key" else _force(words)
-            hint = f"Write {commands[typed].usage(typed)}. {force}"
-            raise CellError(f"%llm {typed} does not take {said}.", hint=hint)
+        _refuse_argument(words, commands[typed], is_model)
         return
     head, equals, value = typed.partition("=")
     if equals:
@@ -55,14 +51,27 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
     near = _nearest(typed.lower(), commands)
     if near is None:
         return
-    form = commands[near]
-    if form.takes(" ".join(rest)) or _is_meant(near, rest, is_model):
-        taken = form.takes(" ".join(rest)) and not any(
-            map(_may_be_key if near == "key" else _is_secret, rest)
-        )
-        shown = f"%llm {near} {' '.join(rest)[:80]}".strip() if taken else form.usage(near)
-        word, force = (typed, "A prompt goes after --.") if near == "key" else (words[0], _force(words))
-        raise CellError(f"What is {word[:80]!r}?", hint=f"Did you mean {shown}? {force}")
+    taken = commands[near].takes(" ".join(rest))
+    if taken or _is_meant(near, rest, is_model):
+        word = typed if near == "key" else words[0]
+        shown = _suggested(near, rest) if taken else ""
+        hint = f"Did you mean {shown or commands[near].usage(near)}? {_force(near, words)}"
+        raise CellError(f"What is {word[:80]!r}?", hint=hint)
+
+
+def _refuse_argument(words: list[str], form: Form, is_model: Callable[[str], bool]) -> None:
+    """Refuse words after a subcommand that it does not take, unless they read as a prompt."""
+    name, rest = words[0], words[1:]
+    if _is_meant(name, rest, is_model):
+        said = "these words" if name == "key" else f"{' '.join(rest)[:80]!r}"
+        hint = f"Write {form.usage(name)}. {_force(name, words)}"
+        raise CellError(f"%llm {name} does not take {said}.", hint=hint)
+
+
+def _suggested(name: str, rest: list[str]) -> str:
+    """Return a subcommand with the words that were typed; empty if a key may be among them."""
+    secret = _may_be_key if name == "key" else _is_secret
+    return "" if any(map(secret, rest)) else f"%llm {name} {' '.join(rest)[:80]}".strip()
 
 
 def refuse_secrets(prompt: str) -> None:
@@ -166,10 +175,10 @@ def _is_provider(word: str) -> bool:
     return word.lower() in catalog.providers()
 
 
-def _force(words: list[str]) -> str:
-    if len(words) == 1:
-        return "A prompt of one word goes after --."
+def _force(name: str, words: list[str]) -> str:
     line = " ".join(words)
-    if len(line) > 60 or any(map(_is_secret, words)):
+    if name != "key" and len(words) == 1:
+        return "A prompt of one word goes after --."
+    if name == "key" or len(line) > 60 or any(map(_is_secret, words)):  # a key is not repeated
         return "A prompt goes after --."
     return f"As a prompt: %llm -- {line}"

@@ -93,17 +93,16 @@ def terminal_footer(entry: ModelAnswer) -> Footer:
 
 def summary_line(comparison: Comparison) -> Footer:
     """Return the line under all columns: the price, and who did best."""
+    found = [entry.outcome for entry in comparison.entries if entry.outcome is not None]
     most = "" if comparison.most_usd is None else f" of {format_money(comparison.most_usd)} at most"
-    about = any(entry.outcome is not None and is_about(entry.outcome) for entry in comparison.entries)
-    facts = [f"{len(comparison)} models", format_money(comparison.cost, about=about) + most]
-    for by, word in (("cost", "cheapest"), ("time", "fastest")):
-        if winner := _winner(comparison, by):
-            facts.append(f"{word}: {winner}")
-    simulated = [entry.outcome.simulated for entry in comparison.entries if entry.outcome is not None]
-    if simulated and all(simulated):
-        facts.append(SIMULATED)
-    some = any(simulated) and not all(simulated)
-    return Footer(facts=tuple(facts), note="Some of the answers are simulated." if some else "")
+    cost = format_money(comparison.cost, about=any(map(is_about, found))) + most
+    winners = {"cheapest": _winner(comparison, "cost"), "fastest": _winner(comparison, "time")}
+    best = [f"{word}: {winner}" for word, winner in winners.items() if winner]
+    simulated = {outcome.simulated for outcome in found}
+    return Footer(
+        facts=(f"{len(comparison)} models", cost, *best, *[SIMULATED] * (simulated == {True})),
+        note="Some of the answers are simulated." if len(simulated) > 1 else "",
+    )
 
 
 def _winner(comparison: Comparison, by: str) -> str:
