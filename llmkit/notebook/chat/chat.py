@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
 from llmkit.notebook.display.error_messages import Stopped
 from llmkit.notebook.display.plain_text import plain
+from llmkit.notebook.display.saved_copies import SavedCopies
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.session import Session, find_session
@@ -37,13 +37,8 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-
 KEPT = "the chat, the last of its .messages"
 """Where an answer is that was stopped or cut."""
-
-MAX_COPIES = 8
-"""Most places in a notebook that are kept up to date with one chat."""
 
 
 class Chat:
@@ -247,9 +242,9 @@ class Chat:
     def _begin(self, settings: ChatSettings, talk: Conversation | None = None) -> None:
         self._name = uuid.uuid4().hex[:12]
         self._widget: ChatWidget | None = None
-        self._copies: deque[str] = deque(maxlen=MAX_COPIES)
+        self._copies = SavedCopies(self._saved)
         session = find_session() or Session(self._shell)
-        self._runner = ChatRunner(settings, session, self._publish, self._save_copies, talk)
+        self._runner = ChatRunner(settings, session, self._publish, self._copies.update, talk)
 
     def __repr__(self) -> str:
         talk = self._runner.talk
@@ -260,11 +255,7 @@ class Chat:
         if not has_kernel(self._shell):
             print(plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self))  # noqa: T201 - a terminal's display
             return
-        publisher, place = self._shell.display_pub, uuid.uuid4().hex[:12]
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._live().model_id}
-        publisher.publish({WIDGET: view, "text/plain": ""})
-        publisher.publish(self._saved(), transient={"display_id": place})
-        self._copies.append(place)
+        self._copies.show(self._shell.display_pub, self._live())
 
     def _live(self) -> ChatWidget:
         """Return the widget; made when the chat is shown first."""
@@ -281,11 +272,6 @@ class Chat:
     def _publish(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self._widget is not None:
             self._widget.send(message, buffers)
-
-    def _save_copies(self) -> None:
-        """Bring the saved copies up to date."""
-        for place in self._copies:
-            self._shell.display_pub.publish(self._saved(), transient={"display_id": place}, update=True)
 
     def _saved(self) -> dict[str, str]:
         branch = self._runner.talk.branch

@@ -9,6 +9,7 @@ from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, text_html
 from llmkit.notebook.display.plain_text import plain, printable
+from llmkit.notebook.display.saved_copies import saved_copy
 from llmkit.notebook.transcript import Entry, to_markdown
 
 if TYPE_CHECKING:
@@ -56,22 +57,12 @@ def answer_html(node: Node, *, mathml: bool = False) -> str:
 
 
 def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
-    """Return the conversation as HTML to be saved with the notebook.
-
-    Where the live chat is on the page, too, this copy hides itself; where it is gone, it hides the notice
-    that the widget cannot be shown.
-    """
-    live, saved = f".llmkit-live-{name}", f".llmkit-saved-{name}"
-    child = ".jp-OutputArea-child"
-    rules = (
-        f"body:has({live}) {saved},body:has({live}) {child}:has({saved}){{display:none}}"
-        f"body:not(:has({live})) {child}:has(+{child} {saved}){{display:none}}"
-    )
+    """Return the conversation as HTML to be saved with the notebook."""
     if not branch:
         return f'<div class="llmkit-saved-{name}"></div>'
     parts = [_saved_said("System", text_html(system))] if system else []
     parts += [_saved_message(node) for node in branch]
-    return f'<style>{rules}</style><div class="llmkit-saved-{name}">{page("".join(parts))}</div>'
+    return saved_copy(name, page("".join(parts)))
 
 
 def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:

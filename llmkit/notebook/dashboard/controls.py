@@ -1,7 +1,6 @@
-"""What the browser shows: a channel for messages, and the controls above it.
+"""What the browser shows: the dashboard's widget, and the controls above it.
 
-What is state may be saved with the notebook, and echoed to other front ends; calls and sums travel as custom
-messages instead. The controls' state are the names that can be chosen.
+The controls' state, which may be saved with the notebook, has only the names that can be chosen.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets
-import traitlets
 
 from llmkit.costs.frame.summary import TAG
 from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, DashboardSettings
 from llmkit.notebook.dashboard.view_model import NAMES
+from llmkit.notebook.display.message_widget import MessageWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 FOLDER = Path(__file__).parent
 
@@ -29,16 +27,11 @@ _PERIODS = {"7 days": "last 7 days", "30 days": "last 30 days", "all": "all time
 _WHICH = {"as in totals": None, "real": False, "simulated": True}
 
 
-class View(anywidget.AnyWidget):
+class View(MessageWidget):
     """Shows figures, chart, tables and the what-if."""
 
     _esm = FOLDER / "dashboard.js"
     _css = FOLDER / "dashboard.css"
-    name = traitlets.Unicode().tag(sync=True)
-
-    def __init__(self, name: str, receive: Callable[[Mapping[str, Any]], None]) -> None:
-        super().__init__(name=name)
-        self.on_msg(lambda _widget, message, _buffers: receive(message))
 
 
 class Controls:

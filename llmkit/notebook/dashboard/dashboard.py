@@ -16,9 +16,11 @@ from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_
 from llmkit.notebook.dashboard.aggregate import Board, DashboardSettings, Pick
 from llmkit.notebook.dashboard.model_menu import what_if_models
 from llmkit.notebook.dashboard.watcher import Live
+from llmkit.notebook.display.saved_copies import SavedCopies
+from llmkit.notebook.shell import current_shell, has_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from llmkit.costs.calls import Calls
     from llmkit.notebook.dashboard.controls import Controls, View
     from llmkit.notebook.dashboard.downloads import Kind
-
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 OLD = 20.0
 """Seconds after which the saved picture is drawn anew even while calls keep coming."""
@@ -74,7 +74,7 @@ class Dashboard:
         self._order = "newest"
         self._supposed: tuple[str | None, float | None] = (None, None)
         self._mark: tuple[Any, ...] = ()
-        self._copies: list[str] = []
+        self._copies = SavedCopies(self._saved)
         self._copied, self._stale = 0.0, False
         self._context = records.current_context()
         choice = DashboardSettings(
@@ -128,18 +128,11 @@ class Dashboard:
 
     def _ipython_display_(self) -> None:
         """Show it, and keep a copy beside it that is saved with the notebook."""
-        from IPython.core.getipython import get_ipython
-
-        shell: Any = get_ipython()
-        if getattr(shell, "kernel", None) is None:
+        shell = current_shell()
+        if not has_kernel(shell):
             print(repr(self))  # noqa: T201 - a terminal's display
             return
-        self._publisher, copy = shell.display_pub, uuid.uuid4().hex[:12]
-        if not self._closed:
-            view = {"version_major": 2, "version_minor": 0, "model_id": self._widgets().model_id}
-            self._publisher.publish({WIDGET: view, "text/plain": ""})
-        self._publisher.publish(self._saved(), transient={"display_id": copy})
-        self._copies.append(copy)
+        self._copies.show(shell.display_pub, None if self._closed else self._widgets())
 
     def _widgets(self) -> Any:
         """Return the widget; made when the dashboard is shown first."""
@@ -164,7 +157,7 @@ class Dashboard:
             self._settings, self._pick = settings, None
         self._want("board", "rows", "what_if")
 
-    def _receive(self, message: Mapping[str, Any]) -> None:
+    def _receive(self, message: Mapping[str, Any], _buffers: Sequence[Any] = ()) -> None:
         kind, view = message.get("type"), str(message.get("view"))
         if kind == "hello":
             self._want("board", "rows", "what_if", view=view)
@@ -208,7 +201,7 @@ class Dashboard:
             self._say(str(error), "error")
             return
         if self._stale and self._copies and (not changed or time.monotonic() - self._copied > OLD):
-            self._save_copies()
+            self._copies.update()
 
     def _failed(self, error: BaseException) -> None:
         self._say(f"The dashboard has stopped: {type(error).__name__}. Run its cell again.", "error")
@@ -275,11 +268,6 @@ class Dashboard:
             names, tags = aggregate.tag_choices(frame)
             words = [aggregate.word_choices(frame[name]) for name in ("model", "notebook")]
             self._controls.offer(words[0], words[1], names, tags)
-
-    def _save_copies(self) -> None:
-        data = self._saved()
-        for copy in self._copies:
-            self._publisher.publish(data, transient={"display_id": copy}, update=True)
 
     def _saved(self) -> dict[str, str]:
         shown, self._stale, self._copied = self._shown, False, time.monotonic()

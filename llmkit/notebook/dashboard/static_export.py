@@ -13,6 +13,7 @@ from llmkit.costs.charts import canvas
 from llmkit.notebook.display.markdown.render import page
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
 from llmkit.notebook.display.plain_text import printable
+from llmkit.notebook.display.saved_copies import saved_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,18 +89,8 @@ def _grid(ax: Axes, chart: Mapping[str, Any], which: str) -> None:
 
 
 def saved(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
-    """Return what is saved with the notebook: key figures, chart and table.
-
-    It is hidden wherever the live dashboard is on the same page; without a kernel it is the widget that is
-    hidden, for Jupyter would show an error in its place.
-    """
-    live, copy, child = f".llmkit-live-{name}", f".llmkit-saved-{name}", ".jp-OutputArea-child"
-    rules = (
-        f"body:has({live}) {copy},body:has({live}) {child}:has({copy}){{display:none}}"
-        f"body:not(:has({live})) {child}:has(+{child} {copy}){{display:none}}"
-    )
-    body = page(_body(shown, picture))
-    return f'<style>{rules}</style><div class="llmkit-saved-{name} {UNTOUCHED}">{body}</div>'
+    """Return what is saved with the notebook: key figures, chart and table."""
+    return saved_copy(name, page(_body(shown, picture)), UNTOUCHED)
 
 
 def _body(shown: Mapping[str, Any], picture: bytes) -> str:

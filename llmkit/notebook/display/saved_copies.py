@@ -1,0 +1,55 @@
+"""Copies of a widget that are saved with the notebook, for readers without a kernel."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+MAX_COPIES = 8
+"""Most places in a notebook that are kept up to date with one widget."""
+
+
+class SavedCopies:
+    """Shows a widget, with a copy beside it in each place, and brings the copies up to date."""
+
+    def __init__(self, content: Callable[[], dict[str, str]]) -> None:
+        self._content = content
+        self._places: deque[str] = deque(maxlen=MAX_COPIES)
+        self._publisher: Any = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def show(self, publisher: Any, widget: Any = None) -> None:
+        """Show the widget, if there is one, and a copy."""
+        self._publisher, place = publisher, uuid.uuid4().hex[:12]
+        if widget is not None:
+            view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+            publisher.publish({WIDGET: view, "text/plain": ""})
+        publisher.publish(self._content(), transient={"display_id": place})
+        self._places.append(place)
+
+    def update(self) -> None:
+        """Bring all copies up to date."""
+        data = self._content() if self._places else {}
+        for place in self._places:
+            self._publisher.publish(data, transient={"display_id": place}, update=True)
+
+
+def saved_copy(name: str, body: str, kind: str = "") -> str:
+    """Return HTML that hides wherever the live widget of this name is on the page, too.
+
+    Without a kernel it hides the widget's output above it: Jupyter would show an error there.
+    """
+    live, copy, child = f".llmkit-live-{name}", f".llmkit-saved-{name}", ".jp-OutputArea-child"
+    rules = (
+        f"body:has({live}) {copy},body:has({live}) {child}:has({copy}){{display:none}}"
+        f"body:not(:has({live})) {child}:has(+{child} {copy}){{display:none}}"
+    )
+    return f'<style>{rules}</style><div class="{f"llmkit-saved-{name} {kind}".strip()}">{body}</div>'
