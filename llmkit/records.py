@@ -30,8 +30,11 @@ T = TypeVar("T")
 
 logger = logging.getLogger("llmkit.records")
 
-Status = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
-"""`interrupted`: the provider's stream was cut; `cancelled`: the caller stopped or left it."""
+CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
+"""How a call ended. `interrupted`: its stream was cut; `cancelled`: the caller stopped or left it."""
+
+FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
+"""The ends that are the provider's fault, or the request's."""
 
 Surface = Literal["magic", "chat", "api", "batch"]
 """Where the call was made from."""
@@ -81,7 +84,7 @@ class CallRecord:
 
     time: datetime
     uid: str
-    status: Status
+    status: CallStatus
     surface: Surface = "api"
     provider: str
     model: str

@@ -155,6 +155,36 @@ class LLMResponse:
             self.tokens_used = self.prompt_tokens + self.completion_tokens
 
 
+FACTS = {
+    "uid": "uid",
+    "provider": "provider",
+    "model": "model",
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "cost_usd": "cost_estimate",
+    "usage_source": "usage_source",
+    "finish_reason": "finish_reason",
+    "duration_s": "response_time",
+    "first_token_s": "first_token_s",
+    "attempts": "attempts",
+    "simulated": "simulated",
+    "replayed": "replayed",
+    "saved_usd": "saved_cost",
+    "fallback_from": "fallback_from",
+}
+"""What is known of an answer beside its content, by the ledger's names: fields of `LLMResponse`."""
+
+
+def facts(response: LLMResponse | None) -> dict[str, Any]:
+    """Return the facts of an answer, by the ledger's names: no prompt, no text, no key.
+
+    Example:
+        >>> facts(LLMResponse("Hi", "openai", "gpt-6-luna", prompt_tokens=3))["input_tokens"]
+        3
+    """
+    return {name: getattr(response, field, None) for name, field in FACTS.items()}
+
+
 def build_conversation(system_prompt: str, user_messages: list[str]) -> list[LLMMessage]:
     """Build a conversation from a system prompt and turns that alternate, the user first.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from llmkit.records import Status, Surface
+    from llmkit.records import CallStatus, Surface
 
 TAGS = {"demo": "made-up month"}
 """Every row carries this label, beside `project` and `simulated`."""
@@ -191,7 +191,7 @@ def _call(habit: Habit, time: datetime, day: int, session: str, rng: random.Rand
     )
 
 
-def _ending(habit: Habit, provider: str, day: int, rng: random.Random) -> tuple[Status, str | None]:
+def _ending(habit: Habit, provider: str, day: int, rng: random.Random) -> tuple[CallStatus, str | None]:
     chance = rng.random()
     if chance < habit.replayed:
         return "replayed", None

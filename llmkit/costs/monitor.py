@@ -7,10 +7,11 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from llmkit.core.money import NANO, to_nanos
 from llmkit.costs.price_rules import is_unpriced
+from llmkit.records import FAILED, CallStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +25,6 @@ KEPT = 1000
 """Calls that a monitor remembers one by one, for times, windows and alerts."""
 
 logger = logging.getLogger(__name__)
-
-Outcome = Literal["ok", "error", "cancelled", "replayed"]
 
 
 class Metrics(TypedDict):
@@ -126,7 +125,7 @@ class LLMMonitor:
         self._add(
             _Seen(
                 end=datetime.now(UTC),
-                outcome="ok" if success else "error",
+                status="ok" if success else "error",
                 error=None if success else type(error).__name__ if error is not None else "unknown",
                 tokens=tokens or 0,
                 nanos=0 if cost is None else to_nanos(cost),
@@ -277,7 +276,7 @@ class _Seen:
     """One call, as the monitor remembers it; times in seconds, `None` if they do not count."""
 
     end: datetime
-    outcome: Outcome
+    status: CallStatus
     error: str | None = None
     provider: str | None = None
     model: str | None = None
@@ -292,13 +291,13 @@ class _Counts:
     """Sums over calls."""
 
     def __init__(self) -> None:
-        self._outcomes: Counter[Outcome] = Counter()
+        self._ends: Counter[CallStatus] = Counter()
         self._errors: Counter[str] = Counter()
         self._unpriced = self._tokens = self._nanos = self._timed = self._firsts = 0
         self._seconds = self._first_seconds = 0.0
 
     def add(self, seen: _Seen) -> None:
-        self._outcomes[seen.outcome] += 1
+        self._ends[seen.status] += 1
         if seen.error is not None:
             self._errors[seen.error] += 1
         self._unpriced += seen.unpriced
@@ -311,15 +310,15 @@ class _Counts:
 
     def metrics(self, kept: Iterable[_Seen]) -> Metrics:
         """Return the sums as metrics; the percentiles are those of the calls given."""
-        good = self._outcomes["ok"] + self._outcomes["replayed"]
-        bad = self._outcomes["error"]
+        good = self._ends["ok"] + self._ends["replayed"]
+        bad = sum(self._ends[status] for status in FAILED)
         times = sorted(seen.seconds for seen in kept if seen.seconds is not None)
         return {
-            "total_requests": self._outcomes.total(),
+            "total_requests": self._ends.total(),
             "successful_requests": good,
             "failed_requests": bad,
-            "cancelled_requests": self._outcomes["cancelled"],
-            "replayed_requests": self._outcomes["replayed"],
+            "cancelled_requests": self._ends["cancelled"],
+            "replayed_requests": self._ends["replayed"],
             "unpriced_requests": self._unpriced,
             "total_tokens": self._tokens,
             "total_cost": self._nanos / NANO,
@@ -384,11 +383,10 @@ class _Alert:
 def _seen(record: CallRecord) -> _Seen:
     counts = (record.input_tokens or 0) + (record.output_tokens or 0)
     real = record.status != "replayed"
-    good = record.status in {"ok", "replayed"}
     return _Seen(
         end=record.time + timedelta(seconds=record.duration_s or 0),
-        outcome=_outcome(record.status),
-        error=None if good or record.status == "cancelled" else record.error or record.status,
+        status=record.status,
+        error=record.error or record.status if record.status in FAILED else None,
         provider=record.provider,
         model=record.model,
         tokens=counts if real else 0,
@@ -397,10 +395,6 @@ def _seen(record: CallRecord) -> _Seen:
         seconds=record.duration_s if real else None,
         first=record.first_token_s if real else None,
     )
-
-
-def _outcome(status: str) -> Outcome:
-    return "ok" if status == "ok" else status if status in {"cancelled", "replayed"} else "error"  # type: ignore[return-value]  # mypy does not narrow by `in`
 
 
 def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from llmkit.content.parsing import Format
     from llmkit.content.schema import SchemaLike
     from llmkit.notebook.display.footer import Footer
-    from llmkit.notebook.display.live import Ending
     from llmkit.notebook.display.output import Output
+    from llmkit.records import CallStatus
 
 
 CUT = frozenset({"length", "content_filter"})
@@ -160,7 +160,7 @@ class Reply:
 
         final = self.shown
         if self._shell is None or has_kernel(self._shell):
-            status: Ending = "ok" if self.ended else "cancelled"
+            status: CallStatus = "ok" if self.ended else "cancelled"
             data = final_data(final.text, self.footer, {}, status, html=final.html)
             display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import StdinNotImplementedError
 
 from llmkit.clients.registry import resolve
-from llmkit.content.messages import LLMMessage, LLMResponse
+from llmkit.content.messages import LLMMessage, LLMResponse, facts
 from llmkit.content.parsing import parse, repair_message
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
-    from llmkit.notebook.display.live import Ending, LiveAnswer
+    from llmkit.notebook.display.live import LiveAnswer
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.session import Session
+    from llmkit.records import CallStatus
 
 
 class SingleRun:
@@ -191,7 +192,7 @@ class SingleRun:
     def _finish(
         self,
         display: LiveAnswer,
-        status: Ending,
+        status: CallStatus,
         error: Exception | None = None,
         reply: Reply | None = None,
     ) -> Footer | None:
@@ -204,7 +205,7 @@ class SingleRun:
         self.interrupted = bool(late)
         return footer
 
-    def _footer(self, status: Ending) -> Footer | None:
+    def _footer(self, status: CallStatus) -> Footer | None:
         from llmkit.clients.accounting import bound_ratio
         from llmkit.costs.ledger import ledger
 
@@ -241,25 +242,7 @@ def agreed(error: BudgetExceededError) -> bool:
 
 
 def facts_of(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
-    """Return what is saved with the output: no prompt, no key."""
-    outcome = stream.outcome
-    if outcome is None:  # it was interrupted before anything was sent
+    """Return what is saved with the output; nothing if the call was interrupted before it was sent."""
+    if stream.outcome is None:
         return {}
-    return {
-        "uid": outcome.uid,
-        "provider": outcome.provider,
-        "model": outcome.model,
-        "input_tokens": outcome.prompt_tokens,
-        "output_tokens": outcome.completion_tokens,
-        "cost_usd": outcome.cost_estimate,
-        "usage_source": outcome.usage_source,
-        "finish_reason": outcome.finish_reason,
-        "duration_s": outcome.response_time,
-        "first_token_s": outcome.first_token_s,
-        "attempts": outcome.attempts,
-        "simulated": outcome.simulated,
-        "replayed": outcome.replayed,
-        "saved_usd": outcome.saved_cost,
-        "fallback_from": outcome.fallback_from,
-        "error": None if error is None else type(error).__name__,
-    }
+    return {**facts(stream.outcome), "error": None if error is None else type(error).__name__}

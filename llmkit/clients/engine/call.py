@@ -16,9 +16,9 @@ from llmkit.providers.codec import Answer, Request, dollars
 from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import (
     CallRecord,
+    CallStatus,
     CostReservation,
     Started,
-    Status,
     current_context,
     current_recorder,
     observation,
@@ -89,7 +89,7 @@ class Call:
         self.replayed = False
         self.outcome: LLMResponse | None = None
         self._parts: list[str] = []
-        self._status: Status = "ok"
+        self._status: CallStatus = "ok"
         self._error: BaseException | None = None
         self._start = perf_counter()
         self._first: float | None = None

@@ -14,6 +14,7 @@ from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.canvas import GREY, NAMED, PALETTE, many
 from llmkit.costs.charts.spending import finish_bars, hidden, notes, stack
 from llmkit.costs.sums import counted
+from llmkit.records import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,7 +210,7 @@ def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if sent.empty:
         return _nothing(ax, frame, "Errors")
     bins = aggregates.binned(aggregates.wall_clock(sent))
-    failed = sent["status"].isin(["error", "interrupted"]).to_numpy()
+    failed = sent["status"].isin(FAILED).to_numpy()
     names = aggregates.named(sent["error"][failed], "no class")
     counts = aggregates.stacked(bins.starts[failed], names, np.ones(int(failed.sum()), dtype="int64"))
     counts = aggregates.folded(counts, NAMED)

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmkit.core.money import NANO
 from llmkit.costs.store import schema
-from llmkit.records import Status, Surface
+from llmkit.records import CallStatus, Surface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-FIXED = {"status": get_args(Status), "surface": get_args(Surface)}
+FIXED = {"status": get_args(CallStatus), "surface": get_args(Surface)}
 """Categories that are known from the start; those of other columns are added as they come."""
 
 MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd", "at_most_nanos": "at_most_usd"}

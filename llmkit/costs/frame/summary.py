@@ -14,6 +14,7 @@ from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.store.filters import ALL, Filters
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
 from llmkit.costs.sums import NOTHING, Sums, kinds_that_count
+from llmkit.records import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +105,7 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "calls": 1,
-            "errors": frame["status"].isin(["error", "interrupted"]).astype("int64"),
+            "errors": frame["status"].isin(FAILED).astype("int64"),
             "input_tokens": frame["input_tokens"],
             "output_tokens": frame["output_tokens"],
             "cost_usd": nanos(frame["cost_usd"]),

@@ -34,7 +34,7 @@ APPLICATION_ID = 0x6C6C6D6B
 SQL_TYPES = {
     "datetime": "INTEGER",  # microseconds since 1970, UTC
     "str": "TEXT",
-    "Status": "TEXT",
+    "CallStatus": "TEXT",
     "Surface": "TEXT",
     "int": "INTEGER",  # money, too: billionths of a dollar, so that sums are exact
     "float": "REAL",

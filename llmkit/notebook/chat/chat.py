@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.registry import resolve
 from llmkit.content.attachments import attach
-from llmkit.content.messages import LLMResponse
+from llmkit.content.messages import LLMResponse, facts
 from llmkit.core.errors import ConfigurationError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
@@ -328,18 +328,18 @@ def _name_of(one: Any, space: Mapping[str, Any]) -> str:
 
 
 def _row(node: Any, *, shown: bool) -> dict[str, Any]:
-    response = getattr(node, "response", None)
+    found = facts(getattr(node, "response", None))
     parent = getattr(node, "parent", None)
     return {
         "message": getattr(node, "number", None),
         "follows": getattr(parent, "number", None) or None,
         "role": getattr(node, "role", None),
         "text": None if node is None else plain(node.text),  # `messages` have it as it came
-        "model": getattr(response, "model", None),
-        "input_tokens": getattr(response, "prompt_tokens", None),
-        "output_tokens": getattr(response, "completion_tokens", None),
-        "cost": getattr(response, "cost_estimate", None),
-        "seconds": getattr(response, "response_time", None),
+        "model": found["model"],
+        "input_tokens": found["input_tokens"],
+        "output_tokens": found["output_tokens"],
+        "cost": found["cost_usd"],
+        "seconds": found["duration_s"],
         "state": getattr(node, "state", None),
         "hidden": getattr(node, "hidden", None),
         "shown": shown,

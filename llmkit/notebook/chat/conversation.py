@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llmkit.content.messages import LLMMessage
 from llmkit.content.reasoning import spoken
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMResponse
+    from llmkit.records import CallStatus
 
 Role = Literal["user", "assistant"]
 
-State = Literal["open", "ok", "cancelled", "error"]
-"""`open`: it is being written."""
+State: TypeAlias = "CallStatus | Literal['open']"
+"""How an answer ended; `open`: it is being written."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

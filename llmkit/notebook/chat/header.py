@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.money import format_money
 from llmkit.notebook.chat.model_choices import context_window
-from llmkit.notebook.display.footer import is_about
+from llmkit.notebook.display.footer import is_about, lacks_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
     responses = _responses(talk)
     real = [response for response in responses if not response.simulated]
     counted = _counted(responses)
-    unknown = any(response.cost_estimate is None and response.tokens_used for response in counted)
+    unknown = any(map(lacks_price, counted))
     return {
         "cost": format_money(_sum(counted), about=any(map(is_about, counted))) + (" + $?" if unknown else ""),
         "budget": None if budget is None else format_money(budget),
@@ -57,7 +57,7 @@ def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:
 def _counted(responses: list[LLMResponse]) -> list[LLMResponse]:
     """Return the real answers if one of them cost something, or may have; else all."""
     real = [response for response in responses if not response.simulated]
-    paid = any(one.cost_estimate or (one.cost_estimate is None and one.tokens_used) for one in real)
+    paid = any(one.cost_estimate or lacks_price(one) for one in real)
     return real if paid else responses
 
 

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.content.messages import LLMResponse
+from llmkit.content.messages import LLMResponse, facts
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.notebook.compare.measures import LARGEST, SMALLEST, measured, tokens_per_second
+from llmkit.notebook.display.footer import lacks_price
 from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.shell import execution_number
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmkit.notebook.compare.merged_streams import RunStatus
+    from llmkit.records import CallStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class ModelAnswer:
     label: str
     provider: str
     model: str | None
-    status: RunStatus
+    status: CallStatus
     text: str = ""
     outcome: LLMResponse | None = None
     error: LLMClientError | None = None
@@ -52,23 +53,20 @@ class ModelAnswer:
     @property
     def row(self) -> dict[str, Any]:
         """The facts about it: no prompt, no text, no key."""
-        found = self.outcome
+        found = facts(self.outcome)
+        same = ("input_tokens", "output_tokens", "cost_usd", "saved_usd", "finish_reason")
         return {
             "model": self.label,
-            "provider": self.provider if found is None else found.provider,
-            "served": self.model if found is None else found.model,
-            "status": "replayed" if found is not None and found.replayed else self.status,
-            "first_token_s": getattr(found, "first_token_s", None),
-            "duration_s": getattr(found, "response_time", None),
-            "tokens_per_s": tokens_per_second(found),
-            "input_tokens": getattr(found, "prompt_tokens", None),
-            "output_tokens": getattr(found, "completion_tokens", None),
-            "cost_usd": getattr(found, "cost_estimate", None),
-            "saved_usd": getattr(found, "saved_cost", None),
-            "finish_reason": getattr(found, "finish_reason", None),
-            "simulated": getattr(found, "simulated", False),
+            "provider": self.provider if self.outcome is None else found["provider"],
+            "served": self.model if self.outcome is None else found["model"],
+            "status": "replayed" if found["replayed"] else self.status,
+            "first_token_s": found["first_token_s"],
+            "duration_s": found["duration_s"],
+            "tokens_per_s": tokens_per_second(self.outcome),
+            **{name: found[name] for name in same},
+            "simulated": bool(found["simulated"]),
             "error": None if self.error is None else type(self.error).__name__,
-            "uid": getattr(found, "uid", None),
+            "uid": found["uid"],
         }
 
 
@@ -125,8 +123,7 @@ class Comparison:
         """What all of it cost, in US dollars; `None` if a price is unknown."""
         found = [entry.outcome for entry in self.entries if entry.outcome is not None]
         known = [one.cost_estimate for one in found if one.cost_estimate is not None]
-        used = [one for one in found if one.prompt_tokens is not None or one.completion_tokens is not None]
-        return None if any(one.cost_estimate is None for one in used) else math.fsum(known)
+        return None if any(map(lacks_price, found)) else math.fsum(known)
 
     @property
     def df(self) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.core.errors import LLMClientError
 from llmkit.notebook.display.error_messages import foreign
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from llmkit.clients.registry import ModelName
     from llmkit.clients.stream import TextStream
     from llmkit.content.messages import LLMResponse
+    from llmkit.records import CallStatus
 
 TICK = 0.08
 """Seconds between two looks at the clock while nothing arrives."""
-
-RunStatus = Literal["ok", "error", "cancelled"]
 
 
 class Step(NamedTuple):
@@ -67,7 +66,7 @@ class ModelRun:
             self.error = foreign(error, self.name.provider)
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> CallStatus:
         """How it ended; what was still under way counts as cancelled."""
         if self.error is not None:
             return "error"

@@ -14,7 +14,7 @@ from llmkit.notebook.display.markdown.tex import UNTOUCHED
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.content.messages import LLMResponse
-    from llmkit.records import Status
+    from llmkit.records import CallStatus
 
 SIMULATED = "simulated"
 
@@ -69,7 +69,7 @@ def build_footer(
     label: str | None = None,
     session_cost: float | None = None,
     estimated: bool = False,
-    status: Status = "ok",
+    status: CallStatus = "ok",
     note: str = "",
 ) -> Footer:
     """Build the footer of one answer.
@@ -98,7 +98,7 @@ def outcome_of(stream: TextStream) -> LLMResponse | None:
     return found if found is not None and (found.attempts or found.replayed) else None
 
 
-def _ending(response: LLMResponse, status: Status) -> str:
+def _ending(response: LLMResponse, status: CallStatus) -> str:
     if status == "error" and not response.content:
         return "⚠ failed"
     return _ENDINGS.get(status, "")
@@ -111,7 +111,7 @@ def _notes(response: LLMResponse) -> list[str]:
     return notes
 
 
-def _spent(response: LLMResponse, status: Status) -> list[str]:
+def _spent(response: LLMResponse, status: CallStatus) -> list[str]:
     if response.replayed:
         return ["↺ replayed", f"saved {format_money(response.saved_cost)}"]
     seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
@@ -130,6 +130,11 @@ def is_about(response: LLMResponse) -> bool:
     """Return whether an answer's price is an estimate; the rule is `totals.is_estimated`."""
     cost = response.cost_estimate
     return cost is not None and not response.replayed and inexact(cost, response.usage_source)
+
+
+def lacks_price(response: LLMResponse) -> bool:
+    """Return whether an answer used tokens whose price is unknown."""
+    return response.cost_estimate is None and bool(response.prompt_tokens or response.completion_tokens)
 
 
 def _tokens(response: LLMResponse) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from llmkit.notebook.display.plain_text import printable, without_controls
 
@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.notebook.display.footer import Footer
+    from llmkit.records import CallStatus
 
 MIME_TYPE = "application/vnd.llmkit.v1+json"
 """Key of the facts about the call in the saved output."""
-
-Ending = Literal["ok", "cancelled", "error"]
 
 
 class LiveAnswer:
@@ -35,7 +34,7 @@ class LiveAnswer:
         text: str,
         footer: Footer | None,
         metadata: Mapping[str, Any],
-        status: Ending = "ok",
+        status: CallStatus = "ok",
         html: str | None = None,
     ) -> None:
         """Show the whole answer, once and for all."""
@@ -75,7 +74,7 @@ class PlainAnswer(LiveAnswer):
         text: str,
         footer: Footer | None,
         metadata: Mapping[str, Any],  # noqa: ARG002 - a terminal has no place for it
-        status: Ending = "ok",  # noqa: ARG002 - the footer says it
+        status: CallStatus = "ok",  # noqa: ARG002 - the footer says it
         html: str | None = None,  # noqa: ARG002 - a terminal shows text
     ) -> None:
         """Print the text, if it did not stream, and the footer."""

@@ -23,7 +23,7 @@ from llmkit.notebook.shell import has_kernel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llmkit.notebook.display.live import Ending
+    from llmkit.records import CallStatus
 
 MAX_OUTPUTS = 40
 """Most outputs while an answer grows; JupyterLab hides what comes after the fiftieth."""
@@ -134,7 +134,7 @@ class _Growing(LiveAnswer):
         text: str,
         footer: Footer | None,
         metadata: Mapping[str, Any],
-        status: Ending = "ok",
+        status: CallStatus = "ok",
         html: str | None = None,
     ) -> None:
         """Put the whole answer into one output, in place of what has been shown of it."""
@@ -262,7 +262,7 @@ def final_data(
     text: str,
     footer: Footer | None,
     metadata: Mapping[str, Any],
-    status: Ending = "ok",
+    status: CallStatus = "ok",
     html: str | None = None,
 ) -> dict[str, Any]:
     """Return the one output that is saved."""
