@@ -184,16 +184,26 @@ def attach(source: Any, name: str | None = None) -> Attachment:
     if isinstance(source, Attachment):
         return source if name is None else replace(source, name=name)
     if isinstance(source, str) and is_link(source := source.strip()):
-        check_link(source)
-        return Attachment(type_of(source, name or ""), name=name or name_of(source), url=source)
+        return _linked(source, name or "")
+    data, own = _loaded(source)
+    return _made(data, own if name is None else name)
+
+
+def _linked(url: str, name: str) -> Attachment:
+    check_link(url)
+    return Attachment(type_of(url, name), name=name or name_of(url), url=url)
+
+
+def _loaded(source: Any) -> tuple[bytes, str]:
+    """Return what a source holds, and its own name."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
-        return _made(_read(path), path.name if name is None else name)
+        return _read(path), path.name
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _made(bytes(source), name or "")
+        return bytes(source), ""
     if callable(getattr(source, "read", None)):
-        return _made(_content(source), _name_of(source) if name is None else name)
-    return _made(_picture(source), name or "")
+        return _content(source), _name_of(source)
+    return _picture(source), ""
 
 
 def _digest(data: bytes) -> str:
@@ -244,12 +254,17 @@ def _made(data: bytes, name: str) -> Attachment:
         seen = upright(data)
         turned = None if seen is data else (_digest(seen), _digest(data))
         return Attachment(kind, seen, name, turned)
-    if kind is None and not any(pattern.match(data) for pattern, _ in _OTHERS):
-        text = decoded(data)
-        if text is not None and not _CONTROLS.search(text):
-            data = text.encode()
-            kind = media_type(data, name)
+    if kind is None and (recoded := _recoded(data)) is not None:
+        data, kind = recoded, media_type(recoded, name)
     return Attachment(kind or "application/octet-stream", data, name)
+
+
+def _recoded(data: bytes) -> bytes | None:
+    """Return text of another encoding as UTF-8; `None` if it is no text."""
+    if any(pattern.match(data) for pattern, _ in _OTHERS):
+        return None
+    text = decoded(data)
+    return None if text is None or _CONTROLS.search(text) else text.encode()
 
 
 def _content(source: Any) -> bytes:

@@ -44,13 +44,19 @@ def from_array(array: Any) -> bytes:
 
     pixels = np.asarray(array)
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    if not flat.size or not (flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] in {3, 4})):
-        raise _no_pixels(pixels)
     most = 255 if flat.dtype.kind in "iu" else 1
-    if flat.dtype.kind not in "biuf" or not bool(((flat >= 0) & (flat <= most)).all()):  # NaN is neither
+    if not _is_picture(flat, most):
         raise _no_pixels(pixels)
     scaled = flat if most == 255 else np.round(flat.astype(float) * 255)
     return _png(Image.fromarray(np.ascontiguousarray(scaled.astype(np.uint8))))
+
+
+def _is_picture(pixels: Any, most: int) -> bool:
+    """Whether an array has the shape and the values of a picture."""
+    colored = pixels.ndim == 3 and pixels.shape[2] in {3, 4}
+    if not pixels.size or not (pixels.ndim == 2 or colored) or pixels.dtype.kind not in "biuf":
+        return False
+    return bool(((pixels >= 0) & (pixels <= most)).all())  # NaN is neither
 
 
 def _no_pixels(array: Any) -> InvalidRequestError:

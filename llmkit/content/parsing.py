@@ -142,15 +142,25 @@ def _json(text: str, schema: Schema | None, blocks: list[Fence]) -> Any:
     document = {"type": "object"} if schema.json is None else schema.json
     failures: list[BadResponseError] = []
     for one in found:
-        fits = [value for value in distinct(one.values) if _fits(value, document, text, failures)]
-        if len(fits) == 1 or (fits and one.corrected):
-            return fits[-1]
-        together = joined(one.values)
-        if len(one.values) > 1 and not one.broken and _fits(together, document, text, failures):
-            return together
-        if fits:
+        fits = _fitting(one, document, text, failures)
+        if len(fits) > 1:
             raise unusable(f"The answer holds {len(fits)} values that fit, and only one is wanted.", text)
+        if fits:
+            return fits[0]
     raise failures[0]
+
+
+def _fitting(
+    found: Values, document: Mapping[str, Any], text: str, failures: list[BadResponseError]
+) -> list[Any]:
+    """Return the values at one place that fit; of corrected ones the last, or all as one list."""
+    fits = [value for value in distinct(found.values) if _fits(value, document, text, failures)]
+    if len(fits) == 1 or (fits and found.corrected):
+        return fits[-1:]
+    together = joined(found.values)
+    if len(found.values) > 1 and not found.broken and _fits(together, document, text, failures):
+        return [together]
+    return fits
 
 
 def _only(found: Values, text: str) -> Any:

@@ -37,14 +37,11 @@ def spoken(text: str) -> str:
     kept, place, inside, cut = "", 0, False, False
     for tag in islice(_TAG.finditer(text), MOST_TAGS):
         opening = not any(tag.groups())
-        if not inside and _is_quoted(kept + text[place : tag.start()], text[tag.end() :]):
-            continue
-        if opening and not inside and _is_mentioned(text, tag):
-            continue
-        if opening:
-            kept += "" if inside else text[place : tag.start()]
-        elif not inside:  # all that went before was reasoning
-            kept = ""
+        if not inside:
+            before = kept + text[place : tag.start()]
+            if _is_quoted(before, text[tag.end() :]) or (opening and _is_mentioned(text, tag)):
+                continue
+            kept = before if opening else ""  # what stands before a closing tag was reasoning
         inside, place, cut = opening, tag.end(), True
     if not cut:
         return text

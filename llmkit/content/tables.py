@@ -16,7 +16,7 @@ from llmkit.content.validation import check, row_schema, unusable
 from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
 
@@ -126,15 +126,14 @@ def _found(text: str) -> tuple[list[Table], list[str]]:
         cells = [Cells(_csv(block.code, _SEPARATORS[block.language])) for block in separated]
         return [*cells], [block.before for block in separated]
     tiers = list(places(text, blocks))
-    for tier in tiers:
-        if not tier.inner and (tables := _of_json(tier, text)):
-            return tables
-    if tables := _markdown(text):
-        return tables
-    for tier in tiers:
-        if tier.inner and (tables := _of_json(tier, text)):
-            return tables
-    return _bare(text, blocks)
+    outer = _first_of_json((tier for tier in tiers if not tier.inner), text) or _markdown(text)
+    inner = outer or _first_of_json((tier for tier in tiers if tier.inner), text)
+    return inner or _bare(text, blocks)
+
+
+def _first_of_json(tiers: Iterable[Values], text: str) -> tuple[list[Table], list[str]] | None:
+    found = (_of_json(tier, text) for tier in tiers)
+    return next(filter(None, found), None)
 
 
 def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
@@ -146,17 +145,17 @@ def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
     ]
     if not pairs:
         return None
+    values, gaps = (list(part) for part in zip(*pairs, strict=True))
     if found.broken and not found.corrected:
         raise unusable("The answer holds JSON that is not whole.", text)
-    values, gaps = [value for value, _ in pairs], [gap for _, gap in pairs]
-    if found.listed and len(values) > 1:
-        rows = [_unwrapped(value) if isinstance(value, dict) else value for value in values]
-        plain = any(isinstance(row, list) and _is_list(row) for row in rows)
-        return [rows if plain else _flat(rows)], gaps[:1]
-    return values, gaps
+    return ([_one_table(values)], gaps[:1]) if found.listed and len(values) > 1 else (values, gaps)
 
 
-def _flat(rows: list[Any]) -> list[Any]:
+def _one_table(values: list[Any]) -> list[Any]:
+    """Return records that stand one a line as one list; rows of anything else stay as they are."""
+    rows = [_unwrapped(value) if isinstance(value, dict) else value for value in values]
+    if any(map(_is_list, rows)):
+        return rows
     return [record for row in rows for record in (row if isinstance(row, list) else [row])]
 
 
