@@ -11,7 +11,7 @@ from llmkit.content.fences import Fence, fences, language_name
 from llmkit.content.json_values import are_alike, distinct, no_number, places
 from llmkit.content.reasoning import spoken
 from llmkit.content.schema import Schema, schema_of
-from llmkit.content.validation import _row, check, unusable
+from llmkit.content.validation import check, row_of, unusable
 from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def wanted(format: Format, schema: SchemaLike = None) -> Schema | None:  # noqa:
     found = schema_of(schema) if format == "df" else None
     if found is None or found.json is None:
         return None
-    row, definitions = _row(found.json)
+    row, definitions = row_of(found.json)
     rows: dict[str, Any] = {"type": "array", "items": row}
     whole = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], **definitions}
     return Schema(whole, found.name)

@@ -33,7 +33,7 @@ def unusable(message: str, text: str) -> BadResponseError:
     return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
 
 
-def _row(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+def row_of(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the schema of a row, and the definitions that it may refer to."""
     kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
     rest = {name: value for name, value in schema.items() if name not in kept}
@@ -49,5 +49,5 @@ def row_schema(schema: Schema) -> dict[str, Any] | None:
     """Return the JSON schema of one row of a table; `None` for any."""
     if schema.json is None:
         return None
-    row, definitions = _row(schema.json)
+    row, definitions = row_of(schema.json)
     return {**row, **definitions}

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
-from bisect import bisect_left
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import Usage
 from llmkit.core import catalog, settings
 from llmkit.core.money import from_nanos, to_nanos
-from llmkit.prices import rates
+from llmkit.prices import genai_data, rates
+from llmkit.prices.genai_data import Turns, listed
+from llmkit.prices.rates import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from genai_prices.types import ModelInfo, ModelPrice
-    from genai_prices.types import Provider as PricedProvider
-
-    from llmkit.prices.rates import Rates
-
-USUAL = frozenset({"default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
-"""Words for the usual service tier."""
-
-_SEARCHING = re.compile(r"-search(?:-|$)")
-"""Models that search before every answer, for a fee that neither the price data nor the answer tells."""
 
 _FOLDER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/(?=[^/]+$)")
 """What Google may write in front of a model's name."""
@@ -56,42 +44,6 @@ class Price:
     def usd(self) -> float:
         """The price in US dollars."""
         return from_nanos(self.nanos)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a model's tokens cost, by the size of the prompt.
-
-    Attributes:
-        source: Where it was found; as in `Price`.
-        starts: Sizes of the prompt, in tokens and ascending, above which other rates hold.
-        rates: The rates up to the first of them, then those above each one.
-        exact: Whether these are the rates of the service tier; else they are the usual ones.
-    """
-
-    source: str
-    starts: tuple[int, ...]
-    rates: tuple[Rates, ...]
-    exact: bool = True
-
-    def at(self, input_tokens: int) -> Rates:
-        """Return the rates for a prompt of this size: crossing a threshold reprices all tokens."""
-        return self.rates[bisect_left(self.starts, input_tokens)]
-
-    def price(self, usage: Usage) -> tuple[Decimal, bool]:
-        """Return the price in US dollars, and whether it covers all that was used."""
-        tokens = rates.tokens_of(usage)
-        units = rates.units_of(usage, tokens)
-        each = self.at(tokens.input)
-        free = self.source == "local"
-        return each.cost(tokens, units), free or (self.exact and each.cover(tokens, units))
-
-
-class Turns(NamedTuple):
-    """When a model's listed price may change: UTC dates from which, and UTC times of the day."""
-
-    dates: tuple[date, ...]
-    times: tuple[time, ...]
 
 
 def price(
@@ -173,7 +125,7 @@ def listing(
         or _tabled("config", settings.load().prices, provider, models)
         or _tabled("llmkit", catalog.prices(), provider, models)
         or _local(known)
-        or _listed(_listings(known, provider), models, when or datetime.now(UTC), tier)
+        or listed(_listings(known, provider), models, when or datetime.now(UTC), tier)
         or _simulated(known)
     )
 
@@ -205,25 +157,9 @@ def turns(provider: str, models: tuple[str, ...]) -> Turns:
     known = catalog.providers().get(provider)
     for name in _listings(known, provider):
         for model in models:
-            if (found := _turns(name, _FOLDER.sub("", model))) is not None:
+            if (found := genai_data.turns(name, _FOLDER.sub("", model))) is not None:
                 return found
     return Turns((), ())
-
-
-def data_version() -> str:
-    """Return the version of the price data in use; its date, if it was downloaded by `UpdatePrices`.
-
-    The data that comes with the package bears no date of its own.
-
-    Example:
-        >>> data_version().startswith("genai-prices ")
-        True
-    """
-    snapshot = sys.modules.get("genai_prices.data_snapshot")  # nobody has replaced what is not loaded
-    data = None if snapshot is None else snapshot.get_snapshot()
-    if data is not None and data.from_auto_update:
-        return f"genai-prices of {data.timestamp:%Y-%m-%d}"
-    return f"genai-prices {version('genai-prices')}"
 
 
 def _tabled(
@@ -254,96 +190,3 @@ def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
     if known.sandbox:
         return ("openai", "anthropic", "google")
     return () if known.prices is None else (known.prices,)
-
-
-def _listed(
-    listings: tuple[str, ...], models: tuple[str, ...], when: datetime, tier: str | None
-) -> Listing | None:
-    """Look into `genai-prices`."""
-    minute = when.replace(second=0, microsecond=0)  # prices change by the day or by the time of day
-    for name in listings:
-        for model in models:
-            if (found := _lookup(name, model, minute, tier)) is not None:
-                return found
-    return None
-
-
-def _find(provider: str, model: str) -> tuple[PricedProvider, ModelInfo] | None:
-    from genai_prices.data_snapshot import get_snapshot
-
-    try:
-        return get_snapshot().find_provider_model(model, None, provider, None)
-    except LookupError:
-        return None
-
-
-@lru_cache(maxsize=512)
-def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Listing | None:
-    """Find a model's rates.
-
-    A look-up in the library takes 140 µs and more, so the answer is kept for the minute.
-    """
-    from genai_prices.types import TieredPrices
-
-    if (found := _find(provider, model)) is None:
-        return None
-    priced, info = found
-    # The library ignores the service tier where it borrows another provider's model.
-    context = _context(tier) if any(info is own for own in priced.models) else None
-    exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
-    exact = exact and not _SEARCHING.search(model)
-    price = info.get_prices(minute, context)
-    tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
-    starts = tuple(sorted({step.start for value in tiered for step in value.tiers}))
-    each = tuple(rates.of_price(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
-    return Listing("genai-prices", starts, each, exact)
-
-
-def _turns(provider: str, model: str) -> Turns | None:
-    """Find when a model's price changes, whatever the service tier."""
-    if (found := _find(provider, model)) is None:
-        return None
-    info = found[1]
-    periods = [*(info.prices if isinstance(info.prices, list) else ()), *(info.price_variants or ())]
-    rules = [vars(period.constraint) for period in periods if period.constraint is not None]
-    dates = {rule["start_date"] for rule in rules if "start_date" in rule}
-    times = {_in_utc(rule[end]) for rule in rules for end in ("start_time", "end_time") if end in rule}
-    return Turns(tuple(sorted(dates)), tuple(sorted(times)))
-
-
-def _in_utc(clock: time) -> time:
-    """Return a time of the day in UTC; one without a zone is in UTC already."""
-    if clock.tzinfo is None:
-        return clock
-    return datetime.combine(date(1970, 1, 1), clock).astimezone(UTC).time()
-
-
-def _flat(price: ModelPrice, input_tokens: int) -> ModelPrice:
-    """Return the price that holds for prompts of this size: crossing a threshold reprices all tokens."""
-    from genai_prices.types import ModelPrice, TieredPrices
-
-    def at(value: Any) -> Any:
-        if not isinstance(value, TieredPrices):
-            return value
-        return next((step.price for step in reversed(value.tiers) if input_tokens > step.start), value.base)
-
-    return ModelPrice(**{name: at(value) for name, value in vars(price).items()})
-
-
-def _varies(info: ModelInfo, context: Mapping[str, str] | None, when: datetime) -> bool:
-    """Whether a model has prices for this service tier."""
-    return context is not None and any(
-        all(context.get(key) == value for key, value in variant.when.items())
-        for variant in info.price_variants or ()
-        if variant.constraint is None or variant.constraint.active(when)
-    )
-
-
-def _context(tier: str | None) -> dict[str, str] | None:
-    """Say the service tier in the price data's words."""
-    if tier is None:
-        return None
-    tier = tier.lower()
-    if tier == "batch":
-        return {"processing": "batch"}
-    return {"service_tier": tier, "speed": tier}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -232,3 +234,32 @@ def _usage(tokens: Tokens) -> PricedUsage:
         cache_write_tokens=tokens.cache_write,
         cache_write_1h_tokens=tokens.cache_write_1h,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a model's tokens cost, by the size of the prompt.
+
+    Attributes:
+        source: Where it was found; as in `prices.Price`.
+        starts: Sizes of the prompt, in tokens and ascending, above which other rates hold.
+        rates: The rates up to the first of them, then those above each one.
+        exact: Whether these are the rates of the service tier; else they are the usual ones.
+    """
+
+    source: str
+    starts: tuple[int, ...]
+    rates: tuple[Rates, ...]
+    exact: bool = True
+
+    def at(self, input_tokens: int) -> Rates:
+        """Return the rates for a prompt of this size: crossing a threshold reprices all tokens."""
+        return self.rates[bisect_left(self.starts, input_tokens)]
+
+    def price(self, usage: Usage) -> tuple[Decimal, bool]:
+        """Return the price in US dollars, and whether it covers all that was used."""
+        tokens = tokens_of(usage)
+        units = units_of(usage, tokens)
+        each = self.at(tokens.input)
+        free = self.source == "local"
+        return each.cost(tokens, units), free or (self.exact and each.cover(tokens, units))

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from datetime import time
     from decimal import Decimal
 
-    from llmkit.prices import Listing
-    from llmkit.prices.rates import Rates
+    from llmkit.prices.rates import Listing, Rates
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

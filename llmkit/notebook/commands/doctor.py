@@ -254,7 +254,7 @@ def _prices() -> Finding:
     from llmkit import prices
 
     return Finding(
-        name="prices", ok=None, text=f"{prices.data_version()}; newer: pip install -U genai-prices"
+        name="prices", ok=None, text=f"{prices.genai_data.data_version()}; newer: pip install -U genai-prices"
     )
 
 

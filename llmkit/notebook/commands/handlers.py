@@ -58,7 +58,7 @@ def _models(_session: Session, command: Command) -> Any:
         )
     _say(
         "Prices of today in US dollars per million tokens, without surcharges for long prompts, by"
-        f" {prices.data_version()}; [tool.llmkit.prices] wins."
+        f" {prices.genai_data.data_version()}; [tool.llmkit.prices] wins."
     )
     return pd.DataFrame(rows).set_index("model")
 

@@ -10,7 +10,7 @@ from llmkit.core.money import format_rate
 
 if TYPE_CHECKING:
     from llmkit.clients.registry import ModelName
-    from llmkit.prices import Listing
+    from llmkit.prices.rates import Listing
 
 
 def listing(name: str) -> Listing | None:

@@ -226,7 +226,7 @@ def test_the_list_of_models_says_prices_and_where_they_come_from(tmp_path, capsy
         '[prices."gpt-5.4-mini"]\ninput = 1\noutput = 2\n[prices."ollama:q"]\ninput = 3\noutput = 4\n'
     )
     table = handlers.run(None, Command(name="models", argument=""))
-    assert prices.data_version() in capsys.readouterr().out
+    assert prices.genai_data.data_version() in capsys.readouterr().out
     shown = table[["input $/M", "cached $/M", "output $/M", "price from"]]
     assert shown.loc["openai:gpt-5.4-mini"].tolist() == [1.0, 1.0, 2.0, "config"]
     assert shown.loc["ollama:q"].tolist() == [3.0, 3.0, 4.0, "config"]
@@ -262,10 +262,10 @@ def test_downloaded_price_data_says_its_date():
     given = get_snapshot()
     set_custom_snapshot(replace(given, from_auto_update=True, timestamp=datetime(2026, 11, 21)))  # noqa: DTZ001 - as theirs
     try:
-        assert prices.data_version() == "genai-prices of 2026-11-21"
+        assert prices.genai_data.data_version() == "genai-prices of 2026-11-21"
     finally:
         set_custom_snapshot(None)
-    assert prices.data_version() == f"genai-prices {version('genai-prices')}"
+    assert prices.genai_data.data_version() == f"genai-prices {version('genai-prices')}"
 
 
 def test_a_listing_changes_where_the_price_data_says_so():
@@ -274,4 +274,4 @@ def test_a_listing_changes_where_the_price_data_says_so():
         "00:30:00", "16:30:00",
     ]  # fmt: skip
     assert prices.turns("openai", ("unheard-of", "o3")) == prices.turns("openai", ("o3",))
-    assert prices.turns("nobody", ("m",)) == prices.Turns((), ())
+    assert prices.turns("nobody", ("m",)) == prices.genai_data.Turns((), ())
