@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
-from llmkit.clients.credentials.access import Access, Keys, bearer, wrapped
+from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.transport.sdk import SDKTransport
-
-if TYPE_CHECKING:
-    from llmkit.core.redaction import Secret
-
-VERSION = "2026-10-21"
-"""The version of the API that is spoken; the same as the official SDK's."""
 
 
 class AnthropicClient(ProviderClient):
@@ -47,17 +41,14 @@ class AnthropicClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        access = Access("anthropic", "anthropic", api_key=api_key, base_url=base_url, own=client)
-        direct = access.direct(_signed, {}, "ANTHROPIC_CUSTOM_HEADERS")
+        access = Access("anthropic", AnthropicCodec, api_key=api_key, base_url=base_url, own=client)
+        codec = AnthropicCodec()
+        direct = access.direct(codec.sign, {}, "ANTHROPIC_CUSTOM_HEADERS")
         super().__init__(
             "anthropic",
-            codec=AnthropicCodec(),
+            codec=codec,
             transport=direct if client is None else SDKTransport("anthropic", client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,
         )
-
-
-def _signed(key: Secret) -> dict[str, str]:
-    return {"anthropic-version": VERSION, **bearer(key)}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core.redaction import note
 from llmkit.providers.google import GoogleCodec
 from llmkit.transport.genai import GenAITransport
-
-if TYPE_CHECKING:
-    from llmkit.core.redaction import Secret
 
 
 class GoogleAIClient(ProviderClient):
@@ -47,16 +44,13 @@ class GoogleAIClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        access = Access("google", "google", api_key=api_key, base_url=base_url, own=client)
+        access = Access("google", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
+        codec = GoogleCodec()
         super().__init__(
             "google",
-            codec=GoogleCodec(),
-            transport=access.direct(_signed) if client is None else GenAITransport(client, note),
+            codec=codec,
+            transport=access.direct(codec.sign) if client is None else GenAITransport(client, note),
             credentials=access.credentials if client is None else None,
             simulated=access.is_simulated,
             **options,
         )
-
-
-def _signed(key: Secret) -> dict[str, str]:
-    return {"x-goog-api-key": key.reveal()}

@@ -42,7 +42,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         api_key = wrapped(api_key)  # a traceback shows arguments
         load_sdk()
         note(configuration() if client is not None else None)
-        access = Access("google-legacy", "google", api_key=api_key, base_url=base_url, own=client)
+        access = Access("google-legacy", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
         super().__init__(
             "google-legacy",
             codec=GoogleCodec(schemas=False),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from llmkit.clients.credentials.access import Access, Keys, bearer, wrapped
+from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core.redaction import note
-from llmkit.providers.openai_chat import OpenAICodec
+from llmkit.providers.openai_chat import CompatibleCodec, OpenAICodec
 from llmkit.transport.sdk import SDKTransport
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
@@ -46,15 +46,15 @@ class OpenAIClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # a traceback shows arguments
-        access = Access(provider_name, "openai", api_key=api_key, base_url=base_url, own=client)
+        access = Access(provider_name, OpenAICodec, api_key=api_key, base_url=base_url, own=client)
         # What the user set up for OpenAI is for OpenAI: compatible servers have nothing to do with it.
         theirs = (_ORGANISATION, "OPENAI_CUSTOM_HEADERS") if provider_name == "openai" else ({}, "")
+        kind = OpenAICodec if provider_name == "openai" else CompatibleCodec
+        codec = kind(official=(lambda: "api.openai.com" in access.place().url) if client is None else True)
         super().__init__(
             provider_name,
-            codec=OpenAICodec(
-                official=(lambda: "api.openai.com" in access.place().url) if client is None else True
-            ),
-            transport=access.direct(bearer, *theirs)
+            codec=codec,
+            transport=access.direct(codec.sign, *theirs)
             if client is None
             else SDKTransport("openai", client, note),
             credentials=access.credentials if client is None else None,

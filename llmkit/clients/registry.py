@@ -8,6 +8,7 @@ import threading
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.codec_client import CodecClient
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.credentials.keys import keys
 from llmkit.clients.engine.engine import ProviderClient
@@ -73,7 +74,10 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
     factory = _factory(found.provider)
     if found.model is not None:
         options["model"] = found.model
-    return recorded(_make(factory, found, options), model=found.model)
+    made = recorded(_make(factory, found, options), model=found.model)
+    if isinstance(made, ProviderClient):
+        made.model = found.model or made.model
+    return made
 
 
 def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | RecordedClient:
@@ -155,7 +159,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
 
 def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict[str, Any]) -> BaseLLMClient:
     """Call a client's class with what it takes: a plain one may not know `model`."""
-    if factory is CompatibleClient:
+    if factory is CompatibleClient or factory is CodecClient:
         return factory(found.provider, **options)
     if found.provider in catalog.providers() and found.provider not in naming.registered:
         return factory(**options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,10 @@ class Pixels(NamedTuple):
 
     width: int
     height: int
+
+
+ImageTokens: TypeAlias = "Callable[[Pixels | None, str], int]"
+"""Tokens of an image of a size, `None` if that is unknown, for a model."""
 
 
 def pixels(data: bytes) -> Pixels | None:
@@ -77,19 +81,19 @@ def pages(data: bytes) -> int | None:
     return found or None
 
 
-def most_tokens(attachment: Attachment, provider: str = "", model: str = "") -> int:
+def most_tokens(attachment: Attachment, image_tokens: ImageTokens | None = None, model: str = "") -> int:
     """Return a number of tokens that an image or a PDF hardly ever exceeds.
 
-    One that is given by its address counts as the dearest that the provider takes.
+    An attachment given by its address counts as the dearest that the provider takes. `image_tokens` is the
+    provider's formula; without it, the dearest of all formulas counts.
     """
-    known = next((name for name in _COUNTS if provider.startswith(name)), None)
-    counts = list(_COUNTS.values()) if known is None else [_COUNTS[known]]
+    count = image_tokens or dearest_image
     if attachment.kind == "image":
-        return max(count(pixels(attachment.data), model) for count in counts)
+        return count(pixels(attachment.data), model)
     # A page that cannot be counted has a kilobyte at least; what stands behind an address, nobody knows.
     room = MOST_PAGES if attachment.url else len(attachment.data) // 1000
     number = pages(attachment.data) or min(MOST_PAGES, max(1, room))
-    return number * (PAGE_TEXT + max(count(_PRINTED, model) for count in counts))
+    return number * (PAGE_TEXT + count(_PRINTED, model))
 
 
 def _object_lists(data: bytes) -> Iterator[bytes]:
@@ -103,7 +107,7 @@ def _object_lists(data: bytes) -> Iterator[bytes]:
         place = end
 
 
-def _openai(size: Pixels | None, model: str) -> int:
+def openai_image(size: Pixels | None, model: str) -> int:
     """Count tiles and patches, and take the dearer way: which one a model has is not in its name."""
     size = size or Pixels(10_000, 10_000)
     shrink = min(1.0, 2048 / max(size), 768 / min(size))  # tiles of 512 pixels are cut after that
@@ -114,23 +118,22 @@ def _openai(size: Pixels | None, model: str) -> int:
     return max(85 + 170 * tiles, ceil(patches * 2.46))
 
 
-def _anthropic(size: Pixels | None, _model: str) -> int:
+def anthropic_image(size: Pixels | None, model: str) -> int:  # noqa: ARG001 - the same for all
     """Count patches of 28 pixels; what is larger than a model reads is made smaller first."""
     return 4784 if size is None else min(4784, ceil(size.width / 28) * ceil(size.height / 28) + 1)
 
 
-def _google(size: Pixels | None, _model: str) -> int:
+def google_image(size: Pixels | None, model: str) -> int:  # noqa: ARG001 - the same for all
     """Take the highest resolution of Gemini 3, or the tiles of Gemini 2."""
     size = size or Pixels(10_000, 10_000)
     unit = min(768, max(256, min(size) * 2 // 3))
     return max(2240, 258 * ceil(size.width / unit) * ceil(size.height / unit))
 
 
-_COUNTS: dict[str, Callable[[Pixels | None, str], int]] = {
-    "openai": _openai,
-    "anthropic": _anthropic,
-    "google": _google,
-}
+def dearest_image(size: Pixels | None, model: str) -> int:
+    """Take the dearest of all formulas: of most servers, nobody knows how they count."""
+    return max(count(size, model) for count in (openai_image, anthropic_image, google_image))
+
 
 _PRINTED = Pixels(1275, 1650)
 """A page of a PDF as a picture, at 150 dots per inch."""

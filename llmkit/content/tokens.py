@@ -14,6 +14,7 @@ from llmkit.content.media import most_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from llmkit.content.media import ImageTokens
     from llmkit.content.messages import LLMMessage
 
 PER_MESSAGE = 4
@@ -37,10 +38,12 @@ def estimate(text: str) -> int:
     return len(text) // 4
 
 
-def estimate_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
+def estimate_prompt(
+    messages: Iterable[LLMMessage], image_tokens: ImageTokens | None = None, model: str = ""
+) -> int:
     """Estimate the tokens of a conversation."""
     return sum(
-        estimate(message.content) + PER_MESSAGE + _attached(message, estimate, provider, model)
+        estimate(message.content) + PER_MESSAGE + _attached(message, estimate, image_tokens, model)
         for message in messages
     )
 
@@ -61,20 +64,24 @@ def upper_bound(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) - pairs
 
 
-def upper_bound_prompt(messages: Iterable[LLMMessage], provider: str = "", model: str = "") -> int:
+def upper_bound_prompt(
+    messages: Iterable[LLMMessage], image_tokens: ImageTokens | None = None, model: str = ""
+) -> int:
     """Return a number of tokens that a conversation hardly ever exceeds."""
     return sum(
-        upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, provider, model)
+        upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, image_tokens, model)
         for message in messages
     )
 
 
-def _attached(message: LLMMessage, count_text: Callable[[str], int], provider: str, model: str) -> int:
+def _attached(
+    message: LLMMessage, count_text: Callable[[str], int], image_tokens: ImageTokens | None, model: str
+) -> int:
     """Count the tokens of what is attached to a message."""
     return sum(
         count_text(one.text) + count_text(one.name) + MOST_PER_MESSAGE
         if one.kind == "text"
-        else most_tokens(one, provider, model) + MOST_PER_MESSAGE
+        else most_tokens(one, image_tokens, model) + MOST_PER_MESSAGE
         for one in message.attachments
     )
 

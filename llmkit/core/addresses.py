@@ -13,7 +13,7 @@ from llmkit.core.errors import ConfigurationError
 QUOTES = "\"'`<>\u201c\u201d\u2018\u2019\xab\xbb \t\r\n"
 """What is copied along with an address."""
 
-_ENDPOINTS = {
+ENDPOINTS = {
     "openai": re.compile(r"/(?:chat/completions|completions|responses|embeddings|models)$"),
     "anthropic": re.compile(r"(?:/v1)*/(?:messages|models|complete)$|(?:/v1)+$"),
     "google": re.compile(r"(?:/v1(?:beta\d*|alpha)?)+(?:/(?:models|tunedModels)(?:/[^/]+)?)?$"),
@@ -187,7 +187,7 @@ def _split(text: str, source: str) -> SplitResult:
 def _normalized_path(parts: SplitResult, manner: Manner) -> str:
     """Return a path without what requests add by themselves, and without what is there twice."""
     path = re.sub("/{2,}", "/", parts.path.rstrip("/"))
-    path = _ENDPOINTS[manner.protocol].sub("", path).rstrip("/")
-    if manner.protocol == "openai":
-        path = re.sub(r"(?:/v1){2,}$", "/v1", path)
+    if manner.protocol in ENDPOINTS:
+        path = ENDPOINTS[manner.protocol].sub("", path).rstrip("/")
+    path = re.sub(r"(?:/v1){2,}$", "/v1", path)
     return manner.root(parts.netloc) if not path or path in manner.native else path

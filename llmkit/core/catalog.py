@@ -23,7 +23,8 @@ class Provider:
         key_env: Environment variables that may hold its key.
         base_url: Where its API is.
         base_url_env: Environment variables that may hold another address.
-        protocol: The wire format that it speaks.
+        codec: `"module:Class"` of the wire format that it speaks.
+        protocol: Whose requests add what to an address; a key of `addresses.ENDPOINTS`.
         native: Paths of its other APIs, which an address may end in by mistake.
         noise: What may stand before the name of a model and says nothing.
         prices: Its name in the price data.
@@ -37,10 +38,11 @@ class Provider:
     """
 
     name: str
-    client: str
+    client: str = "llmkit.clients.codec_client:CodecClient"
     key_env: tuple[str, ...] = ()
     base_url: str | None = None
     base_url_env: tuple[str, ...] = ()
+    codec: str = "llmkit.providers.openai_chat:CompatibleCodec"
     protocol: str = "openai"
     native: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()

@@ -8,35 +8,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.content.media import anthropic_image
 from llmkit.content.schema import for_anthropic, in_prompt
-from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
-from llmkit.providers.codec import (
-    Answer,
-    ContractTemperature,
-    Request,
-    as_list,
-    as_name,
-    as_object,
-    as_text,
-    event,
-    lenient_object,
-    loads,
-)
-from llmkit.providers.error_mapping import of_event, of_status
+from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
+from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import ended
+from llmkit.providers.json_fields import as_list, as_name, as_object, as_text, event, lenient_object, loads
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.usage_anthropic import note_usage
 from llmkit.transport.base import WireRequest
-
-if TYPE_CHECKING:
-    from llmkit.providers.codec import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMMessage
+    from llmkit.core.redaction import Secret
+    from llmkit.transport.base import OutgoingRequest
 
 
 _BLOCKS = {"thinking_delta": "thinking", "signature_delta": "thinking", "input_json_delta": "tool_use"}
@@ -56,10 +46,21 @@ LIMITS = Limits(
 """Source: Anthropic, "Images and vision" (general limits) and "PDF support"."""
 
 
-class AnthropicCodec:
+ANTHROPIC_MAX_TOKENS = 4096
+"""Limit of an answer that Anthropic is sent where none is given: its API insists on one."""
+
+VERSION = "2026-10-21"
+"""The version of the API that is spoken; the same as the official SDK's."""
+
+
+class AnthropicCodec(Codec):
     """The Messages wire format."""
 
-    former_temperature: ClassVar[bool] = False
+    sandbox: ClassVar[str] = "anthropic"
+    output_limit: ClassVar[int | None] = ANTHROPIC_MAX_TOKENS
+    schema_fields: ClassVar[frozenset[str]] = frozenset({"output_config"})
+    caches_unasked: ClassVar[bool] = False  # it takes what is marked with `cache_control`
+    image_tokens = staticmethod(anthropic_image)
 
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out; see `Codec.encode`."""
@@ -75,7 +76,7 @@ class AnthropicCodec:
         }
         if request.stream:
             body["stream"] = True
-        body |= _optional(request) | output
+        body |= _optional(request, self.dropped(request)) | output
         return WireRequest(path="/v1/messages", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
@@ -120,17 +121,13 @@ class AnthropicCodec:
         answer.ended = True
         return written
 
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
-        """Return the exception for an error status; see `Codec.classify`."""
-        return of_status(status, headers, body)
+    def sign(self, key: Secret, request: OutgoingRequest) -> Mapping[str, str]:
+        """Return the headers that authorize a request; see `Codec.sign`."""
+        return {"anthropic-version": VERSION, **super().sign(key, request)}
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
         return WireRequest(path="/v1/models")
-
-    def decode_models(self, body: bytes) -> list[str]:
-        """Read the names from the list of models."""
-        return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
     def _start(self, message: dict[str, Any], answer: Answer) -> None:
         answer.model = as_name(message.get("model"))
@@ -180,7 +177,7 @@ def _place(index: Any) -> int | None:
     return index if isinstance(index, int) else None
 
 
-def _optional(request: Request) -> dict[str, Any]:
+def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
     """Return what need not be sent: the system prompt and the parameters."""
     # Newer models take no temperature, so one that nobody chose is not sent.
     unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
@@ -191,7 +188,7 @@ def _optional(request: Request) -> dict[str, Any]:
     }
     if isinstance(fields.get("stop_sequences"), str):
         fields["stop_sequences"] = [fields["stop_sequences"]]
-    return {k: v for k, v in fields.items() if v is not None and k not in request.dropped}
+    return {k: v for k, v in fields.items() if v is not None and k not in dropped}
 
 
 def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
@@ -221,7 +218,3 @@ def _block(one: Attachment) -> dict[str, Any]:
     if one.kind == "image":
         return {"type": "image", "source": source}
     return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}
-
-
-ANTHROPIC_MAX_TOKENS = 4096
-"""Limit of an answer that Anthropic is sent where none is given: its API insists on one."""

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import orjson
-
-from llmkit.core.errors import (
-    BadResponseError,
-    InvalidRequestError,
-    LLMClientError,
-)
-from llmkit.core.redaction import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llmkit.content.messages import LLMMessage
+from llmkit.content.media import dearest_image
+from llmkit.core.errors import InvalidRequestError
+from llmkit.providers.error_mapping import of_status
+from llmkit.providers.json_fields import as_list, as_object, as_text, loads
+from llmkit.transport.base import WireRequest
+from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,25 +20,18 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage, Usage
     from llmkit.content.schema import Schema
     from llmkit.core.errors import LLMClientError
-    from llmkit.transport.base import WireRequest
+    from llmkit.core.redaction import Secret
+    from llmkit.transport.base import Framing, OutgoingRequest
 
-
-DONE = b"[DONE]"
-"""OpenAI's last event."""
 
 FORMATS = frozenset(
     {"response_format", "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"}
 )
 """The providers' words for a schema."""
 
-SCHEMA_NAMES = frozenset({"response_format", "output_config", "responseJsonSchema", "responseMimeType"})
-"""Parameters by which we send a schema; where one is refused, the prompt asks for it."""
 
-_PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
-
-MOST_TOKENS = 10**12
-"""What is beyond is no number of tokens, and would not fit into the books."""
+NO_KEY = "none"
+"""The key of a server that wants none: nothing is sent for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +71,6 @@ class Request:
         parameters = {"temperature": self.temperature, **self.extra}
         for name in [name for name, value in parameters.items() if not _finite(value)]:
             raise InvalidRequestError(f"{name} holds NaN or an infinite number, which JSON cannot say.")
-
-    @property
-    def dropped(self) -> frozenset[str]:
-        """Parameters to leave out. A schema's are not among them: the user may have one of the same name."""
-        return self.without - SCHEMA_NAMES
 
     def less(self, names: frozenset[str]) -> Request:
         """Return the request without some more parameters.
@@ -167,60 +148,93 @@ class Answer:
         return "\n" * max(2 - there, 0) + written
 
 
-class Codec(Protocol):
-    """One provider's wire format: pure functions, no I/O, no state of its own.
+class Codec(ABC):
+    """One provider's wire format, and the facts that are the provider's own: pure functions without I/O.
 
-    What must hold for every implementation: `decode` returns the text of an event exactly as the
-    provider wrote it (only texts around a server's tool get a blank line between them), `""` if it has
-    none, and never keeps anything outside the `Answer`; an error inside the stream is raised as the
-    exception that its type stands for. An answer that the server itself says is broken is read to its
-    end, for its usage may follow; `Answer.broken` is the error.
+    A subclass writes `encode`, `decode` and `decode_body`; everything else has a default, which is what most
+    providers do. `decode` returns the text of an event exactly as the provider wrote it (only texts around a
+    server's tool get a blank line between them), `""` if it has none, and keeps nothing outside the `Answer`;
+    an error inside the stream is raised as the exception that its type stands for. An answer that the server
+    itself says is broken is read to its end, because its usage may follow; `Answer.broken` is the error.
 
     Attributes:
+        sandbox: Name of the sandbox's dialect that speaks this format; `""` if there is none.
+        output_limit: Tokens of an answer where no limit is given; `None` if it is the model's own limit.
+        limit_fields: Fields in which `Request.max_tokens` can be sent.
+        limit_parameters: Users' parameters that limit an answer, and ...
+        choice_parameters: ... that ask for several answers, ...
+        tier_parameters: ... that choose a service tier, ...
+        nested_parameters: ... that hold further parameters.
+        schema_fields: Fields by which a schema is sent; where one is refused, the prompt asks for it.
+        caches_unasked: Whether a prompt may be written to a cache that was not asked for.
+        documents: First bytes of a body that is a whole answer or a page, not the stream that was asked for.
         former_temperature: Whether the first version of a recording's key has the temperature that nobody
             chose; a new wire format has no such recordings.
     """
 
-    former_temperature: ClassVar[bool]
+    sandbox: ClassVar[str] = ""
+    output_limit: ClassVar[int | None] = None
+    limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens"})
+    limit_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"}
+    )
+    choice_parameters: ClassVar[frozenset[str]] = frozenset({"n", "candidate_count", "candidateCount"})
+    tier_parameters: ClassVar[frozenset[str]] = frozenset({"service_tier", "serviceTier", "speed"})
+    nested_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"generation_config", "generationConfig", "extra_body"}
+    )
+    schema_fields: ClassVar[frozenset[str]] = frozenset()
+    caches_unasked: ClassVar[bool] = True
+    documents: ClassVar[frozenset[bytes]] = frozenset({b"{", b"[", b"<"})
+    former_temperature: ClassVar[bool] = False
 
+    image_tokens = staticmethod(dearest_image)
+    """Tokens of an image of this size (`None`: unknown) for this model, at most."""
+
+    @abstractmethod
     def encode(self, request: Request) -> WireRequest:
         """Return the request as it goes out."""
-        ...
 
+    @abstractmethod
     def decode(self, data: bytes, answer: Answer) -> str:
-        """Read the data of one server-sent event.
-
-        Args:
-            data: The event's data.
-            answer: Filled in with what the event says.
-
-        Returns:
-            The text it brings.
+        """Read one event of a stream: fill in the answer with what it says, and return the text it brings.
 
         Raises:
             BadResponseError: If it is not in the provider's format.
             LLMClientError: If it is an error of the provider's.
         """
-        ...
 
+    @abstractmethod
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Read a whole answer that was not streamed; otherwise like `decode`."""
-        ...
+
+    def framing(self) -> Framing:
+        """Return a new reader that divides the bytes of a stream into events: server-sent events."""
+        return SSEReader()
+
+    def sign(self, key: Secret, request: OutgoingRequest) -> Mapping[str, str]:  # noqa: ARG002 - a signature's
+        """Return the headers that authorize a request; a signature may cover all of it."""
+        return {} if key.reveal() == NO_KEY else {"authorization": f"Bearer {key.reveal()}"}
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
         """Return the exception for an error status."""
-        ...
+        return of_status(status, headers, body)
+
+    def parameters(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the fields of a request's body, with those that lie a level deeper."""
+        return body
+
+    def dropped(self, request: Request) -> frozenset[str]:
+        """Return the parameters to leave out; the user may have one that is named like a schema's field."""
+        return request.without - self.schema_fields
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models, which costs nothing."""
-        ...
+        return WireRequest(path="/models")
 
     def decode_models(self, body: bytes) -> list[str]:
         """Read the names from the list of models."""
-        ...
-
-
-_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,30})?([eE]-?\d{1,2})?")
+        return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
 
 def _finite(value: Any, depth: int = 20) -> bool:
@@ -229,152 +243,6 @@ def _finite(value: Any, depth: int = 20) -> bool:
     if not depth or not isinstance(value, (dict, list, tuple)):  # what goes in circles fails when written
         return True
     return all(_finite(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))
-
-
-def loads(data: bytes) -> Any:
-    """Read JSON as lenient as Python does where the fast reader is strict.
-
-    Args:
-        data: One JSON document.
-
-    Raises:
-        BadResponseError: If it is none.
-    """
-    try:
-        return orjson.loads(data)
-    except ValueError:
-        return _loads_slowly(data)
-
-
-def _loads_slowly(data: bytes) -> Any:
-    """Read what orjson refuses but servers send: half a surrogate pair, NaN."""
-    import json
-
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadResponseError(
-            f"The server did not send JSON but {excerpt(data.decode('utf-8', 'replace'))}."
-        ) from error
-
-
-def event(data: bytes) -> dict[str, Any]:
-    """Read the data of one server-sent event; one without any content is an empty object.
-
-    Proxies that speak several formats send an empty event to keep a connection alive, and OpenAI's
-    `[DONE]` to end any stream.
-
-    Raises:
-        BadResponseError: If it is no object.
-    """
-    if not data.startswith(b"{") and data.strip() in {b"", DONE}:
-        return {}
-    return as_object(loads(data))
-
-
-def excerpt(value: Any) -> str:
-    """Return the beginning of what a server sent, quoted; a key in it is blanked out before it is cut."""
-    if isinstance(value, (dict, list)):  # nested too deeply to be written, perhaps
-        return "an object" if isinstance(value, dict) else "a list"
-    text = redact(str(value)[:10_000])
-    if _PAGE.match(text):
-        title = _TITLE.search(text)
-        return f"a web page, {title[1].strip()[:80]!r}" if title else "a web page"
-    return repr(text[:80])
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """Return a JSON object, an empty one for `null` or what is missing.
-
-    Raises:
-        BadResponseError: If it is something else.
-    """
-    if isinstance(value, dict):
-        return value
-    if value is None:
-        return {}
-    raise BadResponseError(f"The server sent {excerpt(value)} where an object belongs.")
-
-
-def lenient_object(value: Any) -> dict[str, Any]:
-    """Return a JSON object, an empty one for anything else: for what is not worth an answer, such as usage.
-
-    Example:
-        >>> lenient_object({"a": 1}), lenient_object("odd")
-        ({'a': 1}, {})
-    """
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a JSON array, an empty one for `null` or what is missing.
-
-    Raises:
-        BadResponseError: If it is something else.
-    """
-    if isinstance(value, list):
-        return value
-    if value is None:
-        return []
-    raise BadResponseError(f"The server sent {excerpt(value)} where a list belongs.")
-
-
-def as_name(value: Any) -> str | None:
-    """Return a name or an identifier; `None` for anything else, which is not worth an answer.
-
-    Example:
-        >>> as_name("gpt-4o-mini"), as_name(7), as_name("")
-        ('gpt-4o-mini', None, None)
-    """
-    return value if isinstance(value, str) and value else None
-
-
-def as_text(value: Any) -> str:
-    """Return a string, an empty one for `null` or what is missing.
-
-    Raises:
-        BadResponseError: If it is something else.
-    """
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    raise BadResponseError(f"The server sent {excerpt(value)} where text belongs.")
-
-
-def token_count(value: Any) -> int | None:
-    """Return a number of tokens, or `None` where there is no sensible one.
-
-    Example:
-        >>> token_count("12"), token_count(-1), token_count(None)
-        (12, None, None)
-    """
-    # Some servers write counts as text or as 12.0; int() of a long text takes its time.
-    if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 <= value <= MOST_TOKENS else None
-
-
-def dollars(value: Any) -> float | None:
-    """Return an amount in US dollars that a server states; `None` for anything else.
-
-    Example:
-        >>> dollars(0.25), dollars("0.25"), dollars("free")
-        (0.25, 0.25, None)
-    """
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = float(value)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and 0 <= value < float("inf") else None
-
-
-def total(*counts: int | None) -> int | None:
-    """Return the sum of what is known, `None` if nothing is."""
-    known = [n for n in counts if n is not None]
-    return sum(known) if known else None
 
 
 class ContractTemperature(float):

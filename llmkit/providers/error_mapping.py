@@ -22,7 +22,7 @@ from llmkit.core.errors import (
     RateLimitError,
 )
 from llmkit.core.redaction import redact
-from llmkit.providers.codec import as_name, lenient_object, loads
+from llmkit.providers.json_fields import as_name, lenient_object, loads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,23 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.content.links import ANY_IMAGE
+from llmkit.content.media import google_image
 from llmkit.content.schema import in_prompt
-from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
-from llmkit.providers.codec import (
-    Answer,
-    Request,
-    as_list,
-    as_name,
-    as_object,
-    as_text,
-    event,
-    lenient_object,
-    loads,
-)
-from llmkit.providers.error_mapping import of_event, of_status
+from llmkit.providers.codec import Answer, Codec, Request
+from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
 from llmkit.providers.finish_reasons import called, ended
+from llmkit.providers.json_fields import as_list, as_name, as_object, as_text, event, lenient_object, loads
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.usage_google import note_search, note_usage
 from llmkit.transport.base import WireRequest
@@ -36,6 +28,8 @@ if TYPE_CHECKING:
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMMessage
+    from llmkit.core.redaction import Secret
+    from llmkit.transport.base import OutgoingRequest
 
 
 BROKEN = BROKEN_OFF | {
@@ -93,10 +87,14 @@ _GENERATION = frozenset(
 )
 
 
-class GoogleCodec:
+class GoogleCodec(Codec):
     """The Gemini wire format."""
 
+    sandbox: ClassVar[str] = "google"
+    limit_fields: ClassVar[frozenset[str]] = frozenset({"maxOutputTokens"})
+    schema_fields: ClassVar[frozenset[str]] = frozenset({"responseJsonSchema", "responseMimeType"})
     former_temperature: ClassVar[bool] = True
+    image_tokens = staticmethod(google_image)
 
     def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
         self._version = version
@@ -111,9 +109,10 @@ class GoogleCodec:
         body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
             body["systemInstruction"] = {"parts": system}
-        if config := _generation(request, extra):
+        dropped = self.dropped(request)
+        if config := _generation(request, extra, dropped):
             body["generationConfig"] = config
-        body |= {k: v for k, v in extra.items() if k not in _GENERATION | request.dropped}
+        body |= {k: v for k, v in extra.items() if k not in _GENERATION | dropped}
         name = _path(request.model)
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
@@ -150,9 +149,13 @@ class GoogleCodec:
         answer.ended = True
         return written
 
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
-        """Return the exception for an error status; see `Codec.classify`."""
-        return of_status(status, headers, body)
+    def sign(self, key: Secret, request: OutgoingRequest) -> Mapping[str, str]:  # noqa: ARG002 - no signature
+        """Return the headers that authorize a request; see `Codec.sign`."""
+        return {"x-goog-api-key": key.reveal()}
+
+    def parameters(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the fields of a body with those of `generationConfig`; see `Codec.parameters`."""
+        return {**body, **(body.get("generationConfig") or {})}
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
@@ -247,7 +250,7 @@ def _data(one: Attachment) -> dict[str, Any]:
     return {"inlineData": {"mimeType": one.media_type, "data": one.base64}}
 
 
-def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
+def _generation(request: Request, extra: dict[str, Any], dropped: frozenset[str]) -> dict[str, Any]:
     """Return the parameters that belong into `generationConfig`."""
     config = {
         "temperature": None if request.temperature is None else float(request.temperature),
@@ -256,7 +259,7 @@ def _generation(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
     }
     if isinstance(config.get("stopSequences"), str):
         config["stopSequences"] = [config["stopSequences"]]
-    return {k: v for k, v in config.items() if v is not None and k not in request.dropped}
+    return {k: v for k, v in config.items() if v is not None and k not in dropped}
 
 
 def _path(model: str) -> str:

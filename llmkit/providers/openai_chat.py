@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.content.media import dearest_image, openai_image
 from llmkit.content.schema import for_openai, in_prompt
-from llmkit.core.errors import BadResponseError, LLMClientError
+from llmkit.core.errors import BadResponseError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
-from llmkit.providers.codec import (
+from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
+from llmkit.providers.error_mapping import of_event
+from llmkit.providers.finish_reasons import broken_off, called, ended
+from llmkit.providers.json_fields import (
     DONE,
-    Answer,
-    ContractTemperature,
-    Request,
     as_list,
     as_name,
     as_object,
@@ -23,14 +24,12 @@ from llmkit.providers.codec import (
     lenient_object,
     loads,
 )
-from llmkit.providers.error_mapping import of_event, of_status
-from llmkit.providers.finish_reasons import broken_off, called, ended
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMMessage
@@ -55,10 +54,14 @@ _FIELDS = frozenset(
 """What a message holds beside its text: objects of their own, and fields that are kept by their name."""
 
 
-class OpenAICodec:
-    """The Chat Completions wire format."""
+class OpenAICodec(Codec):
+    """The Chat Completions wire format, as OpenAI speaks it."""
 
+    sandbox: ClassVar[str] = "openai"
+    limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_completion_tokens"})
+    schema_fields: ClassVar[frozenset[str]] = frozenset({"response_format"})
     former_temperature: ClassVar[bool] = True
+    image_tokens = staticmethod(openai_image)
 
     def __init__(self, *, official: bool | Callable[[], bool] = True) -> None:
         self._official = official
@@ -74,6 +77,7 @@ class OpenAICodec:
         # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
         names, official = ("max_completion_tokens", "max_tokens"), self._is_official
         limit, other_limit = names if official else names[::-1]
+        dropped = self.dropped(request)
         optional = {
             "temperature": _temperature(request, official=official),
             limit: request.max_tokens,
@@ -91,7 +95,7 @@ class OpenAICodec:
         }
         if request.stream:
             body["stream"] = True
-        body |= {k: v for k, v in optional.items() if v is not None and k not in request.dropped}
+        body |= {k: v for k, v in optional.items() if v is not None and k not in dropped}
         return WireRequest(path="/chat/completions", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
@@ -127,18 +131,6 @@ class OpenAICodec:
         written = self._rest(message.get("content"), message, answer)
         self._end(choice, data, answer)
         return written
-
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
-        """Return the exception for an error status; see `Codec.classify`."""
-        return of_status(status, headers, body)
-
-    def models_request(self) -> WireRequest:
-        """Return the request for the list of models."""
-        return WireRequest(path="/models")
-
-    def decode_models(self, body: bytes) -> list[str]:
-        """Read the names from the list of models."""
-        return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Note what every event and every whole answer may bring."""
@@ -181,6 +173,12 @@ class OpenAICodec:
             answer.finish_reason = "refusal"
             return as_text(content) + refusal
         return as_text(content)
+
+
+class CompatibleCodec(OpenAICodec):
+    """The Chat Completions wire format, as any other server speaks it."""
+
+    image_tokens = staticmethod(dearest_image)
 
 
 def _gather(name: str, value: Any, answer: Answer) -> None:

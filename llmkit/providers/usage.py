@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.providers.codec import token_count
+from llmkit.providers.json_fields import token_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

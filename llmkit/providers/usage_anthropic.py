@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import US_INFERENCE
-from llmkit.providers.codec import Answer, as_name, lenient_object, token_count, total
+from llmkit.providers.json_fields import as_name, lenient_object, token_count, total
 from llmkit.providers.usage import note
+
+if TYPE_CHECKING:
+    from llmkit.providers.codec import Answer
 
 _TOOLS = {"web_search_requests": "web_searches", "code_execution_requests": "code_executions"}
 _FREE = frozenset({"web_fetch_requests", "tool_search_requests"})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import Usage
-from llmkit.providers.codec import Answer, as_name, lenient_object, token_count, total
+from llmkit.providers.json_fields import as_name, lenient_object, token_count, total
 from llmkit.providers.usage import note
+
+if TYPE_CHECKING:
+    from llmkit.providers.codec import Answer
 
 KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 """Modalities that may have a price of their own; a document's pages are images."""

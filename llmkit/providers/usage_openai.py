@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import Usage
 from llmkit.prices.rates import MODALITIES
-from llmkit.providers.codec import Answer, as_name, dollars, lenient_object, token_count, total
+from llmkit.providers.json_fields import as_name, dollars, lenient_object, token_count, total
 from llmkit.providers.usage import note
+
+if TYPE_CHECKING:
+    from llmkit.providers.codec import Answer
 
 TICKS = 10**10
 """xAI's ticks in a US dollar."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.content.media import most_tokens
+from llmkit.content.media import dearest_image, most_tokens
 from llmkit.sandbox.pieces import count
 
 if TYPE_CHECKING:
     from llmkit.content.attachments import Attachment
+    from llmkit.content.media import ImageTokens
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "stop_sequence"]
@@ -44,7 +45,7 @@ class Ask:
         stop: Texts before which the answer ends.
         wants_json: Whether the request's settings ask for JSON.
         schema: JSON schema of the answer, if one was given.
-        protocol: Whose protocol it came in, for the tokens of images.
+        image_tokens: How many tokens an image has in its protocol.
     """
 
     model: str
@@ -56,12 +57,12 @@ class Ask:
     stop: tuple[str, ...] = ()
     wants_json: bool = False
     schema: dict[str, Any] | None = None
-    protocol: str = ""
+    image_tokens: ImageTokens = dearest_image
 
     @property
     def input_tokens(self) -> int:
         """Tokens of all turns together."""
-        seen = sum(most_tokens(one, self.protocol) for turn in self.turns for one in turn.media)
+        seen = sum(most_tokens(one, self.image_tokens) for turn in self.turns for one in turn.media)
         return seen + sum(count(turn.text) for turn in self.turns)
 
     @property

@@ -6,14 +6,14 @@ import asyncio
 import io
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from llmkit.core.addresses import place_of, take_apart
 from llmkit.core.errors import InvalidRequestError
 from llmkit.transport import certificates
-from llmkit.transport.base import PerLoop, WireRequest, broken, unreachable
+from llmkit.transport.base import OutgoingRequest, PerLoop, WireRequest, broken, unreachable
 from llmkit.transport.proxies import (
     Proxy,
     proxy_failed,
@@ -34,11 +34,17 @@ LARGE = 2**20
 """Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""
 
 
+Headers: TypeAlias = "Callable[[OutgoingRequest], Mapping[str, str]]"
+"""Makes the headers of a request, a signature over it among them."""
+
+
 class DirectTransport:
     """Carry requests with aiohttp."""
 
     def __init__(
-        self, address: Callable[[], str], prepare: Callable[[], tuple[str, Mapping[str, str]]]
+        self,
+        address: Callable[[], str],
+        prepare: Callable[[], tuple[str, Headers]],
     ) -> None:
         self._place = address
         self._prepare = prepare
@@ -57,20 +63,18 @@ class DirectTransport:
         """Send a request; see `Transport.send`."""
         import aiohttp
 
-        address, prepared = self._prepare()
-        headers = _Unshown({"content-type": "application/json", **prepared})
-        del prepared  # a traceback may show variables
+        address, sign = self._prepare()
         proxy = proxy_for(address)
+        outgoing = _outgoing(place_of(address, request.path), request)
+        headers = _Unshown({"content-type": "application/json", **sign(outgoing)})
         if proxy is not None and not proxy.socks and address.startswith("http:"):
             headers |= proxy.login()
-        url = place_of(address, request.path)
         session = await self._sessions.get(_kind(address, proxy))
-        get = request.body is None
         try:
             response = await session.http.request(
-                "GET" if get else "POST",
-                url,
-                data=None if get else _payload(request.body),
+                outgoing.method,
+                outgoing.url,
+                data=_payload(outgoing.body),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                 allow_redirects=False,
@@ -79,7 +83,7 @@ class DirectTransport:
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None  # frames of aiohttp hold the key
         except aiohttp.InvalidURL as error:
-            raise InvalidRequestError(f"{take_apart(url)[0]} is not a web address.") from error
+            raise InvalidRequestError(f"{take_apart(outgoing.url)[0]} is not a web address.") from error
         except _no_answer() as error:  # before ValueError: a certificate's error is both
             raise _no_way(error, take_apart(address)[0], proxy) from error
         except ValueError:  # its traceback would show the headers
@@ -243,9 +247,14 @@ def _noted(lost: asyncio.Future[None]) -> None:
         lost.exception()
 
 
-def _payload(body: Any) -> bytes | io.BytesIO:
-    data = encode(body)
-    return data if len(data) < LARGE else io.BytesIO(data)
+def _outgoing(url: str, request: WireRequest) -> OutgoingRequest:
+    if request.body is None:
+        return OutgoingRequest("GET", url, b"")
+    return OutgoingRequest("POST", url, encode(request.body))
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    return (body or None) if len(body) < LARGE else io.BytesIO(body)
 
 
 def encode(body: Any) -> bytes:

@@ -14,7 +14,7 @@ import weakref
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from llmkit.core.errors import (
     BadResponseError,
@@ -55,6 +55,29 @@ class WireRequest:
     body: Mapping[str, Any] | None = None
     stream: bool = False
     connect_timeout: float = CONNECT_TIMEOUT
+
+
+class OutgoingRequest(NamedTuple):
+    """A request as a signature covers it: method, address with its query, and body."""
+
+    method: str
+    url: str
+    body: bytes
+
+
+class Framing(Protocol):
+    """Divides the bytes of one stream into events, however they arrive in pieces.
+
+    An event is its name, empty if it has none, and its data.
+    """
+
+    def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
+        """Take the next bytes, and return the events that they complete."""
+        ...
+
+    def close(self) -> list[tuple[bytes, bytes]]:
+        """Take the end of the stream, and return what was left."""
+        ...
 
 
 class StreamedResponse(Protocol):

@@ -12,9 +12,10 @@ from llmkit import LLMMessage, attach
 from llmkit.content.schema import Schema
 from llmkit.core.errors import BadResponseError, LLMClientError
 from llmkit.providers.anthropic import AnthropicCodec
-from llmkit.providers.codec import Answer, Request, loads
+from llmkit.providers.codec import Answer, Request
 from llmkit.providers.error_mapping import retry_after
 from llmkit.providers.google import GoogleCodec
+from llmkit.providers.json_fields import loads
 from llmkit.providers.openai_chat import OpenAICodec
 from tests.support.dialects import DIALECTS, dump, quota_failure, reason, retry_info
 from tests.support.examples import examples

@@ -12,13 +12,14 @@ from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import to_nanos
+from llmkit.providers.formats import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from llmkit.content.messages import UsageSource
-    from llmkit.providers.codec import Answer, Request
+    from llmkit.providers.codec import Answer, Codec, Request
 
 logger = logging.getLogger("llmkit.clients.accounting")
 
@@ -67,7 +68,7 @@ def final(
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
         return Charge()
-    tier = _tier(request, answer)
+    tier = _tier(request, answer, codec_of(provider))
     price = _price(request, provider, answer, usage, when, tier=tier)
     at_most = None if whole or source == "reported" else _bound(request, provider, answer, price, when)
     return Charge(usage=usage, source=_source(source, price), price=price, tier=tier, at_most=at_most)
@@ -102,7 +103,7 @@ def _nanos_by_tier(
     """Yield what these tokens cost at most, for each service tier that may have answered."""
     from llmkit.clients.accounting import cost_bound
 
-    for tier in [answer.tier] if answer.tier else cost_bound.tiers(request):
+    for tier in [answer.tier] if answer.tier else cost_bound.tiers(request, provider):
         usage = cost_bound.dearest(counted, request, provider, when=when, tier=tier)
         price = _price(request, provider, answer, usage, when, tier=tier)
         if price is not None:
@@ -178,14 +179,14 @@ def _usage(
     written = max(tokens.estimate("".join(parts)), len(parts))
     prompt = said.input_tokens
     if prompt is None:
-        prompt = tokens.estimate_prompt(request.messages, provider, request.model)
+        prompt = tokens.estimate_prompt(request.messages, codec_of(provider).image_tokens, request.model)
     guess = replace(said, input_tokens=prompt, output_tokens=max(said.output_tokens or 0, written))
     return guess, "estimated" if said == Usage() else "partial"
 
 
-def _tier(request: Request, answer: Answer) -> str | None:
+def _tier(request: Request, answer: Answer, codec: type[Codec]) -> str | None:
     """Return the service tier that answered; where nobody says so, the one that was asked for."""
-    asked = (request.extra.get(name) for name in ("service_tier", "serviceTier", "speed"))
+    asked = (request.extra.get(name) for name in codec.tier_parameters)
     return answer.tier or next((tier for tier in asked if isinstance(tier, str)), None)
 
 

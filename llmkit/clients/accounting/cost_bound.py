@@ -12,13 +12,13 @@ from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.core import catalog
 from llmkit.prices.rates import KINDS, MODALITIES, US_INFERENCE
-from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS
+from llmkit.providers.formats import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from llmkit.providers.codec import Request
+    from llmkit.providers.codec import Codec, Request
 
 
 PER_REQUEST = 32
@@ -27,24 +27,6 @@ PER_REQUEST = 32
 PER_TOOLS = 1024
 """Tokens of the system prompt that a provider adds to a request with tools or a schema, at most (Anthropic
 documents up to 804)."""
-
-LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"})
-"""Names of the limit of an answer in the providers' words."""
-
-CHOICES = frozenset({"n", "candidate_count", "candidateCount"})
-"""Names of the number of answers."""
-
-TIERS = frozenset({"service_tier", "serviceTier", "speed"})
-"""Names of the service tier."""
-
-NESTED = frozenset({"generation_config", "generationConfig", "extra_body"})
-"""Parameters that hold further ones."""
-
-REFUSED_LIMITS = (
-    {"max_tokens", "max_completion_tokens"},
-    {"maxOutputTokens"},
-)
-"""Parameters without which a codec has no way to send a limit."""
 
 
 class CostBound(NamedTuple):
@@ -75,38 +57,37 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
         >>> cost_bound(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")
         CostBound(nanos=67650, input_tokens=51, output_tokens=100)
     """
+    codec = codec_of(provider)
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
-    before = tokens.upper_bound_prompt(request.messages, provider, request.model)
+    before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model)
     before += tokens.upper_bound(extra) + PER_REQUEST
     if request.schema is not None:
         before += tokens.upper_bound(instruction(request.schema)) + PER_TOOLS
     if "tools" in extra:
         before += PER_TOOLS
-    after = _output(request, provider) * max([1, *_numbers(request.extra, CHOICES)])
+    after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
     return CostBound(
         _nanos(request, provider, Usage(input_tokens=before, output_tokens=after), extra, when), before, after
     )
 
 
-def _output(request: Request, provider: str) -> int:
-    """Return the limit of one answer: what is sent, else the model's own."""
-    sendable = not any(names <= request.without for names in REFUSED_LIMITS)
+def _output(request: Request, codec: type[Codec]) -> int:
+    """Return the limit of one answer: what is sent, else the wire format's or the model's own."""
+    sendable = not codec.limit_fields <= request.without
     given = [request.max_tokens] if request.max_tokens and sendable else []
-    given += _numbers(request.extra, LIMITS - request.without)
-    if given:
-        return max(given)
-    return ANTHROPIC_MAX_TOKENS if provider == "anthropic" else catalog.output_limit(request.model)
+    given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
+    return max(given, default=codec.output_limit or catalog.output_limit(request.model))
 
 
-def _numbers(extra: Any, names: frozenset[str]) -> list[int]:
+def _numbers(extra: Any, names: frozenset[str], codec: type[Codec]) -> list[int]:
     """Return the values of parameters that are numbers, at the top and where parameters are nested."""
-    return [int(value) for name, value in _parameters(extra) if name in names and _is_count(value)]
+    return [int(value) for name, value in _parameters(extra, codec) if name in names and _is_count(value)]
 
 
-def _parameters(extra: Any) -> Iterator[tuple[str, Any]]:
+def _parameters(extra: Any, codec: type[Codec]) -> Iterator[tuple[str, Any]]:
     for name, value in extra.items():
-        if name in NESTED and isinstance(value, dict):
-            yield from _parameters(value)
+        if name in codec.nested_parameters and isinstance(value, dict):
+            yield from _parameters(value, codec)
         else:
             yield name, value
 
@@ -119,7 +100,7 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
     """Price the dearest way in which a provider may count the tokens."""
     known = [
         price.nanos
-        for tier in tiers(request)
+        for tier in tiers(request, provider)
         for each in _ways(dearest(usage, request, provider, when=when, tier=tier), provider, extra)
         if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
     ]
@@ -161,9 +142,11 @@ def _searches(request: Request) -> int:
     return sum(limit for limit in limits if _is_count(limit) and isinstance(limit, int))
 
 
-def tiers(request: Request) -> set[str | None]:
+def tiers(request: Request, provider: str) -> set[str | None]:
     """Return the service tiers that may answer: the one that is asked for, or the usual one."""
-    asked = (value for name, value in _parameters(request.extra) if name in TIERS)
+    codec = codec_of(provider)
+    parameters = _parameters(request.extra, codec)
+    asked = (value for name, value in parameters if name in codec.tier_parameters)
     return {None, *(tier for tier in asked if isinstance(tier, str))}
 
 
@@ -174,7 +157,7 @@ def _ways(usage: Usage, provider: str, extra: str) -> list[Usage]:
     """
     whole, marked = usage.input_tokens, "cache_control" in extra
     ways = [usage, replace(usage, cache_read_tokens=whole)]
-    if marked or provider != "anthropic":
+    if marked or codec_of(provider).caches_unasked:
         ways.append(replace(usage, cache_write_tokens=whole))
     if marked:
         ways.append(replace(usage, cache_write_tokens=whole, cache_write_1h_tokens=whole))

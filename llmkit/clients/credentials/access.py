@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from llmkit import __version__
 from llmkit.clients.credentials.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
@@ -24,20 +24,21 @@ from llmkit.core.errors import (
     RateLimitError,
 )
 from llmkit.core.redaction import Secret, note
+from llmkit.providers.codec import NO_KEY
 from llmkit.providers.error_mapping import WRONG_ADDRESS
+from llmkit.sandbox import MOUNTS
 from llmkit.sandbox import url as sandbox_url
 from llmkit.transport.aiohttp import DirectTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llmkit.providers.codec import Codec
     from llmkit.sandbox.dialects.dialect import ProtocolName
+    from llmkit.transport.base import OutgoingRequest
 
 Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
 """What a client takes as `api_key`: a key, several that take turns, a manager of keys, or none."""
-
-NO_KEY = "none"
-"""The key of a server that wants none: nothing is sent for it."""
 
 ARGUMENT = ("an argument", "APIKeyManager")
 """Where a key comes from that the user gave to this very client."""
@@ -117,16 +118,16 @@ class Access:
     """How a client reaches its provider."""
 
     def __init__(
-        self, provider: str, protocol: ProtocolName, *, api_key: Keys, base_url: str | None, own: Any
+        self, provider: str, codec: type[Codec], *, api_key: Keys, base_url: str | None, own: Any
     ) -> None:
         self._provider = provider
-        self._protocol = protocol
+        self._codec = codec
         self._known = catalog.providers().get(provider)
         self._own = own
         self._given: Place | None = None
         self._seen: tuple[settings.Settings, tuple[str | None, ...], Place] | None = None
         if base_url is not None and base_url.strip(addresses.QUOTES):
-            manner = addresses.Manner(protocol=protocol)
+            manner = addresses.Manner(protocol=codec.sandbox)
             if self._known is not None:
                 manner = settings.manner(self._known)
             self._given = Place(url=addresses.normalize(base_url, "base_url", manner), source="an argument")
@@ -140,7 +141,7 @@ class Access:
             return self._given
         loaded, known = settings.load(), self._known
         if self._own is None and self._is_sandbox(loaded):
-            return Place(url=sandbox_url(self._protocol), source="the sandbox", simulated=True)
+            return Place(url=self._sandbox(), source="the sandbox", simulated=True)
         values = () if known is None else tuple(map(os.environ.get, known.base_url_env))
         if (seen := self._seen) is not None and seen[0] is loaded and seen[1] == values:
             return seen[2]
@@ -153,6 +154,15 @@ class Access:
         self._seen = (loaded, values, place)
         return place
 
+    def _sandbox(self) -> str:
+        """Return the sandbox's address for this wire format."""
+        if self._codec.sandbox not in MOUNTS:
+            raise ConfigurationError(
+                f"The sandbox does not speak the wire format of {self._provider}.",
+                hint="Turn the sandbox off, or give the address of a server as base_url.",
+            )
+        return sandbox_url(cast("ProtocolName", self._codec.sandbox))
+
     def is_simulated(self) -> bool:
         """Whether the sandbox answers."""
         if self._own is not None or self._given is not None:
@@ -164,24 +174,23 @@ class Access:
 
     def direct(
         self,
-        sign: Callable[[Secret], Mapping[str, str]],
+        sign: Callable[[Secret, OutgoingRequest], Mapping[str, str]],
         names: Mapping[str, str] | None = None,
         custom: str = "",
     ) -> DirectTransport:
         """Return a transport that sends straight to the provider, with headers made here."""
 
-        def prepare() -> tuple[str, dict[str, str]]:
+        def prepare() -> tuple[str, Callable[[OutgoingRequest], dict[str, str]]]:
             place = self.place()
-            signed = sign(self.credentials.key_for(place))
-            return place.url, {**_COMMON, **signed, **_of_environment(place, names or {}, custom)}
+            key = self.credentials.key_for(place)  # at once: a key must not go to another place than its own
+
+            def headers(request: OutgoingRequest) -> dict[str, str]:
+                own = _of_environment(place, names or {}, custom)
+                return {**_COMMON, **sign(key, request), **own}
+
+            return place.url, headers
 
         return DirectTransport(lambda: self.place().url, prepare)
-
-
-def bearer(key: Secret) -> dict[str, str]:
-    """Return the header for a key; a server that wants none gets none."""
-    value = key.reveal()
-    return {} if value == NO_KEY else {"authorization": f"Bearer {value}"}
 
 
 def _of_environment(place: Place, names: Mapping[str, str], custom: str) -> dict[str, str]:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from llmkit.clients.credentials.access import blame_address, blames_key
 from llmkit.clients.engine.call import Waiting
 from llmkit.clients.engine.deadlines import Deadlines, Timeouts
-from llmkit.clients.engine.parameters import LIMITS, is_chosen, without_refused
+from llmkit.clients.engine.parameters import is_chosen, without_refused
 from llmkit.clients.engine.response_reader import ResponseReader, accepted
 from llmkit.clients.engine.retry import come_back
 from llmkit.clients.local_servers import explain_down
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
 from llmkit.providers.attachment_limits import explain, links
-from llmkit.providers.codec import SCHEMA_NAMES
 
 if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Credentials
@@ -188,9 +187,9 @@ def warn_refused(line: Endpoint, request: Request, names: frozenset[str]) -> Non
     for name in sorted(names):
         if (request.model, name) in line.warned:
             continue
-        if request.schema is not None and name in SCHEMA_NAMES:
+        if request.schema is not None and name in line.codec.schema_fields:
             warn_dropped(name, request.model, "the schema is in the prompt instead")
-        elif name not in LIMITS and is_chosen(name, request):
+        elif name not in line.codec.limit_fields and is_chosen(name, request):
             warn_dropped(name, request.model)
         else:
             continue

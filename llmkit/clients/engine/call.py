@@ -12,7 +12,8 @@ from llmkit.clients.accounting import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
-from llmkit.providers.codec import Answer, Request, dollars
+from llmkit.providers.codec import Answer, Request
+from llmkit.providers.json_fields import dollars
 from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import (
     CallRecord,

@@ -162,7 +162,7 @@ class ProviderClient(BaseLLMClient):
         """Ask this client's model in place of one that failed; see `FallbackClient`."""
         model = self.default_model()
         request = replace(asked, model=model, without=self._refused(model))
-        warn_refused(self._line, request, request.dropped)
+        warn_refused(self._line, request, self._line.codec.dropped(request))
         call.fall_back(request, self.provider_name, simulated=self.simulated)
         return Attempts(self._line, call)
 
@@ -240,8 +240,8 @@ class ProviderClient(BaseLLMClient):
             The number; `None` if the provider's own default holds.
         """
         bare = replace(request, messages=(LLMMessage(role="user", content="-"),))
-        body = self._line.codec.encode(bare).body or {}
-        sent: float | None = {**body, **(body.get("generationConfig") or {})}.get("temperature")
+        codec = self._line.codec
+        sent: float | None = codec.parameters(codec.encode(bare).body or {}).get("temperature")
         return sent
 
     def default_model(self) -> str:
@@ -286,7 +286,7 @@ class ProviderClient(BaseLLMClient):
             without=self._refused(model),
             schema=schema,
         )
-        if dropped := request.dropped:
+        if request.without and (dropped := self._line.codec.dropped(request)):
             warn_refused(self._line, request, dropped)
         return Call(request, self.provider_name, simulated=self.simulated)
 

@@ -10,16 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ContextLengthError, InvalidRequestError
-from llmkit.providers.codec import SCHEMA_NAMES, ContractTemperature
+from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llmkit.core.errors import LLMClientError
     from llmkit.providers.codec import Codec, Request
-
-LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
-"""The two names of one limit in Chat Completions: the limit stays, under its other name."""
 
 _DROPPABLE = frozenset(
     {"temperature", "topp", "topk", "seed", "logprobs", "toplogprobs", "responselogprobs", "streamoptions"}
@@ -98,36 +95,39 @@ def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tu
     unchanged = request, frozenset[str]()
     if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
         return unchanged
-    body = codec.encode(request).body or {}
-    sent = {**body, **(body.get("generationConfig") or {})}  # Gemini's parameters are a level deeper
-    names = _refused(error, request, sent) - request.without
+    sent = codec.parameters(codec.encode(request).body or {})
+    names = _refused(error, request, sent, codec) - request.without
     if not names:
         return unchanged
     lesser = request.less(names)
-    if names & LIMITS and not (LIMITS - names) & (codec.encode(lesser).body or {}).keys():
-        return unchanged  # there is no other name for it, or that was refused as well
+    limits = codec.limit_fields
+    if names & limits and not (limits - names) & (codec.encode(lesser).body or {}).keys():
+        return unchanged  # the limit has no other name, or that was refused as well
     return lesser, names
 
 
-def _refused(error: LLMClientError, request: Request, sent: Mapping[str, Any]) -> frozenset[str]:
+def _refused(
+    error: LLMClientError, request: Request, sent: Mapping[str, Any], codec: Codec
+) -> frozenset[str]:
     """Return the parameters to do without; none if the error is about something else."""
     message = error.message.lower()
     stated = _stated(error, sent)
-    blamed = stated or _first_named(message, sent)
-    mentioned = {name for name in sent if name in blamed or _at(name, message) >= 0}
+    schema = codec.schema_fields
+    blamed = stated or _first_named(message, sent, schema)
+    mentioned = {name for name in sent if name in blamed or _at(name, message, schema) >= 0}
     if spare := {name for name in mentioned if _is_spare(name, request)}:
         return _family(spare, sent)
     refused = bool(stated or _REFUSED.search(message))
-    if refused and blamed and _is_dispensable(blamed, request, message):
+    if refused and blamed and _is_dispensable(blamed, request, message, codec):
         return _family({blamed[0]}, sent)
     return frozenset()
 
 
-def _is_dispensable(blamed: list[str], request: Request, message: str) -> bool:
+def _is_dispensable(blamed: list[str], request: Request, message: str, codec: Codec) -> bool:
     """Whether a request can do without the first of these, and it is not its value that is wrong."""
-    if blamed[0] not in SCHEMA_NAMES and _MISTAKEN.search(message):
+    if blamed[0] not in codec.schema_fields and _MISTAKEN.search(message):
         return False
-    return all(_is_optional(name, request, message) for name in blamed)
+    return all(_is_optional(name, request, message, codec) for name in blamed)
 
 
 def _is_spare(name: str, request: Request) -> bool:
@@ -135,9 +135,9 @@ def _is_spare(name: str, request: Request) -> bool:
     return droppable(name) and not is_chosen(name, request)
 
 
-def _is_optional(name: str, request: Request, message: str) -> bool:
-    if name not in SCHEMA_NAMES:
-        return name in LIMITS or droppable(name)
+def _is_optional(name: str, request: Request, message: str, codec: Codec) -> bool:
+    if name not in codec.schema_fields:
+        return name in codec.limit_fields or droppable(name)
     # The prompt can ask for a schema instead; but the parameter may carry something of the user's, too.
     theirs = name in request.extra and "format" not in message
     return request.schema is not None and not theirs
@@ -155,19 +155,19 @@ def _root(place: str) -> str:
     return next((part for part in parts if part and _plain(part) not in _CONTAINERS), "")
 
 
-def _first_named(message: str, sent: Iterable[str]) -> list[str]:
+def _first_named(message: str, sent: Iterable[str], schema: frozenset[str]) -> list[str]:
     """Return the parameter that a message names first: what follows is often the reason."""
     if re.search(r"['\"`]messages['\"`]|\bmessages[.\[:]", message):
         return ["messages"]
-    places = [(_at(name, message), name) for name in sent if name not in _NOT_SOUGHT]
+    places = [(_at(name, message, schema), name) for name in sent if name not in _NOT_SOUGHT]
     return [min(found)[1]] if (found := [(place, name) for place, name in places if place >= 0]) else []
 
 
-def _at(name: str, message: str) -> int:
+def _at(name: str, message: str, schema: frozenset[str]) -> int:
     """Return where a message in lower case mentions a parameter, however it is spelt; -1 if it does not."""
     words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)
     spellings = ["[_ -]?".join(map(str.lower, words))]
-    spellings += filter(None, [_ALIASES.get(_plain(name)), _SCHEMA_WORDS if name in SCHEMA_NAMES else None])
+    spellings += filter(None, [_ALIASES.get(_plain(name)), _SCHEMA_WORDS if name in schema else None])
     if _plain(name).endswith("penalty"):
         spellings.append("penalt(y|ies)")
     found = re.search(rf"(?<![a-z_])(?:{'|'.join(spellings)})(?![a-z_])", message)

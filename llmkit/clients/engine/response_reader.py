@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from llmkit.clients.engine.deadlines import CLOSE_GRACE, TRAILING_GRACE
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
-from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
     from llmkit.clients.engine.call import Call
@@ -45,7 +44,7 @@ class ResponseReader:
         self._answer = call.answer
         self._clock = clock
         self._chunks = response.chunks()
-        self._events = SSEReader()
+        self._events = codec.framing()
         self._ahead = b""
         self._blank = True
         self._document: bool | None = None if call.request.stream else True
@@ -107,7 +106,7 @@ class ResponseReader:
         """
         self._ahead += chunk
         if self._document is None:
-            self._document = _looks_like_a_document(self._ahead)
+            self._document = _looks_like_a_document(self._ahead, self._codec.documents)
         if self._document is not False:
             return b""
         held, self._ahead = self._ahead, b""
@@ -172,10 +171,10 @@ def _redirected(response: StreamedResponse) -> BadResponseError:
     )
 
 
-def _looks_like_a_document(start: bytes) -> bool | None:
-    """Whether a body begins as JSON or a page rather than as events; `None` while it is blank."""
+def _looks_like_a_document(start: bytes, documents: frozenset[bytes]) -> bool | None:
+    """Whether a body begins as a whole answer rather than as events; `None` while it is blank."""
     first = start.lstrip()[:1]
-    return first in {b"{", b"[", b"<"} if first else None
+    return first in documents if first or not documents else None
 
 
 def _is_cut_off(body: bytes) -> bool:

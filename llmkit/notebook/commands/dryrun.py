@@ -17,6 +17,7 @@ from llmkit.core.money import format_money, from_nanos
 from llmkit.core.redaction import redact
 from llmkit.notebook.request import Part
 from llmkit.providers.codec import ContractTemperature
+from llmkit.providers.formats import codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def _row(part: Part, request: Request, provider: str) -> tuple[str, str, str, st
 def _count(part: Part, model: str, provider: str) -> int:
     file = part.attachment
     if file is not None and file.kind != "text":
-        return most_tokens(file, provider, model)
+        return most_tokens(file, codec_of(provider).image_tokens, model)
     return max(1, tokens.count(part.text if file is None else file.text, model))
 
 

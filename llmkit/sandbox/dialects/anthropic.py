@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 
 from llmkit.content.attachments import IMAGES, PDF
+from llmkit.content.media import anthropic_image
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialects.dialect import (
     CONTEXT_TOKENS,
@@ -212,7 +213,7 @@ class AnthropicDialect(Dialect):
             stop=texts(body.get("stop_sequences")),
             wants_json=bool(wanted),
             schema=wanted.get("schema"),
-            protocol=self.name,
+            image_tokens=anthropic_image,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

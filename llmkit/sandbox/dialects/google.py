@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 
 from llmkit.content.attachments import PDF
+from llmkit.content.media import google_image
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialects.dialect import (
     CONTEXT_TOKENS,
@@ -187,7 +188,7 @@ class GoogleDialect(Dialect):
             stop=texts(_pick(settings, "stopSequences")),
             wants_json=_pick(settings, "responseMimeType") == "application/json",
             schema=_pick(settings, "responseSchema") or _pick(settings, "responseJsonSchema"),
-            protocol=self.name,
+            image_tokens=google_image,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 
 from llmkit.content.attachments import IMAGES, PDF
+from llmkit.content.media import openai_image
 from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialects.dialect import (
     MODELS,
@@ -192,7 +193,7 @@ class OpenAIDialect(Dialect):
             stop=texts(body.get("stop")),
             wants_json=str(wanted.get("type", "")).startswith("json"),
             schema=(wanted.get("json_schema") or {}).get("schema"),
-            protocol=self.name,
+            image_tokens=openai_image,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:

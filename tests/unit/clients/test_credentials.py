@@ -13,6 +13,7 @@ from llmkit import AuthenticationError, ConfigurationError, sandbox
 from llmkit.clients.credentials.trust import file as trust_file
 from llmkit.clients.registry import shared_client
 from llmkit.core import catalog, settings
+from llmkit.transport.base import OutgoingRequest
 from tests.support.callers import QUESTION, SDKS, TEXT, read
 
 PATHS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "openai", "vllm": "openai"}
@@ -173,7 +174,8 @@ async def test_a_key_that_the_sandbox_refuses_is_not_tried_for_ever(recorder, mo
 
 
 def sent(client):
-    return {name.lower(): value for name, value in client._line.transport._prepare()[1].items()}
+    headers = client._line.transport._prepare()[1](OutgoingRequest("POST", "", b""))
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def of_sdk(client):

@@ -15,6 +15,7 @@ from llmkit.clients.cassettes import replay as replaying
 from llmkit.content import media, tokens
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.codec import Request
+from llmkit.providers.formats import codec_of
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
 from tests.support import shells
@@ -140,13 +141,14 @@ class TestCounted:
     def test_an_image_counts_as_the_dearest_that_the_provider_takes(self, protocol, url):
         head = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR"
         large = attach(head + (8000).to_bytes(4, "big") * 2)
-        assert media.most_tokens(attach(url), protocol) >= media.most_tokens(large, protocol)
+        count = codec_of(protocol).image_tokens
+        assert media.most_tokens(attach(url), count) >= media.most_tokens(large, count)
 
     def test_a_pdf_counts_as_the_longest(self):
         long = attach(b"%PDF-1.4\n" + b"/Type /Page >>" * 600)
-        most = media.most_tokens(attach(PAPER), "anthropic")
-        assert most >= media.most_tokens(long, "anthropic")
-        assert tokens.estimate_prompt(ask(PAPER), "anthropic") > most
+        most = media.most_tokens(attach(PAPER), media.anthropic_image)
+        assert most >= media.most_tokens(long, media.anthropic_image)
+        assert tokens.estimate_prompt(ask(PAPER), media.anthropic_image) > most
 
     async def test_the_bound_of_a_call_is_never_passed(self, protocol, server, recorder):
         async with opened(protocol, server) as client:

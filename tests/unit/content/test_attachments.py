@@ -26,6 +26,7 @@ from llmkit.content.attachments import LARGEST
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.attachment_limits import explain
 from llmkit.providers.codec import Request
+from llmkit.providers.formats import codec_of
 from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import OpenAICodec
 from tests.support.callers import opened, read
@@ -301,15 +302,15 @@ class TestTokens:
         ],
     )
     def test_images_cost_by_the_documented_formulas(self, provider, model, size, most):
-        assert media.most_tokens(attach(headed(*size)), provider, model) == most
+        assert media.most_tokens(attach(headed(*size)), codec_of(provider).image_tokens, model) == most
 
     def test_a_pdf_costs_by_its_pages(self):
-        two = media.most_tokens(attach(PDF), "anthropic", "m")
-        one = media.most_tokens(attach(PDF.replace(b"/Page", b"/Pagx", 1)), "anthropic", "m")
+        two = media.most_tokens(attach(PDF), media.anthropic_image, "m")
+        one = media.most_tokens(attach(PDF.replace(b"/Page", b"/Pagx", 1)), media.anthropic_image, "m")
         assert two == 2 * one > 6000
 
     def test_a_pdf_that_cannot_be_read_counts_as_many_pages(self):
-        assert media.most_tokens(attach(b"%PDF-1.4" + bytes(10**6)), "google") > 3000 * 900
+        assert media.most_tokens(attach(b"%PDF-1.4" + bytes(10**6)), media.google_image) > 3000 * 900
 
     async def test_the_bound_of_a_call_is_never_passed(self, kind, server, recorder):
         for one in (attach(PNG), attach(PDF, "a.pdf"), attach(b"some,text\n" * 50, "a.csv")):
@@ -324,7 +325,7 @@ class TestTokens:
         async with opened(protocol, server) as client:
             answer = await client.generate_text(ask(attach(PNG)))
         assert answer.usage_source == "estimated"
-        known = media.most_tokens(attach(PNG), protocol, "sandbox")
+        known = media.most_tokens(attach(PNG), codec_of(protocol).image_tokens, "sandbox")
         assert known < answer.usage.input_tokens < known + 40
 
     def test_a_text_file_counts_as_text(self):

@@ -109,9 +109,12 @@ def test_the_largest_limit_given_counts():
     assert most(ask(max_tokens=500_000)).output_tokens == 500_000
 
 
-@pytest.mark.parametrize("without", [{"maxOutputTokens"}, {"max_tokens", "max_completion_tokens"}])
-def test_a_limit_that_is_not_sent_does_not_count(without):
-    assert most(ask(max_tokens=100, without=frozenset(without))).output_tokens == 16384
+@pytest.mark.parametrize(
+    ("provider", "without"),
+    [("google", {"maxOutputTokens"}), ("openai", {"max_tokens", "max_completion_tokens"})],
+)
+def test_a_limit_that_is_not_sent_does_not_count(provider, without):
+    assert most(ask(max_tokens=100, without=frozenset(without)), provider).output_tokens == 16384
 
 
 def test_a_limit_that_is_sent_under_its_other_name_counts():
