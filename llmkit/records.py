@@ -34,7 +34,7 @@ CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
 """How a call ended. `interrupted`: its stream was cut; `cancelled`: the caller stopped or left it."""
 
 FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
-"""The ends that are the provider's fault, or the request's."""
+"""The ends that count as errors."""
 
 Surface = Literal["magic", "chat", "api", "batch"]
 """Where the call was made from."""
@@ -42,15 +42,15 @@ Surface = Literal["magic", "chat", "api", "batch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """One call, as the books keep it: no prompt, no answer, no key.
+    """One call, as the ledger keeps it: no prompt, no answer, no key.
 
     Attributes:
         time: When the call began (aware, UTC).
         uid: Unique identifier, 32 hexadecimal digits.
         status: How it ended.
         surface: Where it was made from.
-        provider: Provider that was asked.
-        model: Model that was asked for.
+        provider: Provider of the request.
+        model: Model of the request.
         model_served: Model that answered, as the provider names it.
         input_tokens: All tokens of the prompt, cached ones included; `None` if unknown.
         output_tokens: All tokens of the answer, reasoning included; `None` if unknown.
@@ -73,7 +73,7 @@ class CallRecord:
         session: Identifier of the process.
         tags: The user's own labels.
         simulated: Whether the sandbox answered: not real money.
-        fallback_from: `provider:model` that was asked first, if another one stood in for it.
+        fallback_from: `provider:model` that was asked first, if that one failed.
         key_source: Where the key came from, e.g. `"OPENAI_API_KEY_2"`; never the key.
         cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
         service_tier: The provider's service tier, in its own word, e.g. `"flex"`; it decides the price, too.
@@ -120,21 +120,15 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostReservation:
-    """What a call is about to spend at most; its `uid` is that of the record it will leave.
+    """The most that a call can cost, held in the budgets while it runs; amounts in nano-dollars.
 
     Attributes:
-        uid: Identifier of the call.
-        time: When the call began (aware, UTC): the day it counts for.
-        provider: Provider that is asked.
-        model: Model that is asked.
-        nanos: Upper bound of the price of the whole call, in billionths of a US dollar: what earlier
-            attempts are known to have cost, and the worst case of the next one. `None` if nobody knows
-            the model's price.
-        input_tokens: Upper bound of the prompt's tokens.
-        output_tokens: Upper bound of the answer's tokens.
-        lease_s: Seconds after which the call is over in any case.
-        notebook: File name of the notebook.
-        cap_nanos: Limit of this very call (`-b`), in billionths of a US dollar.
+        uid: Identifier of the call, as in its record.
+        time: When the call began (aware, UTC); its local day is the day it counts for.
+        nanos: Upper bound for the whole call: the known cost of earlier attempts and the worst case of the
+            next one. `None` if the model has no known price.
+        lease_s: Seconds after which the call has ended in any case.
+        cap_nanos: Limit of this call alone (`-b`).
     """
 
     uid: str
@@ -153,70 +147,44 @@ class BudgetGuard(Protocol):
     """Decides whether a call may be sent."""
 
     async def admit(self, reservation: CostReservation) -> None:
-        """Reserve what a call may cost; asked before each attempt, the last amount counts.
+        """Reserve what a call may cost, before each attempt; the last amount replaces the ones before.
 
-        The record of the call (`Recorder.record`) takes the reservation back, in the transaction that
-        writes it down.
-
-        Args:
-            reservation: What the call may cost.
+        `Recorder.record` releases the reservation, in the transaction that writes the record.
 
         Raises:
-            BudgetExceededError: If that does not fit into a budget.
+            BudgetExceededError: If the amount does not fit into a budget.
             ConfigurationError: If the budget cannot be checked.
         """
         ...
 
     def release(self, uid: str) -> None:
-        """Take a reservation back for a call that leaves no record; never blocks, never raises.
-
-        Args:
-            uid: Identifier of the call; one without a reservation is passed over.
-        """
+        """Release the reservation of a call that leaves no record, if any; never blocks or raises."""
         ...
 
 
 class Recorder(Protocol):
-    """Receives the record of every call, and may refuse to let one be made."""
+    """Receives the record of every call, before all observers, and may refuse to let one be made."""
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
-        """Return who has to be asked before a call is sent; cheap, for it is asked for every call.
-
-        Args:
-            cap_nanos: Limit of the call itself, if it has one.
-
-        Returns:
-            The guard; `None` if there is no budget.
-        """
+        """Return the guard to ask before a call is sent; `None` if neither it nor a budget has a limit."""
         ...
 
     def record(self, record: CallRecord) -> Future[bool]:
-        """Take one record.
-
-        Must not block and must not raise: it is called while a call ends, even when that call is
-        being cancelled.
-
-        Args:
-            record: The finished call.
+        """Take one record; must not block or raise, because calls end here while they are being cancelled.
 
         Returns:
-            A future that is done once the record is safe (`True`), or kept in memory because it
-            cannot be written now (`False`).
+            A future: `True` once the record is committed, `False` if it cannot be written now and waits in
+            memory.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """Where calls come from, and what holds for them.
+    """Where calls are made, under the names of `CallRecord`, and their options.
 
     Attributes:
-        surface: As in `CallRecord`.
-        notebook: As in `CallRecord`.
-        cell_id: As in `CallRecord`.
-        execution_count: As in `CallRecord`.
-        tags: As in `CallRecord`.
-        cap_nanos: What each call may cost at most, in billionths of a US dollar.
+        cap_nanos: The most that each call may cost, in nano-dollars.
         replay: `"refresh"` calls again and records anew, `"off"` neither replays nor records.
     """
 
@@ -231,14 +199,12 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A call that is about to be sent, or answered from a recording.
+    """A call that is about to be sent or replayed; its record has the same `uid` and `time`.
 
     Attributes:
-        uid: As in `CallRecord`, which has the same one.
-        time: As in `CallRecord`.
-        provider: Provider that is asked first.
-        model: Model that is asked first.
-        context: Where the call was made: surface, notebook, cell and tags.
+        provider: Provider of the first request; a fallback may answer.
+        model: Model of the first request.
+        context: Where the call is made: surface, notebook, cell and tags.
         messages: The prompt, by reference: nothing is copied for an observer that does not read it.
         replayed: Whether a recording answers.
         simulated: Whether the sandbox answers, as far as that is known.
@@ -255,10 +221,10 @@ class Started:
 
 
 class Observer:
-    """Sees the start and the end of every call of this process; override what is needed.
+    """Sees the start and the end of every call of this process; override one method or both.
 
-    Both methods are called on the thread of the call, and hold it up. What they raise is logged and changes
-    nothing. A call that was never sent, e.g. because a budget refused it, has neither start nor end.
+    They run on the thread of the call and delay it. What they raise is logged and changes nothing. A call
+    that is never sent, e.g. because a budget refuses it, has neither start nor end.
 
     Example:
         >>> class Printer(Observer):
@@ -269,10 +235,7 @@ class Observer:
     """
 
     def start(self, call: Started) -> AbstractContextManager[object] | None:  # noqa: ARG002 - to be overridden
-        """A call starts.
-
-        Args:
-            call: What is known of it.
+        """Handle the start of a call.
 
         Returns:
             A context manager, if something has to span the call. It is entered now, and left after `end`
@@ -281,12 +244,12 @@ class Observer:
         return None
 
     def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
-        """A call has ended, and its record is on its way to the ledger.
+        """Handle the end of a call, whose record is on its way to the ledger.
 
         Args:
             record: What the ledger keeps of it.
-            outcome: The whole answer, or why there is none: the error, or for a call that was stopped or
-                left `CancelledError`, `GeneratorExit` or `KeyboardInterrupt`.
+            outcome: The whole answer, or the error; for a call that was stopped or left, `CancelledError`,
+                `GeneratorExit` or `KeyboardInterrupt`.
         """
 
 
@@ -323,7 +286,7 @@ def _safely(observer: Observer, function: Callable[..., T], *arguments: object) 
 
 
 def outside_cells() -> CallContext:
-    """Return where a call comes from if nobody knows cells: the notebook, if its name is known."""
+    """Return the context outside of Jupyter: the notebook, if its name is known."""
     return CallContext(notebook=notebook_name())
 
 
@@ -336,19 +299,13 @@ _session: tuple[int, str] = (0, "")
 
 
 def current_context() -> CallContext:
-    """Return where a call made now comes from."""
+    """Return the context of a call made now."""
     return _context.get() or _ambient()
 
 
 @contextlib.contextmanager
 def calling(**changes: object) -> Iterator[CallContext]:
-    """Set fields of the call context for the calls made inside the block.
-
-    Args:
-        **changes: Fields of `CallContext`.
-
-    Yields:
-        The context that is in force.
+    """Set fields of `CallContext` for the calls made inside the block.
 
     Example:
         >>> with calling(surface="batch") as context:
@@ -368,13 +325,13 @@ def tags(**labels: str) -> Iterator[None]:
     """Label the calls made inside the block, beside the labels of blocks around it.
 
     Args:
-        **labels: Names and values; the inner one of two with the same name holds.
+        **labels: Names and values; the innermost value of a name counts.
 
     Yields:
         Nothing. The ledger's rows have the labels in `tags`.
 
     Raises:
-        ConfigurationError: If a value is no text.
+        ConfigurationError: If a value is not text.
 
     Example:
         >>> with tags(project="thesis"), tags(step="draft"):
@@ -391,19 +348,15 @@ def tags(**labels: str) -> Iterator[None]:
 
 
 def set_ambient(source: Callable[[], CallContext]) -> None:
-    """Say how to find the call context where none was set: the notebook floor names the cell."""
+    """Set the source of the context where none was set: the notebook floor names the cell."""
     global _ambient  # noqa: PLW0603 - one process has one notebook
     _ambient = source
 
 
 def set_recorder(source: Callable[[], Recorder]) -> Callable[[], Recorder] | None:
-    """Say who receives the records.
+    """Set the function that returns the recorder, and return the one before.
 
-    Args:
-        source: Called once per call, so that the recorder itself may load late.
-
-    Returns:
-        The source that was in force before.
+    Each call asks it, so that the ledger loads late.
     """
     global _recorder
     before, _recorder = _recorder, source
@@ -411,18 +364,14 @@ def set_recorder(source: Callable[[], Recorder]) -> Callable[[], Recorder] | Non
 
 
 def current_recorder() -> Recorder | None:
-    """Return who receives the records now, if anybody does."""
+    """Return the recorder, if there is one."""
     return _recorder() if _recorder is not None else None
 
 
 def observe(observer: Observer) -> Callable[[], None]:
-    """Let an observer see every call that starts from now on, beside the ledger.
+    """Let an observer see every call that starts from now on, and return a function that ends this.
 
-    Args:
-        observer: Gets the calls of all clients.
-
-    Returns:
-        A function that ends this. Calls under way still tell the observer their end.
+    Calls under way still tell the observer their end.
     """
     global _observers  # noqa: PLW0603 - replaced, never changed: calls read it without the lock
     with _observers_lock:
