@@ -92,11 +92,19 @@ class Calls:
         Raises:
             ConfigurationError: If the ledger cannot be read.
         """
+        return self._read(dollars=True)
+
+    @property
+    def exact(self) -> pd.DataFrame:
+        """The calls with whole nano-dollars instead of dollars, for sums; to be left as it is."""
+        return self._read(dollars=False)
+
+    def _read(self, *, dollars: bool) -> pd.DataFrame:
         from llmkit.costs.frame.frame import table
 
         if self.filters == ALL:
-            return self.ledger.all_calls()
-        return table(self.ledger.flushed_store().select(self.filters))
+            return self.ledger.all_calls(dollars=dollars)
+        return table(self.ledger.flushed_store().select(self.filters), dollars=dollars)
 
     @with_filters
     def query(self, **filters: Unpack[FilterOptions]) -> pd.DataFrame:
@@ -151,7 +159,7 @@ class Calls:
         from llmkit.costs.frame import summary
 
         kept = summary.kept_sums(store, calls.filters)
-        return summary.frame_sums(calls.df) if kept is None else kept
+        return summary.frame_sums(calls.exact) if kept is None else kept
 
     @with_filters
     def summary(self, by: str | Sequence[str] = "model", **filters: Unpack[FilterOptions]) -> pd.DataFrame:
@@ -190,7 +198,7 @@ class Calls:
         calls, simulated = self.counting(filters)
         table = summary.rolled(self.ledger.flushed_store(), names, simulated, calls.filters)
         if table is None:
-            table = summary.summarise(summary.spending(calls.df[summary.needed(names)], simulated), names)
+            table = summary.summarise(summary.spending(calls.exact[summary.needed(names)], simulated), names)
         return LedgerFrame(table)
 
     @property
@@ -281,7 +289,7 @@ class Calls:
         from llmkit.costs.pricing.repricing import what_if
 
         calls, simulated = self.where(model=only_model).counting(filters)
-        return what_if(spending(calls.df, simulated), model, prices, cached)
+        return what_if(spending(calls.exact, simulated), model, prices, cached)
 
     @with_filters
     def correct(
@@ -332,7 +340,7 @@ class Calls:
         if undo is not None:
             return corrections.undo(store, undo)
         calls, simulated = self.counting(filters)
-        frame = calls.where(simulated=bool(simulated)).df
+        frame = calls.where(simulated=bool(simulated)).exact
         return corrections.correct(
             store, frame, prices=prices, reported=reported, reason=reason, dry_run=dry_run
         )

@@ -323,15 +323,15 @@ class Ledger(Calls, forks.ForkAware):
         self.flush(SETTLE)
         return self._store
 
-    def all_calls(self) -> pd.DataFrame:
-        """Return all calls, of which only the new ones are read."""
+    def all_calls(self, *, dollars: bool) -> pd.DataFrame:
+        """Return all calls, of which only the new ones are read; see `Calls.df` and `Calls.exact`."""
         from llmkit.costs.frame.frame import Frame
 
         store = self.flushed_store()
         with self._reading:
             if self._frame is None:
                 self._frame = Frame(store)
-            return self._frame.refresh()
+            return self._frame.refresh(dollars=dollars)
 
     def before_fork(self) -> None:
         """Wait for another thread's first use: a child would wait for ever for what that is importing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypedDict
 
@@ -381,37 +381,29 @@ class _Alert:
 
 
 def _seen(record: CallRecord) -> _Seen:
-    counts = (record.input_tokens or 0) + (record.output_tokens or 0)
-    real = record.status != "replayed"
-    return _Seen(
-        end=record.time + timedelta(seconds=record.duration_s or 0),
-        status=record.status,
+    end = record.time + timedelta(seconds=record.duration_s or 0)
+    seen = _Seen(end=end, status=record.status, provider=record.provider, model=record.model)
+    if record.status == "replayed":
+        return seen
+    return replace(
+        seen,
         error=record.error or record.status if record.status in FAILED else None,
-        provider=record.provider,
-        model=record.model,
-        tokens=counts if real else 0,
-        nanos=(record.cost_nanos or 0) if real and not record.simulated else 0,
+        tokens=(record.input_tokens or 0) + (record.output_tokens or 0),
+        nanos=0 if record.simulated else record.cost_nanos or 0,
         unpriced=is_unpriced(record) and not record.simulated,
-        seconds=record.duration_s if real else None,
-        first=record.first_token_s if real else None,
+        seconds=record.duration_s,
+        first=record.first_token_s,
     )
 
 
 def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
     """Read the calls of a ledger, oldest first."""
-    from llmkit.core.timestamps import from_micros, moment
-    from llmkit.costs.frame.summary import nanos
     from llmkit.records import CallRecord
 
-    frame = ledger.df.sort_values("time", kind="stable")
-    if (start := moment(since)) is not None:
-        frame = frame[frame["time"] >= from_micros(start)]
-    money = nanos(frame["cost_usd"]).where(frame["cost_usd"].notna())
-    names = ["time", "uid", "status", "provider", "model", "input_tokens", "output_tokens", "duration_s"]
-    names += ["first_token_s", "error", "simulated"]
-    table = frame[names].assign(cost_nanos=money.astype("Int64")).astype(object)
-    table = table.where(table.notna(), None)
-    for row in table.to_dict("records"):
+    names = ["time", "uid", "status", "provider", "model", "input_tokens", "output_tokens", "cost_nanos"]
+    names += ["duration_s", "first_token_s", "error", "simulated"]
+    table = ledger.where(since=since).exact[names].sort_values("time", kind="stable").astype(object)
+    for row in table.where(table.notna(), None).to_dict("records"):
         yield _seen(CallRecord(**{str(name): value for name, value in row.items()}))
 
 

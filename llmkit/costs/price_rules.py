@@ -45,7 +45,7 @@ def is_unpriced(record: CallRecord) -> bool:
 
 def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
     """Apply `UNPRICED` to a frame."""
-    return frame["cost_usd"].isna() & billed(frame)
+    return frame["cost_nanos"].isna() & billed(frame)
 
 
 def is_estimated(record: CallRecord) -> bool:
@@ -74,9 +74,10 @@ def inexact(cost: float, usage_source: str | None) -> bool:
 
 def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
     """Apply `is_estimated` to a frame."""
-    source, cost = frame["usage_source"], frame["cost_usd"]
+    cost, at_most = (frame[name].fillna(0).astype("int64") for name in ("cost_nanos", "at_most_nanos"))
+    source, known = frame["usage_source"], frame["cost_nanos"].notna()
     guess = source.notna() & ~source.isin(EXACT) & ((cost > 0) | (source == "incomplete"))
-    return cost.notna() & (frame["status"] != "replayed") & (guess | (frame["at_most_usd"] > cost))
+    return known & (frame["status"] != "replayed") & (guess | (at_most > cost))
 
 
 def estimated_sql(at_most: str = "at_most_nanos") -> str:

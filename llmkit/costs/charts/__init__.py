@@ -156,8 +156,8 @@ def _rows(calls: Calls) -> pd.DataFrame:
     """Return the calls; where only times are chosen, all are read, which is faster for a long time."""
     chosen = calls.filters
     if replace(chosen, since=None, until=None) != ALL:
-        return calls.df
-    frame = calls.ledger.df
+        return calls.exact
+    frame = calls.ledger.exact
     if chosen.since is not None:
         frame = frame[frame["time"] >= pd.Timestamp(chosen.since, unit="us", tz="UTC")]
     if chosen.until is not None:

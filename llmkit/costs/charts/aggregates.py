@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from llmkit.costs.frame.summary import PERIODS, local_time, period_starts
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 REST = "others"
@@ -95,8 +95,3 @@ def folded(table: pd.DataFrame, most: int) -> pd.DataFrame:
     kept = table.iloc[:, :most].copy()
     kept[f"{table.shape[1] - most} {REST}"] = table.iloc[:, most:].sum(axis=1)
     return kept
-
-
-def integers(column: pd.Series[int]) -> NDArray[np.int64]:
-    """Return counts with 0 for unknown ones."""
-    return np.asarray(column.fillna(0), dtype="int64")

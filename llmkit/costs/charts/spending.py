@@ -15,7 +15,7 @@ from llmkit.core.money import NANO, format_money, format_nanos
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
-from llmkit.costs.frame.summary import LEFT_OUT, nanos
+from llmkit.costs.frame.summary import LEFT_OUT, integers
 from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.sums import counted, guessed
 
@@ -36,7 +36,7 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
     bins = aggregates.binned(aggregates.wall_clock(frame))
-    costs = np.asarray(nanos(frame["cost_usd"]), dtype="int64")
+    costs = np.asarray(integers(frame["cost_nanos"]), dtype="int64")
     table = aggregates.folded(aggregates.stacked(bins.starts, aggregates.named(frame["model"]), costs), NAMED)
     sums = {str(name): int(total) for name, total in table.sum().items()}
     found, whole = "", sum(sums.values())
@@ -53,7 +53,7 @@ def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
     bins = aggregates.binned(aggregates.wall_clock(frame))
-    amounts = {"spent": nanos(frame["cost_usd"]), "saved by replay": nanos(frame["saved_usd"])}
+    amounts = {"spent": integers(frame["cost_nanos"]), "saved by replay": integers(frame["saved_nanos"])}
     sums = pd.DataFrame({name: column.to_numpy() for name, column in amounts.items()})
     table = sums.groupby(bins.starts).sum()
     title, (spent, less) = f"Spent, and saved by replay, per {bins.unit}", map(int, table.sum())
@@ -140,7 +140,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     day = local.astype("M8[D]").astype("int64")
     row, labels = _rows(day)
     sums = np.zeros((len(labels), 24), dtype="int64")
-    np.add.at(sums, (row, hour), nanos(frame["cost_usd"]).to_numpy())
+    np.add.at(sums, (row, hour), integers(frame["cost_nanos"]).to_numpy())
     calls = np.zeros(sums.shape, dtype=bool)
     calls[row, hour] = True
     mesh = ax.pcolormesh(
@@ -230,7 +230,7 @@ def _cells(frame: pd.DataFrame) -> pd.DataFrame:
             "notebook": aggregates.named(frame["notebook"], "").array,
             "cell": aggregates.named(frame["cell_id"], "").array,
             "count": frame["execution_count"].fillna(-1).to_numpy(dtype="int64"),
-            "nanos": nanos(frame["cost_usd"]).to_numpy(),
+            "nanos": integers(frame["cost_nanos"]).to_numpy(),
             "calls": 1,
         }
     )
@@ -255,7 +255,7 @@ def _short(label: str) -> str:
 
 def known(frame: pd.DataFrame) -> bool:
     """Return whether any price is known."""
-    return bool(frame["cost_usd"].notna().any())
+    return bool(frame["cost_nanos"].notna().any())
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
@@ -320,7 +320,7 @@ def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
     order = np.argsort(frame["time"].dt.tz_localize(None).to_numpy(), kind="stable")
     # The hour that comes twice when summer ends must not draw the line backwards.
     times = np.maximum.accumulate(aggregates.wall_clock(frame)[order])
-    sums = nanos(frame["cost_usd"]).to_numpy()[order].cumsum()
+    sums = integers(frame["cost_nanos"]).to_numpy()[order].cumsum()
     if len(times) > POINTS:
         edges = np.linspace(int(times[0].astype("int64")), int(times[-1].astype("int64")), POINTS).astype(
             "int64"

@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
+from llmkit.core.money import NANO
 from llmkit.costs.charts import aggregates, canvas
 from llmkit.costs.charts.canvas import GREY, NAMED, PALETTE, many
 from llmkit.costs.charts.spending import finish_bars, hidden, notes, stack
+from llmkit.costs.frame.summary import integers
 from llmkit.costs.sums import counted
 from llmkit.records import FAILED
 
@@ -63,7 +65,7 @@ def tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _kinds(sent: pd.DataFrame) -> pd.DataFrame:
     """Return each token once: parts of the input and of the output are within them."""
     read, write, reasoning, asked, answered = (
-        aggregates.integers(sent[f"{name}_tokens"])
+        integers(sent[f"{name}_tokens"]).to_numpy()
         for name in ("cache_read", "cache_write", "reasoning", "input", "output")
     )
     # A provider may report parts that exceed the whole; the whole is what it bills.
@@ -82,14 +84,14 @@ def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     title = "Price and duration of calls"
     sent = _sent(frame)
     timed = (sent["duration_s"] > 0) & (sent["duration_s"] < math.inf)
-    drawn = sent[(sent["cost_usd"] > 0) & timed]
-    free = int((sent["cost_usd"] == 0).sum())
+    drawn = sent[(integers(sent["cost_nanos"]) > 0) & timed]
+    free = int((sent["cost_nanos"] == 0).sum())
     others = len(sent) - len(drawn) - free
     aside = _notes(frame, (free, "that cost nothing"), (others, "without price or duration"))
     if drawn.empty:
         canvas.blank(ax, "No call has both a price and a duration.")
         return canvas.dress(ax, title, aside)
-    x, y = drawn["duration_s"].to_numpy(dtype=float), drawn["cost_usd"].to_numpy(dtype=float)
+    x, y = drawn["duration_s"].to_numpy(dtype=float), drawn["cost_nanos"].to_numpy(dtype=float) / NANO
     _log_axes(ax, x, y)
     if len(drawn) > DOTS:
         aside.append("stronger colour: more calls")
@@ -128,7 +130,7 @@ def _density(ax: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
 def _dots(ax: Axes, drawn: pd.DataFrame, x: NDArray[Any], y: NDArray[Any]) -> None:
     models = aggregates.named(drawn["model"]).astype(object)
     # The dearest first, as in the chart by model, so that a model has one colour in both.
-    ranked = drawn["cost_usd"].groupby(models).sum().sort_values(ascending=False, kind="stable").index
+    ranked = drawn["cost_nanos"].groupby(models).sum().sort_values(ascending=False, kind="stable").index
     shown = len(ranked) if len(ranked) <= NAMED + 1 else NAMED
     rest = f"{len(ranked) - shown} {aggregates.REST}"
     groups = models.where(models.isin(ranked[:shown]), rest)

@@ -24,13 +24,11 @@ FIXED = {"status": get_args(CallStatus), "surface": get_args(Surface)}
 """Categories that are known from the start; those of other columns are added as they come."""
 
 MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd", "at_most_nanos": "at_most_usd"}
-"""Columns of integers that the frame shows as dollars, and their names there."""
+"""Columns of whole nano-dollars, and the names of their dollars, which only the user's copy has."""
 
 NUMBERS = [name for name, kind in schema.COLUMNS.items() if kind == "REAL"]
 COUNTS = [
-    name
-    for name, kind in schema.COLUMNS.items()
-    if kind == "INTEGER" and name not in {*MONEY, "time", "simulated"}
+    name for name, kind in schema.COLUMNS.items() if kind == "INTEGER" and name not in {"time", "simulated"}
 ]
 WORDS = [name for name, kind in schema.COLUMNS.items() if kind == "TEXT" and name not in {"uid", "tags"}]
 CODED = [*WORDS, "tags"]
@@ -109,8 +107,6 @@ def _chunk(rows: Sequence[Row], skip: int) -> Chunk:
     arrays: dict[str, Array] = {"time": np.array(columns["time"], dtype=np.int64)}
     words: dict[str, list[str]] = {}
     arrays["simulated"] = np.array(columns["simulated"], dtype=bool)
-    for name, shown in MONEY.items():
-        arrays[shown] = np.array(columns[name], dtype=float) / NANO
     for name in NUMBERS:
         arrays[name] = np.array(columns[name], dtype=float)
     for name in COUNTS:
@@ -163,7 +159,7 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
     """Put rows together."""
     if len(chunks) == 1:
         return chunks[0]
-    plain = ("time", "simulated", *NUMBERS, *MONEY.values())
+    plain = ("time", "simulated", *NUMBERS)
     arrays = {name: np.concatenate([chunk.arrays[name] for chunk in chunks]) for name in plain}
     words: dict[str, list[str]] = {}
     for name in [name for count in COUNTS for name in (count, f"{count}?")]:
@@ -224,7 +220,7 @@ class Table:
     """
 
     def __init__(self) -> None:
-        self.size = self._room = self.version = self.moves = 0
+        self.size = self._room = self._priced = self.version = self.moves = 0
         self.words: dict[str, dict[str, int]] = {
             name: {word: place for place, word in enumerate(FIXED.get(name, ()))} for name in WORDS
         }
@@ -234,7 +230,7 @@ class Table:
         )
         kinds |= dict.fromkeys([f"{name}?" for name in COUNTS], np.dtype(bool)) | {"tags": np.dtype(object)}
         kinds |= {"time": np.dtype("M8[us]"), "simulated": np.dtype(bool)}
-        kinds |= dict.fromkeys([*NUMBERS, *MONEY.values()], np.dtype(float))
+        kinds |= dict.fromkeys(NUMBERS, np.dtype(float))
         self.arrays: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
 
     def reserve(self, rows: int) -> None:
@@ -255,7 +251,7 @@ class Table:
         """Write rows behind the last, without counting them: the next ones take their place."""
         self.reserve(len(chunk))
         place = slice(self.size, self.size + len(chunk))
-        for name in ("simulated", *NUMBERS, *MONEY.values()):
+        for name in ("simulated", *NUMBERS):
             self.arrays[name][place] = chunk.arrays[name]
         self.arrays["time"][place] = chunk.arrays["time"].view("M8[us]")
         for name in COUNTS:
@@ -268,6 +264,17 @@ class Table:
         tags = np.empty(len(chunk.words["tags"]) + 1, dtype=object)
         tags[:] = [self._parse(text) for text in (*chunk.words["tags"], "{}")]  # -1, no tags, takes the last
         self.arrays["tags"][place] = tags[chunk.arrays["tags"]]
+
+    def price(self, size: int) -> None:
+        """Fill in the dollars of the first rows, NaN where they are unknown; what is there stays."""
+        place = slice(self._priced, size)
+        for name, usd in MONEY.items():
+            if usd not in self.arrays:  # whoever only adds up never needs them
+                self.arrays[usd] = np.zeros(self._room)
+                self.version += 1
+            dollars = np.divide(self.arrays[name][place], NANO, out=self.arrays[usd][place])
+            dollars[self.arrays[f"{name}?"][place]] = np.nan
+        self._priced = min(size, self.size)  # rows behind the last are written anew
 
     def _number(self, name: str, words: list[str]) -> Array:
         known = self.words[name]

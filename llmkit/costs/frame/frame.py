@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from llmkit.core.money import NANO
 from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
 from llmkit.costs.frame.files import LedgerFrame
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from llmkit.costs.store.schema import Row
 
 COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
-"""Names of the frame's columns, in order."""
+"""Names of the columns that a user gets, in order."""
 
 READ = 2_000
 """Rows that are read at once: while their objects fit into the processor's cache, that is twice as fast."""
@@ -40,14 +42,15 @@ class Frame:
         self._snapshot = Snapshot(store.snapshot) if store.snapshot is not None else None
         self._forget("")
 
-    def refresh(self) -> pd.DataFrame:
-        """Read what is new."""
+    def refresh(self, *, dollars: bool = True) -> pd.DataFrame:
+        """Read what is new; return a copy in dollars, or the rows in nano-dollars, not to be changed."""
         waiting = self._store.unwritten()  # before reading: whatever is written meanwhile is then in both
         self._read()
         late = self._late(waiting) if waiting else []
-        if not late:
-            return LedgerFrame(self._shown.refresh().copy(deep=not COPIES_LAZILY))
-        return LedgerFrame(self._shown.refresh(columns.chunk(late)).copy(deep=True))
+        frame = self._shown.refresh(columns.chunk(late) if late else None, dollars=dollars)
+        if late:
+            return frame.copy(deep=True)
+        return frame.copy(deep=dollars and not COPIES_LAZILY)
 
     def _forget(self, epoch: str) -> None:
         self._epoch = epoch
@@ -98,32 +101,38 @@ class Frame:
         return [row for row in waiting if row[schema.UID] not in known]
 
 
-def table(pages: Iterable[Sequence[Row]]) -> pd.DataFrame:
+def table(pages: Iterable[Sequence[Row]], *, dollars: bool = True) -> pd.DataFrame:
     """Return rows as a DataFrame like the ledger's."""
     shown = _Shown()
     for rows in pages:
         shown.extend(columns.chunk(rows))
-    return LedgerFrame(shown.refresh().copy(deep=not COPIES_LAZILY))
+    return shown.refresh(dollars=dollars).copy(deep=not COPIES_LAZILY)
+
+
+def in_dollars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return calls in nano-dollars as a user gets them."""
+    usd = {name: frame[name].to_numpy(dtype=float, na_value=np.nan) / NANO for name in MONEY}
+    return LedgerFrame(frame.assign(**usd).rename(columns=MONEY))
 
 
 class _Shown:
-    """A table as a DataFrame, whose columns are the table's own memory."""
+    """A table as DataFrames, whose columns are the table's own memory: in nano-dollars, and in dollars."""
 
     def __init__(self) -> None:
         self._table = Table()
         self.uids = pd.Series([], dtype="str")
         self._new: list[pd.Series[str]] = []
-        self._bases: list[pd.DataFrame] = []
-        self._version = self._moves = -1
-        self._frame: pd.DataFrame | None = None
+        self._bases: dict[bool, list[pd.DataFrame]] = {False: [], True: []}
+        self._versions: dict[bool, tuple[int, int]] = {}
+        self._frames: dict[bool, pd.DataFrame] = {}
 
     def extend(self, chunk: Chunk) -> None:
         """Add rows."""
         self._table.extend(chunk)
         self._new.append(pd.Series(chunk.uids(), dtype="str"))
-        self._frame = None
+        self._frames.clear()
 
-    def refresh(self, late: Chunk | None = None) -> pd.DataFrame:
+    def refresh(self, late: Chunk | None = None, *, dollars: bool) -> pd.DataFrame:
         """Return all rows, and these behind them; only a copy may be changed."""
         if self._new:
             self.uids = pd.concat([self.uids, *self._new], ignore_index=True)
@@ -131,27 +140,33 @@ class _Shown:
         if late is not None:
             self._table.put(late)
             more = pd.Series(late.uids(), dtype="str")
-            return self._slice(self._table.size + len(late), pd.concat([self.uids, more], ignore_index=True))
-        if self._frame is None:
-            self._frame = self._slice(self._table.size, self.uids)
-        return self._frame
+            uids = pd.concat([self.uids, more], ignore_index=True)
+            return self._slice(self._table.size + len(late), uids, dollars=dollars)
+        if dollars not in self._frames:
+            self._frames[dollars] = self._slice(self._table.size, self.uids, dollars=dollars)
+        return self._frames[dollars]
 
-    def _slice(self, size: int, uids: pd.Series[str]) -> pd.DataFrame:
-        frame = self._base().iloc[:size]
+    def _slice(self, size: int, uids: pd.Series[str], *, dollars: bool) -> pd.DataFrame:
+        if dollars:
+            self._table.price(size)
+        frame = self._base(dollars=dollars).iloc[:size]
         frame.insert(list(schema.COLUMNS).index("uid"), "uid", uids)
-        return frame
+        return LedgerFrame(frame) if dollars else frame
 
-    def _base(self) -> pd.DataFrame:
+    def _base(self, *, dollars: bool) -> pd.DataFrame:
         """Return the table with the room behind its last row, but without identifiers."""
-        if not COPIES_LAZILY or self._moves != self._table.moves:
-            self._bases.clear()  # whatever was given away is a copy, or of memory that was left
-        if not self._bases or self._version != self._table.version:
-            self._version, self._moves = self._table.version, self._table.moves
-            data = {name: self._column(name) for name in COLUMNS if name != "uid"}
+        bases, version = self._bases[dollars], (self._table.version, self._table.moves)
+        before = self._versions.get(dollars, (-1, -1))
+        if not COPIES_LAZILY or before[1] != self._table.moves:
+            bases.clear()  # whatever was given away is a copy, or of memory that was left
+        if not bases or before != version:
+            self._versions[dollars] = version
+            names = COLUMNS if dollars else schema.COLUMNS
+            data = {name: self._column(name) for name in names if name != "uid"}
             # The earlier ones stay, for pandas counts who shares an array: were a user's frame the last
             # one, what is written into it would be written into the table.
-            self._bases.append(pd.DataFrame(data, copy=False))
-        return self._bases[-1]
+            bases.append(pd.DataFrame(data, copy=False))
+        return bases[-1]
 
     def _column(self, name: str) -> Any:
         array = self._table.arrays[name]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from llmkit.costs.frame.columns import Chunk
 
+FORMAT = [*COLUMNS, "nano-dollars"]
+"""What a file says of its columns; files of the first format had float dollars, and are passed over."""
+
 BROKEN = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -36,7 +39,7 @@ class Snapshot:
             return None
         try:
             chunk, notes = columns.loads(self._file(epoch, after).read_bytes())
-            return (int(notes["last"]), chunk) if notes.get("columns") == list(COLUMNS) else None
+            return (int(notes["last"]), chunk) if notes.get("columns") == FORMAT else None
         except BROKEN:
             return None
 
@@ -49,7 +52,7 @@ class Snapshot:
             file = self._file(epoch, after)
             part = file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-                stream.write(chunk.dumps(last=last, columns=list(COLUMNS)))
+                stream.write(chunk.dumps(last=last, columns=FORMAT))
             part.replace(file)  # another process may have made the same one, or be reading it
             if not after:
                 self._tidy(epoch)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from llmkit.core.money import NANO
-from llmkit.costs.frame.columns import FIXED
+from llmkit.costs.frame.columns import FIXED, MONEY
 from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.store.filters import ALL, Filters
 from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
@@ -29,14 +29,15 @@ PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}
 TAG = "tag:"
 """Before the name of a tag, where a column's name may stand."""
 
-SLICE = 1_000_000
+SLICE = 250_000
 """Calls that are added up at once; bounds the memory that this takes."""
 
 _SUMMED = (
-    "simulated", "status", "input_tokens", "output_tokens", "cost_usd", "saved_usd",
-    "usage_source", "at_most_usd",
+    "simulated", "status", "input_tokens", "output_tokens", "cost_nanos", "saved_nanos",
+    "usage_source", "at_most_nanos",
 )  # fmt: skip
 
+_NANOS = {usd: name for name, usd in MONEY.items()}
 
 LEFT_OUT = "llmkit_left_out"
 """Attribute of a frame that `spending` returns: how many simulated calls the rule left out."""
@@ -64,13 +65,13 @@ def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None 
 
 def cost_something(frame: pd.DataFrame) -> bool:
     """Return whether any call cost something; the rule is `totals.Sums.paid`."""
-    known = any(bool((frame[name] > 0).any()) for name in ("cost_usd", "saved_usd"))
+    known = any(bool((frame[name] > 0).any()) for name in ("cost_nanos", "saved_nanos"))
     return known or bool(unpriced(frame).any())
 
 
-def nanos(usd: pd.Series[float]) -> pd.Series[int]:
-    """Return dollars as billionths again, exactly (below two million dollars a call); 0 if unknown."""
-    return (usd.fillna(0.0) * NANO).round().astype("int64")
+def integers(column: pd.Series[int]) -> pd.Series[int]:
+    """Return counts or amounts with 0 for unknown ones."""
+    return column.fillna(0).astype("int64")
 
 
 def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
@@ -85,7 +86,7 @@ def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
 def needed(by: Sequence[str]) -> list[str]:
     """Return the columns of the frame that `spending` and `summarise` look at."""
     sources = ["time" if name in PERIODS else "tags" if name.startswith(TAG) else name for name in by]
-    return list(dict.fromkeys([*_SUMMED, *sources]))
+    return list(dict.fromkeys([*_SUMMED, *(_NANOS.get(name, name) for name in sources)]))
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -108,11 +109,11 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
             "errors": frame["status"].isin(FAILED).astype("int64"),
             "input_tokens": frame["input_tokens"],
             "output_tokens": frame["output_tokens"],
-            "cost_usd": nanos(frame["cost_usd"]),
+            "cost_usd": integers(frame["cost_nanos"]),
             "unpriced": unpriced(frame).astype("int64"),
             "estimated": estimated(frame).astype("int64"),
-            "saved_usd": nanos(frame["saved_usd"]),
-            "priced": frame["cost_usd"].notna().astype("int64"),
+            "saved_usd": integers(frame["saved_nanos"]),
+            "priced": frame["cost_nanos"].notna().astype("int64"),
         },
         index=frame.index,
     )
@@ -222,6 +223,8 @@ def _key(frame: pd.DataFrame, local: pd.Series[pd.Timestamp], name: str) -> pd.S
         return _start(local, PERIODS[name], name)
     if name.startswith(TAG):
         return _tag(frame["tags"], name.removeprefix(TAG)).rename(name)
+    if name in _NANOS:
+        return (frame[_NANOS[name]].astype("Float64") / NANO).rename(name)
     key = frame[name]
     if isinstance(key.dtype, pd.CategoricalDtype):
         return key.cat.set_categories(_categories(name, key.cat.categories))

@@ -16,7 +16,7 @@ from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money, format_nanos, to_nanos
 from llmkit.costs.frame.files import LedgerFrame
-from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.frame.summary import integers
 from llmkit.costs.price_rules import inexact
 from llmkit.costs.pricing import bulk
 from llmkit.costs.store.corrections import NOTES, SOURCE
@@ -104,8 +104,8 @@ def correct(
     frame = frame[_correctable(frame, given=own is not None, reported=reported)]
     found = bulk.priced(frame, own=own)
     replayed = (frame["status"] == "replayed").to_numpy()
-    before = frame["cost_usd"].where(~replayed, frame["saved_usd"])
-    wrong = found.known & (before.isna().to_numpy() | (nanos_of(before).to_numpy() != found.nanos))
+    before = frame["cost_nanos"].where(~replayed, frame["saved_nanos"])
+    wrong = found.known & (before.isna().to_numpy() | (integers(before).to_numpy() != found.nanos))
     if own is not None:
         wrong &= found.sources == "given"
     changes = list(_changes(frame[wrong], before[wrong], found.nanos[wrong], found.sources[wrong]))
@@ -211,12 +211,12 @@ def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
 
 
 def _changes(
-    frame: pd.DataFrame, before: pd.Series[float], nanos: bulk.Array, sources: bulk.Array
+    frame: pd.DataFrame, before: pd.Series[int], nanos: bulk.Array, sources: bulk.Array
 ) -> Iterator[Change]:
     times = frame["time"].dt.as_unit("us").astype("int64").to_numpy()
     old = [
         None if unknown else amount
-        for amount, unknown in zip(nanos_of(before).tolist(), before.isna(), strict=True)
+        for amount, unknown in zip(integers(before).tolist(), before.isna(), strict=True)
     ]
     what = np.where(frame["status"] == "replayed", "saved_nanos", "cost_nanos").tolist()
     dates = times.view("M8[us]").astype("M8[D]").astype(str).tolist()
@@ -224,12 +224,12 @@ def _changes(
         yield Change(*values)
 
 
-def _bounds(frame: pd.DataFrame, before: pd.Series[float], nanos: bulk.Array) -> Iterator[Change]:
+def _bounds(frame: pd.DataFrame, before: pd.Series[int], nanos: bulk.Array) -> Iterator[Change]:
     """Let the bounds of answers that broke off follow their prices."""
-    old, most = nanos_of(before).to_numpy(), nanos_of(frame["at_most_usd"]).to_numpy()
+    old, most = integers(before).to_numpy(), integers(frame["at_most_nanos"]).to_numpy()
     times = frame["time"].dt.as_unit("us").astype("int64")
     rows = zip(times, frame["uid"], most.tolist(), old.tolist(), nanos.tolist(), strict=True)
-    for (time, uid, bound, was, price), known in zip(rows, frame["at_most_usd"].notna(), strict=True):
+    for (time, uid, bound, was, price), known in zip(rows, frame["at_most_nanos"].notna(), strict=True):
         if known and was > 0:
             grown = max(price, -(-bound * price // was))
             yield Change(time, uid, "at_most_nanos", bound, grown, None, None)

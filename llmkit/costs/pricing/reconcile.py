@@ -12,8 +12,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO
 from llmkit.core.timestamps import from_micros
 from llmkit.costs.calls import Calls
-from llmkit.costs.frame.summary import nanos as nanos_of
-from llmkit.costs.frame.summary import spending
+from llmkit.costs.frame.summary import integers, spending
 from llmkit.costs.price_rules import billed
 from llmkit.costs.pricing import bulk, provider_reports
 from llmkit.costs.pricing.bulk import DAY
@@ -61,7 +60,7 @@ def reconcile(
     theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
     names = set(theirs["model"])
     whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
-    found = spending(whole_days.query(provider=export.provider, since=first, until=end), simulated)
+    found = spending(whole_days.where(provider=export.provider, since=first, until=end).exact, simulated)
     ours = _ours(found, names)
     theirs = theirs.assign(model=theirs["model"].replace("", ALL if names == {""} else OTHER))
     return _compared(ours, theirs.set_index(["day", "model"]), tolerance)
@@ -90,14 +89,14 @@ def _midnight(micros: int) -> datetime:
 def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
     """Add calls up by UTC day and by the export's name of their model."""
     calls = calls[billed(calls)]  # of what was refused, no provider keeps count
-    unknown = calls["cost_usd"].isna()
+    unknown = calls["cost_nanos"].isna()
     data = pd.DataFrame(
         {
             "day": calls["time"].dt.floor("D"),
             "model": _models(calls, names),
             "calls": 1,
-            **{name: calls[name].fillna(0).astype("int64") for name in provider_reports.MEASURES[1:4]},
-            "nanos": nanos_of(calls["cost_usd"]),
+            **{name: integers(calls[name]) for name in provider_reports.MEASURES[1:4]},
+            "nanos": integers(calls["cost_nanos"]),
             "unpriced": unknown.astype("int64"),
         }
     )

@@ -19,8 +19,7 @@ from llmkit.core import catalog, naming, settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money
 from llmkit.core.timestamps import aware
-from llmkit.costs.frame.summary import LEFT_OUT
-from llmkit.costs.frame.summary import nanos as nanos_of
+from llmkit.costs.frame.summary import LEFT_OUT, integers
 from llmkit.costs.price_rules import billed
 from llmkit.costs.pricing import bulk
 from llmkit.costs.sums import counted
@@ -218,9 +217,9 @@ def _compared(frame: pd.DataFrame, other: bulk.Priced, terms: str) -> Repriced:
 def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
     """Add up by provider and model, in integers."""
     paid = (frame["status"] != "replayed").to_numpy()
-    known = frame["cost_usd"].notna().to_numpy() & paid
+    known = frame["cost_nanos"].notna().to_numpy() & paid
     what_if_known = other.known & paid
-    cost, what_if = nanos_of(frame["cost_usd"]).to_numpy(), other.nanos
+    cost, what_if = integers(frame["cost_nanos"]).to_numpy(), other.nanos
     tokens = frame[["input_tokens", "output_tokens"]].fillna(0)
     charged = billed(frame).to_numpy()
     both = known & what_if_known
@@ -233,7 +232,7 @@ def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
         "difference_usd": np.where(both, what_if - cost, 0),
         "unpriced": charged & ~known,
         "what_if_unpriced": charged & ~what_if_known,
-        "saved_usd": nanos_of(frame["saved_usd"]),
+        "saved_usd": integers(frame["saved_nanos"]),
         "what_if_saved_usd": np.where(other.known & ~paid, what_if, 0),
         "priced": known,
         "what_if_priced": what_if_known,

@@ -17,7 +17,7 @@ from llmkit.core.suggestions import known
 from llmkit.core.timestamps import MICROSECOND, aware, moment
 from llmkit.costs.charts.aggregates import Bins, binned
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, local_time, nanos, period_starts, that_count
+from llmkit.costs.frame.summary import TAG, integers, local_time, period_starts, that_count
 from llmkit.costs.price_rules import estimated
 
 if TYPE_CHECKING:
@@ -263,13 +263,13 @@ class Board:
         return self.at[fits]
 
     def rows(self, pick: Pick = EVERYTHING) -> pd.DataFrame:
-        """Return the calls behind what was clicked on, as the ledger's DataFrame has them."""
+        """Return the calls behind what was clicked on, in nano-dollars."""
         return self._frame.take(self.behind(pick))
 
     def listing(self, places: NDArray[np.intp], order: str = "newest", most: int = 200) -> pd.DataFrame:
         """Return the first of some rows."""
         rows = self._frame.take(places)
-        by = nanos(rows["cost_usd"]).where(rows["cost_usd"].notna(), -1)
+        by = rows["cost_nanos"].fillna(-1).astype("int64")
         keys = by if order == "most expensive" else pd.Series(microseconds(rows), index=rows.index)
         # Of equal ones the newest, which is the last, comes first.
         return rows.iloc[::-1].loc[keys.iloc[::-1].nlargest(most).index]
@@ -311,8 +311,8 @@ class Board:
 
 
 def _needed(settings: DashboardSettings) -> list[str]:
-    columns = ["time", "status", "simulated", "cost_usd", "saved_usd", "input_tokens", "output_tokens"]
-    columns += ["usage_source", "at_most_usd", *MEDIANS.values()]
+    columns = ["time", "status", "simulated", "cost_nanos", "saved_nanos", "input_tokens", "output_tokens"]
+    columns += ["usage_source", "at_most_nanos", *MEDIANS.values()]
     if settings.by.startswith(TAG):
         return [*columns, "tags"]
     return columns if settings.timed or settings.by in columns else [*columns, settings.by]
@@ -320,8 +320,8 @@ def _needed(settings: DashboardSettings) -> list[str]:
 
 def _measures(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what of each call is added up; the rules are those of `Ledger.summary`."""
-    unknown = rows["cost_usd"].isna()
-    tokens = {name: rows[name].fillna(0).astype("int64") for name in ("input_tokens", "output_tokens")}
+    unknown = rows["cost_nanos"].isna()
+    tokens = {name: integers(rows[name]) for name in ("input_tokens", "output_tokens")}
     used = tokens["input_tokens"] + tokens["output_tokens"]
     counted = (rows["status"] == "ok") | (used > 0)
     return pd.DataFrame(
@@ -331,11 +331,11 @@ def _measures(rows: pd.DataFrame) -> pd.DataFrame:
             **tokens,
             "tokens": used,
             "counted": (rows["input_tokens"].notna() | rows["output_tokens"].notna()).astype("int64"),
-            "nanos": nanos(rows["cost_usd"]),
+            "nanos": integers(rows["cost_nanos"]),
             "priced": (~unknown).astype("int64"),
             "unpriced": (unknown & (rows["status"] != "replayed") & counted).astype("int64"),
             "estimated": estimated(rows).astype("int64"),
-            "saved_nanos": nanos(rows["saved_usd"]),
+            "saved_nanos": integers(rows["saved_nanos"]),
             # A replay takes no time worth knowing: the charts leave it out, too.
             **{name: rows[name].where(rows["status"] != "replayed") for name in MEDIANS.values()},
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit import records
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.charts.canvas import many
+from llmkit.costs.frame.frame import in_dollars
 from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_model
 from llmkit.notebook.dashboard.aggregate import Board, DashboardSettings, Pick
 from llmkit.notebook.dashboard.model_menu import what_if_models
@@ -100,7 +101,7 @@ class Dashboard:
     def df(self) -> pd.DataFrame:
         """The calls that are chosen, like `Ledger.df`: those behind a bar if one is open."""
         board, pick = self._board, self._pick
-        return board.rows(Pick() if pick is None else pick[0])
+        return in_dollars(board.rows(Pick() if pick is None else pick[0]))
 
     def export(self, kind: Kind = "csv") -> Path:
         """Write the calls that are chosen, or the chart, into a new file beside the notebook."""
@@ -143,7 +144,7 @@ class Dashboard:
         if self._panel is None:
             self._view = View(self._name, self._receive)
             self._controls = Controls(self._settings, self._choose, self._write)
-            self._offer(self._calls.df)
+            self._offer(self._calls.exact)
             self._panel = ipywidgets.VBox([self._controls.box, self._view])
             self._panel.add_class("llmkit-dash-panel")
         return self._panel
@@ -211,7 +212,7 @@ class Dashboard:
         with self._lock:
             todo, self._todo = self._todo, set()
             settings, pick = self._settings, self._pick
-        frame, now = self._calls.df, datetime.now(UTC)
+        frame, now = self._calls.exact, datetime.now(UTC)
         budget = self._calls.ledger.budget()
         mark = (*_fingerprint(frame), now.astimezone().date(), budget.daily, budget.left, settings)
         if mark != self._mark:
@@ -276,7 +277,7 @@ class Dashboard:
 
     def _prompts(self) -> dict[str, int]:
         """Return the numbers of this notebook's cells whose calls this process made, by their identifier."""
-        frame, here = self._calls.df, self._context.notebook
+        frame, here = self._calls.exact, self._context.notebook
         mine = frame[(frame["session"] == records.session_id()) & (frame["notebook"] == here)]
         cells = mine.dropna(subset=["cell_id", "execution_count"]).drop_duplicates("cell_id", keep="last")
         return dict(zip(cells["cell_id"].astype(str), cells["execution_count"].astype(int), strict=True))
@@ -291,7 +292,7 @@ class Dashboard:
 
 def _period(calls: Calls, since: date | str | None, until: date | str | None) -> dict[str, Any]:
     if since is None and until is None:
-        return {"period": aggregate.first_period(calls.df, datetime.now(UTC))}
+        return {"period": aggregate.first_period(calls.exact, datetime.now(UTC))}
     if until is None and since in aggregate.PERIODS and since != "custom":
         return {"period": since}
     first, last = aggregate.to_day(since), aggregate.to_day(until, end=True)
@@ -302,8 +303,8 @@ def _fingerprint(frame: pd.DataFrame) -> tuple[Any, ...]:
     """Return what changes with the rows: calls come, are deleted, or get another price."""
     if not len(frame):
         return (0,)
-    cost = frame["cost_usd"]
-    return len(frame), str(frame["uid"].iloc[-1]), float(cost.sum()), int(cost.notna().sum())
+    cost = frame["cost_nanos"]
+    return len(frame), str(frame["uid"].iloc[-1]), int(cost.sum()), int(cost.notna().sum())
 
 
 def _text(value: object) -> str | None:

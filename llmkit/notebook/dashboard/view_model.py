@@ -73,7 +73,7 @@ def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Ser
         >>> from datetime import UTC, datetime
         >>> from llmkit.costs.ledger import Ledger
         >>> from llmkit.notebook.dashboard.aggregate import DashboardSettings
-        >>> board = Board(Ledger(":memory:").df, DashboardSettings(), datetime.now(UTC))
+        >>> board = Board(Ledger(":memory:").exact, DashboardSettings(), datetime.now(UTC))
         >>> message(board, Palette(), None, board.total)["hint"]
         'No calls yet. Make one with %%llm, and it shows up here.'
     """
@@ -322,9 +322,9 @@ _TOKENS = ("input_tokens", "output_tokens")
 
 
 def _paid(row: dict[Any, Any]) -> str:
-    if _known(row["cost_usd"]) is not None:
-        saved = _known(row["saved_usd"])
-        return format_money(row["cost_usd"]) + (f", saved {format_money(saved)}" if saved else "")
+    if (cost := _known(row["cost_nanos"])) is not None:
+        saved = _known(row["saved_nanos"])
+        return format_nanos(cost) + (f", saved {format_nanos(saved)}" if saved else "")
     tokens = sum(row[name] for name in _TOKENS if _known(row[name]) is not None)
     return "$?" if row["status"] == "ok" or tokens else NOTHING
 

@@ -332,7 +332,7 @@ def test_every_call_with_price_and_duration_is_a_dot_until_there_are_thousands(m
     counted = month.df.query("status != 'replayed' and cost_usd > 0 and duration_s > 0")
     dots = month.plot("latency").collections
     assert sum(len(some.get_offsets()) for some in dots) == len(counted)
-    frame = month.df.loc[np.repeat(month.df.index, 3)]
+    frame = month.exact.loc[np.repeat(month.df.index, 3)]
     (density,) = KINDS["latency"](frame).collections
     assert density.get_array().sum() == 3 * len(counted)
 
@@ -389,7 +389,7 @@ def test_a_month_that_is_over_and_a_first_day_have_no_projection(ledger):
     spent_daily(ledger, 10)
     assert "projection" not in texts(ledger.plot(until="2026-10-02"))
     later = datetime.fromisoformat("2026-11-02")
-    assert "projection" not in texts(spending.cumulative(ledger.df, now=later))
+    assert "projection" not in texts(spending.cumulative(ledger.exact, now=later))
 
 
 def test_the_ledgers_own_daily_budget_is_drawn_as_what_it_allows_by_each_midnight(ledger):

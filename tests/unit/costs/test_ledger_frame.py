@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.costs.frame import frame as frames
-from llmkit.costs.frame.summary import nanos
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store import schema
 from llmkit.costs.store import sqlite as store
@@ -225,6 +224,43 @@ def test_two_records_of_the_same_call_make_one_row(ledger):
     assert len(ledger.df) == 1
 
 
-def test_dearest_calls_are_restored_to_the_last_billionth():
-    usd = pd.Series([n / 10**9 for n in (1, 999_999_999_999_999, 2 * 10**15 - 1)])
-    assert nanos(usd).tolist() == [1, 999_999_999_999_999, 2 * 10**15 - 1]
+def test_whole_nano_dollars_stay_exact_where_floats_are_not(ledger):
+    amounts = [1, 2**53 + 1, 9 * 10**18, None, 0]
+    for nanos in amounts:
+        ledger.record(call(cost_nanos=nanos, saved_nanos=nanos, at_most_nanos=nanos))
+    for frame in (ledger.exact, ledger.where(status="ok").exact):
+        for name in ("cost_nanos", "saved_nanos", "at_most_nanos"):
+            assert str(frame[name].dtype) == "Int64"
+            assert [None if pd.isna(nanos) else nanos for nanos in frame[name]] == amounts
+    both = ledger.where(model="m").sums()[False].nanos, ledger.total().usd
+    assert both == (2**53 + 2 + 9 * 10**18, (2**53 + 2 + 9 * 10**18) / 10**9)
+
+
+def test_dollars_are_those_of_the_nano_dollars_however_the_rows_came(ledger, monkeypatch):
+    monkeypatch.setattr(frames, "READ", 3)
+    for number in range(40):
+        ledger.record(
+            call(cost_nanos=number if number % 3 else None, at_most_nanos=None if number < 30 else 5)
+        )
+        if number % 4 == 0:
+            mine = ledger.df
+            mine["cost_usd"] *= 2
+            mine.loc[:, "at_most_usd"] = 99.0
+        exact, shown = frames.in_dollars(ledger.exact), ledger.df
+        pd.testing.assert_frame_equal(exact, shown)
+    assert shown["cost_usd"].sum() == pytest.approx(sum(n for n in range(40) if n % 3) / 10**9)
+
+
+def test_rows_that_wait_to_be_written_are_in_dollars_too(ledger, monkeypatch):
+    ledger.record(call(cost_nanos=1))
+    assert ledger.df["cost_usd"].tolist() == [1e-9]
+    store = ledger._opened
+    late = [schema.encode(call(uid="late", cost_nanos=2, at_most_nanos=7))]
+    monkeypatch.setattr(store, "unwritten", lambda: late)
+    assert ledger.df["cost_usd"].tolist() == [1e-9, 2e-9]
+    assert ledger.exact["at_most_nanos"].tolist() == [pd.NA, 7]
+    late[:] = [schema.encode(call(uid="later", cost_nanos=None)), *late]
+    assert ledger.df["cost_usd"].fillna(-1).tolist() == [1e-9, -1, 2e-9]
+    monkeypatch.undo()
+    ledger.record(call(cost_nanos=3))
+    assert ledger.df["cost_usd"].tolist() == [1e-9, 3e-9]

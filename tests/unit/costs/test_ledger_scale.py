@@ -171,6 +171,16 @@ def test_a_damaged_snapshot_is_read_from_the_rows(path, damage):
     same(frame(path), before)
 
 
+def test_a_snapshot_of_the_first_format_is_passed_over(path):
+    write(path, [call(cost_nanos=5) for _ in range(12)])
+    before = frame(path)
+    for file in Path(f"{path}-columns").glob("*"):
+        chunk, notes = columns.loads(file.read_bytes())
+        chunk.arrays["cost_usd"] = chunk.arrays.pop("cost_nanos") / 10**9
+        file.write_bytes(chunk.dumps(**notes | {"columns": list(schema.COLUMNS)}))
+    same(frame(path), before)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no such permissions")
 def test_a_folder_that_others_can_write_to_is_not_trusted(path):
     write(path, [call() for _ in range(12)])
@@ -240,7 +250,7 @@ def agree(ledger, by, simulated=None):
     """Make sure that the daily sums say what the rows say."""
     table = rolled(ledger._store, by, simulated)
     assert table is not None
-    same(table, summarise(spending(ledger.df, simulated), by), check_categorical=False)
+    same(table, summarise(spending(ledger.exact, simulated), by), check_categorical=False)
 
 
 @examples(60)
@@ -386,7 +396,7 @@ def test_days_are_those_of_the_readers_clock(path):
         "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.summary import *\n"
         "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
         "for by in (['day'], ['month'], ['month', 'notebook'], ['month', 'day']):\n"
-        "    assert books.summary(by).equals(summarise(spending(books.df), by))"
+        "    assert books.summary(by).equals(summarise(spending(books.exact), by))"
     )
     write(path, [call(time=time) for time in times])
     write(path, [call(time=times[0])])
@@ -433,9 +443,9 @@ def test_rows_that_are_added_up_slice_by_slice_make_the_same_sums(calls, by, siz
         for number, record in enumerate(calls):
             tags = {"a": str(number % 3)} if number % 4 else {}
             ledger.record(replace(record, tags=tags, finish_reason=[None, "stop"][number % 2])).result(10)
-        whole = summarise(spending(ledger.df), by)
+        whole = summarise(spending(ledger.exact), by)
         patch.setattr(summary, "SLICE", size)
-        same(summarise(spending(ledger.df[summary.needed(by)]), by), whole)
+        same(summarise(spending(ledger.exact[summary.needed(by)]), by), whole)
 
 
 def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):

@@ -35,7 +35,7 @@ def frame(*calls):
     ledger = Ledger(":memory:")
     for record in calls:
         ledger.record(record)
-    return ledger.df
+    return ledger.exact
 
 
 def one_by_one(record, model=None, own=None, cached=None, when=None):

@@ -74,7 +74,7 @@ def message_of(shown):
 
 
 def board(ledger, **chosen):
-    return Board(ledger.df, DashboardSettings(**{"period": "all"} | chosen), NOW)
+    return Board(ledger.exact, DashboardSettings(**{"period": "all"} | chosen), NOW)
 
 
 @examples(60)
@@ -200,7 +200,7 @@ def test_the_newest_or_the_most_expensive_rows_are_listed_and_the_others_counted
     newest, costly = shown.listing(places, "newest", 200), shown.listing(places, "most expensive", 200)
     frame = month.df
     assert newest["time"].tolist() == sorted(frame["time"], reverse=True)[:200]
-    assert costly["cost_usd"].tolist() == sorted(frame["cost_usd"].dropna(), reverse=True)[:200]
+    assert (costly["cost_nanos"] / 10**9).tolist() == sorted(frame["cost_usd"].dropna(), reverse=True)[:200]
     listed = view_model.listing(newest, len(places), {})
     assert listed["count"] == "4,169 calls"
     assert listed["more"].startswith("3,969 more")
@@ -222,16 +222,16 @@ def test_unknown_prices_are_counted_and_never_zero():
     assert {"Spent": "$?", "Without a price": "1"}.items() <= {
         f["label"]: f["text"] for f in message["figures"]
     }.items()
-    assert view_model.listing(ledger.df, 1, {})["rows"][0]["cells"][4] == "$?"
+    assert view_model.listing(ledger.exact, 1, {})["rows"][0]["cells"][4] == "$?"
 
 
 def test_today_is_the_local_day_and_unknown_where_no_price_is_known(berlin):
     midnight = datetime(2026, 11, 21, 23, tzinfo=UTC)
     ledger = filled([{"time": midnight, "cost_nanos": 7}, {"time": midnight - timedelta(seconds=1)}])
-    today = aggregate.today_sums(ledger.df, NOW, simulated=False)
+    today = aggregate.today_sums(ledger.exact, NOW, simulated=False)
     assert (today["calls"], today["nanos"]) == (1, 7)
     ledger = filled([{"time": midnight, "cost_nanos": None}])
-    assert view_model.money(aggregate.today_sums(ledger.df, NOW, simulated=False)) == "$?"
+    assert view_model.money(aggregate.today_sums(ledger.exact, NOW, simulated=False)) == "$?"
 
 
 def test_an_empty_ledger_and_an_empty_choice_say_why():
