@@ -46,7 +46,7 @@ def test_a_record_a_frame_and_the_database_agree(of_record, of_frame, sql):
     ]
     frame = pd.DataFrame(ROWS, columns=list(FIELDS))
     for name in ("cost", "at_most"):
-        frame[f"{name}_usd"] = frame.pop(f"{name}_nanos").astype(float) / 10**9
+        frame[f"{name}_nanos"] = frame[f"{name}_nanos"].astype("Int64")
     with sqlite3.connect(":memory:") as connection:
         connection.execute(f"CREATE TABLE calls ({', '.join(FIELDS)})")
         connection.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * len(FIELDS))})", ROWS)
