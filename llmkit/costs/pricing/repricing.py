@@ -128,7 +128,7 @@ def what_if(
     Example:
         >>> from llmkit.costs.ledger import Ledger
         >>> table = {"m": {"input": 1, "output": 2}}
-        >>> what_if(Ledger(":memory:").df, model="m", prices=table)
+        >>> what_if(Ledger(":memory:").exact, model="m", prices=table)
         0 calls: $0.00; on m at the given prices: $0.00
     """
     own = settings.price_table(prices) if prices is not None else None
