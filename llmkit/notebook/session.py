@@ -11,8 +11,8 @@ from llmkit.notebook.shell import current_shell, execution_number
 
 if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
+    from llmkit.notebook.commands.last_error import LastError
     from llmkit.notebook.compare.comparison import Comparison
-    from llmkit.notebook.last_error import LastError
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.session_log import LogEntry
@@ -80,7 +80,7 @@ class Session:
 
     def note_failure(self, result: Any) -> None:
         """Remember a cell that failed, for `%llm fix`; called by IPython after each cell."""
-        from llmkit.notebook.last_error import describe_error, failed, is_about_last_error
+        from llmkit.notebook.commands.last_error import describe_error, failed, is_about_last_error
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
         if error is not None and not is_about_last_error(source):

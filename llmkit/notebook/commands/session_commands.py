@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import did_you_mean
 from llmkit.notebook.cell.parser import CellRequest
+from llmkit.notebook.commands.last_error import EXPLAIN, FIX, last_error
 from llmkit.notebook.display.plain_text import plain
-from llmkit.notebook.last_error import EXPLAIN, FIX, last_error
 from llmkit.notebook.scope import Scope
 from llmkit.notebook.session_log import IncompleteMessage, session_entries, thread_entries
 from llmkit.notebook.shell import has_kernel

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.notebook.last_error import EXPLAIN, MAX_SOURCE, MAX_TRACEBACK, describe_error, is_about_last_error
+from llmkit.notebook.commands.last_error import (
+    EXPLAIN,
+    MAX_SOURCE,
+    MAX_TRACEBACK,
+    describe_error,
+    is_about_last_error,
+)
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from llmkit.content.describe import card
-from llmkit.notebook.last_error import EXPLAIN, FIX, describe_error
+from llmkit.notebook.commands.last_error import EXPLAIN, FIX, describe_error
 from llmkit.sandbox.answers.answers import write
 from llmkit.sandbox.conversation import Ask, Turn
 
