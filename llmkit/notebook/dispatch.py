@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmkit.content.template import CellError
 from llmkit.notebook.display.error_messages import Stopped, kept_in
 from llmkit.notebook.request import NotebookContext, gather
-from llmkit.notebook.shell import has_kernel
+from llmkit.notebook.shell import has_kernel, say
 from llmkit.notebook.single import SingleRun
 from llmkit.notebook.streams import call_context
 
@@ -34,7 +34,7 @@ def run(
         scope.check(request.out)
         prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [scope.told(request.out)])))
     for line in filter(None, [announcement, prompt.sent_along]):
-        _say(line, quiet=request.quiet)
+        say(line, quiet=request.quiet)
     source = session.shell.history_manager.input_hist_raw[-1].lstrip()
     ask = _ask_several if len(names) > 1 else _ask_one
     result = ask(session, request, prompt, names, scope, alone=source.startswith("%%llm"))
@@ -50,7 +50,7 @@ def _ask_one(
 ) -> Reply:
     run = SingleRun(session, request, prompt, names[0])
     if run.news:
-        _say(run.news, quiet=request.quiet)
+        say(run.news, quiet=request.quiet)
     try:
         reply = run.run(alone=alone)
     finally:  # an answer that was stopped or cut is the user's, too
@@ -126,9 +126,4 @@ def _report(session: Session, request: CellRequest, prompt: Prompt, names: list[
     reports = [dry_run(prompt, run.name, run.stream) for run in runs]
     tags = ", ".join(f"{name}={value}" for name, value in call_context(session, request)["tags"].items())
     labels = [f"Tags in the ledger: {tags}."] if tags else []
-    _say("\n\n".join([*reports, *labels, *prompt.notes]), quiet=False)
-
-
-def _say(line: str, *, quiet: bool) -> None:
-    if not quiet:
-        print(line)  # noqa: T201 - what leaves the notebook is said in words
+    say("\n\n".join([*reports, *labels, *prompt.notes]))

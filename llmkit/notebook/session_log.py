@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from llmkit.content.messages import LLMMessage
 from llmkit.content.reasoning import spoken
+from llmkit.notebook.display.footer import NO_FOOTER
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Prompt
 
@@ -42,7 +44,7 @@ class LogEntry:
     label: str
     prompt: str
     answer: str
-    footer: str
+    footer: Footer
     along: tuple[str, ...] = ()
     complete: bool = True
 
@@ -55,7 +57,7 @@ def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> L
         prompt=prompt.parts[-1].text,
         along=tuple(part.title for part in prompt.parts[:-1]),
         answer=reply.text,
-        footer=str(reply.footer or ""),
+        footer=reply.footer or NO_FOOTER,
         complete=reply.complete,
     )
 
@@ -67,9 +69,9 @@ def assistant_message(reply: Reply) -> LLMMessage | None:
     return kind(role="assistant", content=text) if text.strip() else None
 
 
-def session_entries(exchanges: Iterable[LogEntry]) -> list[Entry]:
+def session_entries(log: Iterable[LogEntry]) -> list[Entry]:
     """Return a session as a transcript's entries."""
-    return [entry for exchange in exchanges for entry in _entries(exchange)]
+    return [entry for each in log for entry in _entries(each)]
 
 
 def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
@@ -84,11 +86,11 @@ def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
     ]
 
 
-def _entries(exchange: LogEntry) -> tuple[Entry, Entry]:
-    heading = exchange.label if exchange.number is None else f"In[{exchange.number}] · {exchange.label}"
-    along = (f"Sent along: {', '.join(exchange.along)}",) if exchange.along else ()
-    cut = () if exchange.complete else (INCOMPLETE,)
+def _entries(each: LogEntry) -> tuple[Entry, Entry]:
+    heading = each.label if each.number is None else f"In[{each.number}] · {each.label}"
+    along = (f"Sent along: {', '.join(each.along)}",) if each.along else ()
+    cut = () if each.complete else (INCOMPLETE,)
     return (
-        Entry(text=exchange.prompt, quoted=True, heading=heading, notes=along),
-        Entry(text=exchange.answer, notes=cut, footer=exchange.footer),
+        Entry(text=each.prompt, quoted=True, heading=heading, notes=along),
+        Entry(text=each.answer, notes=cut, footer=each.footer, cut=not each.complete),
     )

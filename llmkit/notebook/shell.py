@@ -24,3 +24,9 @@ def execution_number(shell: Any) -> int | None:
     its input by then.
     """
     return None if shell is None else len(shell.history_manager.input_hist_parsed) - 1
+
+
+def say(text: object, *, quiet: bool = False) -> None:
+    """Print what a magic or a subcommand has to say."""
+    if not quiet:
+        print(text)  # noqa: T201 - it answers in words

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.notebook.display.footer import NO_FOOTER
 from llmkit.notebook.display.markdown.inert import inert, inert_line
+from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, text_html
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from llmkit.notebook.display.footer import Footer
 
 MARK = "<!-- exported by llmkit -->"
 """A line at the beginning of an export, which a later one may replace."""
@@ -42,14 +46,16 @@ class Entry:
         notes: What went with it.
         footer: The line under it.
         error: Why there is no whole answer.
+        cut: Whether its text ends before its end.
     """
 
     text: str
     quoted: bool = False
     heading: str = ""
     notes: tuple[str, ...] = ()
-    footer: str = ""
+    footer: Footer = NO_FOOTER
     error: str = ""
+    cut: bool = False
 
 
 def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = True) -> str:
@@ -64,9 +70,15 @@ def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = T
         Hello!
         <BLANKLINE>
     """
-    clean, line = (inert, inert_line) if harmless else (printable, _as_line)
-    parts = [f"# {line(plain(title))}"] if title else []
-    for entry in map(_plain, entries):
+
+    def clean(text: str) -> str:  # control sequences first: without them the text may read as something else
+        return (inert if harmless else printable)(plain(text).strip())
+
+    def line(text: str) -> str:
+        return (inert_line if harmless else _as_line)(plain(text))
+
+    parts = [f"# {line(title)}"] if title else []
+    for entry in entries:
         parts += filter(None, _markdown_parts(entry, clean, line))
     return "\n\n".join(parts) + "\n"
 
@@ -79,25 +91,13 @@ def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
 def to_html(entries: Iterable[Entry], title: str = "") -> str:
     """Write a conversation as a page that runs and loads nothing."""
     name = text_html(title or "Conversation")
-    body = "".join(map(_html, entries))
+    body = "".join(map(entry_html, entries))
     return (
         f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}</title><style>{_BODY}</style></head>"
         f"<body>{page((f'<h1>{name}</h1>' if title else '') + body)}</body></html>\n"
-    )
-
-
-def _plain(entry: Entry) -> Entry:
-    """Drop control sequences before anything is checked: without them the text may read as something else."""
-    return Entry(
-        text=plain(entry.text),
-        quoted=entry.quoted,
-        heading=plain(entry.heading),
-        notes=tuple(map(plain, entry.notes)),
-        footer=plain(entry.footer),
-        error=plain(entry.error),
     )
 
 
@@ -146,13 +146,13 @@ def _write(file: Path, text: str) -> None:
 
 
 def _markdown_parts(entry: Entry, clean: Callable[[str], str], line: Callable[[str], str]) -> list[str]:
-    text = clean(entry.text.strip())
+    text = clean(entry.text)
     quoted = "\n".join(f"> {one}".rstrip() for one in text.split("\n")) if text else ""
     return [
         f"## {line(entry.heading)}" if entry.heading else "",
         quoted if entry.quoted else text,
         *(f"*{line(note)}*" for note in entry.notes),
-        f"<sub>{line(entry.footer)}</sub>" if entry.footer else "",
+        f"<sub>{line(str(entry.footer))}</sub>" if str(entry.footer) else "",
         f"> {line(entry.error)}" if entry.error else "",
     ]
 
@@ -161,12 +161,18 @@ def _as_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
-def _html(entry: Entry) -> str:
-    heading = f"<h2>{text_html(entry.heading)}</h2>" if entry.heading else ""
-    said = text_html(entry.text.strip())
-    text = f'<blockquote style="white-space:pre-wrap">{said}</blockquote>' if entry.quoted and said else ""
-    notes = "".join(f"<p><em>{text_html(note)}</em></p>" for note in entry.notes)
-    error = f'<p><span class="llmkit-warn">{text_html(entry.error)}</span></p>' if entry.error else ""
-    footer = f'<p class="llmkit-footer">{text_html(entry.footer)}</p>' if entry.footer else ""
-    answer = "" if entry.quoted else render(entry.text, mathml=True)
-    return f"{heading}{text}{answer}{notes}{error}{footer}"
+def entry_html(entry: Entry, heading: str = "<h2>{}</h2>", *, mathml: bool = True) -> str:
+    """Return an entry as safe HTML."""
+    if entry.quoted:
+        said = text_html(entry.text.strip())
+        text = f'<blockquote style="white-space:pre-wrap">{said}</blockquote>' if said else ""
+    else:
+        text = render(close_open(plain(entry.text)) if entry.cut else entry.text, mathml=mathml)
+    parts = [
+        heading.format(text_html(entry.heading)) if entry.heading else "",
+        text,
+        *(f"<p><em>{text_html(note)}</em></p>" for note in entry.notes),
+        f'<p><span class="llmkit-warn">{text_html(entry.error)}</span></p>' if entry.error else "",
+        entry.footer.html,
+    ]
+    return "".join(parts)

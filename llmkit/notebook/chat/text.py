@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.display.footer import Footer, build_footer
+from llmkit.notebook.display.footer import NO_FOOTER, Footer, build_footer
 from llmkit.notebook.display.markdown.partial import close_open
-from llmkit.notebook.display.markdown.render import page, render, text_html
+from llmkit.notebook.display.markdown.render import page, render
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.saved_copies import saved_copy
-from llmkit.notebook.transcript import Entry, to_markdown
+from llmkit.notebook.transcript import Entry, entry_html, to_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.notebook.chat.conversation import Node
+    from llmkit.records import CallStatus
 
 
 def message_form(
@@ -26,7 +27,7 @@ def message_form(
     Only `sealed` and `tail` are HTML, and safe; a view shows all the rest as text.
     """
     versions = node.siblings
-    sealed, tail = growing or (answer_html(node, mathml=True), "")
+    sealed, tail = growing or ("" if node.role == "user" else _answer_html(node), "")
     files, buffers = _files(node, first_buffer)
     footer = _footer(node)
     form = {
@@ -49,20 +50,12 @@ def message_form(
     return form, buffers
 
 
-def answer_html(node: Node, *, mathml: bool = False) -> str:
-    """Return an answer as safe HTML; empty for a question."""
-    if node.role == "user" or not node.text:
-        return ""
-    return render(node.text if node.state == "ok" else close_open(plain(node.text)), mathml=mathml)
-
-
 def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
     """Return the conversation as HTML to be saved with the notebook."""
     if not branch:
         return f'<div class="llmkit-saved-{name}"></div>'
-    parts = [_saved_said("System", text_html(system))] if system else []
-    parts += [_saved_message(node) for node in branch]
-    return saved_copy(name, page("".join(parts)))
+    said = [entry_html(each, "<p><strong>{}</strong></p>", mathml=False) for each in entries(branch, system)]
+    return saved_copy(name, page("".join(said)))
 
 
 def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:
@@ -92,8 +85,9 @@ def _entry(node: Node) -> Entry:
         quoted=mine,
         heading=_speaker(node),
         notes=files,
-        footer="" if mine else str(_footer(node)).replace("\n", " "),
+        footer=NO_FOOTER if mine else _footer(node),
         error=node.error,
+        cut=node.state != "ok",
     )
 
 
@@ -104,12 +98,15 @@ def _speaker(node: Node) -> str:
 def _footer(node: Node) -> Footer:
     """Return the line under an answer."""
     if node.response is None:
-        stopped = {"cancelled": "⏹ stopped"}.get(node.state, "")
-        return Footer(warning=stopped)
-    state = "error" if node.state == "error" else "cancelled" if node.state == "cancelled" else "ok"
-    footer = build_footer(node.response, label=node.model or None, status=state)  # type: ignore[arg-type]  # mypy joins to str
+        return Footer(warning="⏹ stopped" if node.state == "cancelled" else "")
+    status: CallStatus = "ok" if node.state == "open" else node.state
+    footer = build_footer(node.response, label=node.model or None, status=status)
     warning = "" if node.error else footer.warning  # the error says it
     return replace(footer, warning=warning)
+
+
+def _answer_html(node: Node) -> str:
+    return render(node.text if node.state == "ok" else close_open(plain(node.text)), mathml=True)
 
 
 def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
@@ -132,18 +129,3 @@ def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:
 def _file_name(number: int, node: Node) -> str:
     one = node.attachments[number]
     return one.shown_url or one.name or f"{one.kind} {number + 1}"
-
-
-def _saved_message(node: Node) -> str:
-    if node.role == "user":
-        files = "".join(
-            f"<br><small>📎 {text_html(_file_name(n, node))}</small>" for n in range(len(node.attachments))
-        )
-        return _saved_said("You", text_html(node.text) + files)
-    error = f'<p><span class="llmkit-warn">{text_html(node.error)}</span></p>' if node.error else ""
-    who = f"<p><strong>{text_html(_speaker(node))}</strong></p>"
-    return f"{who}{answer_html(node)}{error}{_footer(node).html}"
-
-
-def _saved_said(who: str, html: str) -> str:
-    return f'<p><strong>{who}</strong></p><blockquote style="white-space:pre-wrap">{html}</blockquote>'

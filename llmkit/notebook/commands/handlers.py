@@ -9,6 +9,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import did_you_mean
 from llmkit.notebook.cell.values import tag
 from llmkit.notebook.commands import session_commands
+from llmkit.notebook.shell import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ def _model(session: Session, command: Command) -> None:
     if command.argument:
         resolve(command.argument)
         session.defaults.model = command.argument
-    _say(f"Model: {resolve(session.defaults.model or None)}")
+    say(f"Model: {resolve(session.defaults.model or None)}")
 
 
 def _models(_session: Session, command: Command) -> Any:
@@ -56,7 +57,7 @@ def _models(_session: Session, command: Command) -> Any:
         raise ConfigurationError(
             f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."
         )
-    _say(
+    say(
         "Prices of today in US dollars per million tokens, without surcharges for long prompts, by"
         f" {prices.genai_data.data_version()}; [tool.llmkit.prices] wins."
     )
@@ -94,7 +95,7 @@ def _alias(session: Session, command: Command) -> None:
         raise ConfigurationError(f"{name!r} is no alias.", hint=f"%llm alias {name}=MODEL makes it one.")
     shown = {name: known[name]} if name else known
     width = max(map(len, shown))
-    _say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
+    say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
 
 
 def _set_alias(session: Session, name: str, target: str) -> None:
@@ -150,10 +151,10 @@ def _key(session: Session, command: Command) -> None:
     keys.set_key(provider, value.reveal())
     if command.save:
         save_key(provider, value.reveal())
-    _say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
+    say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
     if (after := resolve(session.defaults.model or None)) != before:
         session.was_free = session.was_free or is_free(before)
-        _say(f"A cell that names no model asked {before} so far. {charges(after)}")
+        say(f"A cell that names no model asked {before} so far. {charges(after)}")
 
 
 def _trust(_session: Session, command: Command) -> None:
@@ -164,14 +165,14 @@ def _trust(_session: Session, command: Command) -> None:
     url = argument.removeprefix("revoke ")
     known = trust(url or None, revoke=url != argument)
     listed = "\n".join(known) or "None: keys go only to addresses that you have named yourself."
-    _say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
+    say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
 
 
 def _cost(_session: Session, command: Command) -> Any:
     from llmkit.costs.ledger import ledger
 
     total = ledger.total()
-    _say(total)
+    say(total)
     return ledger.summary(by=command.argument or "model") if total.calls else None
 
 
@@ -186,7 +187,7 @@ def _doctor(session: Session, _command: Command) -> None:
     from llmkit.notebook.bridge import bridge
     from llmkit.notebook.commands.doctor import examine
 
-    _say(bridge.run(examine(session.defaults.model or None)))
+    say(bridge.run(examine(session.defaults.model or None)))
 
 
 def _budget(_session: Session, command: Command) -> Any:
@@ -210,7 +211,7 @@ def _tags(session: Session, command: Command) -> None:
     elif argument:
         session.defaults.tags = {**session.defaults.tags, **dict(map(tag, argument.split()))}
     shown = ", ".join(f"{name}={value}" for name, value in session.defaults.tags.items())
-    _say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
+    say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
 
 
 def _limit(text: str) -> float | str | None:
@@ -235,7 +236,7 @@ def _replay(_session: Session, command: Command) -> None:
         raise ConfigurationError("One mode and one file are enough.", hint="%llm replay auto demo.replay")
     if words:
         replay(files[0] if files else None, mode=modes[0] if modes else "auto")
-    _say(current())
+    say(current())
 
 
 def _chat(_session: Session, command: Command) -> Any:
@@ -249,11 +250,7 @@ def _help(_session: Session, command: Command) -> None:
 
     topic = command.argument
     found = help_on(topic) if topic else help_text()
-    _say(found or f"Nothing about {topic}; see %llm help.")
-
-
-def _say(line: object) -> None:
-    print(line)  # noqa: T201 - a subcommand answers in words
+    say(found or f"Nothing about {topic}; see %llm help.")
 
 
 _COMMANDS: dict[str, Callable[[Session, Command], Any]] = {

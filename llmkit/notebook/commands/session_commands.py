@@ -11,7 +11,7 @@ from llmkit.notebook.commands.last_error import EXPLAIN, FIX, last_error
 from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.scope import Scope
 from llmkit.notebook.session_log import IncompleteMessage, session_entries, thread_entries
-from llmkit.notebook.shell import has_kernel
+from llmkit.notebook.shell import has_kernel, say
 from llmkit.notebook.transcript import to_markdown, write_transcript
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _ask_about(session: Session, instruction: str, *, code: bool = False) -> Any
     if found is None:
         raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
     if found.advice:  # a paid answer could only repeat it, and without a key there is none
-        _say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {found.advice}")
+        say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {found.advice}")
         return None
     first = session.defaults.model.partition(",")[0] or None  # where several are the default, one is enough
     request = CellRequest(prompt=found.prompt(instruction), model=first, raw=True, code=code)
@@ -49,16 +49,16 @@ def thread(session: Session, command: Command) -> None:
     words = (command.argument or "").split()
     if not words:
         lines = [f"{name}: {len(messages)} messages" for name, messages in session.threads.items()]
-        _say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
+        say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
         return
     action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
     messages = _messages(session, names[0])
     if action == "show":
         said = (f"{_speaker(message)}: {message.content.strip()}" for message in messages)
-        _say(plain("\n\n".join(said)))
+        say(plain("\n\n".join(said)))
     elif action == "delete":
         del session.threads[names[0]]
-        _say(f"The conversation {names[0]!r} is deleted.")
+        say(f"The conversation {names[0]!r} is deleted.")
     else:
         _rename(session, *names)
 
@@ -71,7 +71,7 @@ def _rename(session: Session, old: str, new: str) -> None:
     if new in session.threads:
         raise ConfigurationError(f"There is a conversation {new!r} already.", hint="Delete it first.")
     session.threads[new] = session.threads.pop(old)
-    _say(f"The conversation {old!r} is called {new!r} now.")
+    say(f"The conversation {old!r} is called {new!r} now.")
 
 
 def _messages(session: Session, name: str) -> list[LLMMessage]:
@@ -101,10 +101,6 @@ def export(session: Session, command: Command) -> None:
     else:
         raise ConfigurationError("Nothing was answered in this session.", hint="CellRequest something first.")
     if words:
-        _say(f"Written to {write_transcript(words[0], entries, title)}.")
+        say(f"Written to {write_transcript(words[0], entries, title)}.")
     else:
-        _say(to_markdown(entries, title).rstrip())
-
-
-def _say(line: object) -> None:
-    print(line)  # noqa: T201 - a subcommand answers in words
+        say(to_markdown(entries, title).rstrip())

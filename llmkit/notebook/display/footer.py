@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llmkit.core.money import format_money
 from llmkit.costs.price_rules import inexact
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
+from llmkit.notebook.display.plain_text import plain
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
@@ -55,12 +56,15 @@ class Footer:
     @property
     def html(self) -> str:
         """The footer as HTML, for `llmkit.notebook.display.markdown.render.page`."""
-        facts = [escape(fact) for fact in self.facts]
+        facts = [escape(plain(fact)) for fact in self.facts]
         if self.warning:
-            facts.append(f'<span class="llmkit-warn">{escape(self.warning)}</span>')
-        lines = [" · ".join(facts), escape(self.note)]
+            facts.append(f'<span class="llmkit-warn">{escape(plain(self.warning))}</span>')
+        lines = [" · ".join(facts), escape(plain(self.note))]
         line = "<br>".join(filter(None, lines))
         return f'<div class="llmkit-footer {UNTOUCHED}"><small>{line}</small></div>' if line else ""
+
+
+NO_FOOTER = Footer()
 
 
 def build_footer(

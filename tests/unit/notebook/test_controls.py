@@ -44,6 +44,10 @@ def text(sequence):
     return f"Lima {sequence}is it.\n\tindented — çüß 你好"
 
 
+def entry(said):
+    return LogEntry(number=1, label="a", prompt=said, answer=said, footer=Footer(facts=(said,)))
+
+
 def growing(said):
     sent = []
     Feed(sent.append, 1).feed(said)
@@ -54,6 +58,7 @@ SINKS = {
     "answer": lambda said: final_data(said, None, {})["text/plain"],
     "answer as HTML": lambda said: final_data(said, None, {})["text/html"],
     "stopped answer as HTML": lambda said: final_data(said, None, {}, "cancelled")["text/html"],
+    "footer as HTML": lambda said: Footer(facts=(said,), warning=said, note=said).html,
     "footer alone": lambda said: final_data("", Footer(note=said), {})["text/plain"],
     "comparison": lambda said: final(
         Comparison([ModelAnswer(label="a", provider="p", model=None, status="ok", text=said)])
@@ -61,12 +66,8 @@ SINKS = {
     "comparison as HTML": lambda said: final(
         Comparison([ModelAnswer(label="a", provider="p", model=None, status="cancelled", text=said)])
     )["text/html"],
-    "session": lambda said: to_markdown(
-        session_entries([LogEntry(number=1, label="a", prompt=said, answer=said, footer=said)])
-    ),
-    "session as a page": lambda said: to_html(
-        session_entries([LogEntry(number=1, label="a", prompt=said, answer=said, footer=said)])
-    ),
+    "session": lambda said: to_markdown(session_entries([entry(said)])),
+    "session as a page": lambda said: to_html(session_entries([entry(said)])),
     "thread": lambda said: to_markdown(thread_entries([LLMMessage("assistant", said)]), said),
     "chat": lambda said: plain_text(chat(said).branch, said),
     "chat as HTML": lambda said: saved_html(chat(said).branch, said, "name"),

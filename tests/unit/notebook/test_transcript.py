@@ -9,6 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from llmkit import Chat, ConfigurationError
+from llmkit.notebook.display.footer import Footer
 from llmkit.notebook.display.markdown.inert import inert
 from llmkit.notebook.display.markdown.mathml import mathml
 from llmkit.notebook.display.markdown.render import render
@@ -235,3 +236,11 @@ class TestFiles:
         (tmp_path / "mine.md").write_text("Mine.")
         with pytest.raises(ConfigurationError, match=r"mine\.md exists and was not exported by llmkit"):
             chat.export(tmp_path / "mine.md")
+
+
+def test_a_page_shows_the_footer_as_the_notebook_does_and_closes_what_a_cut_answer_left_open():
+    entry = Entry(text="Hello **wor", footer=Footer(facts=("luna",), warning="⏹ stopped"), cut=True)
+    page = to_html([entry])
+    assert "<strong>wor</strong>" in page
+    assert 'luna · <span class="llmkit-warn">⏹ stopped</span>' in page
+    assert "<sub>luna · ⏹ stopped</sub>" in to_markdown([entry])
