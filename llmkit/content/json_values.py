@@ -152,8 +152,8 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
     for code in others:
         text = text.replace(code, "", 1)
     found = _between_words(text)
-    known = _records(fenced.values)
-    later = len(distinct([*_records(found.values[-1:]), *known])) > len(distinct(known))
+    known = flat(fenced.values)
+    later = len(distinct([*flat(found.values[-1:]), *known])) > len(distinct(known))
     if not later or not are_alike([*fenced.values, *found.values]):
         return fenced
     return replace(found, inner=False, broken=found.broken or fenced.broken)
@@ -161,13 +161,19 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
 
 def are_alike(values: Sequence[Any]) -> bool:
     """Whether values are records of one kind: objects with the same names, or lists of such."""
-    records = _records(values)
+    records = flat(values)
     if not all(isinstance(item, dict) for item in records):
         return False
     return len({frozenset(item) for item in records}) <= 1
 
 
-def _records(values: Sequence[Any]) -> list[Any]:
+def flat(values: Sequence[Any]) -> list[Any]:
+    """Return values as one list, in which a list's items take its place.
+
+    Example:
+        >>> flat([{"n": 1}, [{"n": 2}, {"n": 3}]])
+        [{'n': 1}, {'n': 2}, {'n': 3}]
+    """
     return [item for one in values for item in (one if isinstance(one, list) else [one])]
 
 

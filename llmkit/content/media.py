@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,11 +139,8 @@ _PRINTED = Pixels(1275, 1650)
 """A page of a PDF as a picture, at 150 dots per inch."""
 
 
-def _size(width: bytes, height: bytes, order: str) -> Pixels | None:
-    big = order == "big"
-    found = Pixels(
-        int.from_bytes(width, "big" if big else "little"), int.from_bytes(height, "big" if big else "little")
-    )
+def _size(width: bytes, height: bytes, order: Literal["big", "little"]) -> Pixels | None:
+    found = Pixels(int.from_bytes(width, order), int.from_bytes(height, order))
     return found if all(found) else None
 
 
@@ -169,10 +166,7 @@ def _webp(data: bytes) -> Pixels | None:
     """Read the size from the first chunk, which is of one of three kinds."""
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
-        return Pixels(
-            int.from_bytes(data[24:27], "little") + 1,
-            int.from_bytes(data[27:30], "little") + 1,
-        )
+        return Pixels(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
     if kind == b"VP8L" and len(data) >= 25:  # 14 bits each, less one
         bits = int.from_bytes(data[21:25], "little")
         return Pixels((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)

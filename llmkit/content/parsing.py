@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.content.fences import Fence, fences, language_name
-from llmkit.content.json_values import are_alike, distinct, no_number, places
+from llmkit.content.json_values import are_alike, distinct, flat, no_number, places
 from llmkit.content.reasoning import spoken
 from llmkit.content.schema import Schema, schema_of
 from llmkit.content.validation import check, row_of, unusable
@@ -182,7 +182,7 @@ def _only(found: Values, text: str) -> Any:
 def joined(values: Sequence[Any]) -> list[Any]:
     """Return several values as one list; lists are put one behind the other, and records behind theirs."""
     if all(isinstance(one, list) for one in values) or are_alike(values):
-        return [item for one in values for item in (one if isinstance(one, list) else [one])]
+        return flat(values)
     return list(values)
 
 

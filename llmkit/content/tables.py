@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.fences import Fence, fences
-from llmkit.content.json_values import is_corrected, places
-from llmkit.content.validation import check, row_schema, unusable
+from llmkit.content.json_values import flat, is_corrected, places
+from llmkit.content.validation import check, rows_schema, unusable
 from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
     found, gaps = _found(text)
     if not found:
         raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
-    wanted = None if schema is None else row_schema(schema)
+    wanted = None if schema is None else rows_schema(schema)
     if len(found) == 1:
         return _built(found[0], wanted, text)
     tables = [table for one in found if (table := _fitting(one, wanted, text)) is not None]
@@ -87,7 +87,7 @@ def _built(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFr
         columns, records = _from_json(one, text)
         table = _with_dates(pd.DataFrame(records if columns is None else columns))
     if wanted is not None:
-        check(records, {"type": "array", "items": _inlined(wanted), **_definitions(wanted)}, text)
+        check(records, wanted, text)
     return table
 
 
@@ -108,14 +108,6 @@ def _one_of(tables: list[pd.DataFrame], text: str) -> pd.DataFrame:
     if any(set(table.columns) != set(tables[0].columns) for table in tables):
         raise unusable(f"The answer has {len(tables)} tables with different columns.", text)
     return pd.concat(tables, ignore_index=True)
-
-
-def _inlined(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"$defs", "definitions"}}
-
-
-def _definitions(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("$defs", "definitions") if name in row}
 
 
 def _found(text: str) -> tuple[list[Table], list[str]]:
@@ -154,9 +146,7 @@ def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
 def _one_table(values: list[Any]) -> list[Any]:
     """Return records that stand one a line as one list; rows of anything else stay as they are."""
     rows = [_unwrapped(value) if isinstance(value, dict) else value for value in values]
-    if any(map(_is_list, rows)):
-        return rows
-    return [record for row in rows for record in (row if isinstance(row, list) else [row])]
+    return rows if any(map(_is_list, rows)) else flat(rows)
 
 
 def _csv(source: str, separator: str) -> Rows:

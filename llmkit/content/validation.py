@@ -35,8 +35,7 @@ def unusable(message: str, text: str) -> BadResponseError:
 
 def row_of(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the schema of a row, and the definitions that it may refer to."""
-    kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    rest = {name: value for name, value in schema.items() if name not in kept}
+    rest, kept = _parted(schema)
     inner = list(rest.get("properties", {}).values())
     if rest.get("type") == "array":
         return rest.get("items", {}), kept
@@ -45,9 +44,16 @@ def row_of(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]
     return rest, kept
 
 
-def row_schema(schema: Schema) -> dict[str, Any] | None:
-    """Return the JSON schema of one row of a table; `None` for any."""
+def rows_schema(schema: Schema) -> dict[str, Any] | None:
+    """Return the JSON schema of a table's rows; `None` for any."""
     if schema.json is None:
         return None
-    row, definitions = row_of(schema.json)
-    return {**row, **definitions}
+    whole, definitions = row_of(schema.json)
+    row, own = _parted(whole)
+    return {"type": "array", "items": row, **own, **definitions}
+
+
+def _parted(schema: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a schema from its definitions: references count from the top of the document."""
+    kept = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    return {name: value for name, value in schema.items() if name not in kept}, kept
