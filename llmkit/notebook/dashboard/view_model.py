@@ -165,7 +165,7 @@ def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
     starts, values = board.bars
     places = _places(starts, board.bins.unit)
     top = float(np.nan_to_num(values.astype(float).clip(min=0)).sum(axis=1).max(initial=0.0))
-    ticks = nice(top, whole=metric in {"calls", "tokens", "errors"}, scale=1e9 if _is_money(metric) else 1.0)
+    ticks = nice(top, whole=metric in {"calls", "tokens", "errors"}, scale=NANO if _is_money(metric) else 1.0)
     names = dict(zip(board.keys, board.labels, strict=True)) | {OTHERS: _others(board)}
     calls = board.bar_calls
     return {
