@@ -133,7 +133,7 @@ class Attachment:
         """The text of a text file.
 
         Raises:
-            InvalidRequestError: If it is none.
+            InvalidRequestError: If it is not a text file.
         """
         found = _decoded(self.data)
         if self.kind != "text" or found is None:
@@ -158,10 +158,10 @@ def attach(source: Any, name: str | None = None) -> Attachment:
     r"""Make an attachment from a file, from bytes, or from something with a picture.
 
     The type is found in the content, not in the file's name. Photos are turned upright as their EXIF
-    orientation says; else images are sent as they are: where a provider takes no more than so many pixels, it
-    makes them smaller itself. Text that is no UTF-8 is read in the encoding that it declares, or looks like.
+    orientation says; else images are sent as they are: a provider with a limit of pixels makes them smaller
+    itself. Text that is not UTF-8 is decoded by the encoding that it declares, or that it looks like.
 
-    What has a web address is not loaded: the provider is given the address, and loads it itself.
+    A web address is not loaded here: the provider gets the address and loads it itself.
 
     Args:
         source: A path; the `http://` or `https://` address of an image or a PDF, as text; bytes; a file that
@@ -260,7 +260,7 @@ def _made(data: bytes, name: str) -> Attachment:
 
 
 def _recoded(data: bytes) -> bytes | None:
-    """Return text of another encoding as UTF-8; `None` if it is no text."""
+    """Return text of another encoding as UTF-8; `None` if it is not text."""
     if any(pattern.match(data) for pattern, _ in _OTHERS):
         return None
     text = decoded(data)
@@ -341,7 +341,7 @@ def _bytes(shown: Any) -> bytes:
     try:
         return base64.b64decode(shown)
     except (TypeError, ValueError, binascii.Error) as error:
-        raise InvalidRequestError(f"Its picture is no base64: {error}.") from error
+        raise InvalidRequestError(f"Its picture is not base64: {error}.") from error
 
 
 def _guess(data: bytes) -> str:

@@ -9,7 +9,7 @@ _DECLARED = (
     re.compile(rb"<meta[^>]+charset=[\"']?([\w.:-]+)", re.IGNORECASE),
     re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([\w.-]+)", re.MULTILINE),
 )
-"""What XML, HTML, and Python (as other languages after it) say of themselves. Source: PEP 263, XML 1.0."""
+"""How XML, HTML and Python (and languages after it) declare an encoding. Source: PEP 263, XML 1.0."""
 
 _WESTERN = frozenset(
     "äöüÄÖÜßáéíóúñÁÉÍÓÚÑàâçèêëîïôùûœÀÂÇÈÊÉËÎÏÔÙÛåæøÅÆØãõìò¿¡€£§°«»“”„…·\xa0\u2018\u2019\u2013\u2014"
@@ -21,7 +21,7 @@ _SAMPLE = 200_000
 
 
 def decoded(data: bytes) -> str | None:
-    r"""Read a text that is no UTF-8.
+    r"""Decode a text that is not UTF-8.
 
     Example:
         >>> decoded("# coding: latin-1\nname = 'Zoë'".encode("latin-1"))[-4:]

@@ -11,7 +11,7 @@ ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
 
 _MARKS = (b"Exif", b"eXIf", b"EXIF")
-"""Where none of these is, there is no orientation: Pillow need not look."""
+"""Without any of these there is no orientation, and Pillow is not needed."""
 
 
 def upright(data: bytes) -> bytes:
@@ -61,7 +61,7 @@ def _is_picture(pixels: Any, most: int) -> bool:
 
 def _no_pixels(array: Any) -> InvalidRequestError:
     return InvalidRequestError(
-        f"An array of shape {array.shape} and type {array.dtype} is no picture.",
+        f"An array of shape {array.shape} and type {array.dtype} is not a picture.",
         hint="Give height x width (x 3 or 4), from 0 to 255 or from 0.0 to 1.0; or attach a plot of it.",
     )
 

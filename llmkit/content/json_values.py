@@ -35,7 +35,7 @@ _FIRST = re.compile(
 
 def no_number(name: str) -> Any:
     """Refuse NaN and the infinities, which Python's reader would take."""
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=no_number)
@@ -146,7 +146,7 @@ def _in_blocks(blocks: Sequence[Fence]) -> Values:
 def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
     """Return the fenced values, with those of the same kind where another one follows outside of them.
 
-    What stands before a block is no matter: the block is the answer. What comes later may replace it.
+    Text before a block is ignored: the block is the answer. A later value may replace it.
     """
     others = [block.code for block in blocks if block.language not in JSON_FENCES]
     for code in others:

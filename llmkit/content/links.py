@@ -49,7 +49,7 @@ def check_link(url: str) -> None:
         )
     parts = _parts(url)
     if parts is None or not parts.hostname or _CONTROLS.search(url):
-        raise InvalidRequestError(f"{shown_link(url)!r} is no web address.", hint="Check its host.")
+        raise InvalidRequestError(f"{shown_link(url)!r} is not a web address.", hint="Check its host.")
 
 
 def name_of(url: str) -> str:

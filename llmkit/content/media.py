@@ -90,7 +90,7 @@ def most_tokens(attachment: Attachment, image_tokens: ImageTokens | None = None,
     count = image_tokens or dearest_image
     if attachment.kind == "image":
         return count(pixels(attachment.data), model)
-    # A page that cannot be counted has a kilobyte at least; what stands behind an address, nobody knows.
+    # A page that cannot be counted has a kilobyte at least; the file behind an address is unknown.
     room = MOST_PAGES if attachment.url else len(attachment.data) // 1000
     number = pages(attachment.data) or min(MOST_PAGES, max(1, room))
     return number * (PAGE_TEXT + count(_PRINTED, model))

@@ -29,7 +29,7 @@ class LLMMessage:
     Raises:
         ValueError: If the role is another word, the content is blank, or the message is not the user's and
             has attachments.
-        TypeError: If the content is not text, or an attachment is no `Attachment`.
+        TypeError: If the content is not text, or an attachment is not an `Attachment`.
 
     Example:
         >>> LLMMessage(role="user", content="Hello").role
@@ -62,7 +62,7 @@ class LLMMessage:
             raise TypeError(f"attachments is a tuple of attachments, not {type(given).__name__}")
         for one in given:
             if not isinstance(one, Attachment):
-                raise TypeError(f"{type(one).__name__} is no attachment: llmkit.attach makes one")
+                raise TypeError(f"{type(one).__name__} is not an attachment: llmkit.attach makes one")
         self.attachments = tuple(given)
         if self.role != "user":
             raise ValueError(f"Only a user message can have attachments, not one of the role {self.role}")
@@ -70,7 +70,7 @@ class LLMMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one call; `None` where nobody knows.
+    """Tokens of one call; `None` where it is unknown.
 
     Attributes:
         input_tokens: All tokens of the prompt, those read from or written to a cache included.

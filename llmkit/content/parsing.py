@@ -71,7 +71,7 @@ def parse(
 ) -> Any:
     r"""Turn an answer into what was asked for.
 
-    Words around the answer and a fence are no matter; the JSON inside must be strict.
+    Words around the answer and a fence are ignored; the JSON inside must be strict.
 
     Example:
         >>> parse('Here it is:\n```json\n{"a": [1, 2]}\n```', "json")
@@ -84,7 +84,7 @@ def parse(
     """
     if format in {"md", "text"}:
         return text
-    said = spoken(text)  # what stands in think tags is no part of the answer
+    said = spoken(text)  # text in think tags is not part of the answer
     try:
         return _parsed(said, format, schema, language)
     except BadResponseError as error:
@@ -106,8 +106,8 @@ def repair_message(error: Exception, text: str = "") -> str:
     """Return what to ask a model whose answer could not be used.
 
     Example:
-        >>> print(repair_message(BadResponseError("The answer is no JSON: line 1, column 1.")))
-        Your last answer could not be used. The answer is no JSON: line 1, column 1.
+        >>> print(repair_message(BadResponseError("The answer is not JSON: line 1, column 1.")))
+        Your last answer could not be used. The answer is not JSON: line 1, column 1.
         Answer again with all of it, corrected, and nothing else.
     """
     reason = error.message if isinstance(error, BadResponseError) else str(error)

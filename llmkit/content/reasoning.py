@@ -21,7 +21,7 @@ MOST_TAGS = 200
 def spoken(text: str) -> str:
     r"""Return an answer without the reasoning that stands between think tags.
 
-    Some servers leave out the opening tag, for their template holds it; an answer that was cut may lack
+    Some servers leave out the opening tag, because their template has it; an answer that was cut may lack
     the closing one. Tags in quotes or in a code block of the answer are part of it.
 
     Example:
@@ -41,7 +41,7 @@ def spoken(text: str) -> str:
             before = kept + text[place : tag.start()]
             if _is_quoted(before, text[tag.end() :]) or (opening and _is_mentioned(text, tag)):
                 continue
-            kept = before if opening else ""  # what stands before a closing tag was reasoning
+            kept = before if opening else ""  # text before a closing tag was reasoning
         inside, place, cut = opening, tag.end(), True
     if not cut:
         return text

@@ -174,7 +174,7 @@ def _called(given: Any) -> str:
 
 def _no_schema(what: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"schema is {what}, which is no schema.",
+        f"schema is {what}, which is not a schema.",
         hint='Give a JSON schema (a dict), a dataclass, a TypedDict, a pydantic model, or "json".',
     )
 
@@ -186,7 +186,7 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
         Draft202012Validator.check_schema(given)
     except SchemaError as error:
         raise InvalidRequestError(
-            f"The schema is no JSON schema: {error.json_path}: {error.message:.200}."
+            f"The schema is not a JSON schema: {error.json_path}: {error.message:.200}."
         ) from error
     return given
 

@@ -308,7 +308,7 @@ def _records(value: list[Any], text: str) -> list[Any]:
     if _has_header(value):
         head, *rows = value
         return [dict(zip(head, row, strict=True)) for row in rows]
-    raise unusable("The JSON is no table: its rows are of different kinds.", text)
+    raise unusable("The JSON is not a table: its rows are of different kinds.", text)
 
 
 def _has_header(rows: list[Any]) -> bool:

@@ -53,7 +53,7 @@ def upper_bound(text: str) -> int:
 
     Tokenisers join bytes, so the bytes are the most there can be. In a word, a pair of letters with a
     vowel, and the space with the first letter, are joined by all of them; digits, capitals, punctuation
-    and what is no word, such as a sequence of bases, may be a token each. Prose and code have about half
+    and anything else, such as a sequence of bases, may be a token each. Prose and code have about half
     as many tokens as the bound.
 
     Example:

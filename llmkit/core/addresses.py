@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from llmkit.core.errors import ConfigurationError
 
 QUOTES = "\"'`<>\u201c\u201d\u2018\u2019\xab\xbb \t\r\n"
-"""What is copied along with an address."""
+"""Characters that are often copied along with an address."""
 
 ENDPOINTS = {
     "openai": re.compile(r"/(?:chat/completions|completions|responses|embeddings|models)$"),
@@ -124,26 +124,27 @@ def _with_scheme(text: str, source: str, manner: Manner) -> str:
     """Return the address with its scheme; one that is missing follows from the host."""
     if not text.isprintable() or " " in text:
         raise ConfigurationError(
-            f"{source} is no web address.", hint="It has blanks or control characters: remove them."
+            f"{source} is not a web address.", hint="It has blanks or control characters: remove them."
         )
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in {"http", "https"}:
         return f"{scheme.lower()}://{_host(rest.removeprefix('/').removeprefix('/'))}"
     if "://" in text:
         raise ConfigurationError(
-            f"{source} is no web address: it begins with {scheme[:20]}://.", hint="Write http:// or https://."
+            f"{source} is not a web address: it begins with {scheme[:20]}://.",
+            hint="Write http:// or https://.",
         )
     rest = _host(text.lstrip("/"), manner.port)
     host = rest.partition("/")[0]
     if manner.port is None and not re.search(r"[.:\[]", host) and host.lower() != "localhost":
         raise ConfigurationError(  # it may be a key that landed in the wrong variable: it is not shown
-            f"{source} is no web address: it names no host.", hint="Write it like https://host/v1."
+            f"{source} is not a web address: it names no host.", hint="Write it like https://host/v1."
         )
     return f"{'http' if _near(host) else 'https'}://{rest}"
 
 
 def _host(rest: str, port: int | None = None) -> str:
-    """Return what stands after the scheme, with the host and the port that are meant."""
+    """Return the part after the scheme, with the host and the port completed."""
     host, slash, path = rest.partition("/")
     host, mark, query = host.partition("?")
     if host.count(":") > 1 and not host.startswith("["):
@@ -172,7 +173,7 @@ def _split(text: str, source: str) -> SplitResult:
         found = None
     if not found or "\\" in text:
         raise ConfigurationError(
-            f"{source} is no web address: its host or port cannot be read.",
+            f"{source} is not a web address: its host or port cannot be read.",
             hint="Write it like https://host/v1.",
         )
     if "@" in parts.netloc:
@@ -180,7 +181,7 @@ def _split(text: str, source: str) -> SplitResult:
             f"{source}: an address must not hold a name or a password.", hint="Give the key as api_key."
         )
     if _DOTS.search(parts.path):
-        raise ConfigurationError(f"{source} is no web address: its path has dots in place of a name.")
+        raise ConfigurationError(f"{source} is not a web address: its path has dots in place of a name.")
     return parts._replace(netloc=parts.netloc.lower())
 
 

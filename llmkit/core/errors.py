@@ -91,7 +91,7 @@ class LLMClientError(Exception):
 
 
 class AuthenticationError(LLMClientError):
-    """The provider does not accept the key (401), or there is none."""
+    """The provider refuses the key (401), or there is no key."""
 
     default_hint = "Check the key and where it comes from: %llm doctor."
 
@@ -170,7 +170,7 @@ class BadResponseError(LLMClientError):
 
 
 class BudgetExceededError(LLMClientError):
-    """The call was not sent, for it might cost more than a budget leaves.
+    """The call was not sent: it might cost more than a budget leaves.
 
     Args:
         message: What happened, in one sentence.

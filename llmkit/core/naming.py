@@ -112,7 +112,7 @@ def model_names() -> list[str]:
 def is_model(word: str) -> bool:
     """Whether a word of a text names a model beyond doubt: an alias, `provider:model`, or a model's own name.
 
-    A provider alone is none: its name may be an English word.
+    A provider alone does not count: its name may be an English word.
 
     Example:
         >>> is_model("sonnet"), is_model("openai:gpt-4o"), is_model("gpt-4o-2024"), is_model("google")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ENVIRONMENT = "LLMKIT_NOTEBOOK"
-"""Variable in which a user names the notebook where nobody else does."""
+"""Variable that names the notebook where Jupyter does not."""
 
 VARIABLES = ("__vsc_ipynb_file__", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 """What VS Code, and papermill with `--inject-paths`, set in the user's namespace."""

@@ -1,4 +1,4 @@
-"""Keys stay out of sight: the wrapper around a key, and the search for keys in texts.
+"""Keys are hidden: the wrapper around a key, and the search for keys in texts.
 
 Two kinds of keys are found: those that this process uses, however a server or a notebook has encoded them,
 and texts that have the shape of a well-known provider's key.
@@ -28,7 +28,7 @@ HEAD = 16
 """Characters of a key that give it away: a text may be cut, or masked, after them."""
 
 _SECRET = re.compile(r"key|token|secret|authorization|cookie", re.IGNORECASE)
-"""What the name of an attribute or a header says of its value."""
+"""Names of attributes and headers whose values are secret."""
 
 _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 
@@ -315,4 +315,4 @@ _SHAPES = (
         ),
     ),
 )
-"""Signs in lower case, sought first, and patterns of keys that nobody here uses."""
+"""Shapes of well-known keys: a part in lower case to search for first, and the pattern."""

@@ -1,4 +1,4 @@
-"""What the price data of `genai-prices` says of a model."""
+"""Prices from the data of `genai-prices`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def data_version() -> str:
         >>> data_version().startswith("genai-prices ")
         True
     """
-    snapshot = sys.modules.get("genai_prices.data_snapshot")  # nobody has replaced what is not loaded
+    snapshot = sys.modules.get("genai_prices.data_snapshot")  # data that is not loaded was not replaced
     data = None if snapshot is None else snapshot.get_snapshot()
     if data is not None and data.from_auto_update:
         return f"genai-prices of {data.timestamp:%Y-%m-%d}"

@@ -107,7 +107,7 @@ class Rates(NamedTuple):
         return not any(self._mixed(kind, tokens, units) for kind in MODALITIES)
 
     def _mixed(self, kind: str, tokens: Tokens, units: Mapping[str, int]) -> bool:
-        """Whether nobody said how much of e.g. the sound came from the cache, where that decides."""
+        """Whether it matters how much of e.g. the sound came from the cache, and this is not reported."""
         joint = f"cache_{kind}_read_tokens"
         part = units.get(f"input_{kind}_tokens", 0)
         open_ = joint in self.others and joint not in units

@@ -85,7 +85,7 @@ class TestArrays:
         ],
     )
     def test_that_are_no_pictures_are_refused(self, array):
-        with pytest.raises(InvalidRequestError, match="is no picture"):
+        with pytest.raises(InvalidRequestError, match="is not a picture"):
             attach(array)
 
 

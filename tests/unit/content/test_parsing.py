@@ -102,7 +102,7 @@ class TestSchemas:
 
     @pytest.mark.parametrize("given", ["Place", 42, Place("Rome", 1), [CITY], object()])
     def test_anything_else_is_refused(self, given):
-        with pytest.raises(InvalidRequestError, match="which is no schema"):
+        with pytest.raises(InvalidRequestError, match="which is not a schema"):
             schema_of(given)
 
     def test_a_wrong_schema_is_refused_by_its_place(self):
@@ -118,7 +118,7 @@ class TestSchemas:
 
     async def test_a_mistake_is_told_before_anything_leaves(self, protocol, server, recorder):
         async with opened(protocol, server) as client:
-            with pytest.raises(InvalidRequestError, match="no schema"):
+            with pytest.raises(InvalidRequestError, match="not a schema"):
                 await client.generate_text(QUESTION, schema=42)
         assert not server.requests
 
@@ -338,7 +338,7 @@ class TestJSON:
             ("Sorry.", "not JSON: there is neither an object nor a list in it"),
             ("", "not JSON"),
             ('{"a": 1,}', "line 1, column [89]"),
-            ('{"a": NaN}', "NaN is no JSON"),
+            ('{"a": NaN}', "NaN is not JSON"),
             ("{'a': 1}", "line 1, column 2"),
             ('```json\n{"a": 1,\n', "line 1, column [89]"),
             ("[" * 100_000, "JSON"),
