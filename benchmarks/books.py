@@ -21,11 +21,14 @@ from measure import Row, check, ratio
 
 from llmkit import CallRecord, Ledger
 from llmkit.core.sqlite import transaction
-from llmkit.costs.store import schema
+from llmkit.costs.store.rows import COLUMNS, encode
+from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
+
+    from llmkit.costs.store import rows
 
     Append: TypeAlias = Callable[[CallRecord], Future[bool]]
 
@@ -92,10 +95,10 @@ def _on_threads(append: Append, records: list[CallRecord]) -> None:
 
 def _cpu_bare(path: Path, records: list[CallRecord]) -> float:
     """Measure the least that acknowledges rows after a common commit: no budget, no sums, no second try."""
-    queue: SimpleQueue[tuple[schema.Row, Future[bool]] | None] = SimpleQueue()
+    queue: SimpleQueue[tuple[rows.Row, Future[bool]] | None] = SimpleQueue()
 
     def append(record: CallRecord) -> Future[bool]:
-        queue.put((schema.encode(record), future := Future()))
+        queue.put((encode(record), future := Future()))
         return future
 
     with closing(_bare(path)) as connection, ThreadPoolExecutor(1) as writer:
@@ -111,13 +114,13 @@ def _bare(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {', '.join(schema.COLUMNS)})")
+    connection.execute(f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
     connection.execute("CREATE UNIQUE INDEX calls_time_uid ON calls (time, uid)")
     return connection
 
 
 def _write_bare(
-    connection: sqlite3.Connection, queue: SimpleQueue[tuple[schema.Row, Future[bool]] | None]
+    connection: sqlite3.Connection, queue: SimpleQueue[tuple[rows.Row, Future[bool]] | None]
 ) -> None:
     while (first := queue.get()) is not None:
         taken = [first]

@@ -15,7 +15,8 @@ from books import BATCH, _record
 from measure import Row, check
 
 from llmkit.core.sqlite import transaction
-from llmkit.costs.store import database, rollups, schema
+from llmkit.costs.store.rows import encode
+from llmkit.costs.store.sqlite import database, rollups, schema
 
 SUMS = ("total", "by model", "by month and model", "by notebook", "by month and notebook")
 """What the kept sums answer, in at most 50 ms of CPU."""
@@ -28,7 +29,7 @@ MEMORY = 2_500.0
 
 _OURS = """
     from llmkit.costs.ledger import Ledger
-    import llmkit.costs.frame.frame, llmkit.costs.frame.summary, llmkit.costs.store.sqlite
+    import llmkit.costs.frame.frame, llmkit.costs.frame.summary, llmkit.costs.store.sqlite.sqlite_store
     books = Ledger(path)
     measure("open", lambda: len(books.df))
     books.record(record).result()
@@ -141,5 +142,5 @@ def _fill(path: Path, rows: int) -> None:
         for first in range(0, rows, BATCH):
             with transaction(connection):
                 records = map(_record, range(first, min(first + BATCH, rows)))
-                connection.executemany(schema.INSERT, map(schema.encode, records))
+                connection.executemany(schema.INSERT, map(encode, records))
                 rollups.roll(connection)

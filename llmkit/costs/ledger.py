@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core import forks
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import date, datetime
     from decimal import Decimal
-    from pathlib import Path
 
     import pandas as pd
 
@@ -41,6 +41,10 @@ class Ledger(Calls, forks.ForkAware):
     Args:
         path: The file; by default what `LLMKIT_LEDGER` says at the first use, else a file among the
             user's data. `":memory:"` keeps the rows in this process.
+        store: Where the rows are kept instead: an object with the methods of `costs.store.protocol.Store`.
+
+    Raises:
+        ConfigurationError: If both are given.
 
     Example:
         >>> Ledger(":memory:").total()
@@ -49,9 +53,14 @@ class Ledger(Calls, forks.ForkAware):
 
     _frame: Frame | None
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, store: Store | None = None) -> None:
+        if path is not None and store is not None:
+            raise ConfigurationError(
+                f"Ledger got the path {str(path)!r} and a store, which has a place of its own.",
+                hint="Give one of them.",
+            )
         self._given = path
-        self._opened: Store | None = None
+        self._opened = store
         self._subscribers: tuple[tuple[Callable[[CallRecord], object]], ...] = ()
         self.in_child()
         forks.watch(self)
@@ -88,11 +97,9 @@ class Ledger(Calls, forks.ForkAware):
             ...     Ledger.merged(f"{folder}/laptop.sqlite", f"{folder}/server.sqlite").total()
             $0.00 over 0 calls
         """
-        from llmkit.costs.store.merged import MergedStore
+        from llmkit.costs.store.sqlite.merged import MergedStore
 
-        ledger = cls()
-        ledger._opened = MergedStore(paths)
-        return ledger
+        return cls(store=MergedStore(paths))
 
     @property
     def ledger(self) -> Ledger:
@@ -102,7 +109,7 @@ class Ledger(Calls, forks.ForkAware):
     @property
     def path(self) -> Path:
         """Where the rows are; fixed at the first use."""
-        return self._store.path
+        return Path(self._store.name)
 
     def record(self, record: CallRecord) -> Future[bool]:
         """Take the record of a call; never blocks, never raises.
@@ -299,8 +306,12 @@ class Ledger(Calls, forks.ForkAware):
             ConfigurationError: If the file cannot be written now, or the time cannot be read.
         """
         from llmkit.core.timestamps import moment
+        from llmkit.costs.frame.snapshot import Snapshot
 
-        return self._store.delete(moment(before))
+        count = self._store.delete(moment(before))
+        if self._store.snapshot is not None:  # the copy has the deleted rows, too
+            Snapshot(self._store.snapshot).clear()
+        return count
 
     def flush(self, timeout: float | None = None) -> bool:
         """Write what waits in memory.
@@ -360,7 +371,7 @@ class Ledger(Calls, forks.ForkAware):
 
     def _place(self) -> str:
         try:
-            return str(self._store.path)
+            return self._store.name
         except ConfigurationError:  # which `_describe` says
             return "?"
 
@@ -383,10 +394,10 @@ class Ledger(Calls, forks.ForkAware):
     def _store(self) -> Store:
         if self._opened is None:
             with self._opening:
-                from llmkit.costs.store.location import file_of
-                from llmkit.costs.store.sqlite import SQLiteStore
-
                 if self._opened is None:
+                    from llmkit.costs.store.sqlite.location import file_of
+                    from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
+
                     self._opened = SQLiteStore(file_of(self._given))
         return self._opened
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -20,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import rollups, schema
-from llmkit.costs.store.corrections import NOTES
 from llmkit.costs.store.filters import Filters
-from llmkit.costs.store.protocol import Change, Store
-from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.costs.store.groups import KEYS, MEASURES
+from llmkit.costs.store.protocol import NOTES, Change, Store
+from llmkit.costs.store.rows import COLUMNS, UID, encode
+from llmkit.costs.store.sqlite.location import MEMORY
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.sums import NOTHING, Tally
 from llmkit.records import CallRecord, CostReservation
@@ -165,11 +168,11 @@ def everything(store, limit=None):
 
 
 def uids(rows):
-    return [row[1 + schema.UID] for row in rows]
+    return [row[1 + UID] for row in rows]
 
 
 def used(store, notebook="other.ipynb", time=START):
-    return store.amounts(schema.micros(time), notebook)
+    return store.amounts(micros(time), notebook)
 
 
 @contextlib.contextmanager
@@ -208,7 +211,7 @@ class TestInterface:
         assert {name for name in asked if not hasattr(store, name)} == set()
 
     def test_it_says_where_its_rows_are_and_makes_nothing_before_it_has_to(self, bench, store):
-        assert isinstance(store.path, Path)
+        assert isinstance(store.name, str)
         assert store.snapshot is None or isinstance(store.snapshot, Path)
         assert store.rules() == BudgetRules()
         assert (everything(store), store.sums(), store.is_failing) == ([], {}, False)
@@ -222,7 +225,7 @@ class TestRows:
     def test_a_row_is_what_the_record_says_with_a_number_in_front(self, store):
         write(store, *MIXED)
         rows = everything(store)
-        assert [row[1:] for row in rows] == [schema.encode(record) for record in MIXED]
+        assert [row[1:] for row in rows] == [encode(record) for record in MIXED]
         numbers = [row[0] for row in rows]
         assert numbers == sorted(set(numbers))
         assert numbers[0] > 0
@@ -261,7 +264,7 @@ class TestRows:
         assert [future.result(10) for future in futures] == [False, True, True]
         rows = everything(store)
         assert uids(rows) == [odd.uid, good.uid]
-        values = dict(zip(schema.COLUMNS, rows[0][1:], strict=True))
+        values = dict(zip(COLUMNS, rows[0][1:], strict=True))
         assert [values[name] for name in ("cost_nanos", "attempts", "duration_s")] == [None] * 3
         assert values["input_tokens"] == 5
 
@@ -285,7 +288,7 @@ class TestRows:
         while any(thread.is_alive() for thread in threads) or store_has_more(reader, last):
             for row in reader.read(last, 7).rows:
                 last = row[0]
-                seen.append(row[1 + schema.UID])
+                seen.append(row[1 + UID])
         for thread in threads:
             thread.join()
         assert sorted(seen) == sorted(record.uid for mine in records for record in mine)
@@ -321,7 +324,7 @@ def store_has_more(store, last):
     return bool(store.read(last, 1).rows)
 
 
-MICROS = [schema.micros(record.time) for record in MIXED]
+MICROS = [micros(record.time) for record in MIXED]
 
 CHOICES = {
     "all": (Filters(words={}), lambda r: True),
@@ -360,7 +363,7 @@ class TestChoosing:
         write(store, *MIXED)
         choice, fits = CHOICES[name]
         found = list(itertools.chain.from_iterable(store.select(choice)))
-        assert found == [schema.encode(record) for record in MIXED if fits(record)]
+        assert found == [encode(record) for record in MIXED if fits(record)]
 
     def test_every_choice_but_those_of_nothing_finds_some_and_leaves_some(self):
         some = [sum(map(fits, MIXED)) for name, (_, fits) in CHOICES.items() if not name.startswith("no ")]
@@ -376,10 +379,10 @@ class TestChoosing:
             if (since is None or record.time >= since) and session in {None, record.session}:
                 tally.add(record)
         expected = {key: sums for key, sums in tally.sums().items() if sums.calls}
-        assert store.sums(since=since and schema.micros(since), session=session) == expected
+        assert store.sums(since=since and micros(since), session=session) == expected
 
     @pytest.mark.parametrize(
-        "by", [*([key] for key in rollups.KEYS), ["month", "model"], ["notebook", "status", "simulated"]]
+        "by", [*([key] for key in KEYS), ["month", "model"], ["notebook", "status", "simulated"]]
     )
     def test_groups_are_those_of_the_records_or_are_left_to_the_reader(self, bench, store, by):
         write(store, *MIXED)
@@ -387,23 +390,6 @@ class TestChoosing:
         assert (found is not None) is bench.backend.adds_up
         if found is not None:
             assert merged(found, len(by)) == expected_groups(MIXED, by)
-
-    def test_the_ledger_agrees_with_itself_on_any_store(self, store):
-        ledger = Ledger(MEMORY)
-        ledger._opened = store
-        for record in MIXED:
-            ledger.record(record)
-        frame = ledger.df
-        assert frame["uid"].tolist() == [record.uid for record in MIXED]
-        assert ledger.query(provider="google")["uid"].tolist() == [
-            record.uid for record in MIXED if record.provider == "google"
-        ]
-        spent = sum(record.cost_nanos or 0 for record in MIXED if not record.simulated) / 10**9
-        assert ledger.total(simulated=False).usd == pytest.approx(spent, abs=1e-9)
-        for by in ("model", "notebook", ["month", "status"], "surface", "tag:project"):
-            assert ledger.summary(by, simulated=False)["cost_usd"].sum() == pytest.approx(spent, abs=1e-9)
-        assert ledger.clear() == 24
-        assert ledger.df.empty
 
 
 def key_of(record, name):
@@ -421,7 +407,7 @@ def expected_groups(records, by):
 
 
 def measured(records):
-    tally, times = Tally(), [schema.micros(record.time) for record in records]
+    tally, times = Tally(), [micros(record.time) for record in records]
     for record in records:
         tally.add(record)
     sums = [sum(pair) for pair in zip(*map(astuple, tally.sums().values()), strict=True)]
@@ -429,7 +415,7 @@ def measured(records):
     tokens = [sum(filter(None, c)) if any(n is not None for n in c) else None for c in known]
     errors = sum(record.status in {"error", "interrupted"} for record in records)
     values = [sums[0], errors, sums[2], sums[1], *tokens, sums[3], sums[4], min(times), max(times), sums[5]]
-    return dict(zip(rollups.MEASURES, values, strict=True))
+    return dict(zip(MEASURES, values, strict=True))
 
 
 def astuple(sums):
@@ -440,7 +426,7 @@ def merged(rows, keys):
     """Put together what the store returned in parts."""
     groups = {}
     for row in rows:
-        values = dict(zip(rollups.MEASURES, row[keys:], strict=True))
+        values = dict(zip(MEASURES, row[keys:], strict=True))
         before = groups.setdefault(tuple(row[:keys]), values)
         if before is not values:
             groups[tuple(row[:keys])] = {name: joined(name, before[name], values[name]) for name in values}
@@ -490,11 +476,11 @@ class TestDeleting:
 
 def change(record, nanos, what="cost_nanos"):
     expected = getattr(record, what)
-    return Change(schema.micros(record.time), record.uid, what, expected, nanos, "config", "2026-11-01")
+    return Change(micros(record.time), record.uid, what, expected, nanos, "config", "2026-11-01")
 
 
 def marked(record, source):
-    values = (schema.micros(record.time), record.uid, "usage_source", None, None, source, None)
+    values = (micros(record.time), record.uid, "usage_source", None, None, source, None)
     return Change(*values, record.usage_source)
 
 
@@ -508,14 +494,14 @@ class TestCorrecting:
         write(store, record, call(cost_nanos=1))
         epoch = store.read().epoch
         assert store.correct([change(record, 5)], run="r", reason="new contract") == 1
-        values = dict(zip(schema.COLUMNS, everything(store)[0][1:], strict=True))
+        values = dict(zip(COLUMNS, everything(store)[0][1:], strict=True))
         assert [values[name] for name in ("cost_nanos", "price_source", "price_date")] == [
             5, "config", "2026-11-01",
         ]  # fmt: skip
-        now = schema.micros(bench.clock.now)
+        now = micros(bench.clock.now)
         (note,) = store.corrections()
         assert dict(zip(NOTES, note, strict=True)) == {
-            "corrected": now, "time": schema.micros(START), "uid": record.uid, "provider": "openai",
+            "corrected": now, "time": micros(START), "uid": record.uid, "provider": "openai",
             "model": "m", "what": "cost_nanos", "old_nanos": 7, "old_source": "genai-prices",
             "old_date": "2026-01-01", "new_nanos": 5, "new_source": "config", "new_date": "2026-11-01",
             "reason": "new contract", "run": "r",
@@ -568,7 +554,7 @@ class TestCorrecting:
         later = call(cost_nanos=1, time=START + timedelta(days=1))
         write(store, MIXED[1], later)
         store.correct([change(MIXED[1], 5), change(later, 6)], run="r", reason=None)
-        store.delete(schema.micros(later.time))
+        store.delete(micros(later.time))
         assert notes(store, "uid") == [(later.uid,)]
         store.delete()
         assert store.corrections() == []
@@ -626,7 +612,7 @@ class TestUncertain:
         assert used(store) == Amounts(20, 0, 0, 0, 80, 0)
         store.correct([change(OPEN, None, "at_most_nanos")], run="2", reason=None)
         assert used(store) == Amounts(20)
-        values = dict(zip(schema.COLUMNS, everything(store)[0][1:], strict=True))
+        values = dict(zip(COLUMNS, everything(store)[0][1:], strict=True))
         assert (values["at_most_nanos"], values["price_source"]) == (None, "config")
         settled = replace(OPEN, at_most_nanos=None)
         store.correct([change(settled, 100, "at_most_nanos")], run="3", reason=None)
@@ -640,7 +626,7 @@ class TestUncertain:
         again = replace(guess, uid="e" * 32, status="replayed", cost_nanos=0)
         write(store, OPEN, guess, free, short, fake, again, call(usage_source="estimated"))
         assert {kind: sums.estimated for kind, sums in store.sums().items()} == {False: 3, True: 1}
-        assert store.sums(since=schema.micros(START) + 1) == {}
+        assert store.sums(since=micros(START) + 1) == {}
         marks = [marked(each, "settled") for each in (guess, short, free)]
         marks += [marked(replace(OPEN, usage_source="partial"), "settled")]  # it says something else
         assert store.correct(marks, run="1", reason="asked") == 3
@@ -657,8 +643,8 @@ class TestUncertain:
         assert used(store) == Amounts(7, 0, 0, 0, 93, 0)
 
 
-class TestCaps:
-    def test_caps_are_changed_one_by_one_and_lifted(self, bench, store):
+class TestRules:
+    def test_budgets_are_changed_one_by_one_and_lifted(self, bench, store):
         assert store.change_rules({"daily": 9, "per_call": 3}) == BudgetRules(daily=9, per_call=3)
         assert store.change_rules({"daily": None, "unpriced": "ask"}) == BudgetRules(
             per_call=3, unpriced="ask"
@@ -667,7 +653,7 @@ class TestCaps:
         store.close()
         assert store.rules() == BudgetRules(per_call=3, unpriced="ask")
 
-    def test_rows_that_are_deleted_leave_the_caps(self, store):
+    def test_rows_that_are_deleted_leave_the_budgets(self, store):
         store.change_rules({"daily": 9})
         write(store, call())
         store.delete()
@@ -799,7 +785,7 @@ class TestReservations:
 
     def test_amounts_can_be_had_once_the_rows_before_are_in(self, store):
         store.append(call(cost_nanos=5, notebook="a.ipynb"))
-        future = store.settled(schema.micros(START), "a.ipynb")
+        future = store.settled(micros(START), "a.ipynb")
         assert future.result(10) == Amounts(5, 0, 5, 0)
         assert store.unwritten() == []
 
@@ -818,10 +804,10 @@ class TestTrouble:
             assert [store.append(record).result(10) for record in late] == [False, False]
             assert store.flush(10) is False
             assert store.is_failing is True
-            assert [row[schema.UID] for row in store.unwritten()] == [record.uid for record in late]
+            assert [row[UID] for row in store.unwritten()] == [record.uid for record in late]
             assert uids(everything(store)) == [MIXED[0].uid]
             tagged = store.select(Filters(words={}, tags=(("late", None),)))
-            assert [row[schema.UID] for page in tagged for row in page] == [late[0].uid]
+            assert [row[UID] for page in tagged for row in page] == [late[0].uid]
             assert {fake: sums.calls for fake, sums in store.sums().items()} == {False: 2, True: 1}
             assert sum(sums.calls for sums in store.sums(session="x").values()) == 0
             assert used(store, "a.ipynb") == Amounts(5, 0, 5, 0)
@@ -848,7 +834,7 @@ class TestTrouble:
                 store.reserve(reservation(1)).result(10)
             assert store.append(call(cost_nanos=3)).result(10) is False
             with pytest.raises(ConfigurationError):
-                store.settled(schema.micros(START), None).result(10)
+                store.settled(micros(START), None).result(10)
             with pytest.raises(ConfigurationError):
                 store.change_rules({"daily": 99})
             with pytest.raises(ConfigurationError):
@@ -857,7 +843,7 @@ class TestTrouble:
                 store.correct([change(MIXED[0], 5)], run="r", reason=None)
             store.release("unknown")
             assert store.rules() == BudgetRules(daily=10)
-        assert store.settled(schema.micros(START), "other.ipynb").result(10) == Amounts(spent=3)
+        assert store.settled(micros(START), "other.ipynb").result(10) == Amounts(spent=3)
         assert len(everything(store)) == 2
 
     @fallible
@@ -878,6 +864,60 @@ class TestTrouble:
         for look in readers:
             with pytest.raises(ConfigurationError, match=bench.folder.name):
                 look()
+
+
+class TestLedger:
+    """A user's ledger does the same on any store."""
+
+    @pytest.fixture
+    def ledger(self, store):
+        return Ledger(store=store)
+
+    def test_it_counts_what_it_was_told(self, ledger):
+        assert [ledger.record(record).result(10) for record in MIXED] == [True] * 24
+        assert ledger.df["uid"].tolist() == [record.uid for record in MIXED]
+        assert ledger.query(provider="google")["uid"].tolist() == [
+            record.uid for record in MIXED if record.provider == "google"
+        ]
+        spent = sum(record.cost_nanos or 0 for record in MIXED if not record.simulated) / 10**9
+        assert ledger.total(simulated=False).usd == pytest.approx(spent, abs=1e-9)
+        for by in ("model", "notebook", ["month", "status"], "surface", "tag:project"):
+            assert ledger.summary(by, simulated=False)["cost_usd"].sum() == pytest.approx(spent, abs=1e-9)
+        assert ledger.clear() == 24
+        assert ledger.df.empty
+
+    def test_it_says_where_its_rows_are(self, store, ledger):
+        assert store.name in repr(ledger)
+        assert str(ledger.path) == store.name
+
+    def test_it_takes_a_path_or_a_store_not_both(self, store, tmp_path):
+        with pytest.raises(ConfigurationError, match="Give one of them"):
+            Ledger(tmp_path / "ledger.sqlite", store=store)
+
+    def test_its_budget_refuses_what_does_not_fit(self, ledger):
+        assert ledger.budget(daily=10 / 10**9).daily == 10 / 10**9
+        guard, plan = ledger.guard(None), reservation(7)
+        asyncio.run(guard.admit(plan))
+        with pytest.raises(BudgetExceededError):
+            asyncio.run(guard.admit(reservation(4)))
+        assert ledger.record(call(uid=plan.uid, cost_nanos=3)).result(10) is True
+        asyncio.run(guard.admit(reservation(7)))
+        assert ledger.spent_nanos(START) == 3
+
+    def test_its_corrections_can_be_taken_back(self, ledger):
+        record = call(cost_nanos=7, input_tokens=1_000_000, output_tokens=0, price_source="genai-prices")
+        ledger.record(record).result(10)
+        done = ledger.correct(prices={"m": {"input": 2, "output": 2}}, reason="new contract")
+        assert ledger.total().usd == 2
+        assert ledger.corrections["reason"].tolist() == ["new contract"]
+        ledger.correct(undo=done.run)
+        assert ledger.sums()[False].nanos == 7
+
+    def test_what_may_have_been_spent_can_be_settled(self, ledger):
+        ledger.record(OPEN).result(10)
+        assert ledger.uncertain_nanos(START) == 93
+        ledger.settle(OPEN.uid, 50 / 10**9)
+        assert (ledger.uncertain_nanos(START), ledger.sums()[False].nanos) == (0, 50)
 
 
 def _reserve_and_write(name, folder):

@@ -12,16 +12,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmkit.core.errors import BudgetExceededError
+from llmkit.core.timestamps import micros
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import database, schema
-from llmkit.costs.store.sqlite import SQLiteStore
+from llmkit.costs.store.sqlite import database, schema
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from tests.unit.costs.test_budget import done, plan, version_1
 
 HEAD = """
 import asyncio, os, random, signal, sys, time, uuid
 from datetime import UTC, datetime, timedelta
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store.sqlite import SQLiteStore
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.core.errors import BudgetExceededError
 from llmkit.records import CallRecord, CostReservation
 
@@ -80,7 +81,7 @@ def path(tmp_path):
 
 
 def used(store, now=None):
-    return store.amounts(schema.micros(now or datetime.now(UTC)), "a")
+    return store.amounts(micros(now or datetime.now(UTC)), "a")
 
 
 def trial(path, seed, *, processes, calls, kill):
@@ -283,7 +284,7 @@ def test_processes_that_bring_an_old_file_up_to_date_at_once_count_every_row_onc
 def test_a_worker_of_multiprocessing_keeps_its_promises_and_may_drop_its_ledger(path):
     code = """
         import multiprocessing
-        store.change_caps({"daily": NANO})
+        store.change_rules({"daily": NANO})
         intent = plan(NANO)
         def work():
             mine = SQLiteStore(sys.argv[1])
@@ -318,7 +319,7 @@ def test_two_ledgers_of_one_process_share_the_budget(path):
 
 def test_a_release_that_nobody_waits_for_is_done_as_the_process_ends(path):
     code = """
-        store.change_caps({"daily": NANO})
+        store.change_rules({"daily": NANO})
         intent = plan(NANO)
         store.reserve(intent).result(60)
         store.release(intent.uid)

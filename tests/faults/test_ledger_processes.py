@@ -8,8 +8,8 @@ import time
 import pytest
 
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import schema
-from llmkit.costs.store.sqlite import SQLiteStore
+from llmkit.costs.store.rows import UID
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 
 HEAD = """
 import multiprocessing, os, sys, threading, time, uuid
@@ -52,7 +52,7 @@ def uids(path):
         page = store.read(found[-1][0] if found else 0)
         found += page.rows
         more = page.more
-    return [row[1 + schema.UID] for row in found]
+    return [row[1 + UID] for row in found]
 
 
 def test_eight_processes_write_while_another_reads(path):

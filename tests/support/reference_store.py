@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from concurrent.futures import Future
@@ -10,12 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.core.timestamps import from_micros
+from llmkit.core.timestamps import from_micros, micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.price_rules import is_estimated, is_unpriced
-from llmkit.costs.store import schema
 from llmkit.costs.store.protocol import Page
+from llmkit.costs.store.rows import COLUMNS, TIME, UID, encode, salvage
 from llmkit.costs.sums import NOTHING, Sums
 from llmkit.records import CallRecord
 
@@ -48,7 +49,7 @@ class ReferenceStore:
     snapshot = None
 
     def __init__(self, folder, clock):
-        self.path = folder
+        self.name = str(folder)
         self.is_failing = False
         self._place = places.setdefault(folder, Place())
         self._clock = clock
@@ -56,7 +57,7 @@ class ReferenceStore:
 
     def append(self, record):
         try:
-            self._waiting.append(schema.salvage(schema.encode(record)))
+            self._waiting.append(salvage(encode(record)))
         except AttributeError:
             return done(False)
         return done(self.flush())
@@ -75,7 +76,7 @@ class ReferenceStore:
     def sums(self, *, since=None, session=None):
         sums = {}
         for record in map(record_of, self._all()):
-            wanted = since is None or schema.micros(record.time) >= since
+            wanted = since is None or micros(record.time) >= since
             if wanted and session in {None, record.session}:
                 one = Sums(1, is_unpriced(record), record.cost_nanos is not None, record.cost_nanos or 0,
                            record.saved_nanos or 0, is_estimated(record))  # fmt: skip
@@ -97,9 +98,7 @@ class ReferenceStore:
         self.flush()
         with self._writable("cleared") as place:
             count = len(place.rows)
-            place.rows = [
-                each for each in place.rows if before is not None and each[1][schema.TIME] >= before
-            ]
+            place.rows = [each for each in place.rows if before is not None and each[1][TIME] >= before]
             place.notes = [note for note in place.notes if before is not None and note[1] >= before]
             place.epoch = uuid.uuid4().hex
             return count - len(place.rows)
@@ -124,7 +123,7 @@ class ReferenceStore:
         with self._readable() as place:
             used = self._used(place, local_day(time), notebook, "")
         for record in map(record_of, waiting):
-            if local_day(schema.micros(record.time)) == local_day(time):
+            if local_day(micros(record.time)) == local_day(time):
                 mine = record.notebook == notebook
                 used += Amounts(
                     spent(record), 0, spent(record) * mine, 0, beyond(record), beyond(record) * mine
@@ -152,7 +151,7 @@ class ReferenceStore:
 
     def _write(self, row):
         place, record = self._place, record_of(row)
-        if any(row[schema.UID] == other[schema.UID] for _, other in place.rows):
+        if any(row[UID] == other[UID] for _, other in place.rows):
             return
         place.last += 1
         place.rows.append((place.last, row))
@@ -169,7 +168,7 @@ class ReferenceStore:
                 new = replace(old, **{change.what: value})
                 if change.what in {"cost_nanos", "saved_nanos"}:
                     new = replace(new, price_source=change.source, price_date=change.date)
-                place.rows[index] = (number, schema.encode(new))
+                place.rows[index] = (number, encode(new))
                 place.epoch = uuid.uuid4().hex
                 self._spend(new, spent(new) - spent(old))
                 self._doubt(new)
@@ -179,31 +178,31 @@ class ReferenceStore:
                     None if marks else old.price_date,
                 )
                 after = (change.nanos, change.source, change.date)
-                call = (schema.micros(self._clock()), row[schema.TIME], old.uid, old.provider, old.model)
+                call = (micros(self._clock()), row[TIME], old.uid, old.provider, old.model)
                 place.notes.append((*call, change.what, *before, *after, reason, run))
                 return True
         return False
 
     def _spend(self, record, nanos):
-        key = (local_day(schema.micros(record.time)), record.notebook)
+        key = (local_day(micros(record.time)), record.notebook)
         self._place.spending[key] = self._place.spending.get(key, 0) + nanos
 
     def _doubt(self, record):
-        day = local_day(schema.micros(record.time))
+        day = local_day(micros(record.time))
         self._place.uncertain[record.uid] = (day, record.notebook, beyond(record))
 
     def _reserve(self, reservation):
         self.flush()
         with self._writable("written") as place:
-            day = local_day(schema.micros(reservation.time))
+            day = local_day(micros(reservation.time))
             used = self._used(place, day, reservation.notebook, reservation.uid)
             if error := arithmetic.refusal(arithmetic.read(place.rules), used, reservation):
                 raise error
-            ends = schema.micros(self._clock()) + reservation.lease_s * 10**6 + MARGIN
+            ends = micros(self._clock()) + reservation.lease_s * 10**6 + MARGIN
             place.reservations[reservation.uid] = (day, reservation.notebook, reservation.nanos, ends)
 
     def _used(self, place, day, notebook, without):
-        now = schema.micros(self._clock())
+        now = micros(self._clock())
         held = [
             (name, nanos)
             for uid, (its, name, nanos, ends) in place.reservations.items()
@@ -219,14 +218,14 @@ class ReferenceStore:
 
     def _all(self):
         with self._readable() as place:
-            known = {row[schema.UID] for _, row in place.rows}
-            return [row for _, row in place.rows] + [r for r in self._waiting if r[schema.UID] not in known]
+            known = {row[UID] for _, row in place.rows}
+            return [row for _, row in place.rows] + [r for r in self._waiting if r[UID] not in known]
 
     def _readable(self):
-        return Held(self._place, self._place.damaged, f"The ledger {self.path} cannot be read: damaged.")
+        return Held(self._place, self._place.damaged, f"The ledger {self.name} cannot be read: damaged.")
 
     def _writable(self, what):
-        return Held(self._place, self._place.full, f"The ledger {self.path} cannot be {what}: full.")
+        return Held(self._place, self._place.full, f"The ledger {self.name} cannot be {what}: full.")
 
 
 @dataclass
@@ -248,16 +247,16 @@ class Held:
 
 
 def record_of(row):
-    values = dict(zip(schema.COLUMNS, row, strict=True))
+    values = dict(zip(COLUMNS, row, strict=True))
     values["time"] = from_micros(values["time"])
-    values["tags"] = schema.json.loads(values["tags"] or "{}")
-    values["units"] = schema.json.loads(values["units"] or "{}")
+    values["tags"] = json.loads(values["tags"] or "{}")
+    values["units"] = json.loads(values["units"] or "{}")
     values["simulated"] = bool(values["simulated"])
     return CallRecord(**values)
 
 
 def fits(record, choice):
-    time = schema.micros(record.time)
+    time = micros(record.time)
     return (
         (choice.since is None or time >= choice.since)
         and (choice.until is None or time < choice.until)

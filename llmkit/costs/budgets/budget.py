@@ -35,7 +35,7 @@ from llmkit.costs.budgets.rules import (
 )
 from llmkit.costs.price_rules import estimate
 from llmkit.costs.store.filters import Filters
-from llmkit.costs.store.schema import COLUMNS
+from llmkit.costs.store.rows import COLUMNS
 from llmkit.costs.sums import NOTHING
 from llmkit.records import current_context
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, get_args
 import numpy as np
 
 from llmkit.core.money import NANO
-from llmkit.costs.store import schema
+from llmkit.costs.store.rows import COLUMNS, salvage
 from llmkit.records import CallStatus, Surface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,11 +26,9 @@ FIXED = {"status": get_args(CallStatus), "surface": get_args(Surface)}
 MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd", "at_most_nanos": "at_most_usd"}
 """Columns of whole nano-dollars, and the names of their dollars, which only the user's copy has."""
 
-NUMBERS = [name for name, kind in schema.COLUMNS.items() if kind == "REAL"]
-COUNTS = [
-    name for name, kind in schema.COLUMNS.items() if kind == "INTEGER" and name not in {"time", "simulated"}
-]
-WORDS = [name for name, kind in schema.COLUMNS.items() if kind == "TEXT" and name not in {"uid", "tags"}]
+NUMBERS = [name for name, kind in COLUMNS.items() if kind is float]
+COUNTS = [name for name, kind in COLUMNS.items() if kind is int and name not in {"time", "simulated"}]
+WORDS = [name for name, kind in COLUMNS.items() if kind is str and name not in {"uid", "tags"}]
 CODED = [*WORDS, "tags"]
 
 
@@ -98,12 +96,12 @@ def chunk(rows: Sequence[Row], *, numbered: bool = False) -> Chunk:
     try:
         return _chunk(rows, int(numbered))
     except (TypeError, ValueError, OverflowError):
-        return _chunk([schema.salvage(row[int(numbered) :]) for row in rows], 0)
+        return _chunk([salvage(row[int(numbered) :]) for row in rows], 0)
 
 
 def _chunk(rows: Sequence[Row], skip: int) -> Chunk:
-    values = list(zip(*rows, strict=True))[skip:] if rows else [()] * len(schema.COLUMNS)
-    columns: dict[str, tuple[Any, ...]] = dict(zip(schema.COLUMNS, values, strict=True))
+    values = list(zip(*rows, strict=True))[skip:] if rows else [()] * len(COLUMNS)
+    columns: dict[str, tuple[Any, ...]] = dict(zip(COLUMNS, values, strict=True))
     arrays: dict[str, Array] = {"time": np.array(columns["time"], dtype=np.int64)}
     words: dict[str, list[str]] = {}
     arrays["simulated"] = np.array(columns["simulated"], dtype=bool)

@@ -12,16 +12,17 @@ from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
 from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.snapshot import Snapshot
-from llmkit.costs.store import schema
+from llmkit.costs.store.rows import COLUMNS as STORED
+from llmkit.costs.store.rows import UID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.costs.frame.columns import Chunk
     from llmkit.costs.store.protocol import Store
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
 
-COLUMNS = [MONEY.get(name, name) for name in schema.COLUMNS]
+COLUMNS = [MONEY.get(name, name) for name in STORED]
 """Names of the columns that a user gets, in order."""
 
 READ = 2_000
@@ -89,7 +90,7 @@ class Frame:
         while self._snapshot is not None and (found := self._snapshot.load(self._epoch, self._last)):
             last, chunk = found
             page = self._store.read(last - 1, 1)
-            uids = [row[1 + schema.UID] for row in page.rows if row[0] == last]
+            uids = [row[1 + UID] for row in page.rows if row[0] == last]
             if page.epoch != self._epoch or uids != [str(uid) for uid in chunk.uids()[-1:]]:
                 return  # e.g. of a ledger that was restored from an older copy
             self._shown.extend(chunk)
@@ -97,8 +98,8 @@ class Frame:
 
     def _late(self, waiting: list[Row]) -> list[Row]:
         mine = self._shown.uids
-        known = set(mine[mine.isin([row[schema.UID] for row in waiting])])
-        return [row for row in waiting if row[schema.UID] not in known]
+        known = set(mine[mine.isin([row[UID] for row in waiting])])
+        return [row for row in waiting if row[UID] not in known]
 
 
 def table(pages: Iterable[Sequence[Row]], *, dollars: bool = True) -> pd.DataFrame:
@@ -150,7 +151,7 @@ class _Shown:
         if dollars:
             self._table.price(size)
         frame = self._base(dollars=dollars).iloc[:size]
-        frame.insert(list(schema.COLUMNS).index("uid"), "uid", uids)
+        frame.insert(list(STORED).index("uid"), "uid", uids)
         return LedgerFrame(frame) if dollars else frame
 
     def _base(self, *, dollars: bool) -> pd.DataFrame:
@@ -161,7 +162,7 @@ class _Shown:
             bases.clear()  # whatever was given away is a copy, or of memory that was left
         if not bases or before != version:
             self._versions[dollars] = version
-            names = COLUMNS if dollars else schema.COLUMNS
+            names = COLUMNS if dollars else list(STORED)
             data = {name: self._column(name) for name in names if name != "uid"}
             # The earlier ones stay, for pandas counts who shares an array: were a user's frame the last
             # one, what is written into it would be written into the table.

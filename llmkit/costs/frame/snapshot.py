@@ -14,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from llmkit.costs.frame import columns
-from llmkit.costs.store.schema import COLUMNS
+from llmkit.costs.store.rows import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from llmkit.core.money import NANO
 from llmkit.costs.frame.columns import FIXED, MONEY
 from llmkit.costs.price_rules import estimated, unpriced
 from llmkit.costs.store.filters import ALL, Filters
-from llmkit.costs.store.rollups import KEYS, MEASURES, sums_in
+from llmkit.costs.store.groups import KEYS, MEASURES, sums_in
 from llmkit.costs.sums import NOTHING, Sums, kinds_that_count
 from llmkit.records import FAILED
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llmkit.costs.frame.columns import Array
     from llmkit.costs.store.protocol import Store
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
 
 PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}
 """Periods of local time that calls can be grouped by, beside the columns."""

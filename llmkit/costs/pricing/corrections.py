@@ -19,17 +19,16 @@ from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.summary import integers
 from llmkit.costs.price_rules import inexact
 from llmkit.costs.pricing import bulk
-from llmkit.costs.store.corrections import NOTES, SOURCE
 from llmkit.costs.store.filters import Filters
-from llmkit.costs.store.protocol import Change
-from llmkit.costs.store.schema import COLUMNS
+from llmkit.costs.store.protocol import NOTES, SOURCE, Change
+from llmkit.costs.store.rows import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from llmkit.costs.store.protocol import Store
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
 
 BATCH = 5000
 """Rows that one transaction corrects at most: others wait for it."""

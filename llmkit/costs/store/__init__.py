@@ -1,1 +1,1 @@
-"""Where the rows are kept: what the ledger asks of a database, and SQLite behind it."""
+"""Where the rows are kept: `protocol` is what the ledger asks of a store, `sqlite/` the one we ship."""

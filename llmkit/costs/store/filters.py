@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from llmkit.core.suggestions import known, texts
 from llmkit.core.timestamps import moment
-from llmkit.costs.store import schema
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
-
-    from llmkit.costs.store.schema import Row
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,43 +143,3 @@ def with_filters(function: F) -> F:
 def _written(annotation: Any) -> Any:
     """Return a type as it is written in the source."""
     return getattr(annotation, "__forward_arg__", annotation)
-
-
-def pages(
-    connection: sqlite3.Connection, choice: Filters, names: Iterable[str], size: int
-) -> Iterator[list[Row]]:
-    """Read rows in the order they were written."""
-    query, values = statement(choice, names)
-    cursor = connection.execute(query, values)
-    while rows := cursor.fetchmany(size):
-        yield [row[1:] for row in rows]
-
-
-def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
-    """Return the query and its values."""
-    conditions, values = zip(*_conditions(choice), strict=True) if choice != ALL else ((), ())
-    timed = choice.since is not None or choice.until is not None
-    index = "INDEXED BY calls_time_uid" if timed else ""
-    where = " AND ".join(conditions) or "1"
-    query = f"SELECT {schema.selection(names)} FROM calls {index} WHERE {where} ORDER BY id"  # noqa: S608 - names
-    return query, [value for some in values for value in some]
-
-
-def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
-    if choice.since is not None:
-        yield "time >= ?", [choice.since]
-    if choice.until is not None:
-        yield "time < ?", [choice.until]
-    for name, words in choice.words.items():
-        yield f"{name} IN ({', '.join('?' * len(words))})", list(words)
-    if choice.simulated is not None:
-        yield "coalesce(simulated, 0) = ?", [int(choice.simulated)]
-    for tag in choice.tags:
-        # Another hand may have written what is no JSON, which would be an error.
-        yield (
-            (
-                "CASE WHEN json_valid(tags) THEN EXISTS (SELECT 1 FROM json_each(tags)"
-                " WHERE key = ? AND value = coalesce(?, value)) END"
-            ),
-            list(tag),
-        )

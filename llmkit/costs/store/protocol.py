@@ -1,6 +1,9 @@
-"""What the ledger asks of a database; another one may stand behind it.
+"""What the ledger asks of a store: `Ledger(store=…)` takes any object that has these methods.
 
-`tests/test_store_contract.py` says all of this in tests, for any store: add it to its `BACKENDS`.
+`tests/contract/test_store_contract.py` checks all of this for every store in its `BACKENDS`. Rows are those
+of `rows`, times are microseconds since 1970 (UTC), and money is billionths of a US dollar. Methods that read
+raise `ConfigurationError` if there is something that cannot be read; methods that write raise it if they
+cannot write now. A store handles forks itself (`core.forks`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from llmkit.costs.budgets.rules import Amounts, BudgetRules
     from llmkit.costs.store.filters import Filters
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
     from llmkit.costs.sums import Sums
     from llmkit.records import CallRecord, CostReservation
 
@@ -25,7 +28,8 @@ class Page:
     """Some rows of the ledger.
 
     Attributes:
-        epoch: Changes when rows are deleted or the file is another one; what was read before is void.
+        epoch: Changes when rows are deleted or corrected, or the file is another one; then what was read
+            before is void.
         rows: The rows in the order they were written, each with its `id` in front.
         more: Whether further rows may follow.
     """
@@ -35,20 +39,31 @@ class Page:
     more: bool
 
 
+AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")
+"""Columns of money that can be corrected."""
+
+SOURCE = "usage_source"
+"""The column that decides whether a price is an estimate; its notes have no amounts."""
+
+NOTES = (
+    "corrected", "time", "uid", "provider", "model", "what", "old_nanos", "old_source", "old_date",
+    "new_nanos", "new_source", "new_date", "reason", "run",
+)  # fmt: skip
+"""Columns of a note that a correction leaves; `provider` and `model` are `None` if the call is gone."""
+
+
 class Change(NamedTuple):
-    """Another price for a call.
+    """A new price for a call, or a new `usage_source`.
 
     Attributes:
-        time: When the call began (microseconds).
+        time: When the call began.
         uid: Its identifier.
-        what: Column that changes: `"cost_nanos"`, `"saved_nanos"` of a replayed call, or `"at_most_nanos"`
-            of one whose answer broke off; or `"usage_source"`, which decides whether the price is an
-            estimate.
-        expected: What it says now, in billionths of a US dollar; another amount is left as it is.
-        nanos: What it is to say.
-        source: Where that price came from.
-        date: For which date it was looked up (ISO 8601).
-        before: What `usage_source` says now; `source` is then what it is to say.
+        what: Column that changes, one of `AMOUNTS` or `SOURCE`.
+        expected: Its present amount; a call with another amount stays as it is.
+        nanos: Its new amount.
+        source: Where the new price came from; the new value if `what` is `SOURCE`.
+        date: For which date the price was looked up (ISO 8601).
+        before: The present value if `what` is `SOURCE`.
     """
 
     time: int
@@ -62,11 +77,11 @@ class Change(NamedTuple):
 
 
 class Store(Protocol):
-    """What the ledger asks of a database."""
+    """Rows, corrections, budgets and reservations that everybody who shares the ledger sees."""
 
     @property
-    def path(self) -> Path:
-        """Where the rows are."""
+    def name(self) -> str:
+        """What users see: the path of a file, or an address without its password."""
         ...
 
     @property
@@ -80,18 +95,12 @@ class Store(Protocol):
         ...
 
     def append(self, record: CallRecord) -> Future[bool]:
-        """Take a record; never blocks, never raises.
+        """Queue a record; never blocks, never raises.
 
-        A call that is there already (by `time` and `uid`) is passed over. What does not fit its column
-        becomes unknown: `schema.encode` and `schema.salvage` say how.
-
-        Args:
-            record: A finished call.
-
-        Returns:
-            A future, which rows that are committed together may share: `True` once the row is committed,
-            `False` if it waits in memory. The commit also takes the call's reservation back and adds a
-            real call's cost to what its local day spent.
+        The future says `True` once the row is committed, `False` if it waits in memory; rows that are
+        committed together may share it. A call that is there already (by `time` and `uid`) is skipped.
+        A value that does not fit its column becomes `None` (`rows.salvage`). The same transaction takes
+        the call's reservation back and adds a real call's cost to what its local day spent.
         """
         ...
 
@@ -100,126 +109,49 @@ class Store(Protocol):
         ...
 
     def read(self, after: int = 0, limit: int | None = None) -> Page:
-        """Return committed rows; none may appear later with a smaller `id` than one that was read already.
+        """Return the committed rows behind an `id`, at most `limit` or what the store finds handy.
 
-        Args:
-            after: Last `id` that is known.
-            limit: Rows at most; by default what the store finds handy.
-
-        Returns:
-            The next rows.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
+        No row may appear later with a smaller `id` than one that was read already.
         """
         ...
 
     def select(self, choice: Filters) -> list[list[Row]]:
-        """Return some rows, the unwritten ones included, in the order they came, without their `id`.
-
-        Args:
-            choice: Which rows.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
-        """
+        """Return some rows, unwritten ones included, in the order they came and without their `id`."""
         ...
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
-        """Add up all rows, the unwritten ones included.
-
-        Args:
-            since: Only rows of this time or later (microseconds).
-            session: Only rows of this process.
-
-        Returns:
-            The sums by `simulated`.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
-        """
+        """Add up all rows, unwritten ones included, by `simulated`: of one process, or since a time."""
         ...
 
     def groups(self, by: Sequence[str]) -> list[Row] | None:
-        """Add up all rows in groups, the unwritten ones included, without reading them one by one.
+        """Add up all rows, unwritten ones included, by some of `groups.KEYS`, without reading each.
 
-        Args:
-            by: Names of `rollups.KEYS`.
-
-        Returns:
-            Keys, an empty blob where there is none, and `rollups.MEASURES`; the same keys may come
-            twice. `None` if only the rows themselves can tell.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
+        Each row has the keys, an empty blob where there is none, and `groups.MEASURES`; the same keys may
+        come twice. `None` if the store cannot: then the ledger reads the rows.
         """
         ...
 
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
-        """Replace prices, and note the old ones, in one transaction; what the days spent follows.
+        """Make changes and note them under `run`, in one transaction; return how many.
 
-        Args:
-            changes: The prices.
-            run: What they have in common, for `corrections`.
-            reason: Why.
-
-        Returns:
-            How many were replaced; what is uncertain of the days follows, too, and whoever kept rows or sums
-            of them is told by another epoch.
-
-        Raises:
-            ConfigurationError: If that is impossible now.
+        What the days spent, and what is uncertain of them, follows. The epoch changes.
         """
         ...
 
     def corrections(self, run: str | None = None) -> list[Row]:
-        """Return the notes of `correct`, in the order they were made.
-
-        Args:
-            run: Only those with this in common.
-
-        Returns:
-            Values in the order of `store.corrections.NOTES`.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
-        """
+        """Return the notes of `correct`, in the order they were made, with the columns `NOTES`."""
         ...
 
     def delete(self, before: int | None = None) -> int:
-        """Delete rows.
-
-        Args:
-            before: Only rows before this time (microseconds).
-
-        Returns:
-            How many are gone; what was spent of the budgets stays spent.
-
-        Raises:
-            ConfigurationError: If that is impossible now.
-        """
+        """Delete all rows, or those before a time; return how many. What they spent stays spent."""
         ...
 
     def rules(self) -> BudgetRules:
-        """Return the budgets that hold for everybody; quickly, and without creating anything.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
-        """
+        """Return the budgets that hold for everybody; quickly, and without creating anything."""
         ...
 
     def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
-        """Change budgets for everybody, in one transaction.
-
-        Args:
-            changes: New values by the names of `BudgetRules`.
-
-        Returns:
-            All of them.
-
-        Raises:
-            ConfigurationError: If that is impossible now.
-        """
+        """Change some budgets, by the names of `BudgetRules`, in one transaction; return all."""
         ...
 
     def reserve(self, reservation: CostReservation) -> Future[None]:
@@ -229,53 +161,31 @@ class Store(Protocol):
         both be admitted, whatever dies in between. Rows that were appended before count. A reservation
         ends with the row of its call, with `release`, or some time after the call's lease.
 
-        Args:
-            reservation: The call; its `nanos` are known.
-
-        Returns:
-            A future, done once the amount is reserved; it raises `BudgetExceededError` if the call does
-            not fit, and `ConfigurationError` if nobody can say.
+        The future raises `BudgetExceededError` if the call does not fit, and `ConfigurationError` if the
+        store cannot say.
         """
         ...
 
     def release(self, uid: str) -> None:
-        """Take a reservation back, after those that were asked for before; never blocks, never raises.
-
-        Args:
-            uid: The call's identifier.
-        """
+        """Take a call's reservation back, after those queued before; never blocks, never raises."""
         ...
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:
-        """Return what is used of the budgets, the unwritten rows included.
+        """Return what is used of the budgets, unwritten rows included.
 
-        Args:
-            time: A time of the local day that counts (microseconds).
-            notebook: The notebook that counts; `None` stands for the calls from outside of one.
-
-        Raises:
-            ConfigurationError: If there is something that cannot be read.
+        The local day of `time` counts, and the calls of `notebook`; `None`: those from outside of one.
         """
         ...
 
     def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
-        """Return what is used once the rows that were appended before are committed; never blocks.
+        """Return `amounts` once the rows that were appended before are committed; never blocks.
 
-        Args:
-            time: As in `amounts`.
-            notebook: As in `amounts`.
-
-        Returns:
-            A future; it raises `ConfigurationError` if the rows cannot be written now.
+        The future raises `ConfigurationError` if the rows cannot be written now.
         """
         ...
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Write what waits; say whether everything is committed.
-
-        Args:
-            timeout: Seconds to wait at most.
-        """
+        """Write what waits, for `timeout` seconds at most; return whether everything is committed."""
         ...
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
 
 T = TypeVar("T")
 

@@ -17,13 +17,15 @@ import pytest
 import llmkit
 from llmkit.core import sqlite
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules
 from llmkit.costs.budgets.alerts import Alert
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import schema
-from llmkit.costs.store.sqlite import SQLiteStore
+from llmkit.costs.store.rows import COLUMNS, encode
+from llmkit.costs.store.sqlite import schema
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.records import CallRecord, CostReservation, calling
 
 NANO = 1_000_000_000
@@ -106,7 +108,7 @@ async def admit(ledger, reservation):
 
 def used(store, time=None, notebook=None):
     """Return what is used once everything that was asked for is done."""
-    return store.settled(schema.micros(time or datetime.now(UTC)), notebook).result(10)
+    return store.settled(micros(time or datetime.now(UTC)), notebook).result(10)
 
 
 def holding(path):
@@ -684,12 +686,12 @@ def test_rows_that_cannot_be_written_count_or_nothing_is_admitted(store):
             store.reserve(plan(0.1)).result(10)
         with pytest.raises(ConfigurationError, match="locked"):
             used(store)
-        assert store.amounts(schema.micros(datetime.now(UTC)), None).spent == 900_000_000
+        assert store.amounts(micros(datetime.now(UTC)), None).spent == 900_000_000
         store.flush(10)
     with pytest.raises(BudgetExceededError):
         store.reserve(plan(0.2)).result(10)
     store.reserve(plan(0.1)).result(10)
-    assert store.amounts(schema.micros(datetime.now(UTC)), None).spent == 900_000_000
+    assert store.amounts(micros(datetime.now(UTC)), None).spent == 900_000_000
 
 
 def test_a_mistake_in_a_job_reaches_who_waits_for_it(store):
@@ -876,8 +878,7 @@ def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(ledger, 
 
 
 def test_a_row_that_has_to_wait_is_acknowledged_as_such_beside_a_budget(path):
-    ledger = Ledger(path)
-    ledger._opened = SQLiteStore(path, busy_timeout=0.1)
+    ledger = Ledger(store=SQLiteStore(path, busy_timeout=0.1))
     ledger.budget(daily=1)
     with holding(path), pytest.warns(llmkit.costs.store.writer.LedgerWarning, match="locked"):
         assert ledger.record(done(plan(2.0))).result(10) is False
@@ -901,9 +902,9 @@ def test_a_file_of_version_1_is_read_and_brought_up_to_date_with_what_was_spent(
     version_1(path, rows)
     store = SQLiteStore(path)
     assert store.rules() == BudgetRules()
-    assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
+    assert store.amounts(micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
     store.change_rules({"daily": NANO})
-    assert store.amounts(schema.micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
+    assert store.amounts(micros(now), "a.ipynb") == Amounts(750_000_000, 0, 500_000_000, 0)
     assert used(store, now - timedelta(days=1)).spent == 125_000_000
     assert used(store, now - timedelta(days=3)).spent == 0
     with pytest.raises(BudgetExceededError):
@@ -932,12 +933,12 @@ def version_1(path, records):
 
 
 def insert_as_version_1(connection, records):
-    names = [name for name in schema.COLUMNS if not any(name in later for later in schema.ADDED)]
+    names = [name for name in COLUMNS if not any(name in later for later in schema.ADDED)]
     marks = ", ".join("?" * len(names))
     insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({marks}) ON CONFLICT (time, uid) DO NOTHING"
-    places = [list(schema.COLUMNS).index(name) for name in names]
+    places = [list(COLUMNS).index(name) for name in names]
     with sqlite.transaction(connection):
-        rows = [[row[place] for place in places] for row in map(schema.encode, records)]
+        rows = [[row[place] for place in places] for row in map(encode, records)]
         connection.executemany(insert, rows)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from llmkit.core.errors import BudgetExceededError
-from llmkit.costs.store import schema
-from llmkit.costs.store.sqlite import SQLiteStore
+from llmkit.core.timestamps import micros
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from tests.support.examples import scaled
 from tests.unit.costs.test_budget import Clock, done, plan
 
@@ -102,7 +102,7 @@ class Reservations(RuleBasedStateMachine):
     def the_sums_are_those_of_the_model(self):
         for day in (START, START + timedelta(days=1)):
             for name in NOTEBOOKS:
-                used = self.store.settled(schema.micros(day), name).result(10)
+                used = self.store.settled(micros(day), name).result(10)
                 assert used.spent + used.reserved == self.total(self.reservations, day.date())
                 assert used.notebook_spent + used.notebook_reserved == self.total(
                     self.reservations, day.date(), name

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.pricing import corrections
-from llmkit.costs.store import schema
 from llmkit.costs.store.protocol import Change
+from llmkit.costs.store.sqlite import schema
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -174,7 +175,7 @@ def test_taking_back_what_never_was_is_an_error(ledger):
 def test_frames_sums_and_snapshots_of_other_processes_follow(ledger, monkeypatch):
     monkeypatch.setattr("llmkit.costs.frame.frame.READ", 5)
     monkeypatch.setattr("llmkit.costs.frame.frame.FEWEST", 5)
-    monkeypatch.setattr("llmkit.costs.store.sqlite.ROLL", 3)
+    monkeypatch.setattr("llmkit.costs.store.sqlite.sqlite_store.ROLL", 3)
     write(ledger, *(call(model="mn"[number % 2]) for number in range(23)))
     with closing(Ledger(ledger.path)) as other:
         assert other.total().usd == pytest.approx(other.summary()["cost_usd"].sum()) == 0.115
@@ -250,7 +251,7 @@ def test_an_older_file_gains_the_notes(tmp_path):
 
 def test_a_price_that_another_process_changed_meanwhile_is_left(ledger):
     (uid,) = write(ledger, call())
-    change = Change(schema.micros(NOW), uid, "cost_nanos", 4_999_999, 1, "given", "2026-11-20")
+    change = Change(micros(NOW), uid, "cost_nanos", 4_999_999, 1, "given", "2026-11-20")
     assert ledger._store.correct([change], run="r", reason=None) == 0
     assert costs(ledger) == [5_000_000]
     assert ledger.corrections.empty
@@ -281,9 +282,9 @@ KILLED = """
 import os, signal, sys
 from llmkit.costs.pricing import corrections
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import sqlite
+from llmkit.costs.store.sqlite import corrections as store
 corrections.BATCH = 10
-before, steps = sqlite.corrections.write, int(sys.argv[2])
+before, steps = store.write, int(sys.argv[2])
 
 def write(connection, changes, **options):
     global steps
@@ -293,7 +294,7 @@ def write(connection, changes, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return count
 
-sqlite.corrections.write = write
+store.write = write
 Ledger(sys.argv[1]).correct(prices={"m": {"input": 1, "output": 2}})
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from llmkit.content.messages import LLMResponse
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import rollups, schema
+from llmkit.costs.store.sqlite import rollups, schema
 from llmkit.notebook.chat.header import money_form
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import summary_line

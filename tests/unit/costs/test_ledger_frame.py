@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from llmkit.costs.frame import frame as frames
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import schema
-from llmkit.costs.store import sqlite as store
+from llmkit.costs.store.rows import COLUMNS, encode
+from llmkit.costs.store.sqlite import sqlite_store as store
 from llmkit.records import CallRecord
 from tests.support.examples import examples
 
@@ -213,8 +213,8 @@ def test_sqlites_limits_do_not_keep_a_record_out(ledger):
 
 
 def test_every_field_of_a_record_has_its_column():
-    assert list(schema.COLUMNS) == list(asdict(call()))
-    assert [name.replace("_usd", "_nanos") for name in frames.COLUMNS] == list(schema.COLUMNS)
+    assert list(COLUMNS) == list(asdict(call()))
+    assert [name.replace("_usd", "_nanos") for name in frames.COLUMNS] == list(COLUMNS)
 
 
 def test_two_records_of_the_same_call_make_one_row(ledger):
@@ -255,11 +255,11 @@ def test_rows_that_wait_to_be_written_are_in_dollars_too(ledger, monkeypatch):
     ledger.record(call(cost_nanos=1))
     assert ledger.df["cost_usd"].tolist() == [1e-9]
     store = ledger._opened
-    late = [schema.encode(call(uid="late", cost_nanos=2, at_most_nanos=7))]
+    late = [encode(call(uid="late", cost_nanos=2, at_most_nanos=7))]
     monkeypatch.setattr(store, "unwritten", lambda: late)
     assert ledger.df["cost_usd"].tolist() == [1e-9, 2e-9]
     assert ledger.exact["at_most_nanos"].tolist() == [pd.NA, 7]
-    late[:] = [schema.encode(call(uid="later", cost_nanos=None)), *late]
+    late[:] = [encode(call(uid="later", cost_nanos=None)), *late]
     assert ledger.df["cost_usd"].fillna(-1).tolist() == [1e-9, -1, 2e-9]
     monkeypatch.undo()
     ledger.record(call(cost_nanos=3))

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import llmkit
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import schema
+from llmkit.costs.store.sqlite import schema
 from llmkit.records import CallRecord
 from tests.support.examples import examples
 from tests.unit.costs.test_ledger_frame import records
@@ -387,7 +388,7 @@ class TestSources:
             out = run(
                 f"""
                 from llmkit.costs.ledger import Ledger
-                import llmkit.costs.store.merged, llmkit.costs.frame.summary
+                import llmkit.costs.store.sqlite.merged, llmkit.costs.frame.summary
                 if os.geteuid() == 0:
                     os.seteuid(65534)
                 print(Ledger.merged({str(path)!r}).total())
@@ -436,8 +437,8 @@ class TestReadOnly:
         status = ledger.budget()
         assert (status.daily, status.spent, status.reserved) == (None, 4.0, 0.0)
         assert ledger.spent_nanos(now - timedelta(days=9)) == 7
-        assert ledger._store.amounts(schema.micros(now), "a.ipynb").notebook_spent == 10**9
-        assert ledger._store.amounts(schema.micros(now), None).notebook_spent == 3 * 10**9
+        assert ledger._store.amounts(micros(now), "a.ipynb").notebook_spent == 10**9
+        assert ledger._store.amounts(micros(now), None).notebook_spent == 3 * 10**9
         assert ledger.guard(None) is None
 
 

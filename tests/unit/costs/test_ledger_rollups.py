@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from llmkit.costs.store import database, rollups, schema
+from llmkit.core.timestamps import micros
+from llmkit.costs.store.groups import KEYS, MEASURES
+from llmkit.costs.store.rows import COLUMNS, encode
+from llmkit.costs.store.sqlite import database, rollups, schema
 from llmkit.costs.sums import Sums
 from llmkit.records import CallRecord
 from tests.contract.test_store_contract import MIXED, expected_groups, merged
 
 NOON = datetime(2026, 11, 20, 12).astimezone()
-BY = [[key] for key in rollups.KEYS] + [
+BY = [[key] for key in KEYS] + [
     ["month", "model"],
     ["day", "notebook"],
     ["notebook", "month", "status"],
@@ -31,7 +34,7 @@ def ledger():
 
 
 def write(ledger, *records):
-    ledger.executemany(schema.INSERT, map(schema.encode, records))
+    ledger.executemany(schema.INSERT, map(encode, records))
 
 
 def agree(ledger, records):
@@ -75,7 +78,7 @@ def test_in_another_epoch_what_is_kept_is_void(ledger):
     write(ledger, *MIXED)
     rollups.roll(ledger)
     ledger.execute("UPDATE calls SET cost_nanos = 3")
-    agree(ledger, [type(r)(**{f: getattr(r, f) for f in schema.COLUMNS} | {"cost_nanos": 3}) for r in MIXED])
+    agree(ledger, [type(r)(**{f: getattr(r, f) for f in COLUMNS} | {"cost_nanos": 3}) for r in MIXED])
     assert rollups.behind(ledger) == 24
     assert rollups.roll(ledger) == 0
     assert {calls for _, calls in kept(ledger).values()} == {24}
@@ -100,7 +103,7 @@ def test_a_file_that_keeps_no_sums_is_added_up_from_its_rows(ledger):
 
 
 def since(ledger, by, time):
-    return rollups.groups(ledger, by, schema.micros(time))
+    return rollups.groups(ledger, by, micros(time))
 
 
 def test_sums_since_a_time_are_kept_if_it_divides_nobody(ledger):
@@ -129,9 +132,7 @@ def test_a_time_within_a_day_is_left_to_the_rows_once_they_are_added_up(ledger):
 def test_errors_and_unknown_tokens_are_told_from_none(ledger):
     write(ledger, call(status="error"), call(status="interrupted", model="n", input_tokens=0))
     rollups.roll(ledger)
-    found = {
-        row[0]: dict(zip(rollups.MEASURES, row[1:], strict=True)) for row in rollups.groups(ledger, ["model"])
-    }
+    found = {row[0]: dict(zip(MEASURES, row[1:], strict=True)) for row in rollups.groups(ledger, ["model"])}
     assert (found["m"]["errors"], found["m"]["input_tokens"], found["m"]["unpriced"]) == (1, None, 0)
     assert (found["n"]["errors"], found["n"]["input_tokens"], found["n"]["output_tokens"]) == (1, 0, None)
 
@@ -145,7 +146,7 @@ def test_groups_by_simulated_become_sums(ledger):
 
 
 def delete(ledger, before):
-    limit = None if before is None else schema.micros(before)
+    limit = None if before is None else micros(before)
     mark = rollups.forget(ledger, limit)
     schema.delete(ledger, limit)
     rollups.keep(ledger, mark)
@@ -192,7 +193,7 @@ def test_money_stays_exact_where_its_sum_is_enormous(ledger):
     write(ledger, *(call(cost_nanos=9 * 10**17 + 1) for _ in range(9)), call(cost_nanos=-5))
     for _ in range(2):
         (row,) = rollups.groups(ledger, ["model"])
-        assert row[1 + list(rollups.MEASURES).index("nanos")] == 9 * (9 * 10**17 + 1) - 5
+        assert row[1 + MEASURES.index("nanos")] == 9 * (9 * 10**17 + 1) - 5
         rollups.roll(ledger)
 
 

@@ -21,9 +21,11 @@ from llmkit.costs.frame import frame as frames
 from llmkit.costs.frame.snapshot import Snapshot
 from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import schema
-from llmkit.costs.store import sqlite as store
-from llmkit.costs.store.filters import Filters, statement
+from llmkit.costs.store.filters import Filters
+from llmkit.costs.store.rows import COLUMNS, encode
+from llmkit.costs.store.sqlite import queries, schema
+from llmkit.costs.store.sqlite import sqlite_store as store
+from llmkit.costs.store.sqlite.queries import statement
 from llmkit.records import CallRecord
 from tests.support.examples import examples
 from tests.unit.costs.test_ledger_frame import records
@@ -95,8 +97,7 @@ def test_a_snapshot_is_read_instead_of_the_rows_it_has(path):
             read.append(len(page.rows))
             return page
 
-    ledger = Ledger(path)
-    ledger._opened = Spy(path)
+    ledger = Ledger(store=Spy(path))
     assert ledger.df["model"].tolist() == [f"m{number}" for number in range(13)]
     assert read == [5, 1, 1, 3], "a first look, the last row of each file, the rest"
     ledger.close()
@@ -177,7 +178,7 @@ def test_a_snapshot_of_the_first_format_is_passed_over(path):
     for file in Path(f"{path}-columns").glob("*"):
         chunk, notes = columns.loads(file.read_bytes())
         chunk.arrays["cost_usd"] = chunk.arrays.pop("cost_nanos") / 10**9
-        file.write_bytes(chunk.dumps(**notes | {"columns": list(schema.COLUMNS)}))
+        file.write_bytes(chunk.dumps(**notes | {"columns": list(COLUMNS)}))
     same(frame(path), before)
 
 
@@ -274,7 +275,7 @@ def test_daily_sums_agree_with_the_rows_to_the_billionth(calls, by, simulated, e
         agree(ledger, by, simulated)
         for since in (None, 1_767_311_999_000_000):
             with ledger._opened._reader() as connection:
-                rows = schema.sums(connection, since, None)
+                rows = queries.sums(connection, since, None)
             assert ledger._opened.sums(since=since) == rows
 
 
@@ -293,12 +294,10 @@ def version_2(path, records):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in (*schema.MIGRATIONS[0], *schema.MIGRATIONS[1], "PRAGMA user_version = 2"):
             connection.execute(statement)
-        names = [name for name in schema.COLUMNS if name in schema.present(connection)]
-        places = [list(schema.COLUMNS).index(name) for name in names]
+        names = [name for name in COLUMNS if name in schema.present(connection)]
+        places = [list(COLUMNS).index(name) for name in names]
         insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-        connection.executemany(
-            insert, [[row[place] for place in places] for row in map(schema.encode, records)]
-        )
+        connection.executemany(insert, [[row[place] for place in places] for row in map(encode, records)])
 
 
 def older(path, statement, rows=None):
@@ -330,9 +329,9 @@ def test_several_processes_bring_one_file_up_to_date(path):
     code = (
         "import sys, uuid; from datetime import UTC, datetime; from llmkit.costs.ledger import Ledger\n"
         "from llmkit.records import CallRecord\n"
-        "books = Ledger(sys.argv[1])\n"
+        "ledger = Ledger(sys.argv[1])\n"
         "for _ in range(300):\n"
-        "    assert books.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status='ok',"
+        "    assert ledger.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status='ok',"
         " provider='openai', model='m', cost_nanos=7)).result(60)\n"
     )
     writers = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(path)]) for _ in range(4)]
@@ -348,7 +347,7 @@ def test_several_processes_bring_one_file_up_to_date(path):
 
 def test_what_an_older_llmkit_writes_deletes_or_another_hand_changes_counts(path):
     write(path, [call(cost_nanos=1, model=f"m{number}") for number in range(9)])
-    older(path, schema.INSERT, [schema.encode(call(cost_nanos=5))])
+    older(path, schema.INSERT, [encode(call(cost_nanos=5))])
     with closing(Ledger(path)) as ledger:
         assert round(ledger.total().usd * 10**9) == 14
         older(path, "DELETE FROM calls WHERE id = 3")
@@ -394,9 +393,9 @@ def test_days_are_those_of_the_readers_clock(path):
     times = [datetime(2026, 3, 31, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
     code = (
         "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.summary import *\n"
-        "books = Ledger(sys.argv[1]); print(books.summary('day')['calls'].to_dict())\n"
+        "ledger = Ledger(sys.argv[1]); print(ledger.summary('day')['calls'].to_dict())\n"
         "for by in (['day'], ['month'], ['month', 'notebook'], ['month', 'day']):\n"
-        "    assert books.summary(by).equals(summarise(spending(books.exact), by))"
+        "    assert ledger.summary(by).equals(summarise(spending(ledger.exact), by))"
     )
     write(path, [call(time=time) for time in times])
     write(path, [call(time=times[0])])
@@ -483,6 +482,6 @@ def test_a_query_returns_the_calls_that_are_meant_and_no_others(path):
 
 def test_a_query_by_time_reads_no_other_rows():
     with closing(store.database.open_memory()) as connection:
-        query, values = statement(Filters(since=5, words={"model": ("m",)}), schema.COLUMNS)
+        query, values = statement(Filters(since=5, words={"model": ("m",)}), COLUMNS)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
     assert "calls_time_uid (time>?)" in plan[0][3]

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import BudgetRules
-from llmkit.costs.store import rollups, schema
-from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.costs.store.sqlite import rollups
+from llmkit.costs.store.sqlite.location import MEMORY
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.records import CallRecord, CostReservation
 
@@ -67,7 +69,7 @@ def test_a_lease_ends_by_the_clock_on_the_wall_unless_another_is_given():
         with opened(MEMORY) as store:
             store.reserve(reservation).result(10)
             store._clock = now or store._clock
-            assert store.amounts(schema.micros(START), None).reserved == reserved
+            assert store.amounts(micros(START), None).reserved == reserved
 
 
 def test_who_reads_an_older_file_makes_its_sums_step_by_step(path, monkeypatch):
@@ -114,9 +116,9 @@ def test_a_day_that_is_kept_as_one_sum_can_still_be_divided(path):
         with closing(sqlite3.connect(path)) as connection:
             assert rollups.behind(connection) == 0
         for minutes, nanos in ((0, 111), (1, 110), (5, 110), (6, 100)):
-            since = schema.micros(START + timedelta(minutes=minutes))
+            since = micros(START + timedelta(minutes=minutes))
             assert store.sums(since=since)[False].nanos == nanos
-        assert store.sums(since=schema.micros(START + timedelta(days=1))) == {}
+        assert store.sums(since=micros(START + timedelta(days=1))) == {}
 
 
 def test_whole_days_that_are_deleted_leave_the_sums_of_the_others_as_they_are(path):
@@ -125,7 +127,7 @@ def test_whole_days_that_are_deleted_leave_the_sums_of_the_others_as_they_are(pa
         store.append(call(cost_nanos=10, time=START + timedelta(days=3)))
     with opened(path) as store:
         assert store.append(call(cost_nanos=100, time=START + timedelta(days=3))).result(10)
-        assert store.delete(schema.micros(START + timedelta(days=2))) == 1
+        assert store.delete(micros(START + timedelta(days=2))) == 1
         with closing(sqlite3.connect(path)) as connection:
             assert rollups.behind(connection) == 0
         assert store.sums()[False].nanos == 110

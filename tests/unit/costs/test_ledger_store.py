@@ -16,8 +16,10 @@ import pytest
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
-from llmkit.costs.store import database, schema
-from llmkit.costs.store.sqlite import SQLiteStore, default_path
+from llmkit.costs.store.rows import COLUMNS, UID
+from llmkit.costs.store.sqlite import database, schema
+from llmkit.costs.store.sqlite.location import default_path
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.records import CallRecord
 
@@ -48,7 +50,7 @@ def call(**changes):
 
 
 def uids(store):
-    return [row[1 + schema.UID] for row in store.read().rows]
+    return [row[1 + UID] for row in store.read().rows]
 
 
 def holding(path):
@@ -113,7 +115,7 @@ def test_while_another_process_holds_the_lock_calls_wait_in_memory_with_one_warn
             assert store.flush(10) is False
         assert len(caught) == 1
         assert uids(store) == [first.uid]
-        assert [row[schema.UID] for row in store.unwritten()] == [second.uid, third.uid]
+        assert [row[UID] for row in store.unwritten()] == [second.uid, third.uid]
         assert store.sums()[False].calls == 3
     assert store.flush(10) is True
     assert uids(store) == [first.uid, second.uid, third.uid]
@@ -130,8 +132,7 @@ def test_a_second_outage_is_worth_a_second_warning(store, path):
 
 
 def test_the_frame_and_the_total_show_what_waits(path):
-    ledger = Ledger(path)
-    ledger._opened = SQLiteStore(path, busy_timeout=0.1)
+    ledger = Ledger(store=SQLiteStore(path, busy_timeout=0.1))
     ledger.record(call(cost_nanos=10**9)).result(10)
     with holding(path), pytest.warns(LedgerWarning, match="locked"):
         ledger.record(call(cost_nanos=10**9, model="late")).result(10)
@@ -169,7 +170,7 @@ def test_what_cannot_be_written_never_breaks_a_call(kind, path):
         assert store.append(record).result(10) is False
         assert store.append(call()).result(10) is False
     assert len(caught) == 1
-    assert store.unwritten()[0][schema.UID] == record.uid
+    assert store.unwritten()[0][UID] == record.uid
     store.path = path.with_name("elsewhere.sqlite")
     if kind == "parent is a file":
         path.parent.unlink()
@@ -211,21 +212,21 @@ def test_a_full_disk_keeps_calls_in_memory_until_there_is_room(path):
         from llmkit.costs.ledger import Ledger
         from llmkit.records import CallRecord
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        books = Ledger(sys.argv[1])
+        ledger = Ledger(sys.argv[1])
         def record():
-            return books.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status="ok",
+            return ledger.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status="ok",
                                            provider="p", model="m" * 2000)).result(30)
         assert record()
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             results = [record() for _ in range(100)]
-            assert len(books.df) == 101
+            assert len(ledger.df) == 101
         outages = sum(before and not after for before, after in itertools.pairwise([True, *results]))
         assert len(caught) == outages >= 1, results
         assert results.count(True) > 5 and results[-5:] == [False] * 5, results
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        assert record() and not books._store.unwritten() and len(books.df) == 102
+        assert record() and not ledger._store.unwritten() and len(ledger.df) == 102
         print(caught[0].message)
         """.replace("sys.argv[1]", repr(str(path)))
     )
@@ -250,18 +251,18 @@ def test_a_ledger_that_may_only_be_read_is_read(foreign_folder):
     foreign_folder.chmod(0o555)
     out = run(
         f"""
-        import llmkit.costs.frame.frame, llmkit.costs.store.sqlite, warnings
+        import llmkit.costs.frame.frame, llmkit.costs.store.sqlite.sqlite_store, warnings
         from llmkit.costs.ledger import Ledger
         from llmkit.records import CallRecord
         if os.geteuid() == 0:
             os.seteuid(65534)
-        books = Ledger({str(path)!r})
+        ledger = Ledger({str(path)!r})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             record = CallRecord(time=datetime.now(UTC), uid="1", status="error", provider="p", model="m")
-            assert books.record(record).result(10) is False
-            assert len(books.df) == 2 and len(caught) == 1
-        print(books.total())
+            assert ledger.record(record).result(10) is False
+            assert len(ledger.df) == 2 and len(caught) == 1
+        print(ledger.total())
         """
     )
     assert out.strip() == "$1.00 over 2 calls"
@@ -298,7 +299,7 @@ def test_a_value_that_fits_no_column_becomes_unknown(store):
     record = call(cost_nanos=2**70, attempts=10**30, duration_s="soon", first_token_s=float("inf"))
     assert store.append(record).result(10)
     (row,) = store.read().rows
-    values = dict(zip(schema.COLUMNS, row[1:], strict=True))
+    values = dict(zip(COLUMNS, row[1:], strict=True))
     assert (values["cost_nanos"], values["attempts"]) == (None, None)
     assert (values["duration_s"], values["first_token_s"]) == (None, None)
 
@@ -375,7 +376,7 @@ def test_an_older_file_can_be_read_before_anybody_brings_it_up_to_date(store, pa
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE calls DROP COLUMN reasoning_tokens")
-    assert store.read().rows[0][1 + schema.UID]
+    assert store.read().rows[0][1 + UID]
     assert None in store.read().rows[0]
 
 

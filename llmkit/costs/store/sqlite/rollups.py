@@ -11,19 +11,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.price_rules import UNPRICED
-from llmkit.costs.store import schema
+from llmkit.costs.store.groups import MEASURES, sums_in
+from llmkit.costs.store.sqlite import schema
 from llmkit.costs.sums import Sums
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from llmkit.costs.sums import Sums
+
 STEP = 20_000
 """Rows that one transaction adds at most: others wait for it."""
 
 TABLES = schema.ROLLUP_TABLES
 
-KEYS = schema.ROLLUP_KEYS | {"month": f"substr({schema.ROLLUP_KEYS['day']}, 1, 7)"}
+_KEYS = schema.ROLLUP_KEYS | {"month": f"substr({schema.ROLLUP_KEYS['day']}, 1, 7)"}
 
 # No sum may fail: that of billions (whole dollars) and that of the rest stay within 64 bits.
 _SUM = "CAST(coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} % 1000000000), 0) AS INTEGER)"
@@ -66,20 +69,15 @@ def _upsert(table: str) -> str:
 _NEW = _select(schema.ROLLUP_KEYS | _COUNTED, "calls WHERE id > ? AND id <= ?", len(schema.ROLLUP_KEYS))
 _UPSERTS = {table: _upsert(table) for table in TABLES}
 
-MEASURES = {
-    "calls": "sum(calls)",
+_MEASURES = dict.fromkeys(MEASURES, "sum({0})") | {
     "errors": "coalesce(sum(calls) FILTER (WHERE status IN ('error', 'interrupted')), 0)",
-    "priced": "sum(priced)",
-    "unpriced": "sum(unpriced)",
-    "input_tokens": f"CASE WHEN sum(input_known) THEN {_SUM.format('input_tokens')} END",
-    "output_tokens": f"CASE WHEN sum(output_known) THEN {_SUM.format('output_tokens')} END",
-    "nanos": _SUM.format("nanos"),
-    "saved_nanos": _SUM.format("saved_nanos"),
-    "first": "min(first)",
-    "last": "max(last)",
-    "estimated": "sum(estimated)",
+    "input_tokens": f"CASE WHEN sum(input_known) THEN {_SUM} END",
+    "output_tokens": f"CASE WHEN sum(output_known) THEN {_SUM} END",
+    "nanos": _SUM,
+    "saved_nanos": _SUM,
+    "first": "min({0})",
+    "last": "max({0})",
 }
-"""What `groups` returns behind the keys; tokens that nobody knows are NULL."""
 
 
 def roll(connection: sqlite3.Connection) -> int:
@@ -128,7 +126,7 @@ def _query(table: str | None, by: Sequence[str], estimated: str, *, since: bool)
     """Return the query of some sums, of the rows behind the mark, and of all that are `estimated`."""
     keys = list(dict.fromkeys([*by, "status"]))  # what tells the errors
     rows = f"calls WHERE id > :mark{' AND time >= :since' if since else ''}"
-    source = _select({name: KEYS[name] for name in keys} | _COUNTED | {"estimated": "0"}, rows, len(keys))
+    source = _select({name: _KEYS[name] for name in keys} | _COUNTED | {"estimated": "0"}, rows, len(keys))
     source += f" UNION ALL {_estimates(keys, estimated, since=since)}"
     if table is not None:
         columns = {name: name if name in TABLES[table] else "substr(day, 1, 7)" for name in keys}
@@ -137,7 +135,11 @@ def _query(table: str | None, by: Sequence[str], estimated: str, *, since: bool)
         source = (
             f"SELECT {names}, {', '.join(_COUNTED)}, 0 AS estimated FROM {table}{where} UNION ALL {source}"  # noqa: S608 - names
         )
-    return _select({name: name for name in by} | MEASURES, f"({source})", len(by))
+    return _select(
+        {name: name for name in by} | {name: sql.format(name) for name, sql in _MEASURES.items()},
+        f"({source})",
+        len(by),
+    )
 
 
 def _estimates(keys: Sequence[str], estimated: str, *, since: bool) -> str:
@@ -145,19 +147,12 @@ def _estimates(keys: Sequence[str], estimated: str, *, since: bool) -> str:
     rows = f"calls WHERE {estimated}{' AND time >= :since' if since else ''}"
     nothing = dict.fromkeys(_COUNTED, "0") | {"estimated": "count(*)"}
     times = {name: _COUNTED[name] for name in ("first", "last")}
-    return _select({name: KEYS[name] for name in keys} | nothing | times, rows, len(keys))
+    return _select({name: _KEYS[name] for name in keys} | nothing | times, rows, len(keys))
 
 
 def sums(found: Sequence[Any]) -> dict[bool, Sums]:
     """Turn groups by `simulated` into sums."""
     return {bool(row[0]): sums_in(row[1:]) for row in found}
-
-
-def sums_in(measures: Sequence[Any]) -> Sums:
-    """Return the sums among `MEASURES`."""
-    values = dict(zip(MEASURES, measures, strict=True))
-    names = ("calls", "unpriced", "priced", "nanos", "saved_nanos", "estimated")
-    return Sums(*(values[name] for name in names))
 
 
 def forget(connection: sqlite3.Connection, before: int | None) -> int:

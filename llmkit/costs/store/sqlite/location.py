@@ -1,14 +1,30 @@
-"""Where a ledger is kept."""
+"""Where a ledger's file is."""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+import platformdirs
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.store.sqlite import ENVIRONMENT, default_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MEMORY = ":memory:"
+"""The path of a ledger that lives and dies with its process."""
+
+ENVIRONMENT = "LLMKIT_LEDGER"
+"""Variable that names the default ledger's file, or says `:memory:`."""
 
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]+):/")  # two letters at least: C:/ is a drive
+
+
+def default_path() -> str | Path:
+    """Return where the default ledger is."""
+    return os.environ.get(ENVIRONMENT, "").strip() or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
 
 
 def file_of(given: str | os.PathLike[str] | None) -> str | os.PathLike[str]:

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.rules import Amounts
-from llmkit.costs.store import database, rollups, schema
-from llmkit.costs.store.sqlite import MEMORY, SQLiteStore
+from llmkit.costs.store.rows import COLUMNS
+from llmkit.costs.store.sqlite import database, rollups, schema
+from llmkit.costs.store.sqlite.location import MEMORY
+from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
     from llmkit.records import CallRecord
 
 WAIT = 30.0
@@ -40,7 +42,7 @@ _NOTES = (
 )
 
 _TAKE = (
-    f"INSERT INTO main.calls ({', '.join(schema.COLUMNS)}) SELECT {{columns}} FROM source.calls"  # noqa: S608 - names
+    f"INSERT INTO main.calls ({', '.join(COLUMNS)}) SELECT {{columns}} FROM source.calls"  # noqa: S608 - names
     " WHERE id > ? ORDER BY id ON CONFLICT (time, uid) DO NOTHING"
 )
 
@@ -229,7 +231,7 @@ def _take(connection: sqlite3.Connection, source: Source) -> bool:
         return False
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM source.calls").fetchone()
     if last > source.last:
-        columns = ", ".join(name if name in names else "NULL" for name in schema.COLUMNS)
+        columns = ", ".join(name if name in names else "NULL" for name in COLUMNS)
         connection.execute(_TAKE.format(columns=columns), (source.last,))
     if not source.epoch and connection.execute(_CORRECTIONS).fetchone():
         if connection.execute(_CORRECT).rowcount:

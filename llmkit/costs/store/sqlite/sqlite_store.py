@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import platformdirs
-
 from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
-from llmkit.costs.store import corrections, database, filters, reservations, rollups, schema
 from llmkit.costs.store.protocol import Page
+from llmkit.costs.store.rows import COLUMNS, TIME, encode, salvage
+from llmkit.costs.store.sqlite import corrections, database, queries, reservations, rollups, schema
+from llmkit.costs.store.sqlite.location import MEMORY
 from llmkit.costs.store.writer import Writer
 from llmkit.costs.sums import NOTHING
 
@@ -32,17 +32,11 @@ if TYPE_CHECKING:
 
     from llmkit.costs.store.filters import Filters
     from llmkit.costs.store.protocol import Change
-    from llmkit.costs.store.schema import Row
+    from llmkit.costs.store.rows import Row
     from llmkit.costs.sums import Sums
     from llmkit.records import CallRecord, CostReservation
 
 T = TypeVar("T")
-
-MEMORY = ":memory:"
-"""The path of a ledger that lives and dies with its process."""
-
-ENVIRONMENT = "LLMKIT_LEDGER"
-"""Variable that names the default ledger's file, or says `:memory:`."""
 
 PAGE = 25_000
 """Rows that one read returns at most; bounds the memory that Python objects take."""
@@ -54,7 +48,7 @@ BRIEFLY = 1.0
 """Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
 
 AT_ONCE = 0.05
-"""Seconds to wait for a lock to read the caps: an event loop waits as well."""
+"""Seconds to wait for a lock to read the budgets: an event loop waits as well."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +56,6 @@ logger = logging.getLogger(__name__)
 def utc_now() -> datetime:
     """Return the time, aware."""
     return datetime.now(UTC)
-
-
-def default_path() -> str | Path:
-    """Return where the default ledger is."""
-    return os.environ.get(ENVIRONMENT, "").strip() or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
 
 
 class SQLiteStore(forks.ForkAware):
@@ -94,6 +83,11 @@ class SQLiteStore(forks.ForkAware):
         _stores.add(self)
 
     @property
+    def name(self) -> str:
+        """The file; see `Store.name`."""
+        return str(self.path)
+
+    @property
     def snapshot(self) -> Path | None:
         """Where a copy of the rows in columns is; see `Store.snapshot`."""
         return None if self._in_memory else self.path.with_name(f"{self.path.name}-columns")
@@ -106,7 +100,7 @@ class SQLiteStore(forks.ForkAware):
     def append(self, record: CallRecord) -> Future[bool]:
         """Take a record; see `Store.append`."""
         try:
-            row = schema.encode(record)
+            row = encode(record)
         except (AttributeError, TypeError, ValueError, OverflowError):
             logger.exception("A call left a record that cannot be kept: %r", record)
             refused: Future[bool] = Future()
@@ -127,7 +121,7 @@ class SQLiteStore(forks.ForkAware):
             if not connection or not names:
                 return Page("", [], more=False)
             (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-            query = f"SELECT {schema.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
+            query = f"SELECT {queries.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
             rows = connection.execute(query, (after, limit)).fetchall()
             return Page(epoch, rows, more=len(rows) == limit)
 
@@ -136,10 +130,10 @@ class SQLiteStore(forks.ForkAware):
         waiting, found = self.unwritten(), []
         with self._reader() as connection:
             if connection and (names := schema.present(connection)):
-                found = list(filters.pages(connection, choice, names, PAGE))
-                waiting = [row for row in waiting if not schema.has(connection, row)]
+                found = list(queries.pages(connection, choice, names, PAGE))
+                waiting = [row for row in waiting if not queries.has(connection, row)]
         with self._written(waiting) as memory:
-            return [*found, *filters.pages(memory, choice, schema.COLUMNS, PAGE)]
+            return [*found, *queries.pages(memory, choice, COLUMNS, PAGE)]
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
@@ -148,12 +142,12 @@ class SQLiteStore(forks.ForkAware):
         waiting = self.unwritten()
         with self._reader() as connection:
             if connection and schema.present(connection):
-                sums = schema.sums(connection, since, session)
-                waiting = [row for row in waiting if not schema.has(connection, row)]
+                sums = queries.sums(connection, since, session)
+                waiting = [row for row in waiting if not queries.has(connection, row)]
             else:
                 sums = {}
         with self._written(waiting) as memory:
-            return _added([sums, schema.sums(memory, since, session)])
+            return _added([sums, queries.sums(memory, since, session)])
 
     def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
         """Add up all rows in groups; see `Store.groups`."""
@@ -163,7 +157,7 @@ class SQLiteStore(forks.ForkAware):
             if connection and schema.present(connection):
                 found = rollups.groups(connection, by, since)
                 behind = rollups.behind(connection)
-                waiting = [row for row in waiting if not schema.has(connection, row)]
+                waiting = [row for row in waiting if not queries.has(connection, row)]
         if behind > rollups.STEP:
             self._catch_up()
         if found is None or not waiting:
@@ -185,8 +179,6 @@ class SQLiteStore(forks.ForkAware):
 
     def delete(self, before: int | None = None) -> int:
         """Delete rows; see `Store.delete`."""
-        from llmkit.costs.frame.snapshot import Snapshot
-
         self.flush(self._busy_timeout)
         with self._writer.writing, self._explained("cleared"):
             connection = self._connected()
@@ -194,19 +186,17 @@ class SQLiteStore(forks.ForkAware):
                 mark = rollups.forget(connection, before)
                 count = schema.delete(connection, before)
                 rollups.keep(connection, mark)
-            if self.snapshot is not None:
-                Snapshot(self.snapshot).clear()
-            return count + self._writer.discard(before=before, column=schema.TIME)
+            return count + self._writer.discard(before=before, column=TIME)
 
     def rules(self) -> BudgetRules:
-        """Return the budgets; see `Store.caps`."""
+        """Return the budgets; see `Store.rules`."""
         with self._reader(self._glancing, AT_ONCE) as connection:
             return (
                 reservations.rules(connection) if connection and schema.present(connection) else BudgetRules()
             )
 
     def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
-        """Change budgets; see `Store.change_caps`."""
+        """Change budgets; see `Store.change_rules`."""
         with self._writer.writing, self._explained("written"):
             connection = self._connected()
             with sqlite.transaction(connection):
@@ -227,7 +217,7 @@ class SQLiteStore(forks.ForkAware):
         with self._reader() as connection:
             if connection and schema.present(connection):
                 used = reservations.amounts(connection, time, notebook, now=now)
-                waiting = [row for row in waiting if not schema.has(connection, row)]
+                waiting = [row for row in waiting if not queries.has(connection, row)]
         with self._written(waiting) as memory:
             return used + reservations.amounts(memory, time, notebook, now=now)
 
@@ -272,7 +262,7 @@ class SQLiteStore(forks.ForkAware):
         """Start afresh: what waited belongs to the parent, and so do the rows in memory."""
         self._writer.reset()
         self._reading = threading.RLock()
-        self._glancing = threading.RLock()  # whoever looks at the caps does not wait for a long reading
+        self._glancing = threading.RLock()  # budgets are read while a long reading runs
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._finalizer = False
@@ -301,7 +291,7 @@ class SQLiteStore(forks.ForkAware):
                 self._roll(connection, len(rows))
         except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
             with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out
-                connection.executemany(schema.INSERT, map(schema.salvage, rows))
+                connection.executemany(schema.INSERT, map(salvage, rows))
 
     def _roll(self, connection: sqlite3.Connection, rows: int) -> None:
         """Add rows to the daily sums, now and then; whatever goes wrong with these, the rows are written."""
@@ -362,7 +352,7 @@ class SQLiteStore(forks.ForkAware):
     def _written(rows: list[Row]) -> Iterator[sqlite3.Connection]:
         """Yield a ledger of these rows alone."""
         with contextlib.closing(database.open_memory()) as memory:
-            memory.executemany(schema.INSERT, map(schema.salvage, rows))
+            memory.executemany(schema.INSERT, map(salvage, rows))
             yield memory
 
     def _connected(self) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llmkit.core import sqlite
-from llmkit.costs.store import schema
+from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

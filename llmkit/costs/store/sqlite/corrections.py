@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmkit.costs.store.protocol import AMOUNTS, NOTES, SOURCE
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
     from llmkit.costs.store.protocol import Change
-    from llmkit.costs.store.schema import Row
-
-AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")
-"""Columns of money that can be corrected."""
-
-SOURCE = "usage_source"
-"""The column that decides whether a price is an estimate; its notes have no amounts."""
-
-NOTES = (
-    "corrected", "time", "uid", "provider", "model", "what", "old_nanos", "old_source", "old_date",
-    "new_nanos", "new_source", "new_date", "reason", "run",
-)  # fmt: skip
-"""What `read` returns; `provider` and `model` are NULL if the call is gone."""
+    from llmkit.costs.store.rows import Row
 
 _READ = (
     f"SELECT {', '.join('calls.' + name if name in ('provider', 'model') else 'n.' + name for name in NOTES)}"  # noqa: S608 - names

@@ -7,46 +7,21 @@ one brings an older file up to date.
 
 from __future__ import annotations
 
-import json
-import math
-import operator
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import orjson
+from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
-from llmkit.core.timestamps import micros
-from llmkit.costs.price_rules import UNPRICED, estimated_sql
-from llmkit.costs.sums import Sums
-from llmkit.records import CallRecord
+from llmkit.costs.price_rules import estimated_sql
+from llmkit.costs.store.rows import COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
-Row: TypeAlias = tuple[Any, ...]
-"""The values of one record as the file keeps them, in the order of `COLUMNS`."""
 
 APPLICATION_ID = 0x6C6C6D6B
 """What `PRAGMA application_id` says in a file of ours: `llmk`."""
 
-SQL_TYPES = {
-    "datetime": "INTEGER",  # microseconds since 1970, UTC
-    "str": "TEXT",
-    "CallStatus": "TEXT",
-    "Surface": "TEXT",
-    "int": "INTEGER",  # money, too: billionths of a dollar, so that sums are exact
-    "float": "REAL",
-    "Mapping[str, str]": "TEXT",  # JSON, or NULL if there are none
-    "Mapping[str, int]": "TEXT",  # likewise
-    "bool": "INTEGER",
-}
-
-COLUMNS: dict[str, str] = {
-    field.name: SQL_TYPES[str(field.type).removesuffix(" | None")] for field in fields(CallRecord)
-}
-"""Name and SQL type of every column."""
+SQL_TYPES: dict[type, str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
 
 ADDED: tuple[tuple[str, ...], ...] = (
     ("fallback_from", "key_source"),
@@ -65,24 +40,20 @@ def estimated(names: Collection[str] = COLUMNS) -> str:
     return estimated_sql("at_most_nanos" if "at_most_nanos" in names else "NULL")
 
 
-TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))
-INT64 = range(-(2**63), 2**63)
-
 # Only a known row is passed over. `INSERT OR IGNORE` would drop a row for any broken constraint.
 INSERT = (
     f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names
     " ON CONFLICT (time, uid) DO NOTHING"
 )
 
-_values = operator.attrgetter(*COLUMNS)
-_json = json.JSONEncoder(default=str).encode
-
 
 def _create() -> Iterator[str]:
     later = {name for names in ADDED for name in names}
     rules = {"time": " NOT NULL", "uid": " NOT NULL"}
     body = ", ".join(
-        f"{name} {kind}{rules.get(name, '')}" for name, kind in COLUMNS.items() if name not in later
+        f"{name} {SQL_TYPES[kind]}{rules.get(name, '')}"
+        for name, kind in COLUMNS.items()
+        if name not in later
     )
     yield f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {body})"
     # A uid alone is as unique, but random: it would touch a page per row, and double the price of a row.
@@ -94,7 +65,7 @@ def _create() -> Iterator[str]:
 
 
 def _added(names: tuple[str, ...]) -> Iterator[str]:
-    return (f"ALTER TABLE calls ADD COLUMN {name} {COLUMNS[name]}" for name in names)
+    return (f"ALTER TABLE calls ADD COLUMN {name} {SQL_TYPES[COLUMNS[name]]}" for name in names)
 
 
 def local_day(time: str) -> str:
@@ -240,41 +211,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 """Statements that bring a file from version n to n + 1, one tuple per version."""
 
 
-def encode(record: CallRecord) -> Row:
-    """Return a record as the file keeps it."""
-    row = list(_values(record))
-    row[TIME] = micros(record.time)
-    row[TAGS] = _text(dict(record.tags)) if record.tags else None
-    # In one order, so that equal units are equal texts.
-    row[UNITS] = _text(dict(sorted(record.units.items()))) if record.units else None
-    return tuple(row)
-
-
-def _text(labels: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(labels).decode()
-    except TypeError:  # another hand's values, or half a character
-        return _json(labels)
-
-
-def salvage(row: Row) -> Row:
-    """Make a row storable that SQLite refuses: what does not fit its column becomes unknown."""
-    return tuple(_storable(value, kind) for value, kind in zip(row, COLUMNS.values(), strict=True))
-
-
-def _storable(value: object, kind: str) -> object:
-    if value is None:
-        return None
-    if kind == "TEXT":
-        return str(value).encode(errors="replace").decode()
-    try:
-        number = float(value) if kind == "REAL" else operator.index(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    fits = math.isfinite(number) if isinstance(number, float) else number in INT64
-    return number if fits else None
-
-
 def check(connection: sqlite3.Connection, name: str = "main") -> int:
     """Find out whether this is a ledger, without changing anything."""
     # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
@@ -317,37 +253,6 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], .
 def present(connection: sqlite3.Connection) -> set[str]:
     """Return the names of the columns that the file has."""
     return {str(row[1]) for row in connection.execute("PRAGMA table_info(calls)")}
-
-
-def selection(names: Iterable[str]) -> str:
-    """Return the columns of a `SELECT`, with NULL for those that an older file lacks.
-
-    Example:
-        >>> selection({"time"})[:24]
-        'id, time, NULL AS uid, N'
-    """
-    has = set(names)
-    return ", ".join(["id", *(name if name in has else f"NULL AS {name}" for name in COLUMNS)])
-
-
-def sums(connection: sqlite3.Connection, since: int | None, session: str | None) -> dict[bool, Sums]:
-    """Add up the rows of a ledger."""
-    limits = {"time >= ?": since, "session = ?": session}
-    where = [limit for limit, value in limits.items() if value is not None] or ["1"]
-    query = (
-        f"SELECT coalesce(simulated, 0), count(*), total({UNPRICED}), count(cost_nanos),"  # noqa: S608 - names
-        " coalesce(sum(cost_nanos), 0), coalesce(sum(saved_nanos), 0),"
-        f" total({estimated(present(connection))})"
-        f" FROM calls WHERE {' AND '.join(where)} GROUP BY 1"
-    )
-    values = [value for value in limits.values() if value is not None]
-    return {bool(row[0]): Sums(*map(int, row[1:])) for row in connection.execute(query, values)}
-
-
-def has(connection: sqlite3.Connection, row: Row) -> bool:
-    """Return whether a row is in the ledger."""
-    query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
-    return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
 
 
 def delete(connection: sqlite3.Connection, before: int | None) -> int:

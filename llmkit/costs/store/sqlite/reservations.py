@@ -1,4 +1,4 @@
-"""Budgets in the ledger's SQLite file: caps, reservations and what was spent, as statements."""
+"""Budgets in the ledger's SQLite file: rules, reservations and what was spent, as statements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
-from llmkit.costs.store import schema
+from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from llmkit.records import CostReservation
 
 MARGIN = 30 * 1_000_000
-"""Microseconds that a hold outlives its call: the row that takes it back may wait for a lock, by default
-30 seconds."""
+"""Microseconds that a reservation outlives its call: the row that ends it may wait 30 seconds for a lock."""
 
 LARGEST = 10**18
-"""Most that a hold may reserve, a billion dollars: sums of holds must stay within 64 bits."""
+"""Most that a call may reserve, a billion dollars: sums of reservations must stay within 64 bits."""
 
 DAY = schema.local_day("?")
 
-_HELD = (
+_RESERVED = (
     f"SELECT substr(uid, 1, 1) = '{schema.OPEN}', sum(nanos),"  # noqa: S608 - names
     " coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0)"
     " FROM holds WHERE day = ? AND expires > ? AND uid <> ? GROUP BY 1"
@@ -31,12 +30,12 @@ _HELD = (
 
 
 def rules(connection: sqlite3.Connection) -> BudgetRules:
-    """Read the caps."""
+    """Read the budgets."""
     return arithmetic.read(_text(connection))
 
 
 def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRules:
-    """Change the caps."""
+    """Change some budgets; return all."""
     text = arithmetic.write(_text(connection), changes)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('budget', ?)", (text,))
     return arithmetic.read(text)
@@ -51,11 +50,11 @@ def amounts(
     total = "SELECT coalesce(sum(nanos), 0), coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0) FROM"
     table = f"({schema.SPENT})" if older else "spending"
     spent, mine = connection.execute(f"{total} {table} WHERE day = ?", (notebook or "", day)).fetchone()
-    if older:  # nobody has brought the file up to date: it has no budgets, but calls
+    if older:  # a file of schema version 1 has no budgets yet, but calls
         return Amounts(spent=spent, notebook_spent=mine)
     values = (notebook or "", day, now, without)
     sums = dict.fromkeys((False, True), (0, 0)) | {
-        bool(open_): (nanos, my_nanos) for open_, nanos, my_nanos in connection.execute(_HELD, values)
+        bool(open_): (nanos, my_nanos) for open_, nanos, my_nanos in connection.execute(_RESERVED, values)
     }
     (reserved, my_reserved), (uncertain, my_uncertain) = sums[False], sums[True]
     return Amounts(spent, reserved, mine, my_reserved, uncertain, my_uncertain)

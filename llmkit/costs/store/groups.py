@@ -1,0 +1,26 @@
+"""Calls added up in groups: what a store returns for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.costs.sums import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEYS = ("day", "provider", "model", "notebook", "status", "simulated", "month")
+"""What calls can be grouped by; days and months are local, e.g. `2026-11-22` and `2026-11`."""
+
+MEASURES = (
+    "calls", "errors", "priced", "unpriced", "input_tokens", "output_tokens", "nanos", "saved_nanos",
+    "first", "last", "estimated",
+)  # fmt: skip
+"""What stands behind the keys of a group; tokens that nobody knows are `None`."""
+
+
+def sums_in(measures: Sequence[Any]) -> Sums:
+    """Return the sums among `MEASURES`."""
+    values = dict(zip(MEASURES, measures, strict=True))
+    names = ("calls", "unpriced", "priced", "nanos", "saved_nanos", "estimated")
+    return Sums(*(values[name] for name in names))

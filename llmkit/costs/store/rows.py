@@ -1,0 +1,69 @@
+"""What a `CallRecord` is as a row: one value for each column, in the form that every store takes and returns.
+
+Times are microseconds since 1970 (UTC), money is billionths of a US dollar, mappings are JSON texts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from dataclasses import fields
+from typing import Any, TypeAlias
+
+import orjson
+
+from llmkit.core.timestamps import micros
+from llmkit.records import CallRecord
+
+Row: TypeAlias = tuple[Any, ...]
+"""The values of one record, in the order of `COLUMNS`; `None` is unknown."""
+
+_KINDS: dict[str, type] = {"datetime": int, "int": int, "bool": int, "float": float}
+
+COLUMNS: dict[str, type] = {
+    field.name: _KINDS.get(str(field.type).removesuffix(" | None"), str) for field in fields(CallRecord)
+}
+"""Name of every column, and the type of its values: `int`, `float` or `str`."""
+
+TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))
+
+INT64 = range(-(2**63), 2**63)
+
+_values = operator.attrgetter(*COLUMNS)
+_json = json.JSONEncoder(default=str).encode
+
+
+def encode(record: CallRecord) -> Row:
+    """Return a record as a row."""
+    row = list(_values(record))
+    row[TIME] = micros(record.time)
+    row[TAGS] = _text(dict(record.tags)) if record.tags else None
+    # In one order, so that equal units are equal texts.
+    row[UNITS] = _text(dict(sorted(record.units.items()))) if record.units else None
+    return tuple(row)
+
+
+def _text(labels: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(labels).decode()
+    except TypeError:  # values of another package, or a lone surrogate
+        return _json(labels)
+
+
+def salvage(row: Row) -> Row:
+    """Make a row storable that a database refuses: what does not fit its column becomes unknown."""
+    return tuple(_storable(value, kind) for value, kind in zip(row, COLUMNS.values(), strict=True))
+
+
+def _storable(value: object, kind: type) -> object:
+    if value is None:
+        return None
+    if kind is str:
+        return str(value).encode(errors="replace").decode()
+    try:
+        number = float(value) if kind is float else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    fits = math.isfinite(number) if isinstance(number, float) else number in INT64
+    return number if fits else None

@@ -1,0 +1,89 @@
+"""Rows that are chosen and counted, as SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.costs.price_rules import UNPRICED
+from llmkit.costs.store.filters import ALL
+from llmkit.costs.store.rows import COLUMNS, TIME, UID
+from llmkit.costs.store.sqlite.schema import estimated, present
+from llmkit.costs.sums import Sums
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+    from llmkit.costs.store.filters import Filters
+    from llmkit.costs.store.rows import Row
+
+
+def selection(names: Iterable[str]) -> str:
+    """Return the columns of a `SELECT`, with NULL for those that an older file lacks.
+
+    Example:
+        >>> selection({"time"})[:24]
+        'id, time, NULL AS uid, N'
+    """
+    has = set(names)
+    return ", ".join(["id", *(name if name in has else f"NULL AS {name}" for name in COLUMNS)])
+
+
+def pages(
+    connection: sqlite3.Connection, choice: Filters, names: Iterable[str], size: int
+) -> Iterator[list[Row]]:
+    """Read rows in the order they were written."""
+    query, values = statement(choice, names)
+    cursor = connection.execute(query, values)
+    while rows := cursor.fetchmany(size):
+        yield [row[1:] for row in rows]
+
+
+def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
+    """Return the query and its values."""
+    conditions, values = zip(*_conditions(choice), strict=True) if choice != ALL else ((), ())
+    timed = choice.since is not None or choice.until is not None
+    index = "INDEXED BY calls_time_uid" if timed else ""
+    where = " AND ".join(conditions) or "1"
+    query = f"SELECT {selection(names)} FROM calls {index} WHERE {where} ORDER BY id"  # noqa: S608 - names
+    return query, [value for some in values for value in some]
+
+
+def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
+    if choice.since is not None:
+        yield "time >= ?", [choice.since]
+    if choice.until is not None:
+        yield "time < ?", [choice.until]
+    for name, words in choice.words.items():
+        yield f"{name} IN ({', '.join('?' * len(words))})", list(words)
+    if choice.simulated is not None:
+        yield "coalesce(simulated, 0) = ?", [int(choice.simulated)]
+    for tag in choice.tags:
+        # Another hand may have written what is no JSON, which would be an error.
+        yield (
+            (
+                "CASE WHEN json_valid(tags) THEN EXISTS (SELECT 1 FROM json_each(tags)"
+                " WHERE key = ? AND value = coalesce(?, value)) END"
+            ),
+            list(tag),
+        )
+
+
+def sums(connection: sqlite3.Connection, since: int | None, session: str | None) -> dict[bool, Sums]:
+    """Add up the rows of a ledger."""
+    limits = {"time >= ?": since, "session = ?": session}
+    where = [limit for limit, value in limits.items() if value is not None] or ["1"]
+    query = (
+        f"SELECT coalesce(simulated, 0), count(*), total({UNPRICED}), count(cost_nanos),"  # noqa: S608 - names
+        " coalesce(sum(cost_nanos), 0), coalesce(sum(saved_nanos), 0),"
+        f" total({estimated(present(connection))})"
+        f" FROM calls WHERE {' AND '.join(where)} GROUP BY 1"
+    )
+    values = [value for value in limits.values() if value is not None]
+    return {bool(row[0]): Sums(*map(int, row[1:])) for row in connection.execute(query, values)}
+
+
+def has(connection: sqlite3.Connection, row: Row) -> bool:
+    """Return whether a row is in the ledger."""
+    query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
+    return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
