@@ -83,28 +83,28 @@ class AnthropicCodec(Codec):
         """Read one event; see `Codec.decode`."""
         if answer.closed:
             return ""
-        told = event(data)
-        kind = told.get("type")
+        payload = event(data)
+        kind = payload.get("type")
         if kind == "content_block_delta":
-            delta = as_object(told.get("delta"))
+            delta = as_object(payload.get("delta"))
             written = delta.get("text")
             if delta.get("type", "text_delta") != "text_delta":
-                _delta(told.get("index"), delta, answer)
+                _delta(payload.get("index"), delta, answer)
             elif written.__class__ is str and not answer.apart:  # nearly every event
                 answer.last = written or answer.last
                 return written
             else:
                 return answer.paragraph(as_text(written))
         elif kind == "content_block_start":
-            return _block_of(told.get("index"), as_object(told.get("content_block")), answer)
+            return _block_of(payload.get("index"), as_object(payload.get("content_block")), answer)
         elif kind == "message_start":
-            self._start(as_object(told.get("message")), answer)
+            self._start(as_object(payload.get("message")), answer)
         elif kind == "message_delta":
-            self._finish(as_object(told.get("delta")), told.get("usage"), answer)
+            self._finish(as_object(payload.get("delta")), payload.get("usage"), answer)
         elif kind == "message_stop":
             answer.ended = answer.closed = True
-        elif kind == "error" or "error" in told:
-            raise of_event(told)
+        elif kind == "error" or "error" in payload:
+            raise of_event(payload)
         return ""  # pings, and kinds that are yet to come
 
     def decode_body(self, body: bytes, answer: Answer) -> str:

@@ -142,8 +142,10 @@ class GoogleCodec(Codec):
         if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
             return "".join(self._read(as_object(one), answer) for one in data)
         whole = as_object(data)
-        told = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
-        if not (told or isinstance(whole.get("candidates"), list)):  # an empty list is an answer without text
+        known = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
+        if not (
+            known or isinstance(whole.get("candidates"), list)
+        ):  # an empty list is an answer without text
             raise BadResponseError("The answer has no candidates.")
         written = self._read(whole, answer)
         answer.ended = True
@@ -168,17 +170,17 @@ class GoogleCodec(Codec):
         )
         return [name.removeprefix("models/") for name in names]
 
-    def _read(self, told: dict[str, Any], answer: Answer) -> str:
-        if told.get("error") is not None:
-            raise of_event(told)
-        if usage := lenient_object(told.get("usageMetadata")):
+    def _read(self, payload: dict[str, Any], answer: Answer) -> str:
+        if payload.get("error") is not None:
+            raise of_event(payload)
+        if usage := lenient_object(payload.get("usageMetadata")):
             note_usage(usage, answer)
-        answer.model = as_name(told.get("modelVersion")) or answer.model
-        answer.request_id = as_name(told.get("responseId")) or answer.request_id
-        if as_name(as_object(told.get("promptFeedback")).get("blockReason")):
+        answer.model = as_name(payload.get("modelVersion")) or answer.model
+        answer.request_id = as_name(payload.get("responseId")) or answer.request_id
+        if as_name(as_object(payload.get("promptFeedback")).get("blockReason")):
             answer.finish_reason, answer.ended = "content_filter", True
-            merge(answer, "promptFeedback", {"promptFeedback": told["promptFeedback"]})
-        for candidate in as_list(told.get("candidates")):
+            merge(answer, "promptFeedback", {"promptFeedback": payload["promptFeedback"]})
+        for candidate in as_list(payload.get("candidates")):
             if as_object(candidate).get("index", 0) in (0, None):
                 return self._candidate(as_object(candidate), answer)
         return ""

@@ -87,11 +87,13 @@ def _amount(value: Any) -> float:
 def _adds_up(report: Report, read: Reader) -> bool:
     """Whether a report is whole and consistent, so that a smaller count in it is a correction."""
     usage = read(report)
-    told = all(any(_is_of(name, side) and _amount(value) for name, value in report.items()) for side in SIDES)
+    whole = all(
+        any(_is_of(name, side) and _amount(value) for name, value in report.items()) for side in SIDES
+    )
     if report.get("iterations"):
         return bool(usage.input_tokens and usage.output_tokens)
     total = token_count(report.get("total_tokens", report.get("totalTokenCount")))
-    return told and total is not None and total == (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return whole and total is not None and total == (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
 
 def _is_of(name: str, side: str) -> bool:

@@ -65,9 +65,9 @@ class LegacyTransport:
             raise
         except TooManyRedirects as error:
             answer: Any = error.response
-            exchange = LegacyResponse(Body(iter([])), status=answer.status_code, cause=error)
-            exchange.headers = answer.headers
-            return exchange
+            response = LegacyResponse(Body(iter([])), status=answer.status_code, cause=error)
+            response.headers = answer.headers
+            return response
         except json_format.Error as error:
             raise _unreadable(error) from error
         except GoogleAuthError as error:

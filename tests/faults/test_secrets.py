@@ -98,7 +98,7 @@ def test_a_client_does_not_show_its_key(provider, key):
     client = FACTORIES[provider](key, "http://127.0.0.1:1", model="m")
     public = {name: getattr(client, name) for name in dir(client) if not name.startswith("_")}
     assert key not in f"{client!r} {client} {vars(client)} {public}"
-    line = client._line
+    line = client._endpoint
     assert key not in f"{line!r} {vars(line.transport)}"
 
 
@@ -121,7 +121,7 @@ async def test_an_exception_and_its_causes_do_not_show_the_key(gossip, provider,
 
 @pytest.mark.parametrize("length", range(330, 420, 7))
 async def test_a_key_is_blanked_out_before_a_message_is_cut(length):
-    error = OpenAIClient(SHAPED, "http://127.0.0.1:1")._line.codec.classify(
+    error = OpenAIClient(SHAPED, "http://127.0.0.1:1")._endpoint.codec.classify(
         400, {}, b"x " * (length // 2) + SHAPED.encode()
     )
     assert SHAPED[:12] not in str(error)
@@ -267,7 +267,7 @@ async def test_the_key_of_a_users_own_sdk_client_is_not_shown(gossip, key, kind,
 
 async def test_a_key_that_a_users_sdk_client_was_given_later_is_not_shown(gossip, key):
     client, close = own_client("openai", gossip, "the-first-key-0123")
-    client._line.transport._own.api_key = key
+    client._endpoint.transport._own.api_key = key
     with pytest.raises(LLMClientError) as caught:
         await client.generate_text(QUESTION)
     await close()

@@ -49,8 +49,8 @@ async def opened(kind, server, **options):
     finally:
         await client.close()
         if kind.startswith("own "):
-            sdk = getattr(client._line.transport, "_own", None)
-            await (sdk.close() if sdk is not None else client._line.transport._client.aio.aclose())
+            sdk = getattr(client._endpoint.transport, "_own", None)
+            await (sdk.close() if sdk is not None else client._endpoint.transport._client.aio.aclose())
 
 
 async def closed(server, wanted="aborted"):
@@ -63,7 +63,7 @@ async def closed(server, wanted="aborted"):
 
 def hurry(client):
     """Shorten the pauses between retries."""
-    client._line = dataclasses.replace(client._line, retry=RetryPolicy(base_delay=0.01))
+    client._endpoint = dataclasses.replace(client._endpoint, retry=RetryPolicy(base_delay=0.01))
 
 
 async def read(stream, pieces=None):

@@ -88,7 +88,7 @@ def client(name, address):
 
 async def _record():
     from llmkit.clients.cassettes.recording import Recording
-    from llmkit.clients.cassettes.request_key import asked_on_wire, request_key
+    from llmkit.clients.cassettes.request_key import canonical_request, request_key
 
     with sandbox.start(rate=0, first_token=0) as server, llmkit.replay(FILE) as state:
         for name in CLIENTS:
@@ -105,7 +105,7 @@ async def _record():
                     known = {k: v for k, v in options.items() if k in given}
                     extra = {k: v for k, v in options.items() if k not in given}
                     call = made._call(messages, **{**given, **known}, extra=extra, stream=False)
-                    asked = asked_on_wire(made._line.codec, made.address, call)
+                    asked = canonical_request(made._endpoint.codec, made.address, call)
                     key = request_key("openai", asked.place, asked.request)
                     kept = Recording(text=f"official: {what}", recorded_at=datetime.now(UTC))
                     state.cassette.write(

@@ -57,7 +57,7 @@ class CanonicalRequest:
             return None
 
 
-def asked_on_wire(codec: Codec, address: str, call: Call) -> CanonicalRequest:
+def canonical_request(codec: Codec, address: str, call: Call) -> CanonicalRequest:
     """Return what a call asks of a provider.
 
     It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
@@ -72,7 +72,7 @@ def asked_on_wire(codec: Codec, address: str, call: Call) -> CanonicalRequest:
     )
 
 
-def asked_of_client(call: Call) -> CanonicalRequest:
+def canonical_client_request(call: Call) -> CanonicalRequest:
     """Return what a call asks of a client that has no wire format of ours."""
     asked = _asked(call.request)
     return CanonicalRequest(provider=call.provider, place="", request=asked, former=lambda: asked)

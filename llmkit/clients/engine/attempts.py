@@ -63,8 +63,8 @@ class Endpoint:
 class Attempts:
     """The texts of one call, over as many requests as it takes."""
 
-    def __init__(self, line: Endpoint, call: Call) -> None:
-        self._line = line
+    def __init__(self, endpoint: Endpoint, call: Call) -> None:
+        self._endpoint = endpoint
         self._call = call
         self._reading: ResponseReader | None = None
         self._key: Secret | None = None
@@ -82,9 +82,9 @@ class Attempts:
                 redact_error(error, links(self._call.request.messages))
                 if isinstance(error, StreamInterruptedError) and not self._call.started:
                     error.before_any_text()
-                blame_address(error, self._line.transport.address)
+                blame_address(error, self._endpoint.transport.address)
                 explain(error, self._call.request.messages, self._call.request.model)
-                explain_down(error, self._call.provider, self._line.transport.address)
+                explain_down(error, self._call.provider, self._endpoint.transport.address)
                 await self.aclose()
                 wait = self._wait(error)
                 if wait is None:  # frames below hold what the server sent, maybe a key that it echoed
@@ -105,28 +105,30 @@ class Attempts:
 
     async def _begin(self) -> ResponseReader:
         """Send the request and wait for the answer's headers."""
-        call, line = self._call, self._line
-        line.transport.load()  # before the clock starts: an import is not the provider's fault
-        key = None if line.credentials is None else line.credentials.current()  # without one, nothing begins
+        call, endpoint = self._call, self._endpoint
+        endpoint.transport.load()  # before the clock starts: an import is not the provider's fault
+        key = (
+            None if endpoint.credentials is None else endpoint.credentials.current()
+        )  # without one, nothing begins
         # Set once: all attempts, fallbacks included, share the total.
-        if call.end is None and line.timeouts.total is not None:
-            call.end = monotonic() + line.timeouts.total
+        if call.end is None and endpoint.timeouts.total is not None:
+            call.end = monotonic() + endpoint.timeouts.total
         await call.begin()
         if key is not None:
             self._key = call.key = key
-        clock = Deadlines(line.timeouts, call.end, call)
-        wire = line.codec.encode(call.request)
-        if wire.connect_timeout != line.timeouts.connect:
-            wire = replace(wire, connect_timeout=line.timeouts.connect)
+        clock = Deadlines(endpoint.timeouts, call.end, call)
+        wire = endpoint.codec.encode(call.request)
+        if wire.connect_timeout != endpoint.timeouts.connect:
+            wire = replace(wire, connect_timeout=endpoint.timeouts.connect)
         response = await clock.within(self._send(wire))
         call.heed(response.headers)
-        return ResponseReader(response, line.codec, call, clock)
+        return ResponseReader(response, endpoint.codec, call, clock)
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
-        response = await self._line.transport.send(wire)
+        response = await self._endpoint.transport.send(wire)
         # Before an error is raised: a refusal by the sandbox, wherever it runs, is no real call either.
         self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
-        return await accepted(response, self._line.codec)
+        return await accepted(response, self._endpoint.codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next try, for everybody to see; a cell shows it by itself."""
@@ -147,7 +149,7 @@ class Attempts:
         if self._without_refused(error) or self._with_another_key(error):
             return 0.0
         self._retries += 1
-        wait = self._line.retry.wait(error, self._retries)
+        wait = self._endpoint.retry.wait(error, self._retries)
         if wait is not None and self._has_time_for(wait):
             return wait
         if error.retryable and error.retry_after:
@@ -161,7 +163,7 @@ class Attempts:
 
     def _with_another_key(self, error: LLMClientError) -> bool:
         """Go on to a key that this call has not tried, if the error blames the last one."""
-        credentials, used = self._line.credentials, self._key
+        credentials, used = self._endpoint.credentials, self._key
         if credentials is None or used is None or not blames_key(error):
             return False
         self._tried.append(used)
@@ -173,27 +175,27 @@ class Attempts:
 
     def _without_refused(self, error: LLMClientError) -> bool:
         """Leave out a parameter that the server refused, and remember that for this model."""
-        request, refused = self._call.request, self._line.refused
-        self._call.request, names = without_refused(error, request, self._line.codec)
+        request, refused = self._call.request, self._endpoint.refused
+        self._call.request, names = without_refused(error, request, self._endpoint.codec)
         if names:
-            there = self._line.there(request.model)
+            there = self._endpoint.there(request.model)
             refused[there] = refused.get(there, frozenset()) | names
-            warn_refused(self._line, request, names)
+            warn_refused(self._endpoint, request, names)
         return bool(names)
 
 
-def warn_refused(line: Endpoint, request: Request, names: frozenset[str]) -> None:
+def warn_refused(endpoint: Endpoint, request: Request, names: frozenset[str]) -> None:
     """Tell the user once what of theirs a model does not take."""
     for name in sorted(names):
-        if (request.model, name) in line.warned:
+        if (request.model, name) in endpoint.warned:
             continue
-        if request.schema is not None and name in line.codec.schema_fields:
+        if request.schema is not None and name in endpoint.codec.schema_fields:
             warn_dropped(name, request.model, "the schema is in the prompt instead")
-        elif name not in line.codec.limit_fields and is_chosen(name, request):
+        elif name not in endpoint.codec.limit_fields and is_chosen(name, request):
             warn_dropped(name, request.model)
         else:
             continue
-        line.warned.add((request.model, name))
+        endpoint.warned.add((request.model, name))
 
 
 def warn_dropped(name: str, model: str, instead: str = "it was left out") -> None:

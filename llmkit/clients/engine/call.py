@@ -241,12 +241,12 @@ class Call:
         if guard is None:
             return
         self._guard = guard
-        reservation = self._intent()
+        reservation = self._reservation()
         if reservation.nanos is None or reservation.nanos > self._reserved:
             await guard.admit(reservation)
             self._reserved = -1 if reservation.nanos is None else reservation.nanos
 
-    def _intent(self) -> CostReservation:
+    def _reservation(self) -> CostReservation:
         """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
         from llmkit.clients.accounting.cost_bound import cost_bound  # only calls with a budget need it
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.cassettes.playback import replayed
-from llmkit.clients.cassettes.request_key import asked_on_wire
+from llmkit.clients.cassettes.request_key import canonical_request
 from llmkit.clients.credentials.access import blame_address
 from llmkit.clients.credentials.health import Health, check
 from llmkit.clients.engine.attempts import Attempts, Endpoint, warn_refused
@@ -91,7 +91,7 @@ class ProviderClient(BaseLLMClient):
         self._fallbacks = [_fallback_client(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
         self._made = list(compress(self._fallbacks, named))
-        self._line = Endpoint(
+        self._endpoint = Endpoint(
             codec=codec,
             transport=transport,
             timeouts=timeouts(timeout),
@@ -156,15 +156,15 @@ class ProviderClient(BaseLLMClient):
 
     def speaks(self, protocol: type[Codec]) -> bool:
         """Whether parameters in the words of a protocol can be sent as they are; see `FallbackClient`."""
-        return isinstance(self._line.codec, protocol)
+        return isinstance(self._endpoint.codec, protocol)
 
     def take_over(self, call: Call, asked: Request) -> Source:
         """Ask this client's model in place of one that failed; see `FallbackClient`."""
         model = self.default_model()
         request = replace(asked, model=model, without=self._refused(model))
-        warn_refused(self._line, request, self._line.codec.dropped(request))
+        warn_refused(self._endpoint, request, self._endpoint.codec.dropped(request))
         call.fall_back(request, self.provider_name, simulated=self.simulated)
-        return Attempts(self._line, call)
+        return Attempts(self._endpoint, call)
 
     async def list_models(self) -> list[str]:
         """Ask the provider for its models: a call that costs nothing.
@@ -179,17 +179,19 @@ class ProviderClient(BaseLLMClient):
 
     async def _listed(self) -> tuple[list[str], Mapping[str, str]]:
         """Return the provider's models and the headers of its answer."""
-        line = self._line
+        endpoint = self._endpoint
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                response = await accepted(await line.transport.send(line.codec.models_request()), line.codec)
-                return line.codec.decode_models(await read(response)), response.headers
+                response = await accepted(
+                    await endpoint.transport.send(endpoint.codec.models_request()), endpoint.codec
+                )
+                return endpoint.codec.decode_models(await read(response)), response.headers
         except TimeoutError as error:
-            raise LLMTimeoutError(f"{line.transport.address} did not list its models in time.") from error
+            raise LLMTimeoutError(f"{endpoint.transport.address} did not list its models in time.") from error
         except LLMClientError as error:
             redact_error(error)
-            blame_address(error, line.transport.address)
-            explain_down(error, self.provider_name, line.transport.address)
+            blame_address(error, endpoint.transport.address)
+            explain_down(error, self.provider_name, endpoint.transport.address)
             error.provider = error.provider or self.provider_name
             raise
 
@@ -199,9 +201,9 @@ class ProviderClient(BaseLLMClient):
         Raises:
             AuthenticationError: If there is no key.
         """
-        self._line.transport.load()
-        if self._line.credentials is not None:
-            self._line.credentials.current()
+        self._endpoint.transport.load()
+        if self._endpoint.credentials is not None:
+            self._endpoint.credentials.current()
 
     async def health_check(self) -> Health:
         """Find out whether the provider answers and how fast, with a call that costs nothing.
@@ -216,14 +218,14 @@ class ProviderClient(BaseLLMClient):
 
         Fallbacks that were given by name are closed, too.
         """
-        await self._line.transport.aclose()
+        await self._endpoint.transport.aclose()
         for client in self._made:
             await client.close()
 
     @property
     def address(self) -> str:
         """The API's base URL: where calls go."""
-        return self._line.transport.address
+        return self._endpoint.transport.address
 
     @property
     def simulated(self) -> bool:
@@ -240,7 +242,7 @@ class ProviderClient(BaseLLMClient):
             The number; `None` if the provider's own default holds.
         """
         bare = replace(request, messages=(LLMMessage(role="user", content="-"),))
-        codec = self._line.codec
+        codec = self._endpoint.codec
         sent: float | None = codec.parameters(codec.encode(bare).body or {}).get("temperature")
         return sent
 
@@ -286,8 +288,8 @@ class ProviderClient(BaseLLMClient):
             without=self._refused(model),
             schema=schema,
         )
-        if request.without and (dropped := self._line.codec.dropped(request)):
-            warn_refused(self._line, request, dropped)
+        if request.without and (dropped := self._endpoint.codec.dropped(request)):
+            warn_refused(self._endpoint, request, dropped)
         return Call(request, self.provider_name, simulated=self.simulated)
 
     def _plain(self, model: str) -> str:
@@ -297,18 +299,20 @@ class ProviderClient(BaseLLMClient):
 
     def _refused(self, model: str) -> frozenset[str]:
         """Return the parameters that a model is known to refuse."""
-        line, known = self._line, self._refusals.get(model)
+        endpoint, known = self._endpoint, self._refusals.get(model)
         if known is None:
             provider = catalog.providers().get(self.provider_name)
             known = self._refusals[model] = frozenset() if provider is None else provider.refused(model)
-        return known | line.refused.get(line.there(model), frozenset()) if line.refused else known
+        return known | endpoint.refused.get(endpoint.there(model), frozenset()) if endpoint.refused else known
 
     def _source(self, call: Call) -> Source:
-        line = self._line
-        source: Source = Attempts(line, call)
+        endpoint = self._endpoint
+        source: Source = Attempts(endpoint, call)
         if self._fallbacks:
-            source = Fallbacks(call, source, self._fallbacks, type(line.codec))
-        return replayed(call, source, lambda: asked_on_wire(line.codec, line.transport.address, call))
+            source = Fallbacks(call, source, self._fallbacks, type(endpoint.codec))
+        return replayed(
+            call, source, lambda: canonical_request(endpoint.codec, endpoint.transport.address, call)
+        )
 
 
 def _fallback_client(other: str | BaseLLMClient) -> ProviderClient | RecordedClient:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.cassettes.playback import replayed
-from llmkit.clients.cassettes.request_key import asked_of_client
+from llmkit.clients.cassettes.request_key import canonical_client_request
 from llmkit.clients.engine.call import Call
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import Usage
@@ -96,7 +96,7 @@ class RecordedClient(BaseLLMClient):
         return Call(request, self.provider_name)
 
     def _recorded(self, call: Call) -> Source:
-        return replayed(call, self._source(call), lambda: asked_of_client(call))
+        return replayed(call, self._source(call), lambda: canonical_client_request(call))
 
     def _source(self, call: Call) -> Source:
         request = call.request

@@ -174,7 +174,7 @@ async def test_a_key_that_the_sandbox_refuses_is_not_tried_for_ever(recorder, mo
 
 
 def sent(client):
-    headers = client._line.transport._prepare()[1](OutgoingRequest("POST", "", b""))
+    headers = client._endpoint.transport._prepare()[1](OutgoingRequest("POST", "", b""))
     return {name.lower(): value for name, value in headers.items()}
 
 

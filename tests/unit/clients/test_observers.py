@@ -231,9 +231,9 @@ async def test_every_call_of_a_batch_is_seen(client, server, witness):
 
 
 async def test_a_call_that_a_budget_refuses_never_starts(server, witness):
-    books = Ledger(":memory:")
-    books.budget(daily=0)
-    records.set_recorder(lambda: books)
+    ledger = Ledger(":memory:")
+    ledger.budget(daily=0)
+    records.set_recorder(lambda: ledger)
     with pytest.raises(BudgetExceededError):
         await recorded(Other("openai"), "gpt-4o-mini").generate_text(QUESTION)
     assert (witness.started, witness.ended) == ([], [])

@@ -126,14 +126,14 @@ def test_each_name_has_its_class(name, kind):
     ],
 )
 def test_compatible_servers_are_known_by_name(name, address):
-    assert llmkit.client(f"{name}:m", api_key="k")._line.transport.address == address
+    assert llmkit.client(f"{name}:m", api_key="k")._endpoint.transport.address == address
 
 
 def test_an_address_may_come_from_the_environment_or_the_file(monkeypatch, tmp_path):
     (tmp_path / "llmkit.toml").write_text('[base_urls]\nollama = "http://127.0.0.1:1/v1"\n')
-    assert llmkit.client("ollama:m")._line.transport.address == "http://127.0.0.1:1/v1"
+    assert llmkit.client("ollama:m")._endpoint.transport.address == "http://127.0.0.1:1/v1"
     monkeypatch.setenv("OLLAMA_BASE_URL", "http://127.0.0.1:2/v1")
-    assert llmkit.client("ollama:m")._line.transport.address == "http://127.0.0.1:2/v1"
+    assert llmkit.client("ollama:m")._endpoint.transport.address == "http://127.0.0.1:2/v1"
 
 
 async def test_any_server_is_reached_by_its_address(server, recorder):

@@ -38,7 +38,7 @@ from llmkit.clients.cassettes import playback
 from llmkit.clients.cassettes import replay as module
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.replay import current
-from llmkit.clients.cassettes.request_key import asked_of_client, canonical, place, request_key
+from llmkit.clients.cassettes.request_key import canonical, canonical_client_request, place, request_key
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.engine.call import Call
 from llmkit.clients.registry import recorded
@@ -723,7 +723,7 @@ class TestSource:
 
     async def test_it_is_closed_once_and_for_all(self, auto):
         source, call = Words(["a"], ["b"]), new_call()
-        wrapped = replayed(call, source, lambda: asked_of_client(call))
+        wrapped = replayed(call, source, lambda: canonical_client_request(call))
         assert await wrapped.next() == ["a"]
         await wrapped.aclose()
         await wrapped.aclose()
@@ -733,7 +733,7 @@ class TestSource:
     async def test_an_answer_without_text_is_one_too(self, auto):
         for expected in (1, 1):
             call = new_call()
-            wrapped = replayed(call, Words(), lambda: asked_of_client(call))  # noqa: B023
+            wrapped = replayed(call, Words(), lambda: canonical_client_request(call))  # noqa: B023
             assert await wrapped.next() is None
             assert await wrapped.next() is None
             await wrapped.aclose()
@@ -742,9 +742,9 @@ class TestSource:
 
     async def test_the_times_of_the_call_are_recorded(self, auto):
         call = new_call()
-        wrapped = replayed(call, Words(["a"], ["b"]), lambda: asked_of_client(call))
+        wrapped = replayed(call, Words(["a"], ["b"]), lambda: canonical_client_request(call))
         assert await read_all(wrapped) == ["a", "b"]
-        key = asked_of_client(call).key()
+        key = canonical_client_request(call).key()
         recording = auto.cassette.read(key)
         assert 0 <= recording.first_token_s <= recording.duration_s
         assert recording.recorded_at >= call.time
@@ -752,7 +752,7 @@ class TestSource:
 
     async def test_a_call_that_is_cancelled_while_it_is_written_down_has_its_answer_kept(self, auto, file):
         call = new_call()
-        wrapped = replayed(call, Words(["a"]), lambda: asked_of_client(call))
+        wrapped = replayed(call, Words(["a"]), lambda: canonical_client_request(call))
         assert await wrapped.next() == ["a"]
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -770,7 +770,7 @@ class TestSource:
         llmkit.replay(auto.path, pace=1_000)
         for _ in range(2):  # recorded, played back
             call = Call(Request(messages=tuple(QUESTION), model="m", stream=True), "p")
-            wrapped = replayed(call, Words(["a b c"]), lambda: asked_of_client(call))  # noqa: B023
+            wrapped = replayed(call, Words(["a b c"]), lambda: canonical_client_request(call))  # noqa: B023
             with blockbuster.blockbuster_ctx():
                 while (texts := await wrapped.next()) is not None:
                     for text in texts:

@@ -109,7 +109,7 @@ async def asking(protocol, *script, retries=0, **timeouts):
         peer.scripts[model] = list(script)
         times = Timeouts(**{"total": 10} | timeouts)
         client = factory("k", peer.url + path, model=model, max_retries=retries, timeout=times)
-        client._line = replace(client._line, retry=RetryPolicy(max_retries=retries, base_delay=0.01))
+        client._endpoint = replace(client._endpoint, retry=RetryPolicy(max_retries=retries, base_delay=0.01))
         async with client:
             yield client
 
@@ -228,7 +228,7 @@ async def test_an_attempt_counts_once_if_the_next_one_is_refused(ledger, protoco
 
 async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(ledger, protocol):
     async with asking(protocol, overloaded(protocol), retries=1, total=300) as client:
-        client._line = replace(client._line, retry=RetryPolicy(max_retries=1, base_delay=60))
+        client._endpoint = replace(client._endpoint, retry=RetryPolicy(max_retries=1, base_delay=60))
         task = asyncio.create_task(ask(client, "streamed"))
         await asyncio.sleep(0.3)
         task.cancel()

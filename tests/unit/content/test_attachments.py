@@ -555,11 +555,13 @@ class TestReplay:
         assert self.file.stat().st_size < 20_000
 
     async def test_a_plain_clients_attachments_count_too(self, recorder):
-        from llmkit.clients.cassettes.request_key import asked_of_client
+        from llmkit.clients.cassettes.request_key import canonical_client_request
         from llmkit.clients.engine.call import Call
 
         def payload(*attachments):
-            return asked_of_client(Call(Request(messages=tuple(ask(*attachments)), model="m"), "p")).request
+            return canonical_client_request(
+                Call(Request(messages=tuple(ask(*attachments)), model="m"), "p")
+            ).request
 
         assert payload(attach(PNG)) == payload(attach(PNG)) != payload(attach(picture()))
         assert payload()["messages"] == [["user", "What is this?"]]
