@@ -9,7 +9,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--full", *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -17,7 +17,7 @@ def tests(session: nox.Session) -> None:
 def kernels(session: nox.Session, ipykernel: str) -> None:
     """Interrupts, display and errors in real kernels of three releases."""
     session.install("-e", ".[test]", f"ipykernel=={ipykernel}")
-    session.run("pytest", "-m", "kernel and not soak", *session.posargs)
+    session.run("pytest", "-m", "kernel", *session.posargs)
 
 
 @nox.session

@@ -31,13 +31,13 @@ def test_the_shell_blocks_are_the_two_commands_and_the_dashboard():
 def test_ci_runs_what_the_readme_says():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert 'pip install --quiet -e ".[lab]"' in script
-    assert 'pip install --quiet -e ".[test]"\npytest\n' in script
+    assert 'pip install --quiet -e ".[test]"\npytest --full\n' in script
 
 
 def test_contributing_lists_the_steps_of_ci():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for command in ("pytest", "ruff check", "ruff format --check", "lint-imports", "mypy"):
+    for command in ("pytest --full", "ruff check", "ruff format --check", "lint-imports", "mypy"):
         assert re.search(rf"^{command}$", script, re.MULTILINE)
         assert command in guide
 
