@@ -11,6 +11,7 @@ import pytest
 
 LAZY = {
     ("llmkit.clients.engine.engine", "llmkit.clients.registry"): "a fallback's client is made by its name",
+    ("llmkit.costs.calls", "llmkit.costs.pricing.reconcile"): "`Calls.reconcile` is where users look for it",
     ("llmkit.costs.budgets.budget", "llmkit.costs.ledger"): "`llmkit.budget` holds in the default ledger",
 }
 """Imports inside functions that close a cycle, and why each is there."""
