@@ -38,7 +38,7 @@ class Command:
     save: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Form:
     """How a subcommand is written.
 
@@ -67,67 +67,55 @@ class Form:
 
 
 COMMANDS = {
-    "model": Form(metavar="NAME", pattern=rf"{_NAME}(?:,{_NAME})*", help="show or set the default model"),
-    "models": Form(
-        metavar="FILTER", pattern=_NAME, help="list the models that can be asked, and their prices"
-    ),
+    "model": Form("show or set the default model", "NAME", rf"{_NAME}(?:,{_NAME})*"),
+    "models": Form("list the models that can be asked, and their prices", "FILTER", _NAME),
     "alias": Form(
-        metavar="NAME=MODEL | remove NAME",
-        pattern=rf"{_THREAD}|{_THREAD}={_NAME}|remove {_THREAD}",
-        help="list, set or remove short names of models, for this session",
+        "list, set or remove short names of models, for this session",
+        "NAME=MODEL | remove NAME",
+        rf"{_THREAD}|{_THREAD}={_NAME}|remove {_THREAD}",
     ),
     "key": Form(
-        metavar="PROVIDER",
-        pattern=_NAME,
-        required=True,
-        switch="--save",
-        help="enter a provider's key without showing it",
+        "enter a provider's key without showing it", "PROVIDER", _NAME, required=True, switch="--save"
     ),
     "trust": Form(
-        metavar="URL | revoke URL",
-        pattern=r"(?:revoke )?https?://\S+",
-        help="list the addresses of project files that may have your keys, add one, or take it back",
+        "list the addresses of project files that may have your keys, add one, or take it back",
+        "URL | revoke URL",
+        r"(?:revoke )?https?://\S+",
     ),
-    "fix": Form(help="correct the cell that failed last; the code goes into the next cell"),
-    "explain": Form(help="explain the last error"),
-    "cost": Form(metavar="BY", pattern=_NAME, help="what the calls have cost"),
-    "dashboard": Form(
-        metavar="BY", pattern=_NAME, help="what the calls have cost, live, with controls and a what-if"
-    ),
+    "fix": Form("correct the cell that failed last; the code goes into the next cell"),
+    "explain": Form("explain the last error"),
+    "cost": Form("what the calls have cost", "BY", _NAME),
+    "dashboard": Form("what the calls have cost, live, with controls and a what-if", "BY", _NAME),
     "budget": Form(
-        metavar="[NAME=]USD ...",
-        pattern=rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
-        help="show or set what may be spent: daily, per_notebook, per_call, unpriced, unknown_notebook;"
+        "show or set what may be spent: daily, per_notebook, per_call, unpriced, unknown_notebook;"
         " off lifts it",
+        "[NAME=]USD ...",
+        rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
     ),
     "tags": Form(
-        metavar="NAME=VALUE ... | off",
-        pattern=rf"off|{_TAG}(?: {_TAG})*",
-        help="show or set labels of all calls of this notebook from now on",
+        "show or set labels of all calls of this notebook from now on",
+        "NAME=VALUE ... | off",
+        rf"off|{_TAG}(?: {_TAG})*",
     ),
     "thread": Form(
-        metavar="NAME | show NAME | delete NAME | rename OLD NEW",
-        pattern=rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
-        help="list the conversations, or show, delete or rename one",
+        "list the conversations, or show, delete or rename one",
+        "NAME | show NAME | delete NAME | rename OLD NEW",
+        rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
     ),
-    "chat": Form(
-        metavar="THREAD", pattern=_THREAD, help="open a chat, or continue a conversation of -t in one"
-    ),
-    "last": Form(help="show the last answer again"),
+    "chat": Form("open a chat, or continue a conversation of -t in one", "THREAD", _THREAD),
+    "last": Form("show the last answer again"),
     "replay": Form(
-        metavar="auto|only|off [FILE]",
-        pattern=rf"(?:{_REPLAY})(?: (?:{_REPLAY}))*",
-        help="show or set whether recorded answers are played back, at no cost",
+        "show or set whether recorded answers are played back, at no cost",
+        "auto|only|off [FILE]",
+        rf"(?:{_REPLAY})(?: (?:{_REPLAY}))*",
     ),
     "export": Form(
-        metavar="[thread NAME] [FILE.md]",
-        pattern=rf"(?:thread {_THREAD}(?: {_FILE})?)|{_FILE}",
-        help="the session's questions and answers, or a thread's, as Markdown",
+        "the session's questions and answers, or a thread's, as Markdown",
+        "[thread NAME] [FILE.md]",
+        rf"(?:thread {_THREAD}(?: {_FILE})?)|{_FILE}",
     ),
-    "doctor": Form(help="check keys, models and the notebook"),
-    "help": Form(
-        metavar="TOPIC", pattern=_NAME + r"|-{1,2}[A-Za-z-]+", help="show this, or what it says of a topic"
-    ),
+    "doctor": Form("check keys, models and the notebook"),
+    "help": Form("show this, or what it says of a topic", "TOPIC", _NAME + r"|-{1,2}[A-Za-z-]+"),
 }
 """The subcommands of `%llm`."""
 

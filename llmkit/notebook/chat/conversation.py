@@ -127,11 +127,11 @@ class Conversation:
             parent = instead_of.parent
         else:
             parent = self._last_answer()
-        return self._add("user", text, parent, attachments=tuple(attachments))
+        return self._add(parent, role="user", text=text, attachments=tuple(attachments))
 
     def answer(self, question: Node, text: str = "", *, state: State = "ok", model: str = "") -> Node:
         """Add an answer, and show it."""
-        return self._add("assistant", text, question, state=state, model=model)
+        return self._add(question, role="assistant", text=text, state=state, model=model)
 
     def show(self, node: Node) -> None:
         """Show the branch that a message is on."""
@@ -192,7 +192,8 @@ class Conversation:
             known = next(found, None)
             if known is None:
                 state: State = "cancelled" if isinstance(message, IncompleteMessage) else "ok"
-                known = self._add(role, message.content, node, attachments=message.attachments, state=state)
+                fields = {"attachments": message.attachments, "state": state}
+                known = self._add(node, role=role, text=message.content, **fields)
             node.chosen, node = known, known
         node.chosen = None
 
@@ -201,25 +202,8 @@ class Conversation:
         shown = [node for node in self.branch if node.role == "assistant"]
         return shown[-1] if shown else self._root
 
-    def _add(
-        self,
-        role: Role,
-        text: str,
-        parent: Node,
-        *,
-        attachments: tuple[Attachment, ...] = (),
-        state: State = "ok",
-        model: str = "",
-    ) -> Node:
-        node = Node(
-            number=len(self._nodes),
-            role=role,
-            text=text,
-            parent=parent,
-            attachments=attachments,
-            state=state,
-            model=model,
-        )
+    def _add(self, parent: Node, **fields: Any) -> Node:
+        node = Node(number=len(self._nodes), parent=parent, **fields)
         self._nodes.append(node)
         parent.children.append(node)
         self.show(node)

@@ -10,7 +10,8 @@ import time
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
+from llmkit.notebook.display.markdown.blocks import Blocks
+from llmkit.notebook.display.markdown.render import render, render_partial
 from llmkit.notebook.display.throttle import Throttle
 
 if TYPE_CHECKING:

@@ -82,14 +82,14 @@ async def acompare(
     shell = current_shell()
     runs, most = _runs(_messages(prompt, system), _names(models), options, {})
     display = live_columns(shell)
-    contest = _Contest(runs, display, most)
+    progress = _Progress(runs, display, most)
     try:
-        contest.start()
+        progress.start()
         async with aclosing(merge_streams(runs)) as steps:
             async for step in steps:
-                contest.take(step)
+                progress.take(step)
     finally:  # also when its task is cancelled: the text so far stays
-        comparison = contest.finish(shell)
+        comparison = progress.finish(shell)
         keep_last(comparison)
     return comparison
 
@@ -107,18 +107,18 @@ def run_compare(
 ) -> Comparison:
     """Ask several models, as a magic does: over the bridge, from the main thread."""
     runs, most = _runs(messages, _names(models), options or {}, context or {})
-    contest = _Contest(runs, live_columns(shell, quiet=quiet, alone=alone), most)
+    progress = _Progress(runs, live_columns(shell, quiet=quiet, alone=alone), most)
     try:
-        contest.start()
+        progress.start()
         with closing(bridge.stream(merge_streams(runs))) as steps:
             for step in steps:
-                contest.take(step)
+                progress.take(step)
     except KeyboardInterrupt:
         with uninterrupted():
-            comparison = contest.finish(shell, on_keep)
+            comparison = progress.finish(shell, on_keep)
         raise _stopped(comparison) from None
     with uninterrupted() as late:
-        comparison = contest.finish(shell, on_keep)
+        comparison = progress.finish(shell, on_keep)
     if late:
         raise _stopped(comparison)
     return comparison
@@ -129,7 +129,7 @@ def _stopped(comparison: Comparison) -> Stopped:
     return Stopped(kept_in(None) if keep_last(comparison) else ".reply of this exception", comparison)
 
 
-class _Contest:
+class _Progress:
     """Leads what happens in the runs to the display."""
 
     def __init__(self, runs: Sequence[ModelRun], display: LiveColumns, most: float | None) -> None:

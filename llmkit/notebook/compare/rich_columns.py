@@ -12,7 +12,8 @@ from llmkit.notebook.compare.drawing import column, column_html, final, grid
 from llmkit.notebook.compare.live_columns import LiveColumns, PlainColumns
 from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
-from llmkit.notebook.display.markdown.render import Blocks, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.blocks import Blocks
+from llmkit.notebook.display.markdown.render import render, render_partial, stylesheet
 from llmkit.notebook.display.markdown.style import COMPARE
 from llmkit.notebook.display.throttle import Throttle
 from llmkit.notebook.shell import has_kernel

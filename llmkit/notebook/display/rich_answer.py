@@ -14,8 +14,9 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
+from llmkit.notebook.display.markdown.blocks import Blocks
 from llmkit.notebook.display.markdown.partial import close_open
-from llmkit.notebook.display.markdown.render import Blocks, page, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.render import page, render, render_partial, stylesheet
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.throttle import MAX_HZ, Throttle
 from llmkit.notebook.shell import has_kernel

@@ -11,7 +11,8 @@ from hypothesis import given
 from llmkit.notebook.chat.feed import MESSAGE, Feed
 from llmkit.notebook.display.markdown import highlight
 from llmkit.notebook.display.markdown import render as rendering
-from llmkit.notebook.display.markdown.render import Blocks, render, render_partial
+from llmkit.notebook.display.markdown.blocks import Blocks
+from llmkit.notebook.display.markdown.render import render, render_partial
 from llmkit.notebook.display.throttle import MAX_HZ
 
 LINES = [

@@ -18,7 +18,7 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
-from llmkit.notebook.display.markdown.blocks import Blocks, split_blocks
+from llmkit.notebook.display.markdown.blocks import split_blocks
 from llmkit.notebook.display.markdown.emphasis import EmphasisInline
 from llmkit.notebook.display.markdown.highlight import CLASSES as CODE_CLASSES
 from llmkit.notebook.display.markdown.highlight import highlight
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markdown_it.rules_core import StateCore
-
-__all__ = ["Blocks", "page", "render", "render_partial", "sanitise", "stylesheet", "text_html"]
 
 MAX_WHOLE = 100_000
 """Up to this many characters a text is rendered as one; a longer one block by block."""
