@@ -382,7 +382,8 @@ class Calls:
         from llmkit.costs.pricing.reconcile import reconcile
 
         calls, simulated = self.counting(filters)
-        return LedgerFrame(reconcile(calls, source, tolerance=tolerance, simulated=simulated))
+        whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
+        return LedgerFrame(reconcile(calls, whole_days, source, tolerance=tolerance, simulated=simulated))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the calls to a CSV file; a new one is readable for its owner only.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pandas as pd
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO
 from llmkit.core.timestamps import from_micros
-from llmkit.costs.calls import Calls
 from llmkit.costs.frame.summary import integers, spending
 from llmkit.costs.price_rules import billed
 from llmkit.costs.pricing import bulk, provider_reports
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from llmkit.costs.calls import Calls
     from llmkit.costs.store.filters import Filters
 
 SHOWN = {
@@ -44,12 +43,13 @@ OTHER = "(none)"
 
 def reconcile(
     calls: Calls,
+    whole_days: Calls,
     source: Any,
     *,
     tolerance: float,
     simulated: bool | None,
 ) -> pd.DataFrame:
-    """Compare calls with an export; see `Calls.reconcile`."""
+    """Compare calls with an export; `whole_days` are the same calls at any time. See `Calls.reconcile`."""
     if not 0 <= tolerance <= 1:
         raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
     export = provider_reports.read(source)
@@ -59,7 +59,6 @@ def reconcile(
     first, end = _days(export, calls.filters)
     theirs = export.usage[(export.usage["day"] >= first) & (export.usage["day"] < end)]
     names = set(theirs["model"])
-    whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
     found = spending(whole_days.where(provider=export.provider, since=first, until=end).exact, simulated)
     ours = _ours(found, names)
     theirs = theirs.assign(model=theirs["model"].replace("", ALL if names == {""} else OTHER))
