@@ -85,19 +85,23 @@ class AnthropicCodec(Codec):
             return ""
         payload = event(data)
         kind = payload.get("type")
-        if kind == "content_block_delta":
-            delta = as_object(payload.get("delta"))
-            written = delta.get("text")
-            if delta.get("type", "text_delta") != "text_delta":
-                _delta(payload.get("index"), delta, answer)
-            elif written.__class__ is str and not answer.apart:  # nearly every event
-                answer.last = written or answer.last
-                return written
-            else:
-                return answer.paragraph(as_text(written))
-        elif kind == "content_block_start":
+        if kind != "content_block_delta":
+            return self._frame(kind, payload, answer)
+        delta = as_object(payload.get("delta"))
+        written = delta.get("text")
+        if delta.get("type", "text_delta") != "text_delta":
+            _delta(payload.get("index"), delta, answer)
+            return ""
+        if written.__class__ is str and not answer.apart:  # nearly every event
+            answer.last = written or answer.last
+            return written
+        return answer.paragraph(as_text(written))
+
+    def _frame(self, kind: Any, payload: dict[str, Any], answer: Answer) -> str:
+        """Read an event that stands around the deltas."""
+        if kind == "content_block_start":
             return _block_of(payload.get("index"), as_object(payload.get("content_block")), answer)
-        elif kind == "message_start":
+        if kind == "message_start":
             self._start(as_object(payload.get("message")), answer)
         elif kind == "message_delta":
             self._finish(as_object(payload.get("delta")), payload.get("usage"), answer)

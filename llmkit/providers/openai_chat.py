@@ -86,9 +86,7 @@ class OpenAICodec(Codec):
             **request.extra,
         }
         for refused, other in ((limit, other_limit), (other_limit, limit)):
-            known = refused in request.without and other not in request.without
-            if known and optional.get(refused) is not None:
-                optional[other] = optional.pop(refused)
+            _rename(optional, refused, other, request.without)
         body: dict[str, Any] = {
             "model": request.model,
             "messages": [{"role": m.role, "content": _content(m)} for m in messages],
@@ -224,6 +222,13 @@ def _temperature(request: Request, *, official: bool) -> float | None:
     if given is None or (isinstance(given, ContractTemperature) and not official):
         return None
     return float(given)
+
+
+def _rename(fields: dict[str, Any], refused: str, other: str, without: frozenset[str]) -> None:
+    """Send the limit under its other name, where a server refused this one alone."""
+    known = refused in without and other not in without
+    if known and fields.get(refused) is not None:
+        fields[other] = fields.pop(refused)
 
 
 def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, ...]]:

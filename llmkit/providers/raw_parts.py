@@ -83,14 +83,21 @@ def _grow(whole: Part, piece: Part, depth: int) -> None:
             continue
         if isinstance(old, dict) and isinstance(new, dict) and depth:
             _grow(old, new, depth - 1)
-        elif isinstance(old, _Pieces) and isinstance(new, str):
-            old.append(new)
-        elif isinstance(old, str) and isinstance(new, str):
-            whole[name] = _Pieces([old, new])
-        elif isinstance(old, list) and isinstance(new, list):
-            old.extend(new)
         else:
-            whole[name] = new
+            whole[name] = _joined(old, new)
+
+
+def _joined(old: Any, new: Any) -> Any:
+    """Return texts as pieces and lists as one list; anything else is replaced."""
+    if isinstance(old, _Pieces) and isinstance(new, str):
+        old.append(new)
+        return old
+    if isinstance(old, str) and isinstance(new, str):
+        return _Pieces([old, new])
+    if isinstance(old, list) and isinstance(new, list):
+        old.extend(new)
+        return old
+    return new
 
 
 def _finished(part: Part, depth: int = DEPTH) -> Part:
@@ -124,11 +131,16 @@ def _listed(parts: Sequence[Part], *, silent: bool) -> Iterator[str]:
     for kind in dict.fromkeys(kinds):
         many = kinds.count(kind)
         yield f"{many} {kind}s" if many > 1 else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-    if not silent:
-        return
-    yield from dict.fromkeys(kind for kind in map(_work, parts) if kind)
+    if silent:
+        yield from _unseen(parts, alone=not (names or kinds))
+
+
+def _unseen(parts: Sequence[Part], *, alone: bool) -> Iterator[str]:
+    """Yield what a reader does not see: work of the server, and reasoning."""
+    works = list(filter(None, map(_work, parts)))
+    yield from dict.fromkeys(works)
     if any(map(_is_reasoning, parts)):
-        yield "reasoning" if names or kinds or any(map(_work, parts)) else "only reasoning"
+        yield "only reasoning" if alone and not works else "reasoning"
 
 
 def _tool(part: Part) -> str:

@@ -10,6 +10,8 @@ from llmkit.providers.json_fields import as_name, dollars, lenient_object, token
 from llmkit.providers.usage import note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llmkit.providers.codec import Answer
 
 TICKS = 10**10
@@ -96,23 +98,24 @@ def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any])
         ),
         "searched_sources": token_count(usage.get("num_sources_used")),
     }
-    for kind in MODALITIES:
-        name = f"{kind}_tokens"
-        if name in before:
-            units[f"input_{name}"] = token_count(before[name])
-        if name in after:
-            units[f"output_{name}"] = token_count(after[name])
+    for side, details in (("input", before), ("output", after)):
+        names = [f"{kind}_tokens" for kind in MODALITIES]
+        units |= {f"{side}_{name}": token_count(details[name]) for name in names if name in details}
     found = {unit: number for unit, number in units.items() if number}
     for kind in MODALITIES:
         if cached and f"input_{kind}_tokens" in found:
             found[f"cache_{kind}_read_tokens"] = token_count(cached.get(f"{kind}_tokens")) or 0
+    return found | dict.fromkeys(_fees(usage), 1)
+
+
+def _fees(usage: dict[str, Any]) -> Iterator[str]:
+    """Yield the fees that a report shows without their amounts."""
     if usage.get("usage_breakdown"):
-        found["consulted_models"] = 1
+        yield "consulted_models"
     if any(_tells_of_tools(name, value) for name, value in usage.items()):
-        found["server_tools"] = 1
+        yield "server_tools"
     if _bills_elsewhere(usage):
-        found["billed_elsewhere"] = 1
-    return found
+        yield "billed_elsewhere"
 
 
 def _tells_of_tools(name: str, value: Any) -> bool:

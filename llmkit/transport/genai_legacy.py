@@ -75,14 +75,18 @@ class LegacyTransport:
                 "The google-generativeai SDK has no key.", hint="Give it one: genai.configure(api_key=…)."
             ) from error
         except exceptions.GoogleAPICallError as error:
-            if error.code == 407 and (proxy := proxy_for(self.address)) is not None:
-                raise proxy_refused(407, proxy) from error
-            body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
-            return LegacyResponse(Body(iter([body])), status=int(error.code or 500), cause=error)
+            return self._refused(error)
         except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
             raise _lost(error, self.address) from error
         except (TypeError, ValueError, KeyError) as error:
             raise InvalidRequestError(f"The google-generativeai SDK refused the request: {error}.") from error
+
+    def _refused(self, error: Any) -> LegacyResponse:
+        """Return an error status that the SDK raised as its exception."""
+        if error.code == 407 and (proxy := proxy_for(self.address)) is not None:
+            raise proxy_refused(407, proxy) from error
+        body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
+        return LegacyResponse(Body(iter([body])), status=int(error.code or 500), cause=error)
 
     async def aclose(self) -> None:
         """Do nothing: each request has a connection of its own."""

@@ -85,18 +85,22 @@ def _is_here(address: str) -> bool:
     return is_loopback(urlsplit(address).hostname)
 
 
-@lru_cache(maxsize=64)
-def _proxy_for(address: str, _stamp: object) -> Proxy | None:
-    parts = urlsplit(address)
+def _given() -> dict[str, str | None]:
     given = {name: os.environ.get(name) for name in _VARIABLES}
     if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that anybody may send
         given["HTTP_PROXY"] = None
+    return given
+
+
+@lru_cache(maxsize=64)
+def _proxy_for(address: str, _stamp: object) -> Proxy | None:
+    parts = urlsplit(address)
+    given = _given()
     if _goes_straight(parts, given["no_proxy"] or given["NO_PROXY"] or ""):
         return None
-    for name in (f"{parts.scheme}_proxy", "all_proxy"):
-        for variable in (name, name.upper()):
-            if text := (given[variable] or "").strip(QUOTES):
-                return _read(text, variable)
+    for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"):
+        if text := (given[variable] or "").strip(QUOTES):
+            return _read(text, variable)
     text = "" if any(given.values()) else getproxies().get(parts.scheme, "")  # of macOS or Windows
     return _read(text, "the system's settings") if text else None
 
