@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.content.messages import LLMResponse
-from llmkit.notebook.display.footer import Footer, build_footer, format_money, format_seconds
+from llmkit.notebook.display.footer import Footer, build_footer, format_money, format_seconds, lacks_price
 
 
 def answer(**changes):
@@ -120,3 +120,17 @@ class TestMoney:
 )
 def test_a_duration_is_readable(seconds, text):
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("facts", "lacks"),
+    [
+        ({"prompt_tokens": 3}, True),
+        ({"completion_tokens": 2}, True),
+        ({"prompt_tokens": 3, "cost_estimate": 0.0}, False),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, False),
+        ({}, False),
+    ],
+)
+def test_an_answer_lacks_a_price_if_it_used_tokens_and_has_none(facts, lacks):
+    assert lacks_price(LLMResponse("Hi", "openai", "gpt-6-luna", **facts)) is lacks
