@@ -294,7 +294,7 @@ async def contestants(provider: str, url: str) -> AsyncIterator[dict[str, Contes
 
     Args:
         provider: `"openai"`, `"anthropic"` or `"google"`.
-        url: The stand-in server's address.
+        url: The fake server's address.
     """
     found = _make(provider, url)
     try:

@@ -1,4 +1,4 @@
-"""What the stand-in server answers, byte for byte, and what it means: the documented frames of three APIs.
+"""What the fake server answers, byte for byte, and what it means: the documented frames of three APIs.
 
 Sources: OpenAI, "Create chat completion" and "The chat completion chunk object"; Anthropic, "Streaming
 Messages"; Gemini API, "generateContent" and "streamGenerateContent".

@@ -18,7 +18,7 @@ BENCHMARKS = {
     "first": "wire",
     "streams": "wire",
     "imports": "imports",
-    "ledger": "books",
+    "ledger": "ledger_rows",
     "scale": "scale",
     "charts": "charts",
     "render": "rendering",

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from books import BATCH, _record
+from ledger_rows import BATCH, _record
 from measure import Row, check
 
 from llmkit.core.sqlite import transaction
@@ -30,21 +30,21 @@ MEMORY = 2_500.0
 _OURS = """
     from llmkit.costs.ledger import Ledger
     import llmkit.costs.frame.frame, llmkit.costs.frame.summary, llmkit.costs.store.sqlite.sqlite_store
-    books = Ledger(path)
-    measure("open", lambda: len(books.df))
-    books.record(record).result()
-    measure("refresh, 1 row", lambda: len(books.df))
-    warm = books.total()
-    measure("total", lambda: books.total().calls)
+    ledger = Ledger(path)
+    measure("open", lambda: len(ledger.df))
+    ledger.record(record).result()
+    measure("refresh, 1 row", lambda: len(ledger.df))
+    warm = ledger.total()
+    measure("total", lambda: ledger.total().calls)
     def calls(*by):
-        return int(books.summary(by)["calls"].sum())
+        return int(ledger.summary(by)["calls"].sum())
     measure("by model", lambda: calls("model"))
     measure("by month and model", lambda: calls("month", "model"))
     measure("by notebook", lambda: calls("notebook"))
     measure("by month and notebook", lambda: calls("month", "notebook"))
     measure("by surface", lambda: calls("surface"))
-    found["exact"] = round(books.summary("surface")["cost_usd"].sum() * 1e6) == round(warm.usd * 1e6)
-    books.close()
+    found["exact"] = round(ledger.summary("surface")["cost_usd"].sum() * 1e6) == round(warm.usd * 1e6)
+    ledger.close()
 """
 
 _PANDAS = """
@@ -71,7 +71,7 @@ def measure(name, work):
     start = time.process_time()
     rows = work()
     found[name] = [time.process_time() - start, rows]
-from books import _record
+from ledger_rows import _record
 record = _record(1)
 """
 

@@ -10,7 +10,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-import standin
+import fake_server
 from contestants import BARE, FIRST, LLMKIT, LLMKIT_AIOHTTP, SDK, contestants
 from frames import BURST, CHUNKS, MODELS, PLAIN, Reply
 from measure import Row, alternate, check, ratio
@@ -32,7 +32,7 @@ EACH = 4
 def calls(*, quick: bool) -> list[Row]:
     """Measure plain calls, one after the other and many in flight."""
     rows: list[Row] = []
-    with standin.running() as url:
+    with fake_server.running() as url:
         for provider in MODELS:
             for width, goal in CALL_GOALS.items():
                 case = f"{provider}, {'one by one' if width == 1 else f'{width} in flight'}"
@@ -45,7 +45,7 @@ def calls(*, quick: bool) -> list[Row]:
 def first(*, quick: bool) -> list[Row]:
     """Measure whole processes that make one call and end."""
     seconds: dict[tuple[str, str], list[float]] = {}
-    with standin.running() as url:
+    with fake_server.running() as url:
         for turn in range((7 if quick else 15) + 1):
             for provider, name in ((provider, name) for provider in MODELS for name in FIRST):
                 spent = _first(FIRST[name][provider], url + ("/v1" if provider == "openai" else ""))
@@ -75,7 +75,7 @@ def streams(*, quick: bool) -> list[Row]:
     """Measure bursts of 2,000 chunks, per chunk: as one body, and with an HTTP chunk for each event."""
     pace = Pace(1, 7) if quick else Pace(3, 9)
     rows: list[Row] = []
-    with standin.running() as url:
+    with fake_server.running() as url:
         for framing, path in (("one body", ""), ("HTTP chunks", "/chunked")):
             for provider, goal in CHUNK_GOALS.items():
                 seconds = asyncio.run(_streams(provider, url + path, pace))

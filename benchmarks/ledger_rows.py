@@ -55,10 +55,10 @@ def _appends(folder: Path, rows: int) -> list[Row]:
     for turn in range(ROUNDS + 1):
         spent = {bare: _cpu_bare(folder / f"{turn} bare.sqlite", records)}
         for name, append in ways.items():
-            with closing(Ledger(folder / f"{turn} {name}.sqlite")) as books:
-                books.record(_record(0)).result()
-                spent[name] = _cpu(lambda: append(books.record, records))  # noqa: B023 - called at once
-                check(books.total().calls, rows + 1, name)
+            with closing(Ledger(folder / f"{turn} {name}.sqlite")) as ledger:
+                ledger.record(_record(0)).result()
+                spent[name] = _cpu(lambda: append(ledger.record, records))  # noqa: B023 - called at once
+                check(ledger.total().calls, rows + 1, name)
         for name, cpu in spent.items() if turn else ():
             seconds[name].append(cpu / rows)
     goals = {f"{THREADS} threads": APPEND_GOAL}
@@ -139,8 +139,8 @@ def _loads(folder: Path, *, quick: bool) -> list[Row]:
     _fill(path, rows)
 
     def frame() -> None:
-        with closing(Ledger(path)) as books:
-            check(len(books.df), rows, "Ledger.df")
+        with closing(Ledger(path)) as ledger:
+            check(len(ledger.df), rows, "Ledger.df")
 
     def read_sql() -> None:
         with closing(sqlite3.connect(path)) as connection:
@@ -167,11 +167,11 @@ def _loads(folder: Path, *, quick: bool) -> list[Row]:
 
 
 def _fill(path: Path, rows: int) -> None:
-    with closing(Ledger(path)) as books:
+    with closing(Ledger(path)) as ledger:
         for first in range(0, rows, BATCH):
             for number in range(first, first + BATCH):
-                books.record(_record(number))
-            check(books.flush(), True, "Ledger.flush")  # noqa: FBT003 - what it must return
+                ledger.record(_record(number))
+            check(ledger.flush(), True, "Ledger.flush")  # noqa: FBT003 - what it must return
 
 
 def _cpu(work: Callable[[], None]) -> float:

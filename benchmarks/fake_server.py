@@ -1,4 +1,4 @@
-"""A server that stands in for the providers: canned bytes, so that it is never what is measured.
+"""A fake server of the providers: canned bytes, so that it is never what is measured.
 
 An address below `/chunked` answers a stream as real servers do, each event in an HTTP chunk of its own;
 any other one sends it as one body of known length.
