@@ -1,4 +1,4 @@
-"""Addresses of APIs as people write them: mended where they have one meaning, else refused in a sentence."""
+"""Addresses of APIs as people write them: normalized where they have one meaning, else refused."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class Named:
     """An address, and who named it.
 
     Attributes:
-        url: The address, mended.
+        url: The address, normalized.
         source: The variable or the file that named it.
         project: Whether only a project's file names it: then the user's keys do not go there by themselves.
     """

@@ -208,7 +208,7 @@ class TestFormats:
         assert '"answer"' in result.data("text/plain")[0]
         assert rows(kernel)[-1] == ("cancelled",)
 
-    def test_an_answer_of_the_wrong_form_is_mended_once_and_both_calls_have_rows(self, kernel):
+    def test_an_answer_of_the_wrong_form_is_corrected_once_and_both_calls_have_rows(self, kernel):
         before = len(rows(kernel))
         result = kernel.run("%%llm --schema city\nrepeat exactly: not at all")
         assert result.data("text/plain") == ['{\n  "city": "sample city"\n}']

@@ -53,7 +53,7 @@ class Place:
     """Where requests go at the moment.
 
     Attributes:
-        url: The API's base URL, mended.
+        url: The API's base URL, normalized.
         source: Who named it.
         project: Whether only a project's file names it.
         simulated: Whether the sandbox answers.

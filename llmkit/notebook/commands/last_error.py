@@ -36,11 +36,11 @@ FRAMES = 12
 _ABOUT = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%llm\s+(?:fix|explain)\s*\??\s*$")
 
 FIX = """\
-This notebook cell failed. Say in one sentence what was wrong. Then give the whole mended cell in one Python \
-code block, with as few changes as possible."""
+This notebook cell failed. Say in one sentence what was wrong. Then give the whole corrected cell in one \
+Python code block, with as few changes as possible."""
 
 EXPLAIN = """\
-This notebook cell failed. Explain the error: what happened, why, and how to mend it. Be brief and \
+This notebook cell failed. Explain the error: what happened, why, and how to fix it. Be brief and \
 concrete."""
 
 

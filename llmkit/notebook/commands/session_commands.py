@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def fix(session: Session, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
-    """Ask for the cell that failed last, mended; its code goes into the next cell."""
+    """Ask for a correction of the cell that failed last; its code goes into the next cell."""
     return _ask_about(session, FIX, code=True)
 
 

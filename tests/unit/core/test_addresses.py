@@ -57,7 +57,7 @@ def address(monkeypatch, provider, text, variable=None):
         ("lmstudio", "localhost", "http://localhost:1234/v1"),
     ],
 )
-def test_an_address_with_one_meaning_is_mended(monkeypatch, provider, text, meant):
+def test_an_address_with_one_meaning_is_normalized(monkeypatch, provider, text, meant):
     assert address(monkeypatch, provider, text) == meant
 
 
