@@ -233,12 +233,17 @@ def _take(connection: sqlite3.Connection, source: Source) -> bool:
     if last > source.last:
         columns = ", ".join(name if name in names else "NULL" for name in COLUMNS)
         connection.execute(_TAKE.format(columns=columns), (source.last,))
-    if not source.epoch and connection.execute(_CORRECTIONS).fetchone():
+    if not source.epoch:  # a correction changes the epoch, so that a known file has no new ones
+        _take_corrections(connection)
+    source.epoch, source.last, source.uid = epoch, last, _uid(connection, last)
+    return True
+
+
+def _take_corrections(connection: sqlite3.Connection) -> None:
+    if connection.execute(_CORRECTIONS).fetchone():
         if connection.execute(_CORRECT).rowcount:
             connection.execute(schema.NEW_EPOCH)
         connection.execute(_NOTE)
-    source.epoch, source.last, source.uid = epoch, last, _uid(connection, last)
-    return True
 
 
 def _uid(connection: sqlite3.Connection, number: int) -> str | None:
