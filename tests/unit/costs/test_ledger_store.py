@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.timestamps import micros
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.rows import COLUMNS, UID
 from llmkit.costs.store.sqlite import database, schema
@@ -351,6 +352,23 @@ def test_a_file_of_version_1_gains_the_columns_of_version_2(store, path):
         assert connection.execute("PRAGMA user_version").fetchone() == (len(later),)
     assert store.append(call()).result(10), "a newer file must stay writable"
     assert len(uids(store)) == 2
+
+
+@pytest.mark.parametrize("version", [2, len(schema.MIGRATIONS)])
+def test_a_file_of_version_2_from_before_the_budgets_gains_them(path, version):
+    """The first llmkit of version 2 wrote no tables for budgets; later ones took its files for complete."""
+    path.parent.mkdir()
+    steps = [each for number in schema.MIGRATIONS[:version] for each in number if each not in schema.BUDGETS]
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in (*steps, f"PRAGMA user_version = {version}"):
+            connection.execute(statement)
+    now = datetime.now(UTC)
+    with closing(SQLiteStore(path)) as store:
+        assert store.append(call(time=now, cost_nanos=5)).result(10)
+        assert store.amounts(micros(now), None).spent == 5
+    with closing(sqlite3.connect(path)) as connection, closing(database.open_memory()) as fresh:
+        names = [each.execute("SELECT name FROM sqlite_master").fetchall() for each in (connection, fresh)]
+        assert sorted(names[0]) == sorted(names[1])
 
 
 def test_a_file_of_the_version_before_gains_bounds_and_other_units(path):

@@ -7,6 +7,7 @@ one brings an older file up to date.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigurationError
@@ -110,11 +111,6 @@ NEW_EPOCH = "UPDATE meta SET value = lower(hex(randomblob(8))) WHERE key = 'epoc
 ON_DELETE = f"CREATE TRIGGER calls_deleted AFTER DELETE ON calls BEGIN {NEW_EPOCH}; END"
 
 ROLLUPS = (
-    (
-        f"CREATE TABLE rollups ({', '.join(f'{key} NOT NULL' for key in ROLLUP_KEYS)}, calls, priced,"
-        " unpriced, input_known, input_tokens, output_known, output_tokens, nanos, saved_nanos, first, last,"
-        f" PRIMARY KEY ({', '.join(ROLLUP_KEYS)})) WITHOUT ROWID"
-    ),
     # Rows change by another hand only, but then whoever kept some, or sums of them, has to know.
     f"CREATE TRIGGER calls_changed AFTER UPDATE ON calls BEGIN {NEW_EPOCH}; END",
     ON_DELETE,
@@ -161,7 +157,7 @@ ROLLUP_MEASURES = (
 )
 
 GRAINS = (
-    "DROP TABLE IF EXISTS rollups",  # the sums of a version that was never released
+    "DROP TABLE IF EXISTS rollups",  # the sums of versions 3 and 4
     "DELETE FROM meta WHERE key = 'rolled'",
     *(
         f"CREATE TABLE {table} ({', '.join(f'{key} NOT NULL' for key in keys)},"
@@ -231,14 +227,14 @@ def check(connection: sqlite3.Connection, name: str = "main") -> int:
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
     """Bring a file up to date, in one transaction; a newer file is left as it is."""
-    if check(connection) < len(migrations):
+    if check(connection) < len(migrations) or _lacks_budgets(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Asked again: another process may have done it while this one waited for the lock.
-            for statements in migrations[check(connection) :]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            version = check(connection)  # asked again: another process may have migrated meanwhile
+            steps = [BUDGETS] if _lacks_budgets(connection) else []
+            for statement in itertools.chain(*steps, *migrations[version:]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {max(version, len(migrations))}")
             connection.execute("COMMIT")
         except BaseException:
             connection.rollback()
@@ -248,6 +244,12 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], .
             f"The ledger has no column {', '.join(sorted(missing))}: another llmkit changed it.",
             hint='Upgrade with: pip install -U "llmkit"',
         )
+
+
+def _lacks_budgets(connection: sqlite3.Connection) -> bool:
+    """Return whether the first llmkit of version 2 wrote the file: its version came before the budgets."""
+    query = "SELECT 1 FROM sqlite_master WHERE name = 'holds'"
+    return check(connection) > 1 and connection.execute(query).fetchone() is None
 
 
 def present(connection: sqlite3.Connection) -> set[str]:
