@@ -169,8 +169,12 @@ class Recorder(Protocol):
         """Return the guard to ask before a call is sent; `None` if neither it nor a budget has a limit."""
         ...
 
-    def record(self, record: CallRecord) -> Future[bool]:
+    def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Take one record; must not block or raise, because calls end here while they are being cancelled.
+
+        Args:
+            record: The finished call.
+            alone: Whether no other call is under way, so that it need not wait to be written with others.
 
         Returns:
             A future: `True` once the record is committed, `False` if it cannot be written now and waits in

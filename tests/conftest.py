@@ -140,10 +140,12 @@ class MemoryRecorder:
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
+        self.alone: list[bool] = []
         self.held: list[Future[bool]] | None = None
 
-    def record(self, record: CallRecord) -> Future[bool]:
+    def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         self.records.append(record)
+        self.alone.append(alone)
         future: Future[bool] = Future()
         future.set_running_or_notify_cancel()
         if self.held is None:

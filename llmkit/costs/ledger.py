@@ -111,16 +111,17 @@ class Ledger(Calls, forks.ForkAware):
         """Where the rows are; fixed at the first use."""
         return Path(self._store.name)
 
-    def record(self, record: CallRecord) -> Future[bool]:
+    def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Take the record of a call; never blocks, never raises.
 
         Args:
             record: The finished call.
+            alone: Whether no other call is under way: the row need not wait for others to be committed with.
 
         Returns:
             A future: `True` once the row is committed, `False` if it has to wait in memory.
         """
-        future = self._budgets.watch(record, self._store.append(record))
+        future = self._budgets.watch(record, self._store.append(record, alone=alone))
         for (callback,) in ((self._tally.add,), *self._subscribers):
             try:
                 callback(record)

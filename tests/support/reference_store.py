@@ -55,7 +55,7 @@ class ReferenceStore:
         self._clock = clock
         self._waiting = []
 
-    def append(self, record):
+    def append(self, record, *, alone=False):
         try:
             self._waiting.append(salvage(encode(record)))
         except AttributeError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +40,13 @@ UNSAID = "The server did not say why the answer ended: it may be incomplete."
 
 ENDLESS = 3600.0
 """Seconds for which money stays reserved for a call without a total timeout."""
+
+
+_under_way: set[str] = set()
+"""Identifiers of this process's calls that were sent and are not over."""
+
+with contextlib.suppress(AttributeError):  # Windows does not fork
+    os.register_at_fork(after_in_child=_under_way.clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,7 @@ class Call:
         """Begin an attempt, if the budgets allow it."""
         await self._admit()
         if not self.attempts:
+            _under_way.add(self.uid)
             self._observation = observation(self._started)
         self.attempts += 1
         self.answer = Answer()
@@ -206,6 +216,7 @@ class Call:
         """
         if self.outcome is not None:
             return None
+        _under_way.discard(self.uid)
         duration = perf_counter() - self._start
         spent = self._charge()
         record = self._record(duration, spent)
@@ -215,7 +226,7 @@ class Call:
                 self._guard.release(self.uid)
             return None
         recorder = current_recorder()
-        future = None if recorder is None else recorder.record(record)
+        future = None if recorder is None else recorder.record(record, alone=not _under_way)
         if self._observation is not None:
             self._observation.end(record, self.outcome if self._error is None else self._error)
         self._error = None  # its frames hold this call

@@ -94,13 +94,14 @@ class Store(Protocol):
         """Whether the last attempt to write failed."""
         ...
 
-    def append(self, record: CallRecord) -> Future[bool]:
+    def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Queue a record; never blocks, never raises.
 
         The future says `True` once the row is committed, `False` if it waits in memory; rows that are
         committed together may share it. A call that is there already (by `time` and `uid`) is skipped.
         A value that does not fit its column becomes `None` (`rows.salvage`). The same transaction takes
-        the call's reservation back and adds a real call's cost to what its local day spent.
+        the call's reservation back and adds a real call's cost to what its local day spent. `alone` says that
+        no other call is under way, so that no further rows come to be committed with it.
         """
         ...
 

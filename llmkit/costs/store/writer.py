@@ -142,6 +142,10 @@ class Writer:
         """Whether the last attempt to write failed."""
         return self._problem is not None
 
+    def has_work(self) -> bool:
+        """Whether something waits to be written, or is being written."""
+        return bool(self._fresh or self._taken or self._kept)
+
     def run(self, work: Callable[[str | None], T]) -> Future[T]:
         """Do something else, after the rows that came before; never blocks, never raises."""
         job = Job(work)

@@ -16,7 +16,7 @@ def shared(recorder):
     """A future that all records share, as those of one transaction do."""
     future = Future()
     future.set_running_or_notify_cancel()
-    recorder.record = lambda record: (recorder.records.append(record), future)[1]
+    recorder.record = lambda record, **_: (recorder.records.append(record), future)[1]
     return future
 
 

@@ -129,3 +129,5 @@ def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
                 raise
             time.sleep(0.01)
     connection.execute("PRAGMA synchronous = NORMAL")
+    # The writing thread checkpoints long before; this is for what is much at once, such as a correction.
+    connection.execute("PRAGMA wal_autocheckpoint = 10000")

@@ -115,7 +115,7 @@ class MergedStore(SQLiteStore):
         super().__init__(MEMORY, busy_timeout=WAIT)
         self.path = Path(" + ".join(map(str, self._paths)))
 
-    def append(self, record: CallRecord) -> Future[bool]:  # noqa: ARG002 - whatever it is
+    def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:  # noqa: ARG002 - whatever it is
         """Refuse a record: it belongs into a ledger of its own."""
         self._refuse("record calls")
 

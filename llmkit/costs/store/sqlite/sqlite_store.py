@@ -13,6 +13,7 @@ import weakref
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core import forks, sqlite
@@ -46,6 +47,15 @@ ROLL = 1000
 
 BRIEFLY = 1.0
 """Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
+
+CHECKPOINT = 250
+"""Commits after which the writing thread checkpoints the write-ahead log, of some 1,000 pages by then."""
+
+SLOW = 0.02
+"""Seconds for a commit on a caller's thread that are too many: the disk is slow, or far away."""
+
+PAUSE = 1.0
+"""Seconds after a slow one in which the writing thread alone commits."""
 
 AT_ONCE = 0.05
 """Seconds to wait for a lock to read the budgets: an event loop waits as well."""
@@ -97,7 +107,7 @@ class SQLiteStore(forks.ForkAware):
         """Whether the last attempt to write failed."""
         return self._writer.is_failing
 
-    def append(self, record: CallRecord) -> Future[bool]:
+    def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Take a record; see `Store.append`."""
         try:
             row = encode(record)
@@ -107,6 +117,12 @@ class SQLiteStore(forks.ForkAware):
             refused.set_result(False)
             return refused
         self._mind_multiprocessing()
+        try:
+            if alone and self._commit_here(row):
+                return _COMMITTED
+        except BaseException:  # an interrupt, which must not cost the row
+            self._writer.submit(row)
+            raise
         return self._writer.submit(row)
 
     def unwritten(self) -> list[Row]:
@@ -169,6 +185,7 @@ class SQLiteStore(forks.ForkAware):
         """Replace prices; see `Store.correct`."""
         with self._writer.writing, self._explained("corrected"):
             connection = self._connected()
+            self._logged = CHECKPOINT
             with sqlite.transaction(connection):
                 return corrections.write(connection, changes, run=run, now=self._now(), reason=reason)
 
@@ -182,6 +199,7 @@ class SQLiteStore(forks.ForkAware):
         self.flush(self._busy_timeout)
         with self._writer.writing, self._explained("cleared"):
             connection = self._connected()
+            self._logged = CHECKPOINT
             with sqlite.transaction(connection):
                 mark = rollups.forget(connection, before)
                 count = schema.delete(connection, before)
@@ -265,13 +283,62 @@ class SQLiteStore(forks.ForkAware):
         self._glancing = threading.RLock()  # budgets are read while a long reading runs
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._waits = True  # whether the connection waits for locks
+        self._here = (
+            False  # whether a caller's thread commits: the garbage collector may end a call meanwhile
+        )
+        self._here_after = 0.0  # when callers' threads may commit, in the time of `time.monotonic`
+        self._logged = CHECKPOINT  # commits since the last checkpoint
         self._finalizer = False
         self._unrolled = ROLL  # the first rows of a process are added at once, for it may write few
+
+    def _commit_here(self, row: Row) -> bool:
+        """Commit a row on the caller's thread, if that waits for neither a lock nor the disk.
+
+        A hand-over to the writing thread and back takes more than the commit itself, and only pays off for
+        several rows. In `NORMAL` mode SQLite syncs its log at a checkpoint, and with the first commit after
+        one, which begins the log anew. Both are left to the writing thread (`_checkpoint`).
+        """
+        start = monotonic()
+        if not self._is_quick(start) or not self._writer.writing.acquire(blocking=False):
+            return False
+        self._here = True
+        try:
+            connection = self._connection
+            if connection is None or self._file != database.identity(self.path):
+                return False
+            if self._waits:
+                connection.execute("PRAGMA busy_timeout = 0")
+                self._waits = False
+            connection.execute(schema.INSERT, row)
+            self._unrolled += 1
+            self._logged += 1
+        except Exception:  # noqa: BLE001 - whatever it is: the writing thread tries again, and says what is wrong
+            return False
+        finally:
+            self._here = False
+            self._writer.writing.release()
+        if (end := monotonic()) - start > SLOW:
+            self._here_after = end + PAUSE
+        return True
+
+    def _is_quick(self, now: float) -> bool:
+        """Whether the next commit is one row alone, with no sums and no checkpoint due, on a quick disk."""
+        due = self._logged >= CHECKPOINT or self._unrolled + 1 >= ROLL
+        return not (due or self._here or now < self._here_after or self._writer.has_work())
+
+    def _checkpoint(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Move the log into the file, now and then, right before a commit of this thread begins it anew."""
+        if self._logged >= CHECKPOINT:
+            connection.execute("PRAGMA wal_checkpoint")
+            self._logged = 0
+        self._logged += 1 + rows // 16  # a group has a few pages of its own, and one for each 16 rows or so
 
     def _commit(self, rows: list[Row]) -> None:
         connection = self._connected()
         recovering = self._writer.is_failing
         try:
+            self._checkpoint(connection, len(rows))
             self._insert(connection, rows)
         except sqlite3.Error:
             recovering = True
@@ -369,6 +436,10 @@ class SQLiteStore(forks.ForkAware):
             else:
                 self._connection = database.open_file(self.path, timeout=self._patience())
                 self._file = database.identity(self.path)
+                self._waits = True
+        if not self._waits:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * self._patience())}")
+            self._waits = True
         return self._connection
 
     def _patience(self) -> float:
@@ -416,6 +487,10 @@ class SQLiteStore(forks.ForkAware):
         if util is not None and not self._finalizer:
             util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
             self._finalizer = True
+
+
+_COMMITTED: Future[bool] = Future()
+_COMMITTED.set_result(True)
 
 
 def _added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
