@@ -1,1 +1,1 @@
-"""The books: the ledger of calls, its store, its frame and charts, the budget and the monitor."""
+"""The ledger of calls: its store, DataFrame and charts, the budget and the monitor."""

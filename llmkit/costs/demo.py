@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import calendar
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit import prices
 from llmkit.content.messages import Usage
@@ -153,42 +153,53 @@ def _call(habit: Habit, time: datetime, day: int, session: str, rng: random.Rand
     provider, _, model = name.partition(":")
     status, error = _ending(habit, provider, day, rng)
     usage = _usage(habit, rng) if error is None else Usage()
-    price = prices.price(provider, (model,), usage, when=time)
-    nanos = None if price is None else price.nanos
     replayed = status == "replayed"
     first, duration = _times(habit, usage, replayed, rng)
-    # A few cells make most of the calls.
-    cell = min(int(rng.expovariate(1.2) * 2), habit.cells - 1)
-    return CallRecord(
+    place = _cell(habit, rng)
+    record = CallRecord(
         time=time,
         uid=f"{rng.getrandbits(128):032x}",
         status=status,
         surface=habit.surface,
         provider=provider,
         model=model,
-        model_served=None if error else model,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        cost_nanos=0 if replayed else nanos,
-        saved_nanos=nanos if replayed else None,
-        price_source=price.source if price else None,
-        price_date=price.date if price else None,
-        usage_source=None if error else "reported",
-        first_token_s=None if error else first,
         duration_s=duration,
         attempts=0 if replayed else 3 if error else 1,
         finish_reason="stop" if status in {"ok", "replayed"} else None,
         error=error,
-        notebook=habit.notebook,
-        cell_id=f"{habit.notebook}-{cell}" if habit.notebook else None,
-        execution_count=3 + 2 * cell if habit.notebook else None,
         session=session,
         tags={**TAGS, "project": habit.project},
         simulated=True,
+        **place,
     )
+    if error is None:
+        record = replace(record, model_served=model, usage_source="reported", first_token_s=first)
+    return _priced(record, usage)
+
+
+def _cell(habit: Habit, rng: random.Random) -> dict[str, Any]:
+    # A few cells make most of the calls.
+    cell = min(int(rng.expovariate(1.2) * 2), habit.cells - 1)
+    if habit.notebook is None:
+        return {}
+    place = {"notebook": habit.notebook, "cell_id": f"{habit.notebook}-{cell}"}
+    return {**place, "execution_count": 3 + 2 * cell}
+
+
+def _priced(record: CallRecord, usage: Usage) -> CallRecord:
+    price = prices.price(record.provider, (record.model,), usage, when=record.time)
+    nanos = None if price is None else price.nanos
+    money: dict[str, Any] = {"cost_nanos": nanos}
+    if record.status == "replayed":
+        money = {"cost_nanos": 0, "saved_nanos": nanos}
+    if price is None:
+        return replace(record, **money)
+    return replace(record, **money, price_source=price.source, price_date=price.date)
 
 
 def _ending(habit: Habit, provider: str, day: int, rng: random.Random) -> tuple[CallStatus, str | None]:

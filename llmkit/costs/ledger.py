@@ -1,4 +1,4 @@
-"""The ledger: the books of a user's calls; what they tell is in `analysis`."""
+"""The ledger: it records calls and enforces budgets; `calls` reports on them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ledger(Calls, forks.ForkAware):
-    """The books of a user's calls, shared by all notebooks and processes that write to one file.
+    """The record of a user's calls, shared by all notebooks and processes that write to one file.
 
     Args:
         path: The file; by default what `LLMKIT_LEDGER` says at the first use, else a file among the

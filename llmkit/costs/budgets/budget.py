@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from llmkit.records import BudgetGuard, CallRecord, CostReservation
 
 FRESH = 1.0
-"""Seconds for which caps that were read hold; other processes may change them."""
+"""Seconds for which limits that were read are used; other processes may change them."""
 
 LARGEST = 10**9
 """Largest cap, in US dollars: sums of billionths must stay within 64 bits."""
@@ -192,7 +192,7 @@ class Budgets:
         self._store = store
         self._clock = clock
         self._rules = BudgetRules()
-        self._until: float | None = None  # when the caps have to be read again; `None`: they never were
+        self._until: float | None = None  # when the limits have to be read again; `None`: they never were
         self._looking = threading.Lock()
         self._allowed: set[str] = set()
         self._reserves = False
@@ -243,7 +243,7 @@ class Budgets:
         return told
 
     def change(self, **changes: Any) -> None:
-        """Change caps; see `Ledger.budget`."""
+        """Change limits; see `Ledger.budget`."""
         values = {name: _checked(name, value) for name, value in changes.items() if value is not KEEP}
         if values:
             with self._looking:
@@ -264,7 +264,7 @@ class Budgets:
         return found, sum(estimate(*_PRICED(row)) for row in rows)
 
     def status(self) -> Budget:
-        """Return the caps and what is used of them; see `Ledger.budget`."""
+        """Return the limits and what is used of them; see `Ledger.budget`."""
         with self._looking:
             self._know(self._store.rules())
         now, notebook, rules = self._clock(), current_context().notebook, self._rules
@@ -300,13 +300,13 @@ class Budgets:
         self._allowed.add(name)
 
     def _weigh(self, rules: BudgetRules, reservation: CostReservation) -> None:
-        """Decide on a call whose price nobody knows."""
+        """Decide on a call whose price is unknown."""
         yes = rules.unpriced == "ask" and f"{reservation.provider}:{reservation.model}" in self._allowed
         if not yes and rules.unpriced != "allow":
             raise arithmetic.unpriced(rules, reservation)
 
     def _look(self) -> None:
-        """Read the caps; while another thread does, or changes them, those that are known hold."""
+        """Read the limits; while another thread does, or changes them, the known ones apply."""
         if not self._looking.acquire(blocking=self._until is None):
             return
         try:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from llmkit.records import CostReservation
 
 Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
-"""What becomes of a call whose price nobody knows."""
+"""What happens to a call whose price is unknown."""
 
 POLICIES = ("refuse", "allow", "ask")
 
 UnknownNotebook: TypeAlias = Literal["refuse", "allow"]
-"""What becomes of a call from a notebook whose name nobody knows, while notebooks have a budget."""
+"""What happens to a call from a notebook without a known name, while notebooks have a budget."""
 
 CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow")}
 """The policies, and what they may say; the first is the default."""
@@ -98,7 +98,7 @@ class Limit(NamedTuple):
 
 
 def read(text: str | None) -> BudgetRules:
-    """Read caps as the ledger keeps them.
+    """Read limits as the ledger stores them.
 
     Example:
         >>> read('{"daily": 5}')
@@ -109,7 +109,7 @@ def read(text: str | None) -> BudgetRules:
 
 
 def write(text: str | None, changes: dict[str, Any]) -> str:
-    """Change caps as the ledger keeps them.
+    """Change limits as the ledger stores them.
 
     Example:
         >>> write('{"daily": 5, "weekly": 7}', {"daily": None})
@@ -165,7 +165,7 @@ def _nameless(cap: int, needed: int) -> BudgetExceededError:
 
 
 def _limits(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> list[Limit]:
-    """List what holds a call: the nearest first, for that one is the easiest to mend."""
+    """List the limits of a call, the narrowest first, because that one is the easiest to change."""
     notebook = f"budget of {reservation.notebook}"
     per_notebook = None if reservation.notebook is None else rules.per_notebook
     mine = (used.notebook_spent, used.notebook_reserved, used.notebook_uncertain)
@@ -207,7 +207,7 @@ def _refused(limit: Limit, reservation: CostReservation) -> BudgetExceededError:
 
 
 def unpriced(rules: BudgetRules, reservation: CostReservation) -> BudgetExceededError:
-    """Return the refusal of a call whose price nobody knows."""
+    """Return the refusal of a call whose price is unknown."""
     name = f"{reservation.provider}:{reservation.model}"
     yes = (
         f'Say yes for this session with llmkit.budget().allow_model("{name}")'

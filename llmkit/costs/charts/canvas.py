@@ -10,7 +10,6 @@ import math
 import textwrap
 from datetime import timedelta
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -317,16 +316,18 @@ class Days(ConciseDateFormatter):
         self._year = ""
         labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]  # matplotlib annotates little
         times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]  # the same
-        close = len(times) > 1 and times[-1] - times[0] < DAYS_SHOWN
-        if not close or _are_months(times):
+        if len(times) < 2 or times[-1] - times[0] >= DAYS_SHOWN or _are_months(times):
             return labels
         if any(time.hour or time.minute for time in times):
             return self._hours(times, labels)
+        return self._days(times)
+
+    def _days(self, times: Sequence[datetime]) -> list[str]:
         self._year = f"{times[-1]:%Y}"
-        named = [before is None or before.month != time.month for before, time in pairwise([None, *times])]
+        before = [0, *(time.month for time in times)]
         return [
-            f"{time.day} {time:%b}" if first else str(time.day)
-            for first, time in zip(named, times, strict=True)
+            str(time.day) if time.month == month else f"{time.day} {time:%b}"
+            for month, time in zip(before, times, strict=False)
         ]
 
     def _hours(self, times: Sequence[datetime], labels: list[str]) -> list[str]:

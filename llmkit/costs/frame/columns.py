@@ -160,17 +160,26 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
     plain = ("time", "simulated", *NUMBERS)
     arrays = {name: np.concatenate([chunk.arrays[name] for chunk in chunks]) for name in plain}
     words: dict[str, list[str]] = {}
-    for name in [name for count in COUNTS for name in (count, f"{count}?")]:
-        if any(name in chunk.arrays for chunk in chunks):
-            arrays[name] = _joined_counts(chunks, name)
+    there = {name for chunk in chunks for name in chunk.arrays}
+    for name in there.difference(arrays, CODED, ["uid"]):  # counts, and which of them are missing
+        arrays[name] = _joined_counts(chunks, name)
     for name in CODED:
         arrays[name], words[name] = _joined_words(chunks, name)
-    shapes = {chunk.arrays["uid"].dtype if "uid" in chunk.arrays else None for chunk in chunks}
-    if len(shapes) == 1 and None not in shapes:
+    if _alike(chunks):
         arrays["uid"] = np.concatenate([chunk.arrays["uid"] for chunk in chunks])
-    else:  # some are no hexadecimal numbers of one length
-        words["uid"] = [str(uid) for chunk in chunks for uid in chunk.uids()]
+    else:
+        words["uid"] = _identifier_texts(chunks)
     return Chunk(arrays, words)
+
+
+def _alike(chunks: Sequence[Chunk]) -> bool:
+    """Return whether all identifiers are plain and of one length."""
+    kinds = [chunk.arrays["uid"].dtype for chunk in chunks if "uid" in chunk.arrays]
+    return len(kinds) == len(chunks) and len(set(kinds)) == 1
+
+
+def _identifier_texts(chunks: Sequence[Chunk]) -> list[str]:
+    return [str(uid) for chunk in chunks for uid in chunk.uids()]
 
 
 def _joined_counts(chunks: Sequence[Chunk], name: str) -> Array:

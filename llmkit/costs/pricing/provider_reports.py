@@ -262,18 +262,10 @@ def _table(table: pd.DataFrame) -> Export:
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Find out which column holds what."""
+    """Return the columns by what they hold, one of `NAMES`."""
     plain = {column: re.sub(r"\W+", "_", str(column).strip().lower()).strip("_") for column in table}
-    found: dict[str, list[Any]] = {}
-    for kind, names in NAMES.items():
-        fitting = sorted((c for c in plain if plain[c] in names), key=lambda c: names.index(plain[c]))
-        if len(fitting) > 1 and kind != "day":  # of two dates the first is meant: they are of one moment
-            raise ConfigurationError(
-                f"The export has several columns for the {kind}: {_listed(fitting)}.",
-                hint="Drop all but one.",
-            )
-        if fitting:
-            found[kind] = table[fitting[0]].tolist()
+    fitting = {kind: _fitting(plain, kind) for kind in NAMES}
+    found = {kind: table[columns[0]].tolist() for kind, columns in fitting.items() if columns}
     lacking = [kind for kind in ("day", "model") if kind not in found]
     if "cost" not in found and not ({"input", "fresh"} & found.keys() and "output" in found):
         lacking.append("cost, or input and output tokens")
@@ -283,6 +275,17 @@ def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
             hint="Rename them to date, model, input_tokens, output_tokens, cost_usd.",
         )
     return found
+
+
+def _fitting(plain: Mapping[Any, str], kind: str) -> list[Any]:
+    """Return the columns whose names say that they hold something, the most usual name first."""
+    names = NAMES[kind]
+    columns = sorted((c for c in plain if plain[c] in names), key=lambda c: names.index(plain[c]))
+    if len(columns) > 1 and kind != "day":  # of two dates the first is used: they are of one moment
+        raise ConfigurationError(
+            f"The export has several columns for the {kind}: {_listed(columns)}.", hint="Drop all but one."
+        )
+    return columns
 
 
 def _row(values: dict[str, Any]) -> dict[str, Any]:
