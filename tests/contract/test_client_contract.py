@@ -447,6 +447,19 @@ async def test_a_plain_subclass_is_metered(recorder, registered):
     assert [(row.provider, row.model) for row in recorder.records] == [("echo", "large")] * 2
 
 
+@pytest.mark.parametrize("cost", [-0.5, float("nan"), float("inf")])
+async def test_a_cost_that_is_no_amount_is_ignored_and_the_call_recorded(recorder, caplog, cost):
+    from llmkit.clients.registry import recorded
+
+    class Costly(Echo):
+        async def generate_text(self, *arguments, **options):
+            return LLMResponse("Hi", "echo", "echo-1", cost_estimate=cost)
+
+    assert (await recorded(Costly()).generate_text(QUESTION)).content == "Hi"
+    assert [record.cost_nanos for record in recorder.records] == [None]
+    assert "cost_estimate must be a number of dollars" in caplog.text
+
+
 async def test_a_plain_subclass_that_fails_leaves_a_row(recorder):
     from llmkit.clients.registry import recorded
 

@@ -1,7 +1,9 @@
-"""Books for clients that keep none: any plain subclass of `BaseLLMClient`."""
+"""Records for clients that make none: any plain subclass of `BaseLLMClient`."""
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from llmkit.clients.accounting.accounting import Source
     from llmkit.content.messages import LLMMessage, LLMResponse
     from llmkit.providers.codec import Codec
+
+
+logger = logging.getLogger(__name__)
 
 
 class RecordedClient(BaseLLMClient):
@@ -148,4 +153,12 @@ def _take_over(call: Call, response: LLMResponse) -> None:
     call.answer.model = response.model
     call.answer.finish_reason = response.finish_reason
     call.answer.parts = list(response.raw_parts)
-    call.answer.cost_usd = response.cost_estimate
+    call.answer.cost_usd = _usable(response.cost_estimate)
+
+
+def _usable(usd: float | None) -> float | None:
+    """Return a cost that can be recorded: the row of a call must not fail because of its price."""
+    if usd is None or (math.isfinite(usd) and usd >= 0):
+        return usd
+    logger.warning("cost_estimate must be a number of dollars, 0 or more, got %s: it is ignored.", usd)
+    return None
