@@ -1,7 +1,7 @@
 """LLM calls from Jupyter: streamed, priced and recorded.
 
-The names are listed once, in `__init__.pyi`. Each loads what it needs at its first use: `import llmkit`
-itself loads nothing heavy.
+The public names are listed in `__init__.pyi` and loaded on first use, so that `import llmkit` imports nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ += _TABLES  # noqa: PLE0605 - the stub tells the type checkers
 
 
 def _recorder() -> records.Recorder:
-    """Return who keeps the records; every call asks, so the module is imported by its first one only."""
-    found = getattr(sys.modules.get(_LEDGER), "ledger", None)  # none while another thread imports it
+    """Return the recorder; the module is imported by the first call."""
+    found = getattr(sys.modules.get(_LEDGER), "ledger", None)  # None while another thread imports it
     recorder: records.Recorder = importlib.import_module(_LEDGER).ledger if found is None else found
     return recorder
 
 
-# The composition root: the clients write records, the ledger keeps them, and neither knows the other.
+# The composition root: connects the clients, which write records, with the ledger, which stores them.
 records.set_recorder(_recorder)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name at its first use; the tables are made anew each time, for they follow the environment."""
+    """Load a name on first use; the tables are rebuilt each time, because they depend on the environment."""
     if name in _TABLES:
         return getattr(importlib.import_module("llmkit.spec_tables"), _TABLES[name])()
     return _load(name)

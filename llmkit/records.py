@@ -1,7 +1,6 @@
-"""The record that every call leaves, and who receives it.
+"""The record of a call, its recorder, and the context of calls.
 
-The clients write records and do not know the ledger; the ledger receives them and does not know
-the clients. Both know this module.
+Clients write records and the ledger stores them. They do not import each other; both import this module.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
 """The ends that count as errors."""
 
 Surface = Literal["magic", "chat", "api", "batch"]
-"""Where the call was made from."""
+"""What made the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +47,38 @@ class CallRecord:
         time: When the call began (aware, UTC).
         uid: Unique identifier, 32 hexadecimal digits.
         status: How it ended.
-        surface: Where it was made from.
+        surface: What made the call.
         provider: Provider of the request.
         model: Model of the request.
-        model_served: Model that answered, as the provider names it.
+        model_served: Model that answered, in the provider's spelling.
         input_tokens: All tokens of the prompt, cached ones included; `None` if unknown.
         output_tokens: All tokens of the answer, reasoning included; `None` if unknown.
-        cache_read_tokens: Input tokens that came from the provider's cache.
-        cache_write_tokens: Input tokens that were written to it.
-        reasoning_tokens: Output tokens of the model's reasoning.
-        cost_nanos: Price in billionths of a US dollar; `None` if unknown, never a guess of 0.
-        saved_nanos: What a replayed call would have cost, in billionths of a US dollar.
-        price_source: Where the price came from (`"config"`, `"genai-prices"`, `"local"`, …).
+        cache_read_tokens: Input tokens read from the provider's cache.
+        cache_write_tokens: Input tokens written to the cache.
+        reasoning_tokens: Output tokens used for reasoning.
+        cost_nanos: Price in nano-dollars; `None` if unknown, never 0 as a guess.
+        saved_nanos: Price that a replayed call would have had, in nano-dollars.
+        price_source: Source of the price (`"config"`, `"genai-prices"`, `"local"`, …).
         price_date: Date of the price data (ISO 8601).
-        usage_source: Where the token counts came from.
-        first_token_s: Seconds to the first text.
-        duration_s: Seconds to the end.
-        attempts: Requests that were sent.
+        usage_source: Source of the token counts.
+        first_token_s: Seconds until the first text.
+        duration_s: Seconds until the end.
+        attempts: Number of requests sent.
         finish_reason: Why the answer ended.
-        error: Name of the exception's class, if there was one.
+        error: Class name of the exception, if any.
         notebook: File name of the notebook.
         cell_id: Identifier of the cell.
         execution_count: The cell's number, `In [n]`.
         session: Identifier of the process.
-        tags: The user's own labels.
-        simulated: Whether the sandbox answered: not real money.
+        tags: The user's labels.
+        simulated: Whether the sandbox answered, so that no money was spent.
         fallback_from: `provider:model` that was asked first, if that one failed.
-        key_source: Where the key came from, e.g. `"OPENAI_API_KEY_2"`; never the key.
-        cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
-        service_tier: The provider's service tier, in its own word, e.g. `"flex"`; it decides the price, too.
-        at_most_nanos: What the call may have cost at most, in billionths of a US dollar, where that is more
-            than `cost_nanos`: its answer broke off or was stopped. `None`: no more than `cost_nanos`.
-        units: Other units that are billed, by their names in genai-prices, e.g. `web_searches`.
+        key_source: Source of the key, e.g. `"OPENAI_API_KEY_2"`; never the key itself.
+        cache_write_1h_tokens: The part of `cache_write_tokens` cached for an hour, at a higher price.
+        service_tier: The provider's service tier, e.g. `"flex"`; it affects the price.
+        at_most_nanos: Maximum cost in nano-dollars, if it is more
+            than `cost_nanos` because the answer is partial; otherwise `None`.
+        units: Other billed units, by their names in genai-prices, e.g. `web_searches`.
     """
 
     time: datetime
@@ -174,7 +173,7 @@ class Recorder(Protocol):
 
         Args:
             record: The finished call.
-            alone: Whether no other call is under way, so that it need not wait to be written with others.
+            alone: Whether no other call is under way, so that it need not waiting to be written with others.
 
         Returns:
             A future: `True` once the record is committed, `False` if it cannot be written now and waits in
@@ -189,7 +188,7 @@ class CallContext:
 
     Attributes:
         cap_nanos: The most that each call may cost, in nano-dollars.
-        replay: `"refresh"` calls again and records anew, `"off"` neither replays nor records.
+        replay: `"refresh"` calls and records again, `"off"` neither replays nor records.
     """
 
     surface: Surface = "api"
@@ -326,7 +325,7 @@ def calling(**changes: object) -> Iterator[CallContext]:
 
 @contextlib.contextmanager
 def tags(**labels: str) -> Iterator[None]:
-    """Label the calls made inside the block, beside the labels of blocks around it.
+    """Label the calls made inside the block; labels of outer blocks apply, too.
 
     Args:
         **labels: Names and values; the innermost value of a name counts.
@@ -345,7 +344,8 @@ def tags(**labels: str) -> Iterator[None]:
     for name, value in labels.items():
         if not isinstance(value, str):
             raise ConfigurationError(
-                f"The tag {name} is {str(value)[:50]!r}, not text.", hint=f'Write it like tags({name}="x").'
+                f"The tag {name} must be a string, got {str(value)[:50]!r}.",
+                hint=f'Use the form tags({name}="x").',
             )
     with calling(tags={**current_context().tags, **labels}):
         yield
@@ -395,7 +395,7 @@ def observation(call: Callable[[], Started]) -> Observation | None:
 
 
 def session_id() -> str:
-    """Return this process's identifier; a fork gets one of its own."""
+    """Return this process's session identifier; a forked child gets its own."""
     global _session  # noqa: PLW0603 - a cache
     if _session[0] != os.getpid():
         _session = (os.getpid(), uuid.uuid4().hex[:12])

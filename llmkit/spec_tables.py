@@ -1,4 +1,4 @@
-"""The specification's tables: `TOKEN_COSTS` and `LLM_CONFIG`, made from the catalogue and the environment."""
+"""`TOKEN_COSTS` and `LLM_CONFIG` of the specification, built from the catalogue and the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ THOUSAND = 1000
 
 
 def token_costs() -> dict[str, dict[str, float]]:
-    """Return prices in US dollars per 1,000 tokens, by model, as `_estimate_cost` takes them.
+    """Return prices by model in US dollars per 1,000 tokens, as used by `_estimate_cost`.
 
     Example:
         >>> token_costs()["gpt-4"]
@@ -30,7 +30,7 @@ def token_costs() -> dict[str, dict[str, float]]:
 
 
 def llm_config() -> dict[str, Any]:
-    """Return the configuration in force: providers, defaults and costs.
+    """Return the current configuration: providers, defaults and costs.
 
     Example:
         >>> sorted(llm_config())

@@ -1,4 +1,4 @@
-"""Anthropic's client: address, keys and transport. The wire format is `llmkit.providers.anthropic`."""
+"""Anthropic's client. The wire format is in `llmkit.providers.anthropic`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class AnthropicClient(ProviderClient):
     """Client of Anthropic.
 
     Args:
-        api_key: The key, or several that take turns; by default from `%llm key`, then
+        api_key: The key, or several for rotation; by default from `%llm key`, then
             `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`.
-        base_url: The API's address, without `/v1`; by default `ANTHROPIC_BASE_URL`, then Anthropic's.
-        client: Your own `anthropic.AsyncAnthropic` (or its Bedrock, Vertex, … kin) in place of key and
-            address; it stays yours to close.
+        base_url: The base URL, without `/v1`; by default `ANTHROPIC_BASE_URL`, then Anthropic's.
+        client: Your own `anthropic.AsyncAnthropic` (or its Bedrock, Vertex, … variants) instead of key and
+            base URL; llmkit does not close it.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If a number makes no sense.
+        ConfigurationError: If a number is out of range.
 
     Example:
         ```python
@@ -40,7 +40,7 @@ class AnthropicClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         access = Access("anthropic", AnthropicCodec, api_key=api_key, base_url=base_url, own=client)
         codec = AnthropicCodec()
         direct = access.direct(codec.sign, {}, "ANTHROPIC_CUSTOM_HEADERS")

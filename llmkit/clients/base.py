@@ -1,4 +1,4 @@
-"""The contract of every client."""
+"""`BaseLLMClient`, the contract of all clients."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class BaseLLMClient(ABC):
     """Abstract base class of all clients.
 
-    A subclass with the three abstract methods works wherever llmkit takes a client; its calls are
-    recorded when they are made through the toolkit (`llmkit.client`, `%%llm`, `llmkit.batch`).
+    A subclass with the three abstract methods works wherever llmkit accepts a client; its calls are
+    recorded if they are made through the toolkit (`llmkit.client`, `%%llm`, `llmkit.batch`).
 
     Args:
         provider_name: Name of the provider, e.g. `"openai"`.
@@ -53,20 +53,20 @@ class BaseLLMClient(ABC):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Generate a whole answer.
+        """Generate a complete answer.
 
         Args:
             messages: The conversation.
-            model: The provider's name of the model; by default the client's.
-            temperature: Randomness.
-            max_tokens: Limit of the answer, in tokens.
-            **kwargs: Further parameters, in the provider's own words.
+            model: The provider's model name; by default the client's model.
+            temperature: Sampling temperature.
+            max_tokens: Maximum length of the answer, in tokens.
+            **kwargs: Further parameters of the provider.
 
         Returns:
-            The answer with its tokens and its price.
+            The response with its tokens and price.
 
         Raises:
-            LLMClientError: If there is no whole answer; one of its subclasses says why.
+            LLMClientError: If there is no complete answer; the subclass says why.
         """
 
     @abstractmethod
@@ -78,36 +78,36 @@ class BaseLLMClient(ABC):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[str, None]:
-        """Generate an answer and yield its text as it is written.
+        """Generate an answer and yield its text as it arrives.
 
-        An implementation is an `async def` with `yield`, or returns an async generator. The pieces it
-        yields make up the text when they are joined. It must raise when the answer stops before its
-        end, and must not keep anything about the call on `self`: calls run side by side.
+        An implementation is an `async def` with `yield`, or returns an async generator. The chunks that it
+        yields are joined to the text. It must raise if the answer ends early,
+        and must not store call state on `self`, because calls run concurrently.
 
         Args:
             messages: The conversation.
-            model: The provider's name of the model; by default the client's.
-            temperature: Randomness.
-            max_tokens: Limit of the answer, in tokens.
-            **kwargs: Further parameters, in the provider's own words.
+            model: The provider's model name; by default the client's model.
+            temperature: Sampling temperature.
+            max_tokens: Maximum length of the answer, in tokens.
+            **kwargs: Further parameters of the provider.
 
         Returns:
-            An async generator of pieces of text.
+            An async generator of text chunks.
 
         Raises:
-            LLMClientError: While iterating, if the answer breaks off; `.partial` holds the text so far.
+            LLMClientError: While iterating, if the answer breaks off; `.partial` is the text so far.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Give back connections. Calling it again does nothing."""
+        """Close the connections. Further calls do nothing."""
 
     def _count_tokens_estimate(self, text: str) -> int:
-        """Estimate the tokens of a text: one for four characters."""
+        """Estimate the tokens of a text: one per four characters."""
         return tokens.estimate(text)
 
     def _count_tokens_accurate(self, text: str, model: str) -> int:
-        """Count the tokens of a text as exactly as this machine can; see `llmkit.content.tokens.count`."""
+        """Count the tokens of a text as exactly as possible offline; see `llmkit.content.tokens.count`."""
         return tokens.count(text, model)
 
     def _estimate_cost(
@@ -124,7 +124,7 @@ class BaseLLMClient(ABC):
         return (input_tokens * costs["input"] + output_tokens * costs["output"]) / 1000
 
     async def safe_generate_text(self, messages: list[LLMMessage], **kwargs: Any) -> LLMResponse | None:
-        """Generate an answer, trying once more after a rate limit.
+        """Generate an answer, with one retry after a rate limit.
 
         Args:
             messages: The conversation.
@@ -134,16 +134,16 @@ class BaseLLMClient(ABC):
             The answer, or `None` if the provider is not available.
 
         Raises:
-            LLMClientError: If it fails in another way.
+            LLMClientError: If it fails for another reason.
         """
         try:
             return await self._generate_twice(messages, **kwargs)
         except ProviderNotAvailableError as error:
-            self.logger.error("Provider not available: %s", error)  # noqa: TRY400 - the sentence says it
+            self.logger.error("Provider not available: %s", error)  # noqa: TRY400 - the message is enough
             return None
         except LLMClientError:
             raise
-        except Exception as error:  # the contract: whatever a subclass raises becomes a client error
+        except Exception as error:  # by contract, every exception of a subclass becomes a client error
             self.logger.error("Unexpected error: %s", type(error).__name__)  # noqa: TRY400
             raise LLMClientError(f"Text generation failed: {error}") from error
 

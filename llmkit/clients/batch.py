@@ -1,4 +1,4 @@
-"""Many calls at once, but not too many."""
+"""Concurrent calls with a limit: `RequestQueue` and `batch`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ R = TypeVar("R")
 
 
 class RequestQueue:
-    """Let a bounded number of calls run at the same time.
+    """Runs a bounded number of calls concurrently.
 
     Args:
-        max_concurrent: How many; 1 or more.
+        max_concurrent: Maximum number of concurrent calls, at least 1.
 
     Raises:
         ConfigurationError: If it is less than 1.
@@ -41,13 +41,13 @@ class RequestQueue:
 
     def __init__(self, max_concurrent: int = 5) -> None:
         if max_concurrent < 1:
-            raise ConfigurationError(f"max_concurrent={max_concurrent} cannot be: 1 or more is expected.")
+            raise ConfigurationError(f"max_concurrent must be >= 1, got {max_concurrent}.")
         self.max_concurrent = max_concurrent
-        # A semaphore belongs to one loop, a queue may be used from several.
+        # A semaphore is bound to one loop, but a queue may be used from several.
         self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def process_request(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a coroutine function as soon as there is room.
+        """Call a coroutine function as soon as the limit allows.
 
         Args:
             func: The function.
@@ -55,7 +55,7 @@ class RequestQueue:
             **kwargs: Its keyword arguments.
 
         Returns:
-            What it returns.
+            Its return value.
         """
         loop = asyncio.get_running_loop()
         async with self._rooms.setdefault(loop, asyncio.Semaphore(self.max_concurrent)):
@@ -72,26 +72,26 @@ async def batch(
     dedupe: bool = False,
     **options: Any,
 ) -> list[LLMResponse | LLMClientError]:
-    """Answer many prompts, several at a time, with a progress bar.
+    """Answer many prompts concurrently, with a progress bar.
 
     Args:
-        prompts: Texts, or conversations.
+        prompts: Strings or conversations.
         model: A name as for `llmkit.client`, or a client; by default the default model.
-        system: System prompt for the prompts that are texts.
-        max_concurrent: How many calls run at the same time.
+        system: System prompt for prompts that are strings.
+        max_concurrent: Maximum number of concurrent calls.
         progress: Whether to show the bar.
-        dedupe: Whether identical prompts share one call, and its answer or error. The first of the equals
-            carries the cost, the others have 0 and the same in `saved_cost`: the sum is the ledger's.
-            Otherwise each prompt is a call, as is wanted where several answers to one prompt are.
+        dedupe: Whether identical prompts share one call and its answer or error. The first of them
+            has the cost, the others have 0 and the cost in `saved_cost`, so that the sum equals the ledger's.
+            By default each prompt is a call, for example to sample several answers to one prompt.
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
-        For each prompt, in order, its answer, or the error with which it failed: one failure does not
-        lose the others.
+        For each prompt, in order, its response or its error; one failure does not
+        affect the others.
 
     Raises:
-        ConfigurationError: If the model's name is not known.
-        InvalidRequestError: If there is one text in place of many.
+        ConfigurationError: If the model is unknown.
+        InvalidRequestError: If `prompts` is a string.
 
     Example:
         ```python
@@ -102,7 +102,9 @@ async def batch(
 
     client = recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
     if isinstance(prompts, str):
-        raise InvalidRequestError("batch takes many prompts, not one text.", hint="Put it into a list.")
+        raise InvalidRequestError(
+            "batch takes a list of prompts, not a string.", hint="Put the prompt into a list."
+        )
     asked = list(prompts)
     places: list[Hashable] = [
         _identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)
@@ -128,7 +130,7 @@ async def batch(
 def _once_paid(
     places: Iterable[Hashable], answers: Mapping[Hashable, LLMResponse | LLMClientError]
 ) -> Iterator[LLMResponse | LLMClientError]:
-    """Yield the answer in each place; one that comes again costs nothing more, so that costs add up."""
+    """Yield the answer for each prompt; repeated ones have no cost, so that costs add up."""
     seen: set[Hashable] = set()
     for place in places:
         answer = answers[place]
@@ -141,7 +143,7 @@ def _once_paid(
 
 
 def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError:
-    """Return an answer or the error in its place; another package's client may raise anything."""
+    """Return an answer or its error; clients of other packages may raise anything."""
     if isinstance(result, Exception) and not isinstance(result, LLMClientError):
         error = LLMClientError(f"Text generation failed: {type(result).__name__}: {result}")
         error.__cause__ = result
@@ -152,12 +154,12 @@ def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError
 
 
 def _identity(prompt: str | list[LLMMessage], system: str | None) -> Hashable:
-    """Return what identical prompts have in common; a conversation that is none is like no other."""
+    """Return the key of identical prompts; an invalid conversation has a unique key."""
     if isinstance(prompt, str):
         return (*([] if system is None else [("system", system, ())]), ("user", prompt, ()))
     try:
         return tuple((one.role, one.content, _files(one)) for one in prompt)
-    except (AttributeError, TypeError):  # the call itself says what is wrong
+    except (AttributeError, TypeError):  # the call itself reports the error
         return id(prompt)
 
 

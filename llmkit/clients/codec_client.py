@@ -19,7 +19,7 @@ class CodecClient(ProviderClient):
 
     Args:
         provider_name: Name of the provider: that of its table in the catalogue, or of your own choice.
-        api_key: The key, or several that take turns; by default as the catalogue's table says.
+        api_key: The key, or several for rotation; by default as the catalogue's table says.
         base_url: The API's address; by default as the catalogue's table says.
         codec: The wire format; by default the one that the catalogue's table names.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
@@ -47,7 +47,7 @@ class CodecClient(ProviderClient):
         codec: Codec | None = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         codec = _declared(provider_name) if codec is None else codec
         note_codec(provider_name, codec)
         access = Access(provider_name, type(codec), api_key=api_key, base_url=base_url, own=None)

@@ -1,4 +1,4 @@
-"""Servers that speak OpenAI's Chat Completions API, by name: `catalog.toml` lists them."""
+"""Clients of the OpenAI-compatible servers in `catalog.toml`."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class CompatibleClient(OpenAIClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         super().__init__(api_key, base_url, client=client, provider_name=provider_name, **options)

@@ -1,7 +1,7 @@
-"""Models that stand in for one that does not answer.
+"""Fallback models for a model that does not answer.
 
-A parameter in a provider's own words means nothing to another protocol, or something else. Where the request
-means the same without it, it is left out; else that model is passed over: it would answer another question.
+A provider's own parameter has no meaning, or another one, in another protocol. If the request
+means the same without it, it is dropped; otherwise the model is skipped, because the request would change.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class FallbackClient(Protocol):
     provider_name: str
 
     def default_model(self) -> str:
-        """Return the model that it would ask."""
+        """Return the model that it would call."""
         ...
 
     def speaks(self, protocol: type[Codec]) -> bool:
-        """Whether parameters in the words of a protocol can be sent as they are."""
+        """Whether parameters of a protocol can be sent unchanged."""
         ...
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client's model in place of the one that failed."""
+        """Call this client's model instead of the one that failed."""
         ...
 
 
@@ -64,7 +64,7 @@ class Fallbacks:
         self._failures: list[str] = []
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the answer's end."""
+        """Return the next chunks of text; `None` at the end of the answer."""
         while True:
             try:
                 return await self._source.next()
@@ -84,7 +84,7 @@ class Fallbacks:
         await self._source.aclose()
 
     def _next_fallback(self) -> FallbackClient | None:
-        """Return the next model to which the request can be put without another meaning."""
+        """Return the next model that can take the request with the same meaning."""
         while self._fallbacks:
             other = self._fallbacks.pop(0)
             lost = [] if other.speaks(self._protocol) else sorted(self._asked.extra)
@@ -104,13 +104,13 @@ class Fallbacks:
                 warn_dropped(name, other.default_model())
             extra = {}
         self._source = other.take_over(self._call, replace(self._asked, extra=extra))
-        logger.warning("%s failed: %s Asking %s instead.", failed, error.message, self._call.name)
+        logger.warning("%s failed: %s Falling back to %s.", failed, error.message, self._call.name)
 
 
 def worth_another_model(error: LLMClientError) -> bool:
-    """Whether another model may answer what this one did not.
+    """Whether another model may succeed after this error.
 
-    A request that is wrong in itself, a budget and a setting are the same for every model; a prompt that
+    An invalid request, a budget and a setting affect every model in in the same format; a prompt that
     is too long may fit into another one.
 
     Example:
@@ -124,11 +124,11 @@ def worth_another_model(error: LLMClientError) -> bool:
 
 
 def not_asked(name: str, lost: Sequence[str], first: str) -> str:
-    """Say why a model was passed over.
+    """Say why a model was skipped.
 
     Example:
         >>> not_asked("anthropic:claude-haiku-5-5", ["tools"], "openai:gpt-6-luna")
-        'anthropic:claude-haiku-5-5 was not asked instead: tools is in the words of openai:gpt-6-luna.'
+        'anthropic:claude-haiku-5-5 was skipped: tools is specific to openai:gpt-6-luna.'
     """
     are = "is" if len(lost) == 1 else "are"
-    return f"{name} was not asked instead: {', '.join(lost)} {are} in the words of {first}."
+    return f"{name} was skipped: {', '.join(lost)} {are} specific to {first}."

@@ -1,4 +1,4 @@
-"""Google's client: address, keys and transport. The wire format is `llmkit.providers.google`."""
+"""Google's client. The wire format is in `llmkit.providers.google`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from llmkit.transport.genai import GenAITransport
 class GoogleAIClient(ProviderClient):
     """Client of Google's Gemini API.
 
-    The `google-genai` SDK has no public way to its raw response. So the requests go the direct way, with
-    the key and the address that the SDK would take from the environment; your own `genai.Client` (with
+    The `google-genai` SDK has no public access to the raw response. Requests are therefore sent directly,
+    with the key and address that the SDK would take from the environment. Your own `genai.Client` (with
     Vertex credentials, say) is used through its public methods.
 
     Args:
-        api_key: The key, or several that take turns; by default from `%llm key`, then
+        api_key: The key, or several for rotation; by default from `%llm key`, then
             `GOOGLE_AI_API_KEY`, `GOOGLE_API_KEY`, `GEMINI_API_KEY`.
-        base_url: The API's address, without version; by default `GOOGLE_GEMINI_BASE_URL`, then Google's.
-        client: Your own `google.genai.Client` in place of key and address; it stays yours to close.
+        base_url: The base URL, without version; by default `GOOGLE_GEMINI_BASE_URL`, then Google's.
+        client: Your own `google.genai.Client` in place of key and base URL; llmkit does not close it.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If a number makes no sense.
+        ConfigurationError: If a number is out of range.
 
     Example:
         ```python
@@ -43,7 +43,7 @@ class GoogleAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         access = Access("google", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
         codec = GoogleCodec()
         super().__init__(

@@ -1,4 +1,4 @@
-"""Google's former SDK, `google-generativeai`: end of life, kept for notebooks that depend on it."""
+"""Client of Google's former SDK, `google-generativeai`, for notebooks that depend on it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class GoogleGenerativeAIClient(ProviderClient):
     Needs `pip install "llmkit[google-legacy]"`.
 
     Args:
-        api_key: The key, or several that take turns; by default as for `GoogleAIClient`.
-        base_url: The API's address; by default as for `GoogleAIClient`.
-        client: Your own `google.generativeai.GenerativeModel`, in place of key, address and model.
+        api_key: The key, or several for rotation; by default as for `GoogleAIClient`.
+        base_url: The base URL; by default as for `GoogleAIClient`.
+        client: Your own `google.generativeai.GenerativeModel`, instead of key, base URL and model.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If the package is not installed, or a number makes no sense.
+        ConfigurationError: If the package is not installed, or a number is out of range.
 
     Example:
         ```python
@@ -39,7 +39,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         client: Any = None,
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         load_sdk()
         note(configuration() if client is not None else None)
         access = Access("google-legacy", GoogleCodec, api_key=api_key, base_url=base_url, own=client)

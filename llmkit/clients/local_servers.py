@@ -1,4 +1,4 @@
-"""Servers on the user's own machine: what to do where one does not answer."""
+"""Hints for local servers that do not answer."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 from llmkit.core import catalog
 from llmkit.core.errors import LLMClientError, ProviderNotAvailableError
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - where calls go, not where one listens
-"""Names of this machine."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - an address to call, not to listen on
+"""Names of the local machine."""
 
 
 def explain_down(error: LLMClientError, provider: str, address: str) -> None:
-    """Say how to start a local server, where nobody answered at its address."""
+    """Say how to start a local server that did not answer."""
     down = type(error) is ProviderNotAvailableError and error.status_code is None and error.retryable
     if not (down and error.message.startswith("No answer from")):
         return
     if start := _start_of(provider, address):
-        error.hint = f"Is it running? Start it with: {start}"
+        error.hint = f"If it is not running, start it with: {start}"
 
 
 def _start_of(provider: str, address: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which models there are, and which to take instead."""
+"""`ModelManager`: available models and their fallbacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ModelManager:
 
     Args:
         available_models: Names by provider; by default the catalogue's.
-        fallback_models: Model to take instead, by model; by default the catalogue's.
+        fallback_models: Fallback by model; by default the catalogue's.
 
     Example:
         >>> manager = ModelManager({"openai": ["gpt-a", "gpt-b"]}, {"gpt-x": "gpt-b"})
@@ -41,33 +41,31 @@ class ModelManager:
         self.fallback_models = dict(fallbacks if fallback_models is None else fallback_models)
 
     def get_available_model(self, provider: str, requested_model: str) -> str:
-        """Return the model that was asked for, its fallback, or the provider's first one.
+        """Return the requested model, its fallback, or the provider's first one.
 
         Args:
             provider: Name of the provider.
-            requested_model: The model that is wanted.
+            requested_model: The requested model.
 
         Raises:
-            ConfigurationError: If no model of the provider is known.
+            ConfigurationError: If the provider has no known models.
         """
         available = self.available_models.get(provider, [])
         if requested_model in available:
             return requested_model
         if not available:
-            raise ConfigurationError(
-                f"No models of {provider!r} are known.", hint="Give them to ModelManager."
-            )
+            raise ConfigurationError(f"No known models for {provider!r}.", hint="Pass them to ModelManager.")
         fallback = self.fallback_models.get(requested_model)
         chosen = fallback if fallback in available and fallback is not None else available[0]
         logger.warning("Model %s not available, using %s", requested_model, chosen)
         return chosen
 
     def fallbacks(self, provider: str, model: str) -> list[str]:
-        """Return who stands in for a model, as a client's `fallback` wants it.
+        """Return the fallbacks of a model, in the form of a client's `fallback`.
 
         Args:
             provider: Name of the provider.
-            model: The model that is wanted.
+            model: The requested model.
 
         Returns:
             `provider:model` of its fallback, of that model's fallback, and so on.
@@ -82,7 +80,7 @@ class ModelManager:
         return [f"{provider}:{name}" for name in chain[1:]]
 
     async def validate_model(self, provider: str, model: str) -> bool:
-        """Ask the provider whether it has a model: a call that costs nothing.
+        """Check whether the provider has a model, with a free call.
 
         Args:
             provider: Name of the provider.
@@ -92,7 +90,7 @@ class ModelManager:
             Whether it is in the provider's list.
 
         Raises:
-            LLMClientError: If the list cannot be had.
+            LLMClientError: If the models cannot be listed.
         """
         client = make_client(provider)
         if not isinstance(client, ProviderClient):

@@ -1,4 +1,4 @@
-"""OpenAI's client: address, keys and transport. The wire format is `llmkit.providers.openai_chat`."""
+"""OpenAI's client. The wire format is in `llmkit.providers.openai_chat`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from llmkit.providers.openai_chat import CompatibleCodec, OpenAICodec
 from llmkit.transport.sdk import SDKTransport
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
-"""Environment variables of the official SDK, by header."""
+"""Environment variables of the official SDK for headers."""
 
 
 class OpenAIClient(ProviderClient):
     """Client of OpenAI, or of any server that speaks its Chat Completions API.
 
     Args:
-        api_key: The key, or several that take turns; by default from `%llm key`, then `OPENAI_API_KEY`.
-        base_url: The API's address, with its `/v1`; by default `OPENAI_BASE_URL`, then OpenAI's.
-        client: Your own `openai.AsyncOpenAI` (or `AsyncAzureOpenAI`, …) in place of key and address;
-            it stays yours to close.
-        provider_name: Name in the books; compatible servers have their own.
+        api_key: The key, or several for rotation; by default from `%llm key`, then `OPENAI_API_KEY`.
+        base_url: The base URL, with `/v1`; by default `OPENAI_BASE_URL`, then OpenAI's.
+        client: Your own `openai.AsyncOpenAI` (or `AsyncAzureOpenAI`, …) instead of key and base URL;
+            llmkit does not close it.
+        provider_name: Name in the ledger; compatible servers have their own.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If a number makes no sense.
+        ConfigurationError: If a number is out of range.
 
     Example:
         ```python
@@ -45,9 +45,9 @@ class OpenAIClient(ProviderClient):
         provider_name: str = "openai",
         **options: Unpack[Options],
     ) -> None:
-        api_key = wrapped(api_key)  # a traceback shows arguments
+        api_key = wrapped(api_key)  # tracebacks show arguments
         access = Access(provider_name, OpenAICodec, api_key=api_key, base_url=base_url, own=client)
-        # What the user set up for OpenAI is for OpenAI: compatible servers have nothing to do with it.
+        # Variables for OpenAI must not affect compatible servers.
         theirs = (_ORGANISATION, "OPENAI_CUSTOM_HEADERS") if provider_name == "openai" else ({}, "")
         kind = OpenAICodec if provider_name == "openai" else CompatibleCodec
         codec = kind(official=(lambda: "api.openai.com" in access.place().url) if client is None else True)

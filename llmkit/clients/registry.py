@@ -1,4 +1,4 @@
-"""From a name to a client: `"provider:model"`, aliases, bare names, other people's providers."""
+"""Clients by name: `"provider:model"`, aliases, bare names, registered providers."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ _lock = threading.Lock()
 
 
 def client(name: str | None = None, **options: Any) -> ProviderClient | RecordedClient:
-    """Return a new client by name.
+    """Return a new client for a model name.
 
     Args:
-        name: `"provider:model"`, a provider, an alias, or a model whose provider is clear; by default
-            the settings' model, or the first provider that has a key, or the sandbox.
+        name: `"provider:model"`, a provider, an alias, or an unambiguous model name; by default
+            the model in the settings, then the first provider with a key, then the sandbox.
         **options: Arguments of the client's class, such as `api_key`, `base_url`, `timeout`,
             `max_retries`, `fallback` or `client`.
 
     Returns:
-        The client; its calls are recorded, also those of another package's plain class.
+        The client; its calls are recorded, also those of a plain class from another package.
 
     Raises:
-        ConfigurationError: If the name is not known; the message lists the nearest ones.
+        ConfigurationError: If the name is unknown; the message suggests similar ones.
 
     Example:
         >>> client("ollama:llama3.3").provider_name
@@ -81,9 +81,9 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
 
 
 def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> ProviderClient | RecordedClient:
-    """Return the process's one client for a name, as magics and batches use it."""
+    """Return the process's shared client for a name, for magics and batches."""
     found = resolve(name)
-    key = (os.getpid(), str(found), fallback)  # a fork must not share its parent's connections
+    key = (os.getpid(), str(found), fallback)  # a forked child must not share its parent's connections
     with _lock:
         if key not in _shared:
             _shared[key] = client(str(found), **({"fallback": fallback} if fallback else {}))
@@ -91,14 +91,14 @@ def shared_client(name: str | None = None, fallback: tuple[str, ...] = ()) -> Pr
 
 
 def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
-    """Make a client of your own known by a name.
+    """Register your own client under a name.
 
     Args:
-        name: What stands before the colon.
+        name: The part of model names before the colon.
         factory: A subclass of `BaseLLMClient`, or a function that returns one.
 
     Raises:
-        ConfigurationError: If the name has a colon or blank in it.
+        ConfigurationError: If the name contains a colon or space.
 
     Example:
         ```python
@@ -107,24 +107,22 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
         ```
     """
     if not name or ":" in name or name.split() != [name]:
-        raise ConfigurationError(
-            f"{name!r} cannot be a provider's name: one word without a colon is expected."
-        )
+        raise ConfigurationError(f"{name!r} is not a valid provider name: use one word without a colon.")
     naming.registered[name] = factory
-    with _lock:  # clients of other providers stay: they have connections
+    with _lock:  # clients of other providers are kept with their connections
         for key in [key for key in _shared if ModelName.of(key[1]).provider == name]:
             del _shared[key]
 
 
 def recorded(client: BaseLLMClient, model: str | None = None) -> ProviderClient | RecordedClient:
-    """Return a client whose calls are recorded: the same one, or a plain one adapted."""
+    """Return a client with recorded calls: the same one, or a wrapper of a plain one."""
     if isinstance(client, (ProviderClient, RecordedClient)):
         return client
     return RecordedClient(client, model=model)
 
 
 def resolve(name: str | None = None) -> ModelName:
-    """Find out which provider and model a name means.
+    """Resolve a name to a provider and a model.
 
     Example:
         >>> str(resolve("claude-haiku-5-5"))
@@ -133,7 +131,7 @@ def resolve(name: str | None = None) -> ModelName:
     try:
         return naming.resolve(name or settings.load().model or _first_with_key())
     except ConfigurationError as error:
-        redact_error(error)  # a key may stand where a name belongs
+        redact_error(error)  # the name may be a key by mistake
         raise
 
 
@@ -158,7 +156,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
 
 
 def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict[str, Any]) -> BaseLLMClient:
-    """Call a client's class with what it takes: a plain one may not know `model`."""
+    """Call a client's class with the arguments that it accepts; a plain one may not accept `model`."""
     if factory is CompatibleClient or factory is CodecClient:
         return factory(found.provider, **options)
     if found.provider in catalog.providers() and found.provider not in naming.registered:
@@ -168,5 +166,5 @@ def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict
         return factory(**options)
     except TypeError as error:
         raise ConfigurationError(
-            f"{found.provider} cannot be made with {sorted(options)}: {error}."
+            f"Cannot create {found.provider} with {sorted(options)}: {error}."
         ) from error

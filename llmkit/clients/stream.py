@@ -1,4 +1,4 @@
-"""What `stream_text` returns: an async generator of text that knows its answer once it ended."""
+"""`TextStream`, the async generator that `stream_text` returns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class TextStream(AsyncGenerator[str, None]):
-    """The text of an answer, piece by piece.
+    """The text of an answer in chunks.
 
-    Leaving it early (`break`, `aclose`, a cancelled task) closes the connection and leaves a row with
+    Stopping early (`break`, `aclose`, a cancelled task) closes the connection and records the call with
     the status `cancelled`.
 
     Args:
-        source: The generator that does the work.
-        call: The books of the call.
+        source: The generator of the text.
+        call: The call.
 
     Example:
         ```python
@@ -39,22 +39,22 @@ class TextStream(AsyncGenerator[str, None]):
         self._call = call
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():  # then nothing can be recorded any more
+        if not sys.is_finalizing():  # nothing can be recorded any more
             self._call.abandon()
 
     @property
     def response(self) -> LLMResponse | None:
-        """The whole answer; `None` until the stream has ended well."""
+        """The response; `None` until the stream has ended successfully."""
         return self._call.response
 
     @property
     def outcome(self) -> LLMResponse | None:
-        """The answer as far as it came, once the stream is over, however it ended."""
+        """The complete or partial response, once the stream has ended."""
         return self._call.outcome
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens as far as they are known by now."""
+        """The tokens known so far."""
         response = self._call.response
         return self._call.answer.usage if response is None else response.usage
 
@@ -65,7 +65,7 @@ class TextStream(AsyncGenerator[str, None]):
 
     @property
     def waiting(self) -> Waiting | None:
-        """The pause before another try, while one is under way."""
+        """The current pause before a retry, if any."""
         return self._call.waiting
 
     @property
@@ -75,7 +75,7 @@ class TextStream(AsyncGenerator[str, None]):
 
     @property
     def request(self) -> Request:
-        """What is asked; known before anything is sent."""
+        """The model as `provider:model`; known before anything is sent."""
         return self._call.request
 
     @property
@@ -87,7 +87,7 @@ class TextStream(AsyncGenerator[str, None]):
         return self._source.__anext__()
 
     def asend(self, value: None) -> Coroutine[Any, Any, str]:
-        """Continue as `__anext__` does; a stream of text takes no values."""
+        """Continue like `__anext__`; values are ignored."""
         return self._source.asend(value)
 
     async def athrow(
@@ -96,10 +96,10 @@ class TextStream(AsyncGenerator[str, None]):
         val: BaseException | object = None,
         tb: TracebackType | None = None,
     ) -> str:
-        """Raise an exception where the stream stands."""
+        """Raise an exception at the current position of the stream."""
         error = typ if isinstance(typ, BaseException) else typ(*(() if val is None else (val,)))
         return await self._source.athrow(error.with_traceback(tb))
 
     async def aclose(self) -> None:
-        """Stop the answer, close the connection and settle the books."""
+        """Stop the answer, close the connection and record the call."""
         await self._source.aclose()

@@ -1,1 +1,1 @@
-"""What a message and an answer hold: text, attachments, schemas, templates, cards, tokens. No IPython."""
+"""Messages, attachments, schemas, templates, variable cards, parsing of answers, token counts."""

@@ -19,14 +19,14 @@ from llmkit.content.links import ANY_IMAGE, check_link, is_link, name_of, shown_
 from llmkit.core.errors import InvalidRequestError
 
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
-"""Images that all providers take."""
+"""Image types that all providers accept."""
 
 PDF = "application/pdf"
 
 LARGEST = 50 * 2**20
-"""Bytes of the largest file that any provider takes inline (OpenAI, Gemini: 50 MB for a PDF)."""
+"""Largest file in bytes that any provider accepts inline (OpenAI, Gemini: 50 MB for a PDF)."""
 
-TAKEN = "llmkit takes PNG, JPEG, WebP and GIF images, PDFs and text files."
+TAKEN = "Supported: PNG, JPEG, WebP and GIF images, PDFs and text files."
 
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -45,29 +45,29 @@ _OTHERS = (
     (re.compile(rb"PK\x03\x04"), "a ZIP archive or an Office document"),
     (re.compile(rb"\xd0\xcf\x11\xe0"), "an Office document"),
 )
-"""What is recognised only to say what it is."""
+"""Signatures of unsupported types, for the error message."""
 
-# Text has none of these; tabs, line ends, form feeds and the escape codes of a log are let through.
+# Text has none of these; tabs, line ends, form feeds and escape codes in logs are allowed.
 _CONTROLS = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An image, a PDF or a text file; `llmkit.attach` makes one from nearly anything.
+    """An image, a PDF or a text file. `llmkit.attach` creates one.
 
     Args:
-        media_type: What the data is, e.g. `"image/png"`, `"application/pdf"` or `"text/csv"`.
+        media_type: MIME type of the data, e.g. `"image/png"`, `"application/pdf"` or `"text/csv"`.
         data: The file's bytes; not shown in the repr.
-        name: The file's name, which the model sees where a provider has a place for it.
-        turned: Digests of a photo that was turned upright, of this data and of the file's: a replay knows it
-            by the file, for another release may write other bytes.
-        url: In place of data, the web address from which the provider loads an image or a PDF; llmkit
-            never does. Shown without user, password and query.
+        name: The file's name, sent to the model if the provider supports it.
+        turned: Digests of a rotated photo: of this data and of the original file. Replay uses the
+            original, because another release may encode the rotated photo differently.
+        url: Instead of data, the URL from which the provider downloads an image or a PDF; llmkit
+            never does. Displayed without user, password and query.
 
     Raises:
-        InvalidRequestError: If the data is empty, or something else than the type says; if the address is
-            none, or there are both.
+        InvalidRequestError: If the data is empty or does not match the type, if the URL is invalid,
+            or if both are given.
 
     Example:
         >>> Attachment("text/plain", b"Hello", "hello.txt")
@@ -85,9 +85,11 @@ class Attachment:
             self._check_url()
             return
         if not isinstance(self.data, bytes):
-            raise InvalidRequestError(f"The data of an attachment is bytes, not {type(self.data).__name__}.")
+            raise InvalidRequestError(
+                f"The data of an attachment must be bytes, got {type(self.data).__name__}."
+            )
         if not self.data:
-            raise InvalidRequestError(f"{self.shown} is empty: there is nothing to send.")
+            raise InvalidRequestError(f"{self.shown} is empty.")
         found = media_type(self.data, self.name)
         if found is None:
             raise InvalidRequestError(f"{self.shown} is {_guess(self.data)}.", hint=TAKEN)
@@ -102,47 +104,47 @@ class Attachment:
     def _check_url(self) -> None:
         check_link(self.url)
         if self.data:
-            raise InvalidRequestError(f"{self.shown} has both data and an address.", hint="Give one of them.")
+            raise InvalidRequestError(f"{self.shown} has both data and a URL.", hint="Pass only one.")
         if self.media_type not in {*IMAGES, ANY_IMAGE, PDF}:
             raise InvalidRequestError(
-                f"{self.shown} is {self.media_type}: only images and PDFs go by their address.",
+                f"{self.shown} is {self.media_type}: only images and PDFs can be sent by URL.",
                 hint="Download it, then attach the file.",
             )
 
     @property
     def shown_url(self) -> str:
-        """The address for people, without user, password and query; empty if there is none."""
+        """The URL for display, without user, password and query; empty if there is none."""
         return shown_link(self.url) if self.url else ""
 
     @property
     def shown(self) -> str:
-        """What to call it in a sentence."""
+        """Its name in messages."""
         if self.url:
             return self.shown_url
         return repr(self.name[:80]) if self.name else "The attachment"
 
     @property
     def kind(self) -> Literal["image", "pdf", "text"]:
-        """What it is, roughly."""
+        """Its kind: image, PDF or text."""
         if self.media_type in IMAGES or self.media_type == ANY_IMAGE:
             return "image"
         return "pdf" if self.media_type == PDF else "text"
 
     @property
     def text(self) -> str:
-        """The text of a text file.
+        """The content of a text file.
 
         Raises:
             InvalidRequestError: If it is not a text file.
         """
         found = _decoded(self.data)
         if self.kind != "text" or found is None:
-            raise InvalidRequestError(f"{self.shown} is {self.media_type}: it has no text of its own.")
+            raise InvalidRequestError(f"{self.shown} is {self.media_type}: it has no text.")
         return found
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the data in hexadecimal; of a turned photo that of the file, of an address its own."""
+        """Hexadecimal SHA-256 of the data, of the original file of a rotated photo, or of the URL."""
         if self.url:
             return _digest(self.url.encode(errors="surrogatepass"))
         found = _digest(self.data)
@@ -150,32 +152,32 @@ class Attachment:
 
     @property
     def base64(self) -> str:
-        """The data as base64, as the providers want it."""
+        """The data as base64."""
         return base64.b64encode(self.data).decode()
 
 
 def attach(source: Any, name: str | None = None) -> Attachment:
-    r"""Make an attachment from a file, from bytes, or from something with a picture.
+    r"""Create an attachment from a file, from bytes, or from an object with a picture.
 
-    The type is found in the content, not in the file's name. Photos are turned upright as their EXIF
+    The type is detected from the content, not from the file's name. Photos are rotated as their EXIF
     orientation says; else images are sent as they are: a provider with a limit of pixels makes them smaller
     itself. Text that is not UTF-8 is decoded by the encoding that it declares, or that it looks like.
 
     A web address is not loaded here: the provider gets the address and loads it itself.
 
     Args:
-        source: A path; the `http://` or `https://` address of an image or a PDF, as text; bytes; a file that
+        source: A path; the `http://` or `https://` URL of an image or a PDF, as a string; bytes; a file that
             is open for reading, such as a `BytesIO`; a matplotlib figure or axes; a PIL image; a numpy array
-            of pixels; an `IPython.display.Image`; or anything that shows itself as PNG or JPEG in a notebook.
-        name: The file's name for the model; by default that of the file. Its ending says what is at an
-            address that does not tell (an image, if neither does).
+            of pixels; an `IPython.display.Image`; or any object with a PNG or JPEG representation.
+        name: The file's name for the model; by default that of the file. Its extension determines the type
+            of a URL without one (an image if both have none).
 
     Returns:
         The attachment, for `LLMMessage(role, content, attachments=(…,))`.
 
     Raises:
-        InvalidRequestError: If there is no such file, or it is empty, larger than 50 MB, or of a type that no
-            provider takes, or if an address is not that of an image or a PDF.
+        InvalidRequestError: If the file does not exist, is empty, larger than 50 MB, or of a type that no
+            provider accepts, or if a URL is not that of an image or a PDF.
 
     Example:
         >>> attach(b"a,b\n1,2\n", "table.csv")
@@ -211,7 +213,7 @@ def _digest(data: bytes) -> str:
 
 
 def media_type(data: bytes, name: str = "") -> str | None:
-    r"""Find out what some bytes are.
+    r"""Return the media type of bytes, if supported.
 
     Example:
         >>> media_type(b"GIF89a..."), media_type(b"a,b", "x.csv"), media_type(b"PK\x03\x04")
@@ -229,14 +231,14 @@ def media_type(data: bytes, name: str = "") -> str | None:
 
 
 def _is_text(kind: str) -> bool:
-    """Whether a type is one of text; any is, but for the others that have one of their own."""
+    """Whether a media type is text: every type except the known binary ones."""
     return kind not in {*IMAGES, PDF} and (
         kind.startswith("text/") or kind.endswith(("json", "xml", "yaml", "toml", "javascript", "sql"))
     )
 
 
 def _decoded(data: bytes) -> str | None:
-    """Return a text file's text; `None` if it is something else."""
+    """Return a text file's text; `None` if it is not text."""
     encoding = next((code for mark, code in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -268,7 +270,7 @@ def _recoded(data: bytes) -> bytes | None:
 
 
 def _content(source: Any) -> bytes:
-    """Return what an open file holds; a `BytesIO` wherever it stands."""
+    """Return the content of an open file; of a `BytesIO` all of it, whatever its position."""
     whole = getattr(source, "getvalue", None)
     content = whole() if callable(whole) else source.read(LARGEST + 1)
     return content.encode() if isinstance(content, str) else bytes(content)
@@ -280,37 +282,37 @@ def _name_of(source: Any) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Read a file whose size is known to be bearable."""
+    """Read a file after checking its size."""
     scheme, colon, _ = str(path).partition(":")
     if colon and scheme.lower() in {"http", "https", "data"}:
         raise InvalidRequestError(
-            f"A path that begins with {scheme}: is an address, not a file.",
-            hint="Give a web address as text, and other data as bytes.",
+            f"A path must not begin with {scheme}:.",
+            hint="Pass a URL as a string, and other data as bytes.",
         )
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is no file"
+            what = "is a folder" if path.is_dir() else "is not a regular file"
             raise InvalidRequestError(
-                f"{str(path)[:200]!r} {what}." if path.exists() else f"There is no file {str(path)[:200]!r}.",
-                hint=f"Paths start at {str(Path.cwd())[:150]}.",
+                f"{str(path)[:200]!r} {what}." if path.exists() else f"File not found: {str(path)[:200]!r}.",
+                hint=f"Relative paths start at {str(Path.cwd())[:150]}.",
             )
         size = path.stat().st_size
         if size > LARGEST:
             raise _too_large(repr(path.name[:80]), size)
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise InvalidRequestError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
+        raise InvalidRequestError(f"Cannot read {str(path)[:200]!r}: {error}.") from error
 
 
 def _too_large(shown: str, size: int) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{shown} has {size / 2**20:.1f} MB; no provider takes more than {LARGEST / 2**20:.0f} MB inline.",
-        hint="Send a part of it, or a smaller version.",
+        f"{shown} has {size / 2**20:.1f} MB; no provider accepts more than {LARGEST / 2**20:.0f} MB inline.",
+        hint="Send a part or a smaller version.",
     )
 
 
 def _picture(source: Any) -> bytes:
-    """Return the picture of a figure or of whatever shows itself as one."""
+    """Return the picture of a figure or of an object with an image representation."""
     figure: Any = source if hasattr(source, "savefig") else getattr(source, "figure", None)
     if hasattr(figure, "savefig"):
         file = io.BytesIO()
@@ -323,19 +325,19 @@ def _picture(source: Any) -> bytes:
     for method in ("_repr_png_", "_repr_jpeg_"):
         show = getattr(source, method, None)
         shown = show() if callable(show) else None
-        shown = shown[0] if isinstance(shown, tuple) else shown  # the data, and how to show it
+        shown = shown[0] if isinstance(shown, tuple) else shown  # the data and its metadata
         if shown:
             return _bytes(shown)
     data = getattr(source, "data", None)
     if isinstance(data, bytes):  # an IPython.display.Image of another format
         return data
     raise InvalidRequestError(
-        f"A {type(source).__name__} cannot be attached: it shows itself as no PNG or JPEG.", hint=TAKEN
+        f"Cannot attach a {type(source).__name__}: it has no PNG or JPEG representation.", hint=TAKEN
     )
 
 
 def _bytes(shown: Any) -> bytes:
-    """Return a picture as bytes: IPython's own are base64."""
+    """Return a picture as bytes; IPython's own are base64."""
     if isinstance(shown, bytes):
         return shown
     try:
@@ -345,6 +347,6 @@ def _bytes(shown: Any) -> bytes:
 
 
 def _guess(data: bytes) -> str:
-    """Say what unknown bytes may be."""
+    """Guess the kind of unsupported bytes, for the message."""
     found = (name for pattern, name in _OTHERS if pattern.match(data))
     return next(found, "neither an image nor a PDF nor text in a known encoding")

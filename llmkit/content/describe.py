@@ -1,7 +1,7 @@
-"""A variable in words: what `-v` tells a model of it.
+"""Cards: descriptions of variables for `-v`.
 
-A card says what the variable is and shows its beginning, never more than `CARD` bytes. Nothing of the user's
-is called but `repr`, `len` and what pandas and numpy objects have.
+A card has the type and the beginning of a variable, at most `CARD` bytes. Of the user's code, only
+`repr`, `len` and the methods of pandas and numpy objects are called.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CARD = 2_000
-"""Bytes (UTF-8) of the largest card."""
+"""Maximum size of a card, in UTF-8 bytes."""
 
 SOURCE = 20_000
-"""Bytes of the longest source of a function or class: cut code would mislead."""
+"""Maximum source of a function or class, in bytes; it is not cut, because partial code misleads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A variable in words.
+    """The description of a variable.
 
     Attributes:
         name: The variable.
-        text: What it is, and its beginning.
-        notes: What the user should know: what was left out.
+        text: Its type and its beginning.
+        notes: Messages for the user about parts that were left out.
     """
 
     name: str
@@ -52,14 +52,14 @@ def card(name: str, value: Any) -> Card:
         ['Rhine', 'Elbe']
     """
     head, body, limit = _described(value)
-    body = _cut(redact(body), limit)  # before it is cut: half a key is not recognised
+    body = _cut(redact(body), limit)  # before cutting, because half a key is not recognised
     text = f"{name}: {redact(head)}\n{body}".strip()
-    notes = [f"Left out of what is told of {name}, for it looks like a key."] if HIDDEN in text else []
+    notes = [f"Parts of {name} look like a key and were left out."] if HIDDEN in text else []
     return Card(name=name, text=text, notes=tuple(notes))
 
 
 def _described(value: Any) -> tuple[str, str, int]:
-    """Return what a value is, its content, and how many bytes of that may be shown."""
+    """Return a value's type, its content, and how many bytes of it may be shown."""
     for fits, describe, limit in _KINDS:
         if fits(value):
             head, body = describe(value)
@@ -73,7 +73,7 @@ def _kind(value: Any) -> str:
 
 
 def _from(package: str, *names: str) -> Callable[[Any], bool]:
-    """Return a test for objects of a package that need not be imported for it."""
+    """Return a type check for a package's class that does not import the package."""
 
     def fits(value: Any) -> bool:
         kinds = type(value).__mro__
@@ -102,7 +102,7 @@ def _source(value: Any) -> str | None:
 
 
 def _class_in_cell(value: type) -> str | None:
-    """Return the source of a class that a cell defines: before Python 3.13 only its methods know where."""
+    """Return the source of a class defined in a cell; before Python 3.13 only its methods know where."""
     methods = (member for member in vars(value).values() if isinstance(member, types.FunctionType))
     files = (
         method.__code__.co_filename for method in methods if method.__qualname__.startswith(value.__name__)
@@ -139,14 +139,14 @@ def _string(value: Any) -> tuple[str, str]:
 
 
 class _Shortened(reprlib.Repr):
-    """Leaves keys out before it shortens: half a key is not recognised."""
+    """Redacts keys before shortening, because half a key is not recognised."""
 
     def repr_str(self, obj: str, level: int) -> str:
         return super().repr_str(redact(obj), level)
 
 
 def _short(value: Any) -> str:
-    """Return a representation that leaves out what is long or deep."""
+    """Return a representation without long or deeply nested parts."""
     shortened = _Shortened()
     shortened.maxdict = shortened.maxlist = shortened.maxtuple = shortened.maxset = 20
     shortened.maxstring, shortened.maxother, shortened.maxlevel = 200, 1_000, 4
@@ -154,7 +154,7 @@ def _short(value: Any) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Return the beginning of a text, up to the end of a line if there is one."""
+    """Return the beginning of a text, up to a line end if possible."""
     data = text.encode(errors="replace")
     if len(data) <= limit:
         return text

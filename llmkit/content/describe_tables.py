@@ -1,4 +1,4 @@
-"""Tables in words: all rows where they are few, else what each column holds, and the first rows."""
+"""Descriptions of tables: all rows of small tables, otherwise column summaries and the first rows."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS = 5
-"""Rows of a large table that are shown."""
+"""Rows shown of a large table."""
 
 FEW = 100
-"""A table with more rows is never shown whole."""
+"""Maximum rows of a table that is shown in full."""
 
 MAX_CELL = 60
-"""Characters of a text in a table that are shown."""
+"""Characters shown of a string in a cell."""
 
 COLUMNS = 40
-"""Columns of a table that are described."""
+"""Maximum number of columns described."""
 
 COUNTED = 200_000
-"""Rows in which different values are counted; of a longer table, the first ones."""
+"""Maximum rows in which distinct values are counted; of a longer table, the first ones."""
 
 TOP = 3
-"""Most frequent values of a column that are named."""
+"""Number of most frequent values listed per column."""
 
 
 def describe_frame(value: Any, limit: int) -> tuple[str, str]:
@@ -40,7 +40,7 @@ def describe_frame(value: Any, limit: int) -> tuple[str, str]:
     table = f"First {min(rows, ROWS)} rows:\n{_csv(value.iloc[:ROWS, :COLUMNS])}"
     described = (
         "\n".join([*_columns(value, detail=detail), table]) for detail in (2, 1, 0)
-    )  # the fullest that fits
+    )  # the most detailed one that fits
     body = ""
     for body in described:
         if len(body.encode(errors="replace")) <= limit:
@@ -61,7 +61,7 @@ def describe_series(value: Any, limit: int) -> tuple[str, str]:
 
 
 def _whole(value: Any, limit: int) -> str:
-    """Return all rows under the types of the columns; empty if they are too many."""
+    """Return the column types and all rows; empty if there are too many."""
     rows, columns = value.shape
     if rows > FEW or columns > COLUMNS:
         return ""
@@ -79,7 +79,7 @@ def _columns(value: Any, *, detail: int) -> Iterator[str]:
 
 
 def _facts(column: Any, *, detail: int) -> str:
-    """Return a column's type and missing values; with more detail its range, or its different values."""
+    """Return a column's type and missing values; with more detail its range or distinct values."""
     missing = int(column.isna().sum())
     facts = [str(column.dtype), *[f"{missing:,} missing"] * bool(missing)]
     if detail and missing < len(column):
@@ -101,7 +101,7 @@ def _is_measured(column: Any) -> bool:
 def _range(column: Any) -> list[str]:
     try:
         found = {"min": column.min(), "median": column.median(), "max": column.max()}
-    except TypeError:  # complex numbers have no order
+    except TypeError:  # complex numbers cannot be ordered
         return []
     return [f"{name} {_number(value)}" for name, value in found.items()]
 
@@ -116,7 +116,7 @@ def _values(column: Any, *, top: bool) -> list[str]:
         counts = some.value_counts()
     except TypeError:  # lists and the like cannot be counted
         return []
-    counts = counts[counts > 0]  # a category may have no row
+    counts = counts[counts > 0]  # a category may be unused
     where = f" in the first {COUNTED:,} rows" if len(column) > COUNTED else ""
     facts = [f"{len(counts):,} unique{where}"]
     if top and len(counts) < len(some):
@@ -131,7 +131,7 @@ def _kind(value: Any) -> str:
 
 
 def _csv(rows: Any) -> str:
-    """Return rows as CSV: the shortest form that models read well."""
+    """Return rows as CSV, the shortest format that models read well."""
     short = rows.map(_cell)
     file = io.StringIO()
     short.to_csv(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Text in other encodings than UTF-8: by what it declares, else by what it looks like."""
+"""Decoding of text that is not UTF-8: by its declaration, otherwise by detection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def decoded(data: bytes) -> str | None:
 
 
 def _is_western(data: bytes) -> bool:
-    """Whether a text has few letters beyond ASCII, all of Western Europe: too few for statistics."""
+    """Whether a text has few non-ASCII letters, all Western European: too few for statistical detection."""
     text = _decode(data, "cp1252")
     foreign = [c for c in text or "" if not c.isascii()]
     return text is not None and len(foreign) < len(text) * _FEW and _WESTERN.issuperset(foreign)

@@ -19,9 +19,9 @@ class Fence:
     """A fenced block.
 
     Attributes:
-        language: Its language in lower case, as it is called most; empty if it names none.
+        language: Its language in lower case, by its common name; empty if it has none.
         code: What stands in it.
-        before: The words between it and the block before.
+        before: The text between it and the previous block.
     """
 
     language: str
@@ -30,7 +30,7 @@ class Fence:
 
 
 def fences(text: str) -> list[Fence]:
-    r"""Return the fenced blocks of a text; one that is still open ends with it.
+    r"""Return the code blocks of a text; an unclosed one ends at the end.
 
     Example:
         >>> fences("Do:\n```py\na = 1\n```\n")
@@ -59,7 +59,7 @@ def language_name(name: str) -> str:
 
 
 def _inside(lines: Iterator[str], mark: str, indent: int) -> Iterator[str]:
-    """Yield a block's lines up to its end, without the indentation of its beginning."""
+    """Yield a block's lines up to its end, without the indentation of its first line."""
     for line in lines:
         bare = line.strip()
         if len(bare) >= len(mark) and not bare.strip(mark[0]):

@@ -1,4 +1,4 @@
-"""Pictures as providers want them: photos upright, arrays as PNG. Pillow comes with matplotlib."""
+"""Conversion of images for providers: photos upright, arrays as PNG. Pillow is a dependency of matplotlib."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from llmkit.core.errors import InvalidRequestError
 
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a camera was held."""
+"""The EXIF tag for orientation."""
 
 _MARKS = (b"Exif", b"eXIf", b"EXIF")
 """Without any of these there is no orientation, and Pillow is not needed."""
 
 
 def upright(data: bytes) -> bytes:
-    """Turn a photo as its EXIF orientation says: models see the pixels alone."""
+    """Rotate a photo as its EXIF orientation says, because models only see the pixels."""
     if not any(mark in data for mark in _MARKS):
         return data
     from PIL import Image, ImageOps
@@ -27,7 +27,7 @@ def upright(data: bytes) -> bytes:
                 return data
             return _saved(ImageOps.exif_transpose(picture), picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return data  # the provider says what is wrong with it
+        return data  # the provider reports what is wrong with it
 
 
 def transposed(picture: Any) -> Any:
@@ -62,7 +62,7 @@ def _is_picture(pixels: Any, most: int) -> bool:
 def _no_pixels(array: Any) -> InvalidRequestError:
     return InvalidRequestError(
         f"An array of shape {array.shape} and type {array.dtype} is not a picture.",
-        hint="Give height x width (x 3 or 4), from 0 to 255 or from 0.0 to 1.0; or attach a plot of it.",
+        hint="Pass height x width (x 3 or 4) with values from 0 to 255 or 0.0 to 1.0, or attach a plot.",
     )
 
 

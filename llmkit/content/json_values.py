@@ -1,4 +1,4 @@
-"""JSON values in an answer's text: all that are meant, in the order in which they stand. Pure."""
+"""Extraction of JSON values from an answer's text, in order (pure)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from llmkit.content.fences import Fence
 
 TRIES = 200
-"""Places at which JSON is sought in vain before the rest of a text is left alone."""
+"""Failed attempts to parse JSON before the rest of a text is skipped."""
 
 JSON_FENCES = frozenset({"", "json", "json5", "jsonc", "jsonl", "jsonlines", "ndjson"})
-"""Languages of fenced blocks that may hold JSON."""
+"""Languages of code blocks that may hold JSON."""
 
 _START = re.compile(r"[{\[]")
 _OBJECT = re.compile(r"\{\s*\"|\[\s*[{\[\"]")
@@ -34,7 +34,7 @@ _FIRST = re.compile(
 
 
 def no_number(name: str) -> Any:
-    """Refuse NaN and the infinities, which Python's reader would take."""
+    """Reject NaN and infinities, which Python's parser would accept."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -43,14 +43,14 @@ _DECODER = json.JSONDecoder(parse_constant=no_number)
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What was found in one kind of place.
+    """Values found in one kind of place.
 
     Attributes:
-        values: The values that are whole.
-        gaps: The words before each of them; the first ones stand before all.
-        broken: Whether another value began and did not end well.
-        listed: Whether nothing but line breaks and bullets stands between them: JSON Lines.
-        inner: Whether they stand among other words.
+        values: The complete values.
+        gaps: The text before each value.
+        broken: Whether there is also an incomplete value.
+        listed: Whether only line breaks and bullets separate them, as in JSON Lines.
+        inner: Whether they are surrounded by other text.
     """
 
     values: list[Any] = field(default_factory=list)
@@ -61,12 +61,12 @@ class Values:
 
     @property
     def corrected(self) -> bool:
-        """Whether the words between the values say that a later one replaces an earlier one."""
+        """Whether the text between values says that a later value replaces an earlier one."""
         return is_corrected(self.gaps)
 
 
 def is_corrected(gaps: Sequence[str]) -> bool:
-    """Whether words say that what comes later replaces what came before.
+    """Whether a text says that the following value replaces the previous one.
 
     Example:
         >>> is_corrected(["First attempt:", "Corrected:"]), is_corrected(["Rome:", "Oslo:"])
@@ -78,7 +78,7 @@ def is_corrected(gaps: Sequence[str]) -> bool:
 
 
 def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
-    """Yield what is found in the whole text, in its fenced blocks, and between other words."""
+    """Yield the values of the whole text, of its code blocks, and of the text around them."""
     whole = sequence(text)
     if whole:
         yield Values(whole, [""] * len(whole), listed=True)
@@ -92,7 +92,7 @@ def places(text: str, blocks: Sequence[Fence]) -> Iterator[Values]:
 
 
 def sequence(source: str) -> list[Any]:
-    r"""Return the values of which a text consists: one of any kind, or several objects and lists.
+    r"""Return the values if a text has nothing else: one of any kind, or several objects and lists.
 
     Example:
         >>> sequence('{"n": 1}\n{"n": 2}'), sequence("n: 1")
@@ -117,13 +117,13 @@ def sequence(source: str) -> list[Any]:
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return values without repetitions, each at its last place."""
+    """Remove duplicate values, keeping the last of each."""
     keys = [json.dumps(value, sort_keys=True) for value in values]
     return [value for place, value in enumerate(values) if keys[place] not in keys[place + 1 :]]
 
 
 def _blank(source: str, place: int) -> int:
-    """Return the place behind line breaks and the comma between two values."""
+    """Return the index after the line breaks and comma between two values."""
     while place < len(source) and source[place] in " \t\r\n,\ufeff":
         place += 1
     return place
@@ -144,7 +144,7 @@ def _in_blocks(blocks: Sequence[Fence]) -> Values:
 
 
 def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
-    """Return the fenced values, with those of the same kind where another one follows outside of them.
+    """Return the values in code blocks, with similar values that follow outside of them.
 
     Text before a block is ignored: the block is the answer. A later value may replace it.
     """
@@ -160,7 +160,7 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
 
 
 def are_alike(values: Sequence[Any]) -> bool:
-    """Whether values are records of one kind: objects with the same names, or lists of such."""
+    """Whether values are similar records: objects with the same keys, or lists of them."""
     records = flat(values)
     if not all(isinstance(item, dict) for item in records):
         return False
@@ -178,7 +178,7 @@ def flat(values: Sequence[Any]) -> list[Any]:
 
 
 def _between_words(text: str) -> Values:
-    """Find values between other words; numbers of footnotes and empty values count only by themselves."""
+    """Find values in surrounding text; footnote numbers and empty values only count alone."""
     spans, broken = _spans(text)
     rich = [span for span in spans if _is_rich(span[2])]
     spans = rich or spans
@@ -191,7 +191,7 @@ def _between_words(text: str) -> Values:
 
 
 def _spans(text: str) -> tuple[list[tuple[int, int, Any]], bool]:
-    """Return the values with their places, and whether another one is not whole."""
+    """Return the values with their positions, and whether there is an incomplete one."""
     spans: list[tuple[int, int, Any]] = []
     failed: list[int] = []
     end = 0
@@ -211,7 +211,7 @@ def _spans(text: str) -> tuple[list[tuple[int, int, Any]], bool]:
 
 
 def _is_broken(text: str, start: int, spans: Sequence[tuple[int, int, Any]]) -> bool:
-    """Whether JSON begins at a place where it does not end well, rather than a brace among words."""
+    """Whether incomplete JSON begins at a position, rather than a brace in prose."""
     if not _OBJECT.match(text, start):
         return False
     line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -223,7 +223,7 @@ def _is_broken(text: str, start: int, spans: Sequence[tuple[int, int, Any]]) -> 
 
 
 def _is_rich(value: Any) -> bool:
-    """Whether a value is an object, or a list of more than plain values, and not empty."""
+    """Whether a value is a non-empty object, or a list with more than plain values."""
     if isinstance(value, list):
         return any(isinstance(one, (dict, list)) for one in value)
     return bool(value)

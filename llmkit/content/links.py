@@ -1,6 +1,6 @@
-"""Web addresses of images and PDFs: what they name, and how they are shown.
+"""URLs of images and PDFs: validation, type and display.
 
-Nothing here loads anything. An address may carry a password or a signature; what is shown of it has neither.
+Nothing is downloaded here. URLs may contain passwords and signatures, which are never displayed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from llmkit.core.errors import InvalidRequestError
 
 ANY_IMAGE = "image/*"
-"""The type of an image whose address does not tell it."""
+"""Media type of an image whose URL has no extension."""
 
 _TYPES = {
     ".png": "image/png",
@@ -26,11 +26,11 @@ _TYPES = {
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _SHOWN = 200
-"""Characters of an address that are shown."""
+"""Maximum length of a displayed URL."""
 
 
 def is_link(text: str) -> bool:
-    r"""Whether a text is an address, of whichever scheme, and no path.
+    r"""Whether a text is a URL of any scheme, not a path.
 
     Example:
         >>> is_link("https://host/a.png"), is_link("C:\\a.png"), is_link("a.png")
@@ -40,20 +40,20 @@ def is_link(text: str) -> bool:
 
 
 def check_link(url: str) -> None:
-    """Refuse what no provider can load."""
+    """Refuse URLs that no provider can download."""
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1].lower() not in {"http", "https"}:
         raise InvalidRequestError(
-            f"{shown_link(url)!r} cannot be attached: its address is not http:// or https://.",
+            f"Cannot attach {shown_link(url)!r}: the URL must begin with http:// or https://.",
             hint="Download it, then attach the file.",
         )
     parts = _parts(url)
     if parts is None or not parts.hostname or _CONTROLS.search(url):
-        raise InvalidRequestError(f"{shown_link(url)!r} is not a web address.", hint="Check its host.")
+        raise InvalidRequestError(f"{shown_link(url)!r} is not a valid URL.", hint="Check the host.")
 
 
 def name_of(url: str) -> str:
-    """Return the name of the file that an address ends with; empty if there is none.
+    """Return the file name at the end of a URL; empty if there is none.
 
     Example:
         >>> name_of("https://host/plots/a%20b.png?width=200")
@@ -64,7 +64,7 @@ def name_of(url: str) -> str:
 
 
 def type_of(url: str, name: str = "") -> str:
-    """Return what an address names, by the ending of its path: an image where that tells nothing.
+    """Return the media type by the extension of a URL; an image if there is none.
 
     Example:
         >>> type_of("https://host/a.JPG"), type_of("https://host/image?id=7")
@@ -75,16 +75,16 @@ def type_of(url: str, name: str = "") -> str:
         guessed = _TYPES.get(ending) or mimetypes.guess_type(f"a{ending}")[0] or ""
         if guessed in _TYPES.values():
             return guessed
-        if guessed and not guessed.startswith("application/x-"):  # a script may well return an image
+        if guessed and not guessed.startswith("application/x-"):  # a script may return an image
             raise InvalidRequestError(
-                f"{shown_link(url)!r} is {guessed}: only images and PDFs go by their address.",
+                f"{shown_link(url)!r} is {guessed}: only images and PDFs can be sent by URL.",
                 hint="Download it, then attach the file.",
             )
     return ANY_IMAGE
 
 
 def shown_link(url: str) -> str:
-    """Return an address for people: without a user, a password, a query, which may hold a signature, or more.
+    """Return a URL for display: without user, password and query, which may contain a signature.
 
     Example:
         >>> shown_link("https://me:secret@host/a.png?X-Amz-Signature=1f2e")
@@ -100,7 +100,7 @@ def shown_link(url: str) -> str:
 
 
 def secrets_of(url: str) -> list[str]:
-    """Return the parts of an address that are not for showing: user, password, and the query's values.
+    """Return the confidential parts of a URL: user, password, and values of the query.
 
     Example:
         >>> secrets_of("https://me:secret@host/a.png?id=7&sig=1f2e")
@@ -116,7 +116,7 @@ def secrets_of(url: str) -> list[str]:
 def _parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - it is read only now, and may be none
+        parts.port  # noqa: B018 - parsed only on access; may be invalid
     except ValueError:
         return None
     return parts

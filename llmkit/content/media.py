@@ -1,4 +1,4 @@
-"""What a picture's or a PDF's bytes tell without a library: its pixels, its pages, the tokens they cost."""
+"""Sizes of images, page counts of PDFs, and bounds of their tokens, without a library."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from llmkit.content.attachments import Attachment
 
 MOST_PAGES = 1000
-"""Pages of the longest PDF that a provider takes (Gemini; Anthropic takes 600)."""
+"""Maximum pages of a PDF that any provider accepts (Gemini; Anthropic accepts 600)."""
 
 PAGE_TEXT = 3000
-"""Tokens of the text of a page, at most about (Anthropic documents 1,500 to 3,000)."""
+"""Approximate maximum of text tokens per page (Anthropic documents 1,500 to 3,000)."""
 
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _LIST = re.compile(rb"/Type\s*/ObjStm\b")
 _STREAM = re.compile(rb"stream\r?\n")
 _UNPACKED = 2**24
-"""Bytes of a PDF's lists of objects that are looked at: a few bytes of a file can stand for gigabytes."""
+"""Maximum decompressed bytes of a PDF's object streams: a small file can expand to gigabytes."""
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-"""Markers of a JPEG after which its size stands."""
+"""JPEG markers that are followed by the size."""
 
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers of a JPEG without a length."""
+"""JPEG markers without a length."""
 
 
 class Pixels(NamedTuple):
-    """The size of a picture."""
+    """The size of an image."""
 
     width: int
     height: int
@@ -61,7 +61,7 @@ def pixels(data: bytes) -> Pixels | None:
 
 
 def pages(data: bytes) -> int | None:
-    """Count the pages of a PDF, those in compressed lists of objects included.
+    """Count the pages of a PDF, including those in compressed object streams.
 
     Example:
         >>> pages(b"%PDF-1.4 1 0 obj << /Type /Page >> endobj 2 0 obj << /Type /Pages >> endobj")
@@ -82,7 +82,7 @@ def pages(data: bytes) -> int | None:
 
 
 def most_tokens(attachment: Attachment, image_tokens: ImageTokens | None = None, model: str = "") -> int:
-    """Return a number of tokens that an image or a PDF hardly ever exceeds.
+    """Return a number of tokens that an image or a PDF very rarely exceeds.
 
     An attachment given by its address counts as the dearest that the provider takes. `image_tokens` is the
     provider's formula; without it, the dearest of all formulas counts.
@@ -97,7 +97,7 @@ def most_tokens(attachment: Attachment, image_tokens: ImageTokens | None = None,
 
 
 def _object_lists(data: bytes) -> Iterator[bytes]:
-    """Yield a PDF's compressed lists of objects."""
+    """Yield a PDF's decompressed object streams."""
     place = 0
     while (head := _LIST.search(data, place)) and (start := _STREAM.search(data, head.end())):
         end = data.find(b"endstream", start.end())
@@ -108,23 +108,23 @@ def _object_lists(data: bytes) -> Iterator[bytes]:
 
 
 def openai_image(size: Pixels | None, model: str) -> int:
-    """Count tiles and patches, and take the dearer way: which one a model has is not in its name."""
+    """Return the larger of the tile and patch counts, because the model's name does not say which applies."""
     size = size or Pixels(10_000, 10_000)
-    shrink = min(1.0, 2048 / max(size), 768 / min(size))  # tiles of 512 pixels are cut after that
+    shrink = min(1.0, 2048 / max(size), 768 / min(size))  # then divided into tiles of 512 pixels
     tiles = ceil(size.width * shrink / 512) * ceil(size.height * shrink / 512)
     patches = min(10_000, ceil(size.width / 32) * ceil(size.height / 32))
-    if "gpt-4o-mini" in model:  # its tokens are cheap, so its pictures take more of them
+    if "gpt-4o-mini" in model:  # its tokens are cheap, so images use more of them
         return 2833 + 5667 * tiles
     return max(85 + 170 * tiles, ceil(patches * 2.46))
 
 
 def anthropic_image(size: Pixels | None, model: str) -> int:  # noqa: ARG001 - the same for all
-    """Count patches of 28 pixels; what is larger than a model reads is made smaller first."""
+    """Count patches of 28 pixels, after scaling down to the model's maximum."""
     return 4784 if size is None else min(4784, ceil(size.width / 28) * ceil(size.height / 28) + 1)
 
 
 def google_image(size: Pixels | None, model: str) -> int:  # noqa: ARG001 - the same for all
-    """Take the highest resolution of Gemini 3, or the tiles of Gemini 2."""
+    """Return the larger of Gemini 3's highest resolution and Gemini 2's tiles."""
     size = size or Pixels(10_000, 10_000)
     unit = min(768, max(256, min(size) * 2 // 3))
     return max(2240, 258 * ceil(size.width / unit) * ceil(size.height / unit))
@@ -136,7 +136,7 @@ def dearest_image(size: Pixels | None, model: str) -> int:
 
 
 _PRINTED = Pixels(1275, 1650)
-"""A page of a PDF as a picture, at 150 dots per inch."""
+"""Size of a PDF page as an image at 150 dots per inch."""
 
 
 def _size(width: bytes, height: bytes, order: Literal["big", "little"]) -> Pixels | None:
@@ -145,7 +145,7 @@ def _size(width: bytes, height: bytes, order: Literal["big", "little"]) -> Pixel
 
 
 def _jpeg(data: bytes) -> Pixels | None:
-    """Walk over the segments to the one with the size."""
+    """Skip segments until the one with the size."""
     place = 2
     while place + 9 <= len(data):
         if data[place] != 0xFF:
@@ -163,11 +163,11 @@ def _jpeg(data: bytes) -> Pixels | None:
 
 
 def _webp(data: bytes) -> Pixels | None:
-    """Read the size from the first chunk, which is of one of three kinds."""
+    """Read the size from the first chunk, which has one of three formats."""
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
         return Pixels(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
-    if kind == b"VP8L" and len(data) >= 25:  # 14 bits each, less one
+    if kind == b"VP8L" and len(data) >= 25:  # 14 bits each, minus one
         bits = int.from_bytes(data[21:25], "little")
         return Pixels((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if kind == b"VP8 " and len(data) >= 30:  # 14 bits each; the upper two are a scale

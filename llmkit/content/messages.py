@@ -1,4 +1,4 @@
-"""What goes into a call and what comes out of it."""
+"""`LLMMessage`, `LLMResponse` and `Usage`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ROLES = ("system", "user", "assistant")
 
 UsageSource = Literal["reported", "incomplete", "partial", "estimated"]
-"""`reported` by the provider; `incomplete`: reported, but the price leaves out something that is billed;
+"""`reported` by the provider; `incomplete`: reported, but the price leaves out a billed unit;
 `partial`: some counts reported, the rest estimated; `estimated`."""
 
 
@@ -24,10 +24,10 @@ class LLMMessage:
     Args:
         role: `"system"`, `"user"` or `"assistant"`.
         content: The text; not blank.
-        attachments: Images, PDFs and text files, made by `llmkit.attach`; only a user's message has any.
+        attachments: Images, PDFs and text files, made by `llmkit.attach`; only for user messages.
 
     Raises:
-        ValueError: If the role is another word, the content is blank, or the message is not the user's and
+        ValueError: If the role is unknown, the content is blank, or a message of another role
             has attachments.
         TypeError: If the content is not text, or an attachment is not an `Attachment`.
 
@@ -46,7 +46,7 @@ class LLMMessage:
         if self.content is None:
             raise ValueError("Message content cannot be empty")
         if not isinstance(self.content, str):
-            raise TypeError(f"Message content must be text (str), not {type(self.content).__name__}")
+            raise TypeError(f"Message content must be a string, got {type(self.content).__name__}")
         if not self.content.strip():
             raise ValueError("Message content cannot be empty")
         if self.attachments:
@@ -59,13 +59,13 @@ class LLMMessage:
     def _check_attachments(self) -> None:
         given: object = self.attachments
         if not isinstance(given, (tuple, list)):
-            raise TypeError(f"attachments is a tuple of attachments, not {type(given).__name__}")
+            raise TypeError(f"attachments must be a tuple of attachments, got {type(given).__name__}")
         for one in given:
             if not isinstance(one, Attachment):
                 raise TypeError(f"{type(one).__name__} is not an attachment: llmkit.attach makes one")
         self.attachments = tuple(given)
         if self.role != "user":
-            raise ValueError(f"Only a user message can have attachments, not one of the role {self.role}")
+            raise ValueError(f"Only user messages can have attachments, got role {self.role}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +73,15 @@ class Usage:
     """Tokens of one call; `None` where it is unknown.
 
     Attributes:
-        input_tokens: All tokens of the prompt, those read from or written to a cache included.
-        output_tokens: All tokens the model produced, those of its reasoning included.
-        cache_read_tokens: The part of the input that came from the provider's prompt cache.
-        cache_write_tokens: The part of the input that was written to that cache.
-        cache_write_1h_tokens: The part of `cache_write_tokens` that is kept for an hour, at a higher price.
-        reasoning_tokens: The part of the output that was reasoning and is not shown.
-        units: What else is billed, by its name in genai-prices: tokens with a price of their own, such as
+        input_tokens: All tokens of the prompt, including cache reads and writes.
+        output_tokens: All tokens that the model produced, including reasoning.
+        cache_read_tokens: The part of the input read from the provider's prompt cache.
+        cache_write_tokens: The part of the input written to that cache.
+        cache_write_1h_tokens: The part of `cache_write_tokens` cached for an hour, at a higher price.
+        reasoning_tokens: The part of the output used for hidden reasoning.
+        units: Other billed units, by their names in genai-prices: tokens with their own price, such as
             `input_audio_tokens` or `output_image_tokens`, which the totals include, and `web_searches` or
-            `requests`. What another model used that this one consulted is named `model:unit`.
+            `requests`. Usage of a consulted model is named `model:unit`.
 
     Source: OpenTelemetry's semantic conventions for generative AI, `gen_ai.usage.*`.
     """
@@ -97,34 +97,34 @@ class Usage:
 
 @dataclass
 class LLMResponse:
-    """The answer to one call.
+    """The response to one call.
 
     Args:
-        content: The whole text.
+        content: The complete text.
         provider: Name of the provider, e.g. `"openai"`.
-        model: Model that answered, as the provider names it.
-        tokens_used: Tokens in all; computed when both parts are known.
+        model: Model that answered, in the provider's spelling.
+        tokens_used: Total tokens; computed if both parts are known.
         prompt_tokens: Tokens of the prompt (`usage.input_tokens`).
         completion_tokens: Tokens of the answer (`usage.output_tokens`).
         cost_estimate: Price in US dollars; `None` if the model's price is unknown.
         response_time: Seconds from the start of the call to its end.
         finish_reason: Why the answer ended: `"stop"`, `"length"`, `"content_filter"`, `"tool_calls"` or
             the provider's own word.
-        usage: The tokens in detail.
-        usage_source: Where the token counts came from.
-        price_source: Where the price came from, e.g. `"genai-prices"`.
-        request_id: The provider's identifier of the request.
-        attempts: Requests that were sent, the retries included.
+        usage: Detailed token counts.
+        usage_source: Source of the token counts.
+        price_source: Source of the price, e.g. `"genai-prices"`.
+        request_id: The provider's request identifier.
+        attempts: Number of requests sent, including retries.
         first_token_s: Seconds from the start of the call to the first text.
         uid: Identifier of the call's row in the ledger.
         simulated: Whether the sandbox answered.
-        replayed: Whether this is a recorded answer: nothing was sent and nothing paid.
-        saved_cost: What a replayed answer would have cost, in US dollars; `None` if unknown.
-        fallback_from: `provider:model` that was asked first, if another one stood in for it.
-        note: What a reader should know of the answer: what came in place of text, or that the server did
+        replayed: Whether this is a recorded answer, so that nothing was sent or paid.
+        saved_cost: Price that a replayed answer would have had, in US dollars; `None` if unknown.
+        fallback_from: `provider:model` that was tried first, if a fallback answered.
+        note: A remark on the answer: what it has instead of text, or that the server did
             not say how it ended.
-        raw_parts: What is not text, as JSON objects in the provider's own form: calls of tools, images,
-            citations, reasoning, items of the server's own tools. A model wrote it: do not trust it.
+        raw_parts: Parts other than text, as JSON objects in the provider's own format: tool calls, images,
+            citations, reasoning, items of the server's tools. Do not trust them: a model wrote them.
     """
 
     content: str
@@ -186,11 +186,11 @@ def facts(response: LLMResponse | None) -> dict[str, Any]:
 
 
 def build_conversation(system_prompt: str, user_messages: list[str]) -> list[LLMMessage]:
-    """Build a conversation from a system prompt and turns that alternate, the user first.
+    """Build a conversation from a system prompt and alternating turns, starting with the user.
 
     Args:
         system_prompt: Text of the system message.
-        user_messages: Texts in turn: user, assistant, user, …
+        user_messages: Alternating texts: user, assistant, user, …
 
     Returns:
         The messages, the system message first.

@@ -1,4 +1,4 @@
-"""From an answer's text to what was asked for: JSON, a table, code. Pure: nothing is shown, nothing sent."""
+"""Parsing of answers: JSON, tables, code (pure)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Format = Literal["md", "text", "json", "df", "code"]
 """The formats of an answer: Markdown, plain text, JSON, a DataFrame, code."""
 
 SHOWN = 20_000
-"""Characters of an answer that a repair shows to the model again."""
+"""Characters of an invalid answer that are sent back to the model."""
 
 _START = re.compile(r"[{\[]")
 _BARE_CODE = re.compile(r"[=(:]|^\s*(import|from|def|class|return)\b", re.MULTILINE)
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 def words(format: Format) -> str:  # noqa: A002 - as the option is called
-    """Return what to add to the system prompt for a format without a schema; empty for Markdown and text."""
+    """Return the system prompt's instruction for a format without a schema; empty for md and text."""
     return _WORDS.get(format, "")
 
 
@@ -69,7 +69,7 @@ def parse(
     *,
     language: str | None = None,
 ) -> Any:
-    r"""Turn an answer into what was asked for.
+    r"""Convert an answer to the requested format.
 
     Words around the answer and a fence are ignored; the JSON inside must be strict.
 
@@ -79,8 +79,8 @@ def parse(
         >>> parse('{"a": "x"}', "json", {"properties": {"a": {"type": "integer"}}})
         Traceback (most recent call last):
         ...
-        llmkit.core.errors.BadResponseError: The answer does not fit: $.a: 'x' is not of type 'integer'.
-        Ask again, or read the text in .partial.
+        llmkit.core.errors.BadResponseError: The answer does not match the schema: $.a: 'x' is not of type
+        'integer'. Try again, or read the text in .partial.
     """
     if format in {"md", "text"}:
         return text
@@ -103,22 +103,22 @@ def _parsed(text: str, form: Format, schema: SchemaLike, language: str | None) -
 
 
 def repair_message(error: Exception, text: str = "") -> str:
-    """Return what to ask a model whose answer could not be used.
+    """Return the prompt for a model whose answer was invalid.
 
     Example:
         >>> print(repair_message(BadResponseError("The answer is not JSON: line 1, column 1.")))
-        Your last answer could not be used. The answer is not JSON: line 1, column 1.
-        Answer again with all of it, corrected, and nothing else.
+        Your last answer was invalid. The answer is not JSON: line 1, column 1.
+        Answer again with the complete, corrected result and nothing else.
     """
     reason = error.message if isinstance(error, BadResponseError) else str(error)
     shown = text if len(text) <= SHOWN else text[:SHOWN] + "\n[…]"
-    again = "Answer again with all of it, corrected, and nothing else."
-    whole = f"Your last answer could not be used. {reason}\n{again}"
+    again = "Answer again with the complete, corrected result and nothing else."
+    whole = f"Your last answer was invalid. {reason}\n{again}"
     return f"{whole} Your last answer was:\n\n{shown}" if text else whole
 
 
 def code_in(text: str, language: str | None = None) -> str:
-    r"""Return the code of the fenced blocks in one language, one block after the other.
+    r"""Return the joined code blocks in one language.
 
     Example:
         >>> code_in("```bash\npip install x\n```\n```python\nimport x\n```")
@@ -144,7 +144,7 @@ def _json(text: str, schema: Schema | None, blocks: list[Fence]) -> Any:
     for one in found:
         fits = _fitting(one, document, text, failures)
         if len(fits) > 1:
-            raise unusable(f"The answer holds {len(fits)} values that fit, and only one is wanted.", text)
+            raise unusable(f"The answer has {len(fits)} values that match, but only one is expected.", text)
         if fits:
             return fits[0]
     raise failures[0]
@@ -164,23 +164,23 @@ def _fitting(
 
 
 def _only(found: Values, text: str) -> Any:
-    """Return the value that is meant, or all of them where they are records; none is chosen by chance."""
+    """Return the intended value, or all of them if they are records; ambiguity is an error."""
     values = distinct(found.values)
     if found.corrected:
         return values[-1]
     if found.broken:
-        raise unusable(f"The answer holds JSON that is not whole: {_why(text)}.", text)
+        raise unusable(f"The answer has incomplete JSON: {_why(text)}.", text)
     if found.listed and len(found.values) > 1:
         return joined(found.values)
     if len(values) == 1:
         return values[0]
     if are_alike(values):
         return joined(values)
-    raise unusable(f"The answer holds {len(values)} JSON values, and which one is meant is not clear.", text)
+    raise unusable(f"The answer has {len(values)} JSON values; it is unclear which one is meant.", text)
 
 
 def joined(values: Sequence[Any]) -> list[Any]:
-    """Return several values as one list; lists are put one behind the other, and records behind theirs."""
+    """Return several values as one list; lists are concatenated, records appended."""
     if all(isinstance(one, list) for one in values) or are_alike(values):
         return flat(values)
     return list(values)
@@ -196,19 +196,19 @@ def _fits(value: Any, document: Mapping[str, Any], text: str, failures: list[Bad
 
 
 def _why(text: str) -> str:
-    """Say where the likeliest JSON in a text breaks off."""
+    """Say where the most likely JSON in a text is invalid."""
     blocks = fences(text)
     source = blocks[0].code if blocks else text
     start = _START.search(source)
     if start is None:
-        return "there is neither an object nor a list in it"
+        return "it contains no object and no list"
     try:
         json.JSONDecoder(parse_constant=no_number).raw_decode(source, start.start())
     except json.JSONDecodeError as error:
         return f"line {error.lineno}, column {error.colno}: {error.msg}"
     except (ValueError, RecursionError) as error:
         return str(error)
-    return "there is something else around it"
+    return "it is surrounded by other text"
 
 
 def _code(text: str, language: str | None) -> str:
@@ -218,11 +218,11 @@ def _code(text: str, language: str | None) -> str:
     if not fences(text) and _is_python(text):
         return text.strip("\n")
     what = f"{language} code" if language else "code"
-    raise unusable(f"The answer has no fenced block of {what}.", text)
+    raise unusable(f"The answer has no code block with {what}.", text)
 
 
 def _is_python(text: str) -> bool:
-    """Whether a text without any fence is a program rather than words."""
+    """Whether a text without code fences is a program rather than prose."""
     try:
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,4 +1,4 @@
-"""Reasoning that a model writes into its text, between tags."""
+"""Removal of reasoning that a model writes into its text, between tags."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _TAG = re.compile(
     r"|<\|(?:begin|(?P<sky>end))_of_thought\|>"
     r"|<\|(?:START|(?P<cohere>END))_THINKING\|>"
 )
-"""The models' tags; a closing one has a group that matches some text."""
+"""Tags of the models; closing tags match a group."""
 
 MOST_TAGS = 200
-"""Tags that are looked at: no model needs more."""
+"""Maximum number of tags that are examined."""
 
 
 def spoken(text: str) -> str:
-    r"""Return an answer without the reasoning that stands between think tags.
+    r"""Return an answer without the reasoning between think tags.
 
     Some servers leave out the opening tag, because their template has it; an answer that was cut may lack
-    the closing one. Tags in quotes or in a code block of the answer are part of it.
+    the closing one. Tags in quotes or code blocks belong to the answer.
 
     Example:
         >>> spoken("<think>\nPerhaps 41?\n</think>\n\n42")
@@ -32,7 +32,7 @@ def spoken(text: str) -> str:
         >>> spoken("<think>\nPerhaps")
         ''
     """
-    if _TAG.search(text) is None:  # nearly every answer
+    if _TAG.search(text) is None:  # the common case
         return text
     kept, place, inside, cut = "", 0, False, False
     for tag in islice(_TAG.finditer(text), MOST_TAGS):
@@ -49,13 +49,13 @@ def spoken(text: str) -> str:
 
 
 def _is_mentioned(text: str, tag: re.Match[str]) -> bool:
-    """Whether an opening tag stands in a sentence, and no closing one follows: reasoning begins a line."""
+    """Whether an opening tag is inside a sentence and unclosed: reasoning starts on a new line."""
     begins = not text[: tag.start()].rpartition("\n")[2].strip()
     return not begins and not any(any(later.groups()) for later in _TAG.finditer(text, tag.end()))
 
 
 def _is_quoted(before: str, after: str) -> bool:
-    """Whether a place lies in a code block that is closed behind it, or between quotes on its line."""
+    """Whether a position is in a closed code block, or between quotes on its line."""
     marks = [line.lstrip()[:3] for line in before.splitlines()]
     fences = sum(mark in {"```", "~~~"} for mark in marks)
     if fences % 2 and re.search(r"(?m)^\s*(```|~~~)", after):

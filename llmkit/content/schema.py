@@ -1,4 +1,4 @@
-"""Structured output: a schema in many forms, and what each provider wants of it."""
+"""Structured output: accepted forms of schemas, and their conversion for each provider."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SchemaLike: TypeAlias = "Schema | Mapping[str, Any] | type | str | bool | None"
-"""What `schema=` takes: a JSON schema, a class, or `"json"` for any JSON object."""
+"""Values of `schema=`: a JSON schema, a class, or `"json"` for any JSON object."""
 
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "$defs", "definitions", "patternProperties")
@@ -37,22 +37,22 @@ _BOUNDS = frozenset(
     {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
     | {"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"}
 )
-"""Keywords that Anthropic refuses in a schema."""
+"""JSON schema keywords that Anthropic rejects."""
 
 _NOT_STRICT = frozenset(
     {"allOf", "oneOf", "not", "if", "then", "else", "patternProperties", "dependentRequired"}
     | {"dependentSchemas", "unevaluatedProperties", "propertyNames", "minProperties", "maxProperties"}
 )
-"""Keywords that OpenAI refuses in a strict schema."""
+"""JSON schema keywords that OpenAI rejects in a strict schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What an answer in JSON must look like.
+    """The required form of a JSON answer.
 
     Attributes:
         json: The JSON schema; `None` for any JSON object.
-        name: What to call it.
+        name: Its name.
     """
 
     json: Mapping[str, Any] | None = None
@@ -60,7 +60,7 @@ class Schema:
 
 
 def schema_of(given: SchemaLike) -> Schema | None:
-    """Read what `schema=` was given.
+    """Convert the value of `schema=`.
 
     Example:
         >>> schema_of({"type": "object", "properties": {"city": {"type": "string"}}}).name
@@ -84,7 +84,7 @@ def schema_of(given: SchemaLike) -> Schema | None:
 
 
 def in_prompt(messages: Iterable[LLMMessage], schema: Schema) -> tuple[LLMMessage, ...]:
-    """Ask for a schema in words, where a provider has no better way.
+    """Describe a schema in the prompt, for providers without structured output.
 
     Example:
         >>> [m.role for m in in_prompt([LLMMessage("user", "Hi")], Schema())]
@@ -101,18 +101,18 @@ def in_prompt(messages: Iterable[LLMMessage], schema: Schema) -> tuple[LLMMessag
 
 
 def instruction(schema: Schema) -> str:
-    """Return the words that ask for a schema."""
+    """Return the prompt text that describes a schema."""
     if schema.json is None:
         return "Answer with one JSON object and nothing else: no explanation, no code fence."
     written = json.dumps(schema.json, ensure_ascii=False, separators=(",", ":"))
     return (
         "Answer with JSON and nothing else: no explanation, no code fence. "
-        f"It must be valid by this JSON schema:\n{written}"
+        f"It must match this JSON schema:\n{written}"
     )
 
 
 def for_openai(schema: Schema) -> dict[str, Any] | None:
-    """Return OpenAI's `response_format`, strict where the schema can be."""
+    """Return OpenAI's `response_format`, strict if the schema allows it."""
     if schema.json is None:
         return {"type": "json_object"}
     if schema.json.get("type") != "object" or "anyOf" in schema.json:
@@ -126,14 +126,14 @@ def for_openai(schema: Schema) -> dict[str, Any] | None:
 
 
 def for_anthropic(schema: Schema) -> dict[str, Any] | None:
-    """Return Anthropic's `output_config.format`; bounds, which it refuses, go into the descriptions."""
+    """Return Anthropic's `output_config.format`; bounds, which it rejects, are moved to descriptions."""
     if schema.json is None or _is_free(schema.json):
         return None
     return {"type": "json_schema", "schema": _walked(_closed(schema.json), _told)}
 
 
 def _of_type(given: Any) -> Schema:
-    """Let pydantic, which comes with the SDKs, write the schema of a class."""
+    """Create the schema of a class with pydantic, a dependency of the SDKs."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
@@ -143,12 +143,14 @@ def _of_type(given: Any) -> Schema:
         document = TypeAdapter(_newer(given)).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidRequestError(f"No JSON schema can be made of {_called(given)}: {reason:.200}") from error
+        raise InvalidRequestError(
+            f"Cannot create a JSON schema from {_called(given)}: {reason:.200}"
+        ) from error
     return Schema(document, _name(_called(given)))
 
 
 def _newer(kind: Any) -> Any:
-    """Return a type with newer `TypedDict`s than Python's own: before 3.12 pydantic insists on them."""
+    """Return a type with `TypedDict`s from typing_extensions, which pydantic requires before Python 3.12."""
     import typing_extensions
 
     make: Any = typing_extensions.TypedDict
@@ -160,7 +162,7 @@ def _newer(kind: Any) -> Any:
     newer = tuple(map(_newer, inner))
     if newer == inner or origin is Annotated:
         return kind
-    return Union[newer] if origin in {Union, UnionType} else origin[newer]  # noqa: UP007 - they are values
+    return Union[newer] if origin in {Union, UnionType} else origin[newer]  # noqa: UP007 - these are runtime values
 
 
 def _field(hint: Any, *, required: bool) -> Any:
@@ -175,7 +177,7 @@ def _called(given: Any) -> str:
 def _no_schema(what: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"schema is {what}, which is not a schema.",
-        hint='Give a JSON schema (a dict), a dataclass, a TypedDict, a pydantic model, or "json".',
+        hint='Pass a JSON schema (a dict), a dataclass, a TypedDict, a pydantic model, or "json".',
     )
 
 
@@ -192,14 +194,14 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _name(title: Any) -> str:
-    """Return a name as OpenAI wants it: letters, digits, `_` and `-`, at most 64."""
+    """Return a name in OpenAI's format: letters, digits, `_` and `-`, at most 64 characters."""
     text = title if isinstance(title, str) else ""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text)
     return kept.strip("_")[:64] or "answer"
 
 
 def _walked(node: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    """Return a schema in which every part has been changed."""
+    """Return a schema with a function applied to every part."""
     if not isinstance(node, Mapping):
         return node
     new = dict(node)
@@ -221,7 +223,7 @@ def _is_object(node: Mapping[str, Any]) -> bool:
 
 
 def _closed(schema: Mapping[str, Any], *, every: bool = False) -> Any:
-    """Return a schema whose objects have no other names than those listed, and, if `every`, all of them."""
+    """Return a schema whose objects allow only the listed keys and, if `every`, require all of them."""
 
     def close(node: dict[str, Any]) -> dict[str, Any]:
         if _is_object(node):
@@ -236,7 +238,7 @@ def _closed(schema: Mapping[str, Any], *, every: bool = False) -> Any:
 
 
 def _told(node: dict[str, Any]) -> dict[str, Any]:
-    """Move what a provider refuses into the description."""
+    """Move unsupported keywords into the description."""
     bounds = {name: node.pop(name) for name in sorted(_BOUNDS & node.keys())}
     if bounds:
         said = ", ".join(f"{name}: {value}" for name, value in bounds.items())
@@ -245,7 +247,7 @@ def _told(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return all parts of a schema, itself among them."""
+    """Return all parts of a schema, including itself."""
     found: list[dict[str, Any]] = []
 
     def note(node: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +259,7 @@ def _parts(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_free(schema: Mapping[str, Any]) -> bool:
-    """Whether an object in it may have names that it does not list, and lists none, or says so."""
+    """Whether an object in it allows unlisted keys, explicitly or because it lists none."""
     return any(
         node.get("additionalProperties", False) is not False
         or (_is_object(node) and not node.get("properties"))
@@ -266,7 +268,7 @@ def _is_free(schema: Mapping[str, Any]) -> bool:
 
 
 def _can_be_strict(schema: Mapping[str, Any]) -> bool:
-    """Whether OpenAI's strict subset says the same: no optional and no free names, no logic."""
+    """Whether OpenAI's strict subset can express it: no optional or free keys, no combinators."""
     return not _is_free(schema) and not any(
         _NOT_STRICT & node.keys()
         or set(node.get("required", node.get("properties", ()))) != set(node.get("properties", ()))

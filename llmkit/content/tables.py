@@ -1,4 +1,4 @@
-"""From an answer's text to a DataFrame: JSON, CSV or a Markdown table."""
+"""Conversion of JSON, CSV or Markdown tables in an answer to a DataFrame."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cells:
 
 
 Table = Any
-"""One table that was found: `Cells`, or JSON values."""
+"""A table that was found: `Cells` or JSON values."""
 
 _SEPARATORS = {"csv": ",", "tsv": "\t", "psv": "|"}
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
@@ -63,7 +63,7 @@ def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
     """
     found, gaps = _found(text)
     if not found:
-        raise unusable("The answer has no table: no records in JSON, no CSV, no Markdown table.", text)
+        raise unusable("The answer has no table: no JSON records, CSV or Markdown table.", text)
     wanted = None if schema is None else rows_schema(schema)
     if len(found) == 1:
         return _built(found[0], wanted, text)
@@ -76,7 +76,7 @@ def frame(text: str, schema: Schema | None = None) -> pd.DataFrame:
 
 
 def _built(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFrame:
-    """Return a table as a frame whose rows fit."""
+    """Return a table as a DataFrame, after validating its rows."""
     import pandas as pd
 
     if isinstance(one, Cells):
@@ -92,7 +92,7 @@ def _built(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFr
 
 
 def _fitting(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.DataFrame | None:
-    """Return one of several tables, if it can be read and fits."""
+    """Return one of several tables if it is valid."""
     try:
         return _built(one, wanted, text)
     except BadResponseError:
@@ -102,7 +102,7 @@ def _fitting(one: Table, wanted: Mapping[str, Any] | None, text: str) -> pd.Data
 
 
 def _one_of(tables: list[pd.DataFrame], text: str) -> pd.DataFrame:
-    """Put tables with the same columns one below the other."""
+    """Concatenate tables with the same columns."""
     import pandas as pd
 
     if any(set(table.columns) != set(tables[0].columns) for table in tables):
@@ -111,7 +111,7 @@ def _one_of(tables: list[pd.DataFrame], text: str) -> pd.DataFrame:
 
 
 def _found(text: str) -> tuple[list[Table], list[str]]:
-    """Return the tables, each with the words before it; what is plainly meant comes first."""
+    """Return the tables with the text before each, the most explicit kind first."""
     blocks = fences(text)
     separated = [block for block in blocks if block.language in _SEPARATORS]
     if separated:
@@ -129,7 +129,7 @@ def _first_of_json(tiers: Iterable[Values], text: str) -> tuple[list[Table], lis
 
 
 def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
-    """Return the tables among JSON values; records that stand one a line are one table."""
+    """Return the tables among JSON values; JSON Lines are one table."""
     pairs = [
         (value, gap)
         for value, gap in zip(found.values, found.gaps, strict=True)
@@ -139,7 +139,7 @@ def _of_json(found: Values, text: str) -> tuple[list[Table], list[str]] | None:
         return None
     values, gaps = (list(part) for part in zip(*pairs, strict=True))
     if found.broken and not found.corrected:
-        raise unusable("The answer holds JSON that is not whole.", text)
+        raise unusable("The answer has incomplete JSON.", text)
     return ([_one_table(values)], gaps[:1]) if found.listed and len(values) > 1 else (values, gaps)
 
 
@@ -155,7 +155,7 @@ def _csv(source: str, separator: str) -> Rows:
 
 
 def _bare(text: str, blocks: list[Fence]) -> tuple[list[Table], list[str]]:
-    """Read CSV without a name: all of the text, or the blocks. Prose has blanks after its commas."""
+    """Read unmarked CSV: the whole text, or the blocks. Prose has spaces after commas."""
     tables: list[Table] = []
     gaps: list[str] = []
     for source, gap in [(block.code, block.before) for block in blocks] or [(text, "")]:
@@ -168,7 +168,7 @@ def _bare(text: str, blocks: list[Fence]) -> tuple[list[Table], list[str]]:
 
 
 def _is_grid(rows: Rows) -> bool:
-    """Whether there are two rows and two columns at least, and no row is longer than another."""
+    """Whether there are at least two rows and two columns, and all rows have the same length."""
     return len(rows) >= 2 and len(rows[0]) >= 2 and len({len(row) for row in rows}) == 1
 
 
@@ -200,7 +200,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _plain(cell: str) -> str:
-    """Return a cell without its marks; code keeps what looks like a tag."""
+    """Return a cell without Markdown; code keeps text that looks like a tag."""
     if cell.startswith("`"):
         return cell.strip("`*")
     text = _RAISED.sub("^", _LOWERED.sub("", BREAK.sub("\n", cell)))
@@ -212,20 +212,22 @@ def _from_rows(rows: Rows, text: str) -> pd.DataFrame:
     import pandas as pd
 
     if not rows:
-        raise unusable("The table is empty: it has no header.", text)
+        raise unusable("The table has no header.", text)
     head = rows[0]
-    body = [row for row in rows[1:] if row != head]  # a table that goes on names its columns again
+    body = [row for row in rows[1:] if row != head]  # a continued table repeats its header
     for name in head:
         if head.count(name) > 1:
-            raise unusable(f"The table has two columns {name!r}.", text)
+            raise unusable(f"The table has two columns named {name!r}.", text)
     for number, row in enumerate(body, 1):
         if len(row) != len(head):
-            raise unusable(f"Row {number} of the table has {len(row)} cells, its header {len(head)}.", text)
+            raise unusable(
+                f"Row {number} of the table has {len(row)} cells, but the header has {len(head)}.", text
+            )
     return pd.DataFrame({name: _typed([row[place] for row in body]) for place, name in enumerate(head)})
 
 
 def _typed(cells: list[str]) -> Any:
-    """Return a column with the type that all its cells have."""
+    """Return a column with the type that fits all its cells."""
     import pandas as pd
 
     known = _without_thousands([None if cell.lower() in _MISSING else cell for cell in cells])
@@ -239,7 +241,7 @@ def _typed(cells: list[str]) -> Any:
 
 
 def _without_thousands(cells: list[str | None]) -> list[str | None]:
-    """Drop the commas of 1,234, unless a cell of the column has commas of another kind."""
+    """Remove thousands separators (1,234), unless a cell of the column uses commas otherwise."""
     grouped = [cell for cell in cells if cell is not None and "," in cell]
     if not all(map(_THOUSANDS.fullmatch, grouped)):
         return cells
@@ -258,7 +260,7 @@ def _truth(cell: str) -> bool:
     return _TRUTHS[cell.lower()]
 
 
-# The first type that all cells fit: the pattern, the conversion, pandas' type without and with gaps.
+# Candidate types in order: pattern, conversion, pandas dtype without and with missing values.
 _TYPES: tuple[tuple[Callable[[str], object], Callable[[str], object], Any, Any], ...] = (
     (_WHOLE.fullmatch, int, "int64", "Int64"),
     (_NUMBER.fullmatch, float, "float64", "float64"),
@@ -275,12 +277,12 @@ def _are_records(values: list[Any]) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    """Whether a value is a list of anything but records, such as the number of a footnote."""
+    """Whether a value is a list without records, such as a footnote number."""
     return isinstance(value, list) and not _are_records(value)
 
 
 def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list[Any]]:
-    """Return the columns, if the value has such, and the records."""
+    """Return the columns, if the value names them, and the records."""
     if isinstance(value, dict):
         value = _unwrapped(value)
     if isinstance(value, list):
@@ -294,7 +296,7 @@ def _from_json(value: Any, text: str) -> tuple[dict[str, list[Any]] | None, list
 
 
 def _unwrapped(value: dict[str, Any]) -> Any:
-    """Return the list of records that an object holds beside nothing else."""
+    """Return the list of records if an object contains nothing else."""
     inner = list(value.values())
     lonely = len(inner) == 1 and isinstance(inner[0], list)
     return inner[0] if lonely and _are_records(inner[0]) else value
@@ -312,7 +314,7 @@ def _records(value: list[Any], text: str) -> list[Any]:
 
 
 def _has_header(rows: list[Any]) -> bool:
-    """Whether rows are lists of one length, the first of them with the names of the columns."""
+    """Whether rows are lists of equal length, the first with the column names."""
     if not all(isinstance(row, list) for row in rows):
         return False
     head = rows[0]
@@ -326,7 +328,7 @@ def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dated(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of ISO dates as such; any other as it is."""
+    """Convert a column of ISO dates; return others unchanged."""
     import pandas as pd
 
     given = [cell for cell in column if isinstance(cell, str)]
@@ -335,9 +337,9 @@ def _dated(column: pd.Series[Any]) -> pd.Series[Any]:
     zones = {cell.endswith("Z") or bool(re.search(r"[+-]\d\d:?\d\d$", cell[10:])) for cell in given}
     try:
         return pd.to_datetime(column, format="ISO8601", utc=zones == {True})
-    except ValueError:  # a thirteenth month, or some with a zone and some without
+    except ValueError:  # an invalid month, or mixed time zones
         return column
 
 
 BREAK = re.compile(r"<\s{0,3}/?\s{0,3}br\s{0,3}/?\s{0,3}>", re.IGNORECASE)
-"""A line break in its spellings."""
+"""Line breaks in HTML."""

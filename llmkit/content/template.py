@@ -1,7 +1,7 @@
 r"""`{{name}}` in a prompt → the value of the variable.
 
-Only look-ups, one pass, no calls; a format may follow, as in Python's own strings: `{{x:.2f}}`, `{{name!r}}`.
-Single braces, `$`, LaTeX, JSON and code stay as they were typed.
+Only lookups, in one pass, without calls; formats work as in f-strings: `{{x:.2f}}`, `{{name!r}}`.
+Single braces, `$`, LaTeX, JSON and code are left unchanged.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_ROWS = 200
-"""Most rows of a pandas object that go into a prompt; of a longer one its beginning and its end."""
+"""Maximum rows of a pandas object in a prompt; of a longer one, the first and last."""
 
 MANY_TOKENS = 1_000
-"""Estimated tokens of a table from which on the user is told how many it takes."""
+"""Tables with more estimated tokens get a note for the user."""
 
 LARGE = 1_000_000
-"""Bytes (UTF-8) of a value from which on the user is told how large it is."""
+"""Values with more UTF-8 bytes get a note for the user."""
 
 _SLOT = re.compile(r"(\\?)\{\{([^{}]{1,300})\}\}")
 _LITERAL = r"""-?\d{1,18}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -41,12 +41,12 @@ _WANTS_FORMAT = re.compile(r"!\w|:\S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpolated:
-    """A prompt with the values in it.
+    """A prompt with inserted values.
 
     Attributes:
         text: The prompt.
-        redacted: Look-ups whose values held something like a key, e.g. `settings.token`; it was left out.
-        notes: What the user should know of the values, in sentences: what was left out, what is large.
+        redacted: Lookups whose values contained something like a key, e.g. `settings.token`; it was left out.
+        notes: Messages for the user about values that were shortened or are large.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Interpolated:
 
 
 def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
-    r"""Put the values of variables into a prompt.
+    r"""Insert the values of variables into a prompt.
 
     Example:
         >>> interpolate("Sum of {{n[1]}}, {{n[0]:.2f}} and {x}?", {"n": [1, 2]}).text
@@ -80,12 +80,12 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
 
     filled = _SLOT.sub(fill, text)
     if redacted:
-        notes[f"Left out of the prompt, for it looks like a key: {', '.join(redacted)}."] = None
+        notes[f"Left out of the prompt because it looks like a key: {', '.join(redacted)}."] = None
     return Interpolated(text=filled, redacted=tuple(redacted), notes=tuple(notes))
 
 
 def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Return what was asked for and its value; `None` if the slot is JSON, LaTeX or the like."""
+    """Return a lookup and its value; `None` if the braces are JSON, LaTeX or similar."""
     name = _NAME.match(slot)
     if name is None:
         return None
@@ -102,21 +102,21 @@ def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
 
 
 def _refuse(slot: str, position: int, *, steps: bool, known: bool) -> None:
-    """Say what a slot may hold if it goes on like one; JSON, LaTeX and the like pass."""
+    """Raise if the braces look like an unsupported lookup; JSON, LaTeX and similar pass."""
     if (steps or known) and _WANTS_FORMAT.match(slot, position):
         raise CellError(
-            f"{{{{{slot.strip()}}}}} has a format that does not work here.",
-            hint="Write one like .2f, >10, %Y-%m-%d or !r, or \\{{ (or --raw) to keep the braces.",
+            f"{{{{{slot.strip()}}}}} has an unsupported format.",
+            hint="Use a format like .2f, >10, %Y-%m-%d or !r, or \\{{ (or --raw) to keep the braces.",
         )
     if steps or _GOES_ON.match(slot, position):
         raise CellError(
-            f"{{{{{slot.strip()}}}}} is more than a look-up.",
-            hint="Only .attribute, ['key'] and [0] work here: assign it to a variable first.",
+            f"{{{{{slot.strip()}}}}} is more than a lookup.",
+            hint="Only .attribute, ['key'] and [0] are supported. Assign the value to a variable first.",
         )
 
 
 def _formatted(value: Any, slot: str, conversion: str | None, spec: str | None) -> Any:
-    """Return the value as its format wants it; without one, as it is."""
+    """Return the formatted value; without a format, the value."""
     if conversion is not None:
         value = repr(value) if conversion == "r" else str(value)
     if not spec:
@@ -125,8 +125,8 @@ def _formatted(value: Any, slot: str, conversion: str | None, spec: str | None) 
         return format(value, spec)
     except (TypeError, ValueError) as error:
         raise CellError(
-            f"{{{{{slot.strip()}}}}}: a {type(value).__name__} does not take the format {spec!r}.",
-            hint="Take it out, or assign the text that you want to a variable.",
+            f"{{{{{slot.strip()}}}}}: a {type(value).__name__} does not support the format {spec!r}.",
+            hint="Remove it, or assign the formatted text to a variable.",
         ) from error
 
 
@@ -168,7 +168,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _notes(path: str, value: Any, text: str) -> Iterator[str]:
-    """Say what of a value is not sent, and that it is large."""
+    """Return notes for a value that is shortened or large."""
     if _is_table(value):
         if len(value) > MAX_ROWS:
             yield (
@@ -184,11 +184,11 @@ def _notes(path: str, value: Any, text: str) -> Iterator[str]:
 
 
 class CellError(InvalidRequestError):
-    """What was typed after `%%llm`, `%llm` or between `{{` and `}}` does not work.
+    """Invalid input after `%%llm` or `%llm`, or between `{{` and `}}`.
 
     Example:
-        >>> str(CellError("There is no option --modle.", hint="Did you mean --model?"))
-        'There is no option --modle. Did you mean --model?'
+        >>> str(CellError("Unknown option --modle.", hint="Did you mean --model?"))
+        'Unknown option --modle. Did you mean --model?'
     """
 
     default_hint = "%llm help lists the options."

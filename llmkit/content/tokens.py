@@ -1,4 +1,4 @@
-"""Counting tokens without asking a provider."""
+"""Token counts without a provider."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage
 
 PER_MESSAGE = 4
-"""Tokens that a message's role and separators take, about."""
+"""Approximate tokens of a message's role and separators."""
 
 MOST_PER_MESSAGE = 16
-"""Tokens that a message's role and separators take at most."""
+"""Maximum tokens of a message's role and separators."""
 
-# Words end before that; a sequence of bases, say, does not.
+# Words are shorter; a DNA sequence, for example, is not.
 _NO_WORDS = re.compile(" [a-z]{17,}|(?<![a-z ])[a-z]{17,}").findall
 _PAIRS = re.compile("[ aeiouy][a-z]|[a-z][aeiouy]").findall
 
@@ -49,10 +49,10 @@ def estimate_prompt(
 
 
 def upper_bound(text: str) -> int:
-    """Return a number of tokens that a text hardly ever exceeds, whatever the model's tokeniser.
+    """Return a number of tokens that a text very rarely exceeds with any tokeniser.
 
-    Tokenisers join bytes, so the bytes are the most there can be. In a word, a pair of letters with a
-    vowel, and the space with the first letter, are joined by all of them; digits, capitals, punctuation
+    Tokenisers merge bytes, so the number of bytes is the maximum. In words, all of them merge a pair of
+    letters with a vowel, and the space with the first letter. Digits, capitals, punctuation
     and anything else, such as a sequence of bases, may be a token each. Prose and code have about half
     as many tokens as the bound.
 
@@ -67,7 +67,7 @@ def upper_bound(text: str) -> int:
 def upper_bound_prompt(
     messages: Iterable[LLMMessage], image_tokens: ImageTokens | None = None, model: str = ""
 ) -> int:
-    """Return a number of tokens that a conversation hardly ever exceeds."""
+    """Return a number of tokens that a conversation very rarely exceeds."""
     return sum(
         upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, image_tokens, model)
         for message in messages
@@ -77,7 +77,7 @@ def upper_bound_prompt(
 def _attached(
     message: LLMMessage, count_text: Callable[[str], int], image_tokens: ImageTokens | None, model: str
 ) -> int:
-    """Count the tokens of what is attached to a message."""
+    """Count the tokens of a message's attachments."""
     return sum(
         count_text(one.text) + count_text(one.name) + MOST_PER_MESSAGE
         if one.kind == "text"
@@ -87,10 +87,10 @@ def _attached(
 
 
 def count(text: str, model: str) -> int:
-    """Count the tokens of a text as exactly as this machine can without a network.
+    """Count the tokens of a text as exactly as possible without a network.
 
     `tiktoken` is used if it is installed, knows the model, and has the model's ranks on disk
-    already: its implicit download is never triggered. Otherwise the count is an estimate.
+    already, so that nothing is downloaded. Otherwise the count is an estimate.
 
     Example:
         >>> count("", "gpt-4o-mini")
@@ -121,7 +121,7 @@ def _tiktoken(model: str) -> _Encoding | None:
 
 
 def _on_disk(encoding: str) -> bool:
-    """Whether tiktoken has the ranks in its cache: it files them under the SHA-1 of their address."""
+    """Whether tiktoken's cache has the ranks; its keys are the SHA-1 of their URL."""
     address = f"https://openaipublic.blob.core.windows.net/encodings/{encoding}.tiktoken"
     default = Path(tempfile.gettempdir(), "data-gym-cache")
     folder = Path(os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") or default)

@@ -13,28 +13,32 @@ if TYPE_CHECKING:
 
 
 def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
-    """Check a value against a JSON schema."""
+    """Validate a value against a JSON schema."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    registry: Registry[Any] = Registry()  # an empty one: nothing is loaded from the net
+    registry: Registry[Any] = Registry()  # empty, so that nothing is downloaded
     try:
         error = best_match(Draft202012Validator(schema, registry=registry).iter_errors(value))
     except Unresolvable as missing:
-        raise InvalidRequestError(f"The schema refers to {missing.ref!r}, which is not in it.") from missing
+        raise InvalidRequestError(
+            f"The schema refers to {missing.ref!r}, which it does not define."
+        ) from missing
     if error is not None:
-        raise unusable(f"The answer does not fit: {error.json_path}: {error.message:.200}.", text)
+        raise unusable(
+            f"The answer does not match the schema: {error.json_path}: {error.message:.200}.", text
+        )
 
 
 def unusable(message: str, text: str) -> BadResponseError:
-    """Return the error for an answer that is not what was asked for."""
-    return BadResponseError(message, hint="Ask again, or read the text in .partial.", partial=text)
+    """Return the error for an answer in the wrong format."""
+    return BadResponseError(message, hint="Try again, or read the text in .partial.", partial=text)
 
 
 def row_of(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return the schema of a row, and the definitions that it may refer to."""
+    """Return the schema of a row and the definitions that it refers to."""
     rest, kept = _parted(schema)
     inner = list(rest.get("properties", {}).values())
     if rest.get("type") == "array":

@@ -1,1 +1,1 @@
-"""What every floor stands on: errors, settings, the catalogue of providers and models, names, addresses."""
+"""Errors, settings, the catalogue of providers and models, model names, addresses, redaction."""

@@ -18,20 +18,20 @@ ENDPOINTS = {
     "anthropic": re.compile(r"(?:/v1)*/(?:messages|models|complete)$|(?:/v1)+$"),
     "google": re.compile(r"(?:/v1(?:beta\d*|alpha)?)+(?:/(?:models|tunedModels)(?:/[^/]+)?)?$"),
 }
-"""What each protocol's requests add by themselves, at the end of a path."""
+"""Path endings that each protocol's requests add themselves."""
 
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How the addresses of one provider are written.
+    """How the base URLs of one provider are written.
 
     Attributes:
-        protocol: The wire format, which says what requests add to an address.
-        home: The provider's own address, or where its server listens by default.
-        local: Whether it runs on the user's machine: then `home` says which port and path are meant.
-        native: Paths of the server's other APIs, which stand for the one that is spoken here.
+        protocol: The wire format; it determines what requests append.
+        home: The default base URL.
+        local: Whether it runs on the user's machine; `home` then supplies the default port and path.
+        native: Paths of the server's other APIs, which are replaced by this one's.
     """
 
     protocol: str = "openai"
@@ -41,18 +41,18 @@ class Manner:
 
     @property
     def port(self) -> int | None:
-        """The port of an address without one and without a scheme."""
+        """Default port of an address without a port and a scheme."""
         return urlsplit(self.home).port if self.local else None
 
     def root(self, netloc: str) -> str:
-        """Return the path of an address without one, if this host's is known."""
+        """Return the default path for this host, if known."""
         home = urlsplit(self.home)
         return home.path if self.local or netloc == home.netloc else ""
 
 
 @lru_cache(maxsize=128)
 def normalize(text: str, source: str, manner: Manner) -> str:
-    """Return an address in the form in which requests are made from it.
+    """Return the normalised base URL.
 
     Example:
         >>> normalize('"api.example.com/v1/chat/completions/"', "base_url", Manner())
@@ -67,7 +67,7 @@ def normalize(text: str, source: str, manner: Manner) -> str:
 
 
 def take_apart(address: str) -> tuple[str, str]:
-    """Return an address without its query, and the query.
+    """Split off the query of an address.
 
     Example:
         >>> take_apart("https://host/deployments/mini?api-version=1")
@@ -78,7 +78,7 @@ def take_apart(address: str) -> tuple[str, str]:
 
 
 def place_of(address: str, path: str) -> str:
-    """Return where a request goes: the path is put before the address' query.
+    """Return the URL of a request: the path is inserted before the query.
 
     Example:
         >>> place_of("https://host/mini?api-version=1", "/chat/completions")
@@ -107,7 +107,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def covers(trusted: str, address: str) -> bool:
-    """Whether an address is the trusted one or lies below it.
+    """Whether an address is the trusted one or below it.
 
     Example:
         >>> covers("https://host/team", "https://host/team/v1"), covers("https://host/a", "https://host/ab")
@@ -121,10 +121,10 @@ def covers(trusted: str, address: str) -> bool:
 
 
 def _with_scheme(text: str, source: str, manner: Manner) -> str:
-    """Return the address with its scheme; one that is missing follows from the host."""
+    """Return the address with a scheme; a missing one is derived from the host."""
     if not text.isprintable() or " " in text:
         raise ConfigurationError(
-            f"{source} is not a web address.", hint="It has blanks or control characters: remove them."
+            f"{source} is not a valid URL.", hint="Remove the spaces and control characters."
         )
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in {"http", "https"}:
@@ -132,13 +132,13 @@ def _with_scheme(text: str, source: str, manner: Manner) -> str:
     if "://" in text:
         raise ConfigurationError(
             f"{source} is not a web address: it begins with {scheme[:20]}://.",
-            hint="Write http:// or https://.",
+            hint="Use http:// or https://.",
         )
     rest = _host(text.lstrip("/"), manner.port)
     host = rest.partition("/")[0]
     if manner.port is None and not re.search(r"[.:\[]", host) and host.lower() != "localhost":
-        raise ConfigurationError(  # it may be a key that landed in the wrong variable: it is not shown
-            f"{source} is not a web address: it names no host.", hint="Write it like https://host/v1."
+        raise ConfigurationError(  # not shown: it may be a key in the wrong variable
+            f"{source} is not a web address: it names no host.", hint="Use the form https://host/v1."
         )
     return f"{'http' if _near(host) else 'https'}://{rest}"
 
@@ -150,14 +150,14 @@ def _host(rest: str, port: int | None = None) -> str:
     if host.count(":") > 1 and not host.startswith("["):
         host = f"[{host}]"
     name, number = re.fullmatch(r"(.*?)(:\d*)?", host, re.DOTALL).groups()  # type: ignore[union-attr]
-    if name in {"0.0.0.0", "[::]"} or (not name and number):  # noqa: S104 - where a server listens, not binds
+    if name in {"0.0.0.0", "[::]"} or (not name and number):  # noqa: S104 - compared, not bound
         name = "[::1]" if name == "[::]" else "127.0.0.1"
     number = number if number and number != ":" else (f":{port}" if port else "")
     return f"{name}{number}{mark}{query}{slash}{path}"
 
 
 def _near(host: str) -> bool:
-    """Whether a host is on this machine or in the local network, where servers seldom speak TLS."""
+    """Whether a host is on this machine or in the local network, where TLS is rare."""
     name = (urlsplit(f"//{host}").hostname or "").lower()
     try:
         return ipaddress.ip_address(name).is_private
@@ -174,11 +174,11 @@ def _split(text: str, source: str) -> SplitResult:
     if not found or "\\" in text:
         raise ConfigurationError(
             f"{source} is not a web address: its host or port cannot be read.",
-            hint="Write it like https://host/v1.",
+            hint="Use the form https://host/v1.",
         )
     if "@" in parts.netloc:
         raise ConfigurationError(
-            f"{source}: an address must not hold a name or a password.", hint="Give the key as api_key."
+            f"{source}: the URL must not contain a user name or a password.", hint="Pass the key as api_key."
         )
     if _DOTS.search(parts.path):
         raise ConfigurationError(f"{source} is not a web address: its path has dots in place of a name.")
@@ -186,7 +186,7 @@ def _split(text: str, source: str) -> SplitResult:
 
 
 def _normalized_path(parts: SplitResult, manner: Manner) -> str:
-    """Return a path without what requests add by themselves, and without what is there twice."""
+    """Return a path without the parts that requests append, and without doubled parts."""
     path = re.sub("/{2,}", "/", parts.path.rstrip("/"))
     if manner.protocol in ENDPOINTS:
         path = ENDPOINTS[manner.protocol].sub("", path).rstrip("/")

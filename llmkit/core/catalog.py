@@ -1,4 +1,4 @@
-"""What llmkit knows of providers and models, read from `catalog.toml`."""
+"""Providers and models, read from `catalog.toml`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """One provider of models; the fields are explained in `catalog.toml`.
+    """One provider; `catalog.toml` explains the fields.
 
     Attributes:
-        name: How it is written before the colon, e.g. `"openai"`.
-        client: `"module:Class"` of its client.
-        key_env: Environment variables that may hold its key.
-        base_url: Where its API is.
-        base_url_env: Environment variables that may hold another address.
+        name: The part of a model name before the colon, e.g. `"openai"`.
+        client: Its client class as `"module:Class"`.
+        key_env: Environment variables for its key.
+        base_url: Its default base URL.
+        base_url_env: Environment variables that override the base URL.
         codec: `"module:Class"` of the wire format that it speaks.
         protocol: Whose requests add what to an address; a key of `addresses.ENDPOINTS`.
-        native: Paths of its other APIs, which an address may end in by mistake.
-        noise: What may stand before the name of a model and says nothing.
+        native: Paths of its other APIs, which users may append by mistake.
+        noise: Meaningless prefixes of its model names.
         prices: Its name in the price data.
         local: Whether it runs on the user's own machine and costs nothing.
-        start: The command that starts it there.
+        start: The command that starts a local server.
         sandbox: Whether it is the sandbox.
-        models: Names to offer; the first is the default.
-        prefixes: A bare model name that begins so belongs to this provider.
-        fallbacks: Model to take instead, by model.
-        refuses: Patterns of the models that do not take a parameter, by parameter.
+        models: Suggested models; the first is the default.
+        prefixes: Prefixes of bare model names that belong to this provider.
+        fallbacks: Alternative model, by model.
+        refuses: Patterns of models that refuse a parameter, by parameter.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Provider:
     refuses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def plain(self, model: str) -> str:
-        """Return the name of a model without what says nothing.
+        """Return a model name without meaningless prefixes.
 
         Example:
             >>> providers()["google"].plain("models/gemini-2.5-flash")
@@ -67,7 +67,7 @@ class Provider:
         return model
 
     def refused(self, model: str) -> frozenset[str]:
-        """Return the parameters that a model is known not to take.
+        """Return the parameters that a model is known to refuse.
 
         Example:
             >>> sorted(providers()["openai"].refused("o3-mini"))
@@ -102,13 +102,13 @@ def _frozen(entry: dict[str, Any]) -> Any:
 
 
 def aliases() -> Mapping[str, str]:
-    """Return the short names that come with llmkit, each with its `provider:model`."""
+    """Return llmkit's built-in aliases and their `provider:model`."""
     aliases: Mapping[str, str] = _data()["aliases"]
     return aliases
 
 
 def output_limit(model: str) -> int:
-    """Return how many tokens an answer of a model can have.
+    """Return a model's maximum output in tokens.
 
     Example:
         >>> output_limit("gpt-4o-mini-2024-07-18"), output_limit("anthropic/claude-haiku-4-5")
@@ -123,6 +123,6 @@ def output_limit(model: str) -> int:
 
 
 def prices() -> Mapping[str, Mapping[str, float]]:
-    """Return the prices that come with llmkit, in US dollars per million tokens, by model."""
+    """Return llmkit's built-in prices by model, in US dollars per million tokens."""
     prices: Mapping[str, Mapping[str, float]] = _data()["prices"]
     return prices

@@ -1,4 +1,4 @@
-"""The environment's variables: whether one of them has changed, at a fraction of what reading them costs."""
+"""Cheap detection of changes to environment variables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _seen: tuple[Mapping[Any, Any], object] = ({}, object())
 
 
 def stamp() -> object:
-    """Return an object that stays the same until a variable is set, changed or removed.
+    """Return an object that is replaced when a variable is set, changed or removed.
 
-    What follows from variables can be kept under it: a later environment has another one, even if it is equal
-    to an earlier one. Reading a variable that is not set costs 1 µs, and a call depends on some thirty.
+    Use it as a cache key for values derived from variables. Reading an unset variable costs 1 µs, and a call
+    depends on about thirty.
 
     Example:
         >>> before = stamp()
@@ -23,7 +23,7 @@ def stamp() -> object:
         True
     """
     global _seen  # noqa: PLW0603 - one process has one environment
-    # os.environ keeps the variables in a dict of bytes, which compares in C: most values are identical.
+    # os.environ stores a dict of bytes, which compares in C; most values are identical objects.
     now = getattr(os.environ, "_data", os.environ)
     variables, kept = _seen
     if now != variables:

@@ -1,25 +1,25 @@
-"""Every exception that llmkit raises for a call, in one tree.
+"""The exceptions that llmkit raises for calls.
 
 ```
 LLMClientError
 ├── AuthenticationError            401, an invalid or missing key
 │   └── PermissionDeniedError      403
 ├── ModelNotFoundError             404, an unknown model
-├── RateLimitError                 429, worth another try
-│   └── QuotaExceededError         402 or 429: the money or the quota is used up
-├── InvalidRequestError            400, 422: the request itself is wrong
+├── RateLimitError                 429, retryable
+│   └── QuotaExceededError         402 or 429: credit or quota exhausted
+├── InvalidRequestError            400, 422: the request is invalid
 │   └── ContextLengthError         413: the prompt is too long
 ├── ProviderNotAvailableError      5xx, refused, DNS, TLS
-│   ├── LLMTimeoutError            a deadline of ours passed
-│   └── StreamInterruptedError     the answer stopped before its end
-├── BadResponseError               a 200 that is not the provider's protocol
-├── BudgetExceededError            the call might break a budget: it was not sent
-├── ReplayMissError                no recorded answer, and only recorded ones are allowed
-└── ConfigurationError             a setting, a name or an extra is missing
+│   ├── LLMTimeoutError            a timeout expired
+│   └── StreamInterruptedError     the answer ended early
+├── BadResponseError               a 200 response in another format
+├── BudgetExceededError            not sent: the call might exceed a budget
+├── ReplayMissError                no recorded answer in mode `only`
+└── ConfigurationError             a setting, name or extra is missing or wrong
 ```
 
-Each one says what happened, why, and what to do next, on one line and in at most
-500 characters. The provider's own exception stays reachable as `__cause__`.
+Each message says what happened, why, and what to do next, on one line of at most
+500 characters. `__cause__` is the provider's own exception.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_MESSAGE = 500
-"""Longest text of an error, in characters; a provider's megabyte of HTML is cut to fit."""
+"""Maximum length of a message, in characters; longer texts from providers are cut."""
 
 
 class LLMClientError(Exception):
-    """Base class of everything that can go wrong with a call.
+    """Base class of all errors of a call.
 
     Args:
         message: What happened, in one sentence.
-        provider: Name of the provider that was asked, e.g. `"openai"`.
-        model: Model that was asked for.
-        status_code: HTTP status of the answer, if there was one.
-        retry_after: Seconds the provider asks to wait before another try.
-        request_id: The provider's own identifier of the request, for its support.
-        retryable: Whether the same call may succeed if it is made again; by default
+        provider: Name of the provider, e.g. `"openai"`.
+        model: Requested model.
+        status_code: HTTP status of the response, if any.
+        retry_after: Seconds to wait before a retry, if the provider says so.
+        request_id: The provider's request identifier, for its support.
+        retryable: Whether a retry of the same call may succeed; the default depends
             what the class says.
         hint: What to do next; by default what the class says.
-        partial: Text that had arrived before the failure.
-        params: Places in the request that the provider's error blames, e.g. `("temperature",)`.
+        partial: Text that arrived before the failure.
+        params: Request parameters that the provider's error names, e.g. `("temperature",)`.
 
     Example:
         >>> error = LLMClientError("It did not work.", provider="openai", hint="Try again.")
@@ -93,80 +93,80 @@ class LLMClientError(Exception):
 class AuthenticationError(LLMClientError):
     """The provider refuses the key (401), or there is no key."""
 
-    default_hint = "Check the key and where it comes from: %llm doctor."
+    default_hint = "Check the key and its source: %llm doctor."
 
 
 class PermissionDeniedError(AuthenticationError):
-    """The key is good but may not do this (403)."""
+    """The key is valid but lacks the permission (403)."""
 
-    default_hint = "Check what the key's project may use."
+    default_hint = "Check the permissions of the key's project."
 
 
 class ModelNotFoundError(LLMClientError):
-    """The provider knows no such model, or not for this key (404)."""
+    """The model does not exist, or not for this key (404)."""
 
-    default_hint = "List the names with %llm models."
+    default_hint = "%llm models lists the names."
 
 
 class RateLimitError(LLMClientError):
-    """Too many requests or tokens for the moment (429)."""
+    """Too many requests or tokens at the moment (429)."""
 
-    default_hint = "Wait, or send fewer calls at once."
+    default_hint = "Wait, or run fewer calls at once."
     default_retryable = True
 
 
 class QuotaExceededError(RateLimitError):
-    """The account has no credit or quota left (402, 429): waiting does not help."""
+    """The account has no credit or quota left (402, 429). Waiting does not help."""
 
-    default_hint = "Check the account's plan and billing."
+    default_hint = "Check the plan and billing of the account."
     default_retryable = False
 
 
 class InvalidRequestError(LLMClientError):
-    """The request is wrong as it stands (400, 422)."""
+    """The request is invalid (400, 422)."""
 
-    default_hint = "Change the request; the same one will fail again."
+    default_hint = "Change the request; a retry would fail again."
 
 
 class ContextLengthError(InvalidRequestError):
-    """Prompt and answer do not fit into the model's context (413)."""
+    """The prompt and answer exceed the model's context (413)."""
 
-    default_hint = "Shorten the prompt, lower max_tokens, or take a model with a longer context."
+    default_hint = "Shorten the prompt, lower max_tokens, or use a model with a longer context."
 
 
 class ProviderNotAvailableError(LLMClientError):
-    """The provider cannot be reached or is not working (5xx, refused, DNS, TLS)."""
+    """The provider is unreachable or failing (5xx, refused, DNS, TLS)."""
 
     default_hint = "Try again later, or use another model."
     default_retryable = True
 
 
 class LLMTimeoutError(ProviderNotAvailableError):
-    """One of the call's deadlines passed: connect, first token, idle or total."""
+    """A timeout of the call expired: connect, first token, idle or total."""
 
-    default_hint = "Try again, or allow more time with timeout=."
+    default_hint = "Try again, or increase timeout=."
 
 
 class StreamInterruptedError(ProviderNotAvailableError):
-    """The answer stopped before the provider said that it was complete.
+    """The answer ended before the provider marked it as complete.
 
-    `partial` holds, byte for byte, what had arrived. A call that broke off before any text is tried again.
+    `partial` is the exact text that arrived. A call that fails before any text is retried.
     """
 
-    default_hint = "The text so far is in .partial; run again for a whole answer."
+    default_hint = "The partial text is in .partial; run the call again for a complete answer."
     default_retryable = False
 
     def before_any_text(self) -> None:
-        """Make the error worth another try: nothing was shown, so nothing would be shown twice."""
+        """Make the error retryable: no text was shown, so none would be shown twice."""
         self.retryable = True
-        if self.hint == self.default_hint:  # there is nothing in .partial
+        if self.hint == self.default_hint:  # .partial is empty
             self.hint = ProviderNotAvailableError.default_hint
 
 
 class BadResponseError(LLMClientError):
-    """The server said 200, but what it sent is not the provider's protocol."""
+    """The server answered 200, but not in the provider's format."""
 
-    default_hint = "Check the base URL: is this the provider's API?"
+    default_hint = "Check that the base URL is the provider's API."
 
 
 class BudgetExceededError(LLMClientError):
@@ -175,17 +175,16 @@ class BudgetExceededError(LLMClientError):
     Args:
         message: What happened, in one sentence.
         cap: The budget, in US dollars.
-        spent: What was spent of it.
-        reserved: What running calls may still cost.
-        uncertain: What calls whose answers broke off may have cost beyond `spent`.
-        needed: What this call may cost at most; `None` if its price is unknown.
-        resets: When the budget begins anew (local time); `None` if it does not.
+        spent: Amount spent.
+        reserved: Amount reserved by running calls.
+        uncertain: Amount that partial answers may have cost beyond `spent`.
+        needed: Maximum cost of this call; `None` if its price is unknown.
+        resets: When the budget resets (local time); `None` if it does not.
         hint: What to do next.
     """
 
     default_hint = (
-        "Ask for a shorter answer (max_tokens=1000, or -k 1000 in a cell), take a cheaper model, or raise the"
-        " budget."
+        "Limit the answer (max_tokens=1000, or -k 1000 in a cell), use a cheaper model, or raise the budget."
     )
 
     def __init__(
@@ -210,10 +209,10 @@ class BudgetExceededError(LLMClientError):
 
 
 class ReplayMissError(LLMClientError):
-    """No answer to this very request was recorded, and the replay mode is `only`: nothing was sent."""
+    """The request has no recorded answer, and the replay mode is `only`, so nothing was sent."""
 
-    default_hint = 'Record it once with llmkit.replay(mode="auto"), or check what changed in the request.'
+    default_hint = 'Record it with llmkit.replay(mode="auto"), or check what changed in the request.'
 
 
 class ConfigurationError(LLMClientError, ValueError):
-    """A setting, a provider's name or an optional package is missing or wrong."""
+    """A setting, provider name or optional package is missing or wrong."""

@@ -1,8 +1,8 @@
-"""What forks: a child process must not touch its parent's threads, locks and SQLite connections.
+"""Hooks for `os.fork`: a child must not use its parent's threads, locks and SQLite connections.
 
-A child that inherits an open SQLite connection also inherits the belief that it holds the file's locks,
-even for connections that it opens itself: then another process may remove the write-ahead log under it,
-and rows that were acknowledged are gone. So the connections are closed while the process forks.
+A child that inherits an open SQLite connection also inherits the state that it holds the file's locks,
+even for connections that it opens itself. Another process may then remove the write-ahead log,
+and acknowledged rows are lost. Connections are therefore closed during a fork.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import weakref
 
 
 class ForkAware:
-    """An object that survives a fork of its process; it says how, where it needs to."""
+    """An object that needs to act when its process forks."""
 
     def before_fork(self) -> None:
-        """Come to rest: nothing is half done and no connection is open until the fork is over."""
+        """Pause: finish pending work and close all connections until the fork is over."""
 
     def after_fork(self) -> None:
-        """Go on, in the parent."""
+        """Resume, in the parent."""
 
     def in_child(self) -> None:
-        """Start afresh, in the child."""
+        """Reset, in the child."""
 
 
-_watched: list[weakref.ref[ForkAware]] = []  # other threads may append while it is copied
+_watched: list[weakref.ref[ForkAware]] = []  # copied, because other threads may append
 
 
 def watch(thing: ForkAware) -> None:
-    """Tell an object about the forks of its process, for as long as it lives."""
+    """Call an object's hooks at forks, as long as it lives."""
     _watched.append(weakref.ref(thing, _watched.remove))
 
 
-_resting: list[list[ForkAware]] = []  # per fork that is under way; another thread may add to `_watched`
+_resting: list[list[ForkAware]] = []  # per fork in progress; another thread may add to `_watched`
 
 
 def _alive() -> list[ForkAware]:
@@ -41,7 +41,7 @@ def _alive() -> list[ForkAware]:
 
 def _before() -> None:
     things: list[ForkAware] = []
-    # Again and again: until it rests, one of them may make another.
+    # Repeat until stable: before it pauses, an object may create another.
     while fresh := [thing for thing in _alive() if thing not in things]:
         for thing in fresh:
             thing.before_fork()

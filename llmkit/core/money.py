@@ -46,7 +46,7 @@ def from_nanos(nanos: int | None) -> float | None:
 
 
 def format_money(usd: float | None, *, about: bool = False) -> str:
-    """Write an amount so that a small one stays readable and none becomes zero.
+    """Format an amount so that small amounts stay readable and do not become zero.
 
     Example:
         >>> [format_money(usd) for usd in (12.345, 0.031, 0.0056, 0.000012, None)]

@@ -1,7 +1,7 @@
-"""Names of models and providers: what they stand for, and what was meant where they are not known.
+"""Names of models and providers: aliases, resolution, suggestions for unknown names.
 
-Whoever adds a name (an alias of the session, a registered provider) adds it here, and both those who ask
-models and those who count what they cost read it here.
+Aliases and registered providers are added here. Clients and cost reports both resolve names
+here.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 ENTRY_POINTS = "llmkit.clients"
-"""Group in which another package announces its clients, by provider name."""
+"""Entry point group for the clients of other packages, by provider name."""
 
 session_aliases: dict[str, str] = {}
-"""Short names of models for this session alone; they win over those of the settings."""
+"""Aliases of this session; they override those of the settings."""
 
 registered: dict[str, Callable[..., Any]] = {}
-"""Makers of clients that were registered in this process, by provider name."""
+"""Client factories registered in this process, by provider name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A name that was resolved.
+    """A resolved model name.
 
     Attributes:
         provider: Name of the provider.
-        model: The provider's name of the model; `None` for its default.
+        model: The provider's model name; `None` for its default model.
     """
 
     provider: str
@@ -42,7 +42,7 @@ class ModelName:
 
     @classmethod
     def of(cls, name: str) -> ModelName:
-        """Take a resolved name apart: the inverse of `str`."""
+        """Parse a qualified name: the inverse of `str`."""
         provider, colon, model = name.partition(":")
         return cls(provider, model if colon else None)
 
@@ -51,7 +51,7 @@ class ModelName:
 
 
 def resolve(name: str) -> ModelName:
-    """Find out which provider and model a name means.
+    """Resolve a name to a provider and a model.
 
     Example:
         >>> str(resolve("claude-haiku-5-5"))
@@ -68,7 +68,7 @@ def resolve(name: str) -> ModelName:
 
 
 def aliases() -> dict[str, str]:
-    """Return what each short name stands for: llmkit's own, the settings', this session's.
+    """Return all aliases with their targets: built-in, from the settings, of this session.
 
     Example:
         >>> aliases()["sonnet"].partition(":")[0]
@@ -78,39 +78,39 @@ def aliases() -> dict[str, str]:
 
 
 def follow(name: str, short: Mapping[str, str] | None = None) -> str:
-    """Return what a name stands for: an alias may stand for another one."""
+    """Resolve a name's aliases; an alias may refer to another one."""
     short = aliases() if short is None else short
     passed = [name]
     while (target := short.get(passed[-1])) is not None:
         if target in passed:
             raise ConfigurationError(
-                f"The alias {name!r} leads back to itself: {' → '.join([*passed, target])}.",
-                hint=f"Let it stand for a model: %llm alias {name}=openai:gpt-6-luna.",
+                f"The alias {name!r} refers to itself: {' → '.join([*passed, target])}.",
+                hint=f"Set it to a model: %llm alias {name}=openai:gpt-6-luna.",
             )
         passed.append(target)
     return passed[-1]
 
 
 def provider_names() -> list[str]:
-    """Return the names of all providers: llmkit's, registered ones, other packages'."""
+    """Return the names of all providers: built-in, registered, from other packages."""
     plugins = [point.name for point in entry_points(group=ENTRY_POINTS)]
     return list(dict.fromkeys([*registered, *catalog.providers(), *plugins]))
 
 
 def is_provider(name: str) -> bool:
-    """Return whether a provider has this name; other packages are asked only for names that are not ours."""
+    """Return whether a provider has this name; entry points are read only if it is not built in."""
     ours = name in registered or name in catalog.providers()
     return ours or bool(entry_points(group=ENTRY_POINTS, name=name))
 
 
 def model_names() -> list[str]:
-    """Return what `resolve` knows by name: aliases and the catalogue's models with their providers."""
+    """Return the names that `resolve` accepts: aliases, and the catalogue's models with their providers."""
     listed = [f"{p.name}:{model}" for p in catalog.providers().values() for model in p.models]
     return [*aliases(), *provider_names(), *listed]
 
 
 def is_model(word: str) -> bool:
-    """Whether a word of a text names a model beyond doubt: an alias, `provider:model`, or a model's own name.
+    """Whether a word clearly names a model: an alias, `provider:model`, or a model's own name.
 
     A provider alone does not count: its name may be an English word.
 
@@ -129,7 +129,7 @@ def is_model(word: str) -> bool:
 
 
 def owners(model: str) -> list[str]:
-    """Return the providers of a bare model name: those that list it, else those whose names begin so.
+    """Return the providers of a bare model name: those that list it, otherwise those with a matching prefix.
 
     Example:
         >>> owners("gpt-6-luna")
@@ -141,12 +141,12 @@ def owners(model: str) -> list[str]:
 
 
 def unknown_name(name: str, others: Iterable[str] = ()) -> ConfigurationError:
-    """Return the error for a name that is not known, with the nearest ones."""
+    """Return the error for an unknown name, with similar names."""
     names = [*model_names(), *others]
     bare = {n.partition(":")[2] or n: n for n in names}
     found = ", ".join(dict.fromkeys(bare.get(n, n) for n in near(name, [*bare, *names])))
     hint = f"Did you mean {found}?" if found else "See %llm models."
-    return ConfigurationError(f"No model or provider is called {name[:100]!r}.", hint=hint)
+    return ConfigurationError(f"Unknown model or provider: {name[:100]!r}.", hint=hint)
 
 
 def _owner(model: str) -> str:
@@ -156,5 +156,5 @@ def _owner(model: str) -> str:
         raise unknown_name(model)
     if len(found) > 1:
         choices = ", ".join(f"{owner}:{model}" for owner in found)
-        raise ConfigurationError(f"{model!r} is ambiguous.", hint=f"Write one of: {choices}.")
+        raise ConfigurationError(f"{model!r} is ambiguous.", hint=f"Use one of: {choices}.")
     return found[0]

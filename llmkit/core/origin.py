@@ -1,4 +1,4 @@
-"""Which notebook this process runs, as far as somebody tells it."""
+"""The name of the notebook that this process runs, if known."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ENVIRONMENT = "LLMKIT_NOTEBOOK"
 """Variable that names the notebook where Jupyter does not."""
 
 VARIABLES = ("__vsc_ipynb_file__", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
-"""What VS Code, and papermill with `--inject-paths`, set in the user's namespace."""
+"""Names that VS Code and papermill (`--inject-paths`) set in the user's namespace."""
 
 SESSION = "JPY_SESSION_NAME"
-"""Environment variable of a Jupyter server's kernels; what a kernel starts inherits it."""
+"""Environment variable of Jupyter kernels; child processes inherit it."""
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
-    """Return the notebook's path, in the spelling of whoever tells it.
+    """Return the notebook's path as its source gives it.
 
     Example:
         >>> notebook_path({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"})
@@ -54,7 +54,7 @@ def _name(variables: tuple[str | None, ...], _stamp: object) -> str | None:
 
 
 def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
-    """Return the texts in a namespace that name a notebook, in the order of `VARIABLES`."""
+    """Return the values in a namespace that name a notebook, in the order of `VARIABLES`."""
     if namespace is None:
         namespace = vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
     values = [namespace.get(name) for name in VARIABLES]
@@ -63,7 +63,7 @@ def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
 
 def _told(variables: tuple[str | None, ...]) -> Iterator[str | None]:
     yield os.environ.get(ENVIRONMENT)
-    # Before the session: a notebook that is executed from another one inherits that one's session.
+    # Checked before the session: a notebook executed from another one inherits that one's session.
     yield from variables
     yield os.environ.get(SESSION)
     for name in VARIABLES:

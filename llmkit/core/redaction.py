@@ -1,7 +1,7 @@
 """Keys are hidden: the wrapper around a key, and the search for keys in texts.
 
-Two kinds of keys are found: those that this process uses, however a server or a notebook has encoded them,
-and texts that have the shape of a well-known provider's key.
+Two kinds of keys are found: those that this process uses, in any encoding,
+and texts in the format of a known provider's keys.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 HIDDEN = "[redacted]"
 
 SHORTEST = 8
-"""Characters that a key has at least; shorter ones (`EMPTY`, `ollama`) are words that stand in for a key."""
+"""Minimum length of a key; shorter ones (`EMPTY`, `ollama`) are placeholders."""
 
 HEAD = 16
-"""Characters of a key that give it away: a text may be cut, or masked, after them."""
+"""Leading characters that identify a key: the text may be cut or masked after them."""
 
 _SECRET = re.compile(r"key|token|secret|authorization|cookie", re.IGNORECASE)
 """Names of attributes and headers whose values are secret."""
@@ -34,7 +34,7 @@ _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 
 
 class Secret:
-    """A key that does not show itself: not in a repr, a log, a traceback, a pickle.
+    """A key that does not appear in a repr, log, traceback or pickle.
 
     Example:
         >>> Secret("sk-123456789", "an argument")
@@ -44,13 +44,13 @@ class Secret:
     __slots__ = ("__weakref__", "_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
-        # Debuggers and lists of variables show slots; this one shows a function.
+        # Debuggers and variable inspectors show slots; this slot shows a function.
         self._value: Callable[[], str] = lambda: value
         self.source = source
         _seen.add(self)
 
     def reveal(self) -> str:
-        """Return the key itself; only for the one who sends it."""
+        """Return the key; only for sending."""
         return self._value()
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class Secret:
 
 
 def note(client: Any) -> None:
-    """Make the keys of a user's own SDK client known to `redact`, wherever the SDK keeps them."""
+    """Register the keys of a user's own SDK client with `redact`, wherever the SDK stores them."""
     inner = getattr(client, "_api_client", None)  # google-genai's
     for holder in (client, inner, getattr(inner, "_http_options", None)):
         for name, value in getattr(holder, "__dict__", {}).items():
@@ -86,20 +86,20 @@ def note(client: Any) -> None:
 def _note_headers(headers: Mapping[Any, Any]) -> None:
     for name, value in headers.items():
         if isinstance(name, str) and isinstance(value, str) and _SECRET.search(name):
-            _noted(value.rpartition(" ")[2])  # behind Bearer
+            _noted(value.rpartition(" ")[2])  # after Bearer
 
 
 @lru_cache(maxsize=256)
 def _noted(value: str) -> Secret:
-    """Keep a key, so that `redact` knows it as long as the process runs."""
+    """Register a key with `redact` for the lifetime of the process."""
     return Secret(value, "your own SDK client")
 
 
 def redact(text: str) -> str:
-    """Blank out every key in a text: those in use, and what looks like one.
+    """Redact every key in a text: those in use, and strings that look like keys.
 
     Keys in use are found in any case, percent-encoded, JSON- and HTML-escaped, as hex and as base64 (also
-    within a longer text), cut short and masked. It takes time in proportion to the text's length.
+    within a longer text), truncated and masked. Runs in linear time.
 
     Example:
         >>> redact("Incorrect API key provided: sk-abcdefgh1234.")
@@ -117,11 +117,13 @@ def redact(text: str) -> str:
 
 
 def redact_error(error: BaseException, hidden: Iterable[str] = ()) -> None:
-    """Blank out keys in an exception and in what caused it.
+    """Redact keys in an exception and its causes.
 
-    Causes lose their traceback: frames of an HTTP library hold headers, and IPython can show variables.
+    Removes the causes' tracebacks: frames of HTTP libraries hold headers, and IPython can print variables.
     """
-    kept = [Secret(text, "what was sent") for text in hidden]  # known to `redact` as long as they are there
+    kept = [
+        Secret(text, "what was sent") for text in hidden
+    ]  # before the frames are removed: they hold the keys
     _redact_chain(error)
     del kept
 
@@ -142,9 +144,9 @@ def _redact_chain(error: BaseException) -> None:
 
 def _clean_one(error: BaseException) -> None:
     error.args = tuple(_clean(value) for value in error.args)
-    # Our own errors hold the model's text, which stays as it is.
+    # Our own errors hold the model's text, which must not change.
     ours = ("message", "request_id", "hint", "__notes__")
-    # An OSError and a UnicodeError keep their words where `vars` does not look.
+    # OSError and UnicodeError store their text outside of `vars`.
     names = (
         ours
         if isinstance(error, LLMClientError)
@@ -160,13 +162,13 @@ def _clean_one(error: BaseException) -> None:
 
 
 def _clean_headers(message: Any) -> bool:
-    """Blank out keys in the headers of a request or response; false where they cannot be changed."""
+    """Redact keys in the headers of a request or response; false if they are immutable."""
     headers = getattr(message, "headers", None)
-    extensions = getattr(message, "extensions", None)  # httpx keeps the words of the status line there
+    extensions = getattr(message, "extensions", None)  # httpx stores the reason phrase there
     if isinstance(extensions, dict) and isinstance(said := extensions.get("reason_phrase"), bytes):
         extensions["reason_phrase"] = _clean(said)
     if not isinstance(headers, MutableMapping):
-        return not isinstance(headers, Mapping)  # aiohttp's, which hold the request's as well
+        return not isinstance(headers, Mapping)  # aiohttp's, which include the request's headers
     for name, value in list(headers.items()):
         if isinstance(value, str) and (clean := redact(value)) != value:
             headers[name] = clean
@@ -188,14 +190,14 @@ def _clean(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _forms(key: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Return how a key may be written: a sign in lower case that is sought first, and the pattern."""
+    """Return a lower-case marker to search first, and the pattern of a key's spellings."""
     return tuple(_patterns(key)) if len(key) >= SHORTEST else ()
 
 
 def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
     head = key[:HEAD]
     written = "".join(map(_escaped, head))
-    if len(key) > len(head):  # all of it, or what a cut or a mask has left
+    if len(key) > len(head):  # all of it, or what is left after a cut or a mask
         yield _sign(head), _compile(written + r"(?:[\w.~*•…%+=-]|\\?/|\\u00..)*")
     else:
         yield _sign(head), _compile(rf"(?<![A-Z0-9]){written}(?![A-Z0-9])")
@@ -213,7 +215,7 @@ def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 def _spelled_out(head: str) -> Iterator[tuple[str, re.Pattern[str]]]:
-    """Return how a key is written whose letters, too, are escaped: in JSON, a URL, HTML."""
+    """Return the spellings of a key with every character escaped: in JSON, a URL, HTML."""
     codes = [ord(char) for char in head]
     first = codes[0]
     forms = (
@@ -230,14 +232,14 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def _sign(form: str) -> str:
-    """Return the longest part of a key that no encoding changes."""
+    """Return the longest part of a key that is the same in every encoding."""
     low = form.lower()
     runs: list[str] = re.findall("[a-z0-9]+", low)
     return max(runs, key=len, default=low)
 
 
 def _escaped(char: str) -> str:
-    """Return a pattern for a character as it is, or as URLs, JSON and HTML write it."""
+    """Return a pattern for a character, plain or as escaped in URLs, JSON and HTML."""
     if char.isascii() and char.isalnum():
         return char
     code = ord(char)
@@ -249,14 +251,14 @@ def _escaped(char: str) -> str:
 
 
 def _base64(key: str, shift: int) -> str:
-    """Return the part of a key's base64 that does not depend on the text around it."""
+    """Return the part of a key's base64 that is independent of the surrounding text."""
     data = key.encode(errors="replace")
     whole = base64.b64encode(b"\0" * shift + data).decode()
     return whole[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6]
 
 
 _BASE64 = {"+": "(?:[+-]|%2b)", "/": r"(?:\\?/|_|%2f)"}
-"""Characters of base64 that the alphabet for URLs, or a URL itself, writes in another way."""
+"""Characters of base64 that differ in the URL-safe alphabet or in a URL."""
 
 
 def _hide(match: re.Match[str]) -> str:
@@ -265,14 +267,14 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _shape(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
-    # The prefix comes first, so that `re` searches for it as fast as `str.find`; then what may not be before.
+    # The prefix comes first, so that `re` searches for it as fast as `str.find`; the look-behind follows.
     literal = re.escape(prefix)
     return prefix.lower(), re.compile(rf"{literal}(?<![A-Za-z0-9]{literal}){rest}")
 
 
 # Bounded look-aheads keep the search linear on a text that repeats a prefix.
 _MIXED = r"(?=[A-Za-z*_-]{0,80}[0-9*])"
-"""Letters alone are a name or a CSS class."""
+"""Only letters: a name or a CSS class."""
 
 _RANDOM = rf"(?:[A-Za-z0-9]{{20,}}|{_MIXED}[A-Za-z0-9]{{16,}})"
 
@@ -308,7 +310,7 @@ _SHAPES = (
         ),
     ),
     (
-        "api-key",  # a header, as servers echo it
+        "api-key",  # a header that a server echoes
         re.compile(
             r"""(?P<name>(?i:api-key)(?:\\{0,3}["'])?\s{0,3}:\s{0,3}(?:\\{0,3}["'])?)"""
             r"""(?=[^\s"',0-9]{0,200}[0-9])[^\s"',]{6,}"""

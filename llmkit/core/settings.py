@@ -1,8 +1,8 @@
-"""Settings: arguments win over the environment, the environment wins over files.
+"""Settings: arguments override the environment, which overrides files.
 
-The file is the nearest `llmkit.toml`, or `pyproject.toml` with a table `[tool.llmkit]`, in the
-current folder or above it, and before it your own `llmkit.toml` in the folder that `user_file` names. A
-project's file comes with a folder from anywhere: it is not asked where your keys go.
+The project's file is the nearest `llmkit.toml`, or `pyproject.toml` with a table `[tool.llmkit]`, in the
+current folder or above it. It overrides your own `llmkit.toml` (see `user_file`). Project files are
+not trusted with the decision where your keys go.
 
 
 ```toml
@@ -50,31 +50,31 @@ PRICE_KEYS = frozenset(
         *("requests", "web_searches", "social_searches", "storage_searches", "code_executions"),
     }
 )
-"""What a price table may name: tokens in US dollars per million, requests, searches and code executions in US
+"""Keys of a price table: tokens in US dollars per million; requests, searches and code executions in US
 dollars per thousand."""
 
 ReplayMode = Literal["off", "auto", "only"]
-"""`auto` plays a recorded answer back, else calls and records; `only` never calls."""
+"""`auto` replays a recorded answer, otherwise calls and records; `only` never calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment and the file say.
+    """Values from the environment and the settings files.
 
     Attributes:
         model: Default model, an alias or `provider:model` (`LLMKIT_MODEL`, `LLM_DEFAULT_MODEL`).
         temperature: Default temperature (`LLMKIT_TEMPERATURE`, `LLM_DEFAULT_TEMPERATURE`).
         max_tokens: Default limit of an answer, in tokens (`LLMKIT_MAX_TOKENS`, `LLM_MAX_TOKENS`).
         timeout: Default limit of a call, in seconds (`LLMKIT_TIMEOUT`, `LLM_TIMEOUT`).
-        sandbox: Whether every provider is played by the sandbox (`LLMKIT_SANDBOX`).
-        replay: Whether recorded answers are played back (`LLMKIT_REPLAY`).
-        replay_file: Where they are kept (`LLMKIT_REPLAY_FILE`); in a settings file, beside that file.
-        aliases: The user's own short names of models.
-        prices: The user's own prices: US dollars per million tokens, by model.
-        base_urls: Addresses of APIs, by provider.
-        projects: The project's file, for each provider whose address it named.
-        dotenv: Whether keys are read from a `.env` in the current folder; only your own file may say so.
-        magics: What the magics begin with, by the names that `%config LLMMagics` lists.
+        sandbox: Whether the sandbox answers for every provider (`LLMKIT_SANDBOX`).
+        replay: Whether recorded answers are replayed (`LLMKIT_REPLAY`).
+        replay_file: File of recordings (`LLMKIT_REPLAY_FILE`); in a settings file, relative to it.
+        aliases: The user's model aliases.
+        prices: The user's prices by model, in US dollars per million tokens.
+        base_urls: Base URLs by provider.
+        projects: The project file, by provider for which it sets the base URL.
+        dotenv: Whether keys are read from a `.env` in the current folder; only your own file may set it.
+        magics: Defaults of the magics, by the names that `%config LLMMagics` lists.
     """
 
     model: str | None = None
@@ -95,34 +95,34 @@ class Settings:
 def _number(value: Any) -> float:
     number = float(value)
     if not 0 <= number < float("inf"):
-        raise ValueError("a finite number, 0 or above, is expected")
+        raise ValueError("must be a finite number >= 0")
     return number
 
 
 def _count(value: Any) -> int:
     count = int(value)
     if count < 1:
-        raise ValueError("a whole number above 0 is expected")
+        raise ValueError("must be an integer >= 1")
     return count
 
 
 def _flag(value: Any) -> bool:
     word = str(value).strip().lower()
     if word not in TRUE | FALSE:
-        raise ValueError("1 or 0 is expected")
+        raise ValueError("must be 1 or 0")
     return word in TRUE
 
 
 def _mode(value: Any) -> str:
     word = str(value).strip().lower()
     if word not in get_args(ReplayMode):
-        raise ValueError("off, auto or only is expected")
+        raise ValueError("must be off, auto or only")
     return word
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("a name is expected")
+        raise ValueError("must be a non-empty string")
     return value.strip()
 
 
@@ -135,7 +135,7 @@ def _prices(value: Any) -> dict[str, dict[str, float]]:
 
 
 def price_table(value: Any) -> dict[str, dict[str, float]]:
-    """Check a table of prices that a user gives, in the shape of `[tool.llmkit.prices]`.
+    """Validate a price table in the form of `[tool.llmkit.prices]`.
 
     Example:
         >>> price_table({"my-model": {"input": "0.5", "output": 1.5}})
@@ -145,8 +145,8 @@ def price_table(value: Any) -> dict[str, dict[str, float]]:
         return _prices(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"The price table cannot be used: {str(error)[:200]}.",
-            hint='Write it like {"my-model": {"input": 0.5, "output": 1.5}}, in dollars per million tokens.',
+            f"Invalid price table: {str(error)[:200]}.",
+            hint='Use the form {"my-model": {"input": 0.5, "output": 1.5}}, in dollars per million tokens.',
         ) from error
 
 
@@ -186,13 +186,13 @@ _VARIABLES = tuple(name for names in _ENVIRONMENT.values() for name in names)
 
 
 def load() -> Settings:
-    """Read the settings as they are now.
+    """Return the current settings.
 
     Example:
         >>> load().sandbox in (True, False)
         True
     """
-    here = os.getcwd()  # noqa: PTH109 - a tenth of Path.cwd()'s CPU
+    here = os.getcwd()  # noqa: PTH109 - a tenth of the CPU of Path.cwd()
     return _load(here, int(time.monotonic()), environment.stamp())
 
 
@@ -203,7 +203,7 @@ def replay_mode() -> ReplayMode:
 
 @lru_cache(maxsize=8)
 def _load(folder: str, _second: int, _stamp: object) -> Settings:
-    """Read the settings: again when a variable changed, and once a second for the file."""
+    """Return the settings, read again if a variable changed; files are checked once a second."""
     values = _merged(_own_values(), *_file_values(Path(folder)))
     given = {name: text for name in _VARIABLES if (text := os.environ.get(name, "")).strip()}
     for name, names in _ENVIRONMENT.items():
@@ -213,18 +213,18 @@ def _load(folder: str, _second: int, _stamp: object) -> Settings:
 
 
 def first_set(variables: tuple[str, ...]) -> str | None:
-    """Return the first of these environment variables that is set and not blank."""
+    """Return the first of these environment variables that is not blank."""
     return next((name for name in variables if os.environ.get(name, "").strip()), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """An address, and who named it.
+    """A base URL and its source.
 
     Attributes:
         url: The address, normalized.
-        source: The variable or the file that named it.
-        project: Whether only a project's file names it: then the user's keys do not go there by themselves.
+        source: The variable or file that sets it.
+        project: Whether only a project file sets it; keys are then not sent there without `llmkit.trust`.
     """
 
     url: str
@@ -233,7 +233,7 @@ class Named:
 
 
 def manner(provider: catalog.Provider) -> addresses.Manner:
-    """Return how a provider's addresses are written."""
+    """Return how a provider's base URLs are written."""
     return _manner(provider.name)
 
 
@@ -249,7 +249,7 @@ def _manner(name: str) -> addresses.Manner:
 
 
 def address(provider: catalog.Provider) -> Named | None:
-    """Return where a provider's API is, and who says so: environment, then file, then catalogue."""
+    """Return a provider's base URL and its source: environment, then file, then catalogue."""
     for variable in provider.base_url_env:
         if given := os.environ.get(variable, "").strip(addresses.QUOTES):
             return Named(url=addresses.normalize(given, variable, manner(provider)), source=variable)
@@ -264,20 +264,20 @@ def address(provider: catalog.Provider) -> Named | None:
 
 
 def base_url(provider: catalog.Provider) -> str | None:
-    """Return where a provider's API is: environment, then file, then catalogue."""
+    """Return a provider's base URL: from the environment, then the file, then the catalogue."""
     found = address(provider)
     return None if found is None else found.url
 
 
 def check_environment_variables(required: tuple[str, ...] | None = None) -> None:
-    """Check that the variables with the providers' keys are set.
+    """Check that the environment variables for keys are set.
 
     Args:
-        required: Names of the variables; by default those of OpenAI, Anthropic and Google, where
-            any of a provider's names will do.
+        required: Names of the variables; by default those of OpenAI, Anthropic and Google, for
+            which any one of a provider's names is enough.
 
     Raises:
-        ConfigurationError: A `ValueError` that names every missing variable.
+        ConfigurationError: If variables are missing; it is a `ValueError` and names them.
 
     Example:
         >>> check_environment_variables(())
@@ -294,12 +294,12 @@ def check_environment_variables(required: tuple[str, ...] | None = None) -> None
     if missing:
         raise ConfigurationError(
             f"Missing environment variables: {', '.join(missing)}.",
-            hint="Set them, type %llm key PROVIDER, or use the sandbox, which needs none.",
+            hint="Set them, run %llm key PROVIDER, or use the sandbox, which needs no key.",
         )
 
 
 def user_file() -> Path:
-    """Return your own settings file, which no folder brings along.
+    """Return the path of the user's own settings file.
 
     Example:
         >>> user_file().name
@@ -311,7 +311,7 @@ def user_file() -> Path:
 
 
 def _own_values() -> Mapping[str, Any]:
-    """Return the values of the user's own file."""
+    """Return the values of the user's own settings file."""
     path = user_file()
     try:
         stamp = path.stat().st_mtime_ns
@@ -321,7 +321,7 @@ def _own_values() -> Mapping[str, Any]:
 
 
 def _file_values(folder: Path) -> tuple[Mapping[str, Any], Path | None]:
-    """Return the values of the nearest project's file at or above a folder, and that file."""
+    """Return the values and path of the nearest project file at or above a folder."""
     own = user_file()
     for place in (folder, *folder.parents):
         for path in (place / "llmkit.toml", place / "pyproject.toml"):
@@ -335,11 +335,11 @@ def _file_values(folder: Path) -> tuple[Mapping[str, Any], Path | None]:
 
 
 def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
-    """Put a project's values over the user's own; tables are put together."""
+    """Override the user's values with the project's; tables are merged."""
     if "dotenv" in project:
         raise ConfigurationError(
-            f"dotenv in {file} is not used: a project does not decide where your keys come from.",
-            hint=f"Write it into your own {user_file()}.",
+            f"dotenv in {file} is ignored: a project must not choose the source of your keys.",
+            hint=f"Set it in your own {user_file()}.",
         )
     tables = {
         name: {**own.get(name, {}), **project.get(name, {})}
@@ -352,13 +352,13 @@ def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | Non
 
 @lru_cache(maxsize=64)
 def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
-    """Read one file; the stamp makes an edited file a new one to the cache."""
+    """Read one file; the stamp is a cache key that changes when the file is edited."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         if path.name == "pyproject.toml":
-            return None  # it is another tool's file first
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+            return None  # other tools report errors in this file
+        raise ConfigurationError(f"Cannot read {path}: {error}.") from error
     table = data if path.name == "llmkit.toml" else data.get("tool", {}).get("llmkit")
     if table is None:
         return None
@@ -377,4 +377,4 @@ def _read(name: str, value: Any, source: str) -> Any:
     try:
         return _READERS[name](value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name} = {value!r} in {source} cannot be used: {error}.") from error
+        raise ConfigurationError(f"Invalid {name} = {value!r} in {source}: {error}.") from error

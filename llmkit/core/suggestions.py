@@ -33,16 +33,16 @@ def near(word: str, choices: Iterable[str], most: int = 3, cutoff: float = CLOSE
 
 
 def known(name: str, names: Iterable[str], what: str) -> None:
-    """Make sure that there is such a name."""
+    """Raise unless the name is known."""
     names = list(names)
     if name not in names:
         found = nearest(str(name), names)
-        hint = f"There are: {', '.join(names)}." if found is None else f"Did you mean {found!r}?"
-        raise ConfigurationError(f"The ledger has no {what} {name!r}.", hint=hint)
+        hint = f"Known: {', '.join(names)}." if found is None else f"Did you mean {found!r}?"
+        raise ConfigurationError(f"Unknown {what} {name!r}.", hint=hint)
 
 
 def texts(given: Any, argument: str) -> list[str]:
-    """Return one text or several as a list.
+    """Return a string or several strings as a list.
 
     Example:
         >>> texts("openai", "provider"), texts(("a", "b"), "model"), texts(None, "tag")
@@ -53,13 +53,11 @@ def texts(given: Any, argument: str) -> list[str]:
     found = list(given) if hasattr(given, "__iter__") and not isinstance(given, (bytes, dict)) else [given]
     if all(isinstance(one, str) for one in found):
         return found
-    raise ConfigurationError(
-        f"{argument}={str(given)[:60]} cannot be used.", hint="Give a text, or a list of texts."
-    )
+    raise ConfigurationError(f"{argument} must be a string or a list of strings, got {str(given)[:60]}.")
 
 
 def did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
-    """Return the hint that names the nearest choice, or another hint.
+    """Return a hint with the most similar choice, or the other hint.
 
     Example:
         >>> did_you_mean("modle", ["model", "out"], "")

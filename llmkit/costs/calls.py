@@ -189,8 +189,8 @@ class Calls:
         names = texts(by, "by")
         if not names:
             raise ConfigurationError(
-                "There is nothing to group by.",
-                hint="Name a column, such as model; total() adds up all.",
+                "by must name at least one column.",
+                hint="Name a column, such as model; total() sums all calls.",
             )
         for name in names:
             if not name.startswith(summary.TAG):

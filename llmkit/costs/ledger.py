@@ -57,7 +57,7 @@ class Ledger(Calls, forks.ForkAware):
         if path is not None and store is not None:
             raise ConfigurationError(
                 f"Ledger got the path {str(path)!r} and a store, which has a place of its own.",
-                hint="Give one of them.",
+                hint="Pass only one.",
             )
         self._given = path
         self._opened = store
@@ -378,7 +378,7 @@ class Ledger(Calls, forks.ForkAware):
 
     def _describe(self) -> str:
         try:
-            waiting = "" if self.flush(SETTLE) else f"; {len(self._store.unwritten())} wait to be written"
+            waiting = "" if self.flush(SETTLE) else f"; {len(self._store.unwritten())} waiting to be written"
             return f"{self.total()}{waiting}"
         except ConfigurationError as error:
             return str(error)

@@ -69,7 +69,7 @@ class LLMMonitor:
 
     def __init__(self, *, keep: int = KEPT) -> None:
         if keep < 1:
-            raise ValueError(f"keep={keep} cannot be: a monitor remembers at least one call.")
+            raise ValueError(f"keep must be >= 1, got {keep}.")
         # Re-entrant: the garbage collector may end a stream, and so report it, while this is held.
         self._lock = threading.RLock()
         self._counts = _Counts()
@@ -364,7 +364,7 @@ class _Alert:
         try:
             self.call(metrics)
         except Exception:  # a watcher's mistake must not break the call it watches
-            logger.exception("An alert's function failed: %r", self.call)
+            logger.exception("The function of an alert failed: %r", self.call)
 
     def _beyond(self, metrics: Metrics) -> bool:
         limits = (
@@ -376,7 +376,7 @@ class _Alert:
         try:
             return self.when is not None and bool(self.when(metrics))
         except Exception:  # as above
-            logger.exception("An alert's condition failed: %r", self.when)
+            logger.exception("The condition of an alert failed: %r", self.when)
             return False
 
 

@@ -196,7 +196,7 @@ def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterat
         source = place.inputs[number].strip("\n")
         if not source.strip():
             raise CellError(f"-i {number}: In[{number}] is empty.", hint="")
-        safe = redact(source)  # before it is cut: half a key is not recognised
+        safe = redact(source)  # before cutting, because half a key is not recognised
         if safe != source:
             notes.append(f"Left out of In[{number}], for it looks like a key.")
         if len(safe) > MAX_CELL:

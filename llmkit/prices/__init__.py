@@ -1,4 +1,4 @@
-"""What a call costs: the user's own table, then the catalogue, then `genai-prices`, else unknown."""
+"""Price lookup: the user's own table, then the catalogue, then `genai-prices`, otherwise unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _FOLDER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/(?=[^/]+$)")
-"""What Google may write in front of a model's name."""
+"""Prefixes in Google's model names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class Price:
         nanos: Billionths of a US dollar.
         source: `"config"`, `"llmkit"`, `"genai-prices"`, `"local"`; `"provider"` or `"proxy"` if a server
             stated it; `"given"` with a table that the caller gave.
-        date: Date (ISO 8601) for which the price was looked up.
-        exact: Whether it covers all that was used; else something is left out, or is a guess.
+        date: Date (ISO 8601) of the price lookup.
+        exact: Whether it covers everything used; otherwise a unit has no price or is estimated.
     """
 
     nanos: int
@@ -54,7 +54,7 @@ def price(
     when: datetime | None = None,
     tier: str | None = None,
 ) -> Price | None:
-    """Look up what a call costs.
+    """Return the price of a call.
 
     Example:
         >>> from llmkit.content.messages import Usage
@@ -74,7 +74,7 @@ def price(
 
 
 def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | None]) -> tuple[Decimal, bool]:
-    """Return what a call costs with all that it used, and whether that covers everything."""
+    """Return the price of everything that a call used, and whether it is complete."""
     usage, others = _parted(usage)
     usd, exact = found.price(usage)
     for model, part in others.items():
@@ -85,7 +85,7 @@ def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | Non
 
 
 def _parted(usage: Usage) -> tuple[Usage, dict[str, Usage]]:
-    """Part off what other models used that were consulted: their units are named `model:unit`."""
+    """Separate the usage of consulted models, with units named `model:unit`."""
     names = [unit for unit in usage.units if ":" in unit]
     if not names:
         return usage, {}
@@ -110,7 +110,7 @@ def listing(
     tier: str | None = None,
     own: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Listing | None:
-    """Look up what a model's tokens cost.
+    """Return the token prices of a model.
 
     Example:
         >>> listing("openai", ("gpt-4o-mini",)).rates[0].input == Decimal("0.15")
@@ -136,7 +136,7 @@ _kept: tuple[settings.Settings | None, dict[tuple[Any, ...], Listing | None]] = 
 def _usual_listing(
     provider: str, models: tuple[str, ...], when: datetime, tier: str | None
 ) -> Listing | None:
-    """Return what `listing` does; kept as long as the settings are, a second at most, for every call asks."""
+    """Cached `listing`: every call needs it. Valid as long as the settings, at most a second."""
     global _kept  # noqa: PLW0603 - a cache
     loaded = settings.load()
     if _kept[0] is not loaded:
@@ -148,7 +148,7 @@ def _usual_listing(
 
 
 def turns(provider: str, models: tuple[str, ...]) -> Turns:
-    """Return when a model's price in the price data changes, so that it is looked up once in between.
+    """Return when a model's price in the price data changes, so that lookups in between can be cached.
 
     Example:
         >>> turns("ollama", ("llama3.3",))
@@ -165,7 +165,7 @@ def turns(provider: str, models: tuple[str, ...]) -> Turns:
 def _tabled(
     source: str, table: Mapping[str, Mapping[str, float]], provider: str, models: tuple[str, ...]
 ) -> Listing | None:
-    """Look into a table of our own or of the user's."""
+    """Look up a price in our own or the user's table."""
     for model in models:
         if (entry := table.get(f"{provider}:{model}", table.get(model))) is not None:
             return Listing(source, (), (rates.own(entry),))
@@ -177,14 +177,14 @@ def _local(known: catalog.Provider | None) -> Listing | None:
 
 
 def _simulated(known: catalog.Provider | None) -> Listing | None:
-    """Price what the sandbox answers under any other name."""
+    """Price the sandbox's answers under any other name."""
     if known is None or not known.sandbox:
         return None
     return Listing("llmkit", (), (rates.own(catalog.prices()["sandbox"]),))
 
 
 def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:
-    """Return where in the price data to look: the sandbox plays the models of others."""
+    """Return the provider's name in the price data; the sandbox stands for the model's provider."""
     if known is None:
         return (provider,)
     if known.sandbox:

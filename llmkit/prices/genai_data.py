@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from genai_prices.types import Provider as PricedProvider
 
 USUAL = frozenset({"default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
-"""Words for the usual service tier."""
+"""Names of the default service tier."""
 
 _SEARCHING = re.compile(r"-search(?:-|$)")
-"""Models that search before every answer, for a fee that neither the price data nor the answer tells."""
+"""Models that search before every answer, for a fee that is not in the price data or the answer."""
 
 
 class Turns(NamedTuple):
-    """When a model's listed price may change: UTC dates from which, and UTC times of the day."""
+    """When a model's listed price may change: UTC dates and UTC times of day."""
 
     dates: tuple[date, ...]
     times: tuple[time, ...]
 
 
 def data_version() -> str:
-    """Return the version of the price data in use; its date, if it was downloaded by `UpdatePrices`.
+    """Return the version of the price data, or its date if `UpdatePrices` downloaded it.
 
-    The data that comes with the package bears no date of its own.
+    The data in the package has no date.
 
     Example:
         >>> data_version().startswith("genai-prices ")
@@ -51,8 +51,8 @@ def data_version() -> str:
 def listed(
     listings: tuple[str, ...], models: tuple[str, ...], when: datetime, tier: str | None
 ) -> Listing | None:
-    """Look into `genai-prices`."""
-    minute = when.replace(second=0, microsecond=0)  # prices change by the day or by the time of day
+    """Look up a price in `genai-prices`."""
+    minute = when.replace(second=0, microsecond=0)  # prices may depend on the date and time of day
     for name in listings:
         for model in models:
             if (found := _lookup(name, model, minute, tier)) is not None:
@@ -73,12 +73,12 @@ def _find(provider: str, model: str) -> tuple[PricedProvider, ModelInfo] | None:
 def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Listing | None:
     """Find a model's rates.
 
-    A look-up in the library takes 140 µs and more, so the answer is kept for the minute.
+    A lookup in the library takes at least 140 µs, so the result is cached for the minute.
     """
     if (found := _find(provider, model)) is None:
         return None
     priced, info = found
-    # The library ignores the service tier where it borrows another provider's model.
+    # The library ignores the service tier if it uses another provider's model.
     context = _context(tier) if any(info is own for own in priced.models) else None
     exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
     return _as_listing(info.get_prices(minute, context), exact=exact and not _SEARCHING.search(model))
@@ -95,7 +95,7 @@ def _as_listing(price: ModelPrice, *, exact: bool) -> Listing:
 
 
 def turns(provider: str, model: str) -> Turns | None:
-    """Find when a model's price changes, whatever the service tier."""
+    """Find when a model's price changes, in any service tier."""
     if (found := _find(provider, model)) is None:
         return None
     info = found[1]
@@ -107,14 +107,14 @@ def turns(provider: str, model: str) -> Turns | None:
 
 
 def _in_utc(clock: time) -> time:
-    """Return a time of the day in UTC; one without a zone is in UTC already."""
+    """Return a time of day in UTC; a time without a zone is UTC."""
     if clock.tzinfo is None:
         return clock
     return datetime.combine(date(1970, 1, 1), clock).astimezone(UTC).time()
 
 
 def _flat(price: ModelPrice, input_tokens: int) -> ModelPrice:
-    """Return the price that holds for prompts of this size: crossing a threshold reprices all tokens."""
+    """Return the price for prompts of this size; above a threshold, it applies to all tokens."""
     from genai_prices.types import ModelPrice, TieredPrices
 
     def at(value: Any) -> Any:
@@ -135,7 +135,7 @@ def _varies(info: ModelInfo, context: Mapping[str, str] | None, when: datetime) 
 
 
 def _context(tier: str | None) -> dict[str, str] | None:
-    """Say the service tier in the price data's words."""
+    """Return the service tier's name in the price data."""
     if tier is None:
         return None
     tier = tier.lower()

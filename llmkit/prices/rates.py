@@ -1,4 +1,4 @@
-"""What the units of one model cost: tokens of every kind, searches, requests. Arithmetic only."""
+"""Cost arithmetic of one model's units: tokens of every kind, searches, requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MILLION = Decimal(1_000_000)
 MODALITIES = ("audio", "image", "video")
 
 FEES = ("web_searches", "social_searches", "storage_searches", "code_executions", "requests")
-"""Units that are no tokens, priced by the thousand."""
+"""Units other than tokens, priced per thousand."""
 
 KINDS = MappingProxyType(
     {
@@ -32,16 +32,16 @@ KINDS = MappingProxyType(
         "output_citation_tokens": "output",
     }
 )
-"""Kinds of tokens that may have a price of their own, and what they cost without one."""
+"""Kinds of tokens that may have their own price, and the kind whose price is the default."""
 
 INCLUDED = frozenset(KINDS) - {"input_audio_tokens", *(f"output_{kind}_tokens" for kind in MODALITIES)}
-"""Kinds of tokens that are billed like the others unless a price is listed."""
+"""Kinds of tokens that are billed like the rest unless they have a price."""
 
 ALWAYS = frozenset({"requests", "output_reasoning_tokens"})
-"""Units that every call has, and that are covered in any case."""
+"""Units that every call has and every price covers."""
 
 US_INFERENCE = "us_inference"
-"""Anthropic's surcharge on all tokens of a call that had to stay in the USA; not in the price data."""
+"""Anthropic's surcharge on all tokens of a call restricted to the USA; not in the price data."""
 
 US_FACTOR = Decimal("1.1")
 
@@ -49,7 +49,7 @@ NO_UNITS: Mapping[str, int] = MappingProxyType({})
 
 
 class Tokens(NamedTuple):
-    """Tokens of a call, with 0 for what was not counted; parts of the input are within `input`."""
+    """Tokens of a call, 0 if not counted; `input` includes its parts."""
 
     input: int
     output: int
@@ -59,10 +59,10 @@ class Tokens(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """US dollars per million tokens; the input rate is for what no cache touched.
+    """US dollars per million tokens; the input rate is for uncached input.
 
-    `others` is what a million of another unit costs on top of the tokens that it is part of; `unlisted`
-    names the sides (`"input"`, `"output"`) that have no price at all.
+    `others` is the price per million of another unit, on top of the tokens that include it; `unlisted`
+    names the sides (`"input"`, `"output"`) without a price.
     """
 
     input: Decimal
@@ -74,7 +74,7 @@ class Rates(NamedTuple):
     unlisted: frozenset[str] = frozenset()
 
     def cost(self, tokens: Tokens, units: Mapping[str, int] = NO_UNITS) -> Decimal:
-        """Return the price in US dollars of these tokens, and of the other units."""
+        """Return the price of these tokens and the other units, in US dollars."""
         plain = tokens.input - tokens.cache_read - tokens.cache_write
         millionths = self.input * plain + self.output * tokens.output
         if plain != tokens.input:  # most calls cache nothing
@@ -96,7 +96,7 @@ class Rates(NamedTuple):
         return (millionths * (US_FACTOR if units.get(US_INFERENCE) else 1) + fees) / MILLION
 
     def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
-        """Whether all that was used has a price, so that the sum is exact."""
+        """Whether everything used has a price, so that the sum is exact."""
         if any(getattr(tokens, side) for side in self.unlisted):
             return False
         if units.keys() <= ALWAYS:
@@ -115,7 +115,7 @@ class Rates(NamedTuple):
 
     @property
     def by_row(self) -> bool:
-        """Whether a call without further units costs more than its tokens."""
+        """Whether a call without further units costs more than its tokens, for example a fee per request."""
         return bool(self.others.keys() & {"requests", "output_reasoning_tokens"})
 
 
@@ -124,7 +124,7 @@ FREE = Rates(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO)
 
 
 def tokens_of(usage: Usage) -> Tokens:
-    """Count the parts, none of them larger than the whole: some servers report it so."""
+    """Count the parts, each limited to the whole, because some servers report more."""
     whole = usage.input_tokens or 0
     read = min(usage.cache_read_tokens or 0, whole)
     write = min(usage.cache_write_tokens or 0, whole - read)
@@ -132,9 +132,9 @@ def tokens_of(usage: Usage) -> Tokens:
 
 
 def units_of(usage: Usage, tokens: Tokens) -> dict[str, int]:
-    """Count the other units of a call; parts fit into the whole, and a call is one request at least."""
+    """Count the other units of a call; parts are limited to the whole, and a call is at least one request."""
     units = {"requests": 1, "output_reasoning_tokens": usage.reasoning_tokens or 0, **usage.units}
-    if units.keys() == ALWAYS:  # nearly every call
+    if units.keys() == ALWAYS:  # the common case
         units["output_reasoning_tokens"] = min(units["output_reasoning_tokens"], tokens.output)
         return units
     for side, whole in (("input", tokens.input), ("output", tokens.output)):
@@ -155,7 +155,7 @@ def _fit_cache(units: dict[str, int], tokens: Tokens) -> None:
         if joint in units:
             units[joint] = min(units[joint], whole, left)
             left -= units[joint]
-    for kind in MODALITIES:  # what is known to be neither text nor accounted for
+    for kind in MODALITIES:  # known to be other than text, and not counted yet
         whole, joint = units.get(f"input_{kind}_tokens", 0), f"cache_{kind}_read_tokens"
         if joint not in units and whole and left > plain:
             units[joint] = min(whole, left - plain)
@@ -163,7 +163,7 @@ def _fit_cache(units: dict[str, int], tokens: Tokens) -> None:
 
 
 def own(entry: Mapping[str, float]) -> Rates:
-    """Read a price table's entry; a cache costs what the input costs unless it says otherwise."""
+    """Read an entry of a price table; by default cached tokens cost the same as input."""
     usd = {key: Decimal(repr(value)) for key, value in entry.items()}
     write = usd.get("cache_write", usd["input"])
     base = Rates(
@@ -179,10 +179,10 @@ def own(entry: Mapping[str, float]) -> Rates:
 
 
 def of_price(price: ModelPrice) -> Rates:
-    """Return a model's rates: the tokens' read off a million of each kind, so that gaps are filled in.
+    """Return a model's rates, computed by pricing a million tokens of each kind.
 
-    The library's own calculation knows what a model does not list: a cache without a price of its own
-    costs what the input costs.
+    In this way the library fills in missing prices: a cache without its own price
+    costs as much as input.
     """
     million = int(MILLION)
     kinds = (
@@ -209,7 +209,7 @@ def _listed(price: ModelPrice, unit: str) -> Any:
 
 
 def _surcharges(base: Rates, listed: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
-    """Return what units cost on top of the tokens that they are part of, for a million."""
+    """Return the extra price per million units, on top of the tokens that include them."""
     others = {unit: usd * 1000 for unit, usd in listed.items() if unit in FEES}
     for unit, usd in listed.items():
         if unit in KINDS:
@@ -218,7 +218,7 @@ def _surcharges(base: Rates, listed: Mapping[str, Decimal]) -> Mapping[str, Deci
         above, joint = others.get(f"input_{kind}_tokens"), f"cache_{kind}_read_tokens"
         if above is None:
             continue
-        # A cached token of sound is both: sound, and cached. Without a price it costs what the sound costs.
+        # A cached audio token is both audio and cached. Without a price it costs as much as audio.
         usd = listed.get(joint, base.input + above)
         others[joint] = usd - base.cache_read - above
     return MappingProxyType(others)
@@ -238,13 +238,13 @@ def _usage(tokens: Tokens) -> PricedUsage:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a model's tokens cost, by the size of the prompt.
+    """Token prices of a model, by the size of the prompt.
 
     Attributes:
         source: Where it was found; as in `prices.Price`.
-        starts: Sizes of the prompt, in tokens and ascending, above which other rates hold.
-        rates: The rates up to the first of them, then those above each one.
-        exact: Whether these are the rates of the service tier; else they are the usual ones.
+        starts: Prompt sizes in tokens, ascending, above which other rates apply.
+        rates: The rates up to the first size, then those above each size.
+        exact: Whether these are the rates of the service tier, not the default ones.
     """
 
     source: str
@@ -253,11 +253,11 @@ class Listing:
     exact: bool = True
 
     def at(self, input_tokens: int) -> Rates:
-        """Return the rates for a prompt of this size: crossing a threshold reprices all tokens."""
+        """Return the rates for a prompt of this size; above a threshold, its rates apply to all tokens."""
         return self.rates[bisect_left(self.starts, input_tokens)]
 
     def price(self, usage: Usage) -> tuple[Decimal, bool]:
-        """Return the price in US dollars, and whether it covers all that was used."""
+        """Return the price in US dollars, and whether it covers everything used."""
         tokens = tokens_of(usage)
         units = units_of(usage, tokens)
         each = self.at(tokens.input)

@@ -1,1 +1,1 @@
-"""One codec for each wire format: pure functions between our words and a provider's. No I/O."""
+"""Codecs: pure functions that convert between our types and one wire format each."""

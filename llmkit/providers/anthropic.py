@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 _BLOCKS = {"thinking_delta": "thinking", "signature_delta": "thinking", "input_json_delta": "tool_use"}
-"""The block that a delta belongs to."""
+"""The block to which a delta belongs."""
 
 
 _OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use"})
-"""What the model writes beside its text; any other block is the work of a server's tool."""
+"""Blocks that the model writes besides its text; other blocks come from server tools."""
 
 
 _NAMES = {"stop": "stop_sequences"}
@@ -47,10 +47,10 @@ LIMITS = Limits(
 
 
 ANTHROPIC_MAX_TOKENS = 4096
-"""Limit of an answer that Anthropic is sent where none is given: its API insists on one."""
+"""Default output limit for Anthropic, whose API requires one."""
 
 VERSION = "2026-10-21"
-"""The version of the API that is spoken; the same as the official SDK's."""
+"""The API version; the same as in the official SDK."""
 
 
 class AnthropicCodec(Codec):
@@ -63,12 +63,12 @@ class AnthropicCodec(Codec):
     image_tokens = staticmethod(anthropic_image)
 
     def encode(self, request: Request) -> WireRequest:
-        """Return the request as it goes out; see `Codec.encode`."""
+        """Encode the request; see `Codec.encode`."""
         check(request.messages, LIMITS)
         request, output = _with_format(request)
         turns = [{"role": m.role, "content": _content(m)} for m in request.messages if m.role != "system"]
         if not turns:
-            raise InvalidRequestError("Anthropic needs a user message beside the system prompt.")
+            raise InvalidRequestError("Anthropic needs a user message besides the system prompt.")
         body: dict[str, Any] = {
             "model": request.model,
             "max_tokens": request.max_tokens or ANTHROPIC_MAX_TOKENS,
@@ -80,7 +80,7 @@ class AnthropicCodec(Codec):
         return WireRequest(path="/v1/messages", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
-        """Read one event; see `Codec.decode`."""
+        """Decode one event; see `Codec.decode`."""
         if answer.closed:
             return ""
         payload = event(data)
@@ -92,7 +92,7 @@ class AnthropicCodec(Codec):
         if delta.get("type", "text_delta") != "text_delta":
             _delta(payload.get("index"), delta, answer)
             return ""
-        if written.__class__ is str and not answer.apart:  # nearly every event
+        if written.__class__ is str and not answer.apart:  # the common case
             answer.last = written or answer.last
             return written
         return answer.paragraph(as_text(written))
@@ -109,10 +109,10 @@ class AnthropicCodec(Codec):
             answer.ended = answer.closed = True
         elif kind == "error" or "error" in payload:
             raise of_event(payload)
-        return ""  # pings, and kinds that are yet to come
+        return ""  # pings and future types
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
-        """Read a whole answer; see `Codec.decode_body`."""
+        """Decode a complete response; see `Codec.decode_body`."""
         message = as_object(loads(body))
         if message.get("type") == "error" or "error" in message:
             raise of_event(message)
@@ -145,7 +145,7 @@ class AnthropicCodec(Codec):
 
 
 def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
-    """Return the text with which a block begins; one that is no text is a part."""
+    """Return the text of a block's start; other blocks are stored as parts."""
     kind = block.get("type", "text")
     if kind == "text":
         citations = block.get("citations")
@@ -159,14 +159,14 @@ def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
 
 
 def _delta(index: Any, delta: dict[str, Any], answer: Answer) -> None:
-    """Go on with a part; a citation belongs to a text and does not divide it."""
+    """Continue a part; a citation belongs to a text and does not split it."""
     kind = as_text(delta.get("type"))
     if kind == "citations_delta":
         _cite(index, len(answer.parts), delta.get("citation"), answer)
         return
     more = {name: value for name, value in delta.items() if name != "type" and value}
     answer.thinking = answer.thinking or bool(more)
-    if more and _place(index) not in answer.growing:  # its beginning was left out
+    if more and _place(index) not in answer.growing:  # its start event is missing
         more["type"] = _BLOCKS.get(kind, kind)
     if more:
         merge(answer, _place(index), more)
@@ -182,8 +182,8 @@ def _place(index: Any) -> int | None:
 
 
 def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
-    """Return what need not be sent: the system prompt and the parameters."""
-    # Newer models take no temperature, so one that nobody chose is not sent.
+    """Return the optional fields: the system prompt and the parameters."""
+    # Newer models refuse a temperature, so the default one is not sent.
     unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
     fields = {
         "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
@@ -196,7 +196,7 @@ def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
 
 
 def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
-    """Return the parameter that asks for a schema; where it cannot be had, the messages ask for it."""
+    """Return the parameter for a schema; if it is unsupported, put the schema into the messages."""
     schema = request.schema
     if schema is None:
         return request, {}
@@ -209,7 +209,7 @@ def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
 
 
 def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
-    """Return a message's content: a text, or blocks if it has images or PDFs, which come first."""
+    """Return a message's content: a string, or blocks with images and PDFs first."""
     blocks = [_block(one) for one in media(message)]
     said = written(message)
     return [*blocks, {"type": "text", "text": said}] if blocks else said

@@ -1,4 +1,4 @@
-"""The content of a message with attachments: what every provider's format shares."""
+"""Attachments in requests: limits of the providers and the content they share."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 MB = 2**20
 
-SMALLER = "Make it smaller, or attach a part of it."
+SMALLER = "Make it smaller, or attach only a part."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a provider takes, as it documents it.
+    """A provider's documented limits for attachments.
 
     Attributes:
-        name: What to call the provider.
-        types: Media types beside text.
-        request: Bytes of all attachments together, as base64.
-        image: Bytes of one image, as base64.
-        side: Pixels of an image's longer side.
-        many: Number of images above which `many_side` holds.
-        many_side: Pixels of the longer side then.
-        pages: Pages of one PDF.
-        links: Kinds of attachments that it loads from an address.
+        name: The provider's display name.
+        types: Media types besides text.
+        request: Maximum bytes of all attachments together, as base64.
+        image: Maximum bytes of one image, as base64.
+        side: Maximum pixels of an image's longer side.
+        many: Number of images above which `many_side` applies.
+        many_side: Maximum pixels of the longer side in that case.
+        pages: Maximum pages of one PDF.
+        links: Kinds of attachments that it downloads from a URL.
     """
 
     name: str
@@ -49,17 +49,17 @@ class Limits:
     links: frozenset[str] = frozenset({"image", "pdf"})
 
     def side_of(self, images: int) -> int | None:
-        """Return the pixels that the longer side may have, of each of so many images."""
+        """Return the maximum pixels of the longer side for this number of images."""
         return self.many_side if self.many is not None and images > self.many else self.side
 
 
 def media(message: LLMMessage) -> list[Attachment]:
-    """Return a message's images and PDFs, which go beside its text."""
+    """Return a message's images and PDFs."""
     return [one for one in message.attachments if one.kind != "text"]
 
 
 def written(message: LLMMessage) -> str:
-    """Return a message's text, the text files that are attached in front of it.
+    """Return a message's text, preceded by its attached text files.
 
     Example:
         >>> from llmkit.content.attachments import attach
@@ -77,7 +77,7 @@ def written(message: LLMMessage) -> str:
 
 
 def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
-    """Refuse what a provider is known not to take, before anything is sent."""
+    """Raise for attachments that the provider is known to refuse, before anything is sent."""
     messages = [message for message in messages if message.attachments]
     if not messages:
         return
@@ -86,39 +86,39 @@ def check(messages: Iterable[LLMMessage], limits: Limits) -> None:
     size = sum(map(_encoded, sent))
     if size > limits.request:
         have = f"The attachments have {size / MB:.1f} MB as base64"
-        raise InvalidRequestError(f"{have}; {limits.name} takes {limits.request // MB} MB.", hint=SMALLER)
+        raise InvalidRequestError(f"{have}; {limits.name} accepts {limits.request // MB} MB.", hint=SMALLER)
     side = limits.side_of(sum(one.kind == "image" for one in sent))
     for one in sent:
         _check_one(one, limits, side)
 
 
 def without_media(body: object, messages: Iterable[LLMMessage]) -> object:
-    """Return a request's body in which digests stand for the attachments: a replay keeps no files."""
+    """Return a request's body with attachments replaced by digests: recordings contain no files."""
     digests = {one.base64: f"sha256:{one.digest}" for m in messages for one in media(m) if not one.url}
     return _replaced(body, digests) if digests else body
 
 
 def links(messages: Iterable[LLMMessage]) -> list[str]:
-    """Return what addresses of attachments hold that no error may show: passwords, signatures, the query."""
+    """Return the confidential parts of attachment URLs: passwords, signatures, the query."""
     return [text for m in messages for one in m.attachments if one.url for text in secrets_of(one.url)]
 
 
 def explain(error: LLMClientError, messages: Iterable[LLMMessage], model: str) -> None:
-    """Say that it was an attachment that a model does not take, where a provider's error means that."""
+    """Convert a provider's error about an unsupported attachment."""
     sent = [one for message in messages for one in media(message)]
     for one in sent:
-        if one.url:  # servers that could not load it repeat it
+        if one.url:  # servers repeat URLs that they cannot download
             error.message = error.message.replace(one.url, one.shown_url)
     if not sent or error.status_code in _OTHERWISE:
         return
     if what := _refused(error.message.lower(), sent):
-        error.message = f"{model} does not take {what}: {error.message}"
-        error.hint = "Choose a model that does, or leave the attachment out."
+        error.message = f"{model} does not support {what}: {error.message}"
+        error.hint = "Use a model that does, or remove the attachment."
         error.retryable = False
 
 
 def _refused(said: str, sent: list[Attachment]) -> str:
-    """Return what a server refuses: a type, or a kind of attachment; empty if it is something else."""
+    """Return the type or kind of attachment that a server refuses; empty for other errors."""
     kinds: list[str] = sorted({one.kind for one in sent})
     named = [kind for kind in kinds if _NAMED[kind].search(said)]
     if _NO_PARTS.search(said):
@@ -134,7 +134,7 @@ def _either(kinds: list[str]) -> str:
 
 
 _OTHERWISE = frozenset({401, 402, 403, 429})
-"""Statuses that are about something else, whatever they name."""
+"""Statuses of other errors, whatever they mention."""
 
 _WORDS = {"image": "images", "pdf": "PDFs"}
 
@@ -147,7 +147,7 @@ _BROKEN = re.compile(
     r"unsupported image[.,!]|valid image|image (data|url)[^.]{0,20}(not valid|invalid)|base64"
     r"|image (format|size|type)|dimension"
 )
-"""What servers say of a picture that is damaged, or that they take in another form."""
+"""Messages about a damaged image, or one in the wrong form."""
 
 _NAMED = {
     "image": re.compile(r"image|vision|multimodal|mmproj|modalit"),
@@ -155,7 +155,7 @@ _NAMED = {
 }
 
 _NO_PARTS = re.compile(r"content[^.]{0,40} be a (valid )?str|expected .?(text|string)\b")
-"""What servers say that know no parts of a message but its text."""
+"""Messages of servers that only accept text content."""
 
 
 def _file(one: Attachment) -> str:
@@ -170,11 +170,11 @@ def _encoded(one: Attachment) -> int:
 
 
 def _check_roles(messages: list[LLMMessage]) -> None:
-    """Refuse what `LLMMessage` refuses as well: a message can be changed after it was made."""
+    """Repeat the checks of `LLMMessage`, because a message is mutable."""
     for message in messages:
         if message.role != "user":
             raise InvalidRequestError(
-                f"A message of the role {message.role} has attachments.",
+                f"Only user messages can have attachments, got role {message.role}.",
                 hint="Attach them to a user message.",
             )
 
@@ -185,12 +185,12 @@ def _check_one(one: Attachment, limits: Limits, side: int | None) -> None:
         raise InvalidRequestError(f"{one.shown} {problem}", hint=SMALLER)
     if one.url and one.kind not in limits.links:
         raise InvalidRequestError(
-            f"{one.shown}: {limits.name} takes no {_WORDS[one.kind]} by their address.",
+            f"{one.shown}: {limits.name} does not accept {_WORDS[one.kind]} by URL.",
             hint="Download it, then attach the file.",
         )
     if one.media_type not in {*limits.types, ANY_IMAGE}:
         raise InvalidRequestError(
-            f"{limits.name} does not take {one.media_type}.", hint="Convert it to PNG, and attach that."
+            f"{limits.name} does not support {one.media_type}.", hint="Convert it to PNG."
         )
 
 
@@ -200,16 +200,16 @@ def _pdf_problem(one: Attachment, limits: Limits) -> str:
     number = pages(one.data)
     if number is None or number <= limits.pages:
         return ""
-    return f"has {number} pages; {limits.name} takes {limits.pages}."
+    return f"has {number} pages; {limits.name} accepts {limits.pages}."
 
 
 def _image_problem(one: Attachment, limits: Limits, side: int | None) -> str:
     if limits.image is not None and _encoded(one) > limits.image:
         size = f"{_encoded(one) / MB:.1f} MB as base64"
-        return f"has {size}; {limits.name} takes {limits.image // MB} MB for an image."
+        return f"has {size}; {limits.name} accepts {limits.image // MB} MB per image."
     found = pixels(one.data)
     if side is not None and found is not None and max(found) > side:
-        return f"has {found.width}x{found.height} pixels; {limits.name} takes {side} a side."
+        return f"has {found.width}x{found.height} pixels; {limits.name} accepts {side} per side."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What a provider is to llmkit: pure functions between our words and its wire format."""
+"""`Codec`, `Request` and `Answer`: the interface of a wire format."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 FORMATS = frozenset(
     {"response_format", "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"}
 )
-"""The providers' words for a schema."""
+"""Providers' parameters for a schema."""
 
 
 NO_KEY = "none"
-"""The key of a server that wants none: nothing is sent for it."""
+"""The key of a server that needs none; it is not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call in our words.
+    """One call in our terms.
 
     Attributes:
         messages: The conversation.
-        model: The provider's name of the model.
-        temperature: Randomness; `None` leaves it to the provider.
-        max_tokens: Limit of the answer; `None` leaves it to the provider.
-        stream: Whether the answer is to arrive as it is written.
-        extra: Parameters in the provider's own words.
-        without: Parameters that this server is known to refuse for this model.
-        schema: What the answer must look like if it is to be JSON.
+        model: The provider's model name.
+        temperature: Sampling temperature; `None` leaves it to the provider.
+        max_tokens: Output limit in tokens; `None` leaves it to the provider.
+        stream: Whether to stream the answer.
+        extra: Further parameters of the provider.
+        without: Parameters that the server is known to refuse for this model.
+        schema: Required form of a JSON answer.
     """
 
     messages: tuple[LLMMessage, ...]
@@ -59,21 +59,21 @@ class Request:
     schema: Schema | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what JSON has no word for, and what is said twice.
+        """Validate the parameters.
 
         Raises:
-            InvalidRequestError: If a parameter is NaN or infinite: it would go out as `null`. If there is a
-                schema, and a parameter that asks for one, too.
+            InvalidRequestError: If a parameter is NaN or infinite, which would be sent as `null`, or if
+                there is a schema and also a parameter for one.
         """
         both = FORMATS & self.extra.keys() if self.schema is not None else ()
         for name in both:
-            raise InvalidRequestError(f"schema and {name} are both given.", hint="Leave one of them out.")
+            raise InvalidRequestError(f"Both schema and {name} are given.", hint="Remove one of them.")
         parameters = {"temperature": self.temperature, **self.extra}
         for name in [name for name, value in parameters.items() if not _finite(value)]:
-            raise InvalidRequestError(f"{name} holds NaN or an infinite number, which JSON cannot say.")
+            raise InvalidRequestError(f"{name} contains NaN or infinity, which JSON does not support.")
 
     def less(self, names: frozenset[str]) -> Request:
-        """Return the request without some more parameters.
+        """Return the request without these parameters.
 
         Args:
             names: Their names on the wire.
@@ -83,27 +83,27 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What is known of an answer so far; `decode` fills it in.
+    """The state of an answer; `decode` fills it in.
 
     Attributes:
         finish_reason: Why it ended.
-        model: Model that answers, in the provider's words.
-        request_id: The provider's identifier, from the body.
+        model: Model that answers, in the provider's spelling.
+        request_id: The provider's request identifier, from the body.
         ended: Whether the provider's terminal marker was seen.
-        closed: Whether nothing can follow: the protocol's very last event was seen.
-        thinking: Whether the last event brought reasoning, which is progress without text.
+        closed: Whether the protocol's last possible event was seen.
+        thinking: Whether the last event had reasoning, which is progress without text.
         tier: The provider's service tier.
-        cost_usd: Price as the provider itself reports it, in US dollars.
-        cost_source: Who reports it: `"provider"`, or a `"proxy"` before it.
-        report: What it used so far, in the provider's words.
-        read: Reads such a report.
-        counted: The tokens as they were read.
-        parts: What is not text, in the server's own form; `parts.gathered` returns them whole.
-        growing: The parts that further events may continue, by what tells them apart.
-        calls: Whether a tool is to be called.
-        broken: The error with which it ends, by the server's own account.
-        last: The last text of a protocol whose answers come in blocks.
-        apart: Whether something else came behind that text, so that the next one begins a paragraph.
+        cost_usd: Price reported by the provider, in US dollars.
+        cost_source: Who reported it: `"provider"` or `"proxy"`.
+        report: The usage report so far, in the provider's format.
+        read: Parses such a report.
+        counted: The parsed tokens.
+        parts: Parts other than text, in the server's own format; `parts.gathered` returns them joined.
+        growing: Parts that further events may continue, by their key.
+        calls: Whether the answer has a tool call.
+        broken: The error with which the server ended it.
+        last: The last text, for protocols with blocks.
+        apart: Whether another block followed that text, so that the next text begins a paragraph.
     """
 
     finish_reason: str | None = None
@@ -127,7 +127,7 @@ class Answer:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens as reported so far, read when somebody asks: many servers report with every event."""
+        """Tokens reported so far; parsed on access, because many servers report with every event."""
         if self.counted is None and self.report is not None and self.read is not None:
             self.counted = self.read(self.report)
         return self.counted
@@ -137,7 +137,7 @@ class Answer:
         self.counted, self.report = usage, None
 
     def paragraph(self, written: str) -> str:
-        """Return the next text, with the blank line that keeps it apart from one before a tool's work."""
+        """Return the next text, after a blank line if a tool's block separates it from the previous text."""
         if not written:
             return ""
         before, self.last = self.last, written
@@ -168,8 +168,8 @@ class Codec(ABC):
         schema_fields: Fields by which a schema is sent; where one is refused, the prompt asks for it.
         caches_unasked: Whether a prompt may be written to a cache that was not asked for.
         documents: First bytes of a body that is a whole answer or a page, not the stream that was asked for.
-        former_temperature: Whether the first version of a recording's key has the temperature that nobody
-            chose; a new wire format has no such recordings.
+        former_temperature: Whether version 1 keys of recordings include the default
+            temperature; a new wire format has no such recordings.
     """
 
     sandbox: ClassVar[str] = ""
@@ -193,7 +193,7 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, request: Request) -> WireRequest:
-        """Return the request as it goes out."""
+        """Encode the request."""
 
     @abstractmethod
     def decode(self, data: bytes, answer: Answer) -> str:
@@ -201,12 +201,12 @@ class Codec(ABC):
 
         Raises:
             BadResponseError: If it is not in the provider's format.
-            LLMClientError: If it is an error of the provider's.
+            LLMClientError: If it is an error of the provider.
         """
 
     @abstractmethod
     def decode_body(self, body: bytes, answer: Answer) -> str:
-        """Read a whole answer that was not streamed; otherwise like `decode`."""
+        """Decode a response that was not streamed; otherwise like `decode`."""
 
     def framing(self) -> Framing:
         """Return a new reader that divides the bytes of a stream into events: server-sent events."""
@@ -229,24 +229,24 @@ class Codec(ABC):
         return request.without - self.schema_fields
 
     def models_request(self) -> WireRequest:
-        """Return the request for the list of models, which costs nothing."""
+        """Return the free request for the list of models."""
         return WireRequest(path="/models")
 
     def decode_models(self, body: bytes) -> list[str]:
-        """Read the names from the list of models."""
+        """Decode the list of models."""
         return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
 
 
 def _finite(value: Any, depth: int = 20) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    if not depth or not isinstance(value, (dict, list, tuple)):  # what goes in circles fails when written
+    if not depth or not isinstance(value, (dict, list, tuple)):  # a cyclic value fails when it is encoded
         return True
     return all(_finite(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 class ContractTemperature(float):
-    """A temperature that nobody chose: sent where a model takes one, left out where it does not."""
+    """A default temperature: sent if the model accepts one, otherwise dropped."""
 
     __slots__ = ()
 

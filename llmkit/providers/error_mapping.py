@@ -1,4 +1,4 @@
-"""From a provider's error to ours: by code, message and status."""
+"""Mapping of provider errors to our exceptions, by code, message and status."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BODY = 100_000
-"""How much of an error is looked at, in characters."""
+"""Maximum characters of an error that are examined."""
 
 DAILY = "quota_per_day"
-"""Our code for a quota that is used up for the day."""
+"""Our code for an exhausted daily quota."""
 
-WRONG_ADDRESS = "Check the address of the API, such as its /v1: nothing of this kind is there."
-"""What to do where a server does not know the path; whoever knows the address says more."""
+WRONG_ADDRESS = "Check the base URL, for example its /v1: the path does not exist."
+"""Hint if a server does not know the path; callers that know the address add it."""
 
 _PAGE = re.compile(rb"(?i)<(html|!doctype|body)")
 _OF_MODELS = re.compile(r"(?i)model|deployment|engine|endpoints? found")
-"""What a server says that knows the path, but not the model."""
+"""Messages of servers that know the path but not the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """What an error says of itself.
+    """The parsed parts of an error.
 
     Attributes:
-        message: The provider's own words, short and without keys.
-        code: Its codes, types and reasons, with blanks between them.
-        wait: Seconds after which it asks to come back.
-        params: Places in the request that it blames, e.g. `temperature` or `body.tools`.
+        message: The provider's message, shortened and redacted.
+        code: Its codes, types and reasons, separated by spaces.
+        wait: Seconds to wait before a retry.
+        params: Request parameters that it names, e.g. `temperature` or `body.tools`.
     """
 
     message: str
@@ -62,7 +62,7 @@ class ErrorDetails:
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
-    """Return the exception for an answer with an error status, by its code where that is telling.
+    """Return the exception for a response with an error status, by its code if that is specific.
 
     Example:
         >>> type(of_status(400, {}, b'{"error": {"message": "prompt is too long"}}')).__name__
@@ -85,7 +85,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
 
 
 def of_event(data: Any) -> LLMClientError:
-    """Return the exception for an error that came with the status 200: in a stream, or as an answer.
+    """Return the exception for an error with status 200, in a stream or a document.
 
     Example:
         >>> type(of_event({"error": {"type": "rate_limit_error"}})).__name__
@@ -98,7 +98,7 @@ def of_event(data: Any) -> LLMClientError:
 
 
 def error_details(data: Any) -> ErrorDetails:
-    """Read an error in any of the providers' formats."""
+    """Parse an error in any provider's format."""
     if isinstance(data, list):  # Gemini's streaming endpoint wraps its error
         data = data[0] if data else None
     if not isinstance(data, dict):
@@ -121,27 +121,27 @@ def error_details(data: Any) -> ErrorDetails:
 
 
 def _blamed(param: Any, details: list[dict[str, Any]], lists: list[Any]) -> tuple[str, ...]:
-    """Return the places that an error names: OpenAI's `param`, Google's fields, FastAPI's `loc`."""
+    """Return the parameters that an error names: OpenAI's `param`, Google's fields, FastAPI's `loc`."""
     fields = (one.get("field") for detail in details for one in _objects(detail.get("fieldViolations")))
     locations = (".".join(map(str, loc)) for one in lists for loc in map(_loc, _objects(one)))
     return tuple(place for place in (param, *fields, *locations) if isinstance(place, str) and place)
 
 
 def _loc(detail: dict[str, Any]) -> list[str | int]:
-    """Return the way to a wrong field, as FastAPI and pydantic give it."""
+    """Return the path of an invalid field, as FastAPI and pydantic report it."""
     loc = detail.get("loc")
     return [step for step in loc if isinstance(step, (str, int))] if isinstance(loc, (list, tuple)) else []
 
 
 def _with_reason(said: str, raw: Any) -> str:
-    """Return a router's sentence with the reason that its provider gave: OpenRouter's `metadata.raw`."""
+    """Return a router's message with its provider's reason: OpenRouter's `metadata.raw`."""
     value = raw
     if isinstance(raw, str) and raw.lstrip()[:1] in {"{", "["}:
         with suppress(BadResponseError):
             value = loads(raw[:BODY].encode("utf-8", "replace"))
     try:
         reason = error_details(value).message
-    except RecursionError:  # reasons within reasons
+    except RecursionError:  # nested reasons
         reason = ""
     if not reason or reason in said:
         return said
@@ -149,12 +149,12 @@ def _with_reason(said: str, raw: Any) -> str:
 
 
 def _kind(status: int, said: ErrorDetails) -> type[LLMClientError]:
-    """Decide: a telling code, a telling message, the status, and inside a stream a general code."""
-    # What comes later in a message may quote the prompt.
+    """Choose by a specific code, then a specific message, the status, and in a stream a general code."""
+    # Later parts of a message may quote the prompt.
     code, message = said.code.lower(), said.message.lower()[:300]
-    if not status:  # some servers put it into the error
+    if not status:  # some servers include it in the error
         status = next((int(word) for word in code.split() if re.fullmatch("[45][0-9][0-9]", word)), 0)
-    if status >= 500:  # what a server says of its own trouble tells nothing of us
+    if status >= 500:  # messages of internal errors do not describe the request
         return ProviderNotAvailableError
     telling = _find(_TELLING, code) or _find(_TELLING, message) or _find(_NAMED, code)
     return telling or _by_status(status) or _find(_GENERAL, code) or _BY_DEFAULT
@@ -176,8 +176,8 @@ def _words(*patterns: str) -> re.Pattern[str]:
 
 _Table = tuple[tuple[re.Pattern[str], type[LLMClientError]], ...]
 
-# Sought in the message as well: a general code such as invalid_request hides them. Not "billing": Gemini's
-# passing limits name it, too.
+# Searched in the message, too, because a general code such as invalid_request hides them. Not "billing":
+# Gemini's temporary limits mention it.
 _TELLING: _Table = (
     (
         _words(
@@ -230,7 +230,7 @@ _GENERAL: _Table = (
     ),
 )
 _BY_DEFAULT = ProviderNotAvailableError
-"""What an error inside a stream is that says no more: overloaded, internal, timeout."""
+"""General codes of errors inside a stream: overloaded, internal, timeout."""
 
 _STATUSES: dict[int, type[LLMClientError]] = {
     401: AuthenticationError,
@@ -245,12 +245,12 @@ _STATUSES: dict[int, type[LLMClientError]] = {
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list; none of anything else."""
+    """Return the objects in a list; none for other values."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _sentence(value: Any) -> str:
-    """Return a text, or the texts of a list as FastAPI gives them: one for each wrong field."""
+    """Return a string, or the messages of a FastAPI list, one per invalid field."""
     if isinstance(value, list):
         texts = (_field_error(one) if isinstance(one, dict) else one for one in value[:5])
         return "; ".join(text for text in texts if isinstance(text, str))
@@ -258,34 +258,34 @@ def _sentence(value: Any) -> str:
 
 
 def _field_error(one: dict[str, Any]) -> str | None:
-    """Return what is wrong with a field, and with which: the words alone are often the same for all."""
+    """Return the message for a field with the field's name, because messages are often identical."""
     said = one.get("msg") or one.get("message")
     place = ".".join(str(step) for step in _loc(one) if step != "body")
     return f"{place}: {said}" if isinstance(said, str) and place and place not in said else said
 
 
 def _delay(detail: dict[str, Any]) -> float | None:
-    """Read Google's RetryInfo, e.g. `"retryDelay": "7.5s"`."""
+    """Parse Google's RetryInfo, e.g. `"retryDelay": "7.5s"`."""
     delay = detail.get("retryDelay")
     return seconds(delay.removesuffix("s")) if isinstance(delay, str) else None
 
 
 def _daily(detail: dict[str, Any]) -> bool:
-    """Whether Google's QuotaFailure names a quota of a day: waiting for a moment does not help."""
+    """Whether Google's QuotaFailure names a daily quota, so that a short wait does not help."""
     return any("PerDay" in (as_name(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
 
 
 def _plain(said: str) -> str:
-    """Return what a text or a page of HTML says, shortly; a key in it is blanked out before it is cut."""
+    """Return the text of a message or HTML page, redacted and then shortened."""
     said = redact(said[:BODY])[:5000]
     if re.search(r"(?i)<(html|!doctype|body)", said):
         said = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]*>", " ", said)
-    # Neither half a surrogate pair nor the escape codes of a terminal belong into a message.
+    # Messages must not contain lone surrogates or terminal escape codes.
     return " ".join("".join(c if c.isprintable() else " " for c in said).split())[:400]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how long a provider asks to wait.
+    """Return how long a provider asks to wait, in seconds.
 
     Example:
         >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
@@ -305,7 +305,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def seconds(value: str | None) -> float | None:
-    """Read a number of seconds, 0 or more; `None` if it is none.
+    """Parse a number of seconds >= 0; `None` if invalid.
 
     Example:
         >>> seconds("1.5"), seconds("-1"), seconds("soon")

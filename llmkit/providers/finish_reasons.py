@@ -1,4 +1,4 @@
-"""Why an answer ended: every server's words for it, and ours."""
+"""Finish reasons: the servers' words and ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS: Mapping[str, str] = {
         (
             "length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit",
             "model_context_window_exceeded", "context_length_exceeded", "error_limit",
-            "continuation",  # Gemini's limit of one request; another could go on
+            "continuation",  # Gemini's limit of one request; another could continue
         ),
         "length",
     ),
@@ -38,7 +38,7 @@ WORDS: Mapping[str, str] = {
         "content_filter",
     ),
 }  # fmt: skip
-"""Our word for each of theirs, in lower case; a word that is not listed stays as it is."""
+"""Our word for each of theirs, in lower case; unlisted words are kept."""
 
 BROKEN = frozenset(
     {
@@ -48,14 +48,14 @@ BROKEN = frozenset(
         "malformed_tool_use", "not_finished", "time_limit",
     }
 )  # fmt: skip
-"""Words for an answer that broke off, in lower case."""
+"""Words for a failed answer, in lower case."""
 
 _FAILING = ("_error", "_timeout", "_overloaded")
-"""How further words for an answer that broke off end, whatever the server blames."""
+"""Suffixes of further words for a failed answer."""
 
 
 def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[str] = BROKEN) -> None:
-    """Note why an answer ended."""
+    """Store the finish reason."""
     word = reason.lower()
     answer.finish_reason = WORDS.get(word, word if reason.isupper() else reason)
     if word in broken or word.endswith(_FAILING):
@@ -65,21 +65,21 @@ def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[st
 
 
 def called(answer: Answer) -> None:
-    """Note that the answer holds a call of a tool: some servers say `stop` all the same."""
+    """Note a tool call, because some servers still report `stop`."""
     answer.calls = True
     if answer.finish_reason == "stop":
         answer.finish_reason = "tool_calls"
 
 
 def broken_off(word: str, message: Any = None) -> LLMClientError:
-    """Return the error for an answer that ended before it was complete, by the server's own account.
+    """Return the error for an answer that the server reports as incomplete.
 
     Example:
         >>> broken_off("network_error").message
-        'The server ended the answer before it was complete (network_error).'
+        'The server reported an incomplete answer (network_error).'
     """
     from llmkit.providers.error_mapping import error_details
 
     said = error_details(message).message.rstrip(".")
     more = f": {said}" if said else ""
-    return StreamInterruptedError(f"The server ended the answer before it was complete ({word:.40}){more}.")
+    return StreamInterruptedError(f"The server reported an incomplete answer ({word:.40}){more}.")

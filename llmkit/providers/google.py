@@ -42,11 +42,11 @@ BROKEN = BROKEN_OFF | {
     "missing_thought_signature",
     "malformed_response",
 }
-"""Gemini's words for an answer that is no success, in lower case."""
+"""Gemini's finish reasons of failed answers, in lower case."""
 
 
 _META = {"content", "index", "finishReason", "finishMessage", "safetyRatings", "tokenCount", "avgLogprobs"}
-"""What a candidate holds that is no part of the answer."""
+"""Keys of a candidate that are not parts of the answer."""
 
 
 LIMITS = Limits(
@@ -59,7 +59,7 @@ LIMITS = Limits(
 
 
 _ASTRAY = re.compile(r"[?#%\\\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
-"""What would lead a request to another address if it stood in the name of a model."""
+"""Characters in a model name that would change the address of a request."""
 
 
 _NAMES = {"stop": "stopSequences"}
@@ -101,7 +101,7 @@ class GoogleCodec(Codec):
         self._schemas = schemas
 
     def encode(self, request: Request) -> WireRequest:
-        """Return the request as it goes out; see `Codec.encode`."""
+        """Encode the request; see `Codec.encode`."""
         check(request.messages, LIMITS)
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
         request, wanted = self._with_format(request)
@@ -118,7 +118,7 @@ class GoogleCodec(Codec):
         return WireRequest(path=f"/{self._version}/{name}:{method}", body=body, stream=request.stream)
 
     def _with_format(self, request: Request) -> tuple[Request, dict[str, Any]]:
-        """Return the parameters that ask for a schema; where they cannot be had, the messages ask for it."""
+        """Return the parameters for a schema; if unsupported, put the schema into the messages."""
         schema = request.schema
         if schema is None:
             return request, {}
@@ -133,13 +133,13 @@ class GoogleCodec(Codec):
         return request, {**wanted, "responseJsonSchema": dict(schema.json)}
 
     def decode(self, data: bytes, answer: Answer) -> str:
-        """Read one event; see `Codec.decode`."""
+        """Decode one event; see `Codec.decode`."""
         return self._read(event(data), answer)
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
-        """Read a whole answer; see `Codec.decode_body`."""
+        """Decode a complete response; see `Codec.decode_body`."""
         data = loads(body)
-        if isinstance(data, list) and data:  # a stream without alt=sse is one list of events
+        if isinstance(data, list) and data:  # a stream without alt=sse is a list of events
             return "".join(self._read(as_object(one), answer) for one in data)
         whole = as_object(data)
         known = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
@@ -164,7 +164,7 @@ class GoogleCodec(Codec):
         return WireRequest(path=f"/{self._version}/models?pageSize=1000")
 
     def decode_models(self, body: bytes) -> list[str]:
-        """Read the names from the list of models."""
+        """Decode the list of models."""
         names = (
             as_text(as_object(model).get("name")) for model in as_list(as_object(loads(body)).get("models"))
         )
@@ -196,7 +196,7 @@ class GoogleCodec(Codec):
             _sources(candidate, answer)
         written = ""
         for one in map(as_object, as_list(as_object(candidate.get("content")).get("parts"))):
-            if len(one) == 1 and "text" in one:  # nearly every part
+            if len(one) == 1 and "text" in one:  # the common case
                 said = as_text(one["text"])
                 written += answer.paragraph(said) if answer.apart else said
                 answer.last = said or answer.last
@@ -206,7 +206,7 @@ class GoogleCodec(Codec):
 
 
 def _part_of(one: dict[str, Any], answer: Answer) -> str:
-    """Return the text of a part; anything else is kept, thoughts as one."""
+    """Return the text of a part; store other parts, with thoughts joined."""
     if one.get("thought"):
         answer.thinking = answer.thinking or bool(one.get("text"))
         last = answer.parts[-1] if answer.parts else {}
@@ -221,11 +221,11 @@ def _part_of(one: dict[str, Any], answer: Answer) -> str:
 
 
 def _sources(candidate: dict[str, Any], answer: Answer) -> None:
-    """Keep what a candidate says about its text: grounding, citations, addresses that were read."""
+    """Store a candidate's metadata: grounding, citations, URLs that were read."""
     for name in candidate.keys() - _META:
         if candidate[name]:
             merge(answer, name, {name: candidate[name]})
-            answer.growing[name][name] = candidate[name]  # the last one holds all
+            answer.growing[name][name] = candidate[name]  # the last one is complete
 
 
 def _turns(request: Request) -> list[dict[str, Any]]:
@@ -236,12 +236,12 @@ def _turns(request: Request) -> list[dict[str, Any]]:
         if m.role != "system"
     ]
     if not turns:
-        raise InvalidRequestError("Gemini needs a user message beside the system prompt.")
+        raise InvalidRequestError("Gemini needs a user message besides the system prompt.")
     return turns
 
 
 def _parts(message: LLMMessage) -> list[dict[str, Any]]:
-    """Return a message's parts, images and PDFs first."""
+    """Return a message's parts, with images and PDFs first."""
     return [*map(_data, media(message)), {"text": written(message)}]
 
 
@@ -253,7 +253,7 @@ def _data(one: Attachment) -> dict[str, Any]:
 
 
 def _generation(request: Request, extra: dict[str, Any], dropped: frozenset[str]) -> dict[str, Any]:
-    """Return the parameters that belong into `generationConfig`."""
+    """Return the parameters for `generationConfig`."""
     config = {
         "temperature": None if request.temperature is None else float(request.temperature),
         "maxOutputTokens": request.max_tokens,
@@ -265,17 +265,17 @@ def _generation(request: Request, extra: dict[str, Any], dropped: frozenset[str]
 
 
 def _path(model: str) -> str:
-    """Return a model's place in the address."""
+    """Return a model's path."""
     if _ASTRAY.search(model):
         raise InvalidRequestError(
-            f"{model!r:.80} is no name of a model: Gemini's stand in the address.",
-            hint="Write it like gemini-2.5-flash; %llm models google lists them.",
+            f"{model!r:.80} is not a valid Gemini model name.",
+            hint="Use a name like gemini-2.5-flash; %llm models google lists them.",
         )
     return model if "/" in model else f"models/{model}"
 
 
 def camel(name: str) -> str:
-    """Return a name in Google's JSON spelling, whichever way it was written.
+    """Return a name in Google's JSON spelling (camelCase).
 
     Example:
         >>> camel("top_p"), camel("topP")

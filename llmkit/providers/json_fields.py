@@ -13,7 +13,7 @@ from llmkit.core.errors import (
 from llmkit.core.redaction import redact
 
 DONE = b"[DONE]"
-"""OpenAI's last event."""
+"""The last event of OpenAI's streams."""
 
 
 _PAGE = re.compile(r"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
@@ -23,20 +23,20 @@ _TITLE = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 
 
 MOST_TOKENS = 10**12
-"""What is beyond is no number of tokens, and would not fit into the books."""
+"""Maximum valid number of tokens; larger ones would not fit into the ledger."""
 
 
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,30})?([eE]-?\d{1,2})?")
 
 
 def loads(data: bytes) -> Any:
-    """Read JSON as lenient as Python does where the fast reader is strict.
+    """Parse JSON; if the fast parser rejects it, parse it as leniently as Python does.
 
     Args:
         data: One JSON document.
 
     Raises:
-        BadResponseError: If it is none.
+        BadResponseError: If it is not JSON.
     """
     try:
         return orjson.loads(data)
@@ -45,7 +45,7 @@ def loads(data: bytes) -> Any:
 
 
 def _loads_slowly(data: bytes) -> Any:
-    """Read what orjson refuses but servers send: half a surrogate pair, NaN."""
+    """Parse what orjson rejects but servers send: half a surrogate pair, NaN."""
     import json
 
     try:
@@ -57,13 +57,13 @@ def _loads_slowly(data: bytes) -> Any:
 
 
 def event(data: bytes) -> dict[str, Any]:
-    """Read the data of one server-sent event; one without any content is an empty object.
+    """Parse the data of one server-sent event; an empty event is an empty object.
 
-    Proxies that speak several formats send an empty event to keep a connection alive, and OpenAI's
+    Proxies that support several formats send an empty event to keep a connection alive, and OpenAI's
     `[DONE]` to end any stream.
 
     Raises:
-        BadResponseError: If it is no object.
+        BadResponseError: If it is not an object.
     """
     if not data.startswith(b"{") and data.strip() in {b"", DONE}:
         return {}
@@ -71,8 +71,8 @@ def event(data: bytes) -> dict[str, Any]:
 
 
 def excerpt(value: Any) -> str:
-    """Return the beginning of what a server sent, quoted; a key in it is blanked out before it is cut."""
-    if isinstance(value, (dict, list)):  # nested too deeply to be written, perhaps
+    """Return the quoted beginning of a server's response, redacted before it is cut."""
+    if isinstance(value, (dict, list)):  # may be nested too deeply to be encoded
         return "an object" if isinstance(value, dict) else "a list"
     text = redact(str(value)[:10_000])
     if _PAGE.match(text):
@@ -82,20 +82,20 @@ def excerpt(value: Any) -> str:
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return a JSON object, an empty one for `null` or what is missing.
+    """Return a JSON object; an empty one for `null` or a missing value.
 
     Raises:
-        BadResponseError: If it is something else.
+        BadResponseError: If it has another type.
     """
     if isinstance(value, dict):
         return value
     if value is None:
         return {}
-    raise BadResponseError(f"The server sent {excerpt(value)} where an object belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} instead of an object.")
 
 
 def lenient_object(value: Any) -> dict[str, Any]:
-    """Return a JSON object, an empty one for anything else: for what is not worth an answer, such as usage.
+    """Return a JSON object, an empty one for anything else; for metadata that must not fail an answer.
 
     Example:
         >>> lenient_object({"a": 1}), lenient_object("odd")
@@ -105,20 +105,20 @@ def lenient_object(value: Any) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a JSON array, an empty one for `null` or what is missing.
+    """Return a JSON array; an empty one for `null` or a missing value.
 
     Raises:
-        BadResponseError: If it is something else.
+        BadResponseError: If it has another type.
     """
     if isinstance(value, list):
         return value
     if value is None:
         return []
-    raise BadResponseError(f"The server sent {excerpt(value)} where a list belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} instead of a list.")
 
 
 def as_name(value: Any) -> str | None:
-    """Return a name or an identifier; `None` for anything else, which is not worth an answer.
+    """Return a name or an identifier; `None` for anything else, because it must not fail an answer.
 
     Example:
         >>> as_name("gpt-4o-mini"), as_name(7), as_name("")
@@ -128,26 +128,26 @@ def as_name(value: Any) -> str | None:
 
 
 def as_text(value: Any) -> str:
-    """Return a string, an empty one for `null` or what is missing.
+    """Return a string; an empty one for `null` or a missing value.
 
     Raises:
-        BadResponseError: If it is something else.
+        BadResponseError: If it has another type.
     """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    raise BadResponseError(f"The server sent {excerpt(value)} where text belongs.")
+    raise BadResponseError(f"The server sent {excerpt(value)} instead of a string.")
 
 
 def token_count(value: Any) -> int | None:
-    """Return a number of tokens, or `None` where there is no sensible one.
+    """Return a number of tokens, or `None` if it is invalid.
 
     Example:
         >>> token_count("12"), token_count(-1), token_count(None)
         (12, None, None)
     """
-    # Some servers write counts as text or as 12.0; int() of a long text takes its time.
+    # Some servers send counts as strings or as 12.0; int() of a long string is slow.
     if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -157,7 +157,7 @@ def token_count(value: Any) -> int | None:
 
 
 def dollars(value: Any) -> float | None:
-    """Return an amount in US dollars that a server states; `None` for anything else.
+    """Return an amount in US dollars reported by a server; `None` for anything else.
 
     Example:
         >>> dollars(0.25), dollars("0.25"), dollars("free")
@@ -170,6 +170,6 @@ def dollars(value: Any) -> float | None:
 
 
 def total(*counts: int | None) -> int | None:
-    """Return the sum of what is known, `None` if nothing is."""
+    """Return the sum of the known values; `None` if none is known."""
     known = [n for n in counts if n is not None]
     return sum(known) if known else None

@@ -1,4 +1,4 @@
-"""OpenAI: the Chat Completions API, which compatible servers speak as well.
+"""OpenAI: the Chat Completions API, also used by compatible servers.
 
 Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object".
 """
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
-"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB a request; as base64 that is 67 MB. Addresses
-of files are for the Responses API."""
+"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB per request, 67 MB as base64. URLs
+of files are only supported by the Responses API."""
 
 
 _CALLS = frozenset({"tool_calls", "function_call"})
@@ -51,7 +51,7 @@ _FIELDS = frozenset(
     | {"executed_tools"}
     | {"citations", "search_results"}
 )
-"""What a message holds beside its text: objects of their own, and fields that are kept by their name."""
+"""Parts of a message besides its text: objects, and fields that are stored by name."""
 
 
 class OpenAICodec(Codec):
@@ -71,10 +71,10 @@ class OpenAICodec(Codec):
         return self._official() if callable(self._official) else self._official
 
     def encode(self, request: Request) -> WireRequest:
-        """Return the request as it goes out; see `Codec.encode`."""
+        """Encode the request; see `Codec.encode`."""
         check(request.messages, LIMITS)
         response_format, messages = _format(request)
-        # OpenAI's reasoning models refuse the older name, most compatible servers know no other.
+        # OpenAI's reasoning models refuse the older name; most compatible servers know only that.
         names, official = ("max_completion_tokens", "max_tokens"), self._is_official
         limit, other_limit = names if official else names[::-1]
         dropped = self.dropped(request)
@@ -97,7 +97,7 @@ class OpenAICodec(Codec):
         return WireRequest(path="/chat/completions", body=body, stream=request.stream)
 
     def decode(self, data: bytes, answer: Answer) -> str:
-        """Read one event; see `Codec.decode`."""
+        """Decode one event; see `Codec.decode`."""
         if answer.closed:
             return ""
         if data.startswith(DONE):
@@ -112,13 +112,13 @@ class OpenAICodec(Codec):
             self._end(choice, chunk, answer)
         delta = as_object(choice.get("delta"))
         content = delta.get("content")
-        # Nearly every chunk; cheaper than isinstance.
+        # The common case; cheaper than isinstance.
         if content.__class__ is str and content and len(delta) == 1:
             return content
         return self._rest(content, delta, answer)
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
-        """Read a whole answer; see `Codec.decode_body`."""
+        """Decode a complete response; see `Codec.decode_body`."""
         data = as_object(loads(body))
         self._common(data, answer)
         choice = _first_choice(data)
@@ -131,8 +131,8 @@ class OpenAICodec(Codec):
         return written
 
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
-        """Note what every event and every whole answer may bring."""
-        if data.get("error") is not None or data.get("object") == "error":  # vLLM's has no envelope
+        """Store the metadata that events and complete responses may have."""
+        if data.get("error") is not None or data.get("object") == "error":  # vLLM's is not wrapped
             answer.ended, answer.broken = True, of_event(data)
             if not data.get("choices"):
                 raise answer.broken
@@ -145,7 +145,7 @@ class OpenAICodec(Codec):
             answer.tier = tier
 
     def _end(self, choice: dict[str, Any], whole: dict[str, Any], answer: Answer) -> None:
-        """Note how the answer ended, and what comes only then."""
+        """Store the finish reason, and fields that arrive with it."""
         reason, error = as_text(choice.get("finish_reason")), choice.get("error")
         if usage := lenient_object(choice.get("usage")):  # Moonshot
             note_usage(usage, answer)
@@ -161,7 +161,7 @@ class OpenAICodec(Codec):
                 merge(answer, name, {name: whole[name]})
 
     def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
-        """Read what is not plain text: blocks (Mistral), a refusal, and what is gathered as parts."""
+        """Decode anything other than plain text: blocks (Mistral), a refusal, other parts."""
         for name, value in message.items():
             if value and (name in _LISTS or name in _FIELDS):
                 _gather(name, value, answer)
@@ -180,8 +180,8 @@ class CompatibleCodec(OpenAICodec):
 
 
 def _gather(name: str, value: Any, answer: Answer) -> None:
-    """Keep what a message holds beside its text; pieces of one thing are put together."""
-    answer.thinking = True  # it is progress
+    """Store the parts of a message besides its text; fragments are joined."""
+    answer.thinking = True  # counts as progress
     if name in _CALLS:
         called(answer)
     elif name == "executed_tools":
@@ -195,19 +195,19 @@ def _gather(name: str, value: Any, answer: Answer) -> None:
 
 
 def _key(name: str, one: dict[str, Any], answer: Answer) -> object:
-    """Return what tells an item of a list from the others; one without a number is whole."""
+    """Return the key of a list item; an item without an index is complete."""
     index, kind = one.get("index"), one.get("type")
     if not isinstance(index, int):
         return len(answer.parts), name
     key: object = (name, index, str(kind) if name == "reasoning_details" else None)
     known = answer.growing.get(key, one)
-    # Some servers number all of their calls 0.
+    # Some servers number all tool calls 0.
     same = not one.get("id") or known.get("id") in (None, "", one["id"])
     return key if same else (len(answer.parts), name)
 
 
 def _text_of_block(block: dict[str, Any], answer: Answer) -> str:
-    """Return the text of a block of a message's content; any other block is a part."""
+    """Return the text of a content block; store other blocks as parts."""
     kind = block.get("type", "text")
     if kind == "text":
         return as_text(block.get("text"))
@@ -217,7 +217,7 @@ def _text_of_block(block: dict[str, Any], answer: Answer) -> str:
 
 
 def _temperature(request: Request, *, official: bool) -> float | None:
-    """Return the temperature to send. A compatible server may refuse one that nobody chose."""
+    """Return the temperature to send. The default is not sent to compatible servers, which may refuse it."""
     given = request.temperature
     if given is None or (isinstance(given, ContractTemperature) and not official):
         return None
@@ -232,18 +232,18 @@ def _rename(fields: dict[str, Any], refused: str, other: str, without: frozenset
 
 
 def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, ...]]:
-    """Return the `response_format` and the messages; where the first cannot be had, they ask for it."""
+    """Return the `response_format` and the messages; if unsupported, the schema goes into the messages."""
     schema = request.schema
     if schema is None:
         return None, request.messages
     wanted = None if "response_format" in request.without else for_openai(schema)
     if wanted is not None and schema.json is not None:
         return wanted, request.messages
-    return wanted, in_prompt(request.messages, schema)  # its JSON mode wants the word in the prompt, too
+    return wanted, in_prompt(request.messages, schema)  # its JSON mode requires the word in the prompt, too
 
 
 def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
-    """Return a message's content: a text, or parts if it has images or PDFs."""
+    """Return a message's content: a string, or parts if it has images or PDFs."""
     parts = [_part(one) for one in media(message)]
     said = written(message)
     return [*parts, {"type": "text", "text": said}] if parts else said
@@ -257,7 +257,7 @@ def _part(one: Attachment) -> dict[str, Any]:
 
 
 def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
-    """Return choice 0; the chunk that only brings usage has none."""
+    """Return choice 0; the usage chunk has none."""
     for choice in as_list(data.get("choices")):
         if as_object(choice).get("index", 0) in (0, None):
             return as_object(choice)

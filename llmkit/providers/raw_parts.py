@@ -1,4 +1,4 @@
-"""What an answer holds beside its text: gathered while it arrives, and named in words."""
+"""Parts of an answer besides its text: collecting and describing them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 Part = dict[str, Any]
 
 DEPTH = 8
-"""Levels of a part's JSON at which pieces are put together; what is deeper is replaced."""
+"""Levels of a part's JSON at which fragments are joined; deeper values are replaced."""
 
 _FIXED = frozenset({"id", "type", "index", "name", "format", "role", "status", "call_id", "thoughtSignature"})
-"""Texts that a server repeats with every piece rather than continuing them."""
+"""Strings that a server repeats in every fragment rather than continuing them."""
 
 
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
-"""The servers' fields for it."""
+"""The servers' fields for reasoning."""
 
 _MEDIA = {
     **dict.fromkeys(("image", "image_url", "output_image"), "image"),
@@ -30,15 +30,15 @@ _MEDIA = {
     **dict.fromkeys(("audio", "input_audio", "output_audio"), "audio clip"),
     **dict.fromkeys(("video", "video_url"), "video"),
 }
-"""What a reader would look at or listen to, by the type of its part."""
+"""Names of media, by the type of the part."""
 
 
 class _Pieces(list[str]):
-    """The pieces of a text that is still growing: joined once, or a long one would cost its square."""
+    """The fragments of a growing text; joined once, because repeated joining would take quadratic time."""
 
 
 def merge(answer: Answer, key: object, piece: Part) -> None:
-    """Add a piece to the part with this key, which begins with its first piece."""
+    """Add a fragment to the part with this key, or start the part."""
     known = answer.growing.get(key)
     if known is None:
         answer.growing[key] = piece
@@ -48,12 +48,12 @@ def merge(answer: Answer, key: object, piece: Part) -> None:
 
 
 def gathered(answer: Answer) -> tuple[Part, ...]:
-    """Return the parts of an answer, in the order in which they began."""
+    """Return the parts of an answer, in order of their start."""
     return tuple(_finished(part) for part in answer.parts)
 
 
 def sentence(parts: Sequence[Part], text: str) -> str:
-    """Say what came instead of a text, or beside it; empty if the text is all there is to read.
+    """Describe the parts besides or instead of the text; empty if there is nothing to describe.
 
     Example:
         >>> sentence([{"functionCall": {"name": "get_weather"}}], "")
@@ -70,10 +70,10 @@ def sentence(parts: Sequence[Part], text: str) -> str:
             return ""
         if not parts:
             return "The answer is empty."
-        found = ["something that is no text"]
+        found = ["something other than text"]
     if silent:
         return f"The answer has no text: {_and(found)}.{_where(parts, found)}"
-    return f"Beside its text, the answer has {_and(found)}.{_where(parts, found)}"
+    return f"Besides its text, the answer has {_and(found)}.{_where(parts, found)}"
 
 
 def _grow(whole: Part, piece: Part, depth: int) -> None:
@@ -101,7 +101,7 @@ def _joined(old: Any, new: Any) -> Any:
 
 
 def _finished(part: Part, depth: int = DEPTH) -> Part:
-    """Return a part with its texts joined, and Anthropic's input of a tool read."""
+    """Return a part with its fragments joined and Anthropic's tool input parsed."""
     whole = dict(part)
     for name, value in part.items():
         if isinstance(value, _Pieces):
@@ -113,7 +113,7 @@ def _finished(part: Part, depth: int = DEPTH) -> Part:
 
 
 def _read(written: Any, otherwise: Any) -> Any:
-    """Return the value that a text stands for; the text itself if it was cut off."""
+    """Parse a JSON text; return the text itself if it is truncated."""
     if not written:
         return otherwise
     try:
@@ -123,7 +123,7 @@ def _read(written: Any, otherwise: Any) -> Any:
 
 
 def _listed(parts: Sequence[Part], *, silent: bool) -> Iterator[str]:
-    """Yield what came, in words; reasoning and code are worth a word only where there is no text."""
+    """Yield descriptions of the parts; reasoning and code only if there is no text."""
     names = list(filter(None, map(_tool, parts)))
     if names:
         yield f"a call of the tool {names[0]}" if len(names) == 1 else f"calls of the tools {_and(names)}"
@@ -144,7 +144,7 @@ def _unseen(parts: Sequence[Part], *, alone: bool) -> Iterator[str]:
 
 
 def _tool(part: Part) -> str:
-    """Return the name of the tool that a part calls, fit to be shown; empty if it calls none."""
+    """Return the display name of the tool that a part calls; empty if it calls none."""
     for holder in ("functionCall", "function_call", "function", "custom"):
         if isinstance(part.get(holder), dict):
             return _name(part[holder].get("name"))
@@ -152,13 +152,13 @@ def _tool(part: Part) -> str:
 
 
 def _name(value: Any) -> str:
-    """Return a name that a model wrote, shortly and without anything that is not printed."""
+    """Return a name written by a model, shortened and without non-printable characters."""
     name = "".join(c if c.isprintable() else " " for c in str(value)[:60]) if value else ""
     return " ".join(name.split()) or "(without a name)"
 
 
 def _medium(part: Part) -> str:
-    """Return what a reader would look at or listen to: image, audio, video, file; empty for other parts."""
+    """Return the kind of media: image, audio, video, file; empty for other parts."""
     data = part.get("inlineData") or part.get("inline_data") or part.get("fileData")
     if isinstance(data, dict):
         kind = str(data.get("mimeType") or data.get("mime_type")).partition("/")[0]
@@ -170,13 +170,13 @@ def _medium(part: Part) -> str:
 
 
 def _work(part: Part) -> str:
-    """Return what the server did on the model's behalf; empty for other parts."""
+    """Describe the work of a server tool; empty for other parts."""
     if "executableCode" in part:
         return "code"
     if "codeExecutionResult" in part:
         return "the result of code"
     if "promptFeedback" in part:
-        return "a note that the prompt was blocked"
+        return "a notice that the prompt was blocked"
     kind = str(part.get("type"))
     if kind in {"server_tool_use", "mcp_tool_use"}:
         return f"work of the server's tool {_name(part.get('name'))}"

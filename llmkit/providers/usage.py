@@ -1,4 +1,4 @@
-"""Reports of what a call used, and how later ones complete earlier ones."""
+"""Usage reports, and merging later ones into earlier ones."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SIDES = {
     "input": ("prompt", "input", "cach", "num_cached", "toolUse"),
     "output": ("completion", "output", "reasoning", "candidates", "thoughts", "citation"),
 }
-"""How the names begin that tell of the prompt, and of the answer, in any protocol."""
+"""Prefixes of the names of prompt and answer counts, in all protocols."""
 
 
 def note(answer: Answer, report: Report, read: Reader) -> None:
-    """Take over a report: what it says replaces the earlier, what it leaves out or empties does not."""
+    """Merge a report: its values replace earlier ones, missing and empty values do not."""
     answer.report = report if answer.report is None else fuller(answer.report, report, read)
     answer.read, answer.counted = read, None
 
 
 def fuller(old: Report, new: Report, read: Reader) -> Report:
-    """Return what two reports on one call say together.
+    """Return two reports on one call merged.
 
     Example:
         >>> from llmkit.providers.usage_openai import read_usage
@@ -37,7 +37,7 @@ def fuller(old: Report, new: Report, read: Reader) -> Report:
         >>> fuller({"prompt_tokens": 9, "completion_tokens": 2}, zeros, read_usage)
         {'prompt_tokens': 9, 'completion_tokens': 2}
     """
-    for name, was in old.items():  # counts that only grow are the rule, and come with every event
+    for name, was in old.items():  # the common case: counts that only grow, with every event
         now = new.get(name)
         if now == was or (now.__class__ is int and was.__class__ is int and now >= was):
             continue
@@ -46,9 +46,9 @@ def fuller(old: Report, new: Report, read: Reader) -> Report:
 
 
 def _merged(old: Report, new: Report, read: Reader) -> Report:
-    """Put two reports together, and take back on either side what has become less.
+    """Merge two reports, keeping the earlier value of a side that decreased.
 
-    Anthropic counts the cached part beside the rest: only the sum says whether a smaller count is less.
+    Anthropic counts cached tokens separately, so only the sum shows whether a side decreased.
     """
     both = _united(old, new)
     before, after, correction = read(old), read(both), _adds_up(new, read)
@@ -73,7 +73,7 @@ def _united(old: Report, new: Report) -> Report:
 
 
 def _amount(value: Any) -> float:
-    """Return how much a value tells: a number itself, the numbers of what holds some, else whether it is."""
+    """Return the size of a value: a number itself, the sum of numbers inside, otherwise 1 or 0."""
     if isinstance(value, dict):
         return sum(_amount(one) for one in value.values() if not isinstance(one, str))
     if isinstance(value, list):
@@ -85,7 +85,7 @@ def _amount(value: Any) -> float:
 
 
 def _adds_up(report: Report, read: Reader) -> bool:
-    """Whether a report is whole and consistent, so that a smaller count in it is a correction."""
+    """Whether a report is complete and consistent, so that a smaller count in it is a correction."""
     usage = read(report)
     whole = all(
         any(_is_of(name, side) and _amount(value) for name, value in report.items()) for side in SIDES

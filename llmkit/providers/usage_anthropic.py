@@ -1,4 +1,4 @@
-"""What a call used, in the words of the Messages API."""
+"""Usage in Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANYWHERE = frozenset({"global", "not_available"})
 
 
 def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far."""
+    """Merge an event's report: its counts cover the whole call so far."""
     usage = lenient_object(usage)
     if message.get("container"):
         usage = {**usage, "container": 1}
@@ -27,12 +27,12 @@ def note_usage(message: dict[str, Any], usage: Any, answer: Answer) -> None:
         return
     note(answer, usage, partial(read_usage, model=answer.model))
     answer.tier = as_name(usage.get("service_tier")) or answer.tier
-    if usage.get("speed") == "fast":  # a service tier in all but its name: it has prices of its own
+    if usage.get("speed") == "fast":  # treated as a service tier: it has its own prices
         answer.tier = "fast"
 
 
 def read_usage(usage: dict[str, Any], model: str | None = None) -> Usage:
-    """Read the tokens: all the input, with what was read from and written to the cache."""
+    """Parse the tokens: the input includes cache reads and writes."""
     iterations = usage.get("iterations")
     rounds = (
         [lenient_object(one) for one in iterations]
@@ -69,7 +69,7 @@ def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
 
 
 def _is_other(iteration: dict[str, Any], model: str | None) -> bool:
-    """Whether another model than the one that answers did this; names may lack their date."""
+    """Whether another model did this; names may lack their date."""
     theirs = as_name(iteration.get("model"))
     if iteration.get("type") == "advisor_message":
         return True
@@ -89,13 +89,13 @@ def _consulted(rounds: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _fees(usage: dict[str, Any]) -> dict[str, int]:
-    """Return what is billed beside the tokens."""
+    """Return the billed units besides tokens."""
     units = {
         _TOOLS.get(name, name): number
         for name, value in lenient_object(usage.get("server_tool_use")).items()
         if name not in _FREE and (number := token_count(value))
     }
-    if usage.get("container"):  # its time is billed, and not reported
+    if usage.get("container"):  # its time is billed but not reported
         units["code_executions"] = max(1, units.get("code_executions", 0))
     if (place := as_name(usage.get("inference_geo"))) and place not in _ANYWHERE:
         units[US_INFERENCE if place == "us" else "regional_inference"] = 1

@@ -1,4 +1,4 @@
-"""What a call used, in Gemini's words."""
+"""Usage in the Gemini API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llmkit.providers.codec import Answer
 
 KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
-"""Modalities that may have a price of their own; a document's pages are images."""
+"""Modalities that may have their own price; pages of a document count as images."""
 
 _PLACES = (
     ("promptTokensDetails", "input_{}_tokens"),
@@ -23,19 +23,19 @@ _PLACES = (
 
 
 def note_usage(usage: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far."""
+    """Merge an event's report: its counts cover the whole call so far."""
     note(answer, usage, read_usage)
     if "trafficType" in usage or "serviceTier" in usage:
         answer.tier = tier_of(usage.get("serviceTier")) or tier_of(usage.get("trafficType")) or answer.tier
 
 
 def note_search(answer: Answer) -> None:
-    """Note that an answer searched: whether that is billed depends on the day's other searches."""
+    """Note a search; whether it is billed depends on the day's other searches."""
     note(answer, {"groundedPrompts": 1}, read_usage)
 
 
 def tier_of(name: Any) -> str | None:
-    """Return a service tier in the words that other providers use, too.
+    """Return a service tier by its common name.
 
     Example:
         >>> tier_of("ON_DEMAND_FLEX"), tier_of("ON_DEMAND")
@@ -48,7 +48,7 @@ def tier_of(name: Any) -> str | None:
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: candidates exclude the thoughts, the output includes them."""
+    """Parse the tokens: Google's candidate count excludes thoughts, our output includes them."""
     candidates, thoughts = (
         token_count(usage.get("candidatesTokenCount")),
         token_count(usage.get("thoughtsTokenCount")),
@@ -58,11 +58,11 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     )
     everything = token_count(usage.get("totalTokenCount"))
     if thoughts is None and prompt is not None and everything is not None:
-        # The former SDK drops the thoughts, but not from the total.
+        # The former SDK omits the thoughts, but not from the total.
         thoughts = max(everything - prompt - (candidates or 0), 0) or None
     output = total(candidates, thoughts)
     if output is None and prompt is not None and everything == prompt:
-        output = 0  # zero counts are left out of Google's JSON
+        output = 0  # Google's JSON omits zero counts
     return Usage(
         input_tokens=prompt,
         output_tokens=output,

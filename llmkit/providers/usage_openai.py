@@ -1,4 +1,4 @@
-"""What a call used, in the words of Chat Completions and of the servers that speak it."""
+"""Usage in Chat Completions and compatible servers."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
     from llmkit.providers.codec import Answer
 
 TICKS = 10**10
-"""xAI's ticks in a US dollar."""
+"""xAI's ticks per US dollar."""
 
 _READ = ("prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _SEARCHING = ("citation_tokens", "num_search_queries", "search_context_size")
-"""Perplexity's words."""
+"""Perplexity's names."""
 _LISTED_TOOLS = ("web_search_requests", "web_fetch_requests", "tool_search_requests")
-"""Work of a server's tools that has a listed fee, or none."""
+"""Server tools that are free or have a listed fee."""
 
 
 def note_usages(data: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event or a whole answer says, in OpenAI's place and in Groq's."""
+    """Merge the report of an event or response, in OpenAI's field or in Groq's."""
     for usage in (
         lenient_object(lenient_object(data.get("x_groq")).get("usage")),
         lenient_object(data.get("usage")),
     ):
         if usage:
             note_usage(usage, answer)
-    if data.get("usage_breakdown"):  # Groq's systems: models with prices of their own, and tools
+    if data.get("usage_breakdown"):  # Groq's systems: models with their own prices, and tools
         note(answer, {"usage_breakdown": 1}, read_usage)
 
 
 def note_usage(usage: dict[str, Any], answer: Answer) -> None:
-    """Take over what an event says: its counts are of the whole call so far."""
+    """Merge an event's report: its counts cover the whole call so far."""
     note(answer, usage, read_usage)
-    answer.tier = as_name(usage.get("service_tier")) or answer.tier  # where proxies put it
+    answer.tier = as_name(usage.get("service_tier")) or answer.tier  # proxies put it there
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
         answer.cost_usd = stated(answer.report or usage)
 
 
 def note_tools(answer: Answer) -> None:
-    """Note that the server used tools of its own, which it does not count (Groq)."""
+    """Note that the server used its own tools, which it does not count (Groq)."""
     note(answer, {"executed_tools": 1}, read_usage)
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """Read the tokens: the input includes what was cached, the output the reasoning."""
+    """Parse the tokens: the input includes cached tokens, the output reasoning."""
     prompt = _most(usage, ("prompt_tokens", "input_tokens"))
     completion = _most(usage, ("completion_tokens", "output_tokens"))
     before = lenient_object(usage.get("prompt_tokens_details")) or lenient_object(
@@ -78,7 +78,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
 
 
 def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int) -> int:
-    """Return the output that is not in the completion's count: xAI's reasoning, Perplexity's reading."""
+    """Return output that the completion count excludes: xAI's reasoning, Perplexity's reading."""
     if any(name in usage for name in _SEARCHING):
         return reasoning + (token_count(usage.get("citation_tokens")) or 0)
     whole = token_count(usage.get("total_tokens"))
@@ -119,7 +119,7 @@ def _fees(usage: dict[str, Any]) -> Iterator[str]:
 
 
 def _tells_of_tools(name: str, value: Any) -> bool:
-    """Whether a server reports work of its own tools, whose fees are listed nowhere."""
+    """Whether a server reports use of its own tools with unknown fees."""
     if "tool" not in name or "token" in name:
         return False
     listed = _LISTED_TOOLS if name == "server_tool_use" else ()
@@ -131,7 +131,7 @@ def _tells_of_tools(name: str, value: Any) -> bool:
 
 
 def stated(usage: dict[str, Any]) -> float | None:
-    """Return what a server says that the call cost, in US dollars."""
+    """Return the cost that a server reports, in US dollars."""
     if _bills_elsewhere(usage):
         return None
     if (ticks := token_count(usage.get("cost_in_usd_ticks"))) is not None:
@@ -142,18 +142,18 @@ def stated(usage: dict[str, Any]) -> float | None:
     usd, upstream = dollars(cost), _upstream(usage)
     if usd is None or not upstream:
         return usd
-    # OpenRouter's own price is all there is, unless the provider sends its bill to the user's own key.
+    # OpenRouter's price is complete, unless the provider charges the user's own key.
     own_key = usage.get("is_byok")
     return usd + upstream if own_key or (own_key is None and usd == 0) else usd
 
 
 def _bills_elsewhere(usage: dict[str, Any]) -> bool:
-    """Whether a provider charges the user's own key, and nobody says how much."""
+    """Whether a provider charges the user's own key an unknown amount."""
     return bool(usage.get("is_byok")) and _upstream(usage) is None
 
 
 def _upstream(usage: dict[str, Any]) -> float | None:
-    """Return what a provider charges the user's own key: as one amount, or by its two sides."""
+    """Return what a provider charges the user's own key: one amount, or the sum of two sides."""
     details = lenient_object(usage.get("cost_details"))
     whole = dollars(details.get("upstream_inference_cost"))
     sides = [dollars(details.get(f"upstream_inference_{side}_cost")) for side in ("prompt", "completions")]
@@ -162,14 +162,14 @@ def _upstream(usage: dict[str, Any]) -> float | None:
 
 
 def _total_of(cost: dict[str, Any]) -> float | None:
-    """Return the sum of a price that comes in parts; the server's own where it states one."""
+    """Return the sum of a price in parts; the server's own sum if it reports one."""
     whole = dollars(cost.get("total_cost"))
     parts = [usd for name, value in cost.items() if name.endswith("_cost") and (usd := dollars(value))]
     return sum(parts) if whole is None and parts else whole
 
 
 def _most(values: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """Return the largest of some counts: servers that know several names may fill in one of them."""
+    """Return the largest count, because servers with several names may fill in only one."""
     most = None
     for name in names:
         if (value := values.get(name)) is not None and (n := token_count(value)) is not None:

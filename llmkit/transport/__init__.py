@@ -1,1 +1,1 @@
-"""How bytes travel, and how they become events: nothing here knows a provider."""
+"""HTTP transports and server-sent events, independent of providers."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llmkit.core.errors import LLMClientError
 
 LARGE = 2**20
-"""Bytes from which on aiohttp wants a body in pieces: sent at once, it would hold up the other calls."""
+"""Larger bodies are sent to aiohttp in pieces, because a large one would block other calls."""
 
 
 Headers: TypeAlias = "Callable[[OutgoingRequest], Mapping[str, str]]"
@@ -39,7 +39,7 @@ Headers: TypeAlias = "Callable[[OutgoingRequest], Mapping[str, str]]"
 
 
 class DirectTransport:
-    """Carry requests with aiohttp."""
+    """Sends requests with aiohttp."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class DirectTransport:
 
     def load(self) -> None:
         """Import aiohttp; see `Transport.load`."""
-        import aiohttp  # noqa: F401 - for its own sake
+        import aiohttp  # noqa: F401 - imported for later use
 
     async def send(self, request: WireRequest) -> DirectResponse:
         """Send a request; see `Transport.send`."""
@@ -81,13 +81,13 @@ class DirectTransport:
                 **_through(proxy, address),
             )
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # frames of aiohttp hold the key
+            raise error.with_traceback(None) from None  # aiohttp's frames hold the key
         except aiohttp.InvalidURL as error:
             raise InvalidRequestError(f"{take_apart(outgoing.url)[0]} is not a web address.") from error
-        except _no_answer() as error:  # before ValueError: a certificate's error is both
+        except _no_answer() as error:  # before ValueError: a certificate error is both
             raise _no_way(error, take_apart(address)[0], proxy) from error
         except ValueError:  # its traceback would show the headers
-            raise InvalidRequestError("The key or a header has characters that cannot be sent.") from None
+            raise InvalidRequestError("The key or a header has characters that are not allowed.") from None
         if response.status == 407 and proxy is not None:
             response.close()
             raise proxy_refused(407, proxy)
@@ -99,7 +99,7 @@ class DirectTransport:
 
 
 class _Unshown(dict[str, str]):
-    """Headers whose values do not show in a traceback that prints variables."""
+    """Headers whose values tracebacks do not print."""
 
     def __repr__(self) -> str:
         return f"<headers {', '.join(self)}>"
@@ -107,7 +107,7 @@ class _Unshown(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What the connections of a session have in common: their certificates, and a SOCKS proxy."""
+    """Shared settings of a session's connections: certificates and a SOCKS proxy."""
 
     tls: tuple[tuple[str, str], ...] | None
     socks: Proxy | None
@@ -119,13 +119,13 @@ def _kind(address: str, proxy: Proxy | None) -> _Kind:
 
 
 class _Session:
-    """An `aiohttp.ClientSession`, and the answers that are being read from it."""
+    """An `aiohttp.ClientSession` and its open responses."""
 
     def __init__(self, kind: _Kind) -> None:
         import aiohttp
 
         tls = True if kind.tls is None else certificates.context(kind.tls)
-        # No limit here: how many calls run at once is the caller's decision (RequestQueue).
+        # No limit here; the caller limits concurrent calls (RequestQueue).
         connector = aiohttp.TCPConnector if kind.socks is None else socks_connector(kind.socks)
         self.http = aiohttp.ClientSession(connector=connector(limit=0, ssl=tls))
         self.answers: set[aiohttp.ClientResponse] = set()
@@ -134,30 +134,30 @@ class _Session:
         await self.http.close()
 
     def drop(self) -> None:
-        """Close everything without waiting: whatever is collected later says nothing."""
+        """Close everything without waiting, so that the garbage collector prints no warnings."""
         connector = self.http.connector
         self.http.detach()
         with suppress(RuntimeError):  # the loop is closed
             for answer in self.answers:
                 answer.close()
         self.answers.clear()
-        # aiohttp's public way to close a connector starts a task, which needs the loop.
+        # aiohttp's public method to close a connector starts a task, which needs the loop.
         if (close := getattr(connector, "_close", None)) is not None:
             with suppress(RuntimeError):
                 close()
 
 
 def _no_answer() -> tuple[type[Exception], ...]:
-    """Return what aiohttp raises, with or without a proxy, where no answer comes."""
+    """Return the exceptions of aiohttp and the SOCKS package for failed connections."""
     import aiohttp
 
     return (aiohttp.ClientError, OSError, *socks_errors())
 
 
 def _through(proxy: Proxy | None, address: str) -> dict[str, Any]:
-    """Return what aiohttp is told about an HTTP proxy; a SOCKS proxy is the session's.
+    """Return aiohttp's arguments for an HTTP proxy; a SOCKS proxy is set on the session.
 
-    Name and password go with the request itself where the proxy reads it, else with the request for a tunnel.
+    Credentials are sent with the request if the proxy reads it, otherwise with the CONNECT request.
     """
     if proxy is None or proxy.socks:
         return {}
@@ -166,7 +166,7 @@ def _through(proxy: Proxy | None, address: str) -> dict[str, Any]:
 
 
 def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientError:
-    """Say why no answer came: the proxy may be to blame."""
+    """Return the error for a failed connection, which the proxy may have caused."""
     import aiohttp
 
     told = unreachable(error, address)
@@ -176,7 +176,7 @@ def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientErr
         return proxy_failed(error, proxy)
     variables = " or ".join(name for name, _ in certificates.named())
     if "certificate" in told.hint and variables:
-        told.hint = f"{told.hint.rstrip('.')}; {variables} says which certificates are trusted."
+        told.hint = f"{told.hint.rstrip('.')}; {variables} sets the trusted certificates."
     return told
 
 
@@ -194,7 +194,7 @@ class DirectResponse:
         self._lost = None if protocol is None else protocol.closed
         if self._lost is not None:
             self._lost.add_done_callback(self._leave)
-        elif protocol is not None:  # it is gone already
+        elif protocol is not None:  # already closed
             self._leave()
 
     @property
@@ -204,7 +204,7 @@ class DirectResponse:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers; looked up in any case."""
+        """The headers, case-insensitive."""
         return self._response.headers
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -215,11 +215,11 @@ class DirectResponse:
             async for chunk in self._response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
-            if self.status < 400:  # the status says enough
+            if self.status < 400:  # the status is enough
                 raise broken(error) from error
 
     async def aclose(self) -> None:
-        """Close the connection if the body was not read to its end, else give it back."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         self._answers.discard(self._response)
         if self._lost is not None:
             self._lost.remove_done_callback(self._leave)
@@ -231,18 +231,18 @@ class DirectResponse:
             self._response.close()
 
     def _leave(self, lost: asyncio.Future[None] | None = None) -> None:
-        """Tell the reader that the connection is gone: aiohttp does not when a chunk was broken."""
+        """Fail a waiting reader, because aiohttp does not after an invalid chunk."""
         import aiohttp
 
         if lost is not None:
             _noted(lost)
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("its chunks are broken"))
+            content.set_exception(aiohttp.ClientPayloadError("its chunks are invalid"))
 
 
 def _noted(lost: asyncio.Future[None]) -> None:
-    """Look at how a connection ended: asyncio complains of exceptions that nobody has seen."""
+    """Retrieve a connection's exception, because asyncio warns about exceptions that are never retrieved."""
     if not lost.cancelled():
         lost.exception()
 
@@ -262,4 +262,4 @@ def encode(body: Any) -> bytes:
     try:
         return orjson.dumps(body)
     except (TypeError, ValueError) as error:
-        raise InvalidRequestError(f"The request cannot be written as JSON: {error}.") from error
+        raise InvalidRequestError(f"Cannot encode the request as JSON: {error}.") from error

@@ -1,7 +1,7 @@
-"""How a request travels: the contract, and the sessions behind it.
+"""The contract of transports, and the management of their sessions.
 
-A transport sends one request and returns the answer's bytes. It knows addresses and credentials;
-it does not know what the bytes mean.
+A transport sends one request and returns the response's bytes. It knows addresses and credentials,
+but not the meaning of the bytes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 _UNPACKING = re.compile("Decod|Decompress|ContentEncoding")
-"""Names of the HTTP libraries' exceptions for a body whose compression is broken."""
+"""Names of the HTTP libraries' exceptions for invalid compression."""
 
 _NUMBER = re.compile(r"^\[Errno -?\d+\] ")
-"""The operating system's number of an error, which helps no user."""
+"""The operating system's error number, removed from messages."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -42,12 +42,12 @@ CONNECT_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """A request as it goes out.
+    """An encoded request.
 
     Attributes:
         path: Path below the API's base URL, e.g. `"/chat/completions"`.
         body: The JSON body; `None` makes it a GET.
-        stream: Whether the answer is to be read as it arrives.
+        stream: Whether to read the response as it arrives.
         connect_timeout: Seconds to wait for a connection.
     """
 
@@ -81,7 +81,7 @@ class Framing(Protocol):
 
 
 class StreamedResponse(Protocol):
-    """An answer whose headers have arrived."""
+    """A response whose headers have arrived."""
 
     @property
     def status(self) -> int:
@@ -90,7 +90,7 @@ class StreamedResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, looked up in lower case."""
+        """The headers, with lower-case names."""
         ...
 
     @property
@@ -103,7 +103,7 @@ class StreamedResponse(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it if the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         ...
 
 
@@ -112,15 +112,15 @@ class Transport(Protocol):
 
     @property
     def address(self) -> str:
-        """The API's base URL, for messages and for what is remembered about a server."""
+        """The API's base URL, for messages and as a key for what is known about a server."""
         ...
 
     def load(self) -> None:
-        """Import what sending needs. It can take a second or two, which no deadline counts."""
+        """Import what sending needs. It may take two seconds, which no timeout counts."""
         ...
 
     async def send(self, request: WireRequest) -> StreamedResponse:
-        """Send a request and wait for the answer's headers, whatever the status."""
+        """Send a request and wait for the response headers, whatever the status."""
         ...
 
     async def aclose(self) -> None:
@@ -129,12 +129,12 @@ class Transport(Protocol):
 
 
 class PerLoop(Generic[K, T]):
-    """One object per event loop, process and kind, made at its first use and closed with its loop.
+    """One object per event loop, process and kind, created on first use and closed with its loop.
 
-    HTTP sessions belong to the loop they were made on; using one from another fails with "Event loop
+    HTTP sessions are bound to the loop on which they were created; use from another fails with "Event loop
     is closed", and a fork must not share a parent's sockets.
 
-    However its owner is left, an object makes no noise under somebody's cell: it is closed when its loop
+    Abandoned objects print no warnings under a cell: an object is closed when its loop
     shuts down, when the owner is collected, or when the process ends.
     """
 
@@ -149,7 +149,9 @@ class PerLoop(Generic[K, T]):
         loop = asyncio.get_running_loop()
         kept = self._kept
         if kept.pid != os.getpid():
-            _INHERITED.append(kept)  # the parent's sockets: closing them here would disturb the parent
+            _INHERITED.append(
+                kept
+            )  # the parent's sockets; closing them here would break the parent's connections
             self._kept = kept = self._keep(_Kept(kept.close, kept.drop))
         if (made := kept.made.get((loop, kind))) is not None:
             return made[0]
@@ -158,11 +160,11 @@ class PerLoop(Generic[K, T]):
         open_: list[T] = [item]
         keeper = _keep(open_, kept.close)
         kept.made[loop, kind] = (item, open_, keeper)
-        await anext(keeper)  # from now on the loop knows it, and ends it when it shuts down
+        await anext(keeper)  # registers it with the loop, which ends it at shutdown
         return item
 
     def _keep(self, kept: _Kept[K, T]) -> _Kept[K, T]:
-        """Have what is left open closed when this is collected, or when the process ends."""
+        """Close what is still open when this is collected or the process ends."""
         weakref.finalize(self, _leave, kept).atexit = False
         _KEPT.add(kept)
         return kept
@@ -173,7 +175,7 @@ class PerLoop(Generic[K, T]):
 
 
 class _Kept(Generic[K, T]):
-    """What one owner has made, with the loops it was made on."""
+    """The objects of one owner, with their loops."""
 
     def __init__(self, close: Callable[[T], Awaitable[None]], drop: Callable[[T], None]) -> None:
         self.close = close
@@ -192,48 +194,48 @@ class _Kept(Generic[K, T]):
             self.leave(loop)
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the objects of a loop at once, with no task that it might not live to end."""
+        """Close the objects of a loop immediately, without a task that might not finish."""
         for key in [key for key in list(self.made) if key[0] is loop]:
             item, open_, keeper = self.made.pop(key)
             self.drop(item)
-            # Nothing is left to wait for, so the one step below ends the generator: one that is left half-way
-            # would be ended by a task, on a loop that may be closed by then.
+            # Nothing is left to wait for, so one step ends the generator. An unfinished generator
+            # would be ended by a task on a loop that may already be closed.
             open_.clear()
-            with suppress(StopIteration, RuntimeError):  # its loop ends it already
+            with suppress(StopIteration, RuntimeError):  # its loop is already ending it
                 keeper.aclose().__await__().__next__()
 
 
 _KEPT: weakref.WeakSet[_Kept[Any, Any]] = weakref.WeakSet()
-"""What has an owner."""
+"""An object with an owner."""
 
 
 @atexit.register
 def _leave_all() -> None:
-    """Close what is open at the process's end; loops that still run in threads are theirs who run them."""
+    """Close what is open at the end of the process, except on loops that still run in threads."""
     for kept in list(_KEPT):
         if not any(loop.is_running() for loop, _ in kept.made):
             _leave(kept)
 
 
 _INHERITED: list[Any] = []
-"""What a forked process got from its parent: never touched."""
+"""Objects inherited from the parent process; never used."""
 
 
 def _leave(kept: _Kept[Any, Any]) -> None:
-    """Close what a collected owner, or one that lives at the process's end, has left open."""
+    """Close what an owner left open when it is collected or the process ends."""
     if kept.pid != os.getpid():
         _INHERITED.append(kept)
         return
     for loop in {loop for loop, _ in list(kept.made)}:
         if loop.is_running():
-            with suppress(RuntimeError):  # it was closed in between
+            with suppress(RuntimeError):  # closed in the meantime
                 loop.call_soon_threadsafe(kept.leave, loop)
         else:
             kept.leave(loop)
 
 
 async def _keep(open_: list[T], close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    """Close what is still open when its loop shuts down its generators, as `asyncio.run` does at its end."""
+    """Close what is open when its loop shuts down its generators, at the end of `asyncio.run`."""
     try:
         yield
     finally:
@@ -242,17 +244,19 @@ async def _keep(open_: list[T], close: Callable[[T], Awaitable[None]]) -> AsyncG
 
 
 def unreachable(error: BaseException, address: str) -> LLMClientError:
-    """Say why no answer came; an HTTP library may read the body, too, before it gives an answer."""
+    """Return the error for a request without a response; some HTTP libraries also read the body first."""
     reasons = _chain(error)
     for reason in reasons:
         _hide_headers(reason)
     if any(map(_of_the_body, reasons)):
         return broken(error)
     texts = (str(e) for e in reversed(reasons) if isinstance(getattr(e, "message", ""), str))
-    text = next(filter(None, texts), "the server closed the connection")  # aiohttp shows half a head
+    text = next(
+        filter(None, texts), "the server closed the connection"
+    )  # aiohttp's message is a partial header
     text = _NUMBER.sub("", text)
-    if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs call a refused connection one, too
-        return LLMTimeoutError(f"No connection to {address}: the connect timeout passed.")
+    if any(isinstance(e, TimeoutError) for e in reasons):  # the SDKs raise it for a refused connection, too
+        return LLMTimeoutError(f"Cannot connect to {address}: the connect timeout expired.")
     tls = any(map(_of_tls, reasons))
     return ProviderNotAvailableError(
         f"No answer from {address}: {text}.",
@@ -262,7 +266,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
 
 
 def answered(error: BaseException) -> Any:
-    """Return the answer whose body an SDK failed to read, if a head had arrived: its status says enough."""
+    """Return the response whose body an SDK failed to read, if headers had arrived; its status is enough."""
     for reason in _chain(error):
         places = [vars(reason)]
         step = reason.__traceback__
@@ -277,7 +281,7 @@ def answered(error: BaseException) -> Any:
 
 
 def status_of(response: Any) -> int:
-    """Return the status of an answer of any HTTP library."""
+    """Return the status of any HTTP library's response."""
     return _status(response) or 0
 
 
@@ -290,18 +294,18 @@ def _status(response: Any) -> int | None:
 
 
 def _of_the_body(error: BaseException) -> bool:
-    """Whether a head had arrived: what is wrong is the body's length, its chunks or its compression."""
+    """Whether headers had arrived, so that the body's length, chunks or compression are invalid."""
     kind, said = type(error).__name__, getattr(error, "message", "")
     return bool(_UNPACKING.search(kind)) or "Payload" in kind or (isinstance(said, str) and " chunk" in said)
 
 
 def _of_tls(error: BaseException) -> bool:
-    """Whether a handshake failed; by name, for each HTTP library wraps Python's error in one of its own."""
+    """Whether a TLS handshake failed; by name, because each HTTP library wraps Python's error."""
     return "ssl" in type(error).__name__.lower() or "certificate" in str(error).lower()
 
 
 def _hide_headers(error: BaseException) -> None:
-    """Drop the request's headers from an exception of aiohttp's: its repr would show the key."""
+    """Remove the request headers from an aiohttp exception, because its repr would show the key."""
     import aiohttp
     from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -312,14 +316,14 @@ def _hide_headers(error: BaseException) -> None:
 
 
 def broken(error: BaseException) -> LLMClientError:
-    """Say why a body could not be read to its end; the caller adds the text that had arrived."""
+    """Return the error for an incomplete body; the caller adds the partial text."""
     if any(isinstance(e, zlib.error) or _UNPACKING.search(type(e).__name__) for e in _chain(error)):
-        return BadResponseError("The answer's compression is broken.")
+        return BadResponseError("The compression of the answer is invalid.")
     return StreamInterruptedError(f"The connection broke before the answer was complete{_reason(error)}.")
 
 
 def _reason(error: BaseException) -> str:
-    """Return the operating system's words for a broken connection; an HTTP library's help no user."""
+    """Return the operating system's reason for a broken connection; HTTP libraries' messages are internal."""
     texts = (e.strerror for e in _chain(error) if isinstance(e, OSError))
     return next((f": {text}" for text in texts if text), "")
 

@@ -1,4 +1,4 @@
-"""The certificates that a server's is checked against, as the environment names them."""
+"""CA certificates from environment variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDER = "SSL_CERT_DIR"
 
 
 def named() -> tuple[tuple[str, str], ...]:
-    """Return the variables that are in force, each with its value; the first file wins."""
+    """Return the effective variables with their values; the first file wins."""
     return _named(environment.stamp())
 
 
@@ -29,7 +29,7 @@ def _named(_stamp: object) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=8)
 def context(variables: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
-    """Return the TLS settings for a client."""
+    """Return the TLS settings of a client."""
     if not variables:
         import httpx2
 
@@ -50,14 +50,14 @@ def _load(tls: ssl.SSLContext, variable: str, text: str) -> None:
         else:
             tls.load_verify_locations(cafile=text)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = "holds no certificates" if isinstance(error, ssl.SSLError) else f"is not there: {text}"
+        reason = "has no certificates" if isinstance(error, ssl.SSLError) else f"does not exist: {text}"
         raise ConfigurationError(
-            f"{variable} names certificates that cannot be used: it {reason}.",
-            hint=f"Correct {variable}, or unset it; nothing was sent.",
+            f"{variable} is invalid: {text} {reason}.",
+            hint=f"Correct or unset {variable}. Nothing was sent.",
         ) from error
 
 
 def _check_folders(folders: list[str]) -> None:
-    """Refuse folders of which none is there: OpenSSL would trust nobody, and say so only in a handshake."""
+    """Raise if no folder exists: OpenSSL would trust no certificate, and fail only in the handshake."""
     if not any(Path(folder).is_dir() for folder in folders):
         raise FileNotFoundError(os.pathsep.join(folders))

@@ -1,7 +1,7 @@
 """A user's own `google.genai.Client` as a transport.
 
-The SDK prepares and sends; the answer's bytes are read here, streams included. Where a version of the SDK
-does not let go of a stream's bytes, each chunk is parsed by the SDK and written as JSON again.
+The SDK prepares and sends; the response's bytes are read here, including streams. If a version of the SDK
+gives no access to a stream's bytes, the SDK parses each chunk and we encode it as JSON again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+
 
 
 class GenAITransport:
-    """Carry requests with a `google.genai.Client`."""
+    """Sends requests with a `google.genai.Client`."""
 
     def __init__(self, client: Any, note: Callable[[Any], None]) -> None:
         self._client = client
@@ -37,11 +37,11 @@ class GenAITransport:
 
     @property
     def address(self) -> str:
-        """What to call the API: the client keeps its address to itself."""
+        """The API's name, because the client does not expose its address."""
         return "Google (your own client)"
 
     def load(self) -> None:
-        """Do nothing: the user's client is there, so its SDK is."""
+        """Do nothing: the user's client exists, so its SDK is imported."""
 
     async def send(self, request: WireRequest) -> StreamedResponse:
         """Send a request through the SDK; see `Transport.send`."""
@@ -52,13 +52,13 @@ class GenAITransport:
         try:
             return await self._send(request)
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # frames of the SDK hold the key
+            raise error.with_traceback(None) from None  # the SDK's frames hold the key
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
             return GenAIResponse(_one(_details(error)), headers, int(error.code or 500), error)
         except (*_unreadable_errors(), *_http_errors()) as error:
             response = answered(error)
-            if response is not None and status_of(response) >= 400:  # its status says enough
+            if response is not None and status_of(response) >= 400:  # its status is enough
                 return GenAIResponse(_one(b""), response.headers, status_of(response), error)
             if isinstance(error, _http_errors()):
                 raise unreachable(error, self.address) from error
@@ -74,7 +74,7 @@ class GenAITransport:
             pager = await models.list(config={"query_base": True})
             names = [{"name": model.name} async for model in pager]
             return GenAIResponse(_one(orjson.dumps({"models": names})))
-        encode(request.body)  # what JSON cannot say is refused here; the SDK would send it
+        encode(request.body)  # invalid JSON values are refused here; the SDK would send them
         body = dict(request.body)
         arguments = {
             # The path is /v1beta/models/NAME:method; the SDK wants NAME, or tunedModels/NAME.
@@ -90,7 +90,9 @@ class GenAITransport:
             if sender is not None:
                 models = type(models)(sender)
             stream = await models.generate_content_stream(**arguments)
-            first = await anext(aiter(stream), None)  # the SDK sends at the first step; errors show here
+            first = await anext(
+                aiter(stream), None
+            )  # the SDK sends on the first step, so errors are raised here
             raw = None if sender is None else sender.response
             return GenAIResponse(_events(first, stream)) if raw is None else _raw(raw)
         answer = (await models.generate_content(**arguments)).sdk_http_response
@@ -101,12 +103,12 @@ class GenAITransport:
 
 
 def _stay(client: Any) -> None:
-    """Keep a user's client from following redirects; it has no public way to say so for one request."""
+    """Prevent a user's client from following redirects; there is no public option per request."""
     inner = getattr(client, "_api_client", None)
     through_aiohttp = getattr(inner, "_async_client_session_request_args", None)
     if isinstance(through_aiohttp, dict):
         through_aiohttp["allow_redirects"] = False
-    http = getattr(inner, "_async_httpx_client", None)  # what it takes without aiohttp
+    http = getattr(inner, "_async_httpx_client", None)  # used without aiohttp
     if http is not None:
         for one in (http, *getattr(http, "_loop_clients", {}).values()):
             one.follow_redirects = False
@@ -114,10 +116,10 @@ def _stay(client: Any) -> None:
 
 
 class _Sender:
-    """The SDK's inner client, but a stream is left unread: its own reader knows neither comments nor pings.
+    """The SDK's inner client, but streams are not read: the SDK's reader supports neither comments nor pings.
 
     Attributes:
-        response: The answer of the HTTP library, whose headers have arrived.
+        response: The HTTP library's response, whose headers have arrived.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -130,7 +132,7 @@ class _Sender:
     async def async_request_streamed(
         self, http_method: str, path: str, request_dict: Any, http_options: Any = None
     ) -> AsyncGenerator[Any, None]:
-        """Send as the SDK does; what it would yield is nothing."""
+        """Send as the SDK does, without yielding chunks."""
         inner = self._inner
         request = inner._build_request(http_method, path, request_dict, http_options)  # noqa: SLF001
         sent = await inner._async_request(  # noqa: SLF001
@@ -147,7 +149,7 @@ async def _nothing() -> AsyncGenerator[Any, None]:
 
 
 def _raw(response: Any) -> StreamedResponse:
-    """Return an answer that the SDK has not read: aiohttp's, or httpx's where there is no aiohttp."""
+    """Return a response that the SDK has not read: aiohttp's, or httpx's without aiohttp."""
     return (
         DirectResponse(response)
         if hasattr(response, "content") and hasattr(response, "connection")
@@ -156,7 +158,7 @@ def _raw(response: Any) -> StreamedResponse:
 
 
 class GenAIResponse:
-    """An answer of the SDK's."""
+    """A response of the SDK."""
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ async def _one(body: bytes) -> AsyncGenerator[bytes, None]:
 
 
 async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
-    """Write the SDK's chunks as events again."""
+    """Encode the SDK's chunks as events again."""
     from google.genai import errors
 
     if first is None:
@@ -193,7 +195,7 @@ async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
         yield _event(first)
         async for chunk in rest:
             yield _event(chunk)
-    except errors.APIError as error:  # an error inside the stream, as the server wrote it
+    except errors.APIError as error:  # an error inside the stream, as sent by the server
         yield b"data: " + _details(error) + b"\n\n"
     except _unreadable_errors() as error:
         raise _unreadable(error) from error
@@ -204,16 +206,16 @@ async def _events(first: Any, rest: Any) -> AsyncGenerator[bytes, None]:
 
 
 async def _leave(stream: Any) -> None:
-    """Close the connection of a stream: the SDK does so when reading is cancelled, not on `aclose`."""
+    """Close the connection of a stream; the SDK does so when reading is cancelled, but not on `aclose`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(0):
             async for _ in stream:
-                pass  # what has arrived already
+                pass  # data that has already arrived
     await stream.aclose()
 
 
 def _unreadable_errors() -> tuple[type[Exception], ...]:
-    """Return what the SDK raises over an answer that is not Google's."""
+    """Return the SDK's exceptions for responses that are not Google's."""
     from google.genai.errors import UnknownApiResponseError
     from pydantic import ValidationError
 
@@ -234,7 +236,7 @@ def _unreadable(error: Exception) -> BadResponseError:
 
 
 def _details(error: Any) -> bytes:
-    """Return an error's body; unlike orjson, the slow writer knows half a surrogate pair."""
+    """Return an error's body; unlike orjson, the standard library encodes lone surrogates."""
     return json.dumps(error.details).encode()
 
 
@@ -249,5 +251,5 @@ def _json(chunk: Any) -> bytes:
 
 
 def _standard(match: re.Match[str]) -> str:
-    """Return bytes in the API's base64; the SDK writes the alphabet for addresses."""
+    """Return bytes in the API's base64; the SDK uses the URL-safe alphabet."""
     return match[0].replace("-", "+").replace("_", "/")

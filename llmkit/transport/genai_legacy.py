@@ -1,8 +1,8 @@
 """Google's former SDK, `google-generativeai`, as a transport.
 
-Its asynchronous REST path is broken, so its synchronous one runs in threads. Its `configure()` is global
-to the process, where it would overwrite the user's own; so the service client beneath it is used, which it
-installs.
+Its asynchronous REST path does not work, so its synchronous one runs in threads. Its `configure()` is global
+to the process and would overwrite the user's own, so the underlying service client is used.
+
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
 SILENCE = 600.0
-"""Seconds without a byte after which a thread that nobody waits for gives up."""
+"""Seconds without data after which an abandoned thread gives up."""
 
-_OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would try again by itself
+_OPTIONS: dict[str, Any] = {"retry": None, "timeout": SILENCE}  # the SDK would retry
 
 
 class LegacyTransport:
-    """Carry requests with the SDK's synchronous REST transport, in threads."""
+    """Sends requests with the SDK's synchronous REST transport, in threads."""
 
     def __init__(self, address: Callable[[], str], key: Callable[[], str], model: Any = None) -> None:
         self._place = address
@@ -50,7 +50,7 @@ class LegacyTransport:
         return self._place()
 
     def load(self) -> None:
-        """Do nothing: the client imported the SDK when it was made."""
+        """Do nothing: the client imported the SDK when it was created."""
 
     async def send(self, request: WireRequest) -> LegacyResponse:
         """Send a request through the SDK; see `Transport.send`."""
@@ -61,7 +61,7 @@ class LegacyTransport:
 
         try:
             return LegacyResponse(await in_thread(self._answer, request))
-        except LLMClientError:  # there is no key, or no word that it may go there
+        except LLMClientError:  # there is no key, or it may not be sent there
             raise
         except TooManyRedirects as error:
             answer: Any = error.response
@@ -72,7 +72,7 @@ class LegacyTransport:
             raise _unreadable(error) from error
         except GoogleAuthError as error:
             raise AuthenticationError(
-                "The google-generativeai SDK has no key.", hint="Give it one: genai.configure(api_key=…)."
+                "The google-generativeai SDK has no key.", hint="Set it with genai.configure(api_key=…)."
             ) from error
         except exceptions.GoogleAPICallError as error:
             return self._refused(error)
@@ -89,12 +89,12 @@ class LegacyTransport:
         return LegacyResponse(Body(iter([body])), status=int(error.code or 500), cause=error)
 
     async def aclose(self) -> None:
-        """Do nothing: each request has a connection of its own."""
+        """Do nothing: each request has its own connection."""
 
     def _answer(self, request: WireRequest) -> Body:
-        """Send the request and wait for the answer's headers; blocks.
+        """Send the request and wait for the response headers (blocking).
 
-        The SDK cannot read errors of streams, which are lists; asked plainly, it can.
+        The SDK cannot parse errors of streams, which are lists; without streaming it can.
         """
         from google.api_core.exceptions import BadRequest
 
@@ -124,7 +124,7 @@ class LegacyTransport:
         return Body((_event(chunk) for chunk in chunks), chunks.cancel)
 
     def _of_own_model(self, request: WireRequest) -> Body:
-        """Ask the user's model, which adds its own instruction, settings and tools."""
+        """Call the user's model, which adds its own instruction, settings and tools."""
         from google.ai import generativelanguage as glm
 
         body = request.body or {}
@@ -145,7 +145,7 @@ class LegacyTransport:
         agent = f"genai-py/{load_sdk().__version__}"
         service = getattr(glm, f"{kind}ServiceClient")(
             transport="rest",
-            # The key is no variable of any frame: a traceback may show those.
+            # The key is not a variable in any frame, because tracebacks may show variables.
             client_options={"api_endpoint": self.address, "api_key": self._key()},
             client_info=ClientInfo(user_agent=agent),  # type: ignore[no-untyped-call]  # theirs
         )
@@ -155,7 +155,7 @@ class LegacyTransport:
 
 
 def _default(kind: str) -> Any:
-    """Return the service client that the user's `configure()` set up."""
+    """Return the service client of the user's `configure()`."""
     from google.generativeai import client
 
     manager: Any = client._client_manager  # noqa: SLF001 - public by other names
@@ -165,24 +165,24 @@ def _default(kind: str) -> Any:
 
 
 def _prepare(session: Any, address: str) -> None:
-    """Let the SDK's session use the proxy and the certificates that all our clients use."""
+    """Set the proxy and certificates of all our clients on the SDK's session."""
     session.trust_env = False
     if address.startswith("https:") and (named := certificates.named()):
-        certificates.context(named)  # refuses what cannot be used
+        certificates.context(named)  # raises if invalid
         session.verify = named[0][1]
     proxy = proxy_for(address)
     if proxy is None:
         return
     if proxy.socks and importlib.util.find_spec("socks") is None:
         raise ConfigurationError(
-            f"{proxy.variable} names a SOCKS proxy, which requests cannot use without another package.",
-            hint="pip install PySocks, take GoogleAIClient, or except the address in no_proxy.",
+            f"{proxy.variable} names a SOCKS proxy, for which requests needs another package.",
+            hint="pip install PySocks, use GoogleAIClient, or exclude the address in no_proxy.",
         )
     session.proxies = dict.fromkeys(("http", "https"), proxy.whole_url())
 
 
 def _lost(error: Exception, address: str) -> LLMClientError:
-    """Say why no answer came: the proxy may be to blame."""
+    """Return the error for a failed connection, which the proxy may have caused."""
     from requests.exceptions import ProxyError
 
     proxy = proxy_for(address) if isinstance(error, ProxyError) else None
@@ -191,14 +191,14 @@ def _lost(error: Exception, address: str) -> LLMClientError:
 
 
 def _stay(service: Any) -> None:
-    """Keep a service client from following redirects, which would carry the key to another origin."""
-    session = getattr(service.transport, "_session", None)  # gRPC has none, and no redirects
+    """Prevent a service client from following redirects, which would send the key to another origin."""
+    session = getattr(service.transport, "_session", None)  # gRPC has no session and no redirects
     if session is not None:
         session.max_redirects = 0
 
 
 class Body:
-    """A body that blocks; it is closed between two pieces, or as soon as the running one has come."""
+    """A blocking body; closed between two chunks, or as soon as the pending one arrives."""
 
     def __init__(self, pieces: Iterator[bytes], close: Callable[[], None] = lambda: None) -> None:
         self._pieces = pieces
@@ -207,7 +207,7 @@ class Body:
         self._left = False
 
     def next(self) -> bytes | None:
-        """Wait for the next piece; `None` at the end."""
+        """Return the next chunk; `None` at the end."""
         with self._busy:
             piece = next(self._pieces, None)
             if self._left:
@@ -215,7 +215,7 @@ class Body:
             return piece
 
     def leave(self) -> None:
-        """Close the connection; never waits."""
+        """Close the connection without waiting."""
         self._left = True
         if self._busy.acquire(blocking=False):
             self._close()
@@ -223,7 +223,7 @@ class Body:
 
 
 class LegacyResponse:
-    """An answer of the SDK's, read in threads."""
+    """A response of the SDK, read in threads."""
 
     def __init__(self, body: Body, status: int = 200, cause: BaseException | None = None) -> None:
         self._body = body
@@ -245,19 +245,19 @@ class LegacyResponse:
             raise _unreadable(error) from error
 
     async def aclose(self) -> None:
-        """Close the connection; a thread that waits for a piece does so when that has come."""
+        """Close the connection; a thread that waits for a chunk does so when it arrives."""
         self._body.leave()
 
 
 def _unreadable(error: Exception) -> LLMClientError:
-    """Say why the SDK could not read an answer: it ended too early, or it is none of Google's."""
+    """Return the error for a response that the SDK could not read: truncated, or not Google's."""
     if "Unfinished stream" in str(error):
         return broken(error)
     return BadResponseError(f"The google-generativeai SDK could not read the answer: {error}.")
 
 
 def load_sdk() -> Any:
-    """Import the SDK without the warnings that it prints at every import."""
+    """Import the SDK without its deprecation warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -271,14 +271,14 @@ def load_sdk() -> Any:
 
 
 def configuration() -> Any:
-    """Return what the user's `configure()` has kept, the key among it."""
+    """Return the settings of the user's `configure()`, including the key."""
     from google.generativeai import client
 
     return client._client_manager.client_config.get("client_options")  # noqa: SLF001 - there is no public way
 
 
 def _with_instruction(body: Mapping[str, Any]) -> list[Any]:
-    """Return the turns, our own instruction in front: the place for one is taken by the user's model."""
+    """Return the turns, preceded by our system instruction, because the user's model occupies its field."""
     turns = list(body["contents"])
     parts = body.get("systemInstruction", {}).get("parts", [])
     if not parts or turns[0]["role"] != "user":
@@ -287,7 +287,7 @@ def _with_instruction(body: Mapping[str, Any]) -> list[Any]:
 
 
 def _unblocked(answer: Any) -> Iterator[Any]:
-    """Yield a user's model's chunks; the SDK raises a blocked prompt, for us it is an answer."""
+    """Yield the chunks of a user's model; a blocked prompt, which the SDK raises, is an answer."""
     from google.generativeai.types import BlockedPromptException
 
     try:

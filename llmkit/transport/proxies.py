@@ -1,7 +1,7 @@
-"""Proxies of the environment: which one an address goes through.
+"""Proxies from environment variables.
 
-aiohttp reads neither `ALL_PROXY` nor ranges in `NO_PROXY`, would look proxies up for every request in a
-thread, and might send passwords from `.netrc`; so this is done here, by the rules that curl and Go share.
+aiohttp supports neither `ALL_PROXY` nor ranges in `NO_PROXY`, looks up proxies in a thread for every
+request, and might send passwords from `.netrc`. This module follows the common rules of curl and Go.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 SOCKS = {"socks4": "socks4", "socks4a": "socks4", "socks5": "socks5", "socks5h": "socks5", "socks": "socks5"}
-"""The kind of SOCKS proxy that a scheme means; the proxy resolves names in each case."""
+"""The kind of SOCKS proxy by scheme; the proxy resolves host names in all cases."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -37,12 +37,12 @@ _VARIABLES = tuple(name for pair in _PAIRS for name in (pair, pair.upper()))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy; its password does not show.
+    """A proxy; the repr does not show its password.
 
     Attributes:
-        url: Its address, without name and password.
-        variable: What named it.
-        name: Who logs in; empty if nobody does.
+        url: Its URL, without credentials.
+        variable: The variable that sets it.
+        name: User name; empty if there is none.
         password: The password.
     """
 
@@ -53,18 +53,18 @@ class Proxy:
 
     @property
     def socks(self) -> str | None:
-        """Which kind of SOCKS it speaks, if it is one."""
+        """The SOCKS version, if it is a SOCKS proxy."""
         return SOCKS.get(self.url.partition(":")[0])
 
     def login(self) -> dict[str, str]:
-        """Return the header with name and password, if somebody logs in."""
+        """Return the authentication header, if there is a user name."""
         if not self.name:
             return {}
         pair = base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
         return {"proxy-authorization": f"Basic {pair}"}
 
     def whole_url(self) -> str:
-        """Return its address with name and password; only for a library that takes nothing else."""
+        """Return its URL with credentials; only for libraries without separate arguments."""
         login = f"{quote(self.name, safe='')}:{quote(self.password, safe='')}@" if self.name else ""
         url = self.url.replace("socks5://", "socks5h://").replace("socks://", "socks5h://")
         return url.replace("://", f"://{login}", 1)
@@ -74,7 +74,7 @@ class Proxy:
 
 
 def proxy_for(address: str) -> Proxy | None:
-    """Return the proxy for an address, as the environment is now."""
+    """Return the proxy for a URL in the current environment."""
     if _is_here(address):
         return None
     return _proxy_for(address, environment.stamp())
@@ -87,7 +87,7 @@ def _is_here(address: str) -> bool:
 
 def _given() -> dict[str, str | None]:
     given = {name: os.environ.get(name) for name in _VARIABLES}
-    if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that anybody may send
+    if "REQUEST_METHOD" in os.environ:  # in CGI, HTTP_PROXY is a header that any client can send
         given["HTTP_PROXY"] = None
     return given
 
@@ -101,48 +101,48 @@ def _proxy_for(address: str, _stamp: object) -> Proxy | None:
     for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"):
         if text := (given[variable] or "").strip(QUOTES):
             return _read(text, variable)
-    text = "" if any(given.values()) else getproxies().get(parts.scheme, "")  # of macOS or Windows
+    text = "" if any(given.values()) else getproxies().get(parts.scheme, "")  # from macOS or Windows
     return _read(text, "the system's settings") if text else None
 
 
 def proxy_refused(status: int, proxy: Proxy) -> ProviderNotAvailableError:
-    """Return the error for a proxy that does not let a request pass; its password does not show."""
+    """Return the error for a proxy that rejects a request, without its password."""
     if status != 407:
         return ProviderNotAvailableError(
-            f"{_capital(proxy)} did not let the request pass (HTTP {status}).",
+            f"{_capital(proxy)} rejected the request (HTTP {status}).",
             status_code=status,
             retryable=status >= 500,
-            hint=f"Ask whoever runs it, or except the address in no_proxy. {proxy.variable} names it.",
+            hint=f"Ask its administrator, or exclude the address in no_proxy. {proxy.variable} sets it.",
         )
-    asked = "does not take this name and password" if proxy.name else "wants a name and a password"
+    asked = "rejects this name and password" if proxy.name else "requires a name and a password"
     return ProviderNotAvailableError(
         f"{_capital(proxy)} {asked} (HTTP 407).",
         status_code=status,
         retryable=False,
-        hint=f"Write them into {proxy.variable}: {proxy.url.replace('://', '://NAME:PASSWORD@')}.",
+        hint=f"Set them in {proxy.variable}: {proxy.url.replace('://', '://NAME:PASSWORD@')}.",
     )
 
 
 def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
-    """Return the error for a proxy that cannot be reached, or fails."""
+    """Return the error for a proxy that is unreachable or fails."""
     last: BaseException = error
     while (earlier := last.__cause__ or last.__context__) is not None:
         last = earlier
     reason = getattr(last, "strerror", None) or str(last) or type(last).__name__
     return ProviderNotAvailableError(
-        f"No connection through {proxy}: {reason}.",
-        hint=f"Start the proxy, correct or unset {proxy.variable}, or except the address in no_proxy.",
+        f"Cannot connect through {proxy}: {reason}.",
+        hint=f"Start the proxy, correct or unset {proxy.variable}, or exclude the address in no_proxy.",
     )
 
 
 def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
-    """Return what makes aiohttp's connector through a SOCKS proxy."""
+    """Return the factory of aiohttp's connector for a SOCKS proxy."""
     try:
         from aiohttp_socks import ProxyConnector, ProxyType
     except ImportError as error:
         raise ConfigurationError(
             f"{proxy.variable} names a SOCKS proxy, which needs another package.",
-            hint='pip install "llmkit[socks]", or except the address in no_proxy.',
+            hint='pip install "llmkit[socks]", or exclude the address in no_proxy.',
         ) from error
     parts = urlsplit(proxy.url)
     return partial(
@@ -157,7 +157,7 @@ def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
 
 
 def socks_errors() -> tuple[type[Exception], ...]:
-    """Return what the package for SOCKS proxies raises, if it is in use."""
+    """Return the exceptions of the SOCKS package, if it is in use."""
     package = sys.modules.get("aiohttp_socks")
     if package is None:
         return ()
@@ -165,7 +165,7 @@ def socks_errors() -> tuple[type[Exception], ...]:
 
 
 def _read(text: str, variable: str) -> Proxy:
-    """Read a proxy's address; without a scheme it is an HTTP proxy."""
+    """Parse a proxy's URL; without a scheme it is an HTTP proxy."""
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
@@ -174,8 +174,8 @@ def _read(text: str, variable: str) -> Proxy:
     scheme = parts.scheme.lower()
     if scheme not in {"http", "https", *SOCKS} or not parts.hostname:
         raise ConfigurationError(
-            f"{variable} names no proxy that can be used.",
-            hint=f"Write it like http://host:port or socks5://host:port, or unset {variable}.",
+            f"{variable} is not a valid proxy address.",
+            hint=f"Use the form http://host:port or socks5://host:port, or unset {variable}.",
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return Proxy(
@@ -187,7 +187,7 @@ def _read(text: str, variable: str) -> Proxy:
 
 
 def _goes_straight(parts: SplitResult, exceptions: str) -> bool:
-    """Whether `NO_PROXY` has an address: by name, suffix, pattern, address, range, each maybe with a port."""
+    """Whether `NO_PROXY` has a host: by name, suffix, pattern, address or range, optionally with a port."""
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     return any(_fits(one, host, port) for one in exceptions.replace(",", " ").lower().split())

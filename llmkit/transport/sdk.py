@@ -1,6 +1,6 @@
-"""A user's own client of the OpenAI or Anthropic SDK on the way out: it sends by itself; we read the bytes.
+"""A user's own client of the OpenAI or Anthropic SDK as a transport: it sends, and we read the bytes.
 
-Only it knows its deployment. A client that llmkit makes sends directly, with headers of its own.
+Only it knows its deployment. Clients that llmkit creates send directly, with their own headers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SDKTransport:
-    """Carry requests with a user's SDK client, by its documented `post` and `get` for raw responses."""
+    """Sends requests with a user's SDK client, through its documented `post` and `get` for raw responses."""
 
     def __init__(self, sdk: str, client: Any, note: Callable[[Any], None]) -> None:
         self._sdk = sdk
@@ -32,7 +32,7 @@ class SDKTransport:
         return str(self._own.base_url)
 
     def load(self) -> None:
-        """Do nothing: the user's client is there, so its SDK is."""
+        """Do nothing: the user's client exists, so its SDK is imported."""
 
     async def send(self, request: WireRequest) -> SDKResponse:
         """Send a request through the SDK; see `Transport.send`."""
@@ -42,8 +42,8 @@ class SDKTransport:
         sdk = importlib.import_module(self._sdk)
         options: dict[str, Any] = {
             "max_retries": 0,
-            "follow_redirects": False,  # the SDKs would carry x-api-key to another origin
-            # On aiohttp "pool" is the time for a connection as a whole, the name's resolution included.
+            "follow_redirects": False,  # the SDKs would send x-api-key to another origin
+            # With aiohttp, "pool" is the total time for a connection, including name resolution.
             "timeout": httpx2.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
         }
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
@@ -59,16 +59,16 @@ class SDKTransport:
                 **body,
             )
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None  # frames of the SDK hold the key
+            raise error.with_traceback(None) from None  # the SDK's frames hold the key
         except sdk.APIStatusError as error:
             return SDKResponse(error.response, cause=error)
-        except sdk.APIConnectionError as error:  # APITimeoutError is one of them
+        except sdk.APIConnectionError as error:  # includes APITimeoutError
             return SDKResponse(_refused(error, self.address), cause=error)
         except base as error:
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
             ) from error
-        except _http_errors() as error:  # while the SDK read the body of an error
+        except _http_errors() as error:  # raised raised while the SDK read the body of an error
             return SDKResponse(_refused(error, self.address), cause=error)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(f"The {self._sdk} SDK refused the request: {error}.") from error
@@ -92,13 +92,13 @@ class SDKResponse:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers; looked up in any case."""
+        """The headers, case-insensitive."""
         headers: Mapping[str, str] = self._response.headers
         return headers
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; see `StreamedResponse.chunks`."""
-        if self.cause is not None:  # the SDK has read it, as far as it came
+        if self.cause is not None:  # the SDK has read it, at least partly
             with suppress(*_http_errors()):
                 yield self._response.content
             return
@@ -115,7 +115,7 @@ class SDKResponse:
 
 
 def _refused(error: BaseException, address: str) -> Any:
-    """Return the answer with an error status whose body could not be read."""
+    """Return the response with an error status whose body could not be read."""
     response = answered(error)
     if response is None or status_of(response) < 400:
         raise unreachable(error, address) from error
@@ -123,6 +123,6 @@ def _refused(error: BaseException, address: str) -> Any:
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
-    """Return what reading may raise; a user's own SDK client may still stand on the former httpx."""
+    """Return the exceptions of reading; a user's own SDK client may still use the former httpx."""
     loaded = [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
     return (OSError, *(error for http in loaded for error in (http.HTTPError, http.StreamError)))

@@ -12,9 +12,9 @@ Event = tuple[bytes, bytes]
 
 
 class SSEReader:
-    r"""Turn the bytes of an event stream into events, however they are cut.
+    r"""Converts the bytes of an event stream to events, however they are split.
 
-    Lines may end in LF, CR or CRLF; comments, `id` and `retry` are passed over; the lines of one
+    Lines may end in LF, CR or CRLF; comments, `id` and `retry` are ignored; the lines of one
     event's data are joined by LF.
 
     Example:
@@ -33,31 +33,31 @@ class SSEReader:
         self._cr = False
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take the next bytes."""
+        """Add bytes and return complete events."""
         if self._at_start:
             chunk = self._without_bom(chunk)
         if self._cr and chunk:
             self._cr = False
-            if chunk.startswith(b"\n"):  # the other half of a CRLF that was cut in two
+            if chunk.startswith(b"\n"):  # the second half of a split CRLF
                 chunk = chunk[1:]
         if b"\r" in chunk:
             self._cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._parts.append(chunk)
-        if b"\n" not in chunk:  # no event can end here; joined now, a long line would cost its square
+        if b"\n" not in chunk:  # no event can end here; joining now would take quadratic time for a long line
             return []
         *blocks, rest = b"".join(self._parts).split(b"\n\n")
         self._parts = [rest]
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def close(self) -> list[Event]:
-        """Take the end of the stream."""
+        """End the stream and return the remaining events."""
         rest, self._parts = b"".join(self._parts), []
         event = _event(rest)
         return [] if event is None else [event]
 
     def _without_bom(self, chunk: bytes) -> bytes:
-        """Drop a byte order mark at the very start, even if it is cut in pieces."""
+        """Remove a byte order mark at the start, even if it is split."""
         start = b"".join((*self._parts, chunk))
         self._parts = []
         if len(start) < len(BOM) and BOM.startswith(start):
@@ -68,8 +68,8 @@ class SSEReader:
 
 
 def _event(block: bytes) -> Event | None:
-    """Read the lines between two blank lines."""
-    if block.startswith(b"data: ") and b"\n" not in block:  # nearly every event of every provider
+    """Parse the lines between two blank lines."""
+    if block.startswith(b"data: ") and b"\n" not in block:  # the common case with every provider
         return b"", block[6:]
     name = b""
     data: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Calls that block, in threads that nobody waits for."""
+"""Blocking calls in daemon threads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks, in a daemon thread.
+    """Call a blocking function in a daemon thread.
 
-    Unlike the loop's own threads, nobody waits for this one at the end of `asyncio.run`: a cell that was
-    interrupted is over at once.
+    Unlike for the loop's own threads, `asyncio.run` does not wait for this thread at its end, so that an
+    interrupted cell ends immediately.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -26,7 +26,7 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
         if future.done():
             return
         if error is None:
-            future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
+            future.set_result(result)  # type: ignore[arg-type]  # there is a result if there is no error
         else:
             future.set_exception(error)
 
@@ -34,9 +34,9 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
         result, failure = None, None
         try:
             result = function(*args)
-        except Exception as error:  # noqa: BLE001 - who awaits the future gets it
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=work, daemon=True, name="llmkit-blocking").start()

@@ -83,7 +83,7 @@ def test_blank_content_is_refused(content):
 
 @pytest.mark.parametrize("content", [7, b"Hi", ["Hi"]])
 def test_content_that_is_no_text_is_refused(content):
-    with pytest.raises(TypeError, match="must be text"):
+    with pytest.raises(TypeError, match="must be a string"):
         LLMMessage("user", content)
 
 
@@ -150,7 +150,7 @@ def test_an_exception_carries_what_is_known():
     )
     assert (error.provider, error.model, error.status_code) == ("p", "m", 429)
     assert (error.retry_after, error.request_id, error.retryable) == (2.0, "r", True)
-    assert str(error) == "Slow down. Wait, or send fewer calls at once."
+    assert str(error) == "Slow down. Wait, or run fewer calls at once."
 
 
 def test_an_exception_is_one_short_line():

@@ -596,7 +596,7 @@ class TestUncertain:
         store.reserve(plan).result(10)
         write(store, call(uid=plan.uid, cost_nanos=7, at_most_nanos=100))
         assert used(store) == Amounts(7, 0, 0, 0, 93, 0)
-        with pytest.raises(BudgetExceededError, match="for answers that broke off"):
+        with pytest.raises(BudgetExceededError, match="for partial answers"):
             store.reserve(reservation(1)).result(10)
 
     def test_it_lasts_until_the_local_day_is_over(self, bench, store):
@@ -722,7 +722,7 @@ class TestReservations:
 
     def test_a_call_from_a_notebook_without_a_name_is_refused_while_notebooks_have_a_budget(self, store):
         store.change_rules({"per_notebook": 10})
-        with pytest.raises(BudgetExceededError, match="name of this notebook is unknown"):
+        with pytest.raises(BudgetExceededError, match="notebook's name is unknown"):
             store.reserve(reservation(1, notebook=None)).result(10)
         store.reserve(reservation(1, notebook="a.ipynb")).result(10)
         store.change_rules({"per_notebook": None})
@@ -891,7 +891,7 @@ class TestLedger:
         assert str(ledger.path) == store.name
 
     def test_it_takes_a_path_or_a_store_not_both(self, store, tmp_path):
-        with pytest.raises(ConfigurationError, match="Give one of them"):
+        with pytest.raises(ConfigurationError, match="Pass only one"):
             Ledger(tmp_path / "ledger.sqlite", store=store)
 
     def test_its_budget_refuses_what_does_not_fit(self, ledger):

@@ -333,7 +333,7 @@ class TestLastError:
     @pytest.mark.parametrize(
         ("cell", "advice"),
         [
-            ("%%llm -m sandbox:sandbox!401\nHi", "Check the key and where it comes from"),
+            ("%%llm -m sandbox:sandbox!401\nHi", "Check the key and its source"),
             ("%%llm --modle x\nHi", "Did you mean --model?"),
             (
                 "raise llmkit.BudgetExceededError('The day is over its budget.')",
@@ -392,9 +392,9 @@ class TestSession:
         kernel.run("%%llm fast -q\nHello")
         assert rows(kernel, "model")[-1] == ("sandbox-mini",)
         kernel.run("%llm alias quick=fast")
-        assert "leads back to itself" in kernel.run("%llm alias fast=quick").reply["evalue"]
+        assert "refers to itself" in kernel.run("%llm alias fast=quick").reply["evalue"]
         assert kernel.run("%llm alias fast").text == "fast  sandbox:sandbox-mini\n"
-        assert "No model or provider" in kernel.run("%llm alias x=nothing-like-it").reply["evalue"]
+        assert "Unknown model or provider" in kernel.run("%llm alias x=nothing-like-it").reply["evalue"]
         kernel.run("%llm alias remove quick")
         assert "quick" not in kernel.run("%llm alias").text
         kernel.run("%config LLMMagics.aliases = {'tiny': 'sandbox:sandbox-mini'}")

@@ -80,7 +80,7 @@ def test_the_line_magic_assigns(session):
 
 
 def test_a_mistake_is_one_line(session):
-    assert "UsageError: There is no option --modle. Did you mean --model?" in session
+    assert "UsageError: Unknown option --modle. Did you mean --model?" in session
     assert session.count("Traceback") == 1  # that of the misspelt name
 
 

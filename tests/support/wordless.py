@@ -116,7 +116,7 @@ ANSWERS = {
     ),
     "anthropic: a file": (anthropic("end_turn", done(UPLOAD)), [UPLOAD], "stop", "a file"),
     "anthropic: a block that is yet unknown": (
-        anthropic("end_turn", done(UNHEARD)), [UNHEARD], "stop", "something that is no text",
+        anthropic("end_turn", done(UNHEARD)), [UNHEARD], "stop", "something other than text",
     ),
     "anthropic: nothing": (anthropic("end_turn"), [], "stop", "The answer is empty."),
     "google: a call of a tool": (

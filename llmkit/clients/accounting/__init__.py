@@ -1,1 +1,1 @@
-"""What a call costs: a bound before it is sent, a charge at its end, and its record."""
+"""The cost of a call: an upper bound before it is sent, the charge at its end, and its record."""

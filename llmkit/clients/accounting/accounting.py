@@ -1,4 +1,4 @@
-"""From a source of text to an answer: the books of a call are closed however it ends."""
+"""Reads a call's source to the end and completes its record, however it ends."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger("llmkit.clients.accounting")
 
 
 class Source(Protocol):
-    """Where a call's text comes from."""
+    """The source of a call's text."""
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces; `None` at the end."""
+        """Return the next chunks; `None` at the end."""
         ...
 
     async def aclose(self) -> None:
@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 class Accounting:
-    """Closes a call's books and its source at the end of an `async with` block, however it ends."""
+    """Completes a call's record and closes its source at the end of an `async with` block."""
 
     def __init__(self, call: Call, source: Source) -> None:
         self._call = call
@@ -46,7 +46,7 @@ class Accounting:
     ) -> None:
         if error is not None:
             self._call.fail(error)
-        # The record is handed over before anything is awaited: a second interrupt cannot lose it.
+        # The record is handed over before anything is awaited, so that a second interrupt cannot lose it.
         future = self._call.settle()
         await self._source.aclose()
         if future is not None and not isinstance(error, GeneratorExit):
@@ -54,7 +54,7 @@ class Accounting:
 
 
 async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
-    """Yield an answer's pieces and close the call's books, however it ends."""
+    """Yield an answer's chunks and complete the call's record, however it ends."""
     async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:
@@ -63,7 +63,7 @@ async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
 
 
 async def finished(call: Call, source: Source) -> LLMResponse:
-    """Read an answer to its end, keep its books and return it."""
+    """Read an answer to its end, record the call and return the answer."""
     async with Accounting(call, source):
         while (texts := await source.next()) is not None:
             for text in texts:
@@ -73,7 +73,7 @@ async def finished(call: Call, source: Source) -> LLMResponse:
 
 
 async def _acknowledged(future: Future[bool]) -> None:
-    """Wait until a record is safe; that it could not be written does not cost the answer."""
+    """Wait until a record is committed; a failed write is logged and does not lose the answer."""
     if not future.done():
         await _ended(future)
     if (problem := future.exception()) is not None:
@@ -81,29 +81,29 @@ async def _acknowledged(future: Future[bool]) -> None:
 
 
 _waiting: dict[tuple[asyncio.AbstractEventLoop, Future[bool]], list[asyncio.Future[None]]] = {}
-"""Who waits for a future, which calls may share, on which event loop."""
+"""The waiters of a future that calls share, by event loop."""
 
 
 async def _ended(future: Future[bool]) -> None:
-    """Wait for a future; its end wakes an event loop once, however many calls wait there."""
+    """Wait for a future. Its end wakes an event loop once, however many calls wait there."""
     loop = asyncio.get_running_loop()
     waiters = _waiting.get((loop, future))
     if waiters is None:
         waiters = _waiting[loop, future] = []
         future.add_done_callback(partial(_wake, loop))
     waiter: asyncio.Future[None] = loop.create_future()
-    waiters.append(waiter)  # in time, even if the future has ended by now: the loop looks at them later
+    waiters.append(waiter)  # not too late, even if the future is done: the loop runs the callback later
     await waiter
 
 
 def _wake(loop: asyncio.AbstractEventLoop, future: Future[bool]) -> None:
-    """Wake those who wait on a loop; called on the thread that ended the future."""
+    """Wake the waiters of a loop; called on the thread that completed the future."""
     waiters = _waiting.pop((loop, future))
-    with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+    with suppress(RuntimeError):  # the loop is closed, so nothing waits
         loop.call_soon_threadsafe(_release, waiters)
 
 
 def _release(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
-        if not waiter.done():  # else its task was cancelled
+        if not waiter.done():  # otherwise its task was cancelled
             waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""Servers that charge more than they were bound to: the next reservations for their models allow for it."""
+"""Servers that charge more than their cost bound: later reservations for their models are raised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger("llmkit.clients.accounting")
 
 
 def grown(name: str, nanos: int) -> int:
-    """Return an upper bound, raised by what was seen of a model.
+    """Return an upper bound, raised by the ratio seen for a model.
 
     Example:
         >>> grown("openai:gpt-4o-mini", 100)
@@ -22,14 +22,11 @@ def grown(name: str, nanos: int) -> int:
 
 
 def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
-    """Note what a server charged for a request."""
+    """Record what a server charged for a request."""
     if bound <= 0 or nanos <= bound:
         return
     if name not in _worst:
-        text = (
-            f"{name} charged {nanos / bound:.1f} times what its limits allow:"
-            " budgets reserve that much from now on."
-        )
+        text = f"{name} charged {nanos / bound:.1f} times its limit; budgets now reserve that much more."
         _untold.append(text)
         logger.log(logging.INFO if quiet else logging.WARNING, text)
     charged, before = _worst.get(name, (1, 1))
@@ -38,7 +35,7 @@ def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
 
 
 def take() -> list[str]:
-    """Return, for who shows it, what nobody has been told yet: a sentence for each model, once."""
+    """Return messages that were not shown yet, one per model."""
     told = []
     while _untold:
         told.append(_untold.pop(0))

@@ -1,4 +1,4 @@
-"""What the attempts of a call used, and what that costs."""
+"""Usage and charge of a call's attempts."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ logger = logging.getLogger("llmkit.clients.accounting")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """Tokens and price of one or several attempts.
+    """Usage and price of one or more attempts.
 
     Attributes:
-        usage: The tokens; `None` if nothing was used, as far as anybody knows.
-        source: Where the counts came from.
-        price: The price; `None` if nothing was used, or nobody knows it.
-        tier: The provider's service tier, in its own word.
-        at_most: Upper bound of the price, in billionths of a US dollar, where that is an estimate of an
-            answer that broke off; `None` if the price is all there is, or nobody knows a bound.
+        usage: The tokens; `None` if nothing is known to have been used.
+        source: Source of the counts.
+        price: The price; `None` if nothing was used or it is unknown.
+        tier: The provider's service tier.
+        at_most: Upper bound of the price in nano-dollars, if the price is an estimate of a
+            partial answer; `None` if the price is final or there is no bound.
     """
 
     usage: Usage | None = None
@@ -45,7 +45,7 @@ class Charge:
 
     @property
     def worst(self) -> int | None:
-        """The most it may come to, in billionths of a US dollar; `None` if nobody knows."""
+        """The maximum price in nano-dollars; `None` if unknown."""
         if self.usage is None:
             return 0
         return self.price.nanos if self.at_most is None and self.price is not None else self.at_most
@@ -63,7 +63,7 @@ def final(
 ) -> Charge:
     """Return the bill of an attempt: reported, or completed by estimates where no report came.
 
-    An answer that broke off has a bound beside the estimate, for nobody knows what was generated unseen.
+    A partial answer has a bound besides the estimate, because hidden output is unknown.
     """
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
@@ -77,18 +77,18 @@ def final(
 def _bound(
     request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
 ) -> int | None:
-    """Return the most that an answer which broke off may cost, if that is more than its price."""
-    from llmkit.clients.accounting import cost_bound  # few calls need it
+    """Return the maximum cost of a partial answer, if it is more than its price."""
+    from llmkit.clients.accounting import cost_bound  # only only few calls need it
 
     try:
         most = cost_bound.cost_bound(request, provider, when=when)
     except ConfigurationError as error:  # as in `_price`
-        logger.warning("The call has no upper bound: %s", error)
+        logger.warning("Cannot bound the cost of the call: %s", error)
         return None
     nanos = most.nanos
     said = answer.usage
     if said is not None and said.input_tokens is not None and answer.cost_usd is None:
-        # The prompt was counted: only what was written is unknown.
+        # The prompt was counted; only the output is unknown.
         counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
         nanos = max(_nanos_by_tier(request, provider, answer, counted, when), default=nanos)
     if nanos is None:
@@ -111,7 +111,7 @@ def _nanos_by_tier(
 
 
 def total(charges: Iterable[Charge]) -> Charge:
-    """Add up the bills of a call's attempts; where one price is unknown, so is the sum.
+    """Add up the bills of a call's attempts; if one price is unknown, so is the sum.
 
     Example:
         >>> first, second = Charge(usage=Usage(input_tokens=3)), Charge(usage=Usage(input_tokens=4))
@@ -135,7 +135,7 @@ def total(charges: Iterable[Charge]) -> Charge:
 
 
 def _worst(charges: list[Charge]) -> int | None:
-    """Return the most that attempts may come to together; `None` if that is their price, or unknown."""
+    """Return the maximum cost of several attempts; `None` if it equals their price or is unknown."""
     each = [charge.worst for charge in charges]
     known = [nanos for nanos in each if nanos is not None]
     bounded = any(charge.at_most is not None for charge in charges) and len(known) == len(each)
@@ -143,7 +143,7 @@ def _worst(charges: list[Charge]) -> int | None:
 
 
 def _poorest(sources: list[UsageSource | None]) -> UsageSource | None:
-    """Say where the counts of several attempts came from, the last one at the end."""
+    """Return the source of the counts of several attempts, the last one at the end."""
     whole = {"reported", "incomplete"}
     if all(source in whole for source in sources):
         return "incomplete" if "incomplete" in sources else "reported"
@@ -151,7 +151,7 @@ def _poorest(sources: list[UsageSource | None]) -> UsageSource | None:
 
 
 def _source(source: UsageSource | None, price: prices.Price | None) -> UsageSource | None:
-    """Say where the counts came from; `"incomplete"` where they are all there, but the price is not."""
+    """Return the source of the counts; `"incomplete"` if they are complete but the price is not."""
     return "incomplete" if source == "reported" and price is not None and not price.exact else source
 
 
@@ -175,7 +175,7 @@ def _usage(
         return said, "reported"
     if not any((parts, accepted, answer.usage)):
         return None, None
-    # Providers send a token or more at a time, so that there are no fewer tokens than pieces.
+    # Providers send at least one token per chunk, so there are at least as many tokens as chunks.
     written = max(tokens.estimate("".join(parts)), len(parts))
     prompt = said.input_tokens
     if prompt is None:
@@ -185,7 +185,7 @@ def _usage(
 
 
 def _tier(request: Request, answer: Answer, codec: type[Codec]) -> str | None:
-    """Return the service tier that answered; where nobody says so, the one that was asked for."""
+    """Return the service tier of the answer; if it is not reported, the requested one."""
     asked = (request.extra.get(name) for name in codec.tier_parameters)
     return answer.tier or next((tier for tier in asked if isinstance(tier, str)), None)
 
@@ -199,6 +199,6 @@ def _price(
     names = dict.fromkeys(name for name in (answer.model, request.model) if name)
     try:
         return prices.price(provider, tuple(names), usage, when=when, tier=tier)
-    except ConfigurationError as error:  # the file was changed while the call ran
-        logger.warning("The call has no price: %s", error)
+    except ConfigurationError as error:  # the settings file was changed during the call
+        logger.warning("Cannot price the call: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""What one request can cost at most, before it is sent."""
+"""Upper bound of a request's cost, before it is sent."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 PER_REQUEST = 32
-"""Tokens that frame a prompt at most."""
+"""Maximum tokens that frame a prompt."""
 
 PER_TOOLS = 1024
-"""Tokens of the system prompt that a provider adds to a request with tools or a schema, at most (Anthropic
+"""Maximum tokens of the system prompt that a provider adds to a request with tools or a schema (Anthropic
 documents up to 804)."""
 
 
 class CostBound(NamedTuple):
-    """The most that one request can use.
+    """Maximum usage of one request.
 
     Attributes:
-        nanos: Its price in billionths of a US dollar; `None` if nobody knows the model's price.
+        nanos: Its price in nano-dollars; `None` if the model's price is unknown.
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens of all answers, reasoning included.
     """
@@ -44,11 +44,11 @@ class CostBound(NamedTuple):
 
 
 def cost_bound(request: Request, provider: str, *, when: datetime | None = None) -> CostBound:
-    """Return the most that one request can use.
+    """Return the maximum usage of one request.
 
-    Each side counts as the dearest kind of tokens that it may have: pictures, sound, reasoning. What a
-    provider adds on its own, such as the findings of a search tool of its own, cannot be known before, nor
-    how often it searches where the request sets no limit (`max_uses`).
+    Each side counts as the most expensive kind of tokens that it may have: images, audio, reasoning. What a
+    provider adds itself, such as results of its own search tool, is not known in advance, nor is
+    the number of searches if the request does not limit it (`max_uses`).
 
     Example:
         >>> from llmkit.providers.codec import Request
@@ -80,7 +80,7 @@ def _output(request: Request, codec: type[Codec]) -> int:
 
 
 def _numbers(extra: Any, names: frozenset[str], codec: type[Codec]) -> list[int]:
-    """Return the values of parameters that are numbers, at the top and where parameters are nested."""
+    """Return the values of numeric parameters, including nested ones."""
     return [int(value) for name, value in _parameters(extra, codec) if name in names and _is_count(value)]
 
 
@@ -97,7 +97,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: datetime | None) -> int | None:
-    """Price the dearest way in which a provider may count the tokens."""
+    """Return the highest price among the ways in which a provider may count the tokens."""
     known = [
         price.nanos
         for tier in tiers(request, provider)
@@ -110,7 +110,7 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
 def dearest(
     usage: Usage, request: Request, provider: str, *, when: datetime | None, tier: str | None
 ) -> Usage:
-    """Return a usage of which each side is all of its dearest kind, with what else the request may cost."""
+    """Return a usage with all tokens of the most expensive kind, plus other possible fees."""
     found = prices.listing(provider, (request.model,), when=when, tier=tier)
     others = {} if found is None else found.at(usage.input_tokens or 0).others
     units = dict(usage.units)
@@ -125,7 +125,7 @@ def dearest(
 
 
 def _kinds(request: Request, side: str) -> list[str]:
-    """Return the kinds of tokens with a price of their own that one side of a call may have."""
+    """Return the kinds of tokens with their own price that one side of a call may have."""
     if side == "output":
         return [unit for unit, of in KINDS.items() if of == "output"]
     sent = json.dumps(dict(request.extra), default=str).lower() if request.extra else ""
@@ -135,7 +135,7 @@ def _kinds(request: Request, side: str) -> list[str]:
 
 
 def _searches(request: Request) -> int:
-    """Return how many searches a request allows, as far as it says so."""
+    """Return how many searches a request allows, if it says so."""
     tools = request.extra.get("tools")
     listed = tools if isinstance(tools, list) else []
     limits: list[Any] = [tool.get("max_uses") for tool in listed if isinstance(tool, dict)]
@@ -143,7 +143,7 @@ def _searches(request: Request) -> int:
 
 
 def tiers(request: Request, provider: str) -> set[str | None]:
-    """Return the service tiers that may answer: the one that is asked for, or the usual one."""
+    """Return the service tiers that may answer: the requested one, or the default one."""
     codec = codec_of(provider)
     parameters = _parameters(request.extra, codec)
     asked = (value for name, value in parameters if name in codec.tier_parameters)
@@ -151,9 +151,9 @@ def tiers(request: Request, provider: str) -> set[str | None]:
 
 
 def _ways(usage: Usage, provider: str, extra: str) -> list[Usage]:
-    """Return how the prompt may be counted: a cache may take all of it, or have all of it.
+    """Return how the prompt may be counted: all of it may be written to or read from a cache.
 
-    Anthropic's cache takes only what is marked; that of others works by itself.
+    Anthropic caches only marked parts; other providers cache automatically.
     """
     whole, marked = usage.input_tokens, "cache_control" in extra
     ways = [usage, replace(usage, cache_read_tokens=whole)]

@@ -1,1 +1,1 @@
-"""Replay: answers that are recorded once and played back."""
+"""Replay: recording and replaying answers."""

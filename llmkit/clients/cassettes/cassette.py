@@ -1,7 +1,7 @@
 """The file of recorded answers: one SQLite table, small enough to commit.
 
-A file holds answers **and the requests they answer**, prompts included; that is why replay is off until
-it is switched on. It never holds a key or a header: what looks like a key in a request is blanked out.
+A file contains answers **and their requests**, including prompts, so replay is off until
+it is switched on. It contains no keys or headers: what looks like a key in a request is redacted.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID = 0x6C6C6D72
-"""What `PRAGMA application_id` says in a file of recordings: `llmr`."""
+"""`PRAGMA application_id` of a file of recordings: `llmr`."""
 
 LEDGER_ID = 0x6C6C6D6B
 VERSION = 1
 
 PAGE_SIZE = 1024
-"""Bytes per page: an answer takes one to three, and half a page of each is air."""
+"""Bytes per page: an answer takes one to three pages, of which half a page is unused on average."""
 
 NEAREST = 50
-"""Requests that are compared to say what a missing one differs in."""
+"""Number of requests that are compared to explain a miss."""
 
 COLUMNS = (
     "key TEXT PRIMARY KEY",  # SHA-256 of the request, in hexadecimal
     "recorded_at TEXT NOT NULL",  # ISO 8601
     "provider TEXT NOT NULL",
     "model TEXT NOT NULL",
-    "answer BLOB NOT NULL",  # JSON, compressed by zlib, which also notices damage
-    "request BLOB NOT NULL",  # the same way
+    "answer BLOB NOT NULL",  # JSON, compressed by zlib, whose checksum detects damage
+    "request BLOB NOT NULL",  # in the same format
 )
 
 TABLE = (
@@ -48,20 +48,20 @@ TABLE = (
 
 
 class DamagedRecordingError(ConfigurationError):
-    """One recording cannot be read; the file around it can."""
+    """A single recording is damaged; the rest of the file is readable."""
 
-    default_hint = 'Record it anew with llmkit.replay(mode="auto").'
+    default_hint = 'Record it again with llmkit.replay(mode="auto").'
 
 
 class Cassette:
-    """A file of recorded answers. Every operation opens it anew, so that it survives forks and swaps."""
+    """A file of recorded answers. Every operation reopens it, so that forks and replaced files work."""
 
     def __init__(self, path: Path, *, timeout: float = 10.0) -> None:
         self.path = path
         self._timeout = timeout
 
     def check(self) -> None:
-        """Find out whether the file, if there is one, is a file of recordings."""
+        """Check that the file, if it exists, is a file of recordings."""
         with self._reading():
             pass
 
@@ -73,35 +73,38 @@ class Cassette:
         return None if row is None else self._recording(row[0])
 
     def write(self, key: str, recording: Recording, *, provider: str, model: str, request: Any) -> None:
-        """Keep a recording; an earlier one of the same request goes."""
+        """Store a recording; it replaces an earlier one of the same request."""
         answer = recording.values
         row = (key, answer["recorded_at"], provider, model, pack(answer), pack(_without_keys(request)))
         with self._writing() as file:
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def has_former(self) -> bool:
-        """Return whether there are recordings with keys of an earlier version, which are plain digits."""
+        """Return whether there are recordings with version 1 keys, which are plain hexadecimal digits."""
         with self._reading() as file:
             wanted = "SELECT EXISTS (SELECT 1 FROM recordings WHERE key < 'g')"
             return file is not None and bool(file.execute(wanted).fetchone()[0])
 
     def count(self) -> int:
-        """Return how many recordings there are."""
+        """Return the number of recordings."""
         with self._reading() as file:
             return 0 if file is None else int(file.execute("SELECT count(*) FROM recordings").fetchone()[0])
 
     def nearest(self, provider: str, model: str, *requests: Any) -> str:
-        """Say what is in the file in place of a request that has no recording."""
+        """Explain a miss: what the file has instead of a request."""
         total = self.count()
         if not total:
-            return "it is empty, or does not exist"
+            return "the file is empty or missing"
         known = self._requests(provider, model)
         wanted = [_fields(_without_keys(request)) for request in requests]
         changes = [_changed(one, found) for one in wanted for found in known]
         if not changes:
-            return f"it has {total} of other models"
+            return f"its {total} recordings are of other models"
         names = min(changes, key=lambda names: (len(names), names))
-        return f"the nearest of its {total} differs in {', '.join(names) or 'a key or the server'}"
+        return (
+            f"the most similar of its {total} recordings differs in"
+            f" {', '.join(names) or 'a key or the server'}"
+        )
 
     def _requests(self, provider: str, model: str) -> list[dict[str, Any]]:
         """Return the last recorded requests to a model that can be read."""
@@ -111,7 +114,7 @@ class Cassette:
         return [_fields(found) for found in map(_readable, rows) if found is not None]
 
     def clear(self) -> int:
-        """Remove all recordings, and what they leave in the file."""
+        """Remove all recordings and free their space."""
         if self.count() == 0:
             return 0
         with self._writing() as file:
@@ -128,7 +131,7 @@ class Cassette:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Open the file for reading; `None` if it has no recordings yet."""
+        """Open the file for reading; `None` if it has no recordings."""
         with self._telling("read"):
             if not self.path.exists():
                 yield None
@@ -137,7 +140,7 @@ class Cassette:
                 yield file if self._is_ours(file) else None
 
     def _opened(self) -> sqlite3.Connection:
-        """Connect for reading; a write that a dead process left half done is undone first."""
+        """Connect for reading; first roll back an incomplete write of a dead process."""
         file = sqlite.connect(self.path, timeout=self._timeout)
         try:
             file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
@@ -153,11 +156,11 @@ class Cassette:
 
     @contextlib.contextmanager
     def _writing(self, *, transaction: bool = True) -> Iterator[sqlite3.Connection]:
-        self.check()  # for reading only: opening a foreign file for writing might already change it
+        self.check()  # read-only, because opening another application's file for writing might change it
         with self._telling("written"):
             sqlite.create(self.path)
             with contextlib.closing(sqlite.connect(self.path, timeout=self._timeout, write=True)) as file:
-                file.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only a new file takes it
+                file.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only applies to a new file
                 with sqlite.transaction(file) if transaction else contextlib.nullcontext():
                     if not self._is_ours(file):
                         for statement in TABLE:
@@ -165,33 +168,33 @@ class Cassette:
                     yield file
 
     def _is_ours(self, file: sqlite3.Connection) -> bool:
-        """Return whether a file holds recordings; one that is still empty does not yet."""
-        # In this order: another thread may create the file meanwhile, and its one commit brings table,
-        # identifier and version together.
+        """Return whether a file is a file of recordings; an empty one is not yet."""
+        # In this order, because another thread may create the file meanwhile, and its commit adds table,
+        # identifier and version at once.
         tables = file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
         application = file.execute("PRAGMA application_id").fetchone()[0]
         version = file.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:
             if version > VERSION:
                 raise ConfigurationError(
-                    f"{self.path} was recorded by a newer llmkit (format {version}, not {VERSION}).",
-                    hint="Update llmkit, or choose another file.",
+                    f"{self.path} was written by a newer llmkit (format {version}, supported: {VERSION}).",
+                    hint="Update llmkit, or use another file.",
                 )
             return True
         if application == 0 and tables is None:
             return False
-        what = "the ledger" if application == LEDGER_ID else "a database of another program"
+        what = "the ledger" if application == LEDGER_ID else "a database of another application"
         raise self._foreign(what)
 
     def _foreign(self, what: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.path} is no file of recordings but {what}; it was left as it is.",
-            hint='Choose another file: llmkit.replay("demo.replay").',
+            f"{self.path} is not a file of recordings but {what}; it was not changed.",
+            hint='Use another file: llmkit.replay("demo.replay").',
         )
 
     @contextlib.contextmanager
     def _telling(self, done: str) -> Iterator[None]:
-        """Say what is the matter with the file in our own words."""
+        """Convert SQLite and OS errors to ours."""
         try:
             yield
         except sqlite3.Error as error:
@@ -199,7 +202,7 @@ class Cassette:
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path} cannot be {done}: {error.strerror or error}.",
-                hint="Check the folder and its permissions, or choose another file.",
+                hint="Check the folder and its permissions, or use another file.",
             ) from error
 
     def _reason(self, error: sqlite3.Error, done: str) -> ConfigurationError:
@@ -208,22 +211,22 @@ class Cassette:
             return self._foreign("something else")
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             return ConfigurationError(
-                f"{self.path} was locked by another program for {self._timeout:g} s.",
-                hint="Close that program, or choose another file.",
+                f"{self.path} was locked by another process for {self._timeout:g} s.",
+                hint="Stop that process, or use another file.",
             )
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}:
             return ConfigurationError(
                 f"{self.path} is damaged ({error}).",
-                hint="Restore it from a copy, or delete it and record again.",
+                hint="Restore it from a backup, or delete it and record again.",
             )
         return ConfigurationError(
             f"{self.path} cannot be {done}: {error}.",
-            hint="Check the file, its folder and their permissions, or choose another file.",
+            hint="Check the file, its folder and their permissions, or use another file.",
         )
 
 
 def _without_keys(value: Any) -> Any:
-    """Return JSON values in which what looks like a key is blanked out."""
+    """Return JSON values with everything that looks like a key redacted."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
@@ -232,7 +235,7 @@ def _without_keys(value: Any) -> Any:
 
 
 def _readable(row: tuple[Any]) -> Any:
-    """Return a request as it was kept; `None` if it cannot be read."""
+    """Return a stored request; `None` if it is damaged."""
     try:
         return unpack(row[0])
     except UNREADABLE:
@@ -240,7 +243,7 @@ def _readable(row: tuple[Any]) -> Any:
 
 
 def _fields(request: Any) -> dict[str, Any]:
-    """Return what a request says, by name; further parameters, or a wire request's body, are taken apart."""
+    """Return the parts of a request by name, with parameters or the body flattened."""
     if not isinstance(request, dict):
         return {}
     packed = {name: request[name] for name in ("extra", "body") if isinstance(request.get(name), dict)}

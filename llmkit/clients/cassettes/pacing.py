@@ -1,4 +1,4 @@
-"""How fast a recorded answer is played back."""
+"""The pace of replay: how fast a recorded answer is streamed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Pace: TypeAlias = Literal["instant", "natural"] | float
 """`"instant"`, `"natural"`, or tokens per second."""
 
 NATURAL = 60.0
-"""Tokens per second of a model that is neither the fastest nor the slowest."""
+"""Tokens per second of a model of medium speed."""
 
 LONGEST = 10.0
-"""Seconds that a natural replay takes at most, however long the answer."""
+"""Maximum duration of a natural replay, in seconds."""
 
 PER_TOKEN = 4
-"""Characters of a token, about."""
+"""Approximate characters per token."""
 
 PIECE = 16
-"""Characters of a piece, about: languages without spaces have no words to cut at."""
+"""Approximate characters per chunk, for languages without spaces between words."""
 
 _words = re.compile(rf"\S{{1,{PIECE}}}\s*|\s+")
 
 
 def checked(pace: Pace | None) -> Pace:
-    """Return a pace that can be kept.
+    """Validate a pace.
 
     Example:
         >>> checked(None)
@@ -43,15 +43,15 @@ def checked(pace: Pace | None) -> Pace:
     if isinstance(pace, int | float) and not isinstance(pace, bool) and 0 < pace < float("inf"):
         return pace
     raise ConfigurationError(
-        f"pace={pace!r} cannot be kept.",
-        hint='Take "instant", "natural", or a number of tokens per second.',
+        f"pace must be 'instant', 'natural' or a positive number, got {pace!r}.",
+        hint="A number means tokens per second.",
     )
 
 
 def pieces(text: str) -> list[str]:
-    """Cut a text into pieces of about a word; joined, they are the text again.
+    """Split a text into chunks of about a word, which join to the same text.
 
-    A letter and the accents that follow it stay together.
+    A letter and its combining accents stay together.
 
     Example:
         >>> pieces("To be, or not")
@@ -72,12 +72,12 @@ def _whole_letters(words: list[str]) -> Iterator[str]:
 
 
 def _continues(letter: str) -> bool:
-    """Whether a character belongs to the one before it: an accent, a joiner, a variation."""
+    """Whether a character belongs to the previous one: an accent, a joiner, a variation selector."""
     return unicodedata.category(letter) in {"Mn", "Mc", "Me"} or letter == "\u200d"
 
 
 class Player:
-    """Plays a recorded text back: a call's source."""
+    """A call's source that replays a recorded text."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class Player:
         self._sleep = sleep
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces, all that are due; `None` at the end."""
+        """Return all chunks that are due; `None` at the end."""
         if not self._left:
             return None
-        self._due = self._due or self._clock()  # the first piece comes at once
+        self._due = self._due or self._clock()  # the first chunk has no delay
         if (wait := self._due - self._clock()) > 0:
             await self._sleep(wait)
         now = self._clock()
@@ -111,5 +111,5 @@ class Player:
         return due
 
     async def aclose(self) -> None:
-        """Stop; there is nothing to close."""
+        """Stop; nothing to close."""
         self._left.clear()

@@ -1,4 +1,4 @@
-"""One call under replay: its text comes from a recording, or is recorded as it comes."""
+"""One call under replay: its text is replayed, or recorded as it arrives."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with contextlib.suppress(AttributeError):  # Windows does not fork
 
 
 def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) -> Source:
-    """Let a call's text come from a recording, and record it, as the mode has it."""
+    """Wrap a call's source with replay and recording, depending on the mode."""
     mode = current_mode()
     if mode == "off" or (mode == "auto" and call.context.replay == "off"):
         return source
@@ -47,7 +47,7 @@ def replayed(call: Call, source: Source, asked: Callable[[], CanonicalRequest]) 
 
 
 class Replayed:
-    """The texts of a call, from a recording or, to be recorded, from its own source."""
+    """A call's text, from a recording or from its own source, which is then recorded."""
 
     def __init__(
         self, call: Call, source: Source, state: Replay, asked: Callable[[], CanonicalRequest]
@@ -66,7 +66,7 @@ class Replayed:
         self._first: float | None = None
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces; `None` at the end."""
+        """Return the next chunks; `None` at the end."""
         if self._turn is not None:
             self._turn.resume()
         if self._now is None:
@@ -81,20 +81,20 @@ class Replayed:
         return texts
 
     async def aclose(self) -> None:
-        """Stop; if others wait for this very answer, one of them calls now."""
+        """Stop; if others wait for this answer, one of them calls now."""
         self._complete(None)
         await self._source.aclose()
 
     async def _choose(self) -> Source:
-        """Find out where the text comes from."""
+        """Choose the source of the text."""
         self._asked = asked = self._asks()
         if self._state.mode == "only" and self._call.context.replay is not None:  # -r or --no-cache
-            raise self._miss("a new answer was asked for, and nothing is sent in this mode")
+            raise self._miss("a new answer was requested, but this mode never calls")
         try:
             key = asked.key()
         except InvalidRequestError as error:
             if self._state.mode == "only":
-                raise self._miss(f"no answer to it can be recorded ({error.message})") from error
+                raise self._miss(f"its answer cannot be recorded ({error.message})") from error
             return self._source
         self._request = canonical(asked.request)
         if self._call.context.replay == "refresh":
@@ -104,7 +104,7 @@ class Replayed:
         return await self._shared(key)
 
     async def _shared(self, key: str) -> Source:
-        """Play the recording, maybe that of an identical call that is under way, or make the call."""
+        """Replay the recording, wait for an identical call in progress, or make the call."""
         joined = await _single_flight.join((self._state.path, key))
         if isinstance(joined, Recording):
             return self._play(joined)
@@ -121,14 +121,14 @@ class Replayed:
 
     def _play(self, recording: Recording) -> Player:
         self._call.replay(recording)
-        # Nobody watches an answer that comes as a whole.
+        # An answer that is not streamed needs no pacing.
         return Player(recording.text, self._state.pace if self._call.request.stream else "instant")
 
     async def _ended(self) -> None:
-        """Keep an answer that came whole, and let those have it who wait for it."""
+        """Record a complete answer, and pass it to the callers that wait for it."""
         key, self._key = self._key, None
         if key is None or self._call.fallback_from is not None:
-            return  # it was played back, or another model has answered
+            return  # it was replayed, or a fallback answered
         recording = self._recording()
         try:
             await asyncio.to_thread(self._keep, key, recording)
@@ -141,7 +141,7 @@ class Replayed:
             turn.complete(recording)
 
     def _read(self, key: str) -> Recording | None:
-        """Return the recording of a request, by its key or by the one that an earlier llmkit gave it."""
+        """Return the recording of a request, by its key or by its version 1 key."""
         assert self._asked is not None
         cassette = self._state.cassette
         found = cassette.read(key)
@@ -153,7 +153,7 @@ class Replayed:
         try:
             return self._read(key)
         except DamagedRecordingError as error:
-            _warn_once(f"{error.message} The call is made again.")
+            _warn_once(f"{error.message} Calling again.")
             return None
 
     def _recorded(self, key: str) -> Recording:
@@ -163,7 +163,7 @@ class Replayed:
         return recording
 
     def _requests(self) -> list[Any]:
-        """Return the request as recordings have it: those of this llmkit, and of an earlier one, if any."""
+        """Return the request in the current form and, if there are such recordings, in the version 1 form."""
         assert self._asked is not None
         requests = [self._request]
         if self._state.cassette.has_former():
@@ -174,19 +174,21 @@ class Replayed:
     def _miss(self, reason: str) -> ReplayMissError:
         provider, model = self._who
         return ReplayMissError(
-            f"This request to {provider}:{model} has no recorded answer in {self._state.path}: {reason}.",
+            f"{self._state.path} has no recorded answer to this request to {provider}:{model}: {reason}.",
         )
 
     def _keep(self, key: str, recording: Recording) -> None:
-        """Write an answer down; that this fails does not cost the answer."""
+        """Record an answer; a failure is logged and does not lose the answer."""
         provider, model = self._who
         if redact(recording.text) != recording.text:
-            _warn_once(f"An answer of {provider}:{model} was not recorded: something in it looks like a key.")
+            _warn_once(
+                f"An answer of {provider}:{model} was not recorded because part of it looks like a key."
+            )
             return
         try:
             self._state.cassette.write(key, recording, provider=provider, model=model, request=self._request)
         except ConfigurationError as error:
-            _warn_once(f"Answers are not recorded: {error}")
+            _warn_once(f"Cannot record answers: {error}")
 
     def _recording(self) -> Recording:
         call, answer = self._call, self._call.answer
@@ -207,7 +209,7 @@ class Replayed:
 
 
 def _harmless(parts: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Return the parts of an answer that do not look as if they held a key."""
+    """Return the parts of an answer that do not look like they contain a key."""
     written = [json.dumps(part) for part in parts]
     return tuple(part for part, text in zip(parts, written, strict=True) if redact(text) == text)
 

@@ -1,4 +1,4 @@
-"""One recorded answer, and its bytes in a file: compressed JSON, read with suspicion."""
+"""One recorded answer and its file format: compressed JSON, validated when read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from llmkit.content.messages import Usage
 
 LIMIT = 64 * 2**20
-"""Longest answer or request that is unpacked, in bytes: a few bytes of a file can stand for gigabytes."""
+"""Maximum size of an unpacked answer or request, in bytes: a small file can expand to gigabytes."""
 
 UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, zlib.error)
-"""What unpacking raises for bytes that are not what was packed."""
+"""Exceptions that unpacking raises for invalid bytes."""
 
 KINDS: dict[str, Any] = {
     "text": str,
@@ -23,7 +23,7 @@ KINDS: dict[str, Any] = {
     **dict.fromkeys(("cost_usd", "duration_s", "first_token_s"), int | float | None),
     "simulated": bool,
 }
-"""Types of a recording's values."""
+"""Expected types of a recording's values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +31,18 @@ class Recording:
     """One recorded answer.
 
     Attributes:
-        text: The whole text.
-        usage: Tokens as the provider reported them; `None` if it did not.
+        text: The complete text.
+        usage: Tokens reported by the provider; `None` if there were none.
         finish_reason: Why the answer ended.
-        model: Model that answered, in the provider's words.
+        model: Model that answered, in the provider's spelling.
         tier: The provider's service tier.
-        request_id: The provider's identifier of the request.
-        cost_usd: Price as the provider itself reported it, in US dollars.
+        request_id: The provider's request identifier.
+        cost_usd: Price reported by the provider, in US dollars.
         recorded_at: When the answer ended (aware, UTC).
-        duration_s: Seconds the call took.
-        first_token_s: Seconds to its first text.
+        duration_s: Duration of the call in seconds.
+        first_token_s: Seconds until the first text.
         simulated: Whether the sandbox answered.
-        parts: What was not text, as JSON objects in the provider's own form.
+        parts: Parts other than text, as JSON objects in the provider's own format.
     """
 
     text: str
@@ -60,13 +60,13 @@ class Recording:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Recording:
-        """Build a recording from JSON values; what somebody else wrote into a file does not get past here."""
+        """Build a recording from JSON values; invalid values raise."""
         usage = None if values["usage"] is None else Usage(**values["usage"])
         time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
-        parts = tuple(values.get("parts", ()))  # older files have none
+        parts = tuple(values.get("parts", ()))  # absent in older files
         recording = cls(**{**values, "usage": usage, "recorded_at": time, "parts": parts})
         if not all(isinstance(part, dict) for part in parts):
-            raise ValueError("a part is no object")
+            raise ValueError("a part is not an object")
         _check(recording, KINDS)
         if usage is not None:
             _check(usage, dict.fromkeys(values["usage"].keys() - {"units"}, int | None))
@@ -75,17 +75,17 @@ class Recording:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The recording as JSON values."""
         values = asdict(self) | {"recorded_at": self.recorded_at.isoformat()}
         if self.usage is not None and not self.usage.units:
-            del values["usage"]["units"]  # a file without them can be read by earlier versions, too
+            del values["usage"]["units"]  # omitted, so that earlier versions can read the file
         if not self.parts:
             del values["parts"]
         return values
 
 
 def pack(value: Any) -> bytes:
-    """Write JSON values as bytes: compressed by zlib, whose checksum notices damage.
+    """Convert JSON values to bytes, compressed by zlib, whose checksum detects damage.
 
     Example:
         >>> unpack(pack({"text": "Hi"}))
@@ -95,11 +95,11 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """Read what `pack` wrote."""
+    """Inverse of `pack`."""
     unpacking = zlib.decompressobj()
     text = unpacking.decompress(data, LIMIT)
     if not unpacking.eof:
-        raise ValueError("it is incomplete, or too long")
+        raise ValueError("it is incomplete or too long")
     return json.loads(text)
 
 
@@ -111,7 +111,7 @@ def _check_units(units: Any) -> None:
 
 
 def _check(thing: Any, kinds: dict[str, Any]) -> None:
-    """Make sure that attributes have their types, and that numbers are sensible."""
+    """Check the types of attributes and the range of numbers."""
     for name, kind in kinds.items():
         value = getattr(thing, name)
         if not isinstance(value, kind) or (isinstance(value, int | float) and not 0 <= value < math.inf):

@@ -1,9 +1,9 @@
-"""Record a call's answer once, play it back later: Restart & Run All can cost nothing.
+"""`llmkit.replay`: record a call's answer once and replay it later at no cost.
 
-Off by default. Once it is on, a file keeps the answers **and the requests they answer, prompts included**;
-the ledger never does. Two requests are the same if they ask the same: provider, server, model, messages,
-attachments, schema and every parameter that was chosen. Neither streaming nor what a server was found to
-refuse makes a difference. Files of an earlier llmkit, which compared what was sent, still play.
+Off by default. When it is on, a file stores the answers **and their requests, including prompts**;
+the ledger never does. Two requests are equal if they have the same provider, server, model, messages,
+attachments, schema and chosen parameters. Streaming and parameters that a server refuses make
+no difference. Files of earlier versions, which compared the wire request, still work.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _chosen: Replay | None = None
 
 
 class Replay:
-    """Whether answers are replayed, from which file, and how fast; made by `llmkit.replay`.
+    """The replay mode, file and pace; returned by `llmkit.replay`.
 
-    As a context manager it restores, at the end of the block, what was in force before.
+    As a context manager, it restores the previous state at the end of the block.
 
     Args:
         path: The file, absolute.
         mode: `"off"`, `"auto"` or `"only"`.
-        pace: How fast a streamed answer is played back.
+        pace: How fast a streamed answer is replayed.
 
     Attributes:
         path: As above.
@@ -63,11 +63,11 @@ class Replay:
         return f"Replay({self.mode}, {str(self.path)!r}, {number})"
 
     def __len__(self) -> int:
-        """Return how many answers the file has."""
+        """Return the number of answers in the file."""
         return self.cassette.count()
 
     def __bool__(self) -> bool:
-        """Return whether replay is on, however many answers there are."""
+        """Return whether replay is on, even if the file has no answers."""
         return self.mode != "off"
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class Replay:
         _chosen = self._before
 
     def use(self) -> None:
-        """Put this in force for the process."""
+        """Make this the process's replay state."""
         global _chosen
         if _chosen is not self:
             self._before, _chosen = _chosen, self
@@ -90,10 +90,10 @@ class Replay:
         """Remove all recorded answers from the file.
 
         Returns:
-            How many there were.
+            The number of removed answers.
 
         Raises:
-            ConfigurationError: If the file is something else, or cannot be written.
+            ConfigurationError: If the file is not a file of recordings, or cannot be written.
         """
         return self.cassette.clear()
 
@@ -101,28 +101,28 @@ class Replay:
 def replay(
     file: str | os.PathLike[str] | None = None, *, mode: ReplayMode = "auto", pace: Pace | None = None
 ) -> Replay:
-    """Play recorded answers back, for this process or for a `with` block.
+    """Replay recorded answers, in this process or in a `with` block.
 
-    The file keeps answers and the requests they answer, prompts included, readable for its owner only.
-    It holds no key. It may be committed, so that others run a notebook without a key and for $0.
+    The file stores answers and their requests, including prompts, readable by its owner only.
+    It contains no key. You can commit it, so that others can run a notebook without a key and at no cost.
 
-    The same request always gets the same answer: to ask for several answers to one prompt, let a parameter
-    differ, or leave replay off.
+    The same request always gets the same answer. To get several answers to one prompt, change a parameter
+    or turn replay off.
 
     Args:
-        file: Where the answers are kept; by default the file in force, else what `LLMKIT_REPLAY_FILE` or
-            the settings say, else a file among the user's data. One of the words `"off"`, `"auto"` and
-            `"only"` is the mode.
-        mode: `"auto"` plays an answer back if it was recorded, else calls and records it; `"only"` raises
+        file: The file of recordings; by default the current one, then that of `LLMKIT_REPLAY_FILE` or
+            the settings, then a file in the user's data folder. The words `"off"`, `"auto"` and
+            `"only"` set the mode.
+        mode: `"auto"` replays a recorded answer, otherwise calls and records; `"only"` raises
             `ReplayMissError` instead of calling; `"off"` does neither.
-        pace: How fast a streamed answer is played back: `"instant"` (the default), `"natural"` (a word at
+        pace: How fast a streamed answer is replayed: `"instant"` (the default), `"natural"` (a word at
             a time, at most 10 s), or tokens per second.
 
     Returns:
-        What is in force now; leaving it as a context manager restores what was before.
+        The current state; as a context manager, it restores the previous one.
 
     Raises:
-        ConfigurationError: If the mode or the pace is none, the file is something else, or cannot be read.
+        ConfigurationError: If the mode or pace is invalid, or the file is not readable as recordings.
 
     Example:
         >>> import tempfile
@@ -131,9 +131,9 @@ def replay(
         ('auto', 0)
     """
     if isinstance(file, str) and file in get_args(ReplayMode):
-        file, mode = None, file  # type: ignore[assignment]  # it is one of the three words
+        file, mode = None, file  # type: ignore[assignment]  # one of the three modes
     if mode not in get_args(ReplayMode):
-        raise ConfigurationError(f"mode={mode!r} is unknown.", hint='Take "off", "auto" or "only".')
+        raise ConfigurationError(f"mode must be 'off', 'auto' or 'only', got {mode!r}.")
     usual = _file(settings.load()) if _chosen is None else _chosen.path
     path = usual if file is None else _absolute(file)
     state = Replay(path, mode, checked(pace))
@@ -141,7 +141,7 @@ def replay(
         state.cassette.check()
     if mode == "only" and not state.path.exists():
         raise ConfigurationError(
-            f"There is no file {state.path} to replay from.",
+            f"Recording not found: {state.path}.",
             hint='Record it first: llmkit.replay(file, mode="auto").',
         )
     state.use()
@@ -149,7 +149,7 @@ def replay(
 
 
 def current() -> Replay:
-    """Return what is in force: what `llmkit.replay` was told last, else what the settings say."""
+    """Return the current state: of the last `llmkit.replay`, otherwise of the settings."""
     if _chosen is not None:
         return _chosen
     loaded = settings.load()
@@ -157,12 +157,12 @@ def current() -> Replay:
 
 
 def current_mode() -> ReplayMode:
-    """Return the mode in force; every call asks for it, so neither a file nor all settings are looked at."""
+    """Return the current mode; every call needs it, so this reads no file and no other setting."""
     return settings.replay_mode() if _chosen is None else _chosen.mode
 
 
 def default_path() -> Path:
-    """Return where answers are recorded if nobody says otherwise: a file among the user's data."""
+    """Return the default file of recordings, in the user's data folder."""
     return platformdirs.user_data_path("llmkit") / "replay.sqlite"
 
 
@@ -171,4 +171,4 @@ def _file(loaded: settings.Settings) -> Path:
 
 
 def _absolute(file: str | os.PathLike[str]) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(file)))  # noqa: PTH100, PTH111 - `..` goes, links stay
+    return Path(os.path.abspath(os.path.expanduser(file)))  # noqa: PTH100, PTH111 - removes `..`, keeps links

@@ -1,4 +1,4 @@
-"""What a call asks, as far as it matters for the answer, and the key under which that is recorded."""
+"""The canonical request of a call and the key of its recording."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from llmkit.providers.codec import Codec, Request
 
 FORMAT = 2
-"""Version of the key: 1 was made of what went over the wire, 2 is made of what was asked."""
+"""Version of the key: 1 used the wire request, 2 uses the canonical request."""
 
 MARK = "q"
-"""What a key of version 2 begins with; it sorts behind all of version 1, which are hexadecimal digits."""
+"""Prefix of version 2 keys; sorts after all version 1 keys, which are hexadecimal digits."""
 
 SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanonicalRequest:
-    """What a call asks, as far as it matters for the answer.
+    """The parts of a call that affect the answer.
 
     Attributes:
         provider: Name of the provider.
-        place: Which server is asked.
-        request: The request in our words, as JSON values.
-        former: Makes the request as version 1 of the key has it.
+        place: The server.
+        request: The request in our terms, as JSON values.
+        former: Creates the request in the form of version 1 keys.
     """
 
     provider: str
@@ -46,11 +46,11 @@ class CanonicalRequest:
     former: Callable[[], Mapping[str, Any]]
 
     def key(self) -> str:
-        """Return the key under which the answer is recorded."""
+        """Return the key of the recording."""
         return MARK + request_key(self.provider, self.place, self.request)
 
     def former_key(self) -> str | None:
-        """Return the key under which an earlier llmkit recorded the answer; `None` if it could not."""
+        """Return the version 1 key; `None` if the request has none."""
         try:
             return request_key(self.provider, self.place, self.former(), version=1)
         except InvalidRequestError:
@@ -58,11 +58,11 @@ class CanonicalRequest:
 
 
 def canonical_request(codec: Codec, address: str, call: Call) -> CanonicalRequest:
-    """Return what a call asks of a provider.
+    """Return the canonical request of a call.
 
-    It is taken from the request before it is encoded: neither streaming, nor the wire format, nor a parameter
-    that is not sent makes it another request. Digests stand for files; an
-    address stands for itself.
+    It is built before encoding, so streaming, the wire format and parameters that are not sent
+    do not change it. Files are represented by digests, URLs by
+    themselves.
     """
     return CanonicalRequest(
         provider=call.provider,
@@ -73,7 +73,7 @@ def canonical_request(codec: Codec, address: str, call: Call) -> CanonicalReques
 
 
 def canonical_client_request(call: Call) -> CanonicalRequest:
-    """Return what a call asks of a client that has no wire format of ours."""
+    """Return the canonical request of a client without one of our wire formats."""
     asked = _asked(call.request)
     return CanonicalRequest(provider=call.provider, place="", request=asked, former=lambda: asked)
 
@@ -91,10 +91,10 @@ def _asked(request: Request) -> dict[str, Any]:
 
 
 def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
-    """Return what version 1 of the key was made of: the body, to the letter as it was sent then."""
+    """Return the input of version 1 keys: the exact body that was sent then."""
     temperature = request.temperature
     if codec.former_temperature and temperature is not None:
-        temperature = float(temperature)  # one that nobody chose was sent as well
+        temperature = float(temperature)  # the default one was sent, too
     wire = codec.encode(replace(request, stream=False, without=frozenset(), temperature=temperature))
     return {"path": wire.path, "body": without_media(wire.body, request.messages)}
 
@@ -105,7 +105,7 @@ def _message(message: LLMMessage) -> list[Any]:
 
 
 def place(address: str, *, simulated: bool) -> str:
-    """Return which server is asked, as far as it matters for the answer.
+    """Return the server, as far as it affects the answer.
 
     Example:
         >>> place("https://api.openai.com/v1/", simulated=False)
@@ -118,7 +118,7 @@ def place(address: str, *, simulated: bool) -> str:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
-    except ValueError:  # it is no address; the call itself will say so
+    except ValueError:  # not a URL; the call itself reports it
         return address
     shown = "" if port is None or _is_loopback(host) else f":{port}"
     return f"{host}{shown}{parts.path.rstrip('/')}"
@@ -127,7 +127,7 @@ def place(address: str, *, simulated: bool) -> str:
 def request_key(provider: str, place: str, payload: Any, version: int = FORMAT) -> str:
     """Return the key of a request: SHA-256 over its canonical JSON.
 
-    The order of an object's names does not matter, and 1.0 is 1.
+    The order of an object's keys does not matter, and 1.0 equals 1.
 
     Example:
         >>> request_key("a", "b", {"x": 1, "y": 2.0}) == request_key("a", "b", {"y": 2, "x": 1})
@@ -139,7 +139,7 @@ def request_key(provider: str, place: str, payload: Any, version: int = FORMAT) 
         document = canonical([version, provider, place, payload])
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"The request has no canonical JSON: {error}.") from error
+        raise InvalidRequestError(f"Cannot encode the request as JSON: {error}.") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -151,7 +151,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def canonical(value: Any) -> Any:
-    """Return JSON values in which the same number is written the same way."""
+    """Return JSON values in which the same number is written in the same format."""
     if isinstance(value, float):
         whole = math.isfinite(value) and value.is_integer()
         return int(value) if whole else float(value)
@@ -161,10 +161,10 @@ def canonical(value: Any) -> Any:
         return {_name(name): canonical(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"the name {value!r} is no text")
+        raise TypeError(f"the key {value!r} is not a string")
     return value

@@ -1,8 +1,8 @@
-"""Identical requests that run at once share one call: the first one calls, the others wait for its answer.
+"""Concurrent identical requests share one call: the first one calls, the others wait for its answer.
 
-They may be in different threads and event loops. A call that fails hands over to one of those who wait,
-not to all of them. Nobody waits for a call that does not move: one whose reader has left it standing (it
-may be waiting for us), or whose event loop is blocked or gone.
+They may be in different threads and event loops. A call that fails hands over to one waiter,
+not to all. Waiters do not wait for a stalled call: one whose reader does not continue (it
+may be waiting for us), or whose event loop is blocked or closed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 1.0
-"""Seconds that a call may stand still before another one is made beside it."""
+"""Seconds that a call may stall before another one is started."""
 
 
 class Turn(Generic[T]):
-    """The right to make the shared call: whoever holds it is the leader."""
+    """The role of the caller that makes the shared call."""
 
     def __init__(self, group: SingleFlight[T], shared: SharedCall[T]) -> None:
         self._group = group
         self._shared = shared
 
     def pause(self) -> None:
-        """Note that the reader has what there is: the call stands until it comes back for more."""
+        """Note that the reader has all chunks so far: the call pauses until it asks for more."""
         if self._shared.leader is self:
             self._shared.paused = monotonic()
 
     def resume(self) -> None:
-        """Note that the reader is back."""
+        """Note that the reader asks for more."""
         if self._shared.leader is self:
             self._shared.paused = None
 
@@ -49,15 +49,15 @@ class Turn(Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class SharedCall(Generic[T]):
-    """One call that is under way.
+    """One call in progress.
 
     Attributes:
         key: What makes requests identical.
         loop: Event loop that the call runs on.
-        leader: Who makes the call.
-        waiting: Who waits for it, and on which event loop.
-        paused: Since when its reader has been away.
-        asked: Since when its event loop has not answered a question.
+        leader: The caller that makes the call.
+        waiting: The callers that wait for it, with their event loops.
+        paused: When its reader paused.
+        asked: When its event loop was last probed without an answer.
     """
 
     key: Hashable
@@ -68,9 +68,9 @@ class SharedCall(Generic[T]):
     asked: float | None = None
 
     def stands(self, patience: float) -> bool:
-        """Return whether the call does not move; the event loop is asked again."""
+        """Return whether the call is stalled; probes the event loop again."""
         now = monotonic()
-        # Who waits looks once in `patience`: half of it tells the last look from this one.
+        # Waiters check once per `patience`; half of it separates the last probe from this one.
         if any(since is not None and now - since > patience / 2 for since in (self.paused, self.asked)):
             return True
         self.asked = self.asked or now
@@ -85,19 +85,19 @@ class SharedCall(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """The calls that are under way in this process."""
+    """The calls in progress in this process."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self.forget()
 
     def forget(self) -> None:
-        """Start afresh: a forked child has none of its parent's calls."""
-        self._lock = threading.RLock()  # the collector may end one who waits at any moment
+        """Reset: a forked child has none of its parent's calls."""
+        self._lock = threading.RLock()  # the garbage collector may end a waiter at any time
         self._calls: dict[Hashable, SharedCall[T]] = {}
 
     async def join(self, key: Hashable) -> T | Turn[T]:
-        """Wait for the result of an identical call that is under way."""
+        """Wait for the result of an identical call in progress."""
         loop = asyncio.get_running_loop()
         with self._lock:
             shared = self._calls.get(key)
@@ -153,10 +153,10 @@ class SingleFlight(Generic[T]):
     def _leave(
         self, shared: SharedCall[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Stop waiting; a turn that was on its way here goes to the next caller."""
+        """Stop waiting; a role that was passed here goes to the next caller."""
         with self._lock:
             if future.cancel():
-                with contextlib.suppress(ValueError):  # passed over, for its event loop was closed
+                with contextlib.suppress(ValueError):  # skipped because its event loop was closed
                     shared.waiting.remove((future, loop))
                 return
             result = future.result()
@@ -165,7 +165,7 @@ class SingleFlight(Generic[T]):
 
 
 def _next(shared: SharedCall[T]) -> tuple[Future[T | Turn[T]], asyncio.AbstractEventLoop] | None:
-    """Return the next one who waits; those whose event loop is closed wait no more."""
+    """Return the next waiter, and drop those whose event loop is closed."""
     while shared.waiting:
         future, loop = shared.waiting.popleft()
         if not loop.is_closed() and future.set_running_or_notify_cancel():

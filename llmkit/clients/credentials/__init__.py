@@ -1,1 +1,1 @@
-"""Keys: where they come from, which one is next, where they may go."""
+"""Keys: sources, rotation, and the servers that may receive them."""

@@ -1,7 +1,7 @@
-"""Where a client's requests go, and with which keys: given as arguments, or found; several take turns.
+"""The address and keys of a client's requests, from arguments or looked up, with rotation.
 
-What was not given as an argument is looked up anew for every request: whoever changes the address changes
-the key with it, and the new key must not go to the old server.
+Values that are not arguments are looked up for every request: when the address changes, the key
+changes too, and the new key must not go to the old server.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from llmkit.transport.base import OutgoingRequest
 
 Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
-"""What a client takes as `api_key`: a key, several that take turns, a manager of keys, or none."""
+"""Types of `api_key`: a key, several for rotation, a key manager, or none."""
 
 ARGUMENT = ("an argument", "APIKeyManager")
-"""Where a key comes from that the user gave to this very client."""
+"""Source of a key that was passed to this client."""
 
 _COMMON = {"accept": "application/json", "user-agent": f"llmkit/{__version__}"}
 
@@ -50,12 +50,12 @@ _SANDBOX = Secret(SANDBOX_KEY, "the sandbox")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where requests go at the moment.
+    """The current address of requests.
 
     Attributes:
         url: The API's base URL, normalized.
-        source: Who named it.
-        project: Whether only a project's file names it.
+        source: The variable, file or argument that sets it.
+        project: Whether only a project file sets it.
         simulated: Whether the sandbox answers.
     """
 
@@ -88,7 +88,7 @@ class Credentials:
         return self.key_for(place)
 
     def key_for(self, place: Place | None) -> Secret:
-        """Return the key for a request to a place; see `current`."""
+        """Return the key for a request to an address; see `current`."""
         if place is not None and place.simulated:
             return _SANDBOX
         if self._wrapped:
@@ -99,11 +99,11 @@ class Credentials:
             return found
         known = catalog.providers().get(self._provider)
         if known is None or known.local:
-            return Secret(NO_KEY, "nowhere: the server wants none")
+            return Secret(NO_KEY, "not needed by the server")
         raise missing_key(self._provider)
 
     def advance(self, used: Secret) -> Secret | None:
-        """Go on to the next key, unless another call has done so already."""
+        """Switch to the next key, unless another call has done so already."""
         if used is _SANDBOX:
             return None
         if not self._wrapped:
@@ -115,7 +115,7 @@ class Credentials:
 
 
 class Access:
-    """How a client reaches its provider."""
+    """The address and credentials of a client."""
 
     def __init__(
         self, provider: str, codec: type[Codec], *, api_key: Keys, base_url: str | None, own: Any
@@ -136,7 +136,7 @@ class Access:
             note(own)
 
     def place(self) -> Place:
-        """Return where the next request goes."""
+        """Return the address of the next request."""
         if self._given is not None:
             return self._given
         loaded, known = settings.load(), self._known
@@ -148,7 +148,7 @@ class Access:
         found = None if known is None else settings.address(known)
         if found is None:
             raise ConfigurationError(
-                f"Where is {self._provider}? No address is known for it.", hint="Give one as base_url."
+                f"No address is known for {self._provider}.", hint="Pass it as base_url."
             )
         place = Place(url=found.url, source=found.source, project=found.project)
         self._seen = (loaded, values, place)
@@ -178,7 +178,7 @@ class Access:
         names: Mapping[str, str] | None = None,
         custom: str = "",
     ) -> DirectTransport:
-        """Return a transport that sends straight to the provider, with headers made here."""
+        """Return a transport that sends directly to the provider, with headers made here."""
 
         def prepare() -> tuple[str, Callable[[OutgoingRequest], dict[str, str]]]:
             place = self.place()
@@ -194,9 +194,9 @@ class Access:
 
 
 def _of_environment(place: Place, names: Mapping[str, str], custom: str) -> dict[str, str]:
-    """Return the headers that the environment names; they are the user's, as keys are.
+    """Return the headers from environment variables; they are as confidential as keys.
 
-    To the sandbox they do not go, nor to a place that only a project names.
+    They are not sent to the sandbox or to an address that only a project sets.
     """
     if place.simulated or (place.project and not is_trusted(place.url)):
         return {}
@@ -212,7 +212,7 @@ def _named_headers(names: tuple[tuple[str, str], ...], custom: str, _stamp: obje
 
 
 def blames_key(error: LLMClientError) -> bool:
-    """Whether another key may do better: this one is refused, limited or used up.
+    """Whether another key may work: this one is rejected, rate-limited or out of credit.
 
     Example:
         >>> blames_key(RateLimitError("slow down")), blames_key(LLMClientError("broken"))
@@ -223,7 +223,7 @@ def blames_key(error: LLMClientError) -> bool:
 
 
 def blame_address(error: LLMClientError, address: str) -> None:
-    """Say in an error which address is likely to be wrong, if the server did not know the path."""
+    """Add to an error which address is probably wrong, if the server did not know the path."""
     if error.hint == WRONG_ADDRESS:
         error.hint = (
             f"The address {address} may be wrong: check its path, such as a missing or doubled /v1"
@@ -232,26 +232,26 @@ def blame_address(error: LLMClientError, address: str) -> None:
 
 
 def _check_trust(key: Secret, place: Place) -> None:
-    """Refuse to send a key where only a project's file says."""
+    """Raise if a key would go to an address that only a project file sets."""
     if key.source.startswith(ARGUMENT) or is_trusted(place.url):
         return
     url = addresses.take_apart(place.url)[0]
     raise ConfigurationError(
-        f"The key from {key.source} was not sent: {place.source} names {url}, and you have not trusted it.",
-        hint=f"If that server may have your key, type %llm trust {url} once; else remove the line.",
+        f"The key from {key.source} was not sent: {place.source} sets {url}, which you have not trusted.",
+        hint=f"To send your keys to that server, run %llm trust {url}; otherwise remove the setting.",
     )
 
 
 def _custom(lines: str) -> dict[str, str]:
-    """Read headers as the SDKs do: a name, a colon and a value on each line."""
+    """Parse headers as the SDKs do: `name: value` on each line."""
     pairs = (line.partition(":") for line in lines.split("\n"))
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon and name.strip()}
 
 
 def wrapped(given: Keys) -> tuple[Secret, ...] | APIKeyManager | None:
-    """Wrap the keys of an argument.
+    """Wrap the keys in an argument.
 
-    A function that takes a key and may fail puts this in the argument's place: a traceback shows arguments.
+    Functions that take a key and may raise replace the argument with this, because tracebacks show arguments.
 
     Example:
         >>> wrapped("first-key")

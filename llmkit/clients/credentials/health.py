@@ -1,4 +1,4 @@
-"""Does a provider answer? A check that costs nothing: it asks for the list of models."""
+"""Health checks: list the provider's models, which costs nothing."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What a check found.
+    """The result of a health check.
 
     Attributes:
         provider: Name of the provider.
-        ok: Whether it answered with its list of models.
+        ok: Whether it listed its models.
         latency_s: Seconds until it answered.
         models: Names of its models.
-        error: Why it did not.
-        skew_s: Seconds that this machine's clock is ahead of the provider's, to about a second; `None` if
-            the answer does not tell.
+        error: Reason of the failure.
+        skew_s: Seconds by which this machine's clock is ahead of the provider's, to about a second; `None` if
+            unknown.
     """
 
     provider: str
@@ -42,7 +42,7 @@ class Health:
 async def check(
     provider: str, list_models: Callable[[], Awaitable[tuple[list[str], Mapping[str, str]]]]
 ) -> Health:
-    """Ask a provider for its models and take the time."""
+    """List a provider's models and measure the time."""
     began, start = time.time(), perf_counter()
     try:
         names, headers = await list_models()
@@ -61,7 +61,7 @@ def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
         3.0
 
     Source:
-        RFC 9110, 6.6.1: `Date` has whole seconds; half of one is what it lacks on average.
+        RFC 9110, 6.6.1: `Date` has whole seconds, so it is half a second behind on average.
     """
     if "age" in headers:
         return None

@@ -1,4 +1,4 @@
-"""API keys: where they come from, and how they stay out of sight."""
+"""API keys: the environment, `.env`, the keyring and the session."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SANDBOX_KEY = "no-key-for-the-sandbox"
-"""What the SDKs send to the sandbox: they insist on a key."""
+"""Key that the SDKs send to the sandbox, because they require one."""
 
 KEYRING = "llmkit"
-"""Service under which keys are kept in the operating system's keyring."""
+"""Service name for keys in the operating system's keyring."""
 
 
 class KeyStatus(StrEnum):
-    """What `validate_api_key` found; true only for a valid key."""
+    """Result of `validate_api_key`; true only for a valid key."""
 
     VALID = "valid"
     INVALID = "invalid"
@@ -35,14 +35,14 @@ class KeyStatus(StrEnum):
 
 
 class APIKeyManager:
-    """The keys of each provider: several may take turns.
+    """The keys of each provider, with rotation.
 
-    Without keys of its own it finds them in the environment: `OPENAI_API_KEY`, then
-    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, … and so for every provider; then in a `.env` in the current
-    folder, if your own settings file has `dotenv = true`; then in the keyring.
+    Keys that are not passed are read from the environment: `OPENAI_API_KEY`, then
+    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, … and so on; then from a `.env` in the current
+    folder, if your own settings file has `dotenv = true`; then from the keyring.
 
     Args:
-        keys: Keys by provider, in the order in which they are used.
+        keys: Keys by provider, in order of use.
 
     Example:
         >>> manager = APIKeyManager({"openai": ["first-key", "second-key"]})
@@ -63,7 +63,7 @@ class APIKeyManager:
         return f"APIKeyManager({', '.join(f'{name}: {len(keys)}' for name, keys in self._keys.items())})"
 
     def find(self, provider: str) -> Secret | None:
-        """Return the key in use, wrapped, or `None` if there is none.
+        """Return the current key, wrapped, or `None`.
 
         Args:
             provider: Name of the provider.
@@ -72,7 +72,7 @@ class APIKeyManager:
         return keys[self._current.get(provider, 0) % len(keys)] if keys else _from_keyring(provider)
 
     def get_key(self, provider: str) -> str:
-        """Return the key in use.
+        """Return the current key.
 
         Args:
             provider: Name of the provider.
@@ -86,7 +86,7 @@ class APIKeyManager:
         return key.reveal()
 
     def rotate_key(self, provider: str) -> None:
-        """Go on to the provider's next key; after the last one comes the first.
+        """Switch to the provider's next key; after the last comes the first.
 
         Args:
             provider: Name of the provider.
@@ -95,26 +95,26 @@ class APIKeyManager:
             self._current[provider] = self._current.get(provider, 0) + 1
 
     def advance(self, provider: str, used: Secret) -> Secret | None:
-        """Go on to the next key, unless another call has done so already.
+        """Switch to the next key, unless another call has done so already.
 
         Args:
             provider: Name of the provider.
-            used: The key that was refused or is used up.
+            used: The key that was rejected or is exhausted.
 
         Returns:
-            The key that is in use now; `None` if there is only this one.
+            The current key; `None` if there is only one.
         """
         with self._lock:
             keys = self._all(provider)
             current = self._current.get(provider, 0)
-            # Of many calls that fail with one key, only the first moves on.
+            # If many calls fail with one key, only the first switches.
             if keys and keys[current % len(keys)] is used:
                 self._current[provider] = current + 1
         now = self.find(provider)
         return None if now is used else now
 
     def set_key(self, provider: str, value: str) -> None:
-        """Use this key for a provider until the process ends; it wins over the environment.
+        """Use this key for a provider until the process ends; it overrides the environment.
 
         Args:
             provider: Name of the provider.
@@ -124,7 +124,7 @@ class APIKeyManager:
             ConfigurationError: If it is blank.
         """
         if not value.strip():
-            raise ConfigurationError(f"The key for {provider} is blank.")
+            raise ConfigurationError(f"The key for {provider} must not be blank.")
         with self._lock:
             self._keys[provider] = [Secret(value.strip(), "%llm key")]
             self._current[provider] = 0
@@ -134,25 +134,25 @@ class APIKeyManager:
 
 
 def save_key(provider: str, value: str) -> None:
-    """Keep a key in the operating system's keyring for later sessions."""
-    hidden, value = Secret(value, "the keyring"), ""  # a traceback may show arguments
+    """Store a key in the operating system's keyring for later sessions."""
+    hidden, value = Secret(value, "the keyring"), ""  # tracebacks may show arguments
     try:
         import keyring
         from keyring.errors import KeyringError
     except ImportError as error:
         hint = 'pip install "llmkit[keyring]"'
-        raise ConfigurationError("The package keyring is missing.", hint=hint) from error
+        raise ConfigurationError("The package keyring is not installed.", hint=hint) from error
     try:
         keyring.set_password(KEYRING, provider, hidden.reveal())
-    except KeyringError as error:  # frames of the keyring hold the key
+    except KeyringError as error:  # the keyring's frames hold the key
         raise ConfigurationError(
-            f"The keyring did not take the key: {redact(str(error))}."
+            f"The keyring did not store the key: {redact(str(error))}."
         ) from error.with_traceback(None)
     _from_keyring.cache_clear()
 
 
 keys = APIKeyManager()
-"""The keys that clients use which were given none."""
+"""The keys of clients that were given none."""
 
 
 def missing_key(provider: str) -> AuthenticationError:
@@ -176,9 +176,9 @@ def _in_environment(provider: str, _stamp: object) -> tuple[Secret, ...]:
 
 
 def _from_dotenv(provider: str) -> list[Secret]:
-    """Return the keys of a `.env` in the current folder, if the user's own settings let it be read.
+    """Return the keys in a `.env` in the current folder, if the user's own settings allow it.
 
-    Only the variables of keys are looked at: an address in it would be a project's.
+    Only key variables are read: an address in it would be set by a project.
     """
     if not settings.load().dotenv:
         return []
@@ -195,17 +195,17 @@ def _dotenv(path: Path, _stamp: int) -> Mapping[str, str]:
     try:
         from dotenv import dotenv_values
     except ImportError as error:
-        hint = 'pip install "llmkit[dotenv]", or take dotenv out of your settings.'
-        raise ConfigurationError("The package python-dotenv is missing.", hint=hint) from error
+        hint = 'pip install "llmkit[dotenv]", or remove dotenv from your settings.'
+        raise ConfigurationError("The package python-dotenv is not installed.", hint=hint) from error
     try:
         found = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:  # the second one's words hold the file's
+    except (OSError, UnicodeDecodeError) as error:  # the second one's message contains text of the file
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}.") from None
     return {name: value for name, value in found.items() if value}
 
 
 def _listed(provider: str, variables: Mapping[str, str], source: str) -> list[Secret]:
-    """Return a provider's keys: those of the first variable that is set, and of its numbered ones."""
+    """Return a provider's keys: of the first variable that is set, and of its numbered variants."""
     known = catalog.providers().get(provider)
     for name in known.key_env if known else ():
         found = [
@@ -220,7 +220,7 @@ def _listed(provider: str, variables: Mapping[str, str], source: str) -> list[Se
 
 @lru_cache(maxsize=64)
 def _secret(name: str, value: str) -> Secret:
-    """Keep a key of the environment, so that `redact` knows it as long as the process runs."""
+    """Register a key from the environment with `redact` for the lifetime of the process."""
     return Secret(value, name)
 
 
@@ -233,6 +233,6 @@ def _from_keyring(provider: str) -> Secret | None:
         return None
     try:
         value = keyring.get_password(KEYRING, provider)
-    except KeyringError:  # locked, or there is none on this machine
+    except KeyringError:  # locked or missing
         return None
     return Secret(value, "the keyring") if value else None

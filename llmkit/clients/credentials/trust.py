@@ -1,7 +1,7 @@
-"""Addresses that the user has trusted with keys although only a project's file names them.
+"""Addresses that only a project file sets and that the user trusts with keys.
 
-A cloned folder's settings may name any address. Keys from the environment, the keyring or `%llm key` go there
-only after `llmkit.trust("https://host/…")`, which is kept in the user's own settings.
+Settings in a cloned folder may contain any address. Keys from the environment, the keyring or `%llm key` go
+there only after `llmkit.trust("https://host/…")`, which is stored in the user's own settings.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "trusted.txt"
-"""Beside the user's own settings file: an address on each line."""
+"""File beside the user's own settings, with one address per line."""
 
 
 def trust(url: str | None = None, *, revoke: bool = False) -> list[str]:
-    """Let your keys go to an address that a project's file names, or take that back.
+    """Allow or revoke sending your keys to an address that a project file sets.
 
-    It is kept for later sessions, in your own settings; addresses that you set in the environment or give
-    as an argument need no such word.
+    The decision is stored in your own settings. Addresses in environment variables or
+    arguments do not need it.
 
     Args:
-        url: The address; it covers what lies below its path. Without one, nothing is changed.
-        revoke: Take the trust back, from this address and those below it.
+        url: The address; includes all paths below it. Without one, nothing changes.
+        revoke: Revoke the trust in this address and those below it.
 
     Returns:
-        The addresses that are trusted now.
+        The trusted addresses.
 
     Raises:
-        ConfigurationError: If it is no address, was never trusted, or the file cannot be written.
+        ConfigurationError: If it is not a URL, was not trusted, or the file cannot be written.
 
     Example:
         >>> trust()
@@ -47,7 +47,9 @@ def trust(url: str | None = None, *, revoke: bool = False) -> list[str]:
     if revoke:
         kept = [one for one in known if not addresses.covers(wanted, one)]
         if kept == known:
-            raise ConfigurationError(f"{wanted} was not trusted.", hint="llmkit.trust() lists what is.")
+            raise ConfigurationError(
+                f"{wanted} is not trusted.", hint="llmkit.trust() lists the trusted addresses."
+            )
         _write(kept)
     elif wanted not in known:
         _write([*known, wanted])
@@ -65,12 +67,12 @@ def trusted() -> tuple[str, ...]:
 
 
 def is_trusted(url: str) -> bool:
-    """Whether keys may go to an address that a project's file names."""
+    """Whether keys may go to an address that a project file sets."""
     return any(addresses.covers(one, url) for one in trusted())
 
 
 def file() -> Path:
-    """Return the file that keeps the trusted addresses."""
+    """Return the path of the file of trusted addresses."""
     return settings.user_file().with_name(FILE)
 
 
@@ -84,7 +86,7 @@ def _read(path: Path, _stamp: int) -> tuple[str, ...]:
 
 
 def _write(urls: list[str]) -> None:
-    """Replace the file at once, readable by its owner alone."""
+    """Replace the file atomically, readable by its owner only."""
     path = file()
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -93,5 +95,5 @@ def _write(urls: list[str]) -> None:
             written.write("".join(f"{url}\n" for url in urls))
         draft.replace(path)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise ConfigurationError(f"Cannot write {path}: {error.strerror or error}.") from error
     _read.cache_clear()

@@ -1,1 +1,1 @@
-"""One call of our own clients: its attempts, deadlines, retries and the reading of its response."""
+"""Calls of our own clients: attempts, deadlines, retries and reading the response."""

@@ -1,4 +1,4 @@
-"""The requests of one call: which one comes next, and whether another try may help."""
+"""The attempts of one call: retries, key rotation, dropped parameters."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ logger = logging.getLogger("llmkit.clients.attempts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How a client talks to its provider.
+    """Everything that a client needs to call its provider.
 
     Attributes:
         codec: The wire format.
-        transport: How requests travel.
+        transport: Sends the requests.
         timeouts: The deadlines.
-        retry: Whether to try again.
-        refused: Parameters that a server refused, by server and model; added to as they are met.
-        warned: Models and parameters of which the user has heard that they do not go together.
+        retry: The retry policy.
+        refused: Parameters that a server refused, by server and model; grows during use.
+        warned: Models and parameters that the user was warned about.
         credentials: The keys; `None` if the user's own SDK client has them.
     """
 
@@ -56,12 +56,12 @@ class Endpoint:
     credentials: Credentials | None = None
 
     def there(self, model: str) -> str:
-        """Return the name under which is remembered what a server said of a model."""
+        """Return the key for what is known about a model on a server."""
         return f"{self.transport.address} {model}"
 
 
 class Attempts:
-    """The texts of one call, over as many requests as it takes."""
+    """The text of one call, over all its attempts."""
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
         self._endpoint = endpoint
@@ -72,7 +72,7 @@ class Attempts:
         self._retries = 0
 
     async def next(self) -> list[str] | None:
-        """Wait for the next pieces of text; `None` at the answer's end."""
+        """Return the next chunks of text; `None` at the end of the answer."""
         while True:
             try:
                 if self._reading is None:
@@ -87,7 +87,7 @@ class Attempts:
                 explain_down(error, self._call.provider, self._endpoint.transport.address)
                 await self.aclose()
                 wait = self._wait(error)
-                if wait is None:  # frames below hold what the server sent, maybe a key that it echoed
+                if wait is None:  # frames below hold the server's response, which may echo a key
                     raise error.with_traceback(None) from error.__cause__
                 self._call.give_up_attempt()
                 if wait:
@@ -98,19 +98,19 @@ class Attempts:
                 return texts
 
     async def aclose(self) -> None:
-        """Close the connection, or give it back if the answer was read to its end."""
+        """Close the connection, or return it to the pool if the answer was read to its end."""
         reading, self._reading = self._reading, None
         if reading is not None:
             await reading.aclose()
 
     async def _begin(self) -> ResponseReader:
-        """Send the request and wait for the answer's headers."""
+        """Send the request and wait for the response headers."""
         call, endpoint = self._call, self._endpoint
-        endpoint.transport.load()  # before the clock starts: an import is not the provider's fault
+        endpoint.transport.load()  # before the clock starts, because importing is not the provider's time
         key = (
             None if endpoint.credentials is None else endpoint.credentials.current()
-        )  # without one, nothing begins
-        # Set once: all attempts, fallbacks included, share the total.
+        )  # without a key, nothing is sent
+        # Set once: all attempts, including fallbacks, share the total.
         if call.end is None and endpoint.timeouts.total is not None:
             call.end = monotonic() + endpoint.timeouts.total
         await call.begin()
@@ -126,15 +126,15 @@ class Attempts:
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
         response = await self._endpoint.transport.send(wire)
-        # Before an error is raised: a refusal by the sandbox, wherever it runs, is no real call either.
+        # Before an error is raised, because a call that the sandbox refuses is simulated, too.
         self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
         return await accepted(response, self._endpoint.codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
-        """Wait before the next try, for everybody to see; a cell shows it by itself."""
+        """Wait before the next attempt; cells and logs show the pause."""
         call = self._call
         level = logging.INFO if call.context.surface in {"magic", "chat"} else logging.WARNING
-        logger.log(level, "%s: %s Trying again in %.1f s", call.name, error.message, seconds)
+        logger.log(level, "%s: %s Retrying in %.1f s", call.name, error.message, seconds)
         call.waiting = Waiting(until=monotonic() + seconds, error=error, attempt=call.attempts + 1)
         try:
             await asyncio.sleep(seconds)
@@ -142,7 +142,7 @@ class Attempts:
             call.waiting = None
 
     def _wait(self, error: LLMClientError) -> float | None:
-        """Return the seconds before the next try; `None` if there shall be none."""
+        """Return the seconds before the next attempt; `None` to give up."""
         call = self._call
         if call.started or not call.attempts:
             return None
@@ -157,12 +157,12 @@ class Attempts:
         return None
 
     def _has_time_for(self, wait: float) -> bool:
-        """Whether the call's total deadline leaves time for another try after this pause."""
+        """Whether the call's total timeout leaves time for another attempt after this pause."""
         end = self._call.end
         return end is None or monotonic() + wait < end
 
     def _with_another_key(self, error: LLMClientError) -> bool:
-        """Go on to a key that this call has not tried, if the error blames the last one."""
+        """Switch to a key that this call has not tried, if the error was caused by the last one."""
         credentials, used = self._endpoint.credentials, self._key
         if credentials is None or used is None or not blames_key(error):
             return False
@@ -170,11 +170,11 @@ class Attempts:
         other = credentials.advance(used)
         if other is None or any(other is key for key in self._tried):
             return False
-        logger.warning("%s: %s Going on with the key from %s", self._call.name, error.message, other.source)
+        logger.warning("%s: %s Continuing with the key from %s", self._call.name, error.message, other.source)
         return True
 
     def _without_refused(self, error: LLMClientError) -> bool:
-        """Leave out a parameter that the server refused, and remember that for this model."""
+        """Drop a parameter that the server refused, and remember it for this model."""
         request, refused = self._call.request, self._endpoint.refused
         self._call.request, names = without_refused(error, request, self._endpoint.codec)
         if names:
@@ -185,7 +185,7 @@ class Attempts:
 
 
 def warn_refused(endpoint: Endpoint, request: Request, names: frozenset[str]) -> None:
-    """Tell the user once what of theirs a model does not take."""
+    """Warn the user once about their parameters that a model refuses."""
     for name in sorted(names):
         if (request.model, name) in endpoint.warned:
             continue
@@ -199,5 +199,5 @@ def warn_refused(endpoint: Endpoint, request: Request, names: frozenset[str]) ->
 
 
 def warn_dropped(name: str, model: str, instead: str = "it was left out") -> None:
-    """Tell the user that a parameter of theirs was not sent."""
-    warnings.warn(f"{model} does not take {name}: {instead}.", UserWarning, stacklevel=4)
+    """Warn the user that a parameter was not sent."""
+    warnings.warn(f"{model} does not support {name}: {instead}.", UserWarning, stacklevel=4)

@@ -1,4 +1,4 @@
-"""The books of one call: what it sent, what came back, and the row it leaves."""
+"""The state of one call: requests, answer and record."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from llmkit.core.redaction import Secret
     from llmkit.records import BudgetGuard, Observation
 
-UNSAID = "The server did not say why the answer ended: it may be incomplete."
+UNSAID = "The server sent no finish reason; the answer may be incomplete."
 
 ENDLESS = 3600.0
-"""Seconds for which money stays reserved for a call without a total timeout."""
+"""Seconds that a reservation lasts for a call without a total timeout."""
 
 
 _under_way: set[str] = set()
@@ -51,12 +51,12 @@ with contextlib.suppress(AttributeError):  # Windows does not fork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A pause before another try.
+    """A pause before a retry.
 
     Attributes:
-        until: When it ends, in the time of `time.monotonic`.
-        error: Why the last try failed.
-        attempt: Number of the next one.
+        until: When it ends, in `time.monotonic` time.
+        error: Reason of the last failure.
+        attempt: Number of the next attempt.
     """
 
     until: float
@@ -65,20 +65,20 @@ class Waiting:
 
 
 class Call:
-    """One call from its start to its row in the ledger, whatever its end.
+    """One call from its start to its row in the ledger.
 
     Attributes:
-        context: Where the call was made, and what holds for it.
-        answer: What the provider said about the answer so far.
-        attempts: Requests that were sent.
-        accepted: Whether the provider took the last request (status 200), so that it may charge for it.
-        request_id: The provider's identifier, from the headers.
+        context: Origin of the call and its settings.
+        answer: The answer's metadata so far.
+        attempts: Number of requests sent.
+        accepted: Whether the provider accepted the last request (status 200) and may charge for it.
+        request_id: The provider's request identifier, from the headers.
         key: The key of the last request.
-        end: When the call must be over, in the time of `time.monotonic`.
-        fallback_from: `provider:model` that was asked first, if another one stands in for it.
-        waiting: The pause that is under way.
-        replayed: Whether the answer is a recorded one.
-        outcome: The answer as far as it came, once the call is over, however it ended.
+        end: Deadline of the call, in `time.monotonic` time.
+        fallback_from: `provider:model` that was tried first, if a fallback is in use.
+        waiting: The current pause.
+        replayed: Whether the answer is replayed.
+        outcome: The complete or partial response, once the call has ended.
     """
 
     def __init__(self, request: Request, provider: str, *, simulated: bool = False) -> None:
@@ -111,7 +111,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """Who is asked, as `provider:model`."""
+        """The current model as `provider:model`."""
         return f"{self.provider}:{self.request.model}"
 
     @property
@@ -126,17 +126,17 @@ class Call:
 
     @property
     def response(self) -> LLMResponse | None:
-        """The whole answer; `None` before the end, and for a call that failed."""
+        """The complete response; `None` before the end and if the call failed."""
         return self.outcome if self._status == "ok" else None
 
     def add(self, text: str) -> None:
-        """Note a piece of text that arrived."""
+        """Add a chunk of text that arrived."""
         if self._first is None:
             self._first = perf_counter() - self._start
         self._parts.append(text)
 
     async def begin(self) -> None:
-        """Begin an attempt, if the budgets allow it."""
+        """Start an attempt if the budgets allow it."""
         await self._admit()
         if not self.attempts:
             _under_way.add(self.uid)
@@ -146,9 +146,9 @@ class Call:
         self.accepted = False
 
     def heed(self, headers: Mapping[str, str]) -> None:
-        """Note what the headers of an accepted answer say of it.
+        """Read the headers of an accepted response.
 
-        LiteLLM's proxy states a price, in front of a stream none or zero; Gemini names the service tier.
+        LiteLLM's proxy reports a price (none or zero before a stream); Gemini reports the service tier.
         """
         self.accepted = True
         self.request_id = headers.get("x-request-id") or headers.get("request-id")
@@ -157,21 +157,21 @@ class Call:
         self.answer.tier = headers.get("x-gemini-service-tier")
 
     def give_up_attempt(self) -> None:
-        """Note what an attempt has used that another one will follow."""
+        """Store the usage of an attempt that will be followed by another."""
         if self.attempts:
             self._charges.append(self._last_charge(parts=(), whole=False))
             self.answer = Answer()
-            self.accepted = False  # the next one may be refused, or never come
+            self.accepted = False  # the next one may be refused or not happen
 
     def fall_back(self, request: Request, provider: str, *, simulated: bool) -> None:
-        """Go on with another model, maybe of another provider."""
+        """Switch to another model, possibly of another provider."""
         self.give_up_attempt()
         self.fallback_from = self.fallback_from or self.name
         self.request, self.provider, self.simulated = request, provider, simulated
         self.key = None
 
     def replay(self, recording: Recording) -> None:
-        """Take over what is known of a recorded answer: nothing is sent, nothing is paid."""
+        """Take over the data of a recorded answer; nothing is sent or paid."""
         self.replayed = True
         self.simulated = recording.simulated
         self.answer = Answer(
@@ -187,9 +187,9 @@ class Call:
         self._observation = observation(self._started)
 
     def fail(self, error: BaseException) -> None:
-        """Note how the call failed, and put the text so far and the names on the exception.
+        """Store the failure, and add the partial text, provider and model to the exception.
 
-        Anything but an `Exception` is the caller's doing: a cancelled task, a generator that was left,
+        Other `BaseException`s come from the caller: a cancelled task, a closed generator,
         an interrupt.
         """
         self._error = error
@@ -204,15 +204,15 @@ class Call:
             error.partial = error.partial or self.text
 
     def abandon(self) -> None:
-        """Close the books of a call that nobody reads any more; one that never began has none."""
+        """Complete the record of an abandoned call; a call that was never started has none."""
         if self.attempts and self.outcome is None:
             self.fail(GeneratorExit())
             self.settle()
 
     def settle(self) -> Future[bool] | None:
-        """Close the books: price the call, build the response, hand over the record.
+        """End the call: price it, build the response, hand over the record.
 
-        Nothing here waits, so that it also works while the call is being cancelled.
+        Does not await, so that it also works during cancellation.
         """
         if self.outcome is not None:
             return None
@@ -221,7 +221,7 @@ class Call:
         spent = self._charge()
         record = self._record(duration, spent)
         self.outcome = self._response(record, spent)
-        if not (self.attempts or self.replayed):  # what was never sent is no call
+        if not (self.attempts or self.replayed):  # a call that was never sent leaves no record
             if self._guard is not None:
                 self._guard.release(self.uid)
             return None
@@ -233,7 +233,7 @@ class Call:
         return future
 
     def _started(self) -> Started:
-        """Return what observers learn when the call starts."""
+        """Return what observers receive when the call starts."""
         return Started(
             uid=self.uid,
             time=self.time,
@@ -246,7 +246,7 @@ class Call:
         )
 
     async def _admit(self) -> None:
-        """Ask whoever guards the budgets, if anybody does; the sandbox costs nothing."""
+        """Ask the budget guard, if there is one; the sandbox costs nothing."""
         recorder = None if self.simulated else current_recorder()
         guard = None if recorder is None else recorder.guard(self.context.cap_nanos)
         if guard is None:
@@ -258,8 +258,8 @@ class Call:
             self._reserved = -1 if reservation.nanos is None else reservation.nanos
 
     def _reservation(self) -> CostReservation:
-        """Return what the call costs at most: what is spent, and the worst case of the next attempt."""
-        from llmkit.clients.accounting.cost_bound import cost_bound  # only calls with a budget need it
+        """Return the maximum cost of the call: the cost so far plus the worst case of the next attempt."""
+        from llmkit.clients.accounting.cost_bound import cost_bound  # only needed with a budget
 
         most = cost_bound(self.request, self.provider)
         before = charge.total(self._charges)
@@ -324,7 +324,7 @@ class Call:
         )
 
     def _note(self, found: tuple[dict[str, Any], ...]) -> str:
-        """Say what a reader would not see: what came in place of text, and an end without a reason."""
+        """Return a note on what the text does not show: other parts, or a missing finish reason."""
         unsaid = self.answer.ended and self.answer.finish_reason is None and not self.replayed
         return " ".join(filter(None, (sentence(found, self.text), UNSAID if unsaid else "")))
 

@@ -1,4 +1,4 @@
-"""Calls that answer a question instead of raising: is the key good, is there an answer at all?"""
+"""Calls that return a result instead of raising: `validate_api_key`, `safe_llm_call`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("llmkit.clients.checks")
 
 
 async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeyStatus:
-    """Find out whether a provider accepts a key, with a call that costs nothing.
+    """Check whether a provider accepts a key, with a free call.
 
     Args:
         provider: Name of the provider.
@@ -30,7 +30,7 @@ async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeySt
         `KeyStatus.VALID`, `INVALID` or `UNREACHABLE`; only the first one is true.
 
     Raises:
-        ConfigurationError: If the provider is not known.
+        ConfigurationError: If the provider is unknown.
     """
     options["api_key"], api_key = wrapped(api_key), ""
     client = make_client(provider, **options)
@@ -45,9 +45,9 @@ async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeySt
 async def safe_llm_call(
     client: BaseLLMClient, messages: list[LLMMessage], **kwargs: Any
 ) -> LLMResponse | None:
-    """Make a call that gives `None` instead of an error.
+    """Make a call that returns `None` instead of raising.
 
-    A rate limit is waited for once.
+    Retries once after a rate limit.
 
     Args:
         client: Any client.
@@ -55,12 +55,12 @@ async def safe_llm_call(
         **kwargs: As for `generate_text`.
 
     Returns:
-        The answer, or `None` if there is none; the log says why.
+        The response, or `None` on failure; the reason is logged.
     """
     try:
         return await client.safe_generate_text(messages, **kwargs)
     except ProviderNotAvailableError as error:
-        logger.error("Provider not available: %s", error)  # noqa: TRY400 - the sentence says it
+        logger.error("Provider not available: %s", error)  # noqa: TRY400 - the message is enough
     except LLMClientError as error:
         logger.error("The call failed: %s", error)  # noqa: TRY400
     return None

@@ -1,4 +1,4 @@
-"""The deadlines of a call, and the clock that watches them."""
+"""The timeouts of a call and their clock."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSE_GRACE = 5.0
-"""Seconds that a server has to close a stream after its terminal marker; usage may still follow."""
+"""Seconds to wait for the end of a stream after its terminal marker; usage may still follow."""
 
 TRAILING_GRACE = 0.25
-"""Seconds that it has after an event that nothing can follow: a connection that ends well is used again."""
+"""Seconds to wait after the last possible event, so that the connection can be reused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Deadlines of a call, in seconds; `None` is no limit.
+    """Timeouts of a call, in seconds; `None` means no limit.
 
     Attributes:
-        connect: For a connection.
+        connect: Until a connection is established.
         first_token: From sending to the first text or reasoning.
-        idle: From one text to the next; pings and empty pieces do not count.
-        total: For the whole call, retries included.
+        idle: Between chunks of text; pings and empty chunks do not count.
+        total: For the whole call, including retries.
 
     Raises:
-        ConfigurationError: If one of them is not above 0.
+        ConfigurationError: If one of them is not > 0.
     """
 
     connect: float = CONNECT_TIMEOUT
@@ -47,11 +47,11 @@ class Timeouts:
         for name in ("connect", "first_token", "idle", "total"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:
-                raise ConfigurationError(f"{name}={seconds} cannot be: seconds above 0 are expected.")
+                raise ConfigurationError(f"{name} must be > 0 seconds, got {seconds}.")
 
 
 def timeouts(timeout: float | Timeouts | None) -> Timeouts:
-    """Return the deadlines that an argument stands for.
+    """Convert a `timeout` argument.
 
     Example:
         >>> timeouts(5).total
@@ -63,19 +63,19 @@ def timeouts(timeout: float | Timeouts | None) -> Timeouts:
     if total is None:
         return Timeouts()
     if not total > 0:
-        raise ConfigurationError(f"timeout={total} cannot be: seconds above 0 are expected.")
+        raise ConfigurationError(f"timeout must be > 0 seconds, got {total}.")
     return Timeouts(connect=min(CONNECT_TIMEOUT, total), total=total)
 
 
 class Deadlines:
-    """The clock of one attempt: it knows which deadline is next, and raises when that has passed."""
+    """The clock of one attempt; raises when the next deadline expires."""
 
     def __init__(self, timeouts: Timeouts, end: float | None, call: Call) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
         self._end = end
         self._call = call
-        # A whole answer has no first token: only the total counts.
+        # An answer that is not streamed has no first token; only the total applies.
         self._limit = timeouts.first_token if call.request.stream else None
         self._moving = False
         self._since = self._loop.time()
@@ -85,7 +85,7 @@ class Deadlines:
         self._expired = False
 
     def moved(self, limit: float | None = None) -> None:
-        """Note that text or reasoning came, or that the reader is back for more: idle time begins anew."""
+        """Restart the idle timeout: text or reasoning arrived, or the reader asks for more."""
         self._moving = True
         self._since = self._loop.time()
         if self._call.request.stream:
@@ -150,10 +150,10 @@ class Deadlines:
     def _passed(self) -> LLMTimeoutError:
         total = self._next() == self._end
         if total:
-            text = f"the total timeout of {self._timeouts.total:g} s passed"
+            text = f"the total timeout of {self._timeouts.total:g} s expired"
         elif self._moving:
-            text = f"the idle timeout passed: no text for {self._limit:g} s"
+            text = f"the idle timeout expired: no text for {self._limit:g} s"
         else:
-            text = f"the first-token timeout of {self._limit:g} s passed"
+            text = f"the first-token timeout of {self._limit:g} s expired"
         name = f"{self._call.provider}:{self._call.request.model}"
         return LLMTimeoutError(f"{name}: {text}.", retryable=not (total or self._call.started))

@@ -1,4 +1,4 @@
-"""The one way a call is made: encode, carry, decode, price, record, for every provider alike."""
+"""`ProviderClient`: encodes, sends, decodes, prices and records calls, for every provider."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from llmkit.transport.base import Transport
 
 LIST_TIMEOUT = 30.0
-"""Seconds to wait for a list of models."""
+"""Timeout of listing models, in seconds."""
 
 
 class Options(TypedDict, total=False):
-    """What every client takes, with the meaning it has for `ProviderClient`."""
+    """Options of every client; `ProviderClient` describes them."""
 
     model: str | None
     timeout: float | Timeouts | None
@@ -51,22 +51,22 @@ class Options(TypedDict, total=False):
 
 
 class ProviderClient(BaseLLMClient):
-    """A client whose calls are recorded; a provider adds a codec and a transport.
+    """A client with recorded calls; a provider adds a codec and a transport.
 
     Args:
         provider_name: Name of the provider.
         codec: Its wire format.
-        transport: How its requests travel.
-        model: Model to use where a call names none; by default the provider's first in the catalogue.
-        timeout: Seconds for a whole call, or all the deadlines; by default the settings' or 600 s.
-        max_retries: Tries after the first one.
-        fallback: Models that stand in, in this order, where this one gives no answer: names as for
+        transport: Sends its requests.
+        model: Default model; by default the provider's first one in the catalogue.
+        timeout: Seconds for a whole call, or `Timeouts`; by default from the settings, or 600 s.
+        max_retries: Attempts after the first one.
+        fallback: Models to try in this order if this one fails: names as for
             `llmkit.client`, or clients.
-        credentials: The keys, which take turns; `None` if the transport has its own.
-        simulated: Whether the sandbox answers, or how to find out.
+        credentials: The keys, with rotation; `None` if the transport has its own.
+        simulated: Whether the sandbox answers, or a function that returns it.
 
     Raises:
-        ConfigurationError: If a number makes no sense, or a fallback is not known.
+        ConfigurationError: If a number is out of range, or a fallback is unknown.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ProviderClient(BaseLLMClient):
     ) -> None:
         super().__init__(provider_name)
         if max_retries < 0:
-            raise ConfigurationError(f"max_retries={max_retries} cannot be: 0 or more is expected.")
+            raise ConfigurationError(f"max_retries must be >= 0, got {max_retries}.")
         self.model = model
         self._simulated = simulated
         self._refusals: dict[str, frozenset[str]] = {}
@@ -109,24 +109,24 @@ class ProviderClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Generate a whole answer; see `BaseLLMClient.generate_text`.
+        """Generate a complete answer; see `BaseLLMClient.generate_text`.
 
         Args:
             messages: The conversation.
-            model: The provider's name of the model; by default the client's.
-            temperature: Randomness.
-            max_tokens: Limit of the answer, in tokens.
-            **kwargs: `schema`: what the answer must look like if it is to be JSON (a JSON schema, a
-                dataclass, a `TypedDict`, a pydantic model, or `"json"` for any JSON object). It goes out by
-                the provider's own mechanism, or in the system prompt where there is none; the answer is still
-                text. All others are parameters in the provider's own words.
+            model: The provider's model name; by default the client's model.
+            temperature: Sampling temperature.
+            max_tokens: Maximum length of the answer, in tokens.
+            **kwargs: `schema`: the required form of a JSON answer (a JSON schema, a
+                dataclass, a `TypedDict`, a pydantic model, or `"json"` for any JSON object). It is sent by
+                the provider's own mechanism, or in the system prompt if there is none; the answer is still
+                text. All others are parameters of the provider.
 
         Returns:
-            The answer with its tokens and its price.
+            The response with its tokens and price.
 
         Raises:
-            InvalidRequestError: If the schema is none, or an attachment is none that the provider takes.
-            LLMClientError: If there is no whole answer; one of its subclasses says why.
+            InvalidRequestError: If the schema is invalid, or the provider does not support an attachment.
+            LLMClientError: If there is no complete answer; the subclass says why.
         """
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
         return await finished(call, self._source(call))
@@ -139,14 +139,14 @@ class ProviderClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> TextStream:
-        """Generate an answer as it is written; see `BaseLLMClient.stream_text`.
+        """Stream an answer; see `BaseLLMClient.stream_text`.
 
         Args:
             messages: The conversation.
-            model: The provider's name of the model; by default the client's.
-            temperature: Randomness.
-            max_tokens: Limit of the answer, in tokens.
-            **kwargs: As for `generate_text`, `schema` among them.
+            model: The provider's model name; by default the client's model.
+            temperature: Sampling temperature.
+            max_tokens: Maximum length of the answer, in tokens.
+            **kwargs: As for `generate_text`, including `schema`.
 
         Returns:
             A stream that also has `.response`, `.usage` and `.finish_reason`.
@@ -155,11 +155,11 @@ class ProviderClient(BaseLLMClient):
         return TextStream(accounted(call, self._source(call)), call)
 
     def speaks(self, protocol: type[Codec]) -> bool:
-        """Whether parameters in the words of a protocol can be sent as they are; see `FallbackClient`."""
+        """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""
         return isinstance(self._endpoint.codec, protocol)
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client's model in place of one that failed; see `FallbackClient`."""
+        """Call this client's model instead of one that failed; see `FallbackClient`."""
         model = self.default_model()
         request = replace(asked, model=model, without=self._refused(model))
         warn_refused(self._endpoint, request, self._endpoint.codec.dropped(request))
@@ -167,18 +167,18 @@ class ProviderClient(BaseLLMClient):
         return Attempts(self._endpoint, call)
 
     async def list_models(self) -> list[str]:
-        """Ask the provider for its models: a call that costs nothing.
+        """List the provider's models, with a free call.
 
         Returns:
-            The names, as the provider orders them.
+            The names, in the provider's order.
 
         Raises:
-            LLMClientError: If the key is refused or the provider is not available.
+            LLMClientError: If the key is rejected or the provider is not available.
         """
         return (await self._listed())[0]
 
     async def _listed(self) -> tuple[list[str], Mapping[str, str]]:
-        """Return the provider's models and the headers of its answer."""
+        """Return the provider's models and the response headers."""
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
@@ -196,7 +196,7 @@ class ProviderClient(BaseLLMClient):
             raise
 
     def load(self) -> None:
-        """Import what the first call needs, so that it starts sooner. Nothing is sent.
+        """Import what the first call needs, so that it starts faster. Nothing is sent.
 
         Raises:
             AuthenticationError: If there is no key.
@@ -206,17 +206,17 @@ class ProviderClient(BaseLLMClient):
             self._endpoint.credentials.current()
 
     async def health_check(self) -> Health:
-        """Find out whether the provider answers and how fast, with a call that costs nothing.
+        """Check whether the provider answers and how fast, with a free call.
 
         Returns:
-            What was found: true if it answers; nothing is raised if it does not.
+            The result, true if it answers; failures are returned, not raised.
         """
         return await check(self.provider_name, self._listed)
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the client can be used again.
 
-        Fallbacks that were given by name are closed, too.
+        Fallbacks that were passed by name are closed, too.
         """
         await self._endpoint.transport.aclose()
         for client in self._made:
@@ -224,7 +224,7 @@ class ProviderClient(BaseLLMClient):
 
     @property
     def address(self) -> str:
-        """The API's base URL: where calls go."""
+        """The API's base URL."""
         return self._endpoint.transport.address
 
     @property
@@ -233,13 +233,13 @@ class ProviderClient(BaseLLMClient):
         return self._simulated() if callable(self._simulated) else self._simulated
 
     def temperature_of(self, request: Request) -> float | None:
-        """Return the temperature that goes out with a request, chosen or not.
+        """Return the temperature that is sent with a request.
 
         Args:
             request: The request.
 
         Returns:
-            The number; `None` if the provider's own default holds.
+            The number; `None` if the provider's default applies.
         """
         bare = replace(request, messages=(LLMMessage(role="user", content="-"),))
         codec = self._endpoint.codec
@@ -247,18 +247,18 @@ class ProviderClient(BaseLLMClient):
         return sent
 
     def default_model(self) -> str:
-        """Return the model that a call uses when it names none.
+        """Return the default model of a call.
 
         Raises:
-            ConfigurationError: If the client has none and the catalogue lists none.
+            ConfigurationError: If neither the client nor the catalogue has one.
         """
         if self.model is not None:
             return self.model
         known = catalog.providers().get(self.provider_name)
         if known is None or not known.models:
             raise ConfigurationError(
-                f"No model was named for {self.provider_name}.",
-                hint=f'Name one: model="…", or llmkit.client("{self.provider_name}:…").',
+                f"No model given for {self.provider_name}.",
+                hint=f'Pass model="…", or use llmkit.client("{self.provider_name}:…").',
             )
         return known.models[0]
 
@@ -272,12 +272,12 @@ class ProviderClient(BaseLLMClient):
         *,
         stream: bool,
     ) -> Call:
-        """Check the arguments and open the books."""
+        """Check the arguments and create the call."""
         defaults = settings.load()
         model = self._plain(model or self.default_model())
         if isinstance(temperature, ContractTemperature) and defaults.temperature is not None:
             temperature = defaults.temperature
-        schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
+        schema = schema_of(extra.pop("schema", None))  # the only keyword that is ours, not the provider's
         request = Request(
             messages=_checked(messages),
             model=model,
@@ -293,7 +293,7 @@ class ProviderClient(BaseLLMClient):
         return Call(request, self.provider_name, simulated=self.simulated)
 
     def _plain(self, model: str) -> str:
-        """Return a model's name without what says nothing, as prices and the ledger know it."""
+        """Return a model's name without meaningless prefixes, as in prices and the ledger."""
         known = catalog.providers().get(self.provider_name)
         return model if known is None else known.plain(model)
 
@@ -316,18 +316,18 @@ class ProviderClient(BaseLLMClient):
 
 
 def _fallback_client(other: str | BaseLLMClient) -> ProviderClient | RecordedClient:
-    from llmkit.clients.registry import client, recorded  # it makes clients, so it is built on this module
+    from llmkit.clients.registry import client, recorded  # it creates clients, so it imports this module
 
     return client(other) if isinstance(other, str) else recorded(other)
 
 
 def _checked(messages: list[LLMMessage]) -> tuple[LLMMessage, ...]:
     if not messages:
-        raise InvalidRequestError("There are no messages to send.", hint="Give at least one user message.")
+        raise InvalidRequestError("No messages to send.", hint="Pass at least one user message.")
     for message in messages:
         if not isinstance(message, LLMMessage):
             raise InvalidRequestError(
-                f"A message must be an LLMMessage, not {type(message).__name__}.",
-                hint='Write LLMMessage(role="user", content="…").',
+                f"A message must be an LLMMessage, got {type(message).__name__}.",
+                hint='Use LLMMessage(role="user", content="…").',
             )
     return tuple(messages)

@@ -1,7 +1,7 @@
-"""Parameters that a server refuses: which of them an answer can do without, and which one an error blames.
+"""Parameters that a server refuses: which one an error names, and whether it may be dropped.
 
-Only what does not change the meaning of a request may be left out. Anything else that the user named is
-theirs: the provider's error goes to them.
+Only parameters that do not change the meaning of a request may be dropped. For all others, the user
+gets the provider's error.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LOGPROBS = frozenset({"logprobs", "responselogprobs"})
 _NOT_SOUGHT = frozenset(
     {"model", "messages", "contents", "system", "systemInstruction", "stream", "generationConfig"}
 )
-"""What an error's words mention without blaming it."""
+"""Words that error messages mention without blaming them."""
 
 _CONTAINERS = frozenset({"body", "query", "generationconfig"})
-"""Parts of a place in a request that are not parameters."""
+"""Parts of a request path that are not parameters."""
 
 _REFUSED = re.compile(
     r"not support|n't support|unsupported|support(s|ed)? only|only support"
@@ -39,7 +39,7 @@ _REFUSED = re.compile(
     r"|(not|n't|cannot) (be )?(compatible|implemented|enabled|take|used?|have|set|specified|changed?|modif)"
     r"|\bonly\b|must be|should be|may be|must not|is fixed|is not an? "
 )
-"""How servers say that they do not take a parameter, or one value of it alone."""
+"""Messages about an unsupported parameter, or one with a single allowed value."""
 
 _MISTAKEN = re.compile(
     r"(less|greater|more|lower|higher|larger|smaller) than|at (most|least)|between|\babove\b|\bbelow\b"
@@ -48,7 +48,7 @@ _MISTAKEN = re.compile(
     r"|(expected|be|is not) an? (\w+ )?(number|integer|int|float|decimal|string|list|boolean|positive)"
     r"|(in|from) (the )?(interval|[\[(]|-?[0-9.]+ (to|-|and))"
 )
-"""How they say that the parameter is fine but its value is not: that is for the user to change."""
+"""Messages about an invalid value of a supported parameter, which the user has to change."""
 
 _ALIASES = {
     "temperature": r"sampling",
@@ -64,7 +64,7 @@ _SCHEMA_WORDS = (
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two spellings name the same parameter.
+    """Whether two spellings mean the same parameter.
 
     Example:
         >>> same_name("top_p", "topP")
@@ -84,14 +84,14 @@ def droppable(name: str) -> bool:
 
 
 def is_chosen(name: str, request: Request) -> bool:
-    """Whether the user named a parameter, in the call or in the settings."""
+    """Whether the user set a parameter, in the call or in the settings."""
     if name == "temperature" and not isinstance(request.temperature, ContractTemperature | None):
         return True
     return any(same_name(name, chosen) for chosen in request.extra)
 
 
 def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tuple[Request, frozenset[str]]:
-    """Leave out what a server refused, where the request means the same without it."""
+    """Drop refused parameters if the request means the same without them."""
     unchanged = request, frozenset[str]()
     if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
         return unchanged
@@ -109,7 +109,7 @@ def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tu
 def _refused(
     error: LLMClientError, request: Request, sent: Mapping[str, Any], codec: Codec
 ) -> frozenset[str]:
-    """Return the parameters to do without; none if the error is about something else."""
+    """Return the parameters to drop; none if the error is about something else."""
     message = error.message.lower()
     stated = _stated(error, sent)
     schema = codec.schema_fields
@@ -138,25 +138,25 @@ def _is_spare(name: str, request: Request) -> bool:
 def _is_optional(name: str, request: Request, message: str, codec: Codec) -> bool:
     if name not in codec.schema_fields:
         return name in codec.limit_fields or droppable(name)
-    # The prompt can ask for a schema instead; but the parameter may carry something of the user's, too.
+    # A schema can go into the prompt, but the parameter may also contain values that the user set.
     theirs = name in request.extra and "format" not in message
     return request.schema is not None and not theirs
 
 
 def _stated(error: LLMClientError, sent: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that the error's own fields name, as far as they were sent."""
+    """Return the parameters that the error's fields name and that were sent."""
     roots = [root for place in error.params if (root := _root(place))]
     return [name for root in roots if root != "model" for name in sent if same_name(name, root)]
 
 
 def _root(place: str) -> str:
-    """Return the parameter in a place such as `body.tools[0].type` or `generation_config.top_k`."""
+    """Return the parameter in a path such as `body.tools[0].type` or `generation_config.top_k`."""
     parts = re.split(r"[.\[\]/'\"]+", place)
     return next((part for part in parts if part and _plain(part) not in _CONTAINERS), "")
 
 
 def _first_named(message: str, sent: Iterable[str], schema: frozenset[str]) -> list[str]:
-    """Return the parameter that a message names first: what follows is often the reason."""
+    """Return the first parameter in a message; later ones are often the reason."""
     if re.search(r"['\"`]messages['\"`]|\bmessages[.\[:]", message):
         return ["messages"]
     places = [(_at(name, message, schema), name) for name in sent if name not in _NOT_SOUGHT]
@@ -164,7 +164,7 @@ def _first_named(message: str, sent: Iterable[str], schema: frozenset[str]) -> l
 
 
 def _at(name: str, message: str, schema: frozenset[str]) -> int:
-    """Return where a message in lower case mentions a parameter, however it is spelt; -1 if it does not."""
+    """Return where a lower-case message mentions a parameter in any spelling; -1 if it does not."""
     words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)
     spellings = ["[_ -]?".join(map(str.lower, words))]
     spellings += filter(None, [_ALIASES.get(_plain(name)), _SCHEMA_WORDS if name in schema else None])
@@ -175,7 +175,7 @@ def _at(name: str, message: str, schema: frozenset[str]) -> int:
 
 
 def _family(names: set[str], sent: Mapping[str, Any]) -> frozenset[str]:
-    """Add what makes no sense alone: the number of log probabilities without the probabilities."""
+    """Add dependent parameters: the number of log probabilities without the probabilities."""
     if any(_plain(name) in _LOGPROBS for name in names):
         names = names | {name for name in sent if _plain(name) in {*_LOGPROBS, "toplogprobs"}}
     return frozenset(names)

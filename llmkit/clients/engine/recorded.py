@@ -1,4 +1,4 @@
-"""Records for clients that make none: any plain subclass of `BaseLLMClient`."""
+"""Recording of clients that do not record: any plain subclass of `BaseLLMClient`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class RecordedClient(BaseLLMClient):
-    """Record the calls of another client."""
+    """Records the calls of another client."""
 
     def __init__(self, inner: BaseLLMClient, model: str | None = None) -> None:
         super().__init__(inner.provider_name)
@@ -37,7 +37,7 @@ class RecordedClient(BaseLLMClient):
         self.model = model
 
     def default_model(self) -> str:
-        """Return the model that a call uses when it names none."""
+        """Return the default model of a call."""
         return self.model or str(getattr(self.inner, "model", None) or self.provider_name)
 
     async def generate_text(
@@ -48,7 +48,7 @@ class RecordedClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Generate a whole answer; see `ProviderClient.generate_text`."""
+        """Generate a complete answer; see `ProviderClient.generate_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=False)
         return await finished(call, self._recorded(call))
 
@@ -60,16 +60,16 @@ class RecordedClient(BaseLLMClient):
         max_tokens: int | None = None,
         **kwargs: Any,
     ) -> TextStream:
-        """Generate an answer as it is written; see `ProviderClient.stream_text`."""
+        """Stream an answer; see `ProviderClient.stream_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(accounted(call, self._recorded(call)), call)
 
-    def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - which words it takes is not known
-        """Whether parameters in the words of a protocol can be sent as they are; see `FallbackClient`."""
+    def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - its parameters are unknown
+        """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""
         return False
 
     def take_over(self, call: Call, asked: Request) -> Source:
-        """Ask this client in place of one that failed; see `FallbackClient`."""
+        """Call this client instead of one that failed; see `FallbackClient`."""
         request = replace(asked, model=self.default_model(), without=frozenset())
         call.fall_back(request, self.provider_name, simulated=False)
         return self._source(call)
@@ -88,7 +88,7 @@ class RecordedClient(BaseLLMClient):
         *,
         stream: bool,
     ) -> Call:
-        schema = schema_of(extra.pop("schema", None))  # the one keyword that is ours, not a provider's
+        schema = schema_of(extra.pop("schema", None))  # the only keyword that is ours, not the provider's
         request = Request(
             messages=tuple(messages),
             model=model or self.default_model(),
@@ -118,7 +118,7 @@ class RecordedClient(BaseLLMClient):
         return Pieces(call, whole())
 
     def _options(self, request: Request) -> dict[str, Any]:
-        """Return what was chosen, and only that: the other client has defaults of its own."""
+        """Return only the arguments that were set, because the other client has its own defaults."""
         named = request.model if request.model != self.default_model() or self.model else None
         chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
         given = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
@@ -126,7 +126,7 @@ class RecordedClient(BaseLLMClient):
 
 
 class Pieces:
-    """The texts of a call as another client yields them."""
+    """A call's text as another client yields it."""
 
     def __init__(self, call: Call, source: AsyncGenerator[str, None]) -> None:
         self._call = call
@@ -134,7 +134,7 @@ class Pieces:
         self._begun = False
 
     async def next(self) -> list[str] | None:
-        """Wait for the next piece; `None` at the end."""
+        """Return the next chunk; `None` at the end."""
         if not self._begun:
             self._begun = True
             await self._call.begin()
@@ -147,7 +147,7 @@ class Pieces:
 
 
 def _take_over(call: Call, response: LLMResponse) -> None:
-    """Note what another client says about its answer."""
+    """Read the other client's metadata about its answer."""
     tokens = Usage(input_tokens=response.prompt_tokens, output_tokens=response.completion_tokens)
     call.answer.usage = response.usage or tokens
     call.answer.model = response.model

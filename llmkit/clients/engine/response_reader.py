@@ -1,4 +1,4 @@
-"""An answer on its way in: bytes become texts, an error status its exception."""
+"""Reads a response: bytes to text, error status to exception."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def accepted(response: StreamedResponse, codec: Codec) -> StreamedResponse:
-    """Return an answer; an error status becomes its exception."""
+    """Return a response reader; an error status raises."""
     if 200 <= response.status < 300:
         return response
     if 300 <= response.status < 400:
@@ -28,7 +28,7 @@ async def accepted(response: StreamedResponse, codec: Codec) -> StreamedResponse
 
 
 async def read(response: StreamedResponse) -> bytes:
-    """Read an answer to its end and close it."""
+    """Read a response to its end and close it."""
     try:
         return b"".join([chunk async for chunk in response.chunks()])
     finally:
@@ -36,7 +36,7 @@ async def read(response: StreamedResponse) -> bytes:
 
 
 class ResponseReader:
-    """The texts of one answer, stream or document."""
+    """The text of one response, streamed or not."""
 
     def __init__(self, response: StreamedResponse, codec: Codec, call: Call, clock: Deadlines) -> None:
         self._response = response
@@ -59,23 +59,25 @@ class ResponseReader:
             raise self._failure
         if self._over:
             return None
-        if self._answer.ended:  # usage may still follow, and a stream that is read to its end is used again
+        if (
+            self._answer.ended
+        ):  # usage may still follow, and a connection that is read to its end can be reused
             self._clock.moved(TRAILING_GRACE if self._answer.closed else CLOSE_GRACE)
-        elif self._delivered:  # the reader is back for more: what it took in between is not idle time
+        elif self._delivered:  # the reader's own time does not count as idle
             self._clock.moved()
         try:
             texts = await self._clock.within(self._read())
         except (LLMTimeoutError, StreamInterruptedError):
             if not self._has_ended():
                 raise
-            self._over = True  # the provider had said that the answer was complete, or broken
+            self._over = True  # the provider had marked the answer as complete or failed
             self._failure = self._answer.broken
             return await self.next()
         self._delivered = self._delivered or bool(texts)
         return texts
 
     async def aclose(self) -> None:
-        """Close the answer."""
+        """Close the response."""
         self._clock.stop()
         try:
             await self._chunks.aclose()
@@ -83,10 +85,10 @@ class ResponseReader:
             await self._response.aclose()
 
     async def _read(self) -> list[str]:
-        """Read chunks until there is text, a failure or the end."""
+        """Read bytes until there is text, a failure or the end."""
         async for chunk in self._chunks:
             if self._document is not False:
-                chunk = self._look_at(chunk)  # noqa: PLW2901 - what was held back is read with it
+                chunk = self._look_at(chunk)  # noqa: PLW2901 - includes the bytes held back
                 if not chunk:
                     continue
             texts = self._decode(self._events.feed(chunk))
@@ -100,9 +102,9 @@ class ResponseReader:
         return self._last()
 
     def _look_at(self, chunk: bytes) -> bytes:
-        """Hold bytes back, as long as they may be a document; then return them all.
+        """Hold back bytes while they may be a JSON document or a page; then return them all.
 
-        Some servers answer a request for a stream with a whole answer, or a proxy's page.
+        Some servers answer a stream request with one document, or a proxy with a page.
         """
         self._ahead += chunk
         if self._document is None:
@@ -114,7 +116,7 @@ class ResponseReader:
         return held
 
     def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
-        """Return the texts of events; a failure among them is kept until the texts before it are read."""
+        """Return the text of events; a failure is kept until the text before it has been read."""
         texts: list[str] = []
         decode, answer = self._codec.decode, self._answer
         try:
@@ -127,13 +129,13 @@ class ResponseReader:
         return texts
 
     def _has_ended(self) -> bool:
-        """Whether the answer is whole: some servers leave out Anthropic's last event, `message_stop`."""
+        """Whether the answer is complete: some servers omit Anthropic's last event, `message_stop`."""
         answer = self._answer
         answer.ended = answer.ended or (answer.finish_reason is not None and answer.usage is not None)
         return answer.ended
 
     def _document_text(self) -> list[str]:
-        """Read a whole answer; one that arrived in part is worth another try."""
+        """Read an answer that is not streamed; a partial one is retryable."""
         try:
             text = self._codec.decode_body(self._ahead, self._answer)
         except BadResponseError as error:
@@ -142,7 +144,7 @@ class ResponseReader:
         return [text] if text else []
 
     def _last(self) -> list[str]:
-        """Read what the end of the body left, and check that the answer is complete."""
+        """Process the remaining bytes, and check that the answer is complete."""
         self._over = True
         if self._document:
             texts = self._document_text()
@@ -150,14 +152,14 @@ class ResponseReader:
             texts = self._decode(self._events.feed(self._ahead) + self._events.close())
             if not self._seen:
                 raise BadResponseError(
-                    "The server sent no events where a stream was expected.", retryable=self._blank
+                    "The server sent no events; a stream was expected.", retryable=self._blank
                 )
             if isinstance(self._failure, BadResponseError):
                 self._failure = None  # the last event was cut off
         if self._failure is None:
             self._failure = self._answer.broken
         if self._failure is None and not self._has_ended():
-            self._failure = StreamInterruptedError("The answer stopped without the provider's end marker.")
+            self._failure = StreamInterruptedError("The answer ended without the provider's end marker.")
         return texts
 
 
@@ -167,7 +169,7 @@ def _redirected(response: StreamedResponse) -> BadResponseError:
     return BadResponseError(
         f"The server redirects to {place or 'another address'} (HTTP {response.status}).",
         status_code=response.status,
-        hint="llmkit does not take a key there by itself: if you trust that address, give it as base_url.",
+        hint="llmkit does not send keys to redirect targets. If you trust that address, pass it as base_url.",
     )
 
 
@@ -178,7 +180,7 @@ def _looks_like_a_document(start: bytes, documents: frozenset[bytes]) -> bool | 
 
 
 def _is_cut_off(body: bytes) -> bool:
-    """Whether a JSON body ends before its value does."""
+    """Whether a JSON body is truncated."""
     text = body.decode("utf-8", "replace").strip()
     if not text:
         return False

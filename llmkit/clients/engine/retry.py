@@ -1,4 +1,4 @@
-"""Whether to try again, and when: one policy for every provider; the SDKs' own is off."""
+"""The retry policy for all providers; the SDKs' own policies are off."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_WAIT = 60.0
-"""Seconds that a call may wait in silence; a provider that asks for more gets an error instead."""
+"""Longest pause in seconds; if the provider asks for more, the call fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often to try again, and how long to wait before.
+    """Number of retries, and the pauses before them.
 
     Attributes:
-        max_retries: Tries after the first one.
-        base_delay: Seconds before the first retry; each further one doubles it.
-        max_delay: Longest pause of our own choosing, in seconds.
+        max_retries: Attempts after the first one.
+        base_delay: Seconds before the first retry; doubles with each further one.
+        max_delay: Longest pause in seconds, unless the provider asks for more.
     """
 
     max_retries: int = 2
@@ -38,14 +38,14 @@ class RetryPolicy:
     max_delay: float = 20.0
 
     def wait(self, error: LLMClientError, attempt: int) -> float | None:
-        """Decide about the next try.
+        """Decide on the next attempt.
 
         Args:
-            error: Why the last one failed.
-            attempt: Its number, from 1.
+            error: Reason of the last failure.
+            attempt: Number of the last attempt, from 1.
 
         Returns:
-            Seconds to wait, never less than the provider asks for; `None` to give up.
+            Seconds to wait, at least what the provider asks for; `None` to give up.
 
         Example:
             >>> RetryPolicy(max_retries=0).wait(RateLimitError("slow down"), 1) is None
@@ -55,38 +55,38 @@ class RetryPolicy:
             return None
         if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
             return None
-        # Calls that failed together shall not come back together, and none before the provider's own time.
+        # Jitter spreads calls that failed together; none returns before the provider's time.
         pause: float = min(self.base_delay * 2 ** (attempt - 1), self.max_delay)
         return max(pause * random.uniform(1.0, 1.25), error.retry_after or 0.0)  # noqa: S311 - jitter
 
 
 def come_back(seconds: float, now: datetime | None = None) -> str:
-    """Say when another try makes sense.
+    """Say when to retry.
 
     Example:
         >>> come_back(90, datetime(2026, 11, 22, 9, 30))
-        'It asks to wait 90 s: try again after 09:31:30, or use another model.'
+        'The provider asks to wait 90 s: try again after 09:31:30, or use another model.'
     """
-    now = now or datetime.now()  # noqa: DTZ005 - local, for a person to read
+    now = now or datetime.now()  # noqa: DTZ005 - local time, for display
     when = now + timedelta(seconds=seconds)
     day = "" if when.date() == now.date() else f"{when:%Y-%m-%d} "
     minutes = math.ceil(seconds / 60)
     span = f"{math.ceil(seconds)} s" if seconds < 120 else f"{minutes} min"
-    return f"It asks to wait {span}: try again after {day}{when:%H:%M:%S}, or use another model."
+    return f"The provider asks to wait {span}: try again after {day}{when:%H:%M:%S}, or use another model."
 
 
 def rate_limit_retry(
     max_retries: int = 3, base_delay: float = 1.0
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Make a decorator that calls a coroutine function again when it meets a rate limit.
+    """Return a decorator that retries a coroutine function after a rate limit.
 
     Args:
-        max_retries: Calls in all; at least one is made.
-        base_delay: Seconds before the second call; each further pause doubles.
+        max_retries: Total number of calls; at least one is made.
+        base_delay: Seconds before the second call; doubles with each further call.
 
     Returns:
         The decorator. The decorated function returns what the function returns, and raises its last
-        `RateLimitError` if every call met the limit.
+        `RateLimitError` if every call was rate-limited.
 
     Example:
         >>> @rate_limit_retry(max_retries=3, base_delay=0.1)
@@ -110,7 +110,7 @@ def rate_limit_retry(
                     if wait is None:
                         raise
                 logger.warning(
-                    "Rate limit: trying again in %.1f s (attempt %d of %d)", wait, attempt, max_retries
+                    "Rate limit: retrying in %.1f s (attempt %d of %d)", wait, attempt, max_retries
                 )
                 await asyncio.sleep(wait)
                 attempt += 1

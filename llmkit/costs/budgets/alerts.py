@@ -121,7 +121,7 @@ class Alerts:
                 try:
                     callback(alert)
                 except Exception:  # a watcher's mistake must not break what it watches
-                    logger.exception("A callback for budget alerts failed: %r", callback)
+                    logger.exception("The callback for budget alerts failed: %r", callback)
 
 
 def _passed(rules: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:

@@ -87,7 +87,7 @@ class Budget:
             limit per notebook: `"refuse"` or `"allow"`.
         spent: What the calls since local midnight cost.
         estimated: How many of these calls have a price that is an estimate.
-        reserved: What running calls may still cost.
+        reserved: Amount reserved by running calls.
         uncertain: What the calls since then may have cost beyond `spent`, for their answers broke off or
             were stopped; `Ledger.settle` says what it was.
         left: What is left of the daily budget, not below 0; `None` without one.
@@ -159,7 +159,7 @@ class Budget:
         if self.per_notebook is None:
             rows.append(("per notebook", _limit(None)))
         elif self.notebook is None:
-            calls = "are refused" if self.unknown_notebook == "refuse" else "pass it by"
+            calls = "are refused" if self.unknown_notebook == "refuse" else "are allowed"
             rows.append(("per notebook", f"{_limit(self.per_notebook)}: {NAMELESS}; calls {calls}"))
         else:
             spent = format_money(self.notebook_spent, about=self.notebook_estimated > 0)
@@ -179,7 +179,7 @@ def _limit(usd: float | None) -> str:
 
 
 def _usage(cap: float | None, spent: str, reserved: float, uncertain: float, left: float | None) -> str:
-    more = f", up to {format_money(uncertain)} more for answers that broke off" if uncertain else ""
+    more = f", up to {format_money(uncertain)} more for partial answers" if uncertain else ""
     rest = "" if left is None else f", {format_money(left)} left"
     return f"{_limit(cap)}: {spent} spent, {format_money(reserved)} reserved{more}{rest}"
 
@@ -249,7 +249,7 @@ class Budgets:
             with self._looking:
                 self._know(self._store.change_rules(values))
         if values.get("per_notebook") is not None and current_context().notebook is None:
-            calls = "refused" if self._rules.unknown_notebook == "refuse" else "not held by it"
+            calls = "refused" if self._rules.unknown_notebook == "refuse" else "not limited by it"
             text = f"{NAMELESS[0].upper()}{NAMELESS[1:]}: calls from here are {calls}."
             warnings.warn(f"{text} {NAME_IT}.", stacklevel=4)
 
@@ -296,7 +296,9 @@ class Budgets:
         """Say yes to a model without a known price; see `Budget.allow_model`."""
         provider, colon, model = str(name).partition(":")
         if not (provider and colon and model):
-            raise ConfigurationError(f"{name!r} names no model.", hint='Write it as "provider:model".')
+            raise ConfigurationError(
+                f"{name!r} is not a qualified model name.", hint='Use the form "provider:model".'
+            )
         self._allowed.add(name)
 
     def _weigh(self, rules: BudgetRules, reservation: CostReservation) -> None:
@@ -312,7 +314,7 @@ class Budgets:
         try:
             self._know(self._store.rules())
         except ConfigurationError as error:
-            logger.info("The budgets cannot be read, what is known of them holds on: %s", error)
+            logger.info("Cannot read the budgets; the last known ones stay in effect: %s", error)
             self._know(self._rules)
         finally:
             self._looking.release()
@@ -356,7 +358,7 @@ def _checked(name: str, value: Any) -> int | str | None:
     if (words := CHOICES.get(name)) is not None:
         if value not in words:
             raise ConfigurationError(
-                f"{name}={value!r} is no policy.", hint=f"There are: {', '.join(words)}."
+                f"Unknown policy {name}={value!r}.", hint=f"Use one of: {', '.join(words)}."
             )
         return str(value)
     if value is None:
@@ -372,8 +374,8 @@ def _checked(name: str, value: Any) -> int | str | None:
 
 def _no_amount(name: str, value: object) -> ConfigurationError:
     return ConfigurationError(
-        f"{name}={value!r} cannot be: US dollars from 0 to a billion are expected.",
-        hint="Use None to lift a limit.",
+        f"{name} must be between 0 and a billion US dollars, got {value!r}.",
+        hint="Use None to remove a limit.",
     )
 
 

@@ -25,11 +25,11 @@ UnknownNotebook: TypeAlias = Literal["refuse", "allow"]
 CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow")}
 """The policies, and what they may say; the first is the default."""
 
-NAME_IT = 'Name it: os.environ["LLMKIT_NOTEBOOK"] = "thesis.ipynb"'
+NAME_IT = 'Set os.environ["LLMKIT_NOTEBOOK"] = "thesis.ipynb"'
 
-NAMELESS = "the budget per notebook cannot hold here: the name of this notebook is unknown, or there is none"
+NAMELESS = "the budget per notebook cannot be enforced here: the notebook's name is unknown"
 
-SETTLE = "Or say what an answer that broke off cost: ledger.settle(uid); ledger.df has at_most_usd for these."
+SETTLE = "Or settle partial answers with ledger.settle(uid); they have at_most_usd in ledger.df."
 """What to do where money is held for answers that broke off."""
 
 
@@ -68,10 +68,10 @@ class Amounts(NamedTuple):
 
     Attributes:
         spent: What the calls of that day cost.
-        reserved: What running calls may still cost.
+        reserved: Amount reserved by running calls.
         notebook_spent: The part of `spent` of one notebook.
         notebook_reserved: The part of `reserved` of that notebook.
-        uncertain: What calls whose answers broke off may have cost beyond `spent`.
+        uncertain: Amount that partial answers may have cost beyond `spent`.
         notebook_uncertain: The part of `uncertain` of that notebook.
     """
 
@@ -158,7 +158,7 @@ def _nameless(cap: int, needed: int) -> BudgetExceededError:
         cap=cap / NANO,
         needed=needed / NANO,
         hint=(
-            f'{NAME_IT}; or let such calls pass with llmkit.budget(unknown_notebook="allow"), or lift that'
+            f'{NAME_IT}; or allow such calls with llmkit.budget(unknown_notebook="allow"), or lift that'
             " limit with llmkit.budget(per_notebook=None)."
         ),
     )
@@ -191,7 +191,7 @@ def _refused(limit: Limit, reservation: CostReservation) -> BudgetExceededError:
     else:
         running = f"{format_money(reserved)} reserved by running calls"
         if uncertain:
-            running += f", up to {format_money(uncertain)} more for answers that broke off"
+            running += f", up to {format_money(uncertain)} more for partial answers"
         text = f"{limit.name} {format_money(cap)}: {format_money(spent)} spent, {running}, and {worst}."
         text += f" Resets at midnight ({begins:%Y-%m-%d %H:%M})."
     return BudgetExceededError(
@@ -210,15 +210,15 @@ def unpriced(rules: BudgetRules, reservation: CostReservation) -> BudgetExceeded
     """Return the refusal of a call whose price is unknown."""
     name = f"{reservation.provider}:{reservation.model}"
     yes = (
-        f'Say yes for this session with llmkit.budget().allow_model("{name}")'
+        f'Allow it for this session with llmkit.budget().allow_model("{name}")'
         if rules.unpriced == "ask"
-        else 'Let such calls pass with llmkit.budget(unpriced="allow")'
+        else 'Allow such calls with llmkit.budget(unpriced="allow")'
     )
     tightest = min((limit.cap for limit in _limits(rules, Amounts(), reservation)), default=None)
     return BudgetExceededError(
-        f"The price of {name} is unknown, so nobody can say whether the call fits into the budget.",
+        f"The price of {name} is unknown, so llmkit cannot check whether the call fits into the budget.",
         cap=from_nanos(tightest),
-        hint=f'{yes}, or give its price in the settings: [tool.llmkit.prices."{reservation.model}"].',
+        hint=f'{yes}, or set its price in the settings: [tool.llmkit.prices."{reservation.model}"].',
     )
 
 

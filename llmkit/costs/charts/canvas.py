@@ -48,8 +48,8 @@ NAMED = len(COLORS) - 1
 PALETTE = (*COLORS[:NAMED], GREY)
 """Colours of groups, the largest first."""
 
-EMPTY = "No calls yet.\nMake one with %%llm, and it shows up here."
-ELSEWHERE = "No calls here.\nThere are others: by other filters, at other times, or with another simulated=."
+EMPTY = "No calls yet.\nMake one with %%llm."
+ELSEWHERE = "No matching calls.\nOther filters, times or simulated= have some."
 
 SMALL = 4.0  # inches of width below which words shrink
 MARGIN = 50.0  # points beside the data: the ticks and their words

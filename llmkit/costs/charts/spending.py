@@ -192,7 +192,7 @@ def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top = cells.head(max(3, min(CELLS, int(height / (1.7 * canvas.size(ax))))))
     top = top[top["nanos"] > 0]
     if top.empty:
-        canvas.blank(ax, "No call with a known price above $0.")
+        canvas.blank(ax, "No call has a known price above $0.")
         return canvas.dress(ax, "Most expensive cells", notes(frame))
     ax.barh(range(len(top)), top["nanos"] / NANO, height=0.7, color=canvas.accent(ax))
     small = canvas.width(ax) < canvas.SMALL * 72

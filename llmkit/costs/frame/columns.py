@@ -41,7 +41,7 @@ class Tags(dict[str, str]):
     """
 
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("The ledger's tags cannot be changed; make a copy with dict(tags)")
+        raise TypeError("The ledger's tags are read-only; make a copy with dict(tags)")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
@@ -125,7 +125,7 @@ def _counts(name: str, values: tuple[Any, ...]) -> dict[str, Array]:
     known = [value for value in values if value is not None] if missing else values
     numbers = np.array(known)
     if numbers.dtype != np.int64:
-        raise TypeError("A count is no integer")
+        raise TypeError("A count is not an integer")
     if not missing:
         return {name: _narrow(numbers)}
     unknown = np.array([value is None for value in values])
@@ -139,7 +139,7 @@ class _Places(dict[Any, int]):
 
     def __missing__(self, word: object) -> int:
         if word is not None and type(word) is not str:
-            raise TypeError("A word is no text")
+            raise TypeError("A value is not a string")
         self[word] = place = -1 if word is None else len(self) - (None in self)
         return place
 

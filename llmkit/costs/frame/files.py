@@ -128,8 +128,8 @@ def write_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         ) from error
     if len(frame) > ROWS:
         raise ConfigurationError(
-            f"An Excel sheet holds {ROWS:,} calls, and these are {len(frame):,}.",
-            hint="Write fewer, with ledger.query(since=…).to_excel(path), or use to_parquet.",
+            f"An Excel sheet holds at most {ROWS:,} calls, got {len(frame):,}.",
+            hint="Write fewer with ledger.query(since=…).to_excel(path), or use to_parquet.",
         )
     with (
         open(path, "wb", opener=_private) as file,

@@ -140,11 +140,11 @@ def _call(store: Store, uid: str) -> dict[str, Any]:
     rows = [row for page in store.select(Filters(words={"uid": (str(uid),)})) for row in page]
     if not rows:
         raise ConfigurationError(
-            f"No call has the identifier {str(uid)[:50]!r}.", hint="ledger.df lists them in `uid`."
+            f"Unknown call: uid={str(uid)[:50]!r}.", hint="The column `uid` of ledger.df lists them."
         )
     call = dict(zip(COLUMNS, rows[0], strict=True))
     if call["status"] == "replayed":
-        raise ConfigurationError(f"The call {uid} was replayed: it cost nothing.")
+        raise ConfigurationError(f"The call {uid} was replayed and cost nothing.")
     return call
 
 
@@ -153,8 +153,8 @@ def _amount(usd: float | Decimal) -> int:
         return to_nanos(usd)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"cost_usd={usd!r} cannot be: US dollars, 0 or more, are expected.",
-            hint="Leave it out to take the estimate.",
+            f"cost_usd must be >= 0 US dollars, got {usd!r}.",
+            hint="Omit it to accept the estimate.",
         ) from error
 
 
@@ -163,7 +163,8 @@ def undo(store: Store, run: str) -> Corrected:
     notes = [dict(zip(NOTES, row, strict=True)) for row in store.corrections(run)]
     if not notes:
         raise ConfigurationError(
-            f"No correction is called {str(run)[:50]!r}.", hint="ledger.corrections lists them in `run`."
+            f"Unknown correction: run={str(run)[:50]!r}.",
+            hint="The column `run` of ledger.corrections lists them.",
         )
     changes = [
         Change(

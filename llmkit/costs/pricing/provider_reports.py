@@ -99,18 +99,18 @@ def read(source: Any) -> Export:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"The export {str(path)[:150]} cannot be read: {str(error)[:150]}."
-        ) from error
+        raise ConfigurationError(f"Cannot read the export {str(path)[:150]}: {str(error)[:150]}.") from error
     if text.lstrip()[:1] in {"{", "["}:
         try:
             return _pages(json.loads(text, parse_float=Decimal))
         except json.JSONDecodeError as error:
-            raise ConfigurationError(f"The export {path.name[:150]} is no JSON: {error}.") from error
+            raise ConfigurationError(f"The export {path.name[:150]} is not valid JSON: {error}.") from error
     try:
         table = pd.read_csv(io.StringIO(text), dtype="str")
     except pd.errors.ParserError as error:
-        raise ConfigurationError(f"The export {path.name[:150]} is no CSV: {str(error)[:150]}.") from error
+        raise ConfigurationError(
+            f"The export {path.name[:150]} is not valid CSV: {str(error)[:150]}."
+        ) from error
     except pd.errors.EmptyDataError as error:
         raise ConfigurationError(f"The export {path.name[:150]} is empty.") from error
     return _table(table)
@@ -156,7 +156,7 @@ def _unknown(what: str) -> ConfigurationError:
     return ConfigurationError(
         f"The export holds {what}; needed are OpenAI's or Anthropic's pages of usage or costs: data, with"
         " start_time or starting_at, and results.",
-        hint="Or give a CSV file or a DataFrame with the columns date, model, and tokens or cost.",
+        hint="Or pass a CSV file or a DataFrame with the columns date, model, and tokens or cost.",
     )
 
 
@@ -168,7 +168,7 @@ def _span(bucket: Mapping[str, Any]) -> tuple[datetime, datetime]:
     if given is not None and _moment(given) > day + DAY:
         raise ConfigurationError(
             f"A bucket of the export, from {starts:%Y-%m-%d %H:%M}, is longer than a UTC day.",
-            hint="Export it with bucket_width=1d.",
+            hint="Use bucket_width=1d for the export.",
         )
     return day, day + DAY
 
@@ -181,7 +181,7 @@ def _moment(value: Any) -> datetime:
         when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
     except (ValueError, OverflowError, OSError) as error:
         raise ConfigurationError(
-            f"The export has {str(value)[:50]!r} where a date is needed.", hint="Write it like 2026-11-22."
+            f"The export has {str(value)[:50]!r} instead of a date.", hint="Use the form 2026-11-22."
         ) from error
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
@@ -220,7 +220,7 @@ def _result(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dollars_only(currency: Any) -> None:
     if str(currency or "usd").lower() != "usd":
-        raise ConfigurationError(f"The export is in {str(currency)[:20]}; the ledger counts US dollars.")
+        raise ConfigurationError(f"The export is in {str(currency)[:20]}; the ledger uses US dollars.")
 
 
 def _nanos(value: Any, unit: int) -> int:
@@ -248,7 +248,7 @@ def _number(value: Any, what: str, largest: int) -> Decimal:
 
 
 def _misplaced(value: Any, what: str) -> ConfigurationError:
-    return ConfigurationError(f"The export has {str(value)[:50]!r} where {what} is needed.")
+    return ConfigurationError(f"The export has {str(value)[:50]!r} instead of {what}.")
 
 
 def _table(table: pd.DataFrame) -> Export:
@@ -283,7 +283,7 @@ def _fitting(plain: Mapping[Any, str], kind: str) -> list[Any]:
     columns = sorted((c for c in plain if plain[c] in names), key=lambda c: names.index(plain[c]))
     if len(columns) > 1 and kind != "day":  # of two dates the first is used: they are of one moment
         raise ConfigurationError(
-            f"The export has several columns for the {kind}: {_listed(columns)}.", hint="Drop all but one."
+            f"The export has several columns for the {kind}: {_listed(columns)}.", hint="Keep only one of them."
         )
     return columns
 

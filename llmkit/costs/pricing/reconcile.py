@@ -51,7 +51,9 @@ def reconcile(
 ) -> pd.DataFrame:
     """Compare calls with an export; `whole_days` are the same calls at any time. See `Calls.reconcile`."""
     if not 0 <= tolerance <= 1:
-        raise ConfigurationError(f"tolerance={tolerance!r} is no share.", hint="Give a number from 0 to 1.")
+        raise ConfigurationError(
+            f"tolerance must be between 0 and 1, got {tolerance!r}.", hint="Pass a number from 0 to 1."
+        )
     export = provider_reports.read(source)
     providers = calls.filters.words.get("provider", ())
     if providers and export.provider and export.provider not in providers:
@@ -75,7 +77,7 @@ def _days(export: provider_reports.Export, filters: Filters) -> tuple[datetime, 
     if first >= end:
         raise ConfigurationError(
             f"The export covers {export.first:%Y-%m-%d} to"
-            f" {export.end - provider_reports.DAY:%Y-%m-%d} (UTC): none of the days that are asked for."
+            f" {export.end - provider_reports.DAY:%Y-%m-%d} (UTC), which includes none of the requested days."
         )
     return first, end
 

@@ -133,7 +133,9 @@ def what_if(
     """
     own = settings.price_table(prices) if prices is not None else None
     if cached is not None and not 0 <= cached <= 1:
-        raise ConfigurationError(f"cached={cached!r} is no share.", hint="Give a number from 0 to 1.")
+        raise ConfigurationError(
+            f"cached must be between 0 and 1, got {cached!r}.", hint="Pass a number from 0 to 1."
+        )
     at = aware(when) or datetime.now(UTC)
     target = None if model is None else target_of(model, own, at)
     other = bulk.priced(frame, model=target, own=own, cached=cached, when=at)
@@ -151,8 +153,8 @@ def target_of(model: str, own: Prices | None, when: datetime) -> tuple[str, str]
     provider, _, rest = name.rpartition(":") if name.startswith(":") else name.partition(":")
     if pricing.listing(provider, (rest,), when=when, own=own) is None:
         raise ConfigurationError(
-            f"Nobody knows the price of {name[:100]}.",
-            hint='Give it, in US dollars per million tokens: prices={"model": {"input": …, "output": …}}.',
+            f"The price of {name[:100]} is unknown.",
+            hint='Pass it in US dollars per million tokens: prices={"model": {"input": …, "output": …}}.',
         )
     return provider, rest
 
@@ -170,9 +172,7 @@ def _full_name(model: str, tables: Prices) -> str:
     if name in tables:
         return f":{name}"
     if naming.is_provider(name):
-        raise ConfigurationError(
-            f"{name} is a provider; which of its models is meant?", hint=f"Write it like {name}:MODEL."
-        )
+        raise ConfigurationError(f"{name} is a provider, not a model.", hint=f"Use the form {name}:MODEL.")
     raise naming.unknown_name(name, tables)
 
 
@@ -182,7 +182,7 @@ def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | N
     if own is not None:
         found = None if target is None else pricing.listing(target[0], target[1:], when=when, own=own)
         if found is None:
-            at = f"the given prices, else {at}"
+            at = f"the given prices, otherwise {at}"
         elif found.source == "given":
             at = "the given prices"
     on = "" if target is None else f"on {':'.join(filter(None, target))} "

@@ -316,7 +316,7 @@ class Writer:
             with self._moving:
                 del self._kept[: len(chunk)]
         if self._problem:
-            logger.info("The ledger %s can be written again.", self._name)
+            logger.info("The ledger %s is writable again.", self._name)
         self._problem = self._untold = None
         return True
 
@@ -324,7 +324,7 @@ class Writer:
         reason = str(error) or type(error).__name__
         if self._problem is None:  # once per outage, even if its reason changes under way
             self._untold = (
-                f"Calls cannot be written to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
+                f"Cannot write calls to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
                 " memory and written as soon as that works, but lost if this process ends before."
             )
         self._problem = reason

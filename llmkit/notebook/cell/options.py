@@ -146,5 +146,5 @@ def find_option(name: str, typed: str) -> Option:
     """Return an option by its name."""
     if name in BY_NAME and typed == flag(name):
         return BY_NAME[name]
-    hint = did_you_mean(typed, flags(), "Begin the prompt with -- if this is a part of it.")
-    raise CellError(f"There is no option {typed}.", hint=hint)
+    hint = did_you_mean(typed, flags(), "Begin the prompt with -- if this is part of it.")
+    raise CellError(f"Unknown option {typed}.", hint=hint)

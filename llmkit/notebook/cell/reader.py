@@ -69,7 +69,7 @@ class OptionReader:
         if word[1:] in BY_NAME and len(word) > 2:
             raise CellError(f"{word} has one dash too few.", hint=f"Write -{word}.")
         if long := _long_name(word[1:].partition("=")[0]):
-            raise CellError(f"There is no option {word[:80]}.", hint=f"Did you mean --{long}?")
+            raise CellError(f"Unknown option {word[:80]}.", hint=f"Did you mean --{long}?")
         self._pos = start + 1
         self._letters(word[1:])
 

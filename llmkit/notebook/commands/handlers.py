@@ -147,7 +147,7 @@ def _key(session: Session, command: Command) -> None:
     if provider not in catalog.providers():
         raise _no_provider(provider)
     before = resolve(session.defaults.model or None)
-    value = Secret(getpass(f"{provider} key: "), "%llm key")  # a traceback may show variables
+    value = Secret(getpass(f"{provider} key: "), "%llm key")  # tracebacks may show variables
     keys.set_key(provider, value.reveal())
     if command.save:
         save_key(provider, value.reveal())

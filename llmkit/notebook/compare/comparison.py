@@ -30,7 +30,7 @@ class ModelAnswer:
     Attributes:
         label: What the user called it.
         provider: Name of the provider that was asked.
-        model: The provider's name of the model; `None` for its default.
+        model: The provider's model name; `None` for its default model.
         status: How its call ended.
         text: Its text, or what there is of it.
         outcome: The answer as far as it came; `None` if nothing was sent.

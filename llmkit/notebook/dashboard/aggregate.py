@@ -76,8 +76,8 @@ class DashboardSettings:
         >>> DashboardSettings(by="weather")
         Traceback (most recent call last):
         ...
-        llmkit.core.errors.ConfigurationError: The ledger has no group 'weather'. There are: model, provider,
-        notebook, status, surface, month, week, day, hour.
+        llmkit.core.errors.ConfigurationError: Unknown group 'weather'. Known: model, provider, notebook,
+        status, surface, month, week, day, hour.
     """
 
     period: str = "30 days"

@@ -108,7 +108,7 @@ class TestAssembling:
         whole = {"content": "Here:", "images": [IMAGE], "annotations": [source]}
         response = await asked("openai", openai(whole, "stop", whole), mode)
         assert response.content == "Here:"
-        assert response.note == "Beside its text, the answer has an image. It is in response.raw_parts."
+        assert response.note == "Besides its text, the answer has an image. It is in response.raw_parts."
         assert response.raw_parts == (IMAGE, source)
 
     @MODES

@@ -146,40 +146,46 @@ class TestKeeping:
 
 class TestNearest:
     def test_an_empty_file_says_so(self, cassette, path):
-        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        assert cassette.nearest("p", "m", REQUEST) == "the file is empty or missing"
         path.parent.mkdir()
         path.touch()
-        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        assert cassette.nearest("p", "m", REQUEST) == "the file is empty or missing"
         write(cassette)
         cassette.clear()
-        assert cassette.nearest("p", "m", REQUEST) == "it is empty, or does not exist"
+        assert cassette.nearest("p", "m", REQUEST) == "the file is empty or missing"
 
     def test_other_models_are_counted(self, cassette):
         write(cassette, model="other")
         write(cassette, "b", provider="other")
-        assert cassette.nearest("p", "m", REQUEST) == "it has 2 of other models"
+        assert cassette.nearest("p", "m", REQUEST) == "its 2 recordings are of other models"
 
     def test_the_one_with_the_fewest_differences_is_meant(self, cassette):
         body = REQUEST["body"]
         write(cassette, "a", request={"path": "/y", "body": body | {"temperature": 1, "seed": 1}})
         write(cassette, "b", request={"path": "/x", "body": body | {"temperature": 1, "top_p": 1}})
         write(cassette, "c", request={"path": "/y", "body": body | {"temperature": 1, "messages": []}})
-        assert cassette.nearest("p", "m", REQUEST) == "the nearest of its 3 differs in temperature, top_p"
+        assert (
+            cassette.nearest("p", "m", REQUEST)
+            == "the most similar of its 3 recordings differs in temperature, top_p"
+        )
 
     def test_a_request_without_a_wire_format_is_compared_by_name(self, cassette):
         write(cassette, request={"messages": [["user", "a"]], "model": "m"})
         said = cassette.nearest("p", "m", {"messages": [["user", "b"]], "model": "m"})
-        assert said == "the nearest of its 1 differs in messages"
+        assert said == "the most similar of its 1 recordings differs in messages"
 
     def test_the_server_is_not_in_the_request(self, cassette):
         write(cassette)
-        assert cassette.nearest("p", "m", REQUEST) == "the nearest of its 1 differs in a key or the server"
+        assert (
+            cassette.nearest("p", "m", REQUEST)
+            == "the most similar of its 1 recordings differs in a key or the server"
+        )
 
     def test_what_cannot_be_read_is_passed_over(self, cassette, path):
         write(cassette, "a", request=[1])
         write(cassette, "b")
         sql(path, "UPDATE recordings SET request = x'00' WHERE key = 'b'")
-        said = "the nearest of its 2 differs in messages, model, path, temperature"
+        said = "the most similar of its 2 recordings differs in messages, model, path, temperature"
         assert cassette.nearest("p", "m", REQUEST) == said
 
 
@@ -238,11 +244,11 @@ def folder(path):
 
 
 BROKEN = [
-    (text_file, "no file of recordings but something else"),
-    (ledger, "no file of recordings but the ledger"),
-    (other_database, "a database of another program"),
-    (other_application, "a database of another program"),
-    (in_write_ahead_mode, "a database of another program"),
+    (text_file, "not a file of recordings but something else"),
+    (ledger, "not a file of recordings but the ledger"),
+    (other_database, "a database of another application"),
+    (other_application, "a database of another application"),
+    (in_write_ahead_mode, "a database of another application"),
     (newer, "newer llmkit"),
     (without_table, "is damaged"),
     (cut, "is damaged"),
@@ -304,7 +310,7 @@ def test_a_locked_file_is_waited_for_then_refused(cassette, path):
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for use in (lambda: cassette.read("a"), lambda: write(cassette)):
-            with pytest.raises(ConfigurationError, match=r"locked by another program for 0\.05 s"):
+            with pytest.raises(ConfigurationError, match=r"locked by another process for 0\.05 s"):
                 use()
         other.execute("COMMIT")
     assert cassette.read("a") == PLAIN

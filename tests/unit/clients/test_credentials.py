@@ -153,7 +153,7 @@ async def test_what_one_server_refused_is_sent_to_another(two, recorder, monkeyp
     point(monkeypatch, "openai", old, OLD)
     async with llmkit.client("openai:sandbox") as client:
         old.fail_next("refuse=top_p")
-        with pytest.warns(UserWarning, match="does not take top_p"):
+        with pytest.warns(UserWarning, match="does not support top_p"):
             await client.generate_text(QUESTION, top_p=0.5)
         await client.generate_text(QUESTION, top_p=0.5)
         assert "top_p" not in old.requests[-1].body
@@ -322,7 +322,7 @@ def test_the_list_of_trusted_addresses_is_the_owners_alone(tmp_path):
 
 
 def test_what_was_never_trusted_cannot_be_revoked():
-    with pytest.raises(ConfigurationError, match="was not trusted"):
+    with pytest.raises(ConfigurationError, match="is not trusted"):
         llmkit.trust("https://gate.example", revoke=True)
 
 
@@ -407,7 +407,7 @@ async def test_a_key_is_read_from_a_dotenv_if_the_users_own_settings_say_so(
 
 def test_a_project_cannot_ask_for_its_dotenv(tmp_path):
     (tmp_path / "llmkit.toml").write_text("dotenv = true\n")
-    with pytest.raises(ConfigurationError, match="a project does not decide where your keys come from"):
+    with pytest.raises(ConfigurationError, match="a project must not choose the source of your keys"):
         settings.load()
 
 

@@ -64,7 +64,7 @@ async def test_a_deadline_that_comes_nearer_does_not_wait_for_the_timer_of_the_f
         await asyncio.sleep(20)
 
     clock = Deadlines(Timeouts(first_token=10), None, call)
-    with pytest.raises(LLMTimeoutError, match=r"idle timeout passed: no text for 0\.05 s"):
+    with pytest.raises(LLMTimeoutError, match=r"idle timeout expired: no text for 0\.05 s"):
         await clock.within(ends())
 
 

@@ -73,7 +73,7 @@ async def test_a_price_that_cannot_be_looked_up_any_more_is_unknown(server, reco
         await read(stream)
     assert recorder.last.cost_nanos is None
     assert recorder.last.output_tokens == 5
-    assert "The call has no price" in caplog.text
+    assert "Cannot price the call" in caplog.text
 
 
 async def test_a_finished_call_leaves_one_row(kind, server, recorder):

@@ -22,7 +22,7 @@ async def test_the_first_token_timeout_is_named(kind, server, recorder):
 async def test_the_idle_timeout_is_named_and_keeps_the_text(protocol, server, recorder):
     server.fail_next("stall=3")
     async with opened(protocol, server, timeout=Timeouts(idle=0.3)) as client:
-        with pytest.raises(LLMTimeoutError, match="idle timeout passed: no text for 0") as caught:
+        with pytest.raises(LLMTimeoutError, match="idle timeout expired: no text for 0") as caught:
             await read(client.stream_text(QUESTION))
         assert await closed(server)
     assert caught.value.partial == "one two three"

@@ -13,7 +13,7 @@ async def test_a_refused_parameter_is_dropped_once_and_remembered(protocol, serv
     name = {"openai": "top_p", "anthropic": "top_p", "google": "topP"}[protocol]
     server.fail_next(f"refuse={name}", times=9)
     async with opened(protocol, server) as client:
-        with pytest.warns(UserWarning, match="does not take"):
+        with pytest.warns(UserWarning, match="does not support"):
             await client.generate_text(QUESTION, top_p=0.5)
         await client.generate_text(QUESTION, top_p=0.5)
     assert len(server.requests) == 3
@@ -41,7 +41,7 @@ async def test_a_reasoning_model_is_sent_no_temperature(server, recorder):
 
 async def test_a_chosen_temperature_that_a_model_does_not_take_warns(server, recorder):
     async with opened("openai", server) as client:
-        with pytest.warns(UserWarning, match="o3-mini does not take temperature"):
+        with pytest.warns(UserWarning, match="o3-mini does not support temperature"):
             await client.generate_text(QUESTION, model="o3-mini", temperature=0.1)
     assert "temperature" not in server.requests[-1].body
 

@@ -72,7 +72,7 @@ async def test_a_stream_goes_on_with_the_other_model_before_its_first_text(
         stream = first.stream_text(QUESTION)
         assert "".join(await read(stream)) == TEXT
     assert stream.response.fallback_from == f"{protocol}:sandbox-first"
-    assert "Asking google:sandbox-second instead" in caplog.text
+    assert "Falling back to google:sandbox-second" in caplog.text
 
 
 async def test_a_stream_that_broke_after_text_stays_broken(protocol, server, other, recorder):
@@ -188,7 +188,7 @@ async def test_a_model_that_would_be_asked_something_else_is_passed_over(
         ask = ask or (lambda **given: first.generate_text(QUESTION, **given))
         with pytest.raises(ProviderNotAvailableError) as caught:
             await ask(**{name: "x"})
-    said = f"anthropic:sandbox-second was not asked instead: {name} is in the words of openai:sandbox-first."
+    said = f"anthropic:sandbox-second was skipped: {name} is specific to openai:sandbox-first."
     assert caught.value.__notes__ == [said]
     assert caught.value.provider == "openai"
     assert not other.requests
@@ -213,7 +213,7 @@ async def test_words_of_every_protocol_keep_a_model_of_another_from_being_asked(
     async with first, second:
         with pytest.raises(ProviderNotAvailableError) as caught:
             await first.generate_text(QUESTION, **extra)
-    assert f"{next(iter(extra))} is in the words of {asked}:sandbox-first" in caught.value.__notes__[0]
+    assert f"{next(iter(extra))} is specific to {asked}:sandbox-first" in caught.value.__notes__[0]
     assert not other.requests
 
 
@@ -223,8 +223,8 @@ async def test_a_plain_class_is_passed_over_with_tools_and_does_without_a_seed(s
     async with OpenAIClient("k", server.url("openai"), max_retries=0, fallback=[echo]) as client:
         with pytest.raises(ProviderNotAvailableError) as caught:
             await client.generate_text(QUESTION, tools=TOOLS)
-        assert "mine:mine was not asked instead: tools" in caught.value.__notes__[0]
-        with pytest.warns(UserWarning, match="mine does not take seed: it was left out"):
+        assert "mine:mine was skipped: tools" in caught.value.__notes__[0]
+        with pytest.warns(UserWarning, match="mine does not support seed: it was left out"):
             response = await client.generate_text(QUESTION, seed=7)
     assert response.content == QUESTION[-1].content
 
@@ -251,7 +251,7 @@ async def test_what_one_model_does_without_is_sent_to_the_next(server, other, re
         "k", server.url("openai"), model="sandbox-first", max_retries=0, fallback=[claude, third]
     )
     async with first, claude, third:
-        with pytest.warns(UserWarning, match="sandbox-second does not take seed"):
+        with pytest.warns(UserWarning, match="sandbox-second does not support seed"):
             await first.generate_text(QUESTION, seed=7)
     assert other.requests[-1].body["seed"] == 7
 
@@ -269,7 +269,7 @@ async def test_an_error_names_who_failed_and_who_was_passed_over_in_turn(server,
             await first.generate_text(QUESTION, tools=TOOLS)
     failed, passed = caught.value.__notes__
     assert failed.startswith("Before that, openai:sandbox-first failed")
-    assert passed.startswith("anthropic:sandbox-second was not asked instead: tools")
+    assert passed.startswith("anthropic:sandbox-second was skipped: tools")
     assert caught.value.model == "sandbox-third"
 
 

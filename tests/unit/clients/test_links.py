@@ -62,19 +62,19 @@ class TestMade:
     @pytest.mark.parametrize(
         ("url", "why"),
         [
-            ("ftp://host/a.png", "not http:// or https://"),
-            ("gs://bucket/a.png", "not http:// or https://"),
-            ("file:///home/me/a.png", "not http:// or https://"),
+            ("ftp://host/a.png", "must begin with http:// or https://"),
+            ("gs://bucket/a.png", "must begin with http:// or https://"),
+            ("file:///home/me/a.png", "must begin with http:// or https://"),
             ("https://", "not a web address"),
             ("https:///a.png", "not a web address"),
             ("https://[::1/a.png", "not a web address"),
             ("https://host:99999/a.png", "not a web address"),
             ("https://host/a\x00.png", "not a web address"),
-            ("https://host/table.csv", "is text/csv: only images and PDFs go by their address"),
+            ("https://host/table.csv", "is text/csv: only images and PDFs can be sent by URL"),
             ("https://host/page.html", "is text/html"),
             ("https://host/photo.tiff", "is image/tiff"),
             ("https://host/film.mp4", "is video/mp4"),
-            ("data:image/png;base64,AAAA", "is an address, not a file"),
+            ("data:image/png;base64,AAAA", "must not begin with"),
         ],
     )
     def test_what_no_provider_can_load_is_refused_in_a_sentence(self, url, why):
@@ -83,7 +83,7 @@ class TestMade:
         assert len(str(caught.value)) < 250
 
     def test_data_and_an_address_together_are_refused(self):
-        with pytest.raises(InvalidRequestError, match="both data and an address"):
+        with pytest.raises(InvalidRequestError, match="both data and a URL"):
             Attachment("image/png", b"\x89PNG\r\n\x1a\n", url=PLOT)
         with pytest.raises(InvalidRequestError, match="only images and PDFs"):
             Attachment("text/csv", url=PLOT)
@@ -111,10 +111,10 @@ class TestSent:
 
     async def test_what_a_protocol_cannot_take_is_refused_before_anything_is_sent(self, server, recorder):
         async with opened("openai", server) as client:
-            with pytest.raises(InvalidRequestError, match=r"b\.pdf: OpenAI takes no PDFs by their address"):
+            with pytest.raises(InvalidRequestError, match=r"b\.pdf: OpenAI does not accept PDFs by URL"):
                 await client.generate_text(ask(PAPER))
         async with opened("google", server) as client:
-            with pytest.raises(InvalidRequestError, match="Gemini does not take image/gif"):
+            with pytest.raises(InvalidRequestError, match="Gemini does not support image/gif"):
                 await client.generate_text(ask("https://host/a.gif"))
         assert not server.requests
 

@@ -202,7 +202,7 @@ class TestWhatAnAnswerCanDoWithout:
             async with client(protocol, server) as made:
                 chosen = {name: VALUES.get(name, 0.4)}
                 with pytest.warns(
-                    UserWarning, match=f"{MODEL} does not take {name}: it was left out"
+                    UserWarning, match=f"{MODEL} does not support {name}: it was left out"
                 ) as heard:
                     assert await ask(made, stop=["x"], **chosen) == "Lima"
                 assert len(heard) == 1
@@ -273,7 +273,7 @@ class TestWhatAnAnswerCanDoWithout:
         async with Peer() as server:
             server.scripts[MODEL] = [answer]
             async with client("openai", server) as made:
-                with pytest.warns(UserWarning, match="does not take") as heard:
+                with pytest.warns(UserWarning, match="does not support") as heard:
                     assert await ask(made, temperature=1, top_p=1, seed=1) == "Lima"
         assert len(heard) == 3
 

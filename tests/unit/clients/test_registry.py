@@ -202,7 +202,7 @@ def test_an_alias_may_stand_for_another_one(monkeypatch):
 
 def test_an_alias_that_leads_back_to_itself_says_so(monkeypatch):
     monkeypatch.setattr(naming, "session_aliases", {"a": "b", "b": "a"})
-    with pytest.raises(ConfigurationError, match="The alias 'a' leads back to itself: a → b → a"):
+    with pytest.raises(ConfigurationError, match="The alias 'a' refers to itself: a → b → a"):
         registry.resolve("a")
 
 

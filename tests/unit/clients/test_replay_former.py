@@ -48,7 +48,7 @@ def rows(path):
         return opened.execute("SELECT key, answer, request FROM recordings ORDER BY key").fetchall()
 
 
-@pytest.mark.filterwarnings("ignore:.*does not take temperature")
+@pytest.mark.filterwarnings("ignore:.*does not support temperature")
 class TestAFileOfAnEarlierLlmkit:
     @pytest.mark.parametrize("name", CLIENTS)
     @pytest.mark.parametrize("what", questions())

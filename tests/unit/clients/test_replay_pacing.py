@@ -135,5 +135,5 @@ def test_what_a_pace_may_be():
 
 @pytest.mark.parametrize("pace", ["fast", 0, -1, float("inf"), float("nan"), True, False, [], "60"])
 def test_what_is_no_pace_is_refused(pace):
-    with pytest.raises(ConfigurationError, match=r'cannot be kept\. Take "instant", "natural", or a number'):
+    with pytest.raises(ConfigurationError, match=r"must be .instant., .natural. or a positive number"):
         checked(pace)

@@ -84,10 +84,10 @@ def test_retries_are_counted():
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (61.2, "It asks to wait 62 s: try again after 23:51:01"),
-        (119.0, "It asks to wait 119 s: try again after 23:51:59"),
-        (120, "It asks to wait 2 min: try again after 23:52:00"),
-        (601, "It asks to wait 11 min: try again after 2026-11-23 00:00:01"),
+        (61.2, "The provider asks to wait 62 s: try again after 23:51:01"),
+        (119.0, "The provider asks to wait 119 s: try again after 23:51:59"),
+        (120, "The provider asks to wait 2 min: try again after 23:52:00"),
+        (601, "The provider asks to wait 11 min: try again after 2026-11-23 00:00:01"),
     ],
 )
 def test_a_long_wait_says_when_to_come_back(seconds, text):
@@ -102,7 +102,7 @@ def test_a_time_is_said_without_being_told_the_time():
 async def test_a_wait_above_a_minute_is_raised_and_never_waited_for(protocol, server, recorder):
     server.fail_next("429;retry-after=61", times=2)
     async with opened(protocol, server) as client:
-        with pytest.raises(RateLimitError, match="It asks to wait 61 s: try again after") as caught:
+        with pytest.raises(RateLimitError, match="The provider asks to wait 61 s: try again after") as caught:
             await client.generate_text(QUESTION)
     assert caught.value.retry_after == 61
     assert recorder.last.attempts == 1
@@ -138,4 +138,4 @@ async def test_the_decorator_waits_and_calls_three_times_unless_told_otherwise(c
     assert len(times) == 3
     assert times[1] - times[0] >= 0.05
     assert times[2] - times[1] >= 0.1
-    assert caplog.text.count("Rate limit: trying again in") == 2
+    assert caplog.text.count("Rate limit: retrying in") == 2

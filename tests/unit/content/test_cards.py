@@ -142,7 +142,7 @@ def test_what_looks_like_a_key_is_left_out_and_told(value):
     made = card("secrets", value)
     assert KEY[:12] not in made.text
     assert "[redacted]" in made.text
-    assert made.notes == ("Left out of what is told of secrets, for it looks like a key.",)
+    assert made.notes == ("Parts of secrets look like a key and were left out.",)
 
 
 def test_columns_may_share_a_name_and_be_of_any_type():

@@ -113,7 +113,7 @@ class TestSchemas:
         class Odd:
             pass
 
-        with pytest.raises(InvalidRequestError, match="No JSON schema can be made of Odd"):
+        with pytest.raises(InvalidRequestError, match="Cannot create a JSON schema from Odd"):
             schema_of(Odd)
 
     async def test_a_mistake_is_told_before_anything_leaves(self, protocol, server, recorder):
@@ -206,7 +206,7 @@ class TestMechanisms:
         ("protocol", "name"), [("openai", "response_format"), ("google", "response_schema")]
     )
     def test_two_formats_at_once_are_refused(self, protocol, name):
-        with pytest.raises(InvalidRequestError, match=f"schema and {name} are both given"):
+        with pytest.raises(InvalidRequestError, match=f"schema and {name} are given"):
             body(protocol, CITY, extra={name: {}})
 
 
@@ -236,7 +236,7 @@ class TestCalls:
         server.fail_next(f"refuse={name}", times=9)
         async with opened(protocol, server) as client:
             with pytest.warns(
-                UserWarning, match=f"sandbox does not take {name}: the schema is in the prompt"
+                UserWarning, match=f"sandbox does not support {name}: the schema is in the prompt"
             ):
                 first = await client.generate_text(QUESTION, schema=CITY)
             with warnings.catch_warnings():
@@ -335,7 +335,7 @@ class TestJSON:
     @pytest.mark.parametrize(
         ("text", "why"),
         [
-            ("Sorry.", "not JSON: there is neither an object nor a list in it"),
+            ("Sorry.", "not JSON: it contains no object and no list"),
             ("", "not JSON"),
             ('{"a": 1,}', "line 1, column [89]"),
             ('{"a": NaN}', "NaN is not JSON"),
@@ -445,11 +445,11 @@ class TestFrames:
             ("Sorry, I can not.\nPlease, ask again.", "no table"),
             ("As [1] and [2, 3] say, no.", "no table"),
             ("42", "no table"),
-            ("| a | b |\n|---|---|\n| 1 |\n", "Row 1 of the table has 1 cells, its header 2"),
-            ("```csv\na,a\n1,2\n```", "two columns 'a'"),
-            ("```csv\n```", "it has no header"),
+            ("| a | b |\n|---|---|\n| 1 |\n", "Row 1 of the table has 1 cells, but the header has 2"),
+            ("```csv\na,a\n1,2\n```", "two columns named 'a'"),
+            ("```csv\n```", "table has no header"),
             ('{"a": [1], "b": [1, 2]}', "differ in length"),
-            ('[{"a": 1}, 2]', "of different kinds"),
+            ('[{"a": 1}, 2]', "different types"),
         ],
     )
     def test_what_is_no_table_is_refused(self, text, why):
@@ -502,7 +502,7 @@ class TestCode:
 
     @pytest.mark.parametrize("text", ["Hello", "Sorry, I can not.", "", "```sql\nx\n```"])
     def test_an_answer_without_code_is_refused(self, text):
-        with pytest.raises(BadResponseError, match="no fenced block of python code"):
+        with pytest.raises(BadResponseError, match="no code block with python code"):
             parse(text, "code", language="python")
 
     async def test_the_words_that_ask_for_code_bring_code(self, protocol, server, recorder):

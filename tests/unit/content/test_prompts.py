@@ -182,7 +182,7 @@ class TestKeys:
         result = interpolate("{{v}}", {"v": wrap.format(key)})
         assert key not in result.text
         assert result.redacted == ("v",)
-        assert result.notes == ("Left out of the prompt, for it looks like a key: v.",)
+        assert result.notes == ("Left out of the prompt because it looks like a key: v.",)
 
     @pytest.mark.parametrize(
         "text",

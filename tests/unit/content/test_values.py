@@ -101,9 +101,9 @@ def test_the_one_that_fits_the_schema_is_read_wherever_it_stands():
 
 
 def test_several_that_fit_are_a_guess_where_one_is_wanted():
-    with pytest.raises(BadResponseError, match="4 values that fit"):
+    with pytest.raises(BadResponseError, match="4 values that match"):
         parse(LINES, "json", NUMBER)
-    with pytest.raises(BadResponseError, match="4 values that fit"):
+    with pytest.raises(BadResponseError, match="4 values that match"):
         parse(LINES, "json", "json")
 
 

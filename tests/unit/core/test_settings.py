@@ -107,12 +107,12 @@ def test_a_changed_file_shows_within_two_seconds(tmp_path):
         ("timeout = 'x'", "timeout"),
         ("model = 7", "model"),
         ("aliases = 7", "aliases"),
-        ("replay = true", "off, auto or only is expected"),
+        ("replay = true", "off, auto or only"),
         ("replay_file = 7", "replay_file"),
         ("[prices.m]\ninput = 1", "needs both input and output"),
         ("[prices.m]\ninput = 1\noutput = 1\ncached = 1", "unknown keys: cached"),
         ("[prices.m]\ninput = -1\noutput = 1", "prices"),
-        ("no toml [", "cannot be read"),
+        ("no toml [", "Cannot read"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, said):
@@ -144,7 +144,7 @@ def test_a_replay_file_may_be_anywhere(tmp_path, monkeypatch, file):
 def test_the_replay_mode_is_the_settings(monkeypatch):
     assert settings.replay_mode() == settings.load().replay == "off"
     monkeypatch.setenv("LLMKIT_REPLAY", "always")
-    with pytest.raises(ConfigurationError, match="LLMKIT_REPLAY cannot be used: off, auto or only"):
+    with pytest.raises(ConfigurationError, match="LLMKIT_REPLAY: must be off, auto or only"):
         settings.replay_mode()
 
 

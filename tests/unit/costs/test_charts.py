@@ -185,7 +185,7 @@ def test_only_calls_of_the_wanted_time_are_drawn(ledger, kind):
     for day in (1, 2, 3):
         ledger.record(call(time=datetime(2026, 11, day, 12, tzinfo=UTC), duration_s=1.0, first_token_s=1.0))
     assert "1 call" in texts(ledger.plot(kind, since="2026-11-02", until="2026-11-03"))
-    assert "No calls here" in texts(ledger.plot(kind, since="2027-01-01"))
+    assert "No matching calls" in texts(ledger.plot(kind, since="2027-01-01"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,7 +198,7 @@ def test_a_filter_leaves_only_its_calls_and_says_which(month, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_filter_that_matches_nothing_says_that_there_are_others(month, kind):
-    assert "No calls here" in texts(month.plot(kind, model="none"))
+    assert "No matching calls" in texts(month.plot(kind, model="none"))
 
 
 def test_what_a_notebook_cost_is_what_the_ledger_says(month):

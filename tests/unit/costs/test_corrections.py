@@ -168,7 +168,7 @@ def test_a_price_that_was_corrected_again_is_not_taken_back(ledger):
 
 
 def test_taking_back_what_never_was_is_an_error(ledger):
-    with pytest.raises(ConfigurationError, match="No correction is called 'nothing'"):
+    with pytest.raises(ConfigurationError, match="Unknown correction: run='nothing'"):
         ledger.correct(undo="nothing")
 
 
@@ -230,7 +230,7 @@ def test_rows_that_wait_in_memory_are_left(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     ledger = Ledger(blocked / "ledger.sqlite")
-    with pytest.warns(Warning, match="cannot be written"):
+    with pytest.warns(Warning, match="Cannot write calls"):
         ledger.record(call()).result(10)
         ledger.flush()
     with pytest.raises(ConfigurationError, match="cannot be corrected"):

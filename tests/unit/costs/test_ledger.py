@@ -138,7 +138,7 @@ def test_an_empty_ledger_has_empty_tables(ledger):
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("modle", "'model'"), ("days", "'day'"), ("zzz", "There are: time,")]
+    ("name", "hint"), [("modle", "'model'"), ("days", "'day'"), ("zzz", "Known: time,")]
 )
 def test_an_unknown_column_names_the_nearest(ledger, name, hint):
     with pytest.raises(ConfigurationError, match=hint):
@@ -146,7 +146,7 @@ def test_an_unknown_column_names_the_nearest(ledger, name, hint):
 
 
 def test_a_summary_by_nothing_asks_for_a_column(ledger):
-    with pytest.raises(ConfigurationError, match="nothing to group by"):
+    with pytest.raises(ConfigurationError, match="by must name at least one column"):
         ledger.summary([])
 
 
@@ -185,7 +185,7 @@ def test_the_sum_of_the_session_needs_no_file(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     ledger = Ledger(blocked / "ledger.sqlite")
-    with pytest.warns(Warning, match="cannot be written"):
+    with pytest.warns(Warning, match="Cannot write calls"):
         ledger.record(call(cost_nanos=10**9)).result(10)
         ledger.flush()
     assert ledger.session_total().usd == 1.0

@@ -281,7 +281,7 @@ class TestCorrections:
             [both.uid, 0.002, "contract"]
         ]
         assert ledger.reprice(prices={"m": {"input": 4, "output": 4}}).what_if_usd == 0.004
-        with pytest.raises(ConfigurationError, match=r"read as one cannot correct prices.*Ledger\(path\)"):
+        with pytest.raises(ConfigurationError, match=r"merged ledger cannot correct prices.*Ledger\(path\)"):
             ledger.correct(prices={"m": {"input": 3, "output": 3}})
         assert ledger.total().usd == 0.002
 
@@ -300,14 +300,14 @@ class TestCorrections:
 class TestSources:
     def test_a_missing_file_is_an_error_at_once_and_later(self, laptop, server, merged):
         write(laptop, call())
-        with pytest.raises(ConfigurationError, match=r"no ledger .*server\.sqlite"):
+        with pytest.raises(ConfigurationError, match=r"Ledger not found: .*server\.sqlite"):
             merged()
         write(server, call())
         ledger = merged()
         assert ledger.total().calls == 2
         server.rename(f"{server}-away")
         for look in (lambda: ledger.df, ledger.total, ledger.summary, lambda: ledger.query(model="m")):
-            with pytest.raises(ConfigurationError, match=r"no ledger .*server\.sqlite"):
+            with pytest.raises(ConfigurationError, match=r"Ledger not found: .*server\.sqlite"):
                 look()
         assert "server.sqlite" in repr(ledger)
         Path(f"{server}-away").rename(server)
@@ -416,7 +416,7 @@ class TestReadOnly:
         write(server, call())
         ledger = merged()
         for change in (lambda: ledger.record(call()), ledger.clear):
-            with pytest.raises(ConfigurationError, match=r"read as one.*Ledger\(path\)"):
+            with pytest.raises(ConfigurationError, match=r"merged ledger cannot .*Ledger\(path\)"):
                 change()
         assert ledger.total().calls == 2
 
@@ -485,7 +485,7 @@ class TestTemporaryFile:
             """
         )
         assert "laptop.sqlite cannot be read: d" in out
-        assert "SQLITE_TMPDIR names another one." in out
+        assert "SQLITE_TMPDIR sets another folder." in out
         assert out.endswith("\n1000")
 
     def test_a_child_process_reads_on_by_itself(self, laptop, server):

@@ -35,7 +35,7 @@ def test_an_address_of_a_database_is_refused_and_makes_no_folder(address, monkey
     scheme = re.escape(address.partition(":")[0])
     for use in (lambda: Ledger().total(), lambda: Ledger().df, lambda: Ledger().guard(None)):
         with pytest.raises(
-            llmkit.ConfigurationError, match=f"^LLMKIT_LEDGER is an address .{scheme}://"
+            llmkit.ConfigurationError, match=f"^LLMKIT_LEDGER is a URL .{scheme}://"
         ) as caught:
             use()
         assert "hunter2" not in str(caught.value)
@@ -44,7 +44,7 @@ def test_an_address_of_a_database_is_refused_and_makes_no_folder(address, monkey
 
 def test_an_address_given_in_python_is_refused_likewise(empty_folder):
     for place in (ADDRESSES[0], Path(ADDRESSES[0])):
-        with pytest.raises(llmkit.ConfigurationError, match=r"^Ledger\(path\) is an address"):
+        with pytest.raises(llmkit.ConfigurationError, match=r"^Ledger\(path\) is a URL"):
             Ledger(place).total()
     assert not list(empty_folder.iterdir())
 
@@ -52,11 +52,11 @@ def test_an_address_given_in_python_is_refused_likewise(empty_folder):
 def test_a_refused_ledger_still_shows_itself_and_is_examined(monkeypatch):
     monkeypatch.setenv("LLMKIT_LEDGER", ADDRESSES[0])
     ledger = Ledger()
-    assert "is an address" in repr(ledger)
-    assert "is an address" in ledger._repr_html_()
+    assert "is a URL" in repr(ledger)
+    assert "is a URL" in ledger._repr_html_()
     found = examine_ledger(ledger)
     assert not found.ok
-    assert "is an address" in found.text
+    assert "is a URL" in found.text
 
 
 async def test_no_call_is_sent_that_could_not_be_recorded():
@@ -64,7 +64,7 @@ async def test_no_call_is_sent_that_could_not_be_recorded():
     before = set_recorder(lambda: ledger)
     try:
         async with llmkit.client("sandbox") as client:
-            with pytest.raises(llmkit.ConfigurationError, match="is an address"):
+            with pytest.raises(llmkit.ConfigurationError, match="is a URL"):
                 await client.generate_text([llmkit.LLMMessage(role="user", content="Hello")])
     finally:
         set_recorder(before)
@@ -72,7 +72,7 @@ async def test_no_call_is_sent_that_could_not_be_recorded():
 
 def test_a_folder_is_refused_with_the_name_of_a_file_in_it(monkeypatch, empty_folder):
     monkeypatch.setenv("LLMKIT_LEDGER", str(empty_folder))
-    with pytest.raises(llmkit.ConfigurationError, match=r"names the folder .*such as .*ledger\.sqlite"):
+    with pytest.raises(llmkit.ConfigurationError, match=r"is the folder .*such as .*ledger\.sqlite"):
         Ledger().total()
 
 

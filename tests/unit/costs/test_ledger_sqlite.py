@@ -98,7 +98,7 @@ def test_who_reads_an_older_file_makes_its_sums_step_by_step(path, monkeypatch):
 def test_after_an_outage_the_file_is_waited_for_as_patiently_as_before(path):
     path.parent.joinpath("in the way").write_text("no folder")
     with opened(path.parent / "in the way" / "ledger.sqlite", busy_timeout=7) as store:
-        with pytest.warns(LedgerWarning, match="cannot be written"):
+        with pytest.warns(LedgerWarning, match="Cannot write calls"):
             assert store.append(call()).result(10) is False
             assert store.flush(10) is False
         path.parent.joinpath("in the way").unlink()

@@ -154,7 +154,7 @@ def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the
             writer.tell()
     (warning,) = caught
     assert str(warning.message) == (
-        "Calls cannot be written to the ledger books: no space left. They are kept in memory and written as"
+        "Cannot write calls to the ledger books: no space left. They are kept in memory and written as"
         " soon as that works, but lost if this process ends before."
     )
     assert writer.is_failing is True
@@ -163,7 +163,7 @@ def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the
     assert writer.submit((3,)).result(10) is True
     assert writer.submit((4,)).result(10) is True
     assert writer.is_failing is False
-    assert caplog.messages == ["The ledger books can be written again."]
+    assert caplog.messages == ["The ledger books is writable again."]
     assert disk.rows == [(number,) for number in range(5)]
 
 

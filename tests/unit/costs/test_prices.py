@@ -217,7 +217,7 @@ async def test_a_model_without_a_price_costs_unknown(recorder, server):
 def test_the_model_that_a_provider_or_an_alias_stands_for_has_a_price(name):
     provider, _, model = name.partition(":")
     found = prices.price(provider, (model,), Usage(input_tokens=1000, output_tokens=1000))
-    assert found is not None, f"Nobody knows the price of {name}: take another default, or list it"
+    assert found is not None, f"The price of {name}: take another default, or list it"
     assert found.nanos > 0
 
 

@@ -288,10 +288,10 @@ def test_a_frame_of_another_tool_is_read():
         ({"date": ["2026-11-20"], "model": ["m"]}, "missing: cost, or input and output tokens"),
         ({"date": ["2026-11-20"], "model": ["m"], "input_tokens": [1]}, "missing: cost, or input and output"),
         ({"date": ["2026-11-20"], "model": ["m"], "cost": [1], "spend": [2]}, "several columns for the cost"),
-        ({"date": ["soon"], "model": ["m"], "cost": [1]}, "'soon' where a date is needed"),
-        ({"date": ["2026-11-20"], "model": ["m"], "cost": ["much"]}, "'much' where an amount is needed"),
-        ({"date": ["2026-11-20"], "model": ["m"], "cost": ["1e99"]}, "'1e99' where an amount is needed"),
-        ({"date": ["2026-11-20"], "model": ["m"], "cost": [1], "requests": [1.5]}, "where a count is needed"),
+        ({"date": ["soon"], "model": ["m"], "cost": [1]}, "'soon' instead of a date"),
+        ({"date": ["2026-11-20"], "model": ["m"], "cost": ["much"]}, "'much' instead of an amount"),
+        ({"date": ["2026-11-20"], "model": ["m"], "cost": ["1e99"]}, "'1e99' instead of an amount"),
+        ({"date": ["2026-11-20"], "model": ["m"], "cost": [1], "requests": [1.5]}, "instead of a count"),
         ({"date": ["2026-11-20"], "model": ["m"], "cost": [1], "currency": ["EUR"]}, "is in EUR"),
         ({"date": [], "model": [], "cost": []}, "has no rows"),
     ],
@@ -311,10 +311,10 @@ def test_a_table_that_cannot_be_read_says_what_it_has_and_what_is_needed(table, 
         ([1, 2], "a list of int"),
         (page({"characters": 5}), "results with characters"),
         ([{"start_time": START, "end_time": START + 7 * 86_400, "results": []}], "longer than a UTC day"),
-        ([{"start_time": None, "results": []}], "where a date is needed"),
-        (page(used(input_tokens="many")), "where a count is needed"),
+        ([{"start_time": None, "results": []}], "instead of a date"),
+        (page(used(input_tokens="many")), "instead of a count"),
         (page({**charged(1), "amount": {"value": 1, "currency": "eur"}}), "is in eur"),
-        (page(charged(None)), "where an amount is needed"),
+        (page(charged(None)), "instead of an amount"),
     ],
 )
 def test_pages_that_cannot_be_read_say_what_they_have(pages, message):
@@ -325,13 +325,18 @@ def test_pages_that_cannot_be_read_say_what_they_have(pages, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "is no JSON"), (b"", "is empty"), (b"\xff\xfe\x00", "cannot be read"), (b'a,b\n"1', "CSV")],
+    [
+        (b"{", "export is not valid JSON"),
+        (b"", "export is empty"),
+        (b"\xff\xfe\x00", "Cannot read the export"),
+        (b'a,b\n"1', "export .*CSV"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
     (tmp_path / "export").write_bytes(content)
-    with pytest.raises(ConfigurationError, match=f"export .*{message}"):
+    with pytest.raises(ConfigurationError, match=message):
         ledger_of().reconcile(tmp_path / "export")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="Cannot read"):
         ledger_of().reconcile(tmp_path / "nowhere.csv")
 
 

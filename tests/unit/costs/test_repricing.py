@@ -170,7 +170,7 @@ def test_prices_that_are_given_win_and_the_others_stay():
     result = what_if(frame(call(model="m"), call()), prices=TABLE, when=NOW)
     own = prices.price("openai", ("gpt-5.4-mini",), Usage(input_tokens=1000, output_tokens=100), when=NOW)
     assert result.what_if_nanos == 1_200_000 + own.nanos
-    assert "at the given prices, else prices of 2026-11-20" in repr(result)
+    assert "at the given prices, otherwise prices of 2026-11-20" in repr(result)
 
 
 def test_calls_without_known_tokens_are_counted_and_never_free():
@@ -195,13 +195,13 @@ def test_replayed_calls_count_as_what_they_saved():
     ("given", "message"),
     [
         ({"model": "gtp-6-luna"}, "Did you mean"),
-        ({"model": "openai:no-such-model"}, "Nobody knows the price of openai:no-such-model"),
+        ({"model": "openai:no-such-model"}, "The price of openai:no-such-model is unknown"),
         ({"cached": 1.5}, "from 0 to 1"),
         ({"cached": math.nan}, "from 0 to 1"),
         ({"prices": {"m": {"input": 1}}}, "needs both input and output"),
-        ({"prices": {"m": {"input": -1, "output": 1}}}, "0 or above"),
+        ({"prices": {"m": {"input": -1, "output": 1}}}, "must be a finite number >= 0"),
         ({"prices": {"m": {"input": 1, "output": 1, "ouptut": 1}}}, "unknown keys: ouptut"),
-        ({"prices": [1]}, "price table cannot be used"),
+        ({"prices": [1]}, "Invalid price table"),
         ({"when": "yesterday"}, "cannot be used as a date or time"),
     ],
 )

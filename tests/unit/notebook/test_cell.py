@@ -195,10 +195,10 @@ class TestLineMagic:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("--modle x hi", "There is no option --modle. Did you mean --model?"),
-            ("-x hi", "There is no option -x. Begin the prompt with -- if this is a part of it."),
+            ("--modle x hi", "Unknown option --modle. Did you mean --model?"),
+            ("-x hi", "Unknown option -x. Begin the prompt with -- if this is part of it."),
             ("-model x hi", "-model has one dash too few. Write --model."),
-            ("--m x hi", "There is no option --m."),
+            ("--m x hi", "Unknown option --m."),
             ("-T 2.5 hi", "-T '2.5': it must be a number from 0 to 2, like 0.7."),
             ("-T nan hi", "-T 'nan': it must be a number from 0 to 2, like 0.7."),
             ("--temperature=inf hi", "--temperature 'inf': it must be a number from 0 to 2, like 0.7."),
@@ -362,16 +362,16 @@ class TestInterpolation:
         ],
     )
     def test_only_look_ups_are_allowed(self, text):
-        with pytest.raises(CellError, match="is more than a look-up"):
+        with pytest.raises(CellError, match="is more than a lookup"):
             interpolate(text, SPACE)
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{{word:.2f}}", "{{word:.2f}}: a str does not take the format '.2f'."),
-            ("{{n:.2q}}", "{{n:.2q}} has a format that does not work here."),
-            ("{{n!x}}", "{{n!x}} has a format that does not work here."),
-            ("{{n:99999d}}", "{{n:99999d}} has a format that does not work here."),
+            ("{{word:.2f}}", "{{word:.2f}}: a str does not support the format '.2f'."),
+            ("{{n:.2q}}", "{{n:.2q}} has an unsupported format."),
+            ("{{n!x}}", "{{n!x}} has an unsupported format."),
+            ("{{n:99999d}}", "{{n:99999d}} has an unsupported format."),
         ],
     )
     def test_a_format_that_does_not_fit_says_what_to_do(self, text, message):

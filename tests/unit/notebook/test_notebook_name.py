@@ -64,25 +64,25 @@ def ledger(tmp_path):
 
 
 def test_setting_such_a_budget_says_that_it_cannot_hold_here(ledger):
-    words = r"cannot hold here.*name of this notebook is unknown.*are refused\. Name it: .*LLMKIT_NOTEBOOK"
+    words = r"cannot be enforced here.*notebook's name is unknown.*are refused\. Set .*LLMKIT_NOTEBOOK"
     with pytest.warns(UserWarning, match=words):
         state = ledger.budget(per_notebook=1)
-    assert "cannot hold here" in repr(state)
+    assert "cannot be enforced here" in repr(state)
     assert "calls are refused" in state._repr_html_()
-    with pytest.warns(UserWarning, match="calls from here are not held by it"):
+    with pytest.warns(UserWarning, match="calls from here are not limited by it"):
         state = ledger.budget(per_notebook=1, unknown_notebook="allow")
-    assert (state.unknown_notebook, "calls pass it by" in repr(state)) == ("allow", True)
+    assert (state.unknown_notebook, "calls are allowed" in repr(state)) == ("allow", True)
 
 
 @pytest.mark.parametrize("changes", [{"daily": 1}, {"per_call": 1}, {"per_notebook": None}, {}])
 def test_other_budgets_hold_here(ledger, changes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "cannot hold" not in repr(ledger.budget(**changes))
+        assert "cannot be enforced" not in repr(ledger.budget(**changes))
 
 
 def test_an_unknown_policy_is_refused(ledger):
-    with pytest.raises(ConfigurationError, match=r"unknown_notebook='ask' is no policy\."):
+    with pytest.raises(ConfigurationError, match=r"Unknown policy unknown_notebook='ask'\."):
         ledger.budget(unknown_notebook="ask")
 
 
@@ -93,7 +93,7 @@ async def test_a_call_without_a_notebook_is_refused_until_it_has_one_or_that_is_
     with charging() as provider:
         async with OpenAIClient("k", provider.url, model="gpt-4o-mini") as client:
             with pytest.raises(
-                BudgetExceededError, match=r"cannot hold here.*unknown_notebook=\"allow\""
+                BudgetExceededError, match=r"cannot be enforced here.*unknown_notebook=\"allow\""
             ) as caught:
                 await client.generate_text(QUESTION, max_tokens=20)
             assert (provider.requests, caught.value.cap) == (0, 0.0005)
@@ -152,8 +152,8 @@ def test_a_plain_script_is_told_and_refused(tmp_path):
         out = subprocess.run(command, env=env, text=True, capture_output=True, check=True).stdout
         assert provider.requests == 0
     set_, refused = out.splitlines()
-    assert "cannot hold here" in set_
-    assert refused.startswith("refused: The budget per notebook cannot hold here")
+    assert "cannot be enforced here" in set_
+    assert refused.startswith("refused: The budget per notebook cannot be enforced here")
 
 
 @pytest.mark.kernel
@@ -171,11 +171,11 @@ class TestAKernel:
             kernel.run(f"import os\nos.environ.update(OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k')")
             kernel.run("%load_ext llmkit")
             result = kernel.run("%llm budget per_notebook=1")
-            assert "cannot hold here" in result.data("text/plain")[0]
+            assert "cannot be enforced here" in result.data("text/plain")[0]
             ask = "%%llm openai:gpt-4o-mini -k 20\nCount."
             refused = kernel.run(ask)
             assert (refused.status, provider.requests) == ("error", 0)
-            assert "cannot hold here" in str(refused.outputs)
+            assert "cannot be enforced here" in str(refused.outputs)
             kernel.run("%llm budget unknown_notebook=allow")
             assert kernel.run(ask).status == "ok"
             kernel.run("%llm budget unknown_notebook=refuse")

@@ -41,7 +41,9 @@ def test_what_is_not_json_is_a_clear_error_with_the_text():
 def test_json_is_checked_against_a_schema():
     schema = {"type": "object", "required": ["b"]}
     assert reply('So: {"b": 1}').json(schema) == {"b": 1}
-    with pytest.raises(BadResponseError, match=r"does not fit: \$: 'b' is a required property") as caught:
+    with pytest.raises(
+        BadResponseError, match=r"does not match the schema: \$: 'b' is a required property"
+    ) as caught:
         reply('{"a": 1}').json(schema)
     assert (caught.value.provider, caught.value.model) == ("openai", "gpt-6-luna")
 

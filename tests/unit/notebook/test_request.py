@@ -81,7 +81,7 @@ def test_a_variable_goes_before_a_file_of_the_same_name_and_a_file_before_an_att
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_request():
-    with pytest.raises(InvalidRequestError, match=r"There is no file 'nothing\.png'"):
+    with pytest.raises(InvalidRequestError, match=r"File not found: 'nothing\.png'"):
         sent("-a nothing.png")
 
 

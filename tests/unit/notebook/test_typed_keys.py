@@ -107,5 +107,5 @@ def test_an_ordinary_line_about_keys_is_a_prompt(shell):
 
 
 def test_a_name_of_a_model_that_is_a_key_is_blanked_in_plain_python():
-    with pytest.raises(ConfigurationError, match=r"No model or provider is called '\[redacted\]'"):
+    with pytest.raises(ConfigurationError, match=r"Unknown model or provider: '\[redacted\]'"):
         llmkit.client(KEYS[0])

@@ -166,7 +166,7 @@ class TestWithoutALastMarker:
             answer = events(OpenAI.piece("Hi") + last + b"data: [DONE]\n\n")
         outcome = await asked(OpenAI, answer, mode, own=own)
         assert (outcome.error, outcome.text, outcome.answer.finish_reason) == (None, "Hi", None)
-        assert "did not say why the answer ended" in outcome.answer.note
+        assert "sent no finish reason" in outcome.answer.note
 
     @OWN
     @pytest.mark.parametrize("protocol", ["anthropic", "google"])
@@ -174,7 +174,7 @@ class TestWithoutALastMarker:
         d = DIALECTS[protocol]
         outcome = await asked(d, http(200, dump(d.whole("Hi", None))), "plain", own=own)
         assert (outcome.error, outcome.text, outcome.answer.finish_reason) == (None, "Hi", None)
-        assert "did not say why the answer ended" in outcome.answer.note
+        assert "sent no finish reason" in outcome.answer.note
 
     @pytest.mark.parametrize("protocol", DIALECTS)
     async def test_a_stream_with_neither_reason_nor_marker_broke_off(self, protocol, recorder):

@@ -111,7 +111,7 @@ def test_what_is_no_exception_goes_through_the_proxy(monkeypatch, exceptions, ad
     "value", ["ftp://p:1", "http://", "http://p:port", "socks5://", "pac+https://p/x.pac"]
 )
 def test_a_proxy_that_cannot_be_read_is_refused_by_its_variable(monkeypatch, value):
-    with pytest.raises(ConfigurationError, match="all_proxy names no proxy"):
+    with pytest.raises(ConfigurationError, match="all_proxy is not a valid proxy address"):
         through(monkeypatch, all_proxy=value)
 
 
@@ -373,7 +373,7 @@ async def test_certificates_that_cannot_be_used_are_refused_by_their_variable(
     monkeypatch.setenv(variable, str(file))
     for factory in ALL.values():
         async with factory("k", "https://127.0.0.1:9", model="m", max_retries=0) as client:
-            with pytest.raises(ConfigurationError, match=f"{variable} names certificates"):
+            with pytest.raises(ConfigurationError, match=f"{variable} is invalid"):
                 await client.generate_text(QUESTION)
 
 
@@ -390,7 +390,7 @@ async def test_a_folder_without_the_right_certificates_is_named_when_the_handsha
 ):
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     async with Peer(tls=authority[1]) as peer:
-        with pytest.raises(ProviderNotAvailableError, match="SSL_CERT_DIR says which certificates"):
+        with pytest.raises(ProviderNotAvailableError, match="SSL_CERT_DIR sets the trusted certificates"):
             await answered(peer.url)
 
 

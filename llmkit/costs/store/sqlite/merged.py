@@ -107,7 +107,7 @@ class MergedStore(SQLiteStore):
 
     def __init__(self, paths: tuple[str | os.PathLike[str], ...]) -> None:
         if not paths:
-            raise ConfigurationError("No ledger to read.", hint='Name files: Ledger.merged("a.sqlite", …).')
+            raise ConfigurationError("No ledger to read.", hint='Pass files: Ledger.merged("a.sqlite", …).')
         self._paths = [Path(os.path.expanduser(path)).absolute() for path in paths]  # noqa: PTH111 - as in SQLiteStore
         self._sources: list[Source] = []
         for path in self._paths:
@@ -197,8 +197,8 @@ class MergedStore(SQLiteStore):
 
     def _refuse(self, what: str) -> NoReturn:
         raise ConfigurationError(
-            f"Several ledgers that are read as one cannot {what}.",
-            hint="Use Ledger(path) with the file it is meant for.",
+            f"A merged ledger cannot {what}.",
+            hint="Use Ledger(path) with one of the files.",
         )
 
 
@@ -212,14 +212,14 @@ def _lighten(connection: sqlite3.Connection) -> None:
 def _remedy(error: Exception) -> str:
     full = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
     if isinstance(error, sqlite3.Error) and sqlite.code(error) in full:
-        return "Its rows need room in the temporary folder; SQLITE_TMPDIR names another one."
-    return "Leave it out, or repair the file."
+        return "The rows need space in the temporary folder; SQLITE_TMPDIR sets another folder."
+    return "Omit the file, or repair it."
 
 
 def _find(path: Path) -> None:
     """Make sure that a file is there: sums without it would look right, and be too small."""
     if not path.exists():
-        raise ConfigurationError(f"There is no ledger {path}.", hint="Check the name, or leave it out.")
+        raise ConfigurationError(f"Ledger not found: {path}.", hint="Check the name, or omit the file.")
 
 
 def _take(connection: sqlite3.Connection, source: Source) -> bool:

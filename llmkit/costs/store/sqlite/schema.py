@@ -210,7 +210,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def check(connection: sqlite3.Connection, name: str = "main") -> int:
     """Find out whether this is a ledger, without changing anything."""
     # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
-    # identifier and version together.
+    # identifier and version at once.
     (tables,) = connection.execute(f"SELECT count(*) FROM {name}.sqlite_master").fetchone()  # noqa: S608 - a name
     (application,) = connection.execute(f"PRAGMA {name}.application_id").fetchone()
     if application == APPLICATION_ID:
@@ -220,7 +220,7 @@ def check(connection: sqlite3.Connection, name: str = "main") -> int:
         paths = {row[1]: row[2] for row in connection.execute("PRAGMA database_list")}
         raise ConfigurationError(
             f"{paths[name]} is an SQLite database of another application, not a ledger of llmkit.",
-            hint="Point LLMKIT_LEDGER, or Ledger(path), at another file.",
+            hint="Set LLMKIT_LEDGER or Ledger(path) to another file.",
         )
     return 0
 
@@ -241,7 +241,7 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], .
             raise
     if missing := COLUMNS.keys() - present(connection):
         raise ConfigurationError(
-            f"The ledger has no column {', '.join(sorted(missing))}: another llmkit changed it.",
+            f"The ledger has no column {', '.join(sorted(missing))}: another version of llmkit changed it.",
             hint='Upgrade with: pip install -U "llmkit"',
         )
 

@@ -112,7 +112,7 @@ class SQLiteStore(forks.ForkAware):
         try:
             row = encode(record)
         except (AttributeError, TypeError, ValueError, OverflowError):
-            logger.exception("A call left a record that cannot be kept: %r", record)
+            logger.exception("Cannot store the record of a call: %r", record)
             refused: Future[bool] = Future()
             refused.set_result(False)
             return refused
@@ -369,7 +369,7 @@ class SQLiteStore(forks.ForkAware):
         try:
             self._unrolled = ROLL if rollups.roll(connection) else 0
         except sqlite3.Error:
-            logger.debug("The daily sums of %s cannot be written.", self.path, exc_info=True)
+            logger.debug("Cannot write the daily sums of %s.", self.path, exc_info=True)
             self._unrolled = 0
             connection.execute("ROLLBACK TO roll")
         connection.execute("RELEASE roll")
@@ -406,9 +406,9 @@ class SQLiteStore(forks.ForkAware):
 
     def _uncheckable(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
-            f"The budget cannot be checked, so the call was not sent: the ledger {self.path} cannot be"
+            f"Cannot check the budget, so the call was not sent: the ledger {self.path} cannot be"
             f" written: {reason.rstrip('.')}.",
-            hint="Free or repair the file, or name another one with LLMKIT_LEDGER.",
+            hint="Unlock or repair the file, or set another one in LLMKIT_LEDGER.",
         )
 
     def _now(self) -> int:
@@ -478,7 +478,7 @@ class SQLiteStore(forks.ForkAware):
         except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(
                 f"The ledger {self.path} cannot be {what}: {error}.",
-                hint="If the file is damaged, move it away: the next call starts a new one.",
+                hint="If the file is damaged, move it; the next call creates a new one.",
             ) from error
 
     def _mind_multiprocessing(self) -> None:
