@@ -258,7 +258,7 @@ def test_a_ledger_that_cannot_be_written_is_told_under_the_answer(tmp_path):
         kernel.run("%load_ext llmkit")
         result = kernel.run("%%llm\nrepeat exactly: hi")
         assert result.data("text/plain") == ["hi"]
-        assert "Cannot write calls" in result.data("text/html")[0]
+        assert "cannot be written" in result.data("text/html")[0]
         assert "✗ ledger" in kernel.run("%llm doctor").text
     finally:
         kernel.close()

@@ -283,7 +283,8 @@ def _fitting(plain: Mapping[Any, str], kind: str) -> list[Any]:
     columns = sorted((c for c in plain if plain[c] in names), key=lambda c: names.index(plain[c]))
     if len(columns) > 1 and kind != "day":  # of two dates the first is used: they are of one moment
         raise ConfigurationError(
-            f"The export has several columns for the {kind}: {_listed(columns)}.", hint="Keep only one of them."
+            f"The export has several columns for the {kind}: {_listed(columns)}.",
+            hint="Keep only one.",
         )
     return columns
 

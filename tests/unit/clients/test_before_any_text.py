@@ -78,7 +78,7 @@ async def test_an_answer_that_breaks_after_text_is_not_asked_for_again(protocol,
         outcome = await call(client, "m", "stream")
     assert isinstance(outcome.error, StreamInterruptedError)
     assert (outcome.error.partial, outcome.text) == ("one", "one")
-    assert "The text so far is in .partial" in str(outcome.error)
+    assert "The partial text is in .partial" in str(outcome.error)
     assert "<" not in str(outcome.error)
     assert len(peer.asked["m"]) == 1
     assert recorder.statuses == ["interrupted"]

@@ -449,7 +449,7 @@ class TestFrames:
             ("```csv\na,a\n1,2\n```", "two columns named 'a'"),
             ("```csv\n```", "table has no header"),
             ('{"a": [1], "b": [1, 2]}', "differ in length"),
-            ('[{"a": 1}, 2]', "different types"),
+            ('[{"a": 1}, 2]', "different kinds"),
         ],
     )
     def test_what_is_no_table_is_refused(self, text, why):

@@ -266,5 +266,5 @@ class TestNotes:
     "address", ["http://127.0.0.1:1\r\nx: y/v1", "http://127.0.0.1:1/ v1", "http://h\x00"]
 )
 def test_an_address_with_odd_characters_is_refused(address):
-    with pytest.raises(ConfigurationError, match="not a web address"):
+    with pytest.raises(ConfigurationError, match="not a valid URL"):
         OpenAIClient("k", address, model="m")

@@ -23,7 +23,7 @@ def test_a_word_of_a_prompt_must_be_almost_a_name():
 
 def test_an_unknown_name_is_refused_with_the_nearest_or_all():
     known("day", ["day", "month"], "period")
-    with pytest.raises(ConfigurationError, match=r"no period 'dya'.*Did you mean 'day'"):
+    with pytest.raises(ConfigurationError, match=r"Unknown period 'dya'.*Did you mean 'day'"):
         known("dya", ["day", "month"], "period")
-    with pytest.raises(ConfigurationError, match="There are: day, month"):
+    with pytest.raises(ConfigurationError, match="Known: day, month"):
         known("century", ["day", "month"], "period")

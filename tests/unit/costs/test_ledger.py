@@ -137,9 +137,7 @@ def test_an_empty_ledger_has_empty_tables(ledger):
     assert not ledger.path.exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("modle", "'model'"), ("days", "'day'"), ("zzz", "Known: time,")]
-)
+@pytest.mark.parametrize(("name", "hint"), [("modle", "'model'"), ("days", "'day'"), ("zzz", "Known: time,")])
 def test_an_unknown_column_names_the_nearest(ledger, name, hint):
     with pytest.raises(ConfigurationError, match=hint):
         ledger.summary(name)
