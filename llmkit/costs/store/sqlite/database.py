@@ -9,11 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 from llmkit.core import sqlite
+from llmkit.costs.store.rows import salvage
 from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from llmkit.costs.store.rows import Row
 
 
 def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
@@ -131,3 +134,11 @@ def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     # The writing thread checkpoints long before; this is for what is much at once, such as a correction.
     connection.execute("PRAGMA wal_autocheckpoint = 10000")
+
+
+@contextlib.contextmanager
+def holding(rows: Iterable[Row]) -> Iterator[sqlite3.Connection]:
+    """Yield a ledger in memory with these rows alone."""
+    with contextlib.closing(open_memory()) as memory:
+        memory.executemany(schema.INSERT, map(salvage, rows))
+        yield memory

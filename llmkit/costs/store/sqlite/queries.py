@@ -8,7 +8,7 @@ from llmkit.costs.price_rules import UNPRICED
 from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.rows import COLUMNS, TIME, UID
 from llmkit.costs.store.sqlite.schema import estimated, present
-from llmkit.costs.sums import Sums
+from llmkit.costs.sums import NOTHING, Sums
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,3 +87,12 @@ def has(connection: sqlite3.Connection, row: Row) -> bool:
     """Return whether a row is in the ledger."""
     query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
     return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
+
+
+def added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
+    """Return the sums of several parts of a ledger together."""
+    sums: dict[bool, Sums] = {}
+    for part in parts:
+        for key, value in part.items():
+            sums[key] = sums.get(key, NOTHING) + value
+    return sums

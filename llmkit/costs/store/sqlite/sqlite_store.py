@@ -25,10 +25,9 @@ from llmkit.costs.store.rows import COLUMNS, TIME, encode, salvage
 from llmkit.costs.store.sqlite import corrections, database, queries, reservations, rollups, schema
 from llmkit.costs.store.sqlite.location import MEMORY
 from llmkit.costs.store.writer import Writer
-from llmkit.costs.sums import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from llmkit.costs.store.filters import Filters
@@ -148,13 +147,13 @@ class SQLiteStore(forks.ForkAware):
             if connection and (names := schema.present(connection)):
                 found = list(queries.pages(connection, choice, names, PAGE))
                 waiting = [row for row in waiting if not queries.has(connection, row)]
-        with self._written(waiting) as memory:
+        with database.holding(waiting) as memory:
             return [*found, *queries.pages(memory, choice, COLUMNS, PAGE)]
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
         if session is None and (groups := self.groups(("simulated",), since)) is not None:
-            return _added(rollups.sums([row]) for row in groups)
+            return queries.added(rollups.sums([row]) for row in groups)
         waiting = self.unwritten()
         with self._reader() as connection:
             if connection and schema.present(connection):
@@ -162,8 +161,8 @@ class SQLiteStore(forks.ForkAware):
                 waiting = [row for row in waiting if not queries.has(connection, row)]
             else:
                 sums = {}
-        with self._written(waiting) as memory:
-            return _added([sums, queries.sums(memory, since, session)])
+        with database.holding(waiting) as memory:
+            return queries.added([sums, queries.sums(memory, since, session)])
 
     def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
         """Add up all rows in groups; see `Store.groups`."""
@@ -178,7 +177,7 @@ class SQLiteStore(forks.ForkAware):
             self._catch_up()
         if found is None or not waiting:
             return found
-        with self._written(waiting) as memory:
+        with database.holding(waiting) as memory:
             return [*found, *(rollups.groups(memory, by, since) or [])]
 
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
@@ -236,7 +235,7 @@ class SQLiteStore(forks.ForkAware):
             if connection and schema.present(connection):
                 used = reservations.amounts(connection, time, notebook, now=now)
                 waiting = [row for row in waiting if not queries.has(connection, row)]
-        with self._written(waiting) as memory:
+        with database.holding(waiting) as memory:
             return used + reservations.amounts(memory, time, notebook, now=now)
 
     def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
@@ -414,14 +413,6 @@ class SQLiteStore(forks.ForkAware):
     def _now(self) -> int:
         return micros(self._clock())
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _written(rows: list[Row]) -> Iterator[sqlite3.Connection]:
-        """Yield a ledger of these rows alone."""
-        with contextlib.closing(database.open_memory()) as memory:
-            memory.executemany(schema.INSERT, map(salvage, rows))
-            yield memory
-
     def _connected(self) -> sqlite3.Connection:
         """Return the writing connection; the caller holds `writing`."""
         if (
@@ -491,14 +482,6 @@ class SQLiteStore(forks.ForkAware):
 
 _COMMITTED: Future[bool] = Future()
 _COMMITTED.set_result(True)
-
-
-def _added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
-    sums: dict[bool, Sums] = {}
-    for part in parts:
-        for key, value in part.items():
-            sums[key] = sums.get(key, NOTHING) + value
-    return sums
 
 
 _stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
