@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 DATE, DAILY = "2026-10-20", 0.75  # the morning and the budget of cost_analysis.ipynb
-CHARTS = {"spent-so-far": "cumulative", "by-model": "model", "dearest-cells": "dearest"}
+CHARTS = {"spent-so-far": "cumulative", "by-model": "model", "most-expensive-cells": "most_expensive"}
 CHAT_CELLS = ("load", "data", "chat")
 QUESTIONS = (
     "On 8 June we sold 12 cups, and 47 the day before. What is 47 - 12?",
@@ -41,7 +41,7 @@ def charts() -> None:
             month.plot(kind, ax=axes, **options.get(kind, {}))
             save(figure, name, dpi=150)
         figure, four = plt.subplots(2, 2, figsize=(13, 8.2), layout="constrained")
-        for axes, kind in zip(four.flat, ("cumulative", "model", "dearest", "saved"), strict=True):
+        for axes, kind in zip(four.flat, ("cumulative", "model", "most_expensive", "saved"), strict=True):
             month.plot(kind, ax=axes, **options.get(kind, {}))
         save(figure, "cost-analysis", dpi=110)
 
@@ -121,7 +121,7 @@ def talk(shown: Locator) -> None:
 
 
 def dashboard() -> None:
-    """Show the made-up month, and the calls behind its dearest model."""
+    """Show the made-up month, and the calls behind its most expensive model."""
     sys.path.insert(0, str(FOLDER.parent))
     from PIL import Image
 

@@ -84,10 +84,10 @@ def pages(data: bytes) -> int | None:
 def most_tokens(attachment: Attachment, image_tokens: ImageTokens | None = None, model: str = "") -> int:
     """Return a number of tokens that an image or a PDF very rarely exceeds.
 
-    An attachment given by its address counts as the dearest that the provider takes. `image_tokens` is the
-    provider's formula; without it, the dearest of all formulas counts.
+    An attachment given by its address counts as the most expensive one that the provider takes.
+    `image_tokens` is the provider's formula; without it, the largest count of all formulas is used.
     """
-    count = image_tokens or dearest_image
+    count = image_tokens or most_expensive_image
     if attachment.kind == "image":
         return count(pixels(attachment.data), model)
     # A page that cannot be counted has a kilobyte at least; the file behind an address is unknown.
@@ -130,8 +130,8 @@ def google_image(size: Pixels | None, model: str) -> int:  # noqa: ARG001 - the 
     return max(2240, 258 * ceil(size.width / unit) * ceil(size.height / unit))
 
 
-def dearest_image(size: Pixels | None, model: str) -> int:
-    """Take the dearest of all formulas: of most servers, nobody knows how they count."""
+def most_expensive_image(size: Pixels | None, model: str) -> int:
+    """Return the largest count of all formulas: most servers do not document theirs."""
     return max(count(size, model) for count in (openai_image, anthropic_image, google_image))
 
 

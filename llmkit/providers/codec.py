@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.content.media import dearest_image
+from llmkit.content.media import most_expensive_image
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.error_mapping import of_status
 from llmkit.providers.json_fields import as_list, as_object, as_text, loads
@@ -188,7 +188,7 @@ class Codec(ABC):
     documents: ClassVar[frozenset[bytes]] = frozenset({b"{", b"[", b"<"})
     former_temperature: ClassVar[bool] = False
 
-    image_tokens = staticmethod(dearest_image)
+    image_tokens = staticmethod(most_expensive_image)
     """Tokens of an image of this size (`None`: unknown) for this model, at most."""
 
     @abstractmethod

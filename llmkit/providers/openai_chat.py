@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.content.media import dearest_image, openai_image
+from llmkit.content.media import most_expensive_image, openai_image
 from llmkit.content.schema import for_openai, in_prompt
 from llmkit.core.errors import BadResponseError
 from llmkit.providers.attachment_limits import MB, Limits, check, media, written
@@ -176,7 +176,7 @@ class OpenAICodec(Codec):
 class CompatibleCodec(OpenAICodec):
     """The Chat Completions wire format, as any other server speaks it."""
 
-    image_tokens = staticmethod(dearest_image)
+    image_tokens = staticmethod(most_expensive_image)
 
 
 def _gather(name: str, value: Any, answer: Answer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.content.media import dearest_image, most_tokens
+from llmkit.content.media import most_expensive_image, most_tokens
 from llmkit.sandbox.pieces import count
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     wants_json: bool = False
     schema: dict[str, Any] | None = None
-    image_tokens: ImageTokens = dearest_image
+    image_tokens: ImageTokens = most_expensive_image
 
     @property
     def input_tokens(self) -> int:

@@ -104,7 +104,7 @@ def _nanos_by_tier(
     from llmkit.clients.accounting import cost_bound
 
     for tier in [answer.tier] if answer.tier else cost_bound.tiers(request, provider):
-        usage = cost_bound.dearest(counted, request, provider, when=when, tier=tier)
+        usage = cost_bound.most_expensive(counted, request, provider, when=when, tier=tier)
         price = _price(request, provider, answer, usage, when, tier=tier)
         if price is not None:
             yield price.nanos

@@ -101,13 +101,13 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
     known = [
         price.nanos
         for tier in tiers(request, provider)
-        for each in _ways(dearest(usage, request, provider, when=when, tier=tier), provider, extra)
+        for each in _ways(most_expensive(usage, request, provider, when=when, tier=tier), provider, extra)
         if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
     ]
     return max(known, default=None)
 
 
-def dearest(
+def most_expensive(
     usage: Usage, request: Request, provider: str, *, when: datetime | None, tier: str | None
 ) -> Usage:
     """Return a usage with all tokens of the most expensive kind, plus other possible fees."""
