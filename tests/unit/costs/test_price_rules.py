@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -47,7 +48,7 @@ def test_a_record_a_frame_and_the_database_agree(of_record, of_frame, sql):
     frame = pd.DataFrame(ROWS, columns=list(FIELDS))
     for name in ("cost", "at_most"):
         frame[f"{name}_nanos"] = frame[f"{name}_nanos"].astype("Int64")
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"CREATE TABLE calls ({', '.join(FIELDS)})")
         connection.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * len(FIELDS))})", ROWS)
         found = [bool(value) for (value,) in connection.execute(f"SELECT {sql} FROM calls ORDER BY rowid")]
