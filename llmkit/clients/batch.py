@@ -86,8 +86,7 @@ async def batch(
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
-        For each prompt, in order, its response or its error; one failure does not
-        affect the others.
+        For each prompt, in order, its response or its error; one failure does not affect the others.
 
     Raises:
         ConfigurationError: If the model is unknown.
@@ -106,9 +105,7 @@ async def batch(
             "batch takes a list of prompts, not a string.", hint="Put the prompt into a list."
         )
     asked = list(prompts)
-    places: list[Hashable] = [
-        _identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)
-    ]
+    places = [_identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)]
     different: dict[Hashable, str | list[LLMMessage]] = {}
     for place, prompt in zip(places, asked, strict=True):
         different.setdefault(place, prompt)
