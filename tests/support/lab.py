@@ -87,7 +87,11 @@ def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:  # a busy machine, on which it still shuts its kernels down
+                process.kill()
+                process.wait()
 
 
 def wait_for(url: str, seconds: float = 60) -> None:
