@@ -43,9 +43,8 @@ class LLMClientError(Exception):
         status_code: HTTP status of the response, if any.
         retry_after: Seconds to wait before a retry, if the provider says so.
         request_id: The provider's request identifier, for its support.
-        retryable: Whether a retry of the same call may succeed; the default depends
-            what the class says.
-        hint: What to do next; by default what the class says.
+        retryable: Whether a retry of the same call may succeed; the default depends on the class.
+        hint: What to do next; the default depends on the class.
         partial: Text that arrived before the failure.
         params: Request parameters that the provider's error names, e.g. `("temperature",)`.
 
@@ -91,7 +90,7 @@ class LLMClientError(Exception):
 
 
 class AuthenticationError(LLMClientError):
-    """The provider refuses the key (401), or there is no key."""
+    """The provider refuses the key (401), or no key is set."""
 
     default_hint = "Check the key and its source: %llm doctor."
 

@@ -167,7 +167,6 @@ class Codec(ABC):
         nested_parameters: ... that hold further parameters.
         schema_fields: Fields by which a schema is sent; where one is refused, the prompt asks for it.
         caches_unasked: Whether a prompt may be written to a cache that was not asked for.
-        documents: First bytes of a body that is a whole answer or a page, not the stream that was asked for.
         former_temperature: Whether version 1 keys of recordings include the default
             temperature; a new wire format has no such recordings.
     """
@@ -185,7 +184,6 @@ class Codec(ABC):
     )
     schema_fields: ClassVar[frozenset[str]] = frozenset()
     caches_unasked: ClassVar[bool] = True
-    documents: ClassVar[frozenset[bytes]] = frozenset({b"{", b"[", b"<"})
     former_temperature: ClassVar[bool] = False
 
     image_tokens = staticmethod(most_expensive_image)

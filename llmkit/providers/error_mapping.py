@@ -92,8 +92,11 @@ def of_event(data: Any) -> LLMClientError:
         'RateLimitError'
     """
     said = error_details(data)
+    message = said.message or "The server reported an error."
     return _kind(0, said)(
-        said.message or "The server reported an error.", retry_after=said.wait, params=said.params
+        message if message.endswith((".", "!", "?", "…")) else f"{message}.",  # a hint follows it
+        retry_after=said.wait,
+        params=said.params,
     )
 
 

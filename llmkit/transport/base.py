@@ -14,7 +14,7 @@ import weakref
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from llmkit.core.errors import (
     BadResponseError,
@@ -69,7 +69,12 @@ class Framing(Protocol):
     """Divides the bytes of one stream into events, however they arrive in pieces.
 
     An event is its name, empty if it has none, and its data.
+
+    Attributes:
+        documents: First bytes of a body that is a whole answer or a page, not the stream that was requested.
     """
+
+    documents: ClassVar[frozenset[bytes]]
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
         """Take the next bytes, and return the events that they complete."""

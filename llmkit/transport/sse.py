@@ -5,6 +5,8 @@ Source: WHATWG HTML, "9.2.6 Interpreting an event stream".
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 BOM = b"\xef\xbb\xbf"
 
 Event = tuple[bytes, bytes]
@@ -24,6 +26,8 @@ class SSEReader:
         >>> reader.feed(b"wo\n\n")
         [(b'', b'two')]
     """
+
+    documents: ClassVar[frozenset[bytes]] = frozenset({b"{", b"[", b"<"})
 
     __slots__ = ("_at_start", "_cr", "_parts")
 

@@ -18,26 +18,13 @@ from llmkit.providers.attachment_limits import MB, Limits, check, written
 from llmkit.providers.codec import Codec
 from llmkit.providers.json_fields import as_object, as_text, loads, token_count
 from llmkit.transport.base import WireRequest
+from llmkit.transport.json_lines import JSONLinesReader
 from tests.support.provider_contract import QUESTION, ProviderContract
 
 PRICES = '[tool.llmkit.prices."toy-large"]\ninput = 2\noutput = 8\n'
 
 
 # A codec: JSON lines, its own header, its own names -----------------------------------------------------
-
-
-class Lines:
-    """A framing: one JSON document a line."""
-
-    def __init__(self):
-        self._rest = b""
-
-    def feed(self, chunk):
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [(b"", line) for line in lines if line.strip()]
-
-    def close(self):
-        return self.feed(b"\n")
 
 
 LIMITS = Limits(name="Toy", request=MB, types=frozenset(), links=frozenset())
@@ -48,11 +35,10 @@ class ToyCodec(Codec):
     limit_parameters = frozenset({"longest"})
     output_limit = 300
     schema_fields = frozenset({"shape"})
-    documents = frozenset({b"<"})
     image_tokens = staticmethod(lambda size, model: 77)
 
     def framing(self):
-        return Lines()
+        return JSONLinesReader()
 
     def sign(self, key, request):
         return {"x-toy-key": key.reveal()}
@@ -64,7 +50,7 @@ class ToyCodec(Codec):
         kept = {k: v for k, v in fields.items() if v is not None and k not in self.dropped(request)}
         turns = [[message.role, written(message)] for message in messages]
         return WireRequest(
-            path="/talk", body={"model": request.model, "turns": turns, **kept}, stream=request.stream
+            path="/talk", body={"who": request.model, "turns": turns, **kept}, stream=request.stream
         )
 
     def decode(self, data, answer):
@@ -142,6 +128,8 @@ class TestDeclaredInTheCatalogue(ToyWire, ProviderContract):
 class Lengths:
     """A framing: four bytes of length, then the event."""
 
+    documents = frozenset()
+
     def __init__(self):
         self._rest = b""
 
@@ -164,8 +152,6 @@ def signature(key, body):
 
 
 class SignedCodec(ToyCodec):
-    documents = frozenset()
-
     def framing(self):
         return Lengths()
 

@@ -1,4 +1,7 @@
-"""A raw server on loopback: bytes on a socket, chosen by the model's name in the request."""
+"""A raw server on loopback: bytes on a socket, chosen by the model's name in the request.
+
+A wire format that names no `model` in its body gets the first script.
+"""
 
 import asyncio
 import contextlib
@@ -108,7 +111,7 @@ class Peer:
         head = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(head.decode("latin-1"))
         body = await self._body(reader, head)
-        name = self._model(head, body)
+        name = self._model(head, body) or next(iter(self.scripts))
         times = self.asked.setdefault(name, [])
         times.append(asyncio.get_running_loop().time())
         script = self.scripts[name]
@@ -134,7 +137,7 @@ class Peer:
     @staticmethod
     def _model(head, body):
         found = re.search(rb"/models/([^:? ]+):", head)
-        return found[1].decode() if found else json.loads(body)["model"]
+        return found[1].decode() if found else json.loads(body).get("model")
 
     async def _step(self, step, reader, writer):
         if isinstance(step, bytes):

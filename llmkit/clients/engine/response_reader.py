@@ -108,7 +108,7 @@ class ResponseReader:
         """
         self._ahead += chunk
         if self._document is None:
-            self._document = _looks_like_a_document(self._ahead, self._codec.documents)
+            self._document = _looks_like_a_document(self._ahead, self._events.documents)
         if self._document is not False:
             return b""
         held, self._ahead = self._ahead, b""

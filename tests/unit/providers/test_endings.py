@@ -119,7 +119,7 @@ async def test_an_error_beside_the_choices_does_not_lose_their_text(mode, record
     answer = http(200, dump(told)) if mode == "plain" else events(OpenAI.event(told))
     outcome = await asked(OpenAI, answer, mode)
     assert type(outcome.error) is ProviderNotAvailableError
-    assert (outcome.error.partial, outcome.error.message) == ("The first half", "upstream went away")
+    assert (outcome.error.partial, outcome.error.message) == ("The first half", "upstream went away.")
     assert recorder.statuses == ["error"]
 
 
