@@ -110,7 +110,7 @@ class Fallbacks:
 def worth_another_model(error: LLMClientError) -> bool:
     """Whether another model may succeed after this error.
 
-    An invalid request, a budget and a setting affect every model in in the same format; a prompt that
+    An invalid request, a budget and a setting affect every model alike; a prompt that
     is too long may fit into another one.
 
     Example:

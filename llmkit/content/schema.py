@@ -129,7 +129,7 @@ def for_anthropic(schema: Schema) -> dict[str, Any] | None:
     """Return Anthropic's `output_config.format`; bounds, which it rejects, are moved to descriptions."""
     if schema.json is None or _is_free(schema.json):
         return None
-    return {"type": "json_schema", "schema": _walked(_closed(schema.json), _told)}
+    return {"type": "json_schema", "schema": _walked(_closed(schema.json), _described_bounds)}
 
 
 def _of_type(given: Any) -> Schema:
@@ -237,7 +237,7 @@ def _closed(schema: Mapping[str, Any], *, every: bool = False) -> Any:
     return _walked(schema, close)
 
 
-def _told(node: dict[str, Any]) -> dict[str, Any]:
+def _described_bounds(node: dict[str, Any]) -> dict[str, Any]:
     """Move unsupported keywords into the description."""
     bounds = {name: node.pop(name) for name in sorted(_BOUNDS & node.keys())}
     if bounds:

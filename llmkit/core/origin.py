@@ -32,7 +32,7 @@ def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
         >>> notebook_path({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"})
         '/home/me/thesis.ipynb'
     """
-    return next((value for value in _told(_variables(namespace)) if (value or "").strip()), None)
+    return next((value for value in _candidates(_variables(namespace)) if (value or "").strip()), None)
 
 
 def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
@@ -47,7 +47,7 @@ def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
 
 @lru_cache(maxsize=8)
 def _name(variables: tuple[str | None, ...], _stamp: object) -> str | None:
-    path = next((value for value in _told(variables) if (value or "").strip()), None) or ""
+    path = next((value for value in _candidates(variables) if (value or "").strip()), None) or ""
     path = path.strip()
     parts = re.split(r"[\\/]", path) if _WINDOWS.match(path) else path.split("/")
     return next((part for part in reversed(parts) if part), None)
@@ -61,7 +61,7 @@ def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
     return tuple(value if isinstance(value, str) else None for value in values)
 
 
-def _told(variables: tuple[str | None, ...]) -> Iterator[str | None]:
+def _candidates(variables: tuple[str | None, ...]) -> Iterator[str | None]:
     yield os.environ.get(ENVIRONMENT)
     # Checked before the session: a notebook executed from another one inherits that one's session.
     yield from variables

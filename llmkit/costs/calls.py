@@ -277,7 +277,7 @@ class Calls:
             Both costs, in all and by model.
 
         Raises:
-            ConfigurationError: If nobody knows a price of the model, an argument makes no sense, or the
+            ConfigurationError: If no price of the model is known, an argument is not valid, or the
                 ledger cannot be read.
 
         Example:
@@ -305,7 +305,7 @@ class Calls:
         """Correct the cost of calls whose price was wrong or unknown; what it was before is kept.
 
         Each call gets the price that held when it was made, by the price data and settings of today or by
-        a table. What is right already, or what nobody knows a price for, stays; so a second time changes
+        a table. Correct prices stay, and so do calls without a known price; so a second time changes
         nothing. Some thousand calls at a time are corrected in one step each: whatever stops it in
         between, each call has its old price or the new one with a note. What a day spent of its budget
         follows; `session_total` does not.

@@ -155,9 +155,9 @@ class Ledger(Calls, forks.ForkAware):
             per_notebook: US dollars that the calls of one notebook may cost in a day. Jupyter, VS Code and
                 papermill (`--inject-paths`) tell its name; elsewhere `LLMKIT_NOTEBOOK` can.
             per_call: US dollars that one call may cost at most.
-            unpriced: What becomes of a call whose price nobody knows: `"refuse"` it (the default),
+            unpriced: What to do with a call whose price is unknown: `"refuse"` it (the default),
                 `"allow"` it, or `"ask"`: refuse it until `Budget.allow_model` says yes.
-            unknown_notebook: What becomes of a call from a notebook whose name nobody knows, or from outside
+            unknown_notebook: What to do with a call from a notebook whose name is unknown, or from outside
                 of one, while there is a limit per notebook: `"refuse"` it (the default), or `"allow"` it.
             on_alert: Called in this process, on a thread of its own, with an `Alert` when 80 % and when
                 100 % of a day's budget are spent; it replaces the one before.
@@ -221,7 +221,7 @@ class Ledger(Calls, forks.ForkAware):
         return len(self._store.unwritten()) if self._store.is_failing else 0
 
     def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
-        """Be told of every call of this process, on the thread it ends on, after it is queued.
+        """Get every record of this process, on the thread its call ends on, after it is queued.
 
         Args:
             callback: Called with the record; what it raises is logged.
@@ -256,7 +256,7 @@ class Ledger(Calls, forks.ForkAware):
 
         Such a call has its best estimate in `cost_usd` and the most that it may have cost in
         `at_most_usd`. Totals count the first; budgets count the second until local midnight, or until
-        this says what it was; from then on its price is no estimate. The old price is kept, as `correct`
+        this sets the actual price, and the call is no longer an estimate. The old price is kept, as `correct`
         does.
 
         Args:
@@ -268,7 +268,7 @@ class Ledger(Calls, forks.ForkAware):
             What has changed; its `run` takes it back: `correct(undo=run)`.
 
         Raises:
-            ConfigurationError: If there is no such call, it was replayed, the amount makes no sense, or the
+            ConfigurationError: If there is no such call, it was replayed, the amount is not valid, or the
                 file cannot be written now.
 
         Example:
@@ -286,7 +286,7 @@ class Ledger(Calls, forks.ForkAware):
         """What `correct` changed, in that order, one row per call.
 
         Columns: corrected, time, uid, provider, model, what (`"cost"`; of replayed calls `"saved"`; of
-        answers that broke off also `"at_most"`; `"usage_source"` where a price is no estimate any more),
+        answers that broke off also `"at_most"`; `"usage_source"` where a price is no longer an estimate),
         old_usd, old_source, old_date, new_usd, new_source,
         new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
         """

@@ -225,13 +225,13 @@ class LLMMonitor:
             p95_response_time: Seconds that `p95_response_time` may reach.
             when: A condition of your own on the metrics.
             last: How many calls to look at.
-            at_least: Calls that there must be: one failure of one is no rate.
+            at_least: Minimum number of calls, because one failure in one call is not a rate.
 
         Returns:
             A function that takes the alert back.
 
         Raises:
-            ValueError: If there is no limit, or the monitor does not remember so many calls.
+            ValueError: If there is no limit, or the monitor keeps fewer calls.
 
         Example:
             >>> monitor = LLMMonitor()

@@ -22,7 +22,7 @@ class Sums:
 
     Attributes:
         calls: How many there are.
-        unpriced: How many of them cost something nobody knows.
+        unpriced: How many of them have an unknown price.
         priced: How many have a known price.
         nanos: The known prices together, in billionths of a dollar.
         saved_nanos: What the replayed ones would have cost.

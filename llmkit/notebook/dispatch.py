@@ -32,7 +32,7 @@ def run(
         return None
     if request.out is not None:
         scope.check(request.out)
-        prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [scope.told(request.out)])))
+        prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [scope.assignment_note(request.out)])))
     for line in filter(None, [announcement, prompt.sent_along]):
         say(line, quiet=request.quiet)
     source = session.shell.history_manager.input_hist_raw[-1].lstrip()

@@ -89,8 +89,8 @@ class Scope(Mapping[str, Any]):
         else:
             self._space[name] = value
 
-    def told(self, name: str) -> str:
-        """Say where `assign` puts a variable, if that is not where the line stands."""
+    def assignment_note(self, name: str) -> str:
+        """Return a note if `assign` sets a global instead of a local of the function."""
         frame = self._frame
         if frame is None or not _is_function(frame.f_code) or name in _own(frame.f_code):
             return ""

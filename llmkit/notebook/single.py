@@ -224,7 +224,7 @@ class SingleRun:
 
 
 def agreed(error: BudgetExceededError) -> bool:
-    """Ask the user about a model whose price nobody knows, if the budget says so."""
+    """Ask the user about a model whose price is unknown, if the budget says so."""
     from llmkit.costs.ledger import ledger
 
     budget = ledger.budget()
@@ -233,7 +233,7 @@ def agreed(error: BudgetExceededError) -> bool:
     name = f"{error.provider}:{error.model}"
     try:
         answer = input(f"The price of {name} is unknown. Send it all the same? [y/N] ")
-    except (StdinNotImplementedError, EOFError):  # nobody is there, as in nbconvert
+    except (StdinNotImplementedError, EOFError):  # there is no user, as in nbconvert
         return False
     if answer.strip().lower() not in {"y", "yes"}:
         return False

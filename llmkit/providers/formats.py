@@ -23,7 +23,7 @@ def note_codec(provider: str, codec: Codec) -> None:
 
 
 def codec_of(provider: str) -> type[Codec]:
-    """Return a provider's wire format; the cautious defaults of `Codec` if nobody knows it.
+    """Return a provider's wire format; the cautious defaults of `Codec` if it is unknown.
 
     Example:
         >>> codec_of("anthropic").output_limit, codec_of("nobody").output_limit

@@ -10,7 +10,7 @@ client = openai.OpenAI(api_key="any", base_url=sandbox.url("openai"))
 It speaks the real wire formats of OpenAI's Chat Completions, Anthropic's Messages and Google's
 Gemini API, plain and streamed. Importing it is cheap; a server starts at the first `url()`.
 Any key but `"invalid"` is accepted, and any model but names that start with `no-such-`. How to
-make an answer fail is told in `llmkit.sandbox.faults`.
+make an answer fail is described in `llmkit.sandbox.faults`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server is told and what it has seen; its thread and its owner share it."""
+"""The faults that a server was given and the requests that it got, shared by its thread and its owner."""
 
 from __future__ import annotations
 

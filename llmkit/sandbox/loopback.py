@@ -98,7 +98,7 @@ class SandboxServer:
         atexit.unregister(self.stop)
         if os.getpid() != self._pid or not self._thread.is_alive():
             return
-        # The thread may end by itself between the check and the call.
+        # The thread may end between the check and the call.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_JOIN)

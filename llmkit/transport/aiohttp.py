@@ -169,15 +169,15 @@ def _no_way(error: Exception, address: str, proxy: Proxy | None) -> LLMClientErr
     """Return the error for a failed connection, which the proxy may have caused."""
     import aiohttp
 
-    told = unreachable(error, address)
+    failure = unreachable(error, address)
     if proxy is not None and isinstance(error, aiohttp.ClientHttpProxyError):
         return proxy_refused(error.status, proxy)
     if proxy is not None and isinstance(error, (aiohttp.ClientProxyConnectionError, *socks_errors())):
         return proxy_failed(error, proxy)
     variables = " or ".join(name for name, _ in certificates.named())
-    if "certificate" in told.hint and variables:
-        told.hint = f"{told.hint.rstrip('.')}; {variables} sets the trusted certificates."
-    return told
+    if "certificate" in failure.hint and variables:
+        failure.hint = f"{failure.hint.rstrip('.')}; {variables} sets the trusted certificates."
+    return failure
 
 
 class DirectResponse:

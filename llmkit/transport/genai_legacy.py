@@ -186,8 +186,8 @@ def _lost(error: Exception, address: str) -> LLMClientError:
     from requests.exceptions import ProxyError
 
     proxy = proxy_for(address) if isinstance(error, ProxyError) else None
-    told = unreachable(error, address)
-    return told if proxy is None else proxy_failed(error, proxy)
+    failure = unreachable(error, address)
+    return failure if proxy is None else proxy_failed(error, proxy)
 
 
 def _stay(service: Any) -> None:

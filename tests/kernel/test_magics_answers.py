@@ -305,7 +305,7 @@ class TestNextCell:
 
     def test_an_answer_without_code_says_so(self, kernel):
         result = kernel.run("%%llm -c\nrepeat exactly: words")
-        assert "The answer has no code: there is no new cell." in result.data("text/html")[0]
+        assert "The answer has no code, so no new cell is made." in result.data("text/html")[0]
         assert result.reply["payload"] == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 _worst: dict[str, tuple[int, int]] = {}
-_untold: list[str] = []
+_unreported: list[str] = []
 
 logger = logging.getLogger("llmkit.clients.accounting")
 
@@ -27,7 +27,7 @@ def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
         return
     if name not in _worst:
         text = f"{name} charged {nanos / bound:.1f} times its limit; budgets now reserve that much more."
-        _untold.append(text)
+        _unreported.append(text)
         logger.log(logging.INFO if quiet else logging.WARNING, text)
     charged, before = _worst.get(name, (1, 1))
     if nanos * before > charged * bound:
@@ -36,7 +36,7 @@ def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
 
 def take() -> list[str]:
     """Return messages that were not shown yet, one per model."""
-    told = []
-    while _untold:
-        told.append(_untold.pop(0))
-    return told
+    reported = []
+    while _unreported:
+        reported.append(_unreported.pop(0))
+    return reported

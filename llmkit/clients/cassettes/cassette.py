@@ -247,8 +247,8 @@ def _fields(request: Any) -> dict[str, Any]:
     if not isinstance(request, dict):
         return {}
     packed = {name: request[name] for name in ("extra", "body") if isinstance(request.get(name), dict)}
-    told = {name: value for name, value in request.items() if name not in packed and value is not None}
-    return {**told, **{name: value for inner in packed.values() for name, value in inner.items()}}
+    plain = {name: value for name, value in request.items() if name not in packed and value is not None}
+    return {**plain, **{name: value for inner in packed.values() for name, value in inner.items()}}
 
 
 def _changed(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -112,9 +112,7 @@ class Deadlines:
             return await work
         except BaseException as error:
             self.stop()
-            ours = (
-                self._expired and task.cancelling() == cancelling + 1
-            )  # else somebody cancelled the task, too
+            ours = self._expired and task.cancelling() == cancelling + 1  # else the task was cancelled, too
             if not (ours and isinstance(error, asyncio.CancelledError)):
                 raise
             raise self._passed() from None
@@ -130,7 +128,7 @@ class Deadlines:
             self._timer = self._loop.call_at(end, self._look)
 
     def _look(self) -> None:
-        """End the wait if its deadline has passed; if nobody waits, the next wait sets the timer again."""
+        """End the wait if its deadline has passed; without a waiter, the next wait sets the timer again."""
         self._timer = None
         end = self._next()
         if self._waiting is None or end is None:

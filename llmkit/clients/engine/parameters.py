@@ -131,7 +131,7 @@ def _is_dispensable(blamed: list[str], request: Request, message: str, codec: Co
 
 
 def _is_spare(name: str, request: Request) -> bool:
-    """Whether a mention is enough to leave a parameter out: nobody chose it, so nobody misses it."""
+    """Whether a mention is enough to leave a parameter out, because the user did not choose it."""
     return droppable(name) and not is_chosen(name, request)
 
 

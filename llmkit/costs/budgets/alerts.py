@@ -65,7 +65,7 @@ class Alerts:
     def __init__(self) -> None:
         self.callback: Callable[[Alert], object] | None = None
         self._lock = threading.RLock()
-        self._told: set[tuple[object, ...]] = set()
+        self._sent: set[tuple[object, ...]] = set()
         self._unseen: list[Alert] = []
 
     def notice(self, rules: BudgetRules, used: Amounts, record: CallRecord) -> None:
@@ -93,7 +93,7 @@ class Alerts:
             self._start(alerts)
 
     def take(self) -> list[Alert]:
-        """Return the alerts that nobody has taken yet."""
+        """Return the alerts that were not taken yet."""
         with self._lock:
             alerts, self._unseen = self._unseen, []
         return alerts
@@ -102,8 +102,8 @@ class Alerts:
         """Note an alert and, without a word of their own, the lower ones that it includes."""
         keys = {(day, kind, cap, each, notebook) for each in THRESHOLDS if each <= percent}
         with self._lock:
-            news = (day, kind, cap, percent, notebook) not in self._told
-            self._told |= keys
+            news = (day, kind, cap, percent, notebook) not in self._sent
+            self._sent |= keys
         return news
 
     def _start(self, alerts: list[Alert]) -> None:

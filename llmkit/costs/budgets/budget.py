@@ -67,7 +67,7 @@ class Keep(Enum):
 KEEP: Final = Keep.KEEP
 
 Amount: TypeAlias = "float | Decimal | Literal[Keep.KEEP] | None"
-"""US dollars; `None` is no limit."""
+"""US dollars; `None` means no limit."""
 
 
 _FIELDS = ("status", "cost_nanos", "usage_source", "at_most_nanos")
@@ -79,11 +79,11 @@ class Budget:
     """The budgets and what is used of them, in US dollars, at one moment.
 
     Attributes:
-        daily: Limit of a day, for everybody who shares the ledger; `None` is no limit.
+        daily: Limit of a day, for all users of the ledger; `None` means no limit.
         per_notebook: Limit of a day for one notebook.
         per_call: Limit of one call.
-        unpriced: What becomes of a call whose price nobody knows: `"refuse"`, `"allow"` or `"ask"`.
-        unknown_notebook: What becomes of a call from a notebook whose name nobody knows while there is a
+        unpriced: What to do with a call whose price is unknown: `"refuse"`, `"allow"` or `"ask"`.
+        unknown_notebook: What to do with a call from a notebook whose name is unknown while there is a
             limit per notebook: `"refuse"` or `"allow"`.
         spent: What the calls since local midnight cost.
         estimated: How many of these calls have a price that is an estimate.
@@ -229,18 +229,18 @@ class Budgets:
             return written
         if written.done() and not written.result():  # it was refused
             return written
-        told: Future[bool] = Future()
-        told.set_running_or_notify_cancel()
+        noticed: Future[bool] = Future()
+        noticed.set_running_or_notify_cancel()
 
         def look(used: Future[Amounts]) -> None:
             try:
                 if used.exception() is None:
                     self.alerts.notice(rules, used.result(), record)
             finally:  # rows that are committed together are acknowledged together, maybe after this
-                written.add_done_callback(lambda _: told.set_result(written.result()))
+                written.add_done_callback(lambda _: noticed.set_result(written.result()))
 
         self._store.settled(micros(record.time), record.notebook).add_done_callback(look)
-        return told
+        return noticed
 
     def change(self, **changes: Any) -> None:
         """Change limits; see `Ledger.budget`."""

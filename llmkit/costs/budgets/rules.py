@@ -35,14 +35,14 @@ SETTLE = "Or settle partial answers with ledger.settle(uid); they have at_most_u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRules:
-    """What may be spent, in billionths of a US dollar; `None` is no limit.
+    """What may be spent, in billionths of a US dollar; `None` means no limit.
 
     Attributes:
         daily: By everybody who shares the ledger, from local midnight to local midnight.
         per_notebook: By one notebook in the same time.
         per_call: By one call.
-        unpriced: What becomes of a call whose price nobody knows.
-        unknown_notebook: What becomes of a call from a notebook whose name nobody knows, or from outside
+        unpriced: What to do with a call whose price is unknown.
+        unknown_notebook: What to do with a call from a notebook whose name is unknown, or from outside
             of one, while there is a limit per notebook.
     """
 

@@ -166,7 +166,7 @@ def _rows(calls: Calls) -> pd.DataFrame:
 
 
 def _budget(calls: Calls, frame: pd.DataFrame, daily: float | None) -> dict[str, Any]:
-    """Return the daily budget, which holds for all real calls together, and from when to project."""
+    """Return the daily budget, which covers all real calls together, and from when to project."""
     everything = not frame.empty and not frame.attrs[aggregates.FILTERS]
     if daily is None and everything and not frame["simulated"].any():
         daily = calls.ledger.budget().daily

@@ -365,7 +365,7 @@ class Dollars(Formatter):
 
 
 class LogDollars(Dollars):
-    """Dollars on a logarithmic axis: each tick by itself."""
+    """Dollars on a logarithmic axis: each tick has its own format."""
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Write the amounts one by one: $0.001, $0.01, $0.10, $1, $10."""

@@ -92,7 +92,9 @@ def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) ->
     """Draw a table as stacked bars, one per period; only what is there."""
     starts = table.index.to_numpy().astype("M8[us]")
     lengths = _lengths(starts, bins.unit)
-    gap = 0.1 if (bins.last - bins.first) / LENGTHS[bins.unit] <= 45 else 0.0  # less than a pixel is no gap
+    gap = (
+        0.1 if (bins.last - bins.first) / LENGTHS[bins.unit] <= 45 else 0.0
+    )  # a gap below one pixel is not drawn
     floor = np.zeros(len(table))
     for (name, column), color in zip(table.items(), colors, strict=False):
         heights = column.to_numpy(dtype=float)
@@ -113,7 +115,7 @@ def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) ->
 def finish_bars(ax: Axes, entries: list[tuple[str, str]], bins: Bins) -> None:
     """Give stacked bars their axes and the names of their colours, in the order of the stack."""
     least = 8 * LENGTHS[bins.unit] - (bins.last - bins.first)
-    room = max(least / 2, timedelta(0))  # a bar alone is no wall
+    room = max(least / 2, timedelta(0))  # a single bar does not fill the width
     canvas.time_axis(ax, bins.first - room, bins.last + room)
     low, top = ax.get_ylim()
     ax.set_ylim(min(low, 0), top)
@@ -149,7 +151,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         vmax=max(sums.max() / NANO, 1e-9),
         linewidth=0.8, edgecolors=ax.get_facecolor(),
     )  # fmt: skip
-    ax.set_ylim(max(len(labels), 3), 0)  # a day alone is no wall
+    ax.set_ylim(max(len(labels), 3), 0)  # a single day does not fill the height
     step = 3 if canvas.width(ax) >= canvas.SMALL * 72 else 6
     ax.set_xticks(range(0, 25, step), [f"{tick:02}" for tick in range(0, 25, step)])
     ax.set_yticks(np.arange(len(labels)) + 0.5, labels)
@@ -259,7 +261,7 @@ def known(frame: pd.DataFrame) -> bool:
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
-    """Say which calls there are, how many, whether they are real, and how many prices nobody knows."""
+    """Say which calls there are, how many, whether they are real, and how many prices are unknown."""
     simulated = int(frame["simulated"].sum())
     count = counted(len(frame), simulated) + guessed(int(estimated(frame).sum()), len(frame))
     return [

@@ -61,7 +61,7 @@ class Chunk:
 
     Attributes:
         arrays: Numbers by column; of counts there may be `column?`, which says where they are unknown,
-            alone if all are. Of words, the places in `words`; -1 is no word.
+            alone if all are. Of words, the places in `words`; -1 means none.
         words: What those places mean; of `uid`, one for each row if they have no common shape.
     """
 
@@ -135,7 +135,7 @@ def _counts(name: str, values: tuple[Any, ...]) -> dict[str, Array]:
 
 
 class _Places(dict[Any, int]):
-    """Numbers of words, in the order they are asked for; -1 is no word."""
+    """Numbers of words, in the order they are asked for; -1 means none."""
 
     def __missing__(self, word: object) -> int:
         if word is not None and type(word) is not str:

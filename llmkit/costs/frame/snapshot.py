@@ -71,7 +71,7 @@ class Snapshot:
                 file.unlink(missing_ok=True)
 
     def _ours(self) -> bool:
-        """Return whether nobody else can have put anything there."""
+        """Return whether no other user can have written there."""
         try:
             status = os.lstat(self._folder)
         except OSError:

@@ -205,7 +205,7 @@ def _sums(
     data: pd.DataFrame, keys: list[pd.Series[Any]] | None = None, level: list[int] | None = None
 ) -> pd.DataFrame:
     groups = data.groupby(keys, level=level, observed=True, dropna=False, sort=True)
-    return groups.sum(min_count=1)  # tokens that nobody knows stay unknown
+    return groups.sum(min_count=1)  # unknown tokens stay unknown
 
 
 def _shown(table: pd.DataFrame, *, timed: bool) -> pd.DataFrame:

@@ -50,10 +50,10 @@ class Priced:
     """Prices of some calls.
 
     Attributes:
-        nanos: Billionths of a US dollar; 0 where nobody knows.
-        known: Whether somebody knows.
-        sources: Where the price was found, `""` where nobody knows.
-        exact: Whether it covers all that was used; told only of calls that are `"incomplete"`.
+        nanos: Billionths of a US dollar; 0 if unknown.
+        known: Whether the price is known.
+        sources: Where the price was found, `""` if unknown.
+        exact: Whether it covers all that was used; set only for calls that are `"incomplete"`.
     """
 
     nanos: Array
@@ -119,7 +119,7 @@ class Units:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._texts = frame["units"].to_numpy(dtype=object)
         self._some = frame["units"].notna().to_numpy()
-        # Whether these have an exact price now can be told from all that they used.
+        # Whether these have an exact price now depends on all units that they used.
         self._apart = self._some | (frame["usage_source"] == "incomplete").to_numpy()
         self._reasoning = frame["reasoning_tokens"].fillna(0).to_numpy(dtype=np.int64)
 
@@ -199,7 +199,7 @@ def _price(found: Priced, listing: Listing, rows: Array, parts: Parts) -> None:
     for bracket, rates in enumerate(listing.rates):
         some = rows[brackets == bracket]
         nanos = cost(rates, Parts(*(part[some] for part in parts)))
-        fits = np.abs(nanos) <= LARGEST  # what the ledger could not hold is no price
+        fits = np.abs(nanos) <= LARGEST  # a price that the ledger cannot store is unknown
         _note(found, some[fits], nanos[fits], listing.source)
 
 

@@ -199,7 +199,7 @@ def table(store: Store) -> pd.DataFrame:
 
 
 def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
-    """Choose the calls whose price can be told from their tokens.
+    """Choose the calls whose price follows from their tokens.
 
     A call that another model stood in for may have tokens of both. A price that the user gave once is
     righter than what a list says.

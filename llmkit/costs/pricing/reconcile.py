@@ -151,8 +151,8 @@ def _compared(ours: pd.DataFrame, theirs: pd.DataFrame, tolerance: float) -> pd.
 
 
 def _apart(mine: pd.Series[int], other: pd.Series[int], tolerance: float, slack: int) -> Any:
-    """Return where both differ by more than they may; what the export does not say is no difference."""
+    """Return where both differ by more than they may; values that the export lacks do not count."""
     gap = (mine.fillna(0) - other.fillna(0)).abs().astype(float)
     most = pd.concat([mine, other], axis=1).fillna(0).abs().max(axis=1).astype(float)
-    unknown = mine.isna() & (other.fillna(0) != 0)  # of a price that nobody knows here, none is a match
+    unknown = mine.isna() & (other.fillna(0) != 0)  # an unknown price matches nothing
     return (other.notna() & (unknown | (gap > np.maximum(tolerance * most, slack)))).to_numpy(dtype=bool)

@@ -48,8 +48,8 @@ class Repriced:
         compared_nanos: What those calls cost.
         priced: How many calls were paid for at a known price.
         what_if_priced: For how many the other price is known.
-        unpriced: How many cost something nobody knows.
-        what_if_unpriced: How many would have cost something nobody knows, e.g. for unknown tokens.
+        unpriced: How many have an unknown price.
+        what_if_unpriced: How many would have an unknown price, e.g. because of unknown tokens.
         saved_usd: What replays saved, in US dollars.
         what_if_saved_usd: What they would have saved.
         terms: The other terms, in words.

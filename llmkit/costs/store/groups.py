@@ -16,7 +16,7 @@ MEASURES = (
     "calls", "errors", "priced", "unpriced", "input_tokens", "output_tokens", "nanos", "saved_nanos",
     "first", "last", "estimated",
 )  # fmt: skip
-"""What stands behind the keys of a group; tokens that nobody knows are `None`."""
+"""The values after the keys of a group; unknown tokens are `None`."""
 
 
 def sums_in(measures: Sequence[Any]) -> Sums:

@@ -60,7 +60,7 @@ class Job(Generic[T]):
 
 
 def _uncancellable() -> Future[Any]:
-    """Return a future that nobody can cancel, e.g. by cancelling the task that awaits it."""
+    """Return a future that cannot be cancelled, e.g. by cancelling the task that awaits it."""
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()
     return future
@@ -90,7 +90,7 @@ class _Bell:
         self._tokens.put(False)  # noqa: FBT003 - a token
 
     def wait(self) -> bool:
-        """Wait until somebody rings; say whether to go on after that."""
+        """Wait for work; return whether to go on after that."""
         return self._tokens.get()
 
     def linger(self) -> bool:
@@ -135,7 +135,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._inline = False
         self._problem: str | None = None
-        self._untold: str | None = None
+        self._unreported: str | None = None
 
     @property
     def is_failing(self) -> bool:
@@ -157,7 +157,7 @@ class Writer:
         future = self._queued(row)
         if isinstance(row, tuple):
             self._wake(_Bell.ring)
-        else:  # somebody waits for it, maybe a call that was not sent yet
+        else:  # it is awaited, possibly by a call that was not sent yet
             self._wake(_Bell.hurry)
         self.tell()
         return future
@@ -184,7 +184,7 @@ class Writer:
         while self._thread is not None or self._start():
             bell = self._bell
             ring(bell)
-            if bell is self._bell:  # else the thread was told to end, and may not have heard it
+            if bell is self._bell:  # else the thread has to end, and may not have seen it yet
                 return
         self._write()
 
@@ -232,7 +232,7 @@ class Writer:
 
     def tell(self) -> None:
         """Give the warning that is due, here, on the caller's thread: the writer's own has no reader."""
-        text, self._untold = self._untold, None
+        text, self._unreported = self._unreported, None
         if text is None:
             return
         try:
@@ -317,13 +317,13 @@ class Writer:
                 del self._kept[: len(chunk)]
         if self._problem:
             logger.info("The ledger %s is writable again.", self._name)
-        self._problem = self._untold = None
+        self._problem = self._unreported = None
         return True
 
     def _fail(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         if self._problem is None:  # once per outage, even if its reason changes under way
-            self._untold = (
+            self._unreported = (
                 f"Cannot write calls to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
                 " memory and written as soon as that works, but lost if this process ends before."
             )

@@ -111,7 +111,7 @@ def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
 
 
 def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
-    """Whether words after the name of a subcommand are no prompt, although it does not take them."""
+    """Whether words after the name of a subcommand are a mistake rather than a prompt."""
     if not rest:
         return False
     if _OPTION.fullmatch(rest[0]) or rest[0] in _VERBS.get(name, ()) or rest[0] in {"=", ":"}:
@@ -136,7 +136,7 @@ def _has_its_value(name: str, rest: list[str], is_model: Callable[[str], bool]) 
 
 
 def _is_one_value(name: str, word: str) -> bool:
-    """Whether a single word after a subcommand is no prompt."""
+    """Whether a single word after a subcommand is a mistake rather than a prompt."""
     if name in {"export", "trust"}:
         return re.search(r"\w[.:/]+\w", word) is not None
     if name == "doctor" and _is_provider(word):
@@ -165,7 +165,7 @@ def _is_secret(word: str) -> bool:
 
 
 def _may_be_key(word: str) -> bool:
-    """Whether a word behind `%llm key` may be one, of whichever shape: nobody writes it in a prompt."""
+    """Whether a word behind `%llm key` may be one, of any shape, because prompts hold no such words."""
     return _is_secret(word) or (len(word) >= 16 and re.search(r"[0-9]", word) is not None)
 
 

@@ -153,7 +153,7 @@ def _names_models(word: str, is_model: Callable[[str], bool]) -> bool:
 
 def _nothing_asked(model: str) -> CellError:
     default = "" if "," in model else f"; %llm model {model} makes it the default"
-    return CellError(f"What shall {model} be asked?", hint=f"Type it behind the name{default}.")
+    return CellError(f"There is no prompt for {model}.", hint=f"Type it after the name{default}.")
 
 
 def _ask(reader: OptionReader, prompt: str, hint: str) -> CellRequest:

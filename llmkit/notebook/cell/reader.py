@@ -121,7 +121,7 @@ class OptionReader:
         except UnclosedQuoteError:
             raise _unclosed(flag) from None
         if option.field == "system" and "'" in (word.text or "") and not _quoted(self._text, self._pos):
-            raise _unclosed(flag)  # don't: a text of one word is no system prompt
+            raise _unclosed(flag)  # don't: a single word is not a system prompt
         self._pos = word.end
         return word.text
 

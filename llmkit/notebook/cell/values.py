@@ -132,7 +132,9 @@ def parameter(text: str) -> tuple[str, Any]:
     if not equals or not re.fullmatch(r"[A-Za-z]\w*", key):
         raise ValueError("it must be KEY=VALUE, like top_p=0.9")
     if key.lower().replace("_", "") in _KEYS:
-        raise SecretError(f"{key} is no parameter of a call; %llm key PROVIDER takes one without showing it")
+        raise SecretError(
+            f"{key} is not a parameter of a call; %llm key PROVIDER takes one without showing it"
+        )
     if key in OWN_OPTIONS:
         raise ValueError(f"{key} has an option of its own: {OWN_OPTIONS[key]}")
     if key in OWN:

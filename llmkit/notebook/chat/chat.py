@@ -52,7 +52,7 @@ class Chat:
         model: Model or alias; by default that of `%llm model`, of the settings, or the first with a key.
         system: System prompt; by default that of `%config LLMMagics.system`.
         thread: Name of the conversation to share with `%%llm -t NAME`; needs `%load_ext llmkit`.
-        vars: Variables that the model is told about: names, or objects that have a name in the notebook.
+        vars: Variables that are described to the model: names, or objects that have a name in the notebook.
             They are described anew with each question.
         starters: Questions to offer as buttons while there is none; by default some about the variables.
         budget: What the whole chat may cost, in US dollars; a call that may cost more than what is left is

@@ -21,7 +21,7 @@ from llmkit.notebook.chat.conversation import Conversation, as_message
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
-from llmkit.notebook.display.error_messages import countdown, foreign, told
+from llmkit.notebook.display.error_messages import countdown, error_text, foreign
 from llmkit.notebook.display.footer import outcome_of
 from llmkit.notebook.display.throttle import MAX_HZ
 from llmkit.notebook.streams import open_stream
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class ChatSettings:
-    """What holds for a chat.
+    """Settings of a chat.
 
     Attributes:
         model: Model or alias that is asked; `None` for the default.
@@ -47,7 +47,7 @@ class ChatSettings:
         thread: Name of the conversation that is shared with `%%llm -t`; `None` for none.
         variables: What describes the user's variables, by name, as each question is asked.
         starters: Questions to offer while there is none.
-        budget: What the whole chat may cost, in US dollars; `None` is no limit.
+        budget: What the whole chat may cost, in US dollars; `None` means no limit.
     """
 
     model: str | None = None
@@ -229,7 +229,7 @@ class ChatRunner:
             reply.text, reply.response = stream.text, outcome_of(stream)
         if turn.error is not None:
             reply.state = "error"
-            reply.error = told(turn.error)
+            reply.error = error_text(turn.error)
         self._task = None
         self.views.stop_growing()
         if self.settings.thread is not None:

@@ -1,4 +1,4 @@
-"""What the views of a chat are told: all of them show the same, and each one gets every message."""
+"""Messages to the views of a chat: all views show the same, and each gets every message."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`%llm doctor`: what works, what does not, and what to do about it.
 
-All checks run at once on the bridge, each with its own deadline; what blocks runs in threads that nobody
+All checks run at once on the bridge, each with its own deadline; what blocks runs in threads that no one
 waits for, so that an interrupt ends the cell at once.
 """
 

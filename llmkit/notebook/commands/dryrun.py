@@ -114,7 +114,7 @@ def _parameters(request: Request, name: ModelName) -> list[str]:
 
 
 def _temperature(request: Request, name: ModelName) -> list[str]:
-    """Return the temperature that is sent; to some servers one goes that nobody chose."""
+    """Return the temperature that is sent; some servers get one that the user did not choose."""
     value = request.temperature
     if not isinstance(value, ContractTemperature):
         return [f"temperature={value!r}"] if _is_sent("temperature", value, request) else []

@@ -92,7 +92,7 @@ def _alias(session: Session, command: Command) -> None:
         name = ""
     known = registry.aliases()
     if name and name not in known:
-        raise ConfigurationError(f"{name!r} is no alias.", hint=f"%llm alias {name}=MODEL makes it one.")
+        raise ConfigurationError(f"{name!r} is not an alias.", hint=f"%llm alias {name}=MODEL adds it.")
     shown = {name: known[name]} if name else known
     width = max(map(len, shown))
     say("\n".join(f"{alias:<{width}}  {model}" for alias, model in shown.items()))
@@ -117,21 +117,21 @@ def _remove_alias(session: Session, name: str) -> None:
     aliases = dict(session.defaults.aliases)
     if aliases.pop(name, None) is None:
         raise ConfigurationError(
-            f"{name!r} is no alias of this session.", hint="%llm alias lists them; settings keep theirs."
+            f"{name!r} is not an alias of this session.",
+            hint="%llm alias lists them; aliases in settings files stay.",
         )
     session.defaults.aliases = aliases
 
 
 def _no_provider(typed: str) -> ConfigurationError:
-    """Say that a word is no provider; it is repeated only if it is nearly one, for it may be the key."""
+    """Say that a word is not a provider; it is repeated only if nearly one, because it may be the key."""
     from llmkit.core import catalog
 
     if near := did_you_mean(typed.lower(), catalog.providers(), ""):
         return ConfigurationError(f"No provider is called {typed!r}.", hint=near)
     return ConfigurationError(
         "%llm key takes a provider's name, and what was typed is none.",
-        hint="Write %llm key openai and enter the key when asked; a key that stands in a cell is no secret"
-        " any more.",
+        hint="Write %llm key openai and enter the key when asked; a key in a cell is not secret any more.",
     )
 
 

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 
 from llmkit.core.errors import LLMClientError
 from llmkit.core.redaction import redact
-from llmkit.notebook.display.error_messages import told as error_text
+from llmkit.notebook.display.error_messages import error_text
 from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.request import fenced
 
@@ -27,7 +27,7 @@ MAX_SOURCE = 12_000
 MAX_TRACEBACK = 6_000
 """Characters of the traceback that are sent; its end says most."""
 
-MAX_TOLD = 200_000
+MAX_ERROR = 200_000
 """Characters of a traceback that are searched for keys, its end."""
 
 FRAMES = 12
@@ -76,13 +76,13 @@ class LastError:
 
 def describe_error(source: str, error: BaseException, number: int | None = None) -> LastError:
     """Note what went wrong: texts only, so that no frame is kept alive."""
-    cell, told = source.strip("\n"), _told(error)
-    safe_cell, safe_told = redact(cell), redact(told)  # before they are cut: half a key is not recognised
+    cell, text = source.strip("\n"), _described(error)
+    safe_cell, safe_error = redact(cell), redact(text)  # before they are cut: half a key is not recognised
     return LastError(
         source=_middle_out(safe_cell, MAX_SOURCE),
-        error=safe_told if len(safe_told) <= MAX_TRACEBACK else f"…\n{safe_told[-MAX_TRACEBACK:]}",
+        error=safe_error if len(safe_error) <= MAX_TRACEBACK else f"…\n{safe_error[-MAX_TRACEBACK:]}",
         number=number,
-        redacted=(safe_cell, safe_told) != (cell, told),
+        redacted=(safe_cell, safe_error) != (cell, text),
         advice=_advice(cell, error),
     )
 
@@ -114,11 +114,11 @@ def _advice(cell: str, error: BaseException) -> str:
     return redact(plain(error_text(error))) if isinstance(error, LLMClientError) else ""
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, _own(error.__traceback__), limit=-FRAMES)
     text = "".join(lines).strip()
     # A message may hold a whole table; the word that the cut begins in goes, and half a key with it.
-    return text if len(text) <= MAX_TOLD else re.sub(r"\A\S*", "", text[-MAX_TOLD:])
+    return text if len(text) <= MAX_ERROR else re.sub(r"\A\S*", "", text[-MAX_ERROR:])
 
 
 def _own(trace: TracebackType | None) -> TracebackType | None:

@@ -156,7 +156,7 @@ class Comparison:
         column = {**SMALLEST, **LARGEST}.get(by)
         if column is None:
             raise ConfigurationError(
-                f"{by!r} is no measure.", hint=f"Take one of: {', '.join([*SMALLEST, *LARGEST])}."
+                f"{by!r} is not a measure.", hint=f"Use one of: {', '.join([*SMALLEST, *LARGEST])}."
             )
         known = {
             entry.label: value for entry in self.entries if (value := measured(entry, column)) is not None

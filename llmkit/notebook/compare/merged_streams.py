@@ -48,7 +48,7 @@ class ModelRun:
         name: Who is asked.
         stream: Its answer; `None` if its client could not be made.
         error: Why it failed; `None` if it did not.
-        over: Whether it ended by itself.
+        over: Whether it ended without being stopped.
     """
 
     label: str

@@ -82,7 +82,7 @@ class Controls:
                 day.value = getattr(settings, name)
         finally:
             self._silent = False
-        self._told = settings
+        self._last_sent = settings
         self._hide_days(settings)
 
     def offer(
@@ -118,8 +118,8 @@ class Controls:
         return DashboardSettings(**values)
 
     def _observed(self, _change: object = None) -> None:
-        if not self._silent and (settings := self.settings) != self._told:
-            self._told = settings
+        if not self._silent and (settings := self.settings) != self._last_sent:
+            self._last_sent = settings
             self._hide_days(settings)
             self._changed(settings)
 

@@ -260,8 +260,8 @@ class Dashboard:
             self._say(str(error), "error")
             return
         size = path.stat().st_size
-        told = "The chart" if kind == "png" else many(len(self.df))
-        said = {"type": "file", "text": f"{told}: {path}", "name": path.name, "kind": downloads.MIME[kind]}
+        what = "The chart" if kind == "png" else many(len(self.df))
+        said = {"type": "file", "text": f"{what}: {path}", "name": path.name, "kind": downloads.MIME[kind]}
         self._send(said, [path.read_bytes()] if size <= downloads.LARGEST else [])
 
     def _offer(self, frame: pd.DataFrame) -> None:

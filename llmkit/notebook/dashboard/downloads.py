@@ -62,7 +62,7 @@ def _write(kind: Kind, path: Path, rows: Callable[[], pd.DataFrame], picture: Ca
 
 
 def _reserve(place: Path, kind: str) -> Path:
-    """Make an empty file of a name that is free; nobody else can take it then."""
+    """Make an empty file of a name that is free; no other process can take it then."""
     stem = f"llm-{'costs' if kind == 'png' else 'calls'}-{datetime.now():%Y-%m-%d-%H%M%S}"  # noqa: DTZ005 - a local name
     number = 1
     while True:

@@ -199,7 +199,7 @@ def _marks(metric: str, values: Any, calls: Any) -> list[list[Any]]:
     return [
         [period, float(value), f"{write(value)} · {many(int(count))}"]
         for period, (value, count) in enumerate(zip(values.tolist(), calls.tolist(), strict=True))
-        if value > 0  # not of NaN: a median that nobody knows
+        if value > 0  # not of NaN: an unknown median
     ]
 
 
@@ -258,11 +258,11 @@ COLUMNS = (
 """Columns of the table, after the group; times are medians."""
 
 NOTHING = "\N{EN DASH}"
-"""Stands where there is nothing, or nobody knows."""
+"""Shown for missing and unknown values."""
 
 
 def cells(sums: pd.Series[Any]) -> list[str]:
-    """Return a row of the table; what nobody knows is a dash."""
+    """Return a row of the table; an unknown value is a dash."""
     known = bool(sums["counted"])
     return [
         money(sums),

@@ -33,7 +33,7 @@ logger = logging.getLogger("llmkit.notebook.dashboard")
 class Live:
     """Calls a function on a thread of its own, whenever something may have changed.
 
-    It runs while somebody looks, and ends with the process.
+    It runs while a view is open, and ends with the process.
     """
 
     def __init__(

@@ -78,11 +78,11 @@ def foreign(error: BaseException, provider: str | None = None) -> LLMClientError
     return ours
 
 
-def told(error: LLMClientError) -> str:
+def error_text(error: LLMClientError) -> str:
     """Return what an error says, who was asked, and what was noted on it, such as where the text so far is.
 
     Example:
-        >>> told(LLMClientError("No answer.", provider="openai", model="gpt-6-luna"))
+        >>> error_text(LLMClientError("No answer.", provider="openai", model="gpt-6-luna"))
         'No answer. [openai:gpt-6-luna]'
     """
     name = ":".join(filter(None, (error.provider, error.model)))
@@ -103,4 +103,4 @@ def _render_once(error: LLMClientError) -> list[str]:
 
 def headline(error: LLMClientError) -> str:
     """Return an error's class, in red, and what it says, on one line."""
-    return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(told(error))}"
+    return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(error_text(error))}"

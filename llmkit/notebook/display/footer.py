@@ -120,7 +120,7 @@ def _spent(response: LLMResponse, status: CallStatus) -> list[str]:
         return ["↺ replayed", f"saved {format_money(response.saved_cost)}"]
     seconds = [] if response.response_time is None else [format_seconds(response.response_time)]
     if status == "error" and response.cost_estimate is None and not _tokens(response):
-        return seconds  # nothing was accepted, so there is no price to be unknown
+        return seconds  # nothing was accepted, so there is no price to report
     return [*seconds, _price(response)]
 
 

@@ -57,7 +57,7 @@ def read_table(text: str) -> Table | None:
     """
     for head, rows in _cells(text):
         if any(len(row) != len(head) for row in rows):
-            return None  # words with blanks in them: which column is which cannot be told
+            return None  # words with blanks in them: the columns cannot be separated
         columns = dict(zip(head, zip(*rows, strict=True), strict=True))
         numbers = {name: found for name, cells in columns.items() if (found := _numbers(cells))}
         words = next((cells for name, cells in columns.items() if name not in numbers), None)

@@ -82,7 +82,7 @@ def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
 
 
 def _block(block: Any, where: str, role: str) -> Attachment | None:
-    """Read one block of a message; `None` for one that is no image and no document."""
+    """Read one block of a message; `None` if it is neither an image nor a document."""
     kind = block.get("type") if isinstance(block, dict) else None
     if kind not in _BLOCKS and not str(kind).endswith(("_use", "_result", "_upload")):
         known = ", ".join(f"'{name}'" for name in _BLOCKS)

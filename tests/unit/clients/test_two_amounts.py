@@ -53,7 +53,7 @@ def ledger(tmp_path):
 @pytest.fixture(autouse=True)
 def _nobody_exceeded_anything(monkeypatch):
     monkeypatch.setattr(bound_ratio, "_worst", {})
-    monkeypatch.setattr(bound_ratio, "_untold", [])
+    monkeypatch.setattr(bound_ratio, "_unreported", [])
 
 
 @pytest.fixture(params=CLIENTS)

@@ -170,7 +170,7 @@ class TestResult:
         assert found.df.loc["replayed", "status"] == "replayed"
 
     def test_an_unknown_measure_and_one_that_nobody_has_say_what_to_do(self):
-        with pytest.raises(ConfigurationError, match="Take one of: cost, time"):
+        with pytest.raises(ConfigurationError, match="Use one of: cost, time"):
             Comparison([answer("a")]).best("beauty")
         with pytest.raises(ConfigurationError, match="No answer has a known cost"):
             Comparison([failed("a")]).best("cost")

@@ -69,7 +69,7 @@ def _mark(
 def read(connection: sqlite3.Connection, run: str | None) -> list[Row]:
     """Return notes, in the order they were made."""
     query = "SELECT 1 FROM sqlite_master WHERE name = 'corrections'"
-    if not connection.execute(query).fetchone():  # nobody has brought the file up to date
+    if not connection.execute(query).fetchone():  # the file is not up to date
         return []
     return connection.execute(_READ, (run,)).fetchall()
 

@@ -118,7 +118,7 @@ def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None 
 
 
 def _table(by: Sequence[str]) -> str:
-    """Return the smallest table that has the keys; a month can be told from a day."""
+    """Return the smallest table that has the keys; a month follows from a day."""
     return next(name for name, keys in TABLES.items() if {*by} <= {*keys, "month"})
 
 

@@ -189,7 +189,7 @@ UNCERTAIN = (
     ),
 )
 
-# Estimates are few, so they are counted when somebody asks. The tables of sums stay as an older llmkit
+# Estimates are few, so they are counted on request. The tables of sums stay as an older llmkit
 # knows them, which keeps this index up to date, too.
 ESTIMATES = (f"CREATE INDEX calls_estimated ON calls (time) WHERE {estimated()}",)
 

@@ -82,7 +82,7 @@ class SQLiteStore(forks.ForkAware):
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._in_memory = str(path) == MEMORY
-        # Unlike Path's own, this does not raise where there is no home.
+        # Unlike Path's own, this does not raise without a home directory.
         self.path = Path(path) if self._in_memory else Path(os.path.expanduser(path)).absolute()  # noqa: PTH111
         self._busy_timeout = busy_timeout
         self._clock = clock
@@ -348,7 +348,7 @@ class SQLiteStore(forks.ForkAware):
 
     def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
         try:
-            if len(rows) == 1 and self._unrolled + 1 < ROLL:  # one statement is a transaction by itself
+            if len(rows) == 1 and self._unrolled + 1 < ROLL:  # one statement is a transaction
                 connection.execute(schema.INSERT, rows[0])
                 self._unrolled += 1
                 return

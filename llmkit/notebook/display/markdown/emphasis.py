@@ -63,7 +63,7 @@ class _State(StateInline):
 
 
 def _joins(text: str, place: int, step: int) -> bool:
-    """Whether punctuation belongs to a script without blanks, by itself or by the letter beyond it."""
+    """Whether punctuation belongs to a script without blanks, by itself or by the next letter."""
     for _ in range(_REACH):
         if not 0 <= place < len(text):
             return False

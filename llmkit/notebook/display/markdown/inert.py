@@ -60,7 +60,7 @@ def inert_line(text: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """Close a fence that is open at the end: what follows in the file is no code."""
+    """Close a fence that is open at the end: what follows in the file is not code."""
     tokens = _reader().parse(text) if len(text) <= MAX_RENDERED else []
     last = tokens[-1] if tokens else None
     if last is None or last.type != "fence" or last.level or last.map is None:
