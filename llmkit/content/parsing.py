@@ -27,6 +27,12 @@ SHOWN = 20_000
 """Characters of an invalid answer that are sent back to the model."""
 
 _START = re.compile(r"[{\[]")
+_CORRECTED = re.compile(
+    r"\W*(?:(?:so|sorry|oops|wait|and|now|here(?:['\u2019]s| is| are)?|this is"
+    r"|the|an?|my|your|full|complete|whole)\W+)*"
+    r"(?:corrected|correction|fixed|revised|rewritten|improved|updated)\b",
+    re.IGNORECASE,
+)
 _BARE_CODE = re.compile(r"[=(:]|^\s*(import|from|def|class|return)\b", re.MULTILINE)
 
 _WORDS = {
@@ -118,7 +124,10 @@ def repair_message(error: Exception, text: str = "") -> str:
 
 
 def code_in(text: str, language: str | None = None) -> str:
-    r"""Return the joined code blocks in one language.
+    r"""Return the code blocks in one language, joined.
+
+    A block that the text announces as a correction ("Corrected:", "Here is the fixed version:") replaces the
+    blocks before it.
 
     Example:
         >>> code_in("```bash\npip install x\n```\n```python\nimport x\n```")
@@ -130,7 +139,15 @@ def code_in(text: str, language: str | None = None) -> str:
         chosen = language_name(language)
     else:
         chosen = "python" if "python" in named else next(iter(named), "")
-    return "\n".join(block.code for block in blocks if block.language == chosen)
+    same = [block for block in blocks if block.language == chosen]
+    corrected = [place for place, block in enumerate(same) if _is_correction(block)]
+    return "\n".join(block.code for block in same[max(corrected, default=0) :])
+
+
+def _is_correction(block: Fence) -> bool:
+    """Whether the sentence before a block announces it as the corrected version of an earlier one."""
+    # The sentence must begin so: "Now call the fixed function:" introduces code that needs the earlier block.
+    return _CORRECTED.match(re.split(r"(?<=[.!?])\s|\n", block.before.strip())[-1]) is not None
 
 
 def _json(text: str, schema: Schema | None, blocks: list[Fence]) -> Any:

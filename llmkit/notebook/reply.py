@@ -83,7 +83,10 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The code in its fenced blocks of one language, Python if there is any; empty if there is none."""
+        """The fenced code in one language, Python if there is any; empty if there is none.
+
+        Several blocks are joined. A block that the text announces as a correction replaces those before it.
+        """
         return str(self._value) if self.form == "code" and self._value is not None else code_in(self.text)
 
     @property

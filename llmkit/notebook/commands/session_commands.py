@@ -84,7 +84,7 @@ def _messages(session: Session, name: str) -> list[LLMMessage]:
 def last(session: Session, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
     """Show the last answer again."""
     if session.last_reply is None:
-        raise ConfigurationError("Nothing was answered in this session.", hint="CellRequest something first.")
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
     if has_kernel(session.shell):
         return session.last_reply
     session.last_reply.show()
@@ -99,7 +99,7 @@ def export(session: Session, command: Command) -> None:
     elif session.log:
         title, entries = "Questions and answers", session_entries(session.log)
     else:
-        raise ConfigurationError("Nothing was answered in this session.", hint="CellRequest something first.")
+        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
     if words:
         say(f"Written to {write_transcript(words[0], entries, title)}.")
     else:

@@ -23,6 +23,34 @@ def test_code_is_what_stands_in_the_fences_of_one_language():
     assert reply("Do:\n```\na = 1\n```\n").code == "a = 1"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Corrected:",
+        "**Corrected version:**",
+        "Oops, that fails for 0. Here is the fixed code:",
+        "Wait.\n\nHere\u2019s the updated function:",
+        "Sorry, the corrected cell:",
+    ],
+)
+def test_a_corrected_block_replaces_the_ones_before_it(words):
+    text = f"Try:\n```python\na = 1/0\n```\n{words}\n```python\na = 1\n```\nThen:\n```python\nprint(a)\n```\n"
+    assert reply(text).code == "a = 1\nprint(a)"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Then:", "The bug is fixed. Now run:", "Now call the fixed function:", "Plot the updated table:", ""],
+)
+def test_a_block_that_goes_on_is_joined_to_the_ones_before_it(words):
+    assert reply(f"```python\na = 1\n```\n{words}\n```python\nb = 2\n```\n").code == "a = 1\nb = 2"
+
+
+def test_a_correction_of_another_language_replaces_nothing():
+    text = "```python\na = 1\n```\nCorrected:\n```bash\nls\n```\nThen:\n```python\nb = 2\n```\n"
+    assert reply(text).code == "a = 1\nb = 2"
+
+
 def test_code_is_empty_without_a_fence():
     assert reply("just `words`").code == ""
 
