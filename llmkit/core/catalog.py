@@ -31,6 +31,7 @@ class Provider:
         local: Whether it runs on the user's own machine and costs nothing.
         start: The command that starts a local server.
         sandbox: Whether it is the sandbox.
+        superseded_by: The provider to use instead; this one works, but is not offered.
         models: Suggested models; the first is the default.
         prefixes: Prefixes of bare model names that belong to this provider.
         fallbacks: Alternative model, by model.
@@ -50,6 +51,7 @@ class Provider:
     local: bool = False
     start: str | None = None
     sandbox: bool = False
+    superseded_by: str | None = None
     models: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     fallbacks: Mapping[str, str] = field(default_factory=dict)

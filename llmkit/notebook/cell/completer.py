@@ -106,29 +106,31 @@ def _known(session: Session) -> Known:
 def _models() -> list[Choice]:
     """Return aliases, providers and models with their prices; those without a key are marked, and last."""
     from llmkit.clients import registry
+    from llmkit.notebook.model_list import model_groups
 
-    aliases = registry.aliases()
-    named = [(alias, target, "alias") for alias, target in aliases.items()]
-    others = [name for name in registry.model_names() if name not in aliases]
-    named += [(name, name, "model" if ":" in name else "provider") for name in others]
-    usable = {name: _has_key(name) for name in {target.partition(":")[0] for _, target, _ in named}}
-    choices = [_model(*each, usable=usable[each[1].partition(":")[0]]) for each in named]
+    aliases, groups = registry.aliases(), model_groups()
+    names = dict.fromkeys(
+        [each.provider for each in groups] + [name for each in groups for name in each.models]
+    )
+    others = {name: name for name in names if name not in aliases}
+    keyless = _keyless({target.partition(":")[0] for target in [*aliases.values(), *others]})
+    choices = [_model(*each, keyless=keyless) for each in (aliases | others).items()]
     return sorted(choices, key=lambda choice: choice.kind == NO_KEY)
 
 
-def _model(text: str, target: str, kind: str, *, usable: bool) -> Choice:
+def _keyless(providers: set[str]) -> set[str]:
+    from llmkit.notebook.model_list import lacks
+
+    return {name for name in providers if lacks(name) == "no key"}
+
+
+def _model(text: str, target: str, *, keyless: set[str]) -> Choice:
     from llmkit.notebook.commands.model_prices import short
 
-    facts = [target if text != target else "", short(target), "" if usable else "no key"]
-    return Choice(text, " · ".join(filter(None, facts)), kind if usable else NO_KEY)
-
-
-def _has_key(provider: str) -> bool:
-    """Whether a provider can be asked; one without any kind of key, or another package's, can."""
-    from llmkit.clients.credentials.keys import keys
-    from llmkit.core import catalog
-
-    known = catalog.providers().get(provider)
-    return (
-        known is None or not known.key_env or known.local or known.sandbox or keys.find(provider) is not None
+    if target.partition(":")[0] in keyless:
+        lack, kind = "no key", NO_KEY
+    else:
+        lack, kind = "", "alias" if text != target else "model" if ":" in text else "provider"
+    return Choice(
+        text, " · ".join(filter(None, [target if text != target else "", short(target), lack])), kind
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.money import format_money
-from llmkit.notebook.chat.model_choices import context_window
 from llmkit.notebook.display.footer import is_about, lacks_price
+from llmkit.notebook.model_list import context_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

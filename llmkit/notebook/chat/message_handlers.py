@@ -9,8 +9,8 @@ from llmkit.content.attachments import attach
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import LLMClientError
 from llmkit.notebook.chat.conversation import question_of
-from llmkit.notebook.chat.model_choices import model_menu
 from llmkit.notebook.chat.text import entries
+from llmkit.notebook.model_list import model_menu
 from llmkit.notebook.transcript import as_markdown
 
 if TYPE_CHECKING:

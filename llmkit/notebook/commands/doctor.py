@@ -116,7 +116,7 @@ def _providers(name: str | LLMClientError) -> list[Provider]:
         provider
         for provider in catalog.providers().values()
         if provider.name == default
-        or (provider.key_env and not provider.local and provider.name != "google-legacy")
+        or (provider.key_env and not provider.local and not provider.superseded_by)
     ]
 
 

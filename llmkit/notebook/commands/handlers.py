@@ -40,19 +40,14 @@ def _models(_session: Session, command: Command) -> Any:
 
     from llmkit import prices
     from llmkit.clients import registry
-    from llmkit.core import catalog, settings
+    from llmkit.core import settings
+    from llmkit.notebook.model_list import model_groups
 
-    names = registry.aliases()
-    known = catalog.providers()
-    listed = [f"{p.name}:{model}" for p in known.values() for model in p.models]
-    own = [name for name in registry.provider_names() if name not in known]
+    names, wanted = registry.aliases(), (command.argument or "").lower()
+    listed = [name for group in model_groups() for name in group.models]
     bare = {name.partition(":")[2] for name in listed}
     priced = [name for name in settings.load().prices if name not in bare]
-    rows = [
-        _model_row(name, names)
-        for name in dict.fromkeys([*own, *listed, *priced])
-        if (command.argument or "").lower() in name.lower()
-    ]
+    rows = [_model_row(each, names) for each in dict.fromkeys([*listed, *priced]) if wanted in each.lower()]
     if not rows:
         raise ConfigurationError(
             f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."

@@ -19,9 +19,9 @@ from llmkit import (
 )
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.conversation import Conversation
-from llmkit.notebook.chat.model_choices import context_window, model_menu
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import message_form, saved_html
+from llmkit.notebook.model_list import context_window, model_menu
 from llmkit.notebook.session import Session
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) ![i](http://x.invalid/y.png)"
