@@ -100,18 +100,19 @@ class Scope(Mapping[str, Any]):
 def caller() -> FrameType | None:
     """Return the frame that called llmkit: the first one that is neither ours nor IPython's."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's names
-    while frame is not None and _package(frame) in _INTERNAL:
+    while frame is not None and package_of(frame) in _INTERNAL:
         frame = frame.f_back
     return None if frame is None or is_internal(frame) else frame
 
 
 def is_internal(frame: FrameType) -> bool:
     """Whether a frame is not the user's: llmkit's, IPython's, or Python's own library."""
-    package = _package(frame)
+    package = package_of(frame)
     return package in _INTERNAL or (package in sys.stdlib_module_names and package != "__main__")
 
 
-def _package(frame: FrameType) -> str:
+def package_of(frame: FrameType) -> str:
+    """Return the top-level package of a frame's module."""
     return str(frame.f_globals.get("__name__") or "").partition(".")[0]
 
 

@@ -78,14 +78,14 @@ def foreign(error: BaseException, provider: str | None = None) -> LLMClientError
     return ours
 
 
-def error_text(error: LLMClientError) -> str:
-    """Return what an error says, who was asked, and what was noted on it, such as where the text so far is.
+def error_text(error: BaseException) -> str:
+    """Return an error's message, the model that was called, and notes, such as where the partial text is.
 
     Example:
         >>> error_text(LLMClientError("No answer.", provider="openai", model="gpt-6-luna"))
         'No answer. [openai:gpt-6-luna]'
     """
-    name = ":".join(filter(None, (error.provider, error.model)))
+    name = ":".join(filter(None, (getattr(error, "provider", None), getattr(error, "model", None))))
     said = f"{error} [{name}]" if name else str(error)
     return " ".join([said, *getattr(error, "__notes__", ())])
 
@@ -101,6 +101,6 @@ def _render_once(error: LLMClientError) -> list[str]:
     return [headline(error)]
 
 
-def headline(error: LLMClientError) -> str:
-    """Return an error's class, in red, and what it says, on one line."""
+def headline(error: BaseException) -> str:
+    """Return an error's class, in red, and its message, on one line."""
     return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(error_text(error))}"

@@ -1,13 +1,14 @@
-"""llmkit's errors in a cell: their sentence and the user's own lines; `%tb` shows the frames.
+"""Short errors in a cell: the message and the user's own lines; `%tb` shows all frames.
 
-IPython asks an exception for its own rendering. While `%load_ext llmkit` is in force, llmkit's errors have
-one as long as they are being handled, which is when a cell fails. Later, as for `%tb`, they have none and
-IPython shows every frame.
+IPython asks an exception for its own rendering. After `%load_ext llmkit`, llmkit's errors have one while they
+are being handled, which is when a cell fails. `%tb` runs later and shows every frame. The same goes for a
+`ValueError` or `TypeError` that llmkit raises, for example for a wrong argument.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dis
 import linecache
 import sys
 from pathlib import Path
@@ -17,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import LLMClientError
 from llmkit.notebook.display.error_messages import headline
 from llmkit.notebook.display.plain_text import without_controls
-from llmkit.notebook.scope import is_internal
+from llmkit.notebook.scope import is_internal, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
 LINES = 4
-"""Lines of the user's that are shown, the last ones."""
+"""Maximum number of the user's lines to show; the last ones are kept."""
 
 WIDTH = 160
-"""Characters of a line that are shown."""
+"""Maximum length of a shown line, in characters."""
 
 _NAME = "_render_traceback_"
 _LIBRARIES = frozenset({"site-packages", "dist-packages"})
 
 
 class _Short:
-    """Gives an exception its short rendering; a plain attribute of an exception goes before it."""
+    """Descriptor that returns the short rendering; an attribute of the exception itself overrides it."""
 
     def __init__(self, shell: Any, wanted: Callable[[], bool]) -> None:
         self._shell = shell
@@ -47,36 +48,50 @@ class _Short:
 
 
 def install(shell: Any, wanted: Callable[[], bool]) -> None:
-    """Let llmkit's errors show themselves short in the cells of a shell."""
+    """Shorten llmkit's errors in the cells of a shell."""
     setattr(LLMClientError, _NAME, _Short(shell, wanted))
-    shell.InteractiveTB.structured_traceback = _with_short_causes(
-        shell.InteractiveTB.structured_traceback, wanted
-    )
+    original = shell.InteractiveTB.structured_traceback
+    shell.InteractiveTB.structured_traceback = _shortened(original, shell, wanted)
 
 
 def uninstall(shell: Any) -> None:
-    """Take back what `install` did."""
+    """Undo `install`."""
     with contextlib.suppress(AttributeError):
         delattr(LLMClientError, _NAME)
     vars(shell.InteractiveTB).pop("structured_traceback", None)
 
 
-def _with_short_causes(structured: Any, wanted: Callable[[], bool]) -> Any:
-    """Return IPython's method that leaves llmkit's frames out of causes: other errors keep all of theirs."""
+def _shortened(structured: Any, shell: Any, wanted: Callable[[], bool]) -> Any:
+    """Wrap IPython's method: llmkit's `ValueError` is short, and causes lack llmkit's frames."""
 
     def short(
         etype: type[BaseException], value: BaseException, trace: Any, *args: Any, **options: Any
     ) -> Any:
         if sys.exc_info()[1] is not value or not wanted():
             return structured(etype, value, trace, *args, **options)
+        if _is_refusal(value):
+            return render(value, shell)
         with _hidden([each for each in _causes(value) if isinstance(each, LLMClientError)]):
             return structured(etype, value, trace, *args, **options)
 
     return short
 
 
+def _is_refusal(error: BaseException) -> bool:
+    """Whether llmkit itself refused an argument."""
+    steps = list(_steps(error.__traceback__))
+    if (
+        not isinstance(error, (ValueError, TypeError))
+        or not steps
+        or package_of(steps[-1].tb_frame) != "llmkit"
+    ):
+        return False
+    # Only a `raise` statement has a message for the user; any other failing instruction is a bug of llmkit.
+    return dis.opname[steps[-1].tb_frame.f_code.co_code[steps[-1].tb_lasti]] == "RAISE_VARARGS"
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield what an error was raised from, the nearest first."""
+    """Yield the chain of causes of an error, the nearest first."""
     seen = {id(error)}
     found = error.__cause__ or error.__context__
     while found is not None and id(found) not in seen:
@@ -87,7 +102,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 @contextlib.contextmanager
 def _hidden(errors: list[LLMClientError]) -> Iterator[None]:
-    """Let errors have the user's own frames only, until the block is over."""
+    """Remove all but the user's frames from errors, within a `with` block."""
     whole = [error.__traceback__ for error in errors]
     try:
         for error in errors:
@@ -99,7 +114,7 @@ def _hidden(errors: list[LLMClientError]) -> Iterator[None]:
 
 
 def _pruned(trace: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without frames of llmkit and libraries; all of it if nothing else is there."""
+    """Return a traceback without frames of llmkit and libraries; unchanged if no other frame is left."""
     own = [each for each in _steps(trace) if _is_own(each.tb_frame)]
     found: TracebackType | None = None
     for each in reversed(own):
@@ -113,14 +128,14 @@ def _steps(trace: TracebackType | None) -> Iterator[TracebackType]:
         trace = trace.tb_next
 
 
-def render(error: LLMClientError, shell: Any = None) -> list[str]:
+def render(error: BaseException, shell: Any = None) -> list[str]:
     """Return the lines that a cell shows for an error."""
     own = [each for each in _steps(error.__traceback__) if _is_own(each.tb_frame)]
     return [*(_place(each.tb_frame, each.tb_lineno, shell) for each in own[-LINES:]), headline(error)]
 
 
 def _is_own(frame: FrameType) -> bool:
-    """Whether a frame is the user's: a cell or a module, not a library."""
+    """Whether a frame belongs to the user: a cell or a module, not a library."""
     return not is_internal(frame) and not _LIBRARIES & set(Path(frame.f_code.co_filename).parts)
 
 
@@ -135,6 +150,6 @@ def _place(frame: FrameType, line: int, shell: Any) -> str:
 
 
 def _cell(file: str, shell: Any) -> str:
-    """Return what a file is called: a cell by its number."""
+    """Return the name of a file; of a cell, its number."""
     known = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)(file)
     return file if known is None else " ".join(known)

@@ -59,6 +59,41 @@ def test_an_error_shows_its_sentence_and_the_users_line(shell, cell, name):
     assert line.strip() in ran.text
 
 
+REFUSALS = {
+    "role": ("LLMMessage('nobody', 'Hi')", "ValueError"),
+    "content": ("LLMMessage('user', '  ')", "ValueError"),
+    "type": ("LLMMessage('user', 1)", "TypeError"),
+    "monitor": ("llmkit.LLMMonitor(keep=0)", "ValueError"),
+    "sandbox": ("from llmkit import sandbox\nsandbox.url('smtp')", "ValueError"),
+}
+
+
+@pytest.mark.parametrize(("cell", "name"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_argument_shows_the_message_and_the_users_line(shell, cell, name):
+    ran = shell.run(cell)
+    lines = ran.text.strip().splitlines()
+    assert type(ran.error).__name__ == name
+    assert [line.strip() for line in lines[-2:]] == [
+        cell.splitlines()[-1],
+        f"\x1b[31m{name}\x1b[0m: {ran.error}",
+    ]
+    assert len(lines) == 3
+    assert "site-packages" not in ran.text
+    assert "llmkit/" in shell.do("%tb").text
+
+
+def test_an_error_that_python_raises_inside_llmkit_keeps_its_traceback(shell):
+    ran = shell.run("llmkit.LLMResponse()")
+    assert type(ran.error) is TypeError
+    assert "Traceback (most recent call last)" in ran.text
+    inside = shell.run("from llmkit.core.money import to_nanos\nto_nanos(object())").text
+    assert "money.py" in inside
+
+
+def test_a_value_error_of_the_user_keeps_its_traceback(shell):
+    assert "Traceback (most recent call last)" in shell.run("raise ValueError('mine')").text
+
+
 def test_a_line_inside_a_function_is_shown_below_its_call(shell):
     ran = shell.run("def ask():\n    return llmkit.client('no-such-model-at-all')\n\nask()")
     shown = [line.strip() for line in ran.text.splitlines()]
