@@ -80,9 +80,9 @@ class BaseLLMClient(ABC):
     ) -> AsyncGenerator[str, None]:
         """Generate an answer and yield its text as it arrives.
 
-        An implementation is an `async def` with `yield`, or returns an async generator. The chunks that it
-        yields are joined to the text. It must raise if the answer ends early,
-        and must not store call state on `self`, because calls run concurrently.
+        An implementation is an `async def` with `yield`, or returns an async generator. The answer's text is
+        the concatenation of the chunks. The method must raise if the answer ends early, and must not store
+        call state on `self`, because calls run concurrently.
 
         Args:
             messages: The conversation.

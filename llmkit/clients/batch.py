@@ -80,9 +80,9 @@ async def batch(
         system: System prompt for prompts that are strings.
         max_concurrent: Maximum number of concurrent calls.
         progress: Whether to show the bar.
-        dedupe: Whether identical prompts share one call and its answer or error. The first of them
-            has the cost, the others have 0 and the cost in `saved_cost`, so that the sum equals the ledger's.
-            By default each prompt is a call, for example to sample several answers to one prompt.
+        dedupe: Whether identical prompts share one call and its answer or error. The first response has the
+            cost; the others have cost 0 and the amount in `saved_cost`, so that the sum equals the ledger's.
+            By default each prompt is a call, so that you can sample several answers to one prompt.
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
@@ -127,7 +127,7 @@ async def batch(
 def _once_paid(
     places: Iterable[Hashable], answers: Mapping[Hashable, LLMResponse | LLMClientError]
 ) -> Iterator[LLMResponse | LLMClientError]:
-    """Yield the answer for each prompt; repeated ones have no cost, so that costs add up."""
+    """Yield the answer to each prompt; repeated prompts cost nothing, so that the sum is right."""
     seen: set[Hashable] = set()
     for place in places:
         answer = answers[place]

@@ -1,4 +1,4 @@
-"""The client of a provider that is declared by its wire format: a codec, and a table of the catalogue."""
+"""`CodecClient`: the client of a provider that consists of a codec and a table in the catalogue."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class CodecClient(ProviderClient):
     """Client of any provider whose wire format is a `Codec`.
 
     Args:
-        provider_name: Name of the provider: that of its table in the catalogue, or of your own choice.
+        provider_name: Name of the provider: that of its table in the catalogue, or a new one.
         api_key: The key, or several for rotation; by default as the catalogue's table says.
         base_url: The API's address; by default as the catalogue's table says.
         codec: The wire format; by default the one that the catalogue's table names.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If the catalogue has no such provider and no codec was given, or a number makes no
-            sense.
+        ConfigurationError: If the catalogue has no such provider and no codec was given, or a number is out
+            of range.
 
     Example:
         ```python

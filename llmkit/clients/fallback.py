@@ -1,7 +1,7 @@
-"""Fallback models for a model that does not answer.
+"""Fallback models, which are tried in order if a model fails.
 
-A provider's own parameter has no meaning, or another one, in another protocol. If the request
-means the same without it, it is dropped; otherwise the model is skipped, because the request would change.
+A parameter of one protocol can have another meaning in another protocol, or none. It is dropped if the
+request means the same without it; otherwise the fallback is skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FallbackClient(Protocol):
     provider_name: str
 
     def default_model(self) -> str:
-        """Return the model that it would call."""
+        """Return the model that this client would call."""
         ...
 
     def speaks(self, protocol: type[Codec]) -> bool:
@@ -50,7 +50,7 @@ class FallbackClient(Protocol):
 
 
 class Fallbacks:
-    """The texts of a call from the first model that answers; a `Source`."""
+    """The text of a call, from the first model that answers; a `Source`."""
 
     def __init__(
         self, call: Call, source: Source, fallbacks: Sequence[FallbackClient], protocol: type[Codec]
@@ -110,8 +110,8 @@ class Fallbacks:
 def worth_another_model(error: LLMClientError) -> bool:
     """Whether another model may succeed after this error.
 
-    An invalid request, a budget and a setting affect every model alike; a prompt that
-    is too long may fit into another one.
+    An invalid request, a budget or a setting fails with every model. A prompt that is too long may fit
+    another model.
 
     Example:
         >>> worth_another_model(LLMClientError("broken")), worth_another_model(InvalidRequestError("wrong"))

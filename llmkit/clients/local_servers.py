@@ -21,7 +21,7 @@ def explain_down(error: LLMClientError, provider: str, address: str) -> None:
 
 
 def _start_of(provider: str, address: str) -> str | None:
-    """Return the command that starts a server: by the provider's name, or by the port on this machine."""
+    """Return the command that starts a server, found by the provider's name or by the local port."""
     known = catalog.providers()
     if provider in known and known[provider].start:
         return known[provider].start

@@ -20,7 +20,7 @@ class ModelManager:
     """Models by provider, with fallbacks.
 
     Args:
-        available_models: Names by provider; by default the catalogue's.
+        available_models: Model names by provider; by default the catalogue's.
         fallback_models: Fallback by model; by default the catalogue's.
 
     Example:
@@ -61,7 +61,7 @@ class ModelManager:
         return chosen
 
     def fallbacks(self, provider: str, model: str) -> list[str]:
-        """Return the fallbacks of a model, in the form of a client's `fallback`.
+        """Return the fallbacks of a model, as a client's `fallback` argument takes them.
 
         Args:
             provider: Name of the provider.

@@ -11,7 +11,7 @@ from llmkit.providers.openai_chat import CompatibleCodec, OpenAICodec
 from llmkit.transport.sdk import SDKTransport
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
-"""Environment variables of the official SDK for headers."""
+"""Headers that the official SDK sets, and their environment variables."""
 
 
 class OpenAIClient(ProviderClient):

@@ -59,7 +59,7 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
             `max_retries`, `fallback` or `client`.
 
     Returns:
-        The client; its calls are recorded, also those of a plain class from another package.
+        The client. Its calls are recorded, even if its class comes from another package.
 
     Raises:
         ConfigurationError: If the name is unknown; the message suggests similar ones.
@@ -115,7 +115,7 @@ def register(name: str, factory: Callable[..., BaseLLMClient]) -> None:
 
 
 def recorded(client: BaseLLMClient, model: str | None = None) -> ProviderClient | RecordedClient:
-    """Return a client with recorded calls: the same one, or a wrapper of a plain one."""
+    """Return a client whose calls are recorded: the same one, or a wrapper if its class does not record."""
     if isinstance(client, (ProviderClient, RecordedClient)):
         return client
     return RecordedClient(client, model=model)
@@ -156,7 +156,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
 
 
 def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict[str, Any]) -> BaseLLMClient:
-    """Call a client's class with the arguments that it accepts; a plain one may not accept `model`."""
+    """Call a client's class with the arguments that it accepts, which may not include `model`."""
     if factory is CompatibleClient or factory is CodecClient:
         return factory(found.provider, **options)
     if found.provider in catalog.providers() and found.provider not in naming.registered:

@@ -39,7 +39,7 @@ class TextStream(AsyncGenerator[str, None]):
         self._call = call
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():  # nothing can be recorded any more
+        if not sys.is_finalizing():  # at shutdown, nothing can be recorded
             self._call.abandon()
 
     @property
@@ -87,7 +87,7 @@ class TextStream(AsyncGenerator[str, None]):
         return self._source.__anext__()
 
     def asend(self, value: None) -> Coroutine[Any, Any, str]:
-        """Continue like `__anext__`; values are ignored."""
+        """Return the next chunk, as `__anext__` does; the value is ignored."""
         return self._source.asend(value)
 
     async def athrow(

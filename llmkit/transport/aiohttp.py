@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from llmkit.core.errors import LLMClientError
 
 LARGE = 2**20
-"""Larger bodies are sent to aiohttp in pieces, because a large one would block other calls."""
+"""Size in bytes above which a body is sent in pieces, because writing a large one blocks other calls."""
 
 
 Headers: TypeAlias = "Callable[[OutgoingRequest], Mapping[str, str]]"
-"""Makes the headers of a request, a signature over it among them."""
+"""Makes the headers of a request, including a signature over it."""
 
 
 class DirectTransport:

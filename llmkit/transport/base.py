@@ -58,7 +58,7 @@ class WireRequest:
 
 
 class OutgoingRequest(NamedTuple):
-    """A request as a signature covers it: method, address with its query, and body."""
+    """The parts of a request that a signature covers: method, address with its query, and body."""
 
     method: str
     url: str
@@ -66,22 +66,22 @@ class OutgoingRequest(NamedTuple):
 
 
 class Framing(Protocol):
-    """Divides the bytes of one stream into events, however they arrive in pieces.
+    """Divides the bytes of one stream into events, wherever they are split.
 
-    An event is its name, empty if it has none, and its data.
+    An event is a name (empty if it has none) and its data.
 
     Attributes:
-        documents: First bytes of a body that is a whole answer or a page, not the stream that was requested.
+        documents: First bytes of a body that is a whole answer or an HTML page, if the server sent no stream.
     """
 
     documents: ClassVar[frozenset[bytes]]
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
-        """Take the next bytes, and return the events that they complete."""
+        """Add bytes and return complete events."""
         ...
 
     def close(self) -> list[tuple[bytes, bytes]]:
-        """Take the end of the stream, and return what was left."""
+        """End the stream and return the remaining events."""
         ...
 
 
@@ -121,7 +121,7 @@ class Transport(Protocol):
         ...
 
     def load(self) -> None:
-        """Import what sending needs. It may take two seconds, which no timeout counts."""
+        """Import what sending needs. This may take two seconds, which do not count towards the timeouts."""
         ...
 
     async def send(self, request: WireRequest) -> StreamedResponse:
@@ -249,7 +249,7 @@ async def _keep(open_: list[T], close: Callable[[T], Awaitable[None]]) -> AsyncG
 
 
 def unreachable(error: BaseException, address: str) -> LLMClientError:
-    """Return the error for a request without a response; some HTTP libraries also read the body first."""
+    """Return the error for a request without a response, or with a broken body that the library read."""
     reasons = _chain(error)
     for reason in reasons:
         _hide_headers(reason)
@@ -271,7 +271,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
 
 
 def answered(error: BaseException) -> Any:
-    """Return the response whose body an SDK failed to read, if headers had arrived; its status is enough."""
+    """Return the response whose body an SDK failed to read, if headers had arrived."""
     for reason in _chain(error):
         places = [vars(reason)]
         step = reason.__traceback__
@@ -299,7 +299,7 @@ def _status(response: Any) -> int | None:
 
 
 def _of_the_body(error: BaseException) -> bool:
-    """Whether headers had arrived, so that the body's length, chunks or compression are invalid."""
+    """Whether headers had arrived, so that the error is about the body's length, chunks or compression."""
     kind, said = type(error).__name__, getattr(error, "message", "")
     return bool(_UNPACKING.search(kind)) or "Payload" in kind or (isinstance(said, str) and " chunk" in said)
 

@@ -29,7 +29,7 @@ class JSONLinesReader:
         self._parts: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take the next bytes, and return the lines that they complete."""
+        """Add bytes and return complete lines."""
         if b"\n" not in chunk:  # joined once at the end of the line, so that a long one costs linear time
             self._parts.append(chunk)
             return []
@@ -38,5 +38,5 @@ class JSONLinesReader:
         return [(b"", line) for line in map(bytes.strip, lines) if line]
 
     def close(self) -> list[Event]:
-        """Take the end of the stream, and return a last line without a newline."""
+        """End the stream and return a last line without a newline."""
         return self.feed(b"\n")

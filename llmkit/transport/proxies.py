@@ -187,7 +187,7 @@ def _read(text: str, variable: str) -> Proxy:
 
 
 def _goes_straight(parts: SplitResult, exceptions: str) -> bool:
-    """Whether `NO_PROXY` has a host: by name, suffix, pattern, address or range, optionally with a port."""
+    """Whether `NO_PROXY` excludes a host, by name, suffix, pattern, address or range, maybe with a port."""
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     return any(_fits(one, host, port) for one in exceptions.replace(",", " ").lower().split())

@@ -68,7 +68,7 @@ class SDKTransport:
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
             ) from error
-        except _http_errors() as error:  # raised raised while the SDK read the body of an error
+        except _http_errors() as error:  # raised while the SDK read the body of an error
             return SDKResponse(_refused(error, self.address), cause=error)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(f"The {self._sdk} SDK refused the request: {error}.") from error

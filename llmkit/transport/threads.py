@@ -16,7 +16,7 @@ T = TypeVar("T")
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
     """Call a blocking function in a daemon thread.
 
-    Unlike for the loop's own threads, `asyncio.run` does not wait for this thread at its end, so that an
+    `asyncio.run` waits for the loop's own worker threads at its end, but not for this one, so that an
     interrupted cell ends immediately.
     """
     loop = asyncio.get_running_loop()

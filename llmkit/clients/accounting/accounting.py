@@ -81,18 +81,18 @@ async def _acknowledged(future: Future[bool]) -> None:
 
 
 _waiting: dict[tuple[asyncio.AbstractEventLoop, Future[bool]], list[asyncio.Future[None]]] = {}
-"""The waiters of a future that calls share, by event loop."""
+"""The waiters of each shared future, by event loop."""
 
 
 async def _ended(future: Future[bool]) -> None:
-    """Wait for a future. Its end wakes an event loop once, however many calls wait there."""
+    """Wait for a future. When it completes, each event loop is woken once, however many calls wait there."""
     loop = asyncio.get_running_loop()
     waiters = _waiting.get((loop, future))
     if waiters is None:
         waiters = _waiting[loop, future] = []
         future.add_done_callback(partial(_wake, loop))
     waiter: asyncio.Future[None] = loop.create_future()
-    waiters.append(waiter)  # not too late, even if the future is done: the loop runs the callback later
+    waiters.append(waiter)  # safe even if the future is done: the loop runs the callback later
     await waiter
 
 

@@ -1,4 +1,4 @@
-"""Servers that charge more than their cost bound: later reservations for their models are raised."""
+"""Raises later reservations for a model if its server charged more than the cost bound."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
 
 
 def take() -> list[str]:
-    """Return messages that were not shown yet, one per model."""
+    """Return the messages not shown yet, one per model."""
     reported = []
     while _unreported:
         reported.append(_unreported.pop(0))

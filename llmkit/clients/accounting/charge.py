@@ -61,9 +61,9 @@ def final(
     accepted: bool,
     whole: bool,
 ) -> Charge:
-    """Return the bill of an attempt: reported, or completed by estimates where no report came.
+    """Return the charge of an attempt; estimates replace counts that the provider did not report.
 
-    A partial answer has a bound besides the estimate, because hidden output is unknown.
+    A partial answer also has an upper bound, because hidden output is unknown.
     """
     usage, source = _usage(request, provider, answer, parts, accepted=accepted, whole=whole)
     if usage is None:
@@ -78,7 +78,7 @@ def _bound(
     request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
 ) -> int | None:
     """Return the maximum cost of a partial answer, if it is more than its price."""
-    from llmkit.clients.accounting import cost_bound  # only only few calls need it
+    from llmkit.clients.accounting import cost_bound  # only few calls need it
 
     try:
         most = cost_bound.cost_bound(request, provider, when=when)
@@ -100,7 +100,7 @@ def _bound(
 def _nanos_by_tier(
     request: Request, provider: str, answer: Answer, counted: Usage, when: datetime
 ) -> Iterator[int]:
-    """Yield what these tokens cost at most, for each service tier that may have answered."""
+    """Yield the maximum cost of these tokens, for each service tier that may have answered."""
     from llmkit.clients.accounting import cost_bound
 
     for tier in [answer.tier] if answer.tier else cost_bound.tiers(request, provider):
@@ -111,7 +111,7 @@ def _nanos_by_tier(
 
 
 def total(charges: Iterable[Charge]) -> Charge:
-    """Add up the bills of a call's attempts; if one price is unknown, so is the sum.
+    """Add up the charges of a call's attempts; if one price is unknown, so is the sum.
 
     Example:
         >>> first, second = Charge(usage=Usage(input_tokens=3)), Charge(usage=Usage(input_tokens=4))
@@ -143,7 +143,7 @@ def _worst(charges: list[Charge]) -> int | None:
 
 
 def _poorest(sources: list[UsageSource | None]) -> UsageSource | None:
-    """Return the source of the counts of several attempts, the last one at the end."""
+    """Return the source of the summed counts of several attempts, given in order."""
     whole = {"reported", "incomplete"}
     if all(source in whole for source in sources):
         return "incomplete" if "incomplete" in sources else "reported"

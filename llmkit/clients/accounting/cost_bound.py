@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 PER_REQUEST = 32
-"""Maximum tokens that frame a prompt."""
+"""Maximum number of tokens that the message format adds to a prompt."""
 
 PER_TOOLS = 1024
 """Maximum tokens of the system prompt that a provider adds to a request with tools or a schema (Anthropic
@@ -46,9 +46,9 @@ class CostBound(NamedTuple):
 def cost_bound(request: Request, provider: str, *, when: datetime | None = None) -> CostBound:
     """Return the maximum usage of one request.
 
-    Each side counts as the most expensive kind of tokens that it may have: images, audio, reasoning. What a
-    provider adds itself, such as results of its own search tool, is not known in advance, nor is
-    the number of searches if the request does not limit it (`max_uses`).
+    Input and output count as the most expensive kind of token that they may have: images, audio, reasoning.
+    The bound leaves out what is unknown in advance: tokens that the provider adds, such as search results,
+    and searches, unless the request limits their number (`max_uses`).
 
     Example:
         >>> from llmkit.providers.codec import Request
@@ -72,7 +72,7 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
 
 
 def _output(request: Request, codec: type[Codec]) -> int:
-    """Return the limit of one answer: what is sent, else the wire format's or the model's own."""
+    """Return the output limit of one answer: the request's, the wire format's or the model's."""
     sendable = not codec.limit_fields <= request.without
     given = [request.max_tokens] if request.max_tokens and sendable else []
     given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
@@ -151,7 +151,7 @@ def tiers(request: Request, provider: str) -> set[str | None]:
 
 
 def _ways(usage: Usage, provider: str, extra: str) -> list[Usage]:
-    """Return how the prompt may be counted: all of it may be written to or read from a cache.
+    """Return the ways in which the prompt may be counted: all of it may be written to or read from a cache.
 
     Anthropic caches only marked parts; other providers cache automatically.
     """

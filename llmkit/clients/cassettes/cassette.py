@@ -91,7 +91,7 @@ class Cassette:
             return 0 if file is None else int(file.execute("SELECT count(*) FROM recordings").fetchone()[0])
 
     def nearest(self, provider: str, model: str, *requests: Any) -> str:
-        """Explain a miss: what the file has instead of a request."""
+        """Explain a miss: how the most similar recording differs from a request."""
         total = self.count()
         if not total:
             return "the file is empty or missing"
@@ -168,7 +168,7 @@ class Cassette:
                     yield file
 
     def _is_ours(self, file: sqlite3.Connection) -> bool:
-        """Return whether a file is a file of recordings; an empty one is not yet."""
+        """Return whether a file is a file of recordings; an empty file is not."""
         # In this order, because another thread may create the file meanwhile, and its commit adds table,
         # identifier and version at once.
         tables = file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()

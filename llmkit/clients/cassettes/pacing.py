@@ -49,7 +49,7 @@ def checked(pace: Pace | None) -> Pace:
 
 
 def pieces(text: str) -> list[str]:
-    """Split a text into chunks of about a word, which join to the same text.
+    """Split a text into chunks of about one word each.
 
     A letter and its combining accents stay together.
 

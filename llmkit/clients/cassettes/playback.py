@@ -1,4 +1,4 @@
-"""One call under replay: its text is replayed, or recorded as it arrives."""
+"""Replay of one call: its text comes from a recording, or is recorded as it arrives."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Replayed:
         return texts
 
     async def aclose(self) -> None:
-        """Stop; if others wait for this answer, one of them calls now."""
+        """Stop; if others wait for this answer, one of them makes the call."""
         self._complete(None)
         await self._source.aclose()
 
@@ -209,7 +209,7 @@ class Replayed:
 
 
 def _harmless(parts: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Return the parts of an answer that do not look like they contain a key."""
+    """Return the parts of an answer that contain nothing like a key."""
     written = [json.dumps(part) for part in parts]
     return tuple(part for part, text in zip(parts, written, strict=True) if redact(text) == text)
 

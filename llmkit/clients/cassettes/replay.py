@@ -1,7 +1,7 @@
 """`llmkit.replay`: record a call's answer once and replay it later at no cost.
 
-Off by default. When it is on, a file stores the answers **and their requests, including prompts**;
-the ledger never does. Two requests are equal if they have the same provider, server, model, messages,
+Replay is off by default. When it is on, a file stores the answers **and their requests, including prompts**;
+the ledger stores neither. Two requests are equal if they have the same provider, server, model, messages,
 attachments, schema and chosen parameters. Streaming and parameters that a server refuses make
 no difference. Files of earlier versions, which compared the wire request, still work.
 """
@@ -122,7 +122,7 @@ def replay(
         The current state; as a context manager, it restores the previous one.
 
     Raises:
-        ConfigurationError: If the mode or pace is invalid, or the file is not readable as recordings.
+        ConfigurationError: If the mode or pace is invalid, or the file is not a file of recordings.
 
     Example:
         >>> import tempfile
@@ -149,7 +149,7 @@ def replay(
 
 
 def current() -> Replay:
-    """Return the current state: of the last `llmkit.replay`, otherwise of the settings."""
+    """Return the current state, as set by the last `llmkit.replay` or by the settings."""
     if _chosen is not None:
         return _chosen
     loaded = settings.load()

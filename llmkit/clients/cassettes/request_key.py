@@ -36,7 +36,7 @@ class CanonicalRequest:
     Attributes:
         provider: Name of the provider.
         place: The server.
-        request: The request in our terms, as JSON values.
+        request: The request in llmkit's terms, as JSON values.
         former: Creates the request in the form of version 1 keys.
     """
 
@@ -61,8 +61,7 @@ def canonical_request(codec: Codec, address: str, call: Call) -> CanonicalReques
     """Return the canonical request of a call.
 
     It is built before encoding, so streaming, the wire format and parameters that are not sent
-    do not change it. Files are represented by digests, URLs by
-    themselves.
+    do not change it. A file is represented by its digest, a URL by itself.
     """
     return CanonicalRequest(
         provider=call.provider,
@@ -73,7 +72,7 @@ def canonical_request(codec: Codec, address: str, call: Call) -> CanonicalReques
 
 
 def canonical_client_request(call: Call) -> CanonicalRequest:
-    """Return the canonical request of a client without one of our wire formats."""
+    """Return the canonical request of a client that has no codec."""
     asked = _asked(call.request)
     return CanonicalRequest(provider=call.provider, place="", request=asked, former=lambda: asked)
 
@@ -94,7 +93,7 @@ def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
     """Return the input of version 1 keys: the exact body that was sent then."""
     temperature = request.temperature
     if codec.former_temperature and temperature is not None:
-        temperature = float(temperature)  # the default one was sent, too
+        temperature = float(temperature)  # version 1 also sent the default temperature
     wire = codec.encode(replace(request, stream=False, without=frozenset(), temperature=temperature))
     return {"path": wire.path, "body": without_media(wire.body, request.messages)}
 
@@ -133,7 +132,7 @@ def request_key(provider: str, place: str, payload: Any, version: int = FORMAT) 
         >>> request_key("a", "b", {"x": 1, "y": 2.0}) == request_key("a", "b", {"y": 2, "x": 1})
         True
 
-    Source: RFC 8785 for what is the same JSON.
+    Source: RFC 8785 (canonical JSON).
     """
     try:
         document = canonical([version, provider, place, payload])
@@ -151,7 +150,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def canonical(value: Any) -> Any:
-    """Return JSON values in which the same number is written in the same format."""
+    """Return JSON values in which equal numbers have the same form."""
     if isinstance(value, float):
         whole = math.isfinite(value) and value.is_integer()
         return int(value) if whole else float(value)

@@ -1,8 +1,8 @@
 """Concurrent identical requests share one call: the first one calls, the others wait for its answer.
 
-They may be in different threads and event loops. A call that fails hands over to one waiter,
-not to all. Waiters do not wait for a stalled call: one whose reader does not continue (it
-may be waiting for us), or whose event loop is blocked or closed.
+They may be in different threads and event loops. If a call fails, one waiter makes the next call. Nothing
+waits for a stalled call: one whose reader has stopped reading (and may itself be waiting), or whose event
+loop is blocked or closed.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class SingleFlight(Generic[T]):
     def _leave(
         self, shared: SharedCall[T], future: Future[T | Turn[T]], loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Stop waiting; a role that was passed here goes to the next caller."""
+        """Stop waiting; if this caller has become the leader, the next one replaces it."""
         with self._lock:
             if future.cancel():
                 with contextlib.suppress(ValueError):  # skipped because its event loop was closed

@@ -182,7 +182,7 @@ class Access:
 
         def prepare() -> tuple[str, Callable[[OutgoingRequest], dict[str, str]]]:
             place = self.place()
-            key = self.credentials.key_for(place)  # at once: a key must not go to another place than its own
+            key = self.credentials.key_for(place)  # now, so that the key goes only to this address
 
             def headers(request: OutgoingRequest) -> dict[str, str]:
                 own = _of_environment(place, names or {}, custom)
@@ -223,7 +223,7 @@ def blames_key(error: LLMClientError) -> bool:
 
 
 def blame_address(error: LLMClientError, address: str) -> None:
-    """Add to an error which address is probably wrong, if the server did not know the path."""
+    """Name the address in an error, as probably wrong, if the server did not know the path."""
     if error.hint == WRONG_ADDRESS:
         error.hint = (
             f"The address {address} may be wrong: check its path, such as a missing or doubled /v1"

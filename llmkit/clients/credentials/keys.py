@@ -38,7 +38,7 @@ class APIKeyManager:
     """The keys of each provider, with rotation.
 
     Keys that are not passed are read from the environment: `OPENAI_API_KEY`, then
-    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, … and so on; then from a `.env` in the current
+    `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, …; then from a `.env` in the current
     folder, if your own settings file has `dotenv = true`; then from the keyring.
 
     Args:
@@ -152,7 +152,7 @@ def save_key(provider: str, value: str) -> None:
 
 
 keys = APIKeyManager()
-"""The keys of clients that were given none."""
+"""The keys of clients without an `api_key` argument."""
 
 
 def missing_key(provider: str) -> AuthenticationError:
@@ -178,7 +178,7 @@ def _in_environment(provider: str, _stamp: object) -> tuple[Secret, ...]:
 def _from_dotenv(provider: str) -> list[Secret]:
     """Return the keys in a `.env` in the current folder, if the user's own settings allow it.
 
-    Only key variables are read: an address in it would be set by a project.
+    Only key variables are read, because an address in the file would come from a project.
     """
     if not settings.load().dotenv:
         return []
@@ -199,13 +199,13 @@ def _dotenv(path: Path, _stamp: int) -> Mapping[str, str]:
         raise ConfigurationError("The package python-dotenv is not installed.", hint=hint) from error
     try:
         found = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:  # the second one's message contains text of the file
+    except (OSError, UnicodeDecodeError) as error:  # UnicodeDecodeError quotes the file
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}.") from None
     return {name: value for name, value in found.items() if value}
 
 
 def _listed(provider: str, variables: Mapping[str, str], source: str) -> list[Secret]:
-    """Return a provider's keys: of the first variable that is set, and of its numbered variants."""
+    """Return a provider's keys: the first variable that is set, and its numbered variants."""
     known = catalog.providers().get(provider)
     for name in known.key_env if known else ():
         found = [

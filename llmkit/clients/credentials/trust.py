@@ -1,6 +1,6 @@
 """Addresses that only a project file sets and that the user trusts with keys.
 
-Settings in a cloned folder may contain any address. Keys from the environment, the keyring or `%llm key` go
+Settings in a cloned folder may name any address. Keys from the environment, the keyring or `%llm key` go
 there only after `llmkit.trust("https://host/…")`, which is stored in the user's own settings.
 """
 
