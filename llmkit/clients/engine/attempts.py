@@ -56,7 +56,7 @@ class Endpoint:
     credentials: Credentials | None = None
 
     def there(self, model: str) -> str:
-        """Return the key for what is known about a model on a server."""
+        """Return the key under which facts about a model on this server are kept."""
         return f"{self.transport.address} {model}"
 
 
@@ -106,7 +106,7 @@ class Attempts:
     async def _begin(self) -> ResponseReader:
         """Send the request and wait for the response headers."""
         call, endpoint = self._call, self._endpoint
-        endpoint.transport.load()  # before the clock starts, because importing is not the provider's time
+        endpoint.transport.load()  # before the clock starts, because importing must not use up the timeout
         key = (
             None if endpoint.credentials is None else endpoint.credentials.current()
         )  # without a key, nothing is sent

@@ -90,7 +90,7 @@ class Deadlines:
         self._since = self._loop.time()
         if self._call.request.stream:
             limit = self._timeouts.idle if limit is None else limit
-            if limit != self._limit:  # a shorter one may pass before the timer looks
+            if limit != self._limit:  # a shorter deadline may pass before the timer fires
                 self._limit = limit
                 self.stop()
                 if self._waiting is not None:
@@ -103,7 +103,7 @@ class Deadlines:
             self._timer = None
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something until the next deadline; what has arrived already is returned in any case."""
+        """Wait until the next deadline; a result that has already arrived is returned in any case."""
         task = self._waiting = asyncio.current_task()
         assert task is not None
         cancelling = task.cancelling()
@@ -123,7 +123,7 @@ class Deadlines:
                 task.uncancel()
 
     def _watch(self) -> None:
-        """Set the timer, unless it is set: a deadline that moved on in the meantime is found by `_look`."""
+        """Set the timer, unless it is set; `_look` notices a deadline that has moved."""
         if self._timer is None and (end := self._next()) is not None:
             self._timer = self._loop.call_at(end, self._look)
 

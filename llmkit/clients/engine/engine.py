@@ -119,7 +119,7 @@ class ProviderClient(BaseLLMClient):
             **kwargs: `schema`: the required form of a JSON answer (a JSON schema, a
                 dataclass, a `TypedDict`, a pydantic model, or `"json"` for any JSON object). It is sent by
                 the provider's own mechanism, or in the system prompt if there is none; the answer is still
-                text. All others are parameters of the provider.
+                text. Other keywords are parameters of the provider.
 
         Returns:
             The response with its tokens and price.

@@ -26,7 +26,7 @@ _LOGPROBS = frozenset({"logprobs", "responselogprobs"})
 _NOT_SOUGHT = frozenset(
     {"model", "messages", "contents", "system", "systemInstruction", "stream", "generationConfig"}
 )
-"""Words that error messages mention without blaming them."""
+"""Parameters that error messages mention although they are not the cause."""
 
 _CONTAINERS = frozenset({"body", "query", "generationconfig"})
 """Parts of a request path that are not parameters."""
@@ -102,7 +102,7 @@ def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tu
     lesser = request.less(names)
     limits = codec.limit_fields
     if names & limits and not (limits - names) & (codec.encode(lesser).body or {}).keys():
-        return unchanged  # the limit has no other name, or that was refused as well
+        return unchanged  # the limit has no other name, or the server refused that name, too
     return lesser, names
 
 
@@ -124,14 +124,14 @@ def _refused(
 
 
 def _is_dispensable(blamed: list[str], request: Request, message: str, codec: Codec) -> bool:
-    """Whether a request can do without the first of these, and it is not its value that is wrong."""
+    """Whether the request means the same without the first of these, and the error is not about its value."""
     if blamed[0] not in codec.schema_fields and _MISTAKEN.search(message):
         return False
     return all(_is_optional(name, request, message, codec) for name in blamed)
 
 
 def _is_spare(name: str, request: Request) -> bool:
-    """Whether a mention is enough to leave a parameter out, because the user did not choose it."""
+    """Whether a parameter may be dropped on a mere mention, because the user did not choose it."""
     return droppable(name) and not is_chosen(name, request)
 
 
@@ -175,7 +175,7 @@ def _at(name: str, message: str, schema: frozenset[str]) -> int:
 
 
 def _family(names: set[str], sent: Mapping[str, Any]) -> frozenset[str]:
-    """Add dependent parameters: the number of log probabilities without the probabilities."""
+    """Add dependent parameters: `top_logprobs` is invalid without `logprobs`."""
     if any(_plain(name) in _LOGPROBS for name in names):
         names = names | {name for name in sent if _plain(name) in {*_LOGPROBS, "toplogprobs"}}
     return frozenset(names)
