@@ -1,5 +1,6 @@
 import typing
 
+from . import parts as parts
 from . import sandbox as sandbox
 from .clients.anthropic import AnthropicClient as AnthropicClient
 from .clients.base import BaseLLMClient as BaseLLMClient

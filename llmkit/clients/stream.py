@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.parts import Part, Text, text_of
+from llmkit.providers.raw_parts import flush
+
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator, Sequence
     from types import TracebackType
 
     from llmkit.clients.engine.call import Call, Waiting
@@ -83,6 +87,34 @@ class TextStream(AsyncGenerator[str, None]):
         """Whether the sandbox answers."""
         return self._call.simulated
 
+    async def events(self) -> AsyncGenerator[Part, None]:
+        """Yield the parts of the answer as they come, instead of its text alone.
+
+        Text and reasoning come in pieces (`Text`, `Reasoning`), other parts whole (`ToolCall`, `Citation`,
+        `Media`, `Other`).
+
+        Example:
+            ```python
+            async for part in client.stream_text(messages).events():
+                if isinstance(part, llmkit.parts.Reasoning):
+                    print(part.text, end="")
+            ```
+        """
+        self._call.watched = True
+        done: list[Part] = []
+        async with contextlib.aclosing(self._source):
+            async for text in self._source:
+                answer = self._call.answer
+                if answer.events is None:  # a recording, or another client's answer: its parts are known
+                    parts: list[Part] = [*_before(answer.whole, done), *([Text(text)] if text else [])]
+                else:
+                    parts, answer.events = answer.events, []
+                for part in parts:
+                    done.append(part)
+                    yield part
+        for part in _rest(self._call, done):
+            yield part
+
     def __anext__(self) -> Coroutine[Any, Any, str]:
         return self._source.__anext__()
 
@@ -103,3 +135,30 @@ class TextStream(AsyncGenerator[str, None]):
     async def aclose(self) -> None:
         """Stop the answer, close the connection and record the call."""
         await self._source.aclose()
+
+
+def _before(whole: tuple[Part, ...] | None, done: Sequence[Part]) -> Iterator[Part]:
+    """Yield the parts of a known answer that come before its next text and were not yielded."""
+    said = len(text_of(part for part in done if isinstance(part, Text)))
+    position = 0
+    for part in whole or ():
+        if isinstance(part, Text):
+            position += len(part.text)
+        elif not any(part is other for other in done):
+            yield part
+        if position > said:
+            return
+
+
+def _rest(call: Call, done: Sequence[Part]) -> Iterator[Part]:
+    """Yield the parts of an answer that are known at its end only."""
+    answer = call.answer
+    if answer.events is None:
+        known = call.response.parts if call.response is not None else ()
+        yield from (
+            part for part in known if not isinstance(part, Text) and not any(part is other for other in done)
+        )
+        return
+    flush(answer)
+    yield from answer.events
+    answer.events = []

@@ -90,6 +90,8 @@ class Attachment:
             )
         if not self.data:
             raise InvalidRequestError(f"{self.shown} is empty.")
+        if self.kind == "audio":  # raw samples have no signature
+            return
         found = media_type(self.data, self.name)
         if found is None:
             raise InvalidRequestError(f"{self.shown} is {_guess(self.data)}.", hint=TAKEN)
@@ -124,10 +126,12 @@ class Attachment:
         return repr(self.name[:80]) if self.name else "The attachment"
 
     @property
-    def kind(self) -> Literal["image", "pdf", "text"]:
-        """Its kind: image, PDF or text."""
+    def kind(self) -> Literal["image", "pdf", "text", "audio"]:
+        """Its kind: image, PDF, text, or sound that a model made."""
         if self.media_type in IMAGES or self.media_type == ANY_IMAGE:
             return "image"
+        if self.media_type.startswith("audio/"):
+            return "audio"
         return "pdf" if self.media_type == PDF else "text"
 
     @property

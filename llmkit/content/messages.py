@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from llmkit.content.attachments import Attachment
+from llmkit.content.parts import (
+    PARTS,
+    Citation,
+    Media,
+    Other,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+    for_provider,
+    text_of,
+)
+from llmkit.content.reasoning import thought
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 ROLES = ("system", "user", "assistant")
 
@@ -17,28 +31,37 @@ UsageSource = Literal["reported", "incomplete", "partial", "estimated"]
 `partial`: some counts reported, the rest estimated; `estimated`."""
 
 
+ALTERNATIVE = "alternative"
+"""Kind of the part that holds the text of a further candidate."""
+
+
 @dataclass
 class LLMMessage:
     """One message of a conversation.
 
     Args:
         role: `"system"`, `"user"` or `"assistant"`.
-        content: The text; not blank.
+        content: The text; blank only if there are parts other than text.
         attachments: Images, PDFs and text files, made by `llmkit.attach`; only for user messages.
+        parts: The parts of `llmkit.parts` in order, if the message is more than text: an answer's parts
+            for an assistant message, results of tools for a user message. `content` is then made from them.
 
     Raises:
-        ValueError: If the role is unknown, the content is blank, or a message of another role
-            has attachments.
-        TypeError: If the content is not text, or an attachment is not an `Attachment`.
+        ValueError: If the role is unknown, the content is blank or differs from the text of the parts, or a
+            message has attachments or parts that do not belong to its role.
+        TypeError: If the content is not text, an attachment is not an `Attachment`, or a part is not a part.
 
     Example:
         >>> LLMMessage(role="user", content="Hello").role
         'user'
+        >>> LLMMessage("user", parts=(ToolResult("call_1", "add", "3"),)).content
+        ''
     """
 
     role: str
-    content: str
+    content: str = ""
     attachments: tuple[Attachment, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -47,14 +70,34 @@ class LLMMessage:
             raise ValueError("Message content cannot be empty")
         if not isinstance(self.content, str):
             raise TypeError(f"Message content must be a string, got {type(self.content).__name__}")
-        if not self.content.strip():
+        if self.parts:
+            self._check_parts()
+        if not (self.parts or self.content.strip()):
             raise ValueError("Message content cannot be empty")
         if self.attachments:
             self._check_attachments()
 
     def __repr__(self) -> str:
         more = f", attachments={self.attachments!r}" if self.attachments else ""
+        more += f", parts={self.parts!r}" if self.parts else ""
         return f"LLMMessage(role={self.role!r}, content={self.content!r}{more})"
+
+    def _check_parts(self) -> None:
+        given: object = self.parts
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(f"parts must be a tuple of parts, got {type(given).__name__}")
+        for one in given:
+            if not isinstance(one, PARTS):
+                raise TypeError(f"{type(one).__name__} is not a part: use those of llmkit.parts")
+            if isinstance(one, _FOREIGN[self.role]):
+                raise ValueError(f"A message of role {self.role} cannot have a {type(one).__name__}")  # noqa: TRY004 - of the right type in the wrong place
+        self.parts = tuple(given)
+        text = text_of(self.parts)
+        if self.content not in {"", text}:
+            raise ValueError("content and parts have different texts: pass only parts")
+        self.content = text
+        if not text.strip() and all(isinstance(one, Text) for one in self.parts):
+            raise ValueError("Message content cannot be empty")
 
     def _check_attachments(self) -> None:
         given: object = self.attachments
@@ -66,6 +109,47 @@ class LLMMessage:
         self.attachments = tuple(given)
         if self.role != "user":
             raise ValueError(f"Only user messages can have attachments, got role {self.role}")
+
+
+_FOREIGN: Mapping[str, tuple[type[Part], ...]] = {
+    "system": (Reasoning, ToolCall, ToolResult, Citation, Media, Other),
+    "user": (Reasoning, ToolCall, Citation, Media),
+    "assistant": (ToolResult,),
+}
+"""Parts that a role cannot have."""
+
+
+def parts_of(message: LLMMessage) -> tuple[Part, ...]:
+    """Return the parts of a message, whose text may have been changed since it was made.
+
+    Example:
+        >>> parts_of(LLMMessage("user", "Hello"))
+        (Text(text='Hello', provider=None),)
+    """
+    if not message.parts:
+        return (Text(message.content),) if message.content else ()
+    if message.content == text_of(message.parts):
+        return message.parts
+    rest = tuple(part for part in message.parts if not isinstance(part, Text))
+    return (Text(message.content), *rest)
+
+
+def shown_to(messages: Iterable[LLMMessage], provider: str) -> Iterator[LLMMessage]:
+    """Yield messages without what only another provider understands.
+
+    Example:
+        >>> hidden = Reasoning("", {"signature": "x"}, provider="anthropic")
+        >>> answer = LLMMessage("assistant", parts=(hidden, Text("Yes.")))
+        >>> [message.parts for message in shown_to([answer], "openai")]
+        [(Text(text='Yes.', provider=None),)]
+    """
+    for message in messages:
+        if not message.parts:
+            yield message
+        elif parts := tuple(for_provider(parts_of(message), provider)):
+            yield LLMMessage(message.role, "", message.attachments, parts)
+        elif message.attachments:
+            yield message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +209,8 @@ class LLMResponse:
             not say how it ended.
         raw_parts: Parts other than text, as JSON objects in the provider's own format: tool calls, images,
             citations, reasoning, items of the server's tools. Do not trust them: a model wrote them.
+        parts: All parts of the answer in order, those of `llmkit.parts`; a response that is given text alone
+            has one `Text`. Do not trust them: a model wrote them.
     """
 
     content: str
@@ -149,10 +235,52 @@ class LLMResponse:
     fallback_from: str | None = None
     note: str = ""
     raw_parts: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.tokens_used is None and self.prompt_tokens is not None and self.completion_tokens is not None:
             self.tokens_used = self.prompt_tokens + self.completion_tokens
+        if not self.parts and self.content:
+            self.parts = (Text(self.content),)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+    @property
+    def reasoning(self) -> str | None:
+        """The reasoning that the provider shows, also between think tags; `None` if there is none."""
+        texts = [part.text for part in self.parts if isinstance(part, Reasoning) and part.text]
+        return "\n\n".join(texts) or thought(self.content) or None
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """The sources, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Citation))
+
+    @property
+    def media(self) -> tuple[Attachment, ...]:
+        """The images and sounds that the model made."""
+        return tuple(part.attachment for part in self.parts if isinstance(part, Media))
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The texts of further candidates, where several were asked for."""
+        return tuple(str(part.data.get("text", "")) for part in self.parts if _is_alternative(part))
+
+    @property
+    def message(self) -> LLMMessage:
+        """The answer as the next message of the conversation, with all that the provider needs back.
+
+        Raises:
+            ValueError: If the answer is empty.
+        """
+        return LLMMessage("assistant", parts=tuple(part for part in self.parts if not _is_alternative(part)))
+
+
+def _is_alternative(part: Part) -> TypeGuard[Other]:
+    return isinstance(part, Other) and part.kind == ALTERNATIVE
 
 
 FACTS = {

@@ -48,6 +48,23 @@ def spoken(text: str) -> str:
     return (kept if inside else kept + text[place:]).strip()
 
 
+def thought(text: str) -> str:
+    """Return the reasoning between think tags, that is, what `spoken` leaves out.
+
+    Example:
+        >>> thought("<think>Perhaps 41?</think>42")
+        'Perhaps 41?'
+    """
+    if _TAG.search(text) is None:
+        return ""
+    said = spoken(text)
+    if said == text:
+        return ""
+    whole = text.strip()
+    rest = whole.removesuffix(said) if said else whole
+    return _TAG.sub("", rest).strip()
+
+
 def _is_mentioned(text: str, tag: re.Match[str]) -> bool:
     """Whether an opening tag is inside a sentence and unclosed: reasoning starts on a new line."""
     begins = not text[: tag.start()].rpartition("\n")[2].strip()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llmkit.content.media import anthropic_image
 from llmkit.content.schema import for_anthropic, in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers import parts_anthropic
+from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import ended
@@ -21,10 +22,9 @@ from llmkit.providers.usage_anthropic import note_usage
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from llmkit.content.attachments import Attachment
-    from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
     from llmkit.transport.base import OutgoingRequest
 
@@ -66,7 +66,11 @@ class AnthropicCodec(Codec):
         """Encode the request; see `Codec.encode`."""
         check(request.messages, LIMITS)
         request, output = _with_format(request)
-        turns = [{"role": m.role, "content": _content(m)} for m in request.messages if m.role != "system"]
+        turns = [
+            {"role": m.role, "content": parts_anthropic.content(m)}
+            for m in request.messages
+            if m.role != "system"
+        ]
         if not turns:
             raise InvalidRequestError("Anthropic needs a user message besides the system prompt.")
         body: dict[str, Any] = {
@@ -119,8 +123,10 @@ class AnthropicCodec(Codec):
         if message.get("content") is None:
             raise BadResponseError("The answer has no content.")
         self._start(message, answer)
-        blocks = enumerate(map(as_object, as_list(message.get("content"))))
-        written = "".join([_block_of(number, block, answer) for number, block in blocks])
+        written = ""
+        for number, block in enumerate(map(as_object, as_list(message.get("content")))):
+            answer.here = len(written)
+            written += _block_of(number, block, answer)
         self._finish(message, None, answer)
         answer.ended = True
         return written
@@ -128,6 +134,14 @@ class AnthropicCodec(Codec):
     def sign(self, key: Secret, request: OutgoingRequest) -> Mapping[str, str]:
         """Return the headers that authorize a request; see `Codec.sign`."""
         return {"anthropic-version": VERSION, **super().sign(key, request)}
+
+    def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
+        """Return our parts; see `Codec.read_part`."""
+        return parts_anthropic.read_part(raw)
+
+    def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
+        """Return the parts of a whole answer; see `Codec.finish_parts`."""
+        return parts_anthropic.with_citations(parts)
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
@@ -148,6 +162,7 @@ def _block_of(index: Any, block: dict[str, Any], answer: Answer) -> str:
     """Return the text of a block's start; other blocks are stored as parts."""
     kind = block.get("type", "text")
     if kind == "text":
+        answer.begin_text()
         citations = block.get("citations")
         for number, citation in enumerate(citations if isinstance(citations, list) else ()):
             _cite(index, number, citation, answer)
@@ -206,19 +221,3 @@ def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
     return request, {
         "output_config": {**lenient_object(request.extra.get("output_config")), "format": wanted}
     }
-
-
-def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
-    """Return a message's content: a string, or blocks with images and PDFs first."""
-    blocks = [_block(one) for one in media(message)]
-    said = written(message)
-    return [*blocks, {"type": "text", "text": said}] if blocks else said
-
-
-def _block(one: Attachment) -> dict[str, Any]:
-    source = {"type": "base64", "media_type": one.media_type, "data": one.base64}
-    if one.url:
-        source = {"type": "url", "url": one.url}
-    if one.kind == "image":
-        return {"type": "image", "source": source}
-    return {"type": "document", "source": source, **({"title": one.name} if one.name else {})}

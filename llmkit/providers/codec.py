@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from llmkit.content.media import most_expensive_image
+from llmkit.content.parts import Other, gap
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.error_mapping import of_status
 from llmkit.providers.json_fields import as_list, as_object, as_text, loads
@@ -15,9 +16,10 @@ from llmkit.transport.base import WireRequest
 from llmkit.transport.sse import SSEReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from llmkit.content.messages import LLMMessage, Usage
+    from llmkit.content.parts import Part
     from llmkit.content.schema import Schema
     from llmkit.core.errors import LLMClientError
     from llmkit.core.redaction import Secret
@@ -81,6 +83,22 @@ class Request:
         return replace(self, without=self.without | names)
 
 
+class Mark(NamedTuple):
+    """Where a part begins, or a text with a block of its own.
+
+    Attributes:
+        texts: Number of texts before it.
+        here: Characters of the next text that come before it.
+        part: The part in the server's own format, or what belongs to the text.
+        is_text: Whether it is a text.
+    """
+
+    texts: int
+    here: int
+    part: dict[str, Any]
+    is_text: bool
+
+
 @dataclass(slots=True)
 class Answer:
     """The state of an answer; `decode` fills it in.
@@ -98,8 +116,16 @@ class Answer:
         report: The usage report so far, in the provider's format.
         read: Parses such a report.
         counted: The parsed tokens.
-        parts: Parts other than text, in the server's own format; `parts.gathered` returns them joined.
+        texts: The texts of the events so far.
+        here: Characters of the current event's text that come before what is being read.
+        parts: Parts other than text, in the server's own format; `raw_parts.gathered` returns them joined.
         growing: Parts that further events may continue, by their key.
+        marks: Where each part begins, and each text that has a block of its own.
+        gaps: Line breaks that stand between texts and that the server did not write.
+        codec: Reads the parts.
+        whole: The parts, if they are known already: of a recording, or of another client.
+        events: The parts that arrived and were not yet taken, if somebody wants them as they come.
+        emitted: Number of `parts` that were among the events.
         calls: Whether the answer has a tool call.
         broken: The error with which the server ended it.
         last: The last text, for protocols with blocks.
@@ -118,8 +144,16 @@ class Answer:
     report: dict[str, Any] | None = None
     read: Callable[[dict[str, Any]], Usage] | None = field(default=None, compare=False)
     counted: Usage | None = None
+    texts: list[str] = field(default_factory=list)
+    here: int = 0
     parts: list[dict[str, Any]] = field(default_factory=list)
     growing: dict[object, dict[str, Any]] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    gaps: list[tuple[int, int, int]] = field(default_factory=list)
+    codec: Codec | None = field(default=None, compare=False, repr=False)
+    whole: tuple[Part, ...] | None = None
+    events: list[Part] | None = None
+    emitted: int = 0
     calls: bool = False
     broken: LLMClientError | None = None
     last: str = ""
@@ -136,16 +170,21 @@ class Answer:
     def usage(self, usage: Usage | None) -> None:
         self.counted, self.report = usage, None
 
+    def begin_text(self, opaque: dict[str, Any] | None = None) -> None:
+        """Note that a text with a block of its own begins, and what the provider needs back with it."""
+        self.marks.append(Mark(len(self.texts), self.here, opaque or {}, is_text=True))
+
     def paragraph(self, written: str) -> str:
-        """Return the next text, after a blank line if a tool's block separates it from the previous text."""
+        """Return the next text, after a blank line if another part separates it from the previous text."""
         if not written:
             return ""
         before, self.last = self.last, written
         if not (self.apart and before):
             return written
         self.apart = False
-        there = len(before) - len(before.rstrip("\n")) + len(written) - len(written.lstrip("\n"))
-        return "\n" * max(2 - there, 0) + written
+        if missing := gap(before, written):
+            self.gaps.append((len(self.texts), self.here, missing))
+        return "\n" * missing + written
 
 
 class Codec(ABC):
@@ -206,6 +245,17 @@ class Codec(ABC):
     def decode_body(self, body: bytes, answer: Answer) -> str:
         """Decode a response that was not streamed; otherwise like `decode`."""
 
+    def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
+        """Return our parts for one in the provider's format, as `decode` stored it.
+
+        The default keeps everything: a part of an unknown kind goes back to the provider as it came.
+        """
+        return (Other(kind_of(raw), raw),)
+
+    def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
+        """Return the parts of a whole answer, completed by what no part tells alone."""
+        return parts
+
     def framing(self) -> Framing:
         """Return a new reader that divides the bytes of a stream into events: server-sent events."""
         return SSEReader()
@@ -233,6 +283,12 @@ class Codec(ABC):
     def decode_models(self, body: bytes) -> list[str]:
         """Decode the list of models."""
         return [as_text(as_object(model).get("id")) for model in as_list(as_object(loads(body)).get("data"))]
+
+
+def kind_of(raw: dict[str, Any]) -> str:
+    """Return the provider's word for a part: its type, or the name of its only field."""
+    kind = raw.get("type")
+    return kind if isinstance(kind, str) and kind else next(iter(raw), "unknown")
 
 
 def _finite(value: Any, depth: int = 20) -> bool:

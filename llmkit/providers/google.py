@@ -9,11 +9,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.content.links import ANY_IMAGE
 from llmkit.content.media import google_image
+from llmkit.content.messages import ALTERNATIVE
 from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers import parts_google
+from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.codec import Answer, Codec, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
@@ -24,10 +25,9 @@ from llmkit.providers.usage_google import note_search, note_usage
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from llmkit.content.attachments import Attachment
-    from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
     from llmkit.transport.base import OutgoingRequest
 
@@ -134,6 +134,7 @@ class GoogleCodec(Codec):
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Decode one event; see `Codec.decode`."""
+        answer.here = 0
         return self._read(event(data), answer)
 
     def decode_body(self, body: bytes, answer: Answer) -> str:
@@ -159,6 +160,14 @@ class GoogleCodec(Codec):
         """Return the fields of a body with those of `generationConfig`; see `Codec.parameters`."""
         return {**body, **(body.get("generationConfig") or {})}
 
+    def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
+        """Return our parts; see `Codec.read_part`."""
+        return parts_google.read_part(raw)
+
+    def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
+        """Return the parts of a whole answer; see `Codec.finish_parts`."""
+        return parts_google.in_characters(parts)
+
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
         return WireRequest(path=f"/{self._version}/models?pageSize=1000")
@@ -180,10 +189,13 @@ class GoogleCodec(Codec):
         if as_name(as_object(payload.get("promptFeedback")).get("blockReason")):
             answer.finish_reason, answer.ended = "content_filter", True
             merge(answer, "promptFeedback", {"promptFeedback": payload["promptFeedback"]})
-        for candidate in as_list(payload.get("candidates")):
-            if as_object(candidate).get("index", 0) in (0, None):
-                return self._candidate(as_object(candidate), answer)
-        return ""
+        written = ""
+        for candidate in map(as_object, as_list(payload.get("candidates"))):
+            if candidate.get("index", 0) in (0, None):
+                written += self._candidate(candidate, answer)
+            else:
+                _alternative(candidate, answer)
+        return written
 
     def _candidate(self, candidate: dict[str, Any], answer: Answer) -> str:
         if candidate.get("groundingMetadata"):
@@ -194,15 +206,25 @@ class GoogleCodec(Codec):
             ended(answer, reason, candidate.get("finishMessage"), BROKEN)
         if len(candidate) > 2:
             _sources(candidate, answer)
-        written = ""
+        written, before = "", answer.here
         for one in map(as_object, as_list(as_object(candidate.get("content")).get("parts"))):
+            answer.here = before + len(written)
             if len(one) == 1 and "text" in one:  # the common case
                 said = as_text(one["text"])
                 written += answer.paragraph(said) if answer.apart else said
                 answer.last = said or answer.last
             else:
                 written += _part_of(one, answer)
+        answer.here = before + len(written)
         return written
+
+
+def _alternative(candidate: dict[str, Any], answer: Answer) -> None:
+    """Store the text of a further candidate."""
+    parts = map(as_object, as_list(as_object(candidate.get("content")).get("parts")))
+    text = "".join(as_text(part.get("text")) for part in parts if not part.get("thought"))
+    if isinstance(index := candidate.get("index"), int) and text:
+        merge(answer, (ALTERNATIVE, index), {"type": ALTERNATIVE, "id": str(index), "text": text})
 
 
 def _part_of(one: dict[str, Any], answer: Answer) -> str:
@@ -217,7 +239,13 @@ def _part_of(one: dict[str, Any], answer: Answer) -> str:
     if one.keys() - {"text", "thoughtSignature", "thought"}:
         answer.apart = answer.thinking = True
         merge(answer, len(answer.parts), one)
-    return answer.paragraph(as_text(one.get("text")))
+        return answer.paragraph(as_text(one.get("text")))
+    said = answer.paragraph(as_text(one.get("text")))
+    signature = one.get(parts_google.SIGNATURE)
+    answer.begin_text({parts_google.SIGNATURE: signature} if signature else None)
+    answer.here += len(said)
+    answer.begin_text()  # what follows is another part
+    return said
 
 
 def _sources(candidate: dict[str, Any], answer: Answer) -> None:
@@ -231,25 +259,13 @@ def _sources(candidate: dict[str, Any], answer: Answer) -> None:
 def _turns(request: Request) -> list[dict[str, Any]]:
     """Return the conversation without its system prompt."""
     turns = [
-        {"role": "model" if m.role == "assistant" else "user", "parts": _parts(m)}
+        {"role": "model" if m.role == "assistant" else "user", "parts": parts_google.contents(m)}
         for m in request.messages
         if m.role != "system"
     ]
     if not turns:
         raise InvalidRequestError("Gemini needs a user message besides the system prompt.")
     return turns
-
-
-def _parts(message: LLMMessage) -> list[dict[str, Any]]:
-    """Return a message's parts, with images and PDFs first."""
-    return [*map(_data, media(message)), {"text": written(message)}]
-
-
-def _data(one: Attachment) -> dict[str, Any]:
-    if one.url:
-        kind = {} if one.media_type == ANY_IMAGE else {"mimeType": one.media_type}
-        return {"fileData": {**kind, "fileUri": one.url}}
-    return {"inlineData": {"mimeType": one.media_type, "data": one.base64}}
 
 
 def _generation(request: Request, extra: dict[str, Any], dropped: frozenset[str]) -> dict[str, Any]:

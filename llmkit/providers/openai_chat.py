@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.content.media import most_expensive_image, openai_image
+from llmkit.content.messages import ALTERNATIVE
 from llmkit.content.schema import for_openai, in_prompt
 from llmkit.core.errors import BadResponseError
-from llmkit.providers.attachment_limits import MB, Limits, check, media, written
+from llmkit.providers import parts_openai
+from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import broken_off, called, ended
@@ -29,10 +31,10 @@ from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
 
 
 LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
@@ -44,6 +46,13 @@ _CALLS = frozenset({"tool_calls", "function_call"})
 
 
 _LISTS = frozenset({"tool_calls", "reasoning_details", "images", "annotations", "thinking_blocks"})
+
+
+_BEFORE = frozenset(
+    {"reasoning_details", "thinking_blocks", "reasoning_content", "reasoning", "reasoning_text", "thinking"}
+    | {"executed_tools"}
+)
+"""Parts that come before the text of the same message."""
 
 
 _FIELDS = frozenset(
@@ -89,7 +98,7 @@ class OpenAICodec(Codec):
             _rename(optional, refused, other, request.without)
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": m.role, "content": _content(m)} for m in messages],
+            "messages": [one for message in messages for one in parts_openai.messages(message)],
         }
         if request.stream:
             body["stream"] = True
@@ -105,7 +114,7 @@ class OpenAICodec(Codec):
             return ""
         chunk = event(data)
         self._common(chunk, answer)
-        choice = _first_choice(chunk)
+        choice = _first_choice(chunk, answer)
         if choice is None:
             return ""
         if choice.get("finish_reason") is not None or "error" in choice:
@@ -121,7 +130,7 @@ class OpenAICodec(Codec):
         """Decode a complete response; see `Codec.decode_body`."""
         data = as_object(loads(body))
         self._common(data, answer)
-        choice = _first_choice(data)
+        choice = _first_choice(data, answer)
         if choice is None:
             raise BadResponseError("The answer has no choices.")
         answer.ended = True
@@ -129,6 +138,14 @@ class OpenAICodec(Codec):
         written = self._rest(message.get("content"), message, answer)
         self._end(choice, data, answer)
         return written
+
+    def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
+        """Return our parts; see `Codec.read_part`."""
+        return parts_openai.read_part(raw)
+
+    def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
+        """Return the parts of a whole answer; see `Codec.finish_parts`."""
+        return parts_openai.without_doubles(parts)
 
     def _common(self, data: dict[str, Any], answer: Answer) -> None:
         """Store the metadata that events and complete responses may have."""
@@ -162,11 +179,25 @@ class OpenAICodec(Codec):
 
     def _rest(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
         """Decode anything other than plain text: blocks (Mistral), a refusal, other parts."""
-        for name, value in message.items():
-            if value and (name in _LISTS or name in _FIELDS):
-                _gather(name, value, answer)
+        parts = [name for name, value in message.items() if value and (name in _LISTS or name in _FIELDS)]
+        answer.here = 0
+        for name in parts:
+            if name in _BEFORE:
+                _gather(name, message[name], answer)
+        text = self._text(content, message, answer)
+        answer.here = len(text)
+        for name in parts:
+            if name not in _BEFORE:
+                _gather(name, message[name], answer)
+        return text
+
+    def _text(self, content: Any, message: dict[str, Any], answer: Answer) -> str:
         if isinstance(content, list):
-            return "".join([_text_of_block(as_object(one), answer) for one in content])
+            text = ""
+            for one in content:
+                answer.here = len(text)
+                text += _text_of_block(as_object(one), answer)
+            return text
         if refusal := as_text(message.get("refusal")):
             answer.finish_reason = "refusal"
             return as_text(content) + refusal
@@ -242,23 +273,20 @@ def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, 
     return wanted, in_prompt(request.messages, schema)  # its JSON mode requires the word in the prompt, too
 
 
-def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
-    """Return a message's content: a string, or parts if it has images or PDFs."""
-    parts = [_part(one) for one in media(message)]
-    said = written(message)
-    return [*parts, {"type": "text", "text": said}] if parts else said
+def _first_choice(data: dict[str, Any], answer: Answer) -> dict[str, Any] | None:
+    """Return choice 0, and store the text of the others; the usage chunk has none."""
+    first = None
+    for choice in map(as_object, as_list(data.get("choices"))):
+        index = choice.get("index", 0)
+        if first is None and index in (0, None):
+            first = choice
+        elif isinstance(index, int):
+            _alternative(index, as_object(choice.get("delta") or choice.get("message")), answer)
+    return first
 
 
-def _part(one: Attachment) -> dict[str, Any]:
-    url = one.url or f"data:{one.media_type};base64,{one.base64}"
-    if one.kind == "image":
-        return {"type": "image_url", "image_url": {"url": url}}
-    return {"type": "file", "file": {"filename": one.name or "document.pdf", "file_data": url}}
-
-
-def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
-    """Return choice 0; the usage chunk has none."""
-    for choice in as_list(data.get("choices")):
-        if as_object(choice).get("index", 0) in (0, None):
-            return as_object(choice)
-    return None
+def _alternative(index: Any, message: dict[str, Any], answer: Answer) -> None:
+    """Store the text of a further candidate."""
+    if text := message.get("content"):
+        piece = {"type": ALTERNATIVE, "id": str(index), "text": text if isinstance(text, str) else ""}
+        merge(answer, (ALTERNATIVE, index), piece)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.messages import ALTERNATIVE
+from llmkit.content.parts import Reasoning
 from llmkit.content.reasoning import spoken
+from llmkit.providers.codec import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,16 +43,29 @@ class _Pieces(list[str]):
 def merge(answer: Answer, key: object, piece: Part) -> None:
     """Add a fragment to the part with this key, or start the part."""
     known = answer.growing.get(key)
+    if answer.events is not None:
+        _emit(answer, piece, begins=known is None)
     if known is None:
         answer.growing[key] = piece
         answer.parts.append(piece)
+        answer.marks.append(Mark(len(answer.texts), answer.here, piece, is_text=False))
     else:
         _grow(known, piece, DEPTH)
 
 
 def gathered(answer: Answer) -> tuple[Part, ...]:
     """Return the parts of an answer, in order of their start."""
-    return tuple(_finished(part) for part in answer.parts)
+    return tuple(finished(part) for part in answer.parts if part.get("type") != ALTERNATIVE)
+
+
+def flush(answer: Answer) -> None:
+    """Add the parts that no further event can continue to the events; reasoning was added piece by piece."""
+    if answer.events is None or answer.codec is None:
+        return
+    for raw in answer.parts[answer.emitted :]:
+        whole = answer.codec.read_part(finished(raw))
+        answer.events.extend(part for part in whole if not isinstance(part, Reasoning))
+    answer.emitted = len(answer.parts)
 
 
 def sentence(parts: Sequence[Part], text: str) -> str:
@@ -76,6 +92,16 @@ def sentence(parts: Sequence[Part], text: str) -> str:
     return f"Besides its text, the answer has {_and(found)}.{_where(parts, found)}"
 
 
+def _emit(answer: Answer, piece: Part, *, begins: bool) -> None:
+    """Add a fragment to the events, if it is reasoning, after the parts that it ends."""
+    assert answer.events is not None
+    if begins:
+        flush(answer)
+    if answer.codec is not None and _is_reasoning(piece):
+        pieces = (part for part in answer.codec.read_part(dict(piece)) if isinstance(part, Reasoning))
+        answer.events.extend(Reasoning(part.text) for part in pieces if part.text)
+
+
 def _grow(whole: Part, piece: Part, depth: int) -> None:
     for name, new in piece.items():
         old = whole.get(name)
@@ -100,14 +126,14 @@ def _joined(old: Any, new: Any) -> Any:
     return new
 
 
-def _finished(part: Part, depth: int = DEPTH) -> Part:
+def finished(part: Part, depth: int = DEPTH) -> Part:
     """Return a part with its fragments joined and Anthropic's tool input parsed."""
     whole = dict(part)
     for name, value in part.items():
         if isinstance(value, _Pieces):
             whole[name] = "".join(value)
         elif isinstance(value, dict) and depth:
-            whole[name] = _finished(value, depth - 1)
+            whole[name] = finished(value, depth - 1)
     written = whole.pop("partial_json", None)
     return whole if written is None else {**whole, "input": _read(written, whole.get("input"))}
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from llmkit import LLMMessage, attach
 from llmkit.content.schema import Schema
 from llmkit.core.errors import BadResponseError, LLMClientError
 from llmkit.providers.anthropic import AnthropicCodec
+from llmkit.providers.assembly import assembled
 from llmkit.providers.codec import Answer, Request
 from llmkit.providers.error_mapping import retry_after
 from llmkit.providers.google import GoogleCodec
@@ -64,6 +66,7 @@ def reads(codec, data):
         answer = Answer()
         with contextlib.suppress(LLMClientError):
             assert isinstance(read(data, answer), str)
+        assert isinstance(assembled(replace(answer, codec=codec), "someone"), tuple)
         counts = () if answer.usage is None else (answer.usage.input_tokens, answer.usage.output_tokens)
         assert all(count is None or 0 <= count <= 10**13 for count in counts)
     error = codec.classify(429, {}, data)

@@ -83,6 +83,7 @@ NAMES = [
     "compare",
     "ledger",
     "load_ipython_extension",
+    "parts",
     "rate_limit_retry",
     "register",
     "replay",

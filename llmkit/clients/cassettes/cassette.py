@@ -23,7 +23,8 @@ APPLICATION_ID = 0x6C6C6D72
 """`PRAGMA application_id` of a file of recordings: `llmr`."""
 
 LEDGER_ID = 0x6C6C6D6B
-VERSION = 1
+VERSION = 2
+"""Version of the format: 2 keeps all parts of an answer; answers of text alone are as in 1."""
 
 PAGE_SIZE = 1024
 """Bytes per page: an answer takes one to three pages, of which half a page is unused on average."""
@@ -43,7 +44,7 @@ COLUMNS = (
 TABLE = (
     f"CREATE TABLE recordings ({', '.join(COLUMNS)})",
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
+    "PRAGMA user_version = 1",  # until an answer is more than text
 )
 
 
@@ -77,6 +78,8 @@ class Cassette:
         answer = recording.values
         row = (key, answer["recorded_at"], provider, model, pack(answer), pack(_without_keys(request)))
         with self._writing() as file:
+            if "content" in answer:
+                file.execute(f"PRAGMA user_version = {VERSION}")
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def has_former(self) -> bool:

@@ -17,8 +17,10 @@ from llmkit.clients.cassettes.recording import Recording
 from llmkit.clients.cassettes.replay import current, current_mode
 from llmkit.clients.cassettes.request_key import canonical
 from llmkit.clients.cassettes.single_flight import SingleFlight, Turn
+from llmkit.content.parts import Text, values_of
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.core.redaction import redact
+from llmkit.providers.assembly import assembled
 from llmkit.providers.raw_parts import gathered
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from llmkit.clients.cassettes.replay import Replay
     from llmkit.clients.cassettes.request_key import CanonicalRequest
     from llmkit.clients.engine.call import Call
+    from llmkit.content.parts import Part
 
 logger = logging.getLogger("llmkit.clients.playback")
 
@@ -205,7 +208,16 @@ class Replayed:
             first_token_s=self._first,
             simulated=call.simulated,
             parts=_harmless(gathered(answer)),
+            content=_more_than_text(assembled(answer, call.provider)),
         )
+
+
+def _more_than_text(parts: tuple[Part, ...]) -> tuple[Part, ...] | None:
+    """Return the parts of an answer if they say more than its text, without those that may hold a key."""
+    if all(isinstance(part, Text) and part.opaque is None for part in parts):
+        return None
+    written = [json.dumps(values_of(part)) for part in parts]
+    return tuple(part for part, text in zip(parts, written, strict=True) if redact(text) == text)
 
 
 def _harmless(parts: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from llmkit.content.messages import Usage
+from llmkit.content.parts import Part, part_of, values_of
 
 LIMIT = 64 * 2**20
 """Maximum size of an unpacked answer or request, in bytes: a small file can expand to gigabytes."""
@@ -43,6 +44,7 @@ class Recording:
         first_token_s: Seconds until the first text.
         simulated: Whether the sandbox answered.
         parts: Parts other than text, as JSON objects in the provider's own format.
+        content: All parts in order; `None` if there is only text, and in files of version 1.
     """
 
     text: str
@@ -57,6 +59,7 @@ class Recording:
     first_token_s: float | None = None
     simulated: bool = False
     parts: tuple[dict[str, Any], ...] = ()
+    content: tuple[Part, ...] | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Recording:
@@ -64,7 +67,10 @@ class Recording:
         usage = None if values["usage"] is None else Usage(**values["usage"])
         time = datetime.fromisoformat(values["recorded_at"]).astimezone(UTC)
         parts = tuple(values.get("parts", ()))  # absent in older files
-        recording = cls(**{**values, "usage": usage, "recorded_at": time, "parts": parts})
+        written = values.get("content")
+        content = None if written is None else tuple(map(part_of, written))
+        changed = {"usage": usage, "recorded_at": time, "parts": parts, "content": content}
+        recording = cls(**{**values, **changed})
         if not all(isinstance(part, dict) for part in parts):
             raise ValueError("a part is not an object")
         _check(recording, KINDS)
@@ -76,11 +82,14 @@ class Recording:
     @property
     def values(self) -> dict[str, Any]:
         """The recording as JSON values."""
-        values = asdict(self) | {"recorded_at": self.recorded_at.isoformat()}
+        values = asdict(replace(self, content=None)) | {"recorded_at": self.recorded_at.isoformat()}
         if self.usage is not None and not self.usage.units:
             del values["usage"]["units"]  # omitted, so that earlier versions can read the file
         if not self.parts:
             del values["parts"]
+        del values["content"]
+        if self.content is not None:
+            values["content"] = list(map(values_of, self.content))
         return values
 
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llmkit.content.parts import Citation, Media, Reasoning, Text, ToolResult, values_of
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.attachment_limits import without_media
 from llmkit.providers.codec import ContractTemperature
@@ -18,6 +19,7 @@ from llmkit.providers.codec import ContractTemperature
 if TYPE_CHECKING:
     from llmkit.clients.engine.call import Call
     from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
     from llmkit.providers.codec import Codec, Request
 
 FORMAT = 2
@@ -100,7 +102,21 @@ def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
 
 def _message(message: LLMMessage) -> list[Any]:
     digests = [[one.media_type, one.name, one.url or f"sha256:{one.digest}"] for one in message.attachments]
-    return [message.role, message.content, *([digests] if digests else [])]
+    parts = [value for part in message.parts if (value := _part(part)) is not None]
+    more = [digests, parts] if parts else [digests] if digests else []
+    return [message.role, message.content, *more]
+
+
+def _part(part: Part) -> dict[str, Any] | None:
+    """Return what a part asks, without what only its provider understands; `content` has the texts."""
+    if isinstance(part, Text | Reasoning | Citation):
+        return None
+    values = values_of(part)
+    if isinstance(part, Media):
+        values["attachment"] = part.attachment.digest
+    if isinstance(part, ToolResult) and part.attachments:
+        values["attachments"] = [one.digest for one in part.attachments]
+    return {name: value for name, value in values.items() if name not in {"opaque", "provider"}}
 
 
 def place(address: str, *, simulated: bool) -> str:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
+from llmkit.content.parts import Other, Text
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
-from llmkit.providers.codec import Answer, Request
+from llmkit.providers.assembly import assembled
+from llmkit.providers.codec import Answer, Request, kind_of
 from llmkit.providers.json_fields import dollars
 from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmkit.clients.cassettes.recording import Recording
+    from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
     from llmkit.records import BudgetGuard, Observation
 
@@ -79,6 +82,7 @@ class Call:
         waiting: The current pause.
         replayed: Whether the answer is replayed.
         outcome: The complete or partial response, once the call has ended.
+        watched: Whether somebody wants the parts of the answer as they come.
     """
 
     def __init__(self, request: Request, provider: str, *, simulated: bool = False) -> None:
@@ -98,6 +102,7 @@ class Call:
         self.waiting: Waiting | None = None
         self.replayed = False
         self.outcome: LLMResponse | None = None
+        self.watched = False
         self._parts: list[str] = []
         self._status: CallStatus = "ok"
         self._error: BaseException | None = None
@@ -130,7 +135,9 @@ class Call:
         return self.outcome if self._status == "ok" else None
 
     def add(self, text: str) -> None:
-        """Add a chunk of text that arrived."""
+        """Add a chunk of text that arrived; an empty one says that another part did."""
+        if not text:
+            return
         if self._first is None:
             self._first = perf_counter() - self._start
         self._parts.append(text)
@@ -142,7 +149,7 @@ class Call:
             _under_way.add(self.uid)
             self._observation = observation(self._started)
         self.attempts += 1
-        self.answer = Answer()
+        self.answer = Answer(events=[] if self.watched else None)
         self.accepted = False
 
     def heed(self, headers: Mapping[str, str]) -> None:
@@ -182,6 +189,7 @@ class Call:
             tier=recording.tier,
             cost_usd=recording.cost_usd,
             parts=list(recording.parts),
+            whole=recording.content or _without_order(recording, self.provider),
         )
         self.answer.usage = recording.usage
         self._observation = observation(self._started)
@@ -321,6 +329,7 @@ class Call:
             fallback_from=self.fallback_from,
             note=self._note(found) if self._status == "ok" else "",
             raw_parts=found,
+            parts=assembled(self.answer, self.provider),
         )
 
     def _note(self, found: tuple[dict[str, Any], ...]) -> str:
@@ -371,6 +380,12 @@ class Call:
             at_most_nanos=at_most,
             units=usage.units,
         )
+
+
+def _without_order(recording: Recording, provider: str) -> tuple[Part, ...]:
+    """Return the parts of a recording that does not tell their order."""
+    text = (Text(recording.text),) if recording.text else ()
+    return (*text, *(Other(kind_of(part), part, provider=provider) for part in recording.parts))
 
 
 def _number(header: str | None) -> float | None:

@@ -21,7 +21,7 @@ from llmkit.clients.engine.retry import RetryPolicy
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.local_servers import explain_down
 from llmkit.clients.stream import TextStream
-from llmkit.content.messages import LLMMessage
+from llmkit.content.messages import LLMMessage, shown_to
 from llmkit.content.schema import schema_of
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
@@ -161,7 +161,8 @@ class ProviderClient(BaseLLMClient):
     def take_over(self, call: Call, asked: Request) -> Source:
         """Call this client's model instead of one that failed; see `FallbackClient`."""
         model = self.default_model()
-        request = replace(asked, model=model, without=self._refused(model))
+        messages = tuple(shown_to(asked.messages, self.provider_name))
+        request = replace(asked, messages=messages, model=model, without=self._refused(model))
         warn_refused(self._endpoint, request, self._endpoint.codec.dropped(request))
         call.fall_back(request, self.provider_name, simulated=self.simulated)
         return Attempts(self._endpoint, call)
@@ -279,7 +280,7 @@ class ProviderClient(BaseLLMClient):
             temperature = defaults.temperature
         schema = schema_of(extra.pop("schema", None))  # the only keyword that is ours, not the provider's
         request = Request(
-            messages=_checked(messages),
+            messages=tuple(shown_to(_checked(messages), self.provider_name)),
             model=model,
             temperature=temperature,
             max_tokens=defaults.max_tokens if max_tokens is None else max_tokens,

@@ -152,7 +152,7 @@ def _take_over(call: Call, response: LLMResponse) -> None:
     call.answer.usage = response.usage or tokens
     call.answer.model = response.model
     call.answer.finish_reason = response.finish_reason
-    call.answer.parts = list(response.raw_parts)
+    call.answer.parts, call.answer.whole = list(response.raw_parts), response.parts
     call.answer.cost_usd = _usable(response.cost_estimate)
 
 

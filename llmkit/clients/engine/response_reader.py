@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit.clients.engine.deadlines import CLOSE_GRACE, TRAILING_GRACE
+from llmkit.content.parts import Text
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ResponseReader:
         self._response = response
         self._codec = codec
         self._answer = call.answer
+        self._answer.codec = codec
         self._clock = clock
         self._chunks = response.chunks()
         self._events = codec.framing()
@@ -117,16 +119,19 @@ class ResponseReader:
 
     def _decode(self, events: list[tuple[bytes, bytes]]) -> list[str]:
         """Return the text of events; a failure is kept until the text before it has been read."""
-        texts: list[str] = []
         decode, answer = self._codec.decode, self._answer
+        texts = answer.texts
+        before = len(texts)
         try:
             for _, event in events:
                 if text := decode(event, answer):
                     texts.append(text)
+                    if answer.events is not None:
+                        answer.events.append(Text(text))
         except LLMClientError as error:
             self._failure = error
         self._seen = self._seen or bool(events)
-        return texts
+        return texts[before:] or ([""] if answer.events else [])
 
     def _has_ended(self) -> bool:
         """Whether the answer is complete: some servers omit Anthropic's last event, `message_stop`."""
@@ -141,6 +146,7 @@ class ResponseReader:
         except BadResponseError as error:
             error.retryable = _is_cut_off(self._ahead)
             raise
+        self._answer.texts += [text] if text else []
         return [text] if text else []
 
     def _last(self) -> list[str]:

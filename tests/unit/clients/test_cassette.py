@@ -22,10 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigurationError, Usage
-from llmkit.clients.cassettes.cassette import Cassette, DamagedRecordingError
+from llmkit.clients.cassettes.cassette import VERSION, Cassette, DamagedRecordingError
 from llmkit.clients.cassettes.recording import Recording
 from llmkit.core.redaction import Secret
 from llmkit.costs.ledger import Ledger
+from llmkit.parts import Reasoning, Text
 from llmkit.records import CallRecord
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -42,6 +43,7 @@ FULL = Recording(
     duration_s=1.5,
     first_token_s=0.5,
     simulated=True,
+    content=(Reasoning("Hm.", {"signature": "s"}, "openai"), Text("Grüße")),
 )
 REQUEST = {"path": "/x", "body": {"model": "m", "temperature": 0.7, "messages": ["Hi"]}}
 
@@ -217,7 +219,7 @@ def in_write_ahead_mode(path):
 
 def newer(path):
     write(Cassette(path))
-    sql(path, "PRAGMA user_version = 2")
+    sql(path, f"PRAGMA user_version = {VERSION + 1}")
 
 
 def without_table(path):
@@ -327,6 +329,7 @@ def test_a_file_that_went_away_is_made_again(cassette, path):
 
 def packed(**changes):
     values = {field.name: getattr(FULL, field.name) for field in fields(Recording)}
+    values["content"] = [{"part": "text", "text": "Hi"}]
     values |= {"usage": {"input_tokens": 1}, "recorded_at": "2026-01-01T00:00:00+00:00"} | changes
     return zlib.compress(json.dumps({name: v for name, v in values.items() if v is not ...}).encode())
 
