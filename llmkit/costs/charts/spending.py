@@ -206,6 +206,8 @@ def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(top)), named)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
+    if canvas.ink(ax) == canvas.INK:  # no labels on the other axis: see `INK`
+        ax.get_yticklabels()[0].set_color(canvas.INK)
     ax.set_ylim(max(len(top), 3) - 0.5, -0.5)
     for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
         canvas.words(ax, text, (amount / NANO, place), xytext=(4, 0), va="center")

@@ -223,7 +223,13 @@ def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if not failed.any():
         ax.set_ylim(0, 0.05)
         canvas.words(
-            ax, "no errors", (0.5, 0.5), xycoords="axes fraction", xytext=(0, 0), ha="center", alpha=0.75
+            ax,
+            "no errors",
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            xytext=(0, 0),
+            ha="center",
+            alpha=canvas.faint(ax),
         )
     finish_bars(ax, [*zip(named, colors, strict=False)], bins)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))

@@ -19,6 +19,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.dates import num2date
 from matplotlib.text import Text
+from matplotlib_inline import backend_inline
 
 from llmkit.costs.charts import KINDS, aggregates, canvas, spending
 from tests.support.month import simulated_calls, simulated_month
@@ -625,11 +626,45 @@ def test_the_heatmap_has_a_scale(month):
     assert len({patch.get_facecolor() for patch in legend.get_patches()}) == len(amounts) == 3
 
 
-def test_on_a_dark_style_the_ground_shows_through(month):
-    with plt.style.context("dark_background"):
+@pytest.mark.parametrize(
+    ("style", "transparent"), [("default", True), ("dark_background", True), ("ggplot", False)]
+)
+def test_a_new_figure_is_transparent_unless_a_light_style_is_chosen(month, style, transparent):
+    with plt.style.context(style):
         ax = month.plot("model")
-        assert ax.figure.patch.get_alpha() == ax.patch.get_alpha() == 0
-    assert month.plot("model").figure.patch.get_alpha() is None
+    assert [patch.get_alpha() == 0 for patch in (ax.figure.patch, ax.patch)] == [transparent] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_is_legible_on_a_white_and_on_a_dark_notebook(month, kind):
+    ax = month.plot(kind)
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    ticks = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.get_offset_text()]
+    words = [*ax.texts, ax._left_title, *ticks, ax.xaxis.label, *(legend.get_texts() if legend else [])]
+    assert not legend or legend.get_frame().get_alpha() == 0
+    for word in filter(Text.get_text, words):
+        assert word.get_alpha() in {None, 1}
+        color = luminance(word.get_color())
+        assert min(contrast(color, luminance(ground)) for ground in ("white", "#111111")) > 3.5, word
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_inline_backend_draws_no_box_behind_a_chart(month, kind):
+    assert backend_inline._fetch_figure_metadata(month.plot(kind).figure) is None
+
+
+def luminance(color):
+    """Return the relative luminance of WCAG 2."""
+    parts = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in mpl.colors.to_rgb(color)
+    ]
+    return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one, other):
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
 @pytest.mark.parametrize(
