@@ -78,8 +78,8 @@ def axes(ax: Axes | None) -> Axes:
     from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it, once
 
     default = (rcParams["axes.labelcolor"], rcParams["figure.facecolor"]) == ("black", "white")
-    colors = ("axes.labelcolor", "axes.edgecolor", "xtick.color", "text.color")
-    with rc_context(dict.fromkeys(colors, INK) if default else {}):
+    inked: Any = dict.fromkeys(("axes.labelcolor", "axes.edgecolor", "xtick.color", "text.color"), INK)
+    with rc_context(inked if default else {}):
         figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
     if default:  # ticks are created later, outside of the context
         drawn.tick_params(axis="x", which="both", colors=INK)
@@ -211,7 +211,9 @@ def left_out(*counts: tuple[int, str]) -> str:
 
 def lined(ax: Axes) -> None:
     """Draw faint lines to read heights by."""
-    ax.grid(axis="y", alpha=0.25, linewidth=0.6)
+    # The transparent legend does not cover the lines, so they are as faint on dark as on light.
+    color, alpha = (INK, 0.15) if ink(ax) == INK else (rcParams["grid.color"], 0.25)
+    ax.grid(axis="y", color=color, alpha=alpha, linewidth=0.6)
 
 
 def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None) -> None:
