@@ -32,13 +32,15 @@ def near(word: str, choices: Iterable[str], most: int = 3, cutoff: float = CLOSE
     return difflib.get_close_matches(word, list(choices), most, cutoff)
 
 
-def known(name: str, names: Iterable[str], what: str) -> None:
-    """Raise unless the name is known."""
+def known(
+    name: str, names: Iterable[str], what: str, error: type[ConfigurationError] = ConfigurationError
+) -> None:
+    """Raise an error unless the name is known."""
     names = list(names)
     if name not in names:
         found = nearest(str(name), names)
         hint = f"Known: {', '.join(names)}." if found is None else f"Did you mean {found!r}?"
-        raise ConfigurationError(f"Unknown {what} {name!r}.", hint=hint)
+        raise error(f"Unknown {what} {name!r}.", hint=hint)
 
 
 def texts(given: Any, argument: str) -> list[str]:

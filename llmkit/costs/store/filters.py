@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import known, texts
 from llmkit.core.timestamps import moment
 
@@ -91,6 +92,10 @@ ALL = Filters()
 """All rows."""
 
 
+class UnknownFilterError(ConfigurationError, TypeError):
+    """A filter that does not exist; also a `TypeError`, as for any unknown keyword argument."""
+
+
 def _local(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / 1e6, UTC).astimezone():%Y-%m-%d %H:%M}"
 
@@ -103,7 +108,7 @@ def read(options: Mapping[str, Any]) -> Filters:
         'model a, b; tag project=thesis'
     """
     for name in options:
-        known(name, FilterOptions.__annotations__, "filter")
+        known(name, FilterOptions.__annotations__, "filter", UnknownFilterError)
     given = {name: value for name, value in options.items() if value is not None}
     tags = given.get("tags", ())
     pairs = [*tags.items()] if isinstance(tags, Mapping) else [_tag(text) for text in texts(tags, "tags")]
@@ -131,15 +136,10 @@ def with_filters(function: F) -> F:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=getattr(kind, "__forward_arg__", kind),
+            annotation=getattr(kind, "__forward_arg__", kind),  # as it is written in the source
         )
         for name, kind in FilterOptions.__annotations__.items()
         if name not in taken
     ]
     function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # any has room
     return function
-
-
-def _written(annotation: Any) -> Any:
-    """Return a type as it is written in the source."""
-    return getattr(annotation, "__forward_arg__", annotation)

@@ -240,8 +240,9 @@ def test_the_table_of_many_calls_is_cut_and_what_a_model_is_called_is_text():
     ],
 )
 def test_a_filter_that_does_not_exist_is_refused_with_the_nearest_one(ledger, use):
-    with pytest.raises(ConfigurationError, match=r"Unknown filter 'modl'.*Did you mean 'model'\?"):
+    with pytest.raises(ConfigurationError, match=r"Unknown filter 'modl'.*Did you mean 'model'\?") as caught:
         use(ledger)
+    assert isinstance(caught.value, TypeError)  # as for any unknown keyword argument
 
 
 @pytest.mark.parametrize("filters", [{"model": 3}, {"tags": 3}, {"tag": {"a": "b"}}, {"since": "soon"}])
