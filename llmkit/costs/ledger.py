@@ -6,7 +6,7 @@ import html
 import logging
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from llmkit.core import forks
 from llmkit.core.errors import ConfigurationError
@@ -71,6 +71,12 @@ class Ledger(Calls, forks.ForkAware):
     def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
         return self
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A ledger cannot be pickled, because it holds an open database. Pass ledger.path, and open it in"
+            " the other process with Ledger(path)."
+        )
+
     @classmethod
     def merged(cls, *paths: str | os.PathLike[str]) -> Ledger:
         """Read several ledgers as one, e.g. a laptop's and a server's, or copies of one.
@@ -107,9 +113,10 @@ class Ledger(Calls, forks.ForkAware):
         return self
 
     @property
-    def path(self) -> Path:
-        """Where the rows are; fixed at the first use."""
-        return Path(self._store.name)
+    def path(self) -> Path | str:
+        """The file, or the address of a store that is not a file; fixed at the first use."""
+        name = self._store.name
+        return name if "://" in name else Path(name)  # Path would reduce the slashes to one
 
     def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Take the record of a call; never blocks, never raises.

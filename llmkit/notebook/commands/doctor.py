@@ -190,6 +190,8 @@ def examine_ledger(ledger: Ledger) -> Finding:
         return Finding(name="ledger", ok=False, text=str(error))
     if str(path) == ":memory:":
         return Finding(name="ledger", text="in memory: its rows go with this process")
+    if isinstance(path, str):
+        return Finding(name="ledger", text=path)
     if not path.exists():
         text = f"{path}; not there yet: the first call makes it"
         return _judged("ledger", text, _unwritable(path))

@@ -1,6 +1,7 @@
 # ruff: noqa: PT031 - a warning is due at one of several calls
 import html
 import os
+import pickle
 import subprocess
 import sys
 import uuid
@@ -12,6 +13,7 @@ import pytest
 import llmkit
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
+from llmkit.notebook.commands.doctor import examine_ledger
 from llmkit.records import CallRecord, Recorder, session_id
 
 
@@ -146,6 +148,18 @@ def test_an_unknown_column_names_the_nearest(ledger, name, hint):
 def test_a_summary_by_nothing_asks_for_a_column(ledger):
     with pytest.raises(ConfigurationError, match="by must name at least one column"):
         ledger.summary([])
+
+
+@pytest.mark.parametrize("some", [lambda ledger: ledger, lambda ledger: ledger.where(model="m")])
+def test_pickling_says_to_pass_the_path(ledger, some):
+    with pytest.raises(TypeError, match=r"Pass ledger\.path.* Ledger\(path\)"):
+        pickle.dumps(some(ledger))
+
+
+def test_the_address_of_another_store_stays_as_it_is(ledger, monkeypatch):
+    monkeypatch.setattr(type(ledger._store), "name", "postgresql://host/llm")
+    assert ledger.path == "postgresql://host/llm"
+    assert examine_ledger(ledger).ok
 
 
 def test_clearing_deletes_for_every_reader(ledger):
