@@ -27,8 +27,12 @@ UNPRICED = f"cost_nanos IS NULL AND {BILLED}"
 
 def is_billed(record: CallRecord) -> bool:
     """Apply `BILLED` to a record."""
-    tokens = (record.input_tokens or 0) + (record.output_tokens or 0)
-    return record.status == "ok" or (tokens > 0 and record.status != "replayed")
+    return may_cost(record.status, record.input_tokens, record.output_tokens)
+
+
+def may_cost(status: str, input_tokens: int | None, output_tokens: int | None) -> bool:
+    """Apply `BILLED` to the fields of a record."""
+    return status == "ok" or (status != "replayed" and bool(input_tokens or output_tokens))
 
 
 def billed(frame: pd.DataFrame) -> pd.Series[bool]:

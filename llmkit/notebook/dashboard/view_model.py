@@ -11,6 +11,7 @@ import numpy as np
 from llmkit.core.money import NANO, format_exact, format_money, format_nanos, format_ticks
 from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds
 from llmkit.costs.frame.summary import TAG
+from llmkit.costs.price_rules import may_cost
 from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board
 
 if TYPE_CHECKING:
@@ -325,8 +326,7 @@ def _paid(row: dict[Any, Any]) -> str:
     if (cost := _known(row["cost_nanos"])) is not None:
         saved = _known(row["saved_nanos"])
         return format_nanos(cost) + (f", saved {format_nanos(saved)}" if saved else "")
-    tokens = sum(row[name] for name in _TOKENS if _known(row[name]) is not None)
-    return "$?" if row["status"] == "ok" or tokens else NOTHING
+    return "$?" if may_cost(row["status"], *(_known(row[name]) for name in _TOKENS)) else NOTHING
 
 
 def _known(value: Any) -> Any:

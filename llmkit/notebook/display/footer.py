@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from llmkit.core.money import format_money
-from llmkit.costs.price_rules import inexact
+from llmkit.costs.price_rules import inexact, may_cost
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
 from llmkit.notebook.display.plain_text import plain
 
@@ -137,8 +137,12 @@ def is_about(response: LLMResponse) -> bool:
 
 
 def lacks_price(response: LLMResponse) -> bool:
-    """Return whether an answer used tokens whose price is unknown."""
-    return response.cost_estimate is None and bool(response.prompt_tokens or response.completion_tokens)
+    """Return whether an answer's price is unknown; the rule is `price_rules.UNPRICED`."""
+    ended = "error" if response.finish_reason is None else "ok"
+    status = "replayed" if response.replayed else ended
+    return response.cost_estimate is None and may_cost(
+        status, response.prompt_tokens, response.completion_tokens
+    )
 
 
 def _tokens(response: LLMResponse) -> str:

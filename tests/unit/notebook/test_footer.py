@@ -129,8 +129,10 @@ def test_a_duration_is_readable(seconds, text):
         ({"completion_tokens": 2}, True),
         ({"prompt_tokens": 3, "cost_estimate": 0.0}, False),
         ({"prompt_tokens": 0, "completion_tokens": 0}, False),
+        ({"finish_reason": "stop"}, True),
+        ({"finish_reason": "stop", "prompt_tokens": 3, "replayed": True}, False),
         ({}, False),
     ],
 )
-def test_an_answer_lacks_a_price_if_it_used_tokens_and_has_none(facts, lacks):
+def test_an_answer_lacks_a_price_if_it_ended_well_or_used_tokens_and_has_none(facts, lacks):
     assert lacks_price(LLMResponse("Hi", "openai", "gpt-6-luna", **facts)) is lacks
