@@ -22,8 +22,11 @@ _UNITS = frozenset(
 _SETTINGS = frozenset({"budget", "replay", "alias", "tags"})
 """Commands that change something by a value of their own form."""
 
-_FILE = re.compile(r"\S+\.(?:replay|sqlite|db)")
-_ADDRESS = re.compile(r"https?://\S+")
+_PATTERNS = {
+    "replay": re.compile(r"(?<!\S)\S+\.(?:replay|sqlite|db)(?!\S)"),
+    "trust": re.compile(r"^https?://\S"),
+}
+"""Forms of arguments that do not occur in a prompt that begins with the command's name."""
 
 _FLAGS = frozenset({"on", "off", "all", "verbose", "now", "again"})
 
@@ -40,20 +43,22 @@ _VERBS = {
 
 
 def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
-    """Refuse a line that is meant as a subcommand, but is none."""
-    typed, rest = words[0], words[1:]
-    if typed in commands:
-        _refuse_argument(words, commands[typed], is_model)
-        return
-    head, equals, value = typed.partition("=")
-    if equals:
-        typed, rest = head, [value, *rest]
+    """Refuse a line that looks like a subcommand but is not one."""
+    if words[0] in commands:
+        _refuse_argument(words, commands[words[0]], is_model)
+    else:
+        _refuse_misspelt(words, commands, is_model)
+
+
+def _refuse_misspelt(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
+    typed, equals, value = words[0].partition("=")
+    rest = [*([value] if equals else []), *words[1:]]
     near = _nearest(typed.lower(), commands)
     if near is None:
         return
     taken = commands[near].takes(" ".join(rest))
     if taken or _is_meant(near, rest, is_model):
-        word = typed if near == "key" else words[0]
+        word = typed if near == "key" else words[0]  # what follows the `=` may be the key
         shown = _suggested(near, rest) if taken else ""
         hint = f"Did you mean {shown or commands[near].usage(near)}? {_force(near, words)}"
         raise CellError(f"What is {word[:80]!r}?", hint=hint)
@@ -84,21 +89,26 @@ def refuse_secrets(prompt: str) -> None:
 
 
 def refuse_addressed(word: str, prompt: str, is_model: Callable[[str], bool]) -> None:
-    """Refuse a first word that addresses a model in another way than `%llm` reads."""
+    """Refuse a first word that names a model in a way that `%llm` does not read."""
     name = word.removeprefix("@").rstrip(",")
-    names = [part for part in name.split(",") if part]
-    if not names:
-        return
-    if not all(map(is_model, names)):
-        name, names = name.lower(), [part.lower() for part in names]
-        if not (all(map(is_model, names)) and re.search(r"[\d:]", name)):
-            return  # a word in capitals may begin a sentence; with figures in it, it is a name
+    if not _are_models(name, is_model):
+        name = name.lower()
+        # A capitalised word may begin a sentence; with a digit or colon in it, it is a name.
+        meant = _are_models(name, is_model) and re.search(r"[\d:]", name) is not None
     elif word.endswith(","):
-        following = prompt.split()[:1]
-        if not following or not all(map(is_model, following[0].strip(",").split(","))):
-            return
-        name = f"{name},{following[0].strip(',')}"
-    raise CellError(f"What is {word[:80]!r}?", hint=f"Did you mean %llm {name} …? A prompt goes after --.")
+        following = " ".join(prompt.split()[:1]).strip(",")
+        meant, name = _are_models(following, is_model), f"{name},{following}"
+    else:
+        meant = True
+    if meant:
+        raise CellError(
+            f"What is {word[:80]!r}?", hint=f"Did you mean %llm {name} …? A prompt goes after --."
+        )
+
+
+def _are_models(names: str, is_model: Callable[[str], bool]) -> bool:
+    found = [name for name in names.split(",") if name]
+    return bool(found) and all(map(is_model, found))
 
 
 def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
@@ -114,25 +124,21 @@ def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bo
     """Whether words after the name of a subcommand are a mistake rather than a prompt."""
     if not rest:
         return False
-    if _OPTION.fullmatch(rest[0]) or rest[0] in _VERBS.get(name, ()) or rest[0] in {"=", ":"}:
+    if rest[0] in {"=", ":", *_VERBS.get(name, ())} or _OPTION.fullmatch(rest[0]):
         return True
-    if name in _SETTINGS and (len(rest) == 1 or "=" in "".join(rest)):
-        return True
-    return _has_its_value(name, rest, is_model)
+    assigns = len(rest) == 1 or "=" in "".join(rest)
+    return (name in _SETTINGS and assigns) or _has_its_value(name, rest, is_model)
 
 
 def _has_its_value(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
-    """Whether the first word after a subcommand is what it is about."""
-    first = rest[0]
+    """Whether the words after a subcommand have the form of its argument."""
     if name in {"model", "models"}:
-        return is_model(first)
+        return is_model(rest[0])
     if name == "key":
-        return _is_provider(first.partition("=")[0]) or any(map(_may_be_key, rest))
-    if name == "trust" and _ADDRESS.fullmatch(first):
+        return _is_provider(rest[0].partition("=")[0]) or any(map(_may_be_key, rest))
+    if name in _PATTERNS and _PATTERNS[name].search(" ".join(rest)):
         return True
-    if name == "replay" and any(map(_FILE.fullmatch, rest)):
-        return True
-    return _is_one_value(name, first) if len(rest) == 1 else _are_two_values(name, rest, is_model)
+    return _is_one_value(name, rest[0]) if len(rest) == 1 else _are_two_values(name, rest, is_model)
 
 
 def _is_one_value(name: str, word: str) -> bool:

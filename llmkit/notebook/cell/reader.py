@@ -84,18 +84,20 @@ class OptionReader:
                 return
 
     def _set(self, option: Option, *, attached: bool, flag: str) -> None:
-        if option.field in self.values and not option.many:
+        before = self.values.get(option.field)
+        if before is not None and not option.many:
             raise CellError(f"{flag} is given twice.", hint="Keep one of them.")
+        value = self._read_value(option, attached=attached, flag=flag)
+        self.values[option.field] = (*(before or ()), value) if option.many else value
+
+    def _read_value(self, option: Option, *, attached: bool, flag: str) -> Any:
         if not option.metavar:
             if attached:
                 raise CellError(f"{flag} takes no value.")
-            self.values[option.field] = True
-        elif option.bare is not None and not attached and not self._value_follows(option):
-            self.values[option.field] = option.bare
-        else:
-            value = self._value(option, flag)
-            before = self.values.get(option.field, ())
-            self.values[option.field] = (*before, value) if option.many else value
+            return True
+        if option.bare is not None and not attached and not self._value_follows(option):
+            return option.bare
+        return self._value(option, flag)
 
     def _value_follows(self, option: Option) -> bool:
         try:

@@ -121,7 +121,7 @@ COMMANDS = {
 
 
 def parse_command(words: list[str], is_model: Callable[[str], bool] = lambda _: False) -> Command | None:
-    """Return the subcommand that all of the words make up; a prompt may begin with such a word, too.
+    """Return the subcommand that all of the words form; `None` for a prompt, which may begin with its name.
 
     Example:
         >>> parse_command(["alias", "fast=openai:gpt-6-luna"])
@@ -131,17 +131,11 @@ def parse_command(words: list[str], is_model: Callable[[str], bool] = lambda _: 
     """
     if not words:
         return None
-    form = COMMANDS.get(words[0])
-    if form is None:
-        refuse_nearly(words, COMMANDS, is_model)
-        return None
-    name = words[0]
-    rest = [word for word in words[1:] if not form.switch or word != form.switch]
-    save = len(rest) < len(words) - 1
-    if form.required and not rest:
-        raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
-    argument = " ".join(rest)
-    if form.takes(argument):
-        return Command(name=name, argument=argument or None, save=save)
+    name, form = words[0], COMMANDS.get(words[0])
+    rest = [word for word in words[1:] if form is None or word != form.switch]
+    if form is not None and form.takes(" ".join(rest)):
+        if form.required and not rest:
+            raise CellError("Whose key?", hint="Name the provider: %llm key openai.")
+        return Command(name=name, argument=" ".join(rest) or None, save=len(rest) < len(words) - 1)
     refuse_nearly([name, *rest], COMMANDS, is_model)
     return None

@@ -79,20 +79,16 @@ class Chat:
         starters: Iterable[str] | None = None,
         budget: float | None = None,
     ) -> None:
-        if model is not None:
-            resolve(model)
-        if budget is not None and not budget >= 0:
-            raise ConfigurationError(f"budget={budget!r} cannot be: US dollars from 0 are expected.")
-        if thread is not None and find_session() is None:
-            raise ConfigurationError("A thread is shared with %%llm.", hint="Run %load_ext llmkit first.")
+        _check(model, thread, budget)
         self._shell = current_shell()
-        self._take_variables(vars, Scope({} if self._shell is None else self._shell.user_ns, caller()))
+        self._take_variables(vars, Scope(_variables(self._shell), caller()))
+        offered = _starters(self._names, self._given) if starters is None else starters
         settings = ChatSettings(
             model=model,
             system=system or "",
             thread=thread,
             variables=self._values,
-            starters=tuple(map(str, _starters(self._names, self._given) if starters is None else starters)),
+            starters=tuple(map(str, offered)),
             budget=budget,
         )
         self._begin(settings)
@@ -220,10 +216,12 @@ class Chat:
         Raises:
             ConfigurationError: If there is no answer, or no notebook.
         """
-        last = next((n for n in reversed(self._runner.talk.branch) if n.text and n.role == "assistant"), None)
-        if last is None or last.response is None or self._shell is None:
+        branch = reversed(self._runner.talk.branch)
+        last = next((node for node in branch if node.text and node.role == "assistant"), None)
+        response = None if last is None else last.response
+        if response is None or self._shell is None:
             raise ConfigurationError("There is no answer to put into a cell.", hint="Ask something first.")
-        self._shell.set_next_input(Reply(last.response).code or last.text)
+        self._shell.set_next_input(Reply(response).code or response.content)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle has: the conversation and its settings, not its views."""
@@ -280,8 +278,22 @@ class Chat:
 
     def _values(self) -> dict[str, Any]:
         """Return the attached variables as they are now; one that was deleted is left out."""
-        space = {} if self._shell is None else self._shell.user_ns
+        space = _variables(self._shell)
         return {name: space[name] for name in self._names if name in space} | self._given
+
+
+def _check(model: str | None, thread: str | None, budget: float | None) -> None:
+    """Refuse wrong arguments of a chat before it is made."""
+    if model is not None:
+        resolve(model)
+    if budget is not None and not budget >= 0:  # NaN is not below 0
+        raise ConfigurationError(f"budget must be >= 0 US dollars, got {budget!r}.")
+    if thread is not None and find_session() is None:
+        raise ConfigurationError("A thread is shared with %%llm.", hint="Run %load_ext llmkit first.")
+
+
+def _variables(shell: Any) -> dict[str, Any]:
+    return {} if shell is None else shell.user_ns
 
 
 def _starters(*variables: Iterable[str]) -> tuple[str, ...]:

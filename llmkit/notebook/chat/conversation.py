@@ -176,26 +176,22 @@ class Conversation:
         return [as_message(node) for node in self.turns()]
 
     def adopt(self, messages: Sequence[LLMMessage]) -> None:
-        """Show the branch that consists of these messages; what is missing of it is added."""
+        """Show the branch that consists of these messages; missing ones are added."""
         node = self._root
         for message in messages:
-            if message.role == "system":
-                continue
             role: Role = "user" if message.role == "user" else "assistant"
-            if role == node.role:
-                continue
-            found = (
-                c
-                for c in node.children
-                if message.content in (c.text, _said(c)) and c.attachments == message.attachments
-            )
-            known = next(found, None)
-            if known is None:
-                state: State = "cancelled" if isinstance(message, IncompleteMessage) else "ok"
-                fields = {"attachments": message.attachments, "state": state}
-                known = self._add(node, role=role, text=message.content, **fields)
+            if message.role == "system" or role == node.role:
+                continue  # questions and answers alternate
+            known = next((child for child in node.children if _is_same(child, message)), None)
+            known = known or self._add_message(node, role, message)
             node.chosen, node = known, known
         node.chosen = None
+
+    def _add_message(self, parent: Node, role: Role, message: LLMMessage) -> Node:
+        state: State = "cancelled" if isinstance(message, IncompleteMessage) else "ok"
+        return self._add(
+            parent, role=role, text=message.content, attachments=message.attachments, state=state
+        )
 
     def _last_answer(self) -> Node:
         """Return what a new question follows: the last answer; the root if there is none."""
@@ -226,6 +222,10 @@ def as_message(node: Node) -> LLMMessage:
     """Return a message as the clients take it."""
     kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
     return kind(role=node.role, content=_said(node), attachments=node.attachments)
+
+
+def _is_same(node: Node, message: LLMMessage) -> bool:
+    return message.content in (node.text, _said(node)) and node.attachments == message.attachments
 
 
 def _said(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""What a view of a chat asks for; what is not understood is passed over, or answered with a sentence."""
+"""Messages from the views of a chat; unknown ones are ignored, malformed ones are answered with an error."""
 
 from __future__ import annotations
 
@@ -14,59 +14,61 @@ from llmkit.notebook.model_list import model_menu
 from llmkit.notebook.transcript import as_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from llmkit.notebook.chat.conversation import Node
     from llmkit.notebook.chat.runner import ChatRunner
 
 
 class MessageHandlers:
-    """Does for a session what its views ask for, on the bridge's event loop."""
+    """Handles the messages of a chat's views, on the bridge's event loop."""
 
     def __init__(self, session: ChatRunner) -> None:
         self._session = session
         self._talk = session.talk
         self._views = session.views
-        # The event loop itself keeps no task alive.
+        # The event loop holds only weak references to its tasks.
         self._running: set[asyncio.Task[None]] = set()
+        self._of_chat: dict[object, Callable[[Mapping[str, Any]], None]] = {
+            "stop": lambda _: session.stop(),
+            "model": lambda message: session.set_model(str(message.get("name"))),
+            "system": lambda message: session.set_system(str(message.get("text", ""))),
+            "restore": lambda message: self._restore(message.get("messages")),
+            "export": self._export,
+        }
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
-        """Do what a view asks for; what is not understood is passed over."""
-        handle = self._errand(message, [bytes(buffer) for buffer in buffers])
-        task = asyncio.get_running_loop().create_task(self._tell_errors(handle))
+        """Handle a message; one of an unknown type is ignored."""
+        work = self._handle(message, [bytes(buffer) for buffer in buffers])
+        task = asyncio.get_running_loop().create_task(self._report_errors(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _tell_errors(self, handle: Coroutine[Any, Any, Any]) -> None:
+    async def _report_errors(self, work: Coroutine[Any, Any, Any]) -> None:
         try:
-            await handle
+            await work
         except LLMClientError as error:
             self._views.say(str(error), "error")
         except (KeyError, TypeError, ValueError) as error:
-            self._views.say(f"The chat does not understand what its view sent: {error!r:.200}.", "error")
+            self._views.say(f"The chat received a malformed message: {error!r:.200}.", "error")
 
-    async def _errand(self, message: Mapping[str, Any], buffers: list[bytes]) -> None:
+    async def _handle(self, message: Mapping[str, Any], buffers: list[bytes]) -> None:
         kind, node = message.get("type"), self._talk.find(message.get("node"))
         if kind == "hello":
             await self._greet(message.get("view"))
         elif kind == "ask":
             await self._take_question(message, buffers, node)
-        elif kind == "stop":
-            self._session.stop()
-        elif kind == "model":
-            self._session.set_model(str(message.get("name")))
-        elif kind == "system":
-            self._session.set_system(str(message.get("text", "")))
-        elif kind == "restore":
-            self._restore(message.get("messages"))
-        elif kind == "export":
-            text = as_markdown(entries(self._talk.branch, self._session.system))
-            self._views.send({"type": "file", "text": text, "view": message.get("view")})
+        elif kind in self._of_chat:
+            self._of_chat[kind](message)
         elif node is not None:
             await self._change(kind, message, node)
 
+    def _export(self, message: Mapping[str, Any]) -> None:
+        text = as_markdown(entries(self._talk.branch, self._session.system))
+        self._views.send({"type": "file", "text": text, "view": message.get("view")})
+
     async def _change(self, kind: object, message: Mapping[str, Any], node: Node) -> None:
-        """Do what a view asks for with a message of the conversation."""
+        """Handle a request about one turn of the conversation."""
         if kind == "again":
             await self._ask_again(message, node)
         elif kind == "step":
@@ -90,7 +92,7 @@ class MessageHandlers:
         await self._session.ask(str(message.get("text", "")), (*kept, *files), instead_of)
 
     def _restore(self, messages: Any) -> None:
-        """Take over what a view kept of a conversation whose kernel has gone."""
+        """Restore a conversation that a view kept when its kernel stopped."""
         if not len(self._talk):
             said = [(str(one["role"]), str(one["text"])) for one in messages]
             self._talk.adopt([LLMMessage(role, text) for role, text in said if text.strip()])
@@ -106,7 +108,7 @@ class MessageHandlers:
         await self._session.answer(question_of(node), None if name is None else str(name))
 
     async def _greet(self, view: object) -> None:
-        """Tell a new view everything."""
+        """Send a new view the whole state."""
         menu = await asyncio.to_thread(model_menu)  # a keyring may take its time
         self._session.follow_thread()
         starters = self._session.settings.starters

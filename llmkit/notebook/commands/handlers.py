@@ -14,6 +14,7 @@ from llmkit.notebook.shell import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llmkit.clients.registry import ModelName
     from llmkit.notebook.cell.subcommands import Command
     from llmkit.notebook.session import Session
 
@@ -35,28 +36,34 @@ def _model(session: Session, command: Command) -> None:
 
 
 def _models(_session: Session, command: Command) -> Any:
-    """List models with aliases and prices in US dollars per million tokens; registered clients, too."""
+    """List models with aliases and prices in US dollars per million tokens, registered clients included."""
     import pandas as pd
 
     from llmkit import prices
     from llmkit.clients import registry
+
+    names, wanted = registry.aliases(), (command.argument or "").lower()
+    rows = [_model_row(name, names) for name in _listed() if wanted in name.lower()]
+    if not rows:
+        raise ConfigurationError(
+            f"No listed model has {command.argument!r} in its name.",
+            hint="Models that are not listed work, too: write provider:model.",
+        )
+    say(
+        "Current prices in US dollars per million tokens, without surcharges for long prompts, from"
+        f" {prices.genai_data.data_version()}; [tool.llmkit.prices] overrides them."
+    )
+    return pd.DataFrame(rows).set_index("model")
+
+
+def _listed() -> list[str]:
+    """Return the models to list: those that completion offers, and others with a price in the settings."""
     from llmkit.core import settings
     from llmkit.notebook.model_list import model_groups
 
-    names, wanted = registry.aliases(), (command.argument or "").lower()
     listed = [name for group in model_groups() for name in group.models]
     bare = {name.partition(":")[2] for name in listed}
-    priced = [name for name in settings.load().prices if name not in bare]
-    rows = [_model_row(each, names) for each in dict.fromkeys([*listed, *priced]) if wanted in each.lower()]
-    if not rows:
-        raise ConfigurationError(
-            f"No listed model has {command.argument!r} in its name.", hint="Any provider:model can be asked."
-        )
-    say(
-        "Prices of today in US dollars per million tokens, without surcharges for long prompts, by"
-        f" {prices.genai_data.data_version()}; [tool.llmkit.prices] wins."
-    )
-    return pd.DataFrame(rows).set_index("model")
+    return list(dict.fromkeys([*listed, *(name for name in settings.load().prices if name not in bare)]))
 
 
 def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _alias(session: Session, command: Command) -> None:
-    """List the short names, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
+    """List the aliases, show one, set one (`fast=openai:gpt-6-luna`) or remove one."""
     from llmkit.clients import registry
 
     argument = command.argument or ""
@@ -85,7 +92,10 @@ def _alias(session: Session, command: Command) -> None:
     elif argument.startswith("remove "):
         _remove_alias(session, argument.removeprefix("remove "))
         name = ""
-    known = registry.aliases()
+    _show_aliases(registry.aliases(), name)
+
+
+def _show_aliases(known: Mapping[str, str], name: str) -> None:
     if name and name not in known:
         raise ConfigurationError(f"{name!r} is not an alias.", hint=f"%llm alias {name}=MODEL adds it.")
     shown = {name: known[name]} if name else known
@@ -131,12 +141,11 @@ def _no_provider(typed: str) -> ConfigurationError:
 
 
 def _key(session: Session, command: Command) -> None:
-    """Take a key without showing it, and say if it changes who is asked."""
+    """Read a key without showing it, and say if it changes the default model."""
     from llmkit.clients.credentials.keys import keys, save_key
     from llmkit.clients.registry import resolve
     from llmkit.core import catalog
     from llmkit.core.redaction import Secret
-    from llmkit.notebook.commands.model_prices import charges, is_free
 
     provider = command.argument or ""
     if provider not in catalog.providers():
@@ -147,9 +156,17 @@ def _key(session: Session, command: Command) -> None:
     if command.save:
         save_key(provider, value.reveal())
     say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
+    _say_switch(session, before)
+
+
+def _say_switch(session: Session, before: ModelName) -> None:
+    """Say that the default model is another one now, and what it costs."""
+    from llmkit.clients.registry import resolve
+    from llmkit.notebook.commands.model_prices import charges, is_free
+
     if (after := resolve(session.defaults.model or None)) != before:
         session.was_free = session.was_free or is_free(before)
-        say(f"A cell that names no model asked {before} so far. {charges(after)}")
+        say(f"The default model was {before}. {charges(after)}")
 
 
 def _trust(_session: Session, command: Command) -> None:
@@ -226,11 +243,12 @@ def _replay(_session: Session, command: Command) -> None:
 
     words = (command.argument or "").split()
     modes: list[Any] = [word for word in words if word in get_args(ReplayMode)]
-    files = [word for word in words if word not in modes]
-    if len(modes) > 1 or len(files) > 1:
-        raise ConfigurationError("One mode and one file are enough.", hint="%llm replay auto demo.replay")
+    files: list[Any] = [word for word in words if word not in modes]
+    if max(len(modes), len(files)) > 1:
+        raise ConfigurationError("Give one mode and one file at most.", hint="%llm replay auto demo.replay")
     if words:
-        replay(files[0] if files else None, mode=modes[0] if modes else "auto")
+        (file,), (mode,) = files or [None], modes or ["auto"]
+        replay(file, mode=mode)
     say(current())
 
 

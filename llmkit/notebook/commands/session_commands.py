@@ -46,21 +46,19 @@ def _ask_about(session: Session, instruction: str, *, code: bool = False) -> Any
 
 def thread(session: Session, command: Command) -> None:
     """List the conversations, or show, delete or rename one."""
-    words = (command.argument or "").split()
-    if not words:
-        lines = [f"{name}: {len(messages)} messages" for name, messages in session.threads.items()]
-        say("\n".join(lines) or "There are no conversations yet: %%llm -t begins one.")
-        return
-    action, names = (words[0], words[1:]) if len(words) > 1 else ("show", words)
-    messages = _messages(session, names[0])
-    if action == "show":
-        said = (f"{_speaker(message)}: {message.content.strip()}" for message in messages)
-        say(plain("\n\n".join(said)))
-    elif action == "delete":
-        del session.threads[names[0]]
-        say(f"The conversation {names[0]!r} is deleted.")
-    else:
-        _rename(session, *names)
+    match (command.argument or "").split():
+        case []:
+            lines = [f"{name}: {len(messages)} messages" for name, messages in session.threads.items()]
+            say("\n".join(lines) or "There are no conversations yet. %%llm -t starts one.")
+        case [name] | ["show", name]:
+            said = (f"{_speaker(each)}: {each.content.strip()}" for each in _messages(session, name))
+            say(plain("\n\n".join(said)))
+        case ["delete", name]:
+            _messages(session, name)  # raises if there is none
+            del session.threads[name]
+            say(f"The conversation {name!r} was deleted.")
+        case [_, *names]:
+            _rename(session, *names)
 
 
 def _speaker(message: LLMMessage) -> str:
@@ -68,10 +66,11 @@ def _speaker(message: LLMMessage) -> str:
 
 
 def _rename(session: Session, old: str, new: str) -> None:
+    _messages(session, old)  # raises if there is none
     if new in session.threads:
-        raise ConfigurationError(f"There is a conversation {new!r} already.", hint="Delete it first.")
+        raise ConfigurationError(f"A conversation {new!r} exists already.", hint="Delete it first.")
     session.threads[new] = session.threads.pop(old)
-    say(f"The conversation {old!r} is called {new!r} now.")
+    say(f"The conversation {old!r} is now called {new!r}.")
 
 
 def _messages(session: Session, name: str) -> list[LLMMessage]:

@@ -307,7 +307,7 @@ def test_a_conversation_that_a_view_kept_goes_on(front):
 @pytest.mark.parametrize("messages", [None, 5, ["x"], [{"role": "user"}], [{"role": "bad", "text": "x"}]])
 def test_what_a_view_gets_wrong_is_said(front, messages):
     front.send("restore", messages=messages)
-    assert "not understand" in front.views.wait("say")["text"]
+    assert "malformed" in front.views.wait("say")["text"]
     assert front.shown == []
 
 

@@ -25,7 +25,7 @@ HELLO = "%llm -k 5 repeat exactly: hi"
 def test_entering_a_key_says_who_is_asked_from_now_on_and_that_it_costs(shell):
     shell.do(HELLO)
     said = shell.do("%llm key openai").text
-    assert "asked sandbox so far" in said
+    assert "The default model was sandbox." in said
     assert "openai:gpt" in said
     assert "costs money" in said
     assert "per million tokens" in said
