@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run(
     session: Session, request: CellRequest, scope: Scope, announcement: str = ""
 ) -> Reply | Comparison | None:
-    """Ask one model or several, or show what would be sent; return what the magic returns."""
+    """Call one model or several, or show what would be sent; return what the magic returns."""
     prompt = gather(request, notebook_context(session, request, scope))
     names = _names(request.model or session.defaults.model)
     if request.dry_run:
@@ -32,17 +32,22 @@ def run(
         return None
     if request.out is not None:
         scope.check(request.out)
-        prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [scope.assignment_note(request.out)])))
+        note = scope.assignment_note(request.out)
+        prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [note])))
     for line in filter(None, [announcement, prompt.sent_along]):
         say(line, quiet=request.quiet)
-    source = session.shell.history_manager.input_hist_raw[-1].lstrip()
     ask = _ask_several if len(names) > 1 else _ask_one
+    source = session.shell.history_manager.input_hist_raw[-1].lstrip()
     result = ask(session, request, prompt, names, scope, alone=source.startswith("%%llm"))
-    if source.startswith(("%%llm", "%llm")) and not has_kernel(session.shell):
-        # A terminal would print an empty "Out[n]:"; the reply gets its names all the same.
-        session.shell.displayhook.update_user_ns(result)
-        return None
-    return result
+    return _returned(session, source, result)
+
+
+def _returned(session: Session, source: str, result: Reply | Comparison) -> Reply | Comparison | None:
+    """Return what the magic returns; nothing in a terminal, which would print an empty `Out[n]:`."""
+    if has_kernel(session.shell) or not source.startswith(("%%llm", "%llm")):
+        return result
+    session.shell.displayhook.update_user_ns(result)  # sets _ and _n, as a displayed value does
+    return None
 
 
 def _ask_one(

@@ -144,7 +144,7 @@ def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
     """Return the value of a variable that an option names."""
     first, *attributes = name.split(".")
     if first not in variables:
-        near = did_you_mean(first, (n for n in variables if not n.startswith("_")), "Define it first.")
+        near = did_you_mean(first, _public(variables), "Define it first.")
         raise CellError(f"{option} {name}: {first} is not defined.", hint=near)
     value = variables[first]
     for attribute in attributes:
@@ -227,27 +227,34 @@ def _attachments(ask: CellRequest, place: NotebookContext, notes: list[str]) -> 
 
 
 def _attachment(source: str, variables: Mapping[str, Any]) -> Attachment:
-    """Attach a variable if there is one of this name, else a file; `plot.png` is a file if it is there."""
+    """Attach a variable if there is one of this name, otherwise a file; an existing `plot.png` is a file."""
     first, dot, _ = source.partition(".")
     if first in variables and not (dot and Path(source).exists()):
-        value = look_up(source, variables, "-a")
-        if not isinstance(value, (str, os.PathLike, Attachment)):
-            made = attach(value)
-            return made if made.name else replace(made, name=source)
-        return attach(value)
+        return _attached_value(look_up(source, variables, "-a"), source)
     if source.isidentifier() and not Path(source).exists():
-        near = did_you_mean(source, (n for n in variables if not n.startswith("_")), "Check the name.")
+        near = did_you_mean(source, _public(variables), "Check the name.")
         raise CellError(f"-a {source}: there is neither a variable nor a file of this name.", hint=near)
     return attach(source)
 
 
+def _attached_value(value: Any, name: str) -> Attachment:
+    made = attach(value)
+    is_named = made.name or isinstance(value, (str, os.PathLike, Attachment))
+    return made if is_named else replace(made, name=name)
+
+
+def _public(variables: Mapping[str, Any]) -> Iterator[str]:
+    return (name for name in variables if not name.startswith("_"))
+
+
 def _format(ask: CellRequest, place: NotebookContext) -> Format:
-    """Return the format of the answer; one with a schema is JSON."""
-    if ask.schema is not None and ask.format not in {None, "json", "df"}:
-        raise CellError(f"--schema and -f {ask.format} do not go together.", hint="Take -f json or df.")
-    if ask.schema is not None and ask.format is None:
-        return "df" if place.format == "df" else "json"
-    return cast("Format", ask.format or place.format or "md")
+    """Return the format of the answer; an answer with a schema is JSON or a table."""
+    form = ask.format or place.format or "md"
+    if ask.schema is not None and form not in {"json", "df"}:
+        if ask.format is not None:
+            raise CellError(f"--schema and -f {ask.format} do not go together.", hint="Use -f json or df.")
+        form = "json"
+    return cast("Format", form)
 
 
 def _options(ask: CellRequest, place: NotebookContext, schema: Schema | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from llmkit.notebook.display.markdown.render import page, render, text_html
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llmkit.notebook.display.footer import Footer
 
@@ -145,16 +145,16 @@ def _write(file: Path, text: str) -> None:
         stream.write(text)
 
 
-def _markdown_parts(entry: Entry, clean: Callable[[str], str], line: Callable[[str], str]) -> list[str]:
+def _markdown_parts(entry: Entry, clean: Callable[[str], str], line: Callable[[str], str]) -> Iterator[str]:
+    if entry.heading:
+        yield f"## {line(entry.heading)}"
     text = clean(entry.text)
-    quoted = "\n".join(f"> {one}".rstrip() for one in text.split("\n")) if text else ""
-    return [
-        f"## {line(entry.heading)}" if entry.heading else "",
-        quoted if entry.quoted else text,
-        *(f"*{line(note)}*" for note in entry.notes),
-        f"<sub>{line(str(entry.footer))}</sub>" if str(entry.footer) else "",
-        f"> {line(entry.error)}" if entry.error else "",
-    ]
+    yield "\n".join(f"> {each}".rstrip() for each in text.split("\n")) if entry.quoted and text else text
+    yield from (f"*{line(note)}*" for note in entry.notes)
+    if footer := str(entry.footer):
+        yield f"<sub>{line(footer)}</sub>"
+    if entry.error:
+        yield f"> {line(entry.error)}"
 
 
 def _as_line(text: str) -> str:

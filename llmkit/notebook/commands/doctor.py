@@ -261,32 +261,41 @@ def _prices() -> Finding:
 
 
 def _addresses() -> Finding:
-    """Say where keys may go besides the addresses that the user has named, and through which proxy."""
+    """Report which addresses of project files may receive keys, and the proxies."""
     from llmkit.clients.credentials.trust import is_trusted, trusted
     from llmkit.core import catalog, settings
-    from llmkit.transport.proxies import proxy_for
 
     known = catalog.providers()
     named = {name: settings.address(known[name]) for name in settings.load().projects if name in known}
-    refused = [
-        f"{found.source} names {found.url}: your keys do not go there"
-        for found in named.values()
-        if found is not None and found.project and not is_trusted(found.url)
+    of_projects = [found for found in named.values() if found is not None and found.project]
+    text = [
+        *(
+            f"{found.source} names {found.url}: your keys are not sent there"
+            for found in of_projects
+            if not is_trusted(found.url)
+        ),
+        *(f"{url} may receive your keys (%llm trust revoke {url})" for url in trusted()),
+        *(f"through {proxy}" for proxy in _proxies()),
     ]
-    listed = [f"{url} may have your keys (%llm trust revoke {url})" for url in trusted()]
-    proxies = {str(found) for scheme in ("http", "https") if (found := proxy_for(f"{scheme}://example.com"))}
-    text = [*refused, *listed, *(f"through {proxy}" for proxy in sorted(proxies))]
-    return Finding(name="addresses", ok=None, text="; ".join(text) or "keys go only where you have said")
+    said = "; ".join(text) or "keys are sent only to addresses that you have named"
+    return Finding(name="addresses", ok=None, text=said)
+
+
+def _proxies() -> list[str]:
+    from llmkit.transport.proxies import proxy_for
+
+    found = (proxy_for(f"{scheme}://example.com") for scheme in ("http", "https"))
+    return sorted({str(proxy) for proxy in found if proxy})
 
 
 def _widgets() -> Finding:
     """Examine what chat and widgets need, here and in the browser's JupyterLab."""
     found = {name: _version(name) for name in WIDGETS}
     text = ", ".join(f"{name} {number}" for name, number in found.items() if number)
-    missing = [name for name, number in found.items() if not number]
-    install = f"missing: pip install {' '.join(missing)}" if missing else ""
+    missing = " ".join(name for name, number in found.items() if not number)
     in_lab = any((folder / LAB_EXTENSION).is_dir() for folder in _extension_folders())
-    return _judged("widgets", text or "none", install, "" if in_lab else _NO_EXTENSION)
+    install = f"missing: pip install {missing}" * bool(missing)
+    return _judged("widgets", text or "none", install, _NO_EXTENSION * (not in_lab))
 
 
 def _extension_folders() -> Iterator[Path]:

@@ -165,16 +165,18 @@ class _Progress:
 def _runs(
     messages: list[LLMMessage], names: Sequence[str], options: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[list[ModelRun], float | None]:
-    """Open a stream for each model, and add up what they cost at most; nothing is sent yet."""
+    """Open a stream for each model, and add up the maximum cost; nothing is sent yet."""
     runs = [ModelRun(label=label, name=resolve(name)) for label, name in _labels(names)]
+    bounds: list[int | None] = []
     for run in runs:
         try:
             run.stream = open_stream(run.name, messages, options, context)
-        except LLMClientError as error:  # such as a key that is not there: the others go on
+        except LLMClientError as error:  # a missing key, for example: the other models still answer
             run.end(error)
-    asked = [run for run in runs if run.stream is not None]
-    nanos = [cost_bound(run.stream.request, run.name.provider).nanos for run in asked if run.stream]
-    return runs, None if None in nanos else math.fsum(each for each in nanos if each is not None) / NANO
+        else:
+            bounds.append(cost_bound(run.stream.request, run.name.provider).nanos)
+    known = [nanos for nanos in bounds if nanos is not None]
+    return runs, math.fsum(known) / NANO if len(known) == len(bounds) else None
 
 
 def _names(models: str | Sequence[str]) -> list[str]:
@@ -192,11 +194,9 @@ def _names(models: str | Sequence[str]) -> list[str]:
 
 
 def _labels(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Tell models apart that are named twice."""
-    return [
-        (name if names[:number].count(name) == 0 else f"{name} #{names[:number].count(name) + 1}", name)
-        for number, name in enumerate(names)
-    ]
+    """Number the labels of models that are named more than once."""
+    counts = [names[:number].count(name) + 1 for number, name in enumerate(names)]
+    return [(name if n == 1 else f"{name} #{n}", name) for n, name in zip(counts, names, strict=True)]
 
 
 def _entry(run: ModelRun) -> ModelAnswer:

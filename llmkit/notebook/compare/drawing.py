@@ -15,8 +15,9 @@ from llmkit.notebook.display.markdown.style import COMPARE
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from llmkit.content.messages import LLMResponse
     from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 
 ABREAST = 3
@@ -68,21 +69,21 @@ def _footer(entry: ModelAnswer) -> Footer:
         stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
         return Footer(warning=stopped or "nothing was sent")
     usual = build_footer(found, label="", status=entry.status)
-    needless = {found.model, SIMULATED}  # the column's heading and the line under all columns say it
+    redundant = {found.model, SIMULATED}  # in the column's heading, and in the line under all columns
     if found.completion_tokens is None and found.cost_estimate is None:
-        needless.add("$?")  # no tokens: there is nothing whose price could be unknown
-    facts = [fact for fact in usual.facts if fact not in needless]
-    if not found.replayed:
-        facts += _pace(entry)
-    if found.finish_reason:
-        facts.append(f"finish: {found.finish_reason}")
-    return Footer(facts=tuple(facts), warning=usual.warning, note=found.note)
+        redundant.add("$?")  # without tokens there is no price that could be unknown
+    facts = [fact for fact in usual.facts if fact not in redundant]
+    return Footer(facts=(*facts, *_measured(entry, found)), warning=usual.warning, note=found.note)
 
 
-def _pace(entry: ModelAnswer) -> list[str]:
+def _measured(entry: ModelAnswer, found: LLMResponse) -> Iterator[str]:
     first, speed = entry.row["first_token_s"], entry.row["tokens_per_s"]
-    facts = [] if first is None else [f"first text {format_seconds(first)}"]
-    return facts if speed is None else [*facts, f"{speed:,.0f} tok/s"]
+    if first is not None and not found.replayed:  # a replay has no times of its own
+        yield f"first text {format_seconds(first)}"
+    if speed is not None and not found.replayed:
+        yield f"{speed:,.0f} tok/s"
+    if found.finish_reason:
+        yield f"finish: {found.finish_reason}"
 
 
 def terminal_footer(entry: ModelAnswer) -> Footer:

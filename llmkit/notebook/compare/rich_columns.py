@@ -75,14 +75,18 @@ class RichColumns(LiveColumns):
         self.tick()
 
     def tick(self) -> None:
-        """Draw the columns anew if it is time to, and something changed or the clocks go on."""
+        """Redraw the columns if it is time to, and text or only the clocks changed."""
         now = self._clock()
         due = self._throttle.due(now) and (self._changed or now >= self._next_status)
-        if not due or not self._throttle.affords(self._size):  # what would be sent is larger than what was
-            return
+        if due and self._throttle.affords(
+            self._size
+        ):  # before drawing, which is expensive: columns only grow
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
         html = grid([column.html for column in self._columns], Footer(facts=(self._price,)).html)
         self._size = len(html)
-        if self._changed or self._throttle.affords(2 * self._size):  # clocks alone wait
+        if self._changed or self._throttle.affords(2 * self._size):  # clocks alone leave bytes for text
             self._send(html if self._alone else COMPARE + html, self._place, update=self._shown)
             self._shown, self._changed = True, False
         self._throttle.drew(now)

@@ -122,24 +122,28 @@ def notes(board: Board) -> str:
 
 
 def figures(board: Board, budget: Budget | None, today: pd.Series[Any]) -> list[dict[str, str]]:
-    """Return the key figures: of the chosen calls, then of today."""
+    """Return the key figures: of the selected calls, then of today."""
     total = board.total
-    calls, errors, unknown = (int(total[name]) for name in ("calls", "errors", "unpriced"))
-    known = bool(total["counted"]) or not calls
+    calls, errors = int(total["calls"]), int(total["errors"])
     shown = [
         _figure("Spent, simulated" if board.simulated else "Spent", money(total), exact=exact(total)),
         _figure("Calls", f"{calls:,}"),
         _figure("Errors", f"{errors:,}", f"{errors / calls:.1%}" if errors else ""),
-        _figure("Without a price", f"{unknown:,}"),
+        _figure("Without a price", f"{int(total['unpriced']):,}"),
         _figure("Saved by replay", format_nanos(int(total["saved_nanos"]))),
-        _figure("Tokens in", brief(int(total["input_tokens"])) if known else NOTHING),
-        _figure("Tokens out", brief(int(total["output_tokens"])) if known else NOTHING),
+        *_token_figures(total),
         _figure("Today", money(today), exact=exact(today)),
     ]
     if budget is not None and budget.daily is not None and not board.simulated:
         left = format_money(budget.left)
         shown.append(_figure("Left of today's budget", left, f"of {format_money(budget.daily)}"))
     return shown
+
+
+def _token_figures(total: pd.Series[Any]) -> list[dict[str, str]]:
+    known = total["counted"] or not total["calls"]
+    named = {"Tokens in": "input_tokens", "Tokens out": "output_tokens"}
+    return [_figure(label, brief(int(total[name])) if known else NOTHING) for label, name in named.items()]
 
 
 def _figure(label: str, text: str, note: str = "", exact: str = "") -> dict[str, str]:
@@ -157,18 +161,20 @@ def exact(sums: pd.Series[Any]) -> str:
 
 
 def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
-    """Return what is drawn: bars over time, or for medians one bar a group."""
-    metric = board.settings.metric
+    """Return what is drawn: bars over time, or for medians one bar per group."""
     if board.bins is None:
         return {"kind": "none"}
-    if metric in MEDIANS and not board.settings.timed:
+    if board.settings.metric in MEDIANS and not board.settings.timed:
         return _group_bars(board, colors)
+    return _time_bars(board, board.bins.unit, colors)
+
+
+def _time_bars(board: Board, unit: str, colors: dict[str, str]) -> dict[str, Any]:
+    metric = board.settings.metric
     starts, values = board.bars
-    places = _places(starts, board.bins.unit)
+    places = _places(starts, unit)
     top = float(np.nan_to_num(values.astype(float).clip(min=0)).sum(axis=1).max(initial=0.0))
     ticks = nice(top, whole=metric in {"calls", "tokens", "errors"}, scale=NANO if _is_money(metric) else 1.0)
-    names = dict(zip(board.keys, board.labels, strict=True)) | {OTHERS: _others(board)}
-    calls = board.bar_calls
     return {
         "kind": "time",
         "slots": int(places[-1]) + 1,
@@ -177,21 +183,27 @@ def chart(board: Board, colors: dict[str, str]) -> dict[str, Any]:
             {"value": tick, "label": label}
             for tick, label in zip(ticks, _tick_labels(metric, ticks), strict=True)
         ],
-        "ticks": time_ticks(starts, places, board.bins.unit),
+        "ticks": time_ticks(starts, places, unit),
         "periods": [
-            {"key": str(start), "at": int(place), "label": period(start, board.bins.unit)}
+            {"key": str(start), "at": int(place), "label": period(start, unit)}
             for start, place in zip(starts, places, strict=True)
         ],
-        "series": [
-            {
-                "key": key,
-                "label": names.get(key, NAMES[metric]),
-                "color": colors[key],
-                "marks": _marks(metric, values[:, column], calls[:, column]),
-            }
-            for column, key in enumerate(board.series)
-        ],
+        "series": _series(board, values, colors),
     }
+
+
+def _series(board: Board, values: Any, colors: dict[str, str]) -> list[dict[str, Any]]:
+    metric, calls = board.settings.metric, board.bar_calls
+    names = dict(zip(board.keys, board.labels, strict=True)) | {OTHERS: _others(board)}
+    return [
+        {
+            "key": key,
+            "label": names.get(key, NAMES[metric]),
+            "color": colors[key],
+            "marks": _marks(metric, values[:, column], calls[:, column]),
+        }
+        for column, key in enumerate(board.series)
+    ]
 
 
 def _marks(metric: str, values: Any, calls: Any) -> list[list[Any]]:
@@ -301,20 +313,21 @@ def listing(rows: pd.DataFrame, count: int, here: Mapping[str, int]) -> dict[str
 
 
 def _call(row: dict[Any, Any], time: str, here: Mapping[str, int]) -> dict[str, Any]:
-    notebook, number, cell = (_known(row[name]) for name in ("notebook", "execution_count", "cell_id"))
-    place = f"In [{number}]" if number is not None else ""
+    known = {name: _known(value) for name, value in row.items()}
+    number, cell, duration = known["execution_count"], known["cell_id"] or "", known["duration_s"]
+    place = "" if number is None else f"In [{number}]"
     return {
         "cells": [
             time,
             f"{row['provider']}:{row['model']}",
-            *(f"{row[name]:,}" if _known(row[name]) is not None else NOTHING for name in _TOKENS),
-            _paid(row),
-            f"{row['status']}: {row['error']}" if _known(row["error"]) else str(row["status"]),
-            NOTHING if _known(row["duration_s"]) is None else seconds(row["duration_s"]),
+            *(NOTHING if known[name] is None else f"{known[name]:,}" for name in _TOKENS),
+            _paid(known),
+            ": ".join(map(str, filter(None, [known["status"], known["error"]]))),
+            NOTHING if duration is None else seconds(duration),
         ],
-        "place": " ".join(filter(None, [notebook or "", place])),
-        "prompt": here.get(cell or "", number),
-        "cell": cell or "",
+        "place": " ".join(filter(None, [known["notebook"], place])),
+        "prompt": here.get(cell, number),
+        "cell": cell,
         "here": cell in here,
     }
 
@@ -322,11 +335,11 @@ def _call(row: dict[Any, Any], time: str, here: Mapping[str, int]) -> dict[str, 
 _TOKENS = ("input_tokens", "output_tokens")
 
 
-def _paid(row: dict[Any, Any]) -> str:
-    if (cost := _known(row["cost_nanos"])) is not None:
-        saved = _known(row["saved_nanos"])
+def _paid(known: dict[Any, Any]) -> str:
+    if (cost := known["cost_nanos"]) is not None:
+        saved = known["saved_nanos"]
         return format_nanos(cost) + (f", saved {format_nanos(saved)}" if saved else "")
-    return "$?" if may_cost(row["status"], *(_known(row[name]) for name in _TOKENS)) else NOTHING
+    return "$?" if may_cost(known["status"], *(known[name] for name in _TOKENS)) else NOTHING
 
 
 def _known(value: Any) -> Any:
@@ -394,24 +407,31 @@ def period(start: np.datetime64, unit: str) -> str:
 
 
 def time_ticks(starts: Any, places: Any, unit: str, most: int = 8) -> list[dict[str, Any]]:
-    """Return about so many labels along the time, at round places."""
+    """Return about `most` labels along the time axis, at round times."""
     slots = int(places[-1]) + 1
-    steps = {"hour": (1, 2, 3, 6, 12, 24), "day": (1, 2, 7, 14, 28), "week": (1, 2, 4, 8, 13, 26, 52)}
-    choice = steps.get(unit, (1, 2, 3, 6, 12))
-    step = next((size for size in choice if slots / size <= most), max(choice[-1], math.ceil(slots / most)))
+    step = _tick_step(slots, unit, most)
     first = starts[0].astype(f"M8[{_STEPS[unit]}]")
-    offset = 0
-    if unit == "hour":
-        offset = -int(first.astype("int64") % 24) % step
-    elif unit == "month":
-        offset = -int(first.astype("int64") % 12) % step
+    # Hours are counted from midnight and months from January, so that the labels are at round times.
+    offset = -int(first.astype("int64") % _ROUND[unit]) % step if unit in _ROUND else 0
     at = range(offset, slots, step) if offset < slots else range(1)
     labels = [_short((first + number * _SLOTS[unit]).astype("M8[us]").item(), unit, step) for number in at]
-    if unit == "hour" and not any(label[-3:] in _MONTHS for label in labels):
+    if unit == "hour" and not any(label[-3:] in _MONTHS for label in labels):  # no label names the day
         labels[0] = f"{_short(first.astype('M8[D]').astype('M8[us]').item(), unit, step)}, {labels[0]}"
     return [{"at": number, "label": label} for number, label in zip(at, labels, strict=True)]
 
 
+def _tick_step(slots: int, unit: str, most: int) -> int:
+    choice = _TICK_STEPS[unit]
+    return next((size for size in choice if slots / size <= most), max(choice[-1], math.ceil(slots / most)))
+
+
+_ROUND = {"hour": 24, "month": 12}
+_TICK_STEPS = {
+    "hour": (1, 2, 3, 6, 12, 24),
+    "day": (1, 2, 7, 14, 28),
+    "week": (1, 2, 4, 8, 13, 26, 52),
+    "month": (1, 2, 3, 6, 12),
+}
 _STEPS = {"hour": "h", "day": "D", "week": "D", "month": "M"}
 _SLOTS: dict[str, np.timedelta64] = {
     "hour": np.timedelta64(1, "h"),
@@ -438,10 +458,12 @@ def plain(board: Board) -> str:
     """Return the dashboard as text."""
     if text := hint(board):
         return text
-    lines = [f"{title(board)}: {money(board.total)}"]
     shown = table(board, {})
-    rows = [[row["label"], *row["cells"][:4]] for row in shown["rows"][:10]]
-    rows = [[shown["head"][0], *COLUMNS[:4]], *rows, ["total", *shown["total"][:4]]]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([*(line.rstrip() for line in lines), notes(board)]).rstrip()
+    rows = [
+        [shown["head"][0], *COLUMNS[:4]],
+        *([row["label"], *row["cells"][:4]] for row in shown["rows"][:10]),
+        ["total", *shown["total"][:4]],
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([f"{title(board)}: {money(board.total)}", *lines, notes(board)]).rstrip()

@@ -364,16 +364,16 @@ def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
 def test_the_doctor_tells_of_addresses_and_proxies(monkeypatch, tmp_path):
     from llmkit.notebook.commands.doctor import _addresses
 
-    assert _addresses().text == "keys go only where you have said"
+    assert _addresses().text == "keys are sent only to addresses that you have named"
     name_in_project(tmp_path, "openai", "https://gate.example/v1")
     monkeypatch.setenv("https_proxy", "http://me:secret@p:1")
     settings._load.cache_clear()
     text = _addresses().text
-    assert "names https://gate.example/v1: your keys do not go there" in text
+    assert "names https://gate.example/v1: your keys are not sent there" in text
     assert "through the proxy http://p:1 (https_proxy)" in text
     assert "secret" not in text
     llmkit.trust("https://gate.example")
-    assert "https://gate.example may have your keys" in _addresses().text
+    assert "https://gate.example may receive your keys" in _addresses().text
 
 
 def test_a_project_does_not_trust_itself(tmp_path):

@@ -42,7 +42,7 @@ def test_a_fence_in_a_cell_does_not_end_its_fence():
         ("-v frame.nothing", "-v frame.nothing: there is no .nothing."),
         ("-a fram", "-a fram: there is neither a variable nor a file of this name. Did you mean frame?"),
         ("--schema nope", "--schema nope: nope is not defined. Define it first."),
-        ("-f text --schema frame", "--schema and -f text do not go together. Take -f json or df."),
+        ("-f text --schema frame", "--schema and -f text do not go together. Use -f json or df."),
     ],
 )
 def test_what_is_not_there_is_told_with_the_nearest_name(line, message):
