@@ -12,6 +12,7 @@ import threading
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from llmkit.core.errors import ConfigurationError
@@ -290,7 +291,12 @@ def _safely(observer: Observer, function: Callable[..., T], *arguments: object) 
 
 def outside_cells() -> CallContext:
     """Return the context outside of Jupyter: the notebook, if its name is known."""
-    return CallContext(notebook=notebook_name())
+    return _of_notebook(notebook_name())
+
+
+@lru_cache(maxsize=8)
+def _of_notebook(name: str | None) -> CallContext:
+    return CallContext(notebook=name)
 
 
 _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)

@@ -19,6 +19,8 @@ ENVIRONMENT = "LLMKIT_NOTEBOOK"
 VARIABLES = ("__vsc_ipynb_file__", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 """Names that VS Code and papermill (`--inject-paths`) set in the user's namespace."""
 
+_UNSET = (None,) * len(VARIABLES)
+
 SESSION = "JPY_SESSION_NAME"
 """Environment variable of Jupyter kernels; child processes inherit it."""
 
@@ -57,7 +59,9 @@ def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
     """Return the values in a namespace that name a notebook, in the order of `VARIABLES`."""
     if namespace is None:
         namespace = vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
-    values = [namespace.get(name) for name in VARIABLES]
+    if not any(map(namespace.__contains__, VARIABLES)):  # the common case; every call looks
+        return _UNSET
+    values = map(namespace.get, VARIABLES)
     return tuple(value if isinstance(value, str) else None for value in values)
 
 

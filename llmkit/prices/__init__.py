@@ -86,7 +86,7 @@ def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | Non
 
 def _parted(usage: Usage) -> tuple[Usage, dict[str, Usage]]:
     """Separate the usage of consulted models, with units named `model:unit`."""
-    names = [unit for unit in usage.units if ":" in unit]
+    names = usage.units and [unit for unit in usage.units if ":" in unit]
     if not names:
         return usage, {}
     counts: dict[str, dict[str, Any]] = {}

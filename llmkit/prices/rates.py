@@ -97,7 +97,7 @@ class Rates(NamedTuple):
 
     def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
         """Whether everything used has a price, so that the sum is exact."""
-        if any(getattr(tokens, side) for side in self.unlisted):
+        if self.unlisted and any(getattr(tokens, side) for side in self.unlisted):
             return False
         if units.keys() <= ALWAYS:
             return True

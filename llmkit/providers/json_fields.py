@@ -147,6 +147,8 @@ def token_count(value: Any) -> int | None:
         >>> token_count("12"), token_count(-1), token_count(None)
         (12, None, None)
     """
+    if value.__class__ is int and 0 <= value <= MOST_TOKENS:  # the common case
+        return int(value)
     # Some servers send counts as strings or as 12.0; int() of a long string is slow.
     if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
         value = int(value)

@@ -78,6 +78,8 @@ def sentence(parts: Sequence[Part], text: str) -> str:
         'The answer is empty.'
     """
     silent = not spoken(text).strip()
+    if not (parts or silent):  # the common case
+        return ""
     found = list(_listed(parts, silent=silent))
     if text.strip() and silent:
         found.append("only reasoning")

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 TICKS = 10**10
 """xAI's ticks per US dollar."""
 
+_PLAIN = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens"}
+    | {"prompt_tokens_details", "completion_tokens_details"}
+)
+"""Fields that count tokens, and no other unit."""
+_MEDIA = tuple(f"{kind}_tokens" for kind in MODALITIES)
 _READ = ("prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens", "cache_read_input_tokens")
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 _SEARCHING = ("citation_tokens", "num_search_queries", "search_context_size")
@@ -89,6 +95,8 @@ def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int)
 
 
 def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
+    if usage.keys() <= _PLAIN and not any(map(before.get, _MEDIA)) and not any(map(after.get, _MEDIA)):
+        return {}  # the common case: text alone
     cached = lenient_object(before.get("cached_tokens_details"))
     tools = lenient_object(usage.get("server_tool_use"))
     units: dict[str, int | None] = {
@@ -99,8 +107,7 @@ def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any])
         "searched_sources": token_count(usage.get("num_sources_used")),
     }
     for side, details in (("input", before), ("output", after)):
-        names = [f"{kind}_tokens" for kind in MODALITIES]
-        units |= {f"{side}_{name}": token_count(details[name]) for name in names if name in details}
+        units |= {f"{side}_{name}": token_count(details[name]) for name in _MEDIA if name in details}
     found = {unit: number for unit, number in units.items() if number}
     for kind in MODALITIES:
         if cached and f"input_{kind}_tokens" in found:

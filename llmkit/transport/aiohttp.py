@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -76,7 +76,7 @@ class DirectTransport:
                 outgoing.url,
                 data=_payload(outgoing.body),
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
+                timeout=_timeout(request.connect_timeout),
                 allow_redirects=False,
                 **_through(proxy, address),
             )
@@ -105,12 +105,18 @@ class _Unshown(dict[str, str]):
         return f"<headers {', '.join(self)}>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """Shared settings of a session's connections: certificates and a SOCKS proxy."""
 
     tls: tuple[tuple[str, str], ...] | None
     socks: Proxy | None
+
+
+@lru_cache(maxsize=16)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, connect=connect)
 
 
 def _kind(address: str, proxy: Proxy | None) -> _Kind:
@@ -211,8 +217,9 @@ class DirectResponse:
         """Yield the body as it arrives; see `StreamedResponse.chunks`."""
         import aiohttp
 
+        content = self._response.content
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk := await content.readany():  # `iter_any` without its iterator
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             if self.status < 400:  # the status is enough

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
@@ -89,7 +88,7 @@ class Call:
         self.request = request
         self.provider = provider
         self.simulated = simulated
-        self.uid = uuid.uuid4().hex
+        self.uid = os.urandom(16).hex()
         self.time = datetime.now(UTC)
         self.context = current_context()
         self.answer = Answer()

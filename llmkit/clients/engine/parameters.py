@@ -85,7 +85,8 @@ def droppable(name: str) -> bool:
 
 def is_chosen(name: str, request: Request) -> bool:
     """Whether the user set a parameter, in the call or in the settings."""
-    if name == "temperature" and not isinstance(request.temperature, ContractTemperature | None):
+    given = request.temperature
+    if name == "temperature" and given is not None and not isinstance(given, ContractTemperature):
         return True
     return any(same_name(name, chosen) for chosen in request.extra)
 
