@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.prices import rates
-from llmkit.prices.rates import Listing
+from llmkit.prices.rates import Listing, Rates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +90,16 @@ def _as_listing(price: ModelPrice, *, exact: bool) -> Listing:
 
     tiered = [value for value in vars(price).values() if isinstance(value, TieredPrices)]
     starts = tuple(sorted({step.start for value in tiered for step in value.tiers}))
-    each = tuple(rates.of_price(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
+    each = tuple(_rates(_flat(price, above)) for above in (0, *(start + 1 for start in starts)))
     return Listing("genai-prices", starts, each, exact)
+
+
+@lru_cache(maxsize=512)
+def _rates(flat: tuple[tuple[str, Any], ...]) -> Rates:
+    """Compute the rates of equal prices once: the library takes 2 ms, and few minutes change a price."""
+    from genai_prices.types import ModelPrice
+
+    return rates.of_price(ModelPrice(**dict(flat)))
 
 
 def turns(provider: str, model: str) -> Turns | None:
@@ -113,16 +121,16 @@ def _in_utc(clock: time) -> time:
     return datetime.combine(date(1970, 1, 1), clock).astimezone(UTC).time()
 
 
-def _flat(price: ModelPrice, input_tokens: int) -> ModelPrice:
-    """Return the price for prompts of this size; above a threshold, it applies to all tokens."""
-    from genai_prices.types import ModelPrice, TieredPrices
+def _flat(price: ModelPrice, input_tokens: int) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a price for prompts of this size; above a threshold, it applies to all tokens."""
+    from genai_prices.types import TieredPrices
 
     def at(value: Any) -> Any:
         if not isinstance(value, TieredPrices):
             return value
         return next((step.price for step in reversed(value.tiers) if input_tokens > step.start), value.base)
 
-    return ModelPrice(**{name: at(value) for name, value in vars(price).items()})
+    return tuple((name, at(value)) for name, value in vars(price).items())
 
 
 def _varies(info: ModelInfo, context: Mapping[str, str] | None, when: datetime) -> bool:
