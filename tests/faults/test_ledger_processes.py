@@ -10,6 +10,7 @@ import pytest
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.rows import UID
 from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
+from tests.support.examples import scaled
 
 HEAD = """
 import multiprocessing, os, sys, threading, time, uuid
@@ -25,9 +26,9 @@ def call(**changes):
 """
 
 
-def start(code, path, **options):
+def start(code, *arguments, **options):
     code = HEAD + textwrap.dedent(code)
-    arguments = [sys.executable, "-W", "error", "-c", code, str(path)]
+    arguments = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     return subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
@@ -56,8 +57,9 @@ def uids(path):
 
 
 def test_eight_processes_write_while_another_reads(path):
-    code = "assert all(books.record(call()).result(60) for _ in range(500))"
-    writers = [start(code, path) for _ in range(8)]
+    code = "assert all(books.record(call()).result(60) for _ in range(int(sys.argv[2])))"
+    each = scaled(500)
+    writers = [start(code, path, each) for _ in range(8)]
     reader = Ledger(path)
     lengths = []
     while any(writer.poll() is None for writer in writers):
@@ -65,7 +67,7 @@ def test_eight_processes_write_while_another_reads(path):
         time.sleep(0.05)
     for writer in writers:
         finish(writer)
-    assert len(reader.df) == reader.df["uid"].nunique() == reader.total().calls == 4000
+    assert len(reader.df) == reader.df["uid"].nunique() == reader.total().calls == 8 * each
     assert lengths == sorted(lengths)
 
 
@@ -179,13 +181,14 @@ def test_a_child_that_outlives_its_parent_loses_nothing(path):
         time.sleep(0.1)
         """
     finish(start(code, path))
-    for _ in range(8):  # readers and writers come and go, and each might tidy the log away
+    visits = scaled(8)
+    for _ in range(visits):  # readers and writers come and go, and each might tidy the log away
         finish(start("books.record(call()).result(10); len(books.df)", path))
     for _ in range(200):
         if path.with_name("ledger.sqlite.done").exists():
             break
         time.sleep(0.05)
-    assert len(uids(path)) == 1 + 60 + 8
+    assert len(uids(path)) == 1 + 60 + visits
 
 
 def test_a_worker_of_multiprocessing_writes_what_nobody_waited_for(path):

@@ -53,6 +53,24 @@ async def opened(kind, server, **options):
             await (sdk.close() if sdk is not None else client._endpoint.transport._client.aio.aclose())
 
 
+KINDS = ("openai", "anthropic", "google", "google-legacy", "own openai", "own anthropic", "own google")
+"""Every kind of client; `own …` is a user's own SDK client."""
+
+
+async def at_once(kinds, server, check, **options):
+    """Run a check with a client of each kind at the same time, so that they share one wait.
+
+    All clients are made first: an SDK that loads in the meantime would use up the others' deadlines.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(opened(kind, server, **options)) for kind in kinds]
+        results = await asyncio.gather(*map(check, clients), return_exceptions=True)
+    failed = [
+        f"{kind}: {result!r}" for kind, result in zip(kinds, results, strict=True) if result is not None
+    ]
+    assert not failed, "\n".join(failed)
+
+
 async def closed(server, wanted="aborted"):
     """Wait until the server has seen how its last answer ended."""
     end = time.monotonic() + 5

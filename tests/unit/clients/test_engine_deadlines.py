@@ -6,17 +6,21 @@ import socket
 import pytest
 
 from llmkit import LLMTimeoutError, OpenAIClient, Timeouts
-from tests.support.callers import QUESTION, TEXT, closed, hurry, opened, read
+from tests.support.callers import KINDS, QUESTION, TEXT, at_once, closed, hurry, opened, read
+
+PROTOCOLS = ("openai", "anthropic", "google")
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-async def test_the_first_token_timeout_is_named(kind, server, recorder):
-    server.fail_next("stall=0", times=9)
-    async with opened(kind, server, max_retries=0, timeout=Timeouts(first_token=0.3)) as client:
+async def test_the_first_token_timeout_is_named(server, recorder):
+    async def check(client):
         with pytest.raises(LLMTimeoutError, match="first-token timeout of 0"):
             await read(client.stream_text(QUESTION))
-    assert recorder.last.error == "LLMTimeoutError"
+
+    server.fail_next("stall=0", times=9)
+    await at_once(KINDS, server, check, max_retries=0, timeout=Timeouts(first_token=0.6))
+    assert [record.error for record in recorder.records] == ["LLMTimeoutError"] * len(KINDS)
 
 
 async def test_the_idle_timeout_is_named_and_keeps_the_text(protocol, server, recorder):
@@ -29,32 +33,40 @@ async def test_the_idle_timeout_is_named_and_keeps_the_text(protocol, server, re
     assert len(server.requests) == 1
 
 
-async def test_keep_alives_do_not_count_as_text(protocol, server, recorder):
-    server.fail_next("ping=0.02")
-    async with opened(protocol, server, timeout=Timeouts(idle=0.4)) as client:
+async def test_keep_alives_do_not_count_as_text(server, recorder):
+    async def check(client):
         with pytest.raises(LLMTimeoutError, match="idle"):
             await read(client.stream_text(QUESTION))
 
+    server.fail_next("ping=0.02", times=3)
+    await at_once(PROTOCOLS, server, check, timeout=Timeouts(idle=0.4))
 
-async def test_the_total_timeout_is_named(kind, server, recorder):
-    server.fail_next("rate=20;tokens=200")
-    async with opened(kind, server, timeout=0.5) as client:
+
+async def test_the_total_timeout_is_named(server, recorder):
+    async def check(client):
         with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
             await read(client.stream_text(QUESTION))
 
+    server.fail_next("rate=20;tokens=200", times=7)
+    await at_once(KINDS, server, check, timeout=0.9)
 
-async def test_the_total_timeout_ends_a_whole_call(kind, server, recorder):
-    server.fail_next("slow=3")
-    async with opened(kind, server, timeout=0.3) as client:
+
+async def test_the_total_timeout_ends_a_whole_call(server, recorder):
+    async def check(client):
         with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
             await client.generate_text(QUESTION)
-    assert len(server.requests) == 1
+
+    server.fail_next("slow=9", times=7)
+    await at_once(KINDS, server, check, timeout=0.9)
+    assert len(server.requests) == len(KINDS)
 
 
-async def test_the_idle_and_first_token_timeouts_do_not_punish_a_whole_call(protocol, server, recorder):
-    server.fail_next("slow=0.5")
-    async with opened(protocol, server, timeout=Timeouts(first_token=0.1, idle=0.1)) as client:
+async def test_the_idle_and_first_token_timeouts_do_not_punish_a_whole_call(server, recorder):
+    async def check(client):
         assert (await client.generate_text(QUESTION)).content == TEXT
+
+    server.fail_next("slow=0.5", times=3)
+    await at_once(PROTOCOLS, server, check, timeout=Timeouts(first_token=0.1, idle=0.1))
 
 
 async def test_a_first_token_timeout_is_tried_again(protocol, server, recorder):
@@ -64,13 +76,15 @@ async def test_a_first_token_timeout_is_tried_again(protocol, server, recorder):
         assert "".join(await read(client.stream_text(QUESTION))) == TEXT
 
 
-async def test_a_reader_slower_than_the_idle_timeout_is_not_punished(protocol, server, recorder):
-    async with opened(protocol, server, timeout=Timeouts(idle=0.2)) as client:
+async def test_a_reader_slower_than_the_idle_timeout_is_not_punished(server, recorder):
+    async def check(client):
         pieces = []
         async for piece in client.stream_text(QUESTION):
             pieces.append(piece)
             await asyncio.sleep(0.3)
-    assert "".join(pieces) == TEXT
+        assert "".join(pieces) == TEXT
+
+    await at_once(PROTOCOLS, server, check, timeout=Timeouts(idle=0.2))
 
 
 async def test_reasoning_counts_as_progress(server, recorder):

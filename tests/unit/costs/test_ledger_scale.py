@@ -27,7 +27,7 @@ from llmkit.costs.store.sqlite import queries, schema
 from llmkit.costs.store.sqlite import sqlite_store as store
 from llmkit.costs.store.sqlite.queries import statement
 from llmkit.records import CallRecord
-from tests.support.examples import examples
+from tests.support.examples import examples, scaled
 from tests.unit.costs.test_ledger_frame import records
 
 same = pd.testing.assert_frame_equal
@@ -330,16 +330,18 @@ def test_several_processes_bring_one_file_up_to_date(path):
         "import sys, uuid; from datetime import UTC, datetime; from llmkit.costs.ledger import Ledger\n"
         "from llmkit.records import CallRecord\n"
         "ledger = Ledger(sys.argv[1])\n"
-        "for _ in range(300):\n"
+        "for _ in range(int(sys.argv[2])):\n"
         "    assert ledger.record(CallRecord(time=datetime.now(UTC), uid=uuid.uuid4().hex, status='ok',"
         " provider='openai', model='m', cost_nanos=7)).result(60)\n"
     )
-    writers = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(path)]) for _ in range(4)]
+    each = scaled(300)
+    command = [sys.executable, "-W", "error", "-c", code, str(path), str(each)]
+    writers = [subprocess.Popen(command) for _ in range(4)]
     assert [writer.wait(100) for writer in writers] == [0] * 4
     with closing(Ledger(path)) as ledger:
         assert ledger._opened is None
         total = ledger.total()
-        assert (total.calls, round(total.usd * 10**9)) == (3200, 3200 * 7)
+        assert (total.calls, round(total.usd * 10**9)) == (2000 + 4 * each, (2000 + 4 * each) * 7)
     with closing(sqlite3.connect(path)) as connection:
         (kept,) = connection.execute("SELECT sum(calls) FROM daily_sums").fetchone()
     assert kept == int(mark(path)[0].split()[1]) > 2000
@@ -392,20 +394,20 @@ def test_each_question_is_answered_by_the_smallest_table_that_can(path):
 def test_days_are_those_of_the_readers_clock(path):
     times = [datetime(2026, 3, 31, hour, 30, tzinfo=UTC) for hour in (1, 9, 17, 22, 23)]
     code = (
-        "import sys; from llmkit.costs.ledger import Ledger; from llmkit.costs.frame.summary import *\n"
-        "ledger = Ledger(sys.argv[1]); print(ledger.summary('day')['calls'].to_dict())\n"
-        "for by in (['day'], ['month'], ['month', 'notebook'], ['month', 'day']):\n"
-        "    assert ledger.summary(by).equals(summarise(spending(ledger.exact), by))"
+        "import os, sys, time; from llmkit.costs.ledger import Ledger\n"
+        "from llmkit.costs.frame.summary import *\n"
+        "for zone in sys.argv[2:]:\n"
+        "    os.environ['TZ'] = zone; time.tzset(); ledger = Ledger(sys.argv[1])\n"
+        "    print(ledger.summary('day')['calls'].to_dict())\n"
+        "    for by in (['day'], ['month'], ['month', 'notebook'], ['month', 'day']):\n"
+        "        assert ledger.summary(by).equals(summarise(spending(ledger.exact), by))\n"
+        "    ledger.close()"
     )
     write(path, [call(time=time) for time in times])
     write(path, [call(time=times[0])])
-    seen = {
-        subprocess.check_output(
-            [sys.executable, "-c", code, str(path)], text=True, env=os.environ | {"TZ": zone}
-        )
-        for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles")
-    }
-    assert len(seen) == 3
+    zones = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
+    seen = subprocess.check_output([sys.executable, "-c", code, str(path), *zones], text=True)
+    assert len(set(seen.splitlines())) == 3
 
 
 def test_daily_sums_that_are_spoiled_keep_no_row_out(path):

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmkit.costs import ledger as ledgers
 from llmkit.costs.controller import CostController
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.monitor import LLMMonitor
@@ -304,7 +305,8 @@ def test_a_filtered_chart_draws_what_the_filtered_rows_add_up_to():
             charts_agree(ledger, [row for row in rows if row[name] == value], **filters)
 
 
-def test_calls_that_wait_to_be_written_are_in_every_sum():
+def test_calls_that_wait_to_be_written_are_in_every_sum(monkeypatch):
+    monkeypatch.setattr(ledgers, "SETTLE", 0.2)
     records = [record for record in simulated_calls() if record.model == "gpt-6-luna"][:40]
     with written(records[:30]) as (ledger, _), closing(sqlite3.connect(ledger.path)) as other:
         other.execute("BEGIN IMMEDIATE")
