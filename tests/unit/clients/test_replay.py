@@ -404,8 +404,9 @@ class TestSharing:
         assert recorder.statuses == ["cancelled", "ok"]
 
     async def test_two_streams_that_are_read_in_turns_do_not_wait_for_each_other(
-        self, server, recorder, auto
+        self, server, recorder, auto, monkeypatch
     ):
+        monkeypatch.setattr(playback._single_flight, "_patience", 0.3)
         async with opened("openai", server) as client:
             one, two = client.stream_text(QUESTION), client.stream_text(QUESTION)
             pieces = [await anext(one)]
@@ -415,9 +416,10 @@ class TestSharing:
         assert "".join(pieces) == "".join(rest) == TEXT
         assert len(auto) == 1
 
-    async def test_a_call_whose_model_is_slow_is_waited_for(self, server, recorder, auto):
+    async def test_a_call_whose_model_is_slow_is_waited_for(self, server, recorder, auto, monkeypatch):
+        monkeypatch.setattr(playback._single_flight, "_patience", 0.5)
         async with opened("openai", server) as client:
-            server.fail_next("rate=0.8")  # tokens a second: between two of them patience would end
+            server.fail_next("rate=1.6")  # tokens a second: between two of them patience would end
             stream = client.stream_text(QUESTION, max_tokens=3)
             pieces = [await anext(stream)]
             other = asyncio.create_task(read(client.stream_text(QUESTION, max_tokens=3)))

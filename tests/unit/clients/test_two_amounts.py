@@ -163,6 +163,7 @@ async def test_an_answer_that_ends_without_its_end(ledger, protocol):
     check(ledger, protocol)
 
 
+@pytest.mark.product
 async def test_an_answer_that_stalls(ledger, protocol, way):
     script = (head(way), begun(protocol, way), SILENCE)
     async with asking(protocol, script, total=0.5) as client:
@@ -171,6 +172,7 @@ async def test_an_answer_that_stalls(ledger, protocol, way):
     check(ledger, protocol)
 
 
+@pytest.mark.product
 async def test_an_answer_whose_task_is_cancelled(ledger, protocol, way):
     async with asking(protocol, (head(way), begun(protocol, way), SILENCE)) as client:
         task = asyncio.create_task(ask(client, way))

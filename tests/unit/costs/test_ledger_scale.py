@@ -297,7 +297,9 @@ def version_2(path, records):
         names = [name for name in COLUMNS if name in schema.present(connection)]
         places = [list(COLUMNS).index(name) for name in names]
         insert = f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        connection.execute("BEGIN")  # else each row is a commit that waits for the disk
         connection.executemany(insert, [[row[place] for place in places] for row in map(encode, records)])
+        connection.execute("COMMIT")
 
 
 def older(path, statement, rows=None):

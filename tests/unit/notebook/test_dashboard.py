@@ -222,6 +222,7 @@ def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
         assert static_export.png(board._shown).startswith(b"\x89PNG")
 
 
+@pytest.mark.kernel
 def test_a_notebook_that_is_run_without_a_browser_has_the_picture_and_no_rows_in_its_state(tmp_path):
     source = f"{MONTH}\nbooks.dashboard(since='all', by='notebook')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])

@@ -4,6 +4,7 @@ import pytest
 
 from llmkit import ProviderNotAvailableError, StreamInterruptedError
 from tests.faults.test_faults import call, client_of
+from tests.support.callers import hurry
 from tests.support.dialects import DIALECTS, Anthropic, Google, OpenAI, dump
 from tests.support.peer import Peer, events, http
 
@@ -55,6 +56,7 @@ async def test_a_broken_answer_without_text_is_asked_for_again(protocol, mode):
     d = DIALECTS[protocol]
     word = {"openai": "network_error", "anthropic": "error", "google": "MALFORMED_FUNCTION_CALL"}[protocol]
     async with Peer() as peer, client_of(d, peer.url, max_retries=1) as client:
+        hurry(client)
         peer.scripts = {"m": [(ending(d, word, mode, ""),), (ending(d, "stop", mode),)]}
         outcome = await call(client, "m", mode)
     assert (outcome.error, outcome.text, outcome.answer.attempts) == (None, "Hi", 2)
