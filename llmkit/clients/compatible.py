@@ -10,6 +10,7 @@ from llmkit.clients.openai import OpenAIClient
 if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Keys
     from llmkit.clients.engine.engine import Options
+    from llmkit.providers.openai_chat import API
 
 
 class CompatibleClient(OpenAIClient):
@@ -28,7 +29,8 @@ class CompatibleClient(OpenAIClient):
         base_url: str | None = None,
         *,
         client: Any = None,
+        api: API = "auto",
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
-        super().__init__(api_key, base_url, client=client, provider_name=provider_name, **options)
+        super().__init__(api_key, base_url, client=client, provider_name=provider_name, api=api, **options)

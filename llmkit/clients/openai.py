@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, Unpack, get_args
+from urllib.parse import urlsplit
 
 from llmkit.clients.credentials.access import Access, Keys, wrapped
 from llmkit.clients.engine.engine import Options, ProviderClient
+from llmkit.core import catalog
+from llmkit.core.errors import ConfigurationError
 from llmkit.core.redaction import note
-from llmkit.providers.openai_chat import CompatibleCodec, OpenAICodec
+from llmkit.providers.openai_chat import API, CompatibleCodec, OpenAICodec
 from llmkit.transport.sdk import SDKTransport
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
@@ -23,10 +26,12 @@ class OpenAIClient(ProviderClient):
         client: Your own `openai.AsyncOpenAI` (or `AsyncAzureOpenAI`, …) instead of key and base URL;
             llmkit does not close it.
         provider_name: Name in the ledger; compatible servers have their own.
+        api: `"responses"`, `"chat"` (Chat Completions), or `"auto"`: the Responses API at the address of a
+            provider that has it, otherwise Chat Completions.
         **options: `model`, `timeout`, `max_retries` and `fallback`, as for `ProviderClient`.
 
     Raises:
-        ConfigurationError: If a number is out of range.
+        ConfigurationError: If a number is out of range, or `api` is something else.
 
     Example:
         ```python
@@ -43,14 +48,24 @@ class OpenAIClient(ProviderClient):
         *,
         client: Any = None,
         provider_name: str = "openai",
+        api: API = "auto",
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
+        if api not in get_args(API):
+            raise ConfigurationError(f"api must be 'auto', 'responses' or 'chat', got {api!r:.40}.")
         access = Access(provider_name, OpenAICodec, api_key=api_key, base_url=base_url, own=client)
         # Variables for OpenAI must not affect compatible servers.
         theirs = (_ORGANISATION, "OPENAI_CUSTOM_HEADERS") if provider_name == "openai" else ({}, "")
         kind = OpenAICodec if provider_name == "openai" else CompatibleCodec
-        codec = kind(official=(lambda: "api.openai.com" in access.place().url) if client is None else True)
+        codec = kind(
+            official=(lambda: "api.openai.com" in access.place().url) if client is None else True,
+            api=api,
+            provider=provider_name,
+            at_home=lambda: _is_home(
+                provider_name, access.place().url if client is None else client.base_url
+            ),
+        )
         super().__init__(
             provider_name,
             codec=codec,
@@ -61,3 +76,10 @@ class OpenAIClient(ProviderClient):
             simulated=access.is_simulated,
             **options,
         )
+
+
+def _is_home(provider: str, url: object) -> bool:
+    """Whether an address is the provider's own."""
+    known = catalog.providers().get(provider)
+    home = urlsplit((known and known.base_url) or "").hostname
+    return home is not None and urlsplit(str(url)).hostname == home

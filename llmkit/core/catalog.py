@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Provider:
         prefixes: Prefixes of bare model names that belong to this provider.
         fallbacks: Alternative model, by model.
         refuses: Patterns of models that refuse a parameter, by parameter.
+        reasons: Patterns of models that reason, and can say so.
+        responses: Patterns of models that only the Responses API has; `None` if there is no such API.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Provider:
     prefixes: tuple[str, ...] = ()
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     refuses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    responses: tuple[str, ...] | None = None
 
     def plain(self, model: str) -> str:
         """Return a model name without meaningless prefixes.
@@ -75,11 +79,17 @@ class Provider:
             >>> sorted(providers()["openai"].refused("o3-mini"))
             ['temperature']
         """
-        return frozenset(
-            parameter
-            for parameter, patterns in self.refuses.items()
-            if any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns)
-        )
+        return frozenset(name for name, patterns in self.refuses.items() if matches(model, patterns))
+
+
+def matches(model: str, patterns: Iterable[str]) -> bool:
+    """Whether a model's name matches one of these patterns.
+
+    Example:
+        >>> matches("gpt-5-pro", ["*-pro"])
+        True
+    """
+    return any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns)
 
 
 @cache
@@ -119,7 +129,7 @@ def output_limit(model: str) -> int:
     limits: dict[str, Any] = _data()["outputs"]
     name = model.rpartition("/")[2].removeprefix("ft:").lower()  # fine-tuned: ft:gpt-4o-mini:org::id
     for tokens, patterns in limits["models"].items():
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+        if matches(name, patterns):
             return int(tokens)
     return int(limits["other"])
 

@@ -205,6 +205,7 @@ class Codec(ABC):
         tier_parameters: ... that choose a service tier, ...
         nested_parameters: ... that hold further parameters.
         schema_fields: Fields by which a schema is sent; where one is refused, the prompt asks for it.
+        own_fields: Fields that nobody chose, and that are left out where a server refuses them.
         caches_unasked: Whether a prompt may be written to a cache that was not asked for.
         former_temperature: Whether version 1 keys of recordings include the default
             temperature; a new wire format has no such recordings.
@@ -222,11 +223,20 @@ class Codec(ABC):
         {"generation_config", "generationConfig", "extra_body"}
     )
     schema_fields: ClassVar[frozenset[str]] = frozenset()
+    own_fields: ClassVar[frozenset[str]] = frozenset()
     caches_unasked: ClassVar[bool] = True
     former_temperature: ClassVar[bool] = False
 
     image_tokens = staticmethod(most_expensive_image)
     """Tokens of an image of this size (`None`: unknown) for this model, at most."""
+
+    def chosen(self, request: Request) -> Codec:  # noqa: ARG002 - a provider with two formats decides by it
+        """Return the wire format in which a request is sent: this one, unless a provider has several."""
+        return self
+
+    def deny(self, error: LLMClientError) -> bool:  # noqa: ARG002 - as above
+        """Note that a server does not have this format; whether another one is to be tried now."""
+        return False
 
     @abstractmethod
     def encode(self, request: Request) -> WireRequest:

@@ -5,16 +5,17 @@ Source: OpenAI API reference, "Create chat completion" and "The chat completion 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from llmkit.content.media import most_expensive_image, openai_image
 from llmkit.content.messages import ALTERNATIVE
 from llmkit.content.schema import for_openai, in_prompt
+from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError
 from llmkit.providers import parts_openai
 from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
-from llmkit.providers.error_mapping import of_event
+from llmkit.providers.error_mapping import WRONG_ADDRESS, of_event
 from llmkit.providers.finish_reasons import broken_off, called, ended
 from llmkit.providers.json_fields import (
     DONE,
@@ -26,6 +27,7 @@ from llmkit.providers.json_fields import (
     lenient_object,
     loads,
 )
+from llmkit.providers.openai_responses import UNSUPPORTED, ResponsesCodec
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
 from llmkit.transport.base import WireRequest
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
+    from llmkit.core.errors import LLMClientError
 
 
 LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
@@ -63,6 +66,10 @@ _FIELDS = frozenset(
 """Parts of a message besides its text: objects, and fields that are stored by name."""
 
 
+API: TypeAlias = Literal["auto", "responses", "chat"]
+"""Which of OpenAI's two APIs to use: `"auto"` is the Responses API at OpenAI's own address."""
+
+
 class OpenAICodec(Codec):
     """The Chat Completions wire format, as OpenAI speaks it."""
 
@@ -72,8 +79,43 @@ class OpenAICodec(Codec):
     former_temperature: ClassVar[bool] = True
     image_tokens = staticmethod(openai_image)
 
-    def __init__(self, *, official: bool | Callable[[], bool] = True) -> None:
+    def __init__(
+        self,
+        *,
+        official: bool | Callable[[], bool] = True,
+        api: API = "chat",
+        provider: str = "openai",
+        at_home: Callable[[], bool] | None = None,
+    ) -> None:
         self._official = official
+        self._api = api
+        self._at_home = at_home
+        self._responses = ResponsesCodec(provider)
+        known = catalog.providers().get(provider)
+        self._only_there = None if known is None else known.responses
+        self._denied = False
+
+    def chosen(self, request: Request) -> Codec:
+        """Return the Responses API's format for a request that goes there; see `Codec.chosen`."""
+        if self._api == "responses" or (self._api == "auto" and self._fits(request)):
+            return self._responses
+        return self
+
+    def deny(self, error: LLMClientError) -> bool:
+        """Note that a server has no Responses API; see `Codec.deny`."""
+        missing = error.status_code in {404, 405} and error.hint == WRONG_ADDRESS
+        if not missing or self._denied or self._api != "auto":
+            return False
+        self._denied = True
+        return True
+
+    def _fits(self, request: Request) -> bool:
+        """Whether a request goes to the Responses API, if nobody chose."""
+        if self._only_there is None or self._at_home is None or not self._at_home():
+            return False
+        if catalog.matches(request.model, self._only_there):
+            return True
+        return not (self._denied or UNSUPPORTED & request.extra.keys())
 
     @property
     def _is_official(self) -> bool:

@@ -88,7 +88,7 @@ def _call(raw: dict[str, Any]) -> ToolCall:
 def _sources(raw: dict[str, Any], kind: str) -> tuple[Part, ...]:
     """Return the sources of a citation, or of Perplexity's list of addresses."""
     if kind in {"url_citation", "file_citation"}:
-        return (_citation(lenient_object(raw.get(kind))),)
+        return (citation(lenient_object(raw.get(kind))),)
     urls = raw.get("citations")
     return tuple(Citation(url, url) for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
 
@@ -106,7 +106,8 @@ def _media(raw: dict[str, Any], kind: str) -> tuple[Part, ...]:
     return () if sound is None else (Media(sound, opaque),)
 
 
-def _citation(source: dict[str, Any]) -> Citation:
+def citation(source: dict[str, Any]) -> Citation:
+    """Return the source that an annotation describes."""
     url, title = source.get("url"), source.get("title") or source.get("filename") or source.get("name")
     start, end = source.get("start_index"), source.get("end_index")
     quote = source.get("content")

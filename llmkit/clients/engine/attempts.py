@@ -67,6 +67,7 @@ class Attempts:
         self._endpoint = endpoint
         self._call = call
         self._reading: ResponseReader | None = None
+        self._codec = endpoint.codec
         self._key: Secret | None = None
         self._tried: list[Secret] = []
         self._retries = 0
@@ -79,6 +80,10 @@ class Attempts:
                     self._reading = await self._begin()
                 texts = await self._reading.next()
             except LLMClientError as error:
+                if self._in_another_format(error):
+                    await self.aclose()
+                    self._call.give_up_attempt()
+                    continue
                 redact_error(error, links(self._call.request.messages))
                 if isinstance(error, StreamInterruptedError) and not self._call.started:
                     error.before_any_text()
@@ -117,18 +122,19 @@ class Attempts:
         if key is not None:
             self._key = call.key = key
         clock = Deadlines(endpoint.timeouts, call.end, call)
-        wire = endpoint.codec.encode(call.request)
+        self._codec = endpoint.codec.chosen(call.request)
+        wire = self._codec.encode(call.request)
         if wire.connect_timeout != endpoint.timeouts.connect:
             wire = replace(wire, connect_timeout=endpoint.timeouts.connect)
         response = await clock.within(self._send(wire))
         call.heed(response.headers)
-        return ResponseReader(response, endpoint.codec, call, clock)
+        return ResponseReader(response, self._codec, call, clock)
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
         response = await self._endpoint.transport.send(wire)
         # Before an error is raised, because a call that the sandbox refuses is simulated, too.
         self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
-        return await accepted(response, self._endpoint.codec)
+        return await accepted(response, self._codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next attempt; cells and logs show the pause."""
@@ -173,25 +179,37 @@ class Attempts:
         logger.warning("%s: %s Continuing with the key from %s", self._call.name, error.message, other.source)
         return True
 
+    def _in_another_format(self, error: LLMClientError) -> bool:
+        """Use the provider's other wire format, if the server does not have this one."""
+        codec = self._endpoint.codec
+        if self._codec is codec or self._call.started or not codec.deny(error):
+            return False
+        address = self._endpoint.transport.address
+        logger.warning("%s has no Responses API; llmkit uses Chat Completions there.", address)
+        return True
+
     def _without_refused(self, error: LLMClientError) -> bool:
         """Drop a parameter that the server refused, and remember it for this model."""
         request, refused = self._call.request, self._endpoint.refused
-        self._call.request, names = without_refused(error, request, self._endpoint.codec)
+        self._call.request, names = without_refused(error, request, self._codec)
         if names:
             there = self._endpoint.there(request.model)
             refused[there] = refused.get(there, frozenset()) | names
-            warn_refused(self._endpoint, request, names)
+            warn_refused(self._endpoint, request, names, self._codec)
         return bool(names)
 
 
-def warn_refused(endpoint: Endpoint, request: Request, names: frozenset[str]) -> None:
+def warn_refused(
+    endpoint: Endpoint, request: Request, names: frozenset[str], codec: Codec | None = None
+) -> None:
     """Warn the user once about their parameters that a model refuses."""
+    codec = codec or endpoint.codec
     for name in sorted(names):
         if (request.model, name) in endpoint.warned:
             continue
-        if request.schema is not None and name in endpoint.codec.schema_fields:
+        if request.schema is not None and name in codec.schema_fields:
             warn_dropped(name, request.model, "the schema is in the prompt instead")
-        elif name not in endpoint.codec.limit_fields and is_chosen(name, request):
+        elif name not in codec.limit_fields and is_chosen(name, request):
             warn_dropped(name, request.model)
         else:
             continue

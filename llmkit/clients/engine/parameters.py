@@ -116,7 +116,7 @@ def _refused(
     schema = codec.schema_fields
     blamed = stated or _first_named(message, sent, schema)
     mentioned = {name for name in sent if name in blamed or _at(name, message, schema) >= 0}
-    if spare := {name for name in mentioned if _is_spare(name, request)}:
+    if spare := {name for name in mentioned if _is_spare(name, request, codec)}:
         return _family(spare, sent)
     refused = bool(stated or _REFUSED.search(message))
     if refused and blamed and _is_dispensable(blamed, request, message, codec):
@@ -131,9 +131,9 @@ def _is_dispensable(blamed: list[str], request: Request, message: str, codec: Co
     return all(_is_optional(name, request, message, codec) for name in blamed)
 
 
-def _is_spare(name: str, request: Request) -> bool:
+def _is_spare(name: str, request: Request, codec: Codec) -> bool:
     """Whether a parameter may be dropped on a mere mention, because the user did not choose it."""
-    return droppable(name) and not is_chosen(name, request)
+    return (droppable(name) or name in codec.own_fields) and not is_chosen(name, request)
 
 
 def _is_optional(name: str, request: Request, message: str, codec: Codec) -> bool:

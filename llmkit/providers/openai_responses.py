@@ -1,0 +1,344 @@
+"""OpenAI: the Responses API, which its newer models and its own tools need.
+
+Source: OpenAI API reference, "Create a model response", "The response object" and "Streaming events".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmkit.content.media import openai_image
+from llmkit.content.schema import for_openai, in_prompt
+from llmkit.core import catalog
+from llmkit.core.errors import BadResponseError, InvalidRequestError
+from llmkit.providers import parts_responses
+from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.codec import Answer, Codec, Request
+from llmkit.providers.error_mapping import of_event
+from llmkit.providers.finish_reasons import called, ended
+from llmkit.providers.json_fields import (
+    DONE,
+    as_list,
+    as_name,
+    as_object,
+    as_text,
+    event,
+    lenient_object,
+    loads,
+)
+from llmkit.providers.raw_parts import merge
+from llmkit.providers.usage import note
+from llmkit.providers.usage_responses import read_usage
+from llmkit.transport.base import WireRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
+
+LIMITS = Limits(name="OpenAI", request=70 * MB)
+"""Source: OpenAI, "Images and vision" and "File inputs": 50 MB per request, 67 MB as base64."""
+
+UNSUPPORTED = frozenset(
+    {
+        "n", "stop", "seed", "logit_bias", "frequency_penalty", "presence_penalty", "logprobs", "modalities",
+        "audio", "functions", "function_call", "prediction", "stream_options", "web_search_options",
+    }
+)  # fmt: skip
+"""Parameters of Chat Completions that the Responses API does not have."""
+
+ENCRYPTED = "reasoning.encrypted_content"
+
+_ANSWERED = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class ResponsesCodec(Codec):
+    """The wire format of the Responses API, without state on the server.
+
+    Args:
+        provider: The provider, whose models that reason are asked for a summary of it.
+    """
+
+    limit_fields: ClassVar[frozenset[str]] = frozenset({"max_output_tokens"})
+    schema_fields: ClassVar[frozenset[str]] = frozenset({"text"})
+    own_fields: ClassVar[frozenset[str]] = frozenset({"reasoning", "include"})
+    image_tokens = staticmethod(openai_image)
+
+    def __init__(self, provider: str = "openai") -> None:
+        known = catalog.providers().get(provider)
+        self._reasons = () if known is None else known.reasons
+
+    def encode(self, request: Request) -> WireRequest:
+        """Encode the request; see `Codec.encode`."""
+        check(request.messages, LIMITS)
+        extra = _renamed(request.extra)
+        text, messages = _format(request, extra)
+        stored = bool(extra.get("store", False))
+        dropped = self.dropped(request) - self.own_fields
+        optional = {
+            "temperature": None if request.temperature is None else float(request.temperature),
+            "max_output_tokens": request.max_tokens,
+            **self._reasoning(request, extra),
+            **extra,
+            "text": text or None,
+        }
+        body: dict[str, Any] = {
+            "model": request.model,
+            "input": parts_responses.items(messages, stored=stored),
+            "store": stored,
+        }
+        if request.stream:
+            body["stream"] = True
+        body |= {name: value for name, value in optional.items() if value is not None and name not in dropped}
+        return WireRequest(path="/responses", body=body, stream=request.stream)
+
+    def decode(self, data: bytes, answer: Answer) -> str:
+        """Decode one event; see `Codec.decode`."""
+        if answer.closed or data.startswith(DONE):
+            return ""
+        payload = event(data)
+        kind = payload.get("type")
+        if kind == "response.output_text.delta":  # the common case
+            written = payload.get("delta")
+            if written.__class__ is str and not answer.apart:
+                answer.last = written or answer.last
+                return written
+            return answer.paragraph(as_text(written))
+        answer.here = 0
+        return self._event(as_text(kind), payload, answer)
+
+    def decode_body(self, body: bytes, answer: Answer) -> str:
+        """Decode a complete response; see `Codec.decode_body`."""
+        data = as_object(loads(body))
+        if data.get("error") is not None and "output" not in data:
+            raise of_event(data)
+        if "output" not in data:
+            raise BadResponseError("The answer has no output.")
+        written = ""
+        for number, item in enumerate(map(as_object, as_list(data["output"]))):
+            answer.here = len(written)
+            written += self._whole_item(number, item, answer)
+        self._end(data, answer)
+        return written
+
+    def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
+        """Return our parts; see `Codec.read_part`."""
+        return parts_responses.read_part(raw)
+
+    def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
+        """Return the parts of a whole answer; see `Codec.finish_parts`."""
+        return parts_responses.with_places(parts)
+
+    def _reasoning(self, request: Request, extra: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that ask for a summary of reasoning, and for its encrypted form to send back."""
+        if self.own_fields & request.without or not catalog.matches(request.model, self._reasons):
+            return {}
+        wanted = {"summary": "auto", **lenient_object(extra.pop("reasoning", None))}
+        include = as_list(extra.pop("include", None))
+        return {"reasoning": wanted, "include": [*include, *([] if ENCRYPTED in include else [ENCRYPTED])]}
+
+    def _event(self, kind: str, payload: dict[str, Any], answer: Answer) -> str:
+        """Read an event other than text."""
+        number = payload.get("output_index")
+        if kind == "response.output_item.added":
+            self._item_begins(number, as_object(payload.get("item")), answer)
+        elif kind == "response.output_item.done":
+            return self._item_ends(number, as_object(payload.get("item")), answer)
+        elif kind in _ANSWERED:
+            return self._last_event(as_object(payload.get("response")), answer)
+        elif kind == "error" or (payload.get("error")):
+            raise of_event(payload if isinstance(payload.get("error"), dict) else {"error": payload})
+        elif kind == "response.queued":
+            raise _background()
+        elif kind in {"response.created", "response.in_progress"}:
+            _metadata(as_object(payload.get("response")), answer)
+        elif kind == "response.refusal.delta":
+            return _refused(number, as_text(payload.get("delta")), answer)
+        else:
+            _delta(kind, number, payload, answer)
+        return ""
+
+    def _item_begins(self, number: Any, item: dict[str, Any], answer: Answer) -> None:
+        answer.thinking = True
+        if item.get("type") == "message":
+            header = _header(item)
+            answer.growing[_key(number)] = header
+            answer.begin_text(header)
+        elif item:
+            if item.get("type") != "reasoning":
+                answer.apart = True
+            merge(answer, _key(number), dict(item))
+
+    def _item_ends(self, number: Any, item: dict[str, Any], answer: Answer) -> str:
+        """Replace what was gathered of an item by the whole of it; return its text if none was streamed."""
+        known = answer.growing.get(_key(number))
+        if known is None:
+            return self._whole_item(number, item, answer)
+        if item.get("type") == "message":
+            known.update(_header(item))
+            _annotate(number, item, answer)
+        elif item:
+            known.clear()
+            known.update(item)
+            _note_call(item, answer)
+        return ""
+
+    def _whole_item(self, number: Any, item: dict[str, Any], answer: Answer) -> str:
+        """Read an item that was not streamed."""
+        before = answer.here
+        self._item_begins(number, item, answer)
+        _note_call(item, answer)
+        written = ""
+        for block in map(as_object, as_list(item.get("content")) if item.get("type") == "message" else []):
+            answer.here = before + len(written)
+            if block.get("type") == "refusal":
+                written += _refused(number, as_text(block.get("refusal")), answer)
+            else:
+                written += answer.paragraph(as_text(block.get("text")))
+        if item.get("type") == "message":
+            _annotate(number, item, answer)
+        return written
+
+    def _last_event(self, response: dict[str, Any], answer: Answer) -> str:
+        """Read the final event; items that were not streamed are read from it."""
+        written = ""
+        for number, item in enumerate(map(as_object, as_list(response.get("output")))):
+            if _key(number) not in answer.growing:
+                answer.here = len(written)
+                written += self._whole_item(number, item, answer)
+        self._end(response, answer)
+        answer.closed = True
+        return written
+
+    def _end(self, response: dict[str, Any], answer: Answer) -> None:
+        _metadata(response, answer)
+        status = as_text(response.get("status")) or "completed"
+        if status in {"queued", "in_progress"}:
+            raise _background()
+        answer.ended = True
+        report = lenient_object(response.get("usage"))
+        tools = lenient_object(response.get("tool_usage"))
+        if report or tools:
+            note(answer, {**report, **({"tool_usage": tools} if tools else {})}, read_usage)
+        if response.get("error"):
+            answer.broken = of_event({"error": response["error"]})
+        refused = answer.finish_reason == "refusal"
+        reason = as_text(lenient_object(response.get("incomplete_details")).get("reason"))
+        ended(answer, reason or status, response.get("error"))
+        if refused:
+            answer.finish_reason = "refusal"
+
+
+def _key(number: Any) -> object:
+    return "item", number if isinstance(number, int) else None
+
+
+def _header(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what a message's text needs on its way back."""
+    kept = {name: item[name] for name in ("id", "status", "phase") if item.get(name) is not None}
+    return {"type": "message", **kept}
+
+
+def _note_call(item: dict[str, Any], answer: Answer) -> None:
+    if item.get("type") in {"function_call", "custom_tool_call"}:
+        called(answer)
+
+
+def _annotate(number: Any, item: dict[str, Any], answer: Answer) -> None:
+    """Store the sources of a message's texts."""
+    for place, block in enumerate(map(lenient_object, as_list(item.get("content")))):
+        for order, one in enumerate(as_list(block.get("annotations"))):
+            if isinstance(one, dict) and "type" in one:
+                merge(answer, (*_pair(number), "source", place, order), dict(one))
+
+
+def _pair(number: Any) -> tuple[str, Any]:
+    return "item", number if isinstance(number, int) else None
+
+
+def _delta(kind: str, number: Any, payload: dict[str, Any], answer: Answer) -> None:
+    """Continue an item: reasoning, or the arguments of a call; other events only show progress."""
+    answer.thinking = True
+    delta = payload.get("delta")
+    if kind == "response.reasoning_summary_part.added" and payload.get("summary_index"):
+        delta = "\n\n"
+    elif kind in {"response.reasoning_summary_text.delta", "response.reasoning_text.delta"}:
+        pass
+    elif kind == "response.function_call_arguments.delta":
+        merge(answer, _key(number), {"type": "function_call", "arguments": as_text(delta)})
+        return
+    elif kind == "response.custom_tool_call_input.delta":
+        merge(answer, _key(number), {"type": "custom_tool_call", "input": as_text(delta)})
+        return
+    else:
+        return
+    merge(answer, _key(number), {"type": "reasoning", "summary_text": as_text(delta)})
+
+
+def _refused(number: Any, written: str, answer: Answer) -> str:
+    answer.finish_reason = "refusal"
+    if (header := answer.growing.get(_key(number))) is not None:
+        header["refused"] = True
+    return answer.paragraph(written)
+
+
+def _metadata(response: dict[str, Any], answer: Answer) -> None:
+    answer.model = as_name(response.get("model")) or answer.model
+    answer.request_id = as_name(response.get("id")) or answer.request_id
+    answer.tier = as_name(response.get("service_tier")) or answer.tier
+
+
+def _background() -> BadResponseError:
+    return BadResponseError(
+        "The server answers in the background, which llmkit does not wait for.",
+        hint="Leave out background=True.",
+    )
+
+
+def _renamed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's parameters under the names of this API; those of Chat Completions are understood."""
+    wrong = sorted(UNSUPPORTED & {name for name, value in extra.items() if value is not None})
+    if wrong:
+        raise InvalidRequestError(
+            f"The Responses API does not have {', '.join(wrong)}.",
+            hint='Leave it out, or use OpenAIClient(api="chat").',
+        )
+    if extra.get("background"):
+        raise InvalidRequestError("A background answer is not supported.", hint="Leave out background=True.")
+    found = dict(extra)
+    for old in ("max_completion_tokens", "max_tokens"):
+        if old in found:
+            found["max_output_tokens"] = found.pop(old)
+    if (effort := found.pop("reasoning_effort", None)) is not None:
+        found["reasoning"] = {"effort": effort, **lenient_object(found.get("reasoning"))}
+    if (verbosity := found.pop("verbosity", None)) is not None:
+        found["text"] = {"verbosity": verbosity, **lenient_object(found.get("text"))}
+    if isinstance(tools := found.get("tools"), list | tuple):
+        found["tools"] = [_tool(one) for one in tools]
+    if isinstance(choice := found.get("tool_choice"), dict) and isinstance(choice.get("function"), dict):
+        found["tool_choice"] = {"type": "function", "name": choice["function"].get("name")}
+    return found
+
+
+def _tool(tool: Any) -> Any:
+    """Return a tool; a function in the form of Chat Completions is put flat, with the required `strict`."""
+    if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
+        tool = {"type": "function", **tool["function"]}
+    if isinstance(tool, dict) and tool.get("type") == "function" and "strict" not in tool:
+        return {**tool, "strict": False}
+    return tool
+
+
+def _format(request: Request, extra: dict[str, Any]) -> tuple[dict[str, Any], tuple[LLMMessage, ...]]:
+    """Return the `text` field and the messages; an unsupported schema goes into the messages."""
+    text = dict(lenient_object(extra.pop("text", None)))
+    wanted = extra.pop("response_format", None)
+    messages = request.messages
+    if (schema := request.schema) is not None:
+        wanted = None if "text" in request.without else for_openai(schema)
+        if wanted is None or schema.json is None:
+            messages = in_prompt(messages, schema)
+    if isinstance(wanted, dict):
+        text["format"] = {"type": wanted.get("type"), **lenient_object(wanted.get("json_schema"))}
+    return text, messages

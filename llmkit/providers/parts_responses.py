@@ -1,0 +1,191 @@
+"""Parts in the format of the Responses API: reading output items, writing input items.
+
+Source: OpenAI API reference, "Create a model response", "The response object" and "Streaming events".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llmkit.content.messages import parts_of
+from llmkit.content.parts import (
+    Citation,
+    Media,
+    Other,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+    gap,
+)
+from llmkit.providers.attachment_limits import media, written
+from llmkit.providers.codec import kind_of
+from llmkit.providers.json_fields import as_list, lenient_object
+from llmkit.providers.media_parts import made
+from llmkit.providers.parts_openai import arguments_text, citation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from llmkit.content.attachments import Attachment
+    from llmkit.content.messages import LLMMessage
+
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+"""Items that call the user's tools, and the field with what the model wrote."""
+
+
+def read_part(raw: dict[str, Any]) -> Iterable[Part]:
+    """Return our parts for one output item, or for an annotation."""
+    kind = str(raw.get("type"))
+    if kind == "reasoning":
+        return (Reasoning(_summary(raw), {k: v for k, v in raw.items() if k != "summary_text"}),)
+    if kind in _CALLS:
+        return (_call(raw, kind),)
+    if kind == "image_generation_call" and (image := made("image/png", raw.get("result"))) is not None:
+        return (Media(image, {name: value for name, value in raw.items() if name != "result"}),)
+    if kind.endswith("_citation"):
+        return (citation(raw),)
+    return (Other(kind_of(raw), raw),)
+
+
+def with_places(parts: list[Part]) -> Iterator[Part]:
+    """Yield the parts of an answer; the places of sources, counted in one text, are those in the whole."""
+    whole, apart, start = "", False, 0
+    for part in parts:
+        if isinstance(part, Text):
+            missing = gap(whole, part.text) if apart and part.text else 0
+            start = len(whole) + missing
+            whole += "\n" * missing + part.text
+            apart = apart and not part.text
+        elif isinstance(part, Citation) and part.start is not None and part.end is not None:
+            part = replace(part, start=part.start + start, end=part.end + start)  # noqa: PLW2901
+        elif not isinstance(part, Reasoning | Citation):
+            apart = True
+        yield part
+
+
+def items(messages: Iterable[LLMMessage], *, stored: bool) -> list[dict[str, Any]]:
+    """Return messages as input items.
+
+    Args:
+        messages: The conversation.
+        stored: Whether the server keeps answers, so that it knows reasoning by its identifier.
+    """
+    found: list[dict[str, Any]] = []
+    custom: set[str] = set()
+    for message in messages:
+        if message.role == "assistant" and message.parts:
+            found += _output_items(parts_of(message), stored=stored)
+            custom |= {str(item.get("call_id")) for item in found if item.get("type") == "custom_tool_call"}
+            continue
+        results = (part for part in message.parts if isinstance(part, ToolResult))
+        found += [_result(result, custom=result.call_id in custom) for result in results]
+        if content := _content(message):
+            found.append({"role": message.role, "content": content})
+    return found
+
+
+def _summary(item: dict[str, Any]) -> str:
+    """Return the summary of reasoning, or the reasoning itself where a server sends it."""
+    texts = [str(lenient_object(one).get("text") or "") for one in as_list(item.get("summary"))]
+    if not texts:
+        texts = [str(lenient_object(one).get("text") or "") for one in as_list(item.get("content"))]
+    return "\n\n".join(filter(None, texts)) or str(item.get("summary_text") or "")
+
+
+def _call(item: dict[str, Any], kind: str) -> ToolCall:
+    field = _CALLS[kind]
+    private = {name: value for name, value in item.items() if name not in {field, "name", "call_id"}}
+    identifier = item.get("call_id") or item.get("id") or ""
+    return ToolCall(
+        str(identifier), str(item.get("name") or ""), raw=str(item.get(field) or ""), opaque=private
+    )
+
+
+def _output_items(parts: Iterable[Part], *, stored: bool) -> Iterator[dict[str, Any]]:
+    """Yield the items of an answer; texts of one message are put together again."""
+    message: dict[str, Any] | None = None
+    for part in parts:
+        if isinstance(part, Text):
+            own = _message(part)
+            if message is not None and own.get("id") and message.get("id") == own["id"]:
+                message["content"] += own["content"]
+                continue
+            if message is not None:
+                yield message
+            message = own if part.text.strip() or part.opaque else None
+            continue
+        if isinstance(part, Citation):
+            continue
+        if message is not None:
+            yield message
+            message = None
+        if (item := _item(part, stored=stored)) is not None:
+            yield item
+    if message is not None:
+        yield message
+
+
+def _message(text: Text) -> dict[str, Any]:
+    """Return the message of a text; one that this API did not write is put simply."""
+    private = dict(text.opaque or {})
+    if private.get("type") != "message":
+        return {"role": "assistant", "content": text.text}
+    refused = private.pop("refused", False)
+    block = (
+        {"type": "refusal", "refusal": text.text}
+        if refused
+        else {
+            "type": "output_text",
+            "text": text.text,
+            "annotations": [],
+        }
+    )
+    return {"role": "assistant", "status": "completed", **private, "content": [block]}
+
+
+def _item(part: Part, *, stored: bool) -> dict[str, Any] | None:
+    """Return the item of a part; `None` if the server cannot use it."""
+    private = dict(part.opaque or {})
+    if isinstance(part, Reasoning):
+        known = private.get("type") == "reasoning" and (private.get("encrypted_content") or stored)
+        return {"summary": [], **private} if known else None
+    if isinstance(part, ToolCall):
+        return _written_call(part, private)
+    if isinstance(part, Media):
+        made_here = private.get("type") == "image_generation_call"
+        return {**private, "result": part.attachment.base64} if made_here else None
+    if isinstance(part, Other) and isinstance(part.data.get("type"), str):
+        return dict(part.data)
+    return None
+
+
+def _written_call(call: ToolCall, private: Mapping[str, Any]) -> dict[str, Any]:
+    kept = private if private.get("type") in _CALLS else {"type": "function_call"}
+    custom = kept["type"] == "custom_tool_call"
+    written = {"input": call.raw} if custom else {"arguments": arguments_text(call) or "{}"}
+    return {**kept, "call_id": call.id, "name": call.name, **written}
+
+
+def _result(result: ToolResult, *, custom: bool) -> dict[str, Any]:
+    files = [_file(one) for one in result.attachments]
+    text = [{"type": "input_text", "text": result.content}] if result.content else []
+    kind = "custom_tool_call_output" if custom else "function_call_output"
+    return {"type": kind, "call_id": result.call_id, "output": [*text, *files] if files else result.content}
+
+
+def _content(message: LLMMessage) -> str | list[dict[str, Any]]:
+    files = [_file(one) for one in media(message)]
+    said = written(message)
+    return [*files, *([{"type": "input_text", "text": said}] if said else [])] if files else said
+
+
+def _file(one: Attachment) -> dict[str, Any]:
+    url = one.url or f"data:{one.media_type};base64,{one.base64}"
+    if one.kind == "image":
+        return {"type": "input_image", "image_url": url, "detail": "auto"}
+    if one.url:
+        return {"type": "input_file", "file_url": one.url}
+    return {"type": "input_file", "filename": one.name or "document.pdf", "file_data": url}
