@@ -11,30 +11,26 @@ from llmkit.notebook.cell.values import FORMATS
 class Defaults(Configurable):
     """Defaults of a notebook session."""
 
-    model = Unicode("", help="Model that is asked where none is named: an alias or provider:model.")
-    aliases = Dict(
-        key_trait=Unicode(), value_trait=Unicode(), help="Short names of models, for this session."
-    )
-    system = Unicode("", help="System prompt where a cell gives none.")
-    format = Enum(["", *FORMATS], "", help="Format of answers where a cell gives none.")
-    temperature = Float(None, allow_none=True, min=0.0, max=2.0, help="Temperature where a cell gives none.")
-    fallback = List(
-        Unicode(), help="Models that stand in, in this order, where the first one gives no answer."
-    )
-    budget = Float(None, allow_none=True, min=0.0, help="What one call may cost at most, in US dollars.")
+    model = Unicode("", help="Default model: an alias or provider:model.")
+    aliases = Dict(key_trait=Unicode(), value_trait=Unicode(), help="Aliases of models, for this session.")
+    system = Unicode("", help="Default system prompt.")
+    format = Enum(["", *FORMATS], "", help="Default format of answers.")
+    temperature = Float(None, allow_none=True, min=0.0, max=2.0, help="Default temperature.")
+    fallback = List(Unicode(), help="Fallback models, tried in this order if the first one fails.")
+    budget = Float(None, allow_none=True, min=0.0, help="Maximum cost of one call, in US dollars.")
     tags = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
         help="Labels of this notebook's calls in the ledger; %llm tags sets them.",
     )
     replay = Enum(
-        ["", "off", "auto", "only"], "", help="Whether recorded answers are played back; see llmkit.replay."
+        ["", "off", "auto", "only"], "", help="Whether recorded answers are replayed; see llmkit.replay."
     )
     footer = Bool(default_value=True, help="Show model, tokens, time and cost under an answer.")
     max_refresh_hz = Float(
-        12.0, min=0.1, max=60.0, help="How often a growing answer is drawn anew, per second at most."
+        12.0, min=0.1, max=60.0, help="Maximum number of updates of a streaming answer per second."
     )
-    short_errors = Bool(default_value=True, help="Show an error on one line; %tb shows frames.")
+    short_errors = Bool(default_value=True, help="Show errors on one line; %tb shows the traceback.")
     warm_up = Bool(default_value=True, help="Load the SDK in the background soon after %load_ext.")
 
 

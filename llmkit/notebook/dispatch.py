@@ -72,7 +72,7 @@ def _ask_several(
     from llmkit.notebook.compare.compare import run_compare
 
     if request.code:
-        raise CellError("Whose code? -c goes with one model.", hint="Take .keep(…).code of the comparison.")
+        raise CellError("-c works with one model only.", hint="Use .keep(…).code of the comparison.")
 
     def keep(reply: Reply) -> None:
         if request.thread is not None:
@@ -107,7 +107,7 @@ def _names(models: str) -> list[str]:
     """Return the names that commas part; one empty name stands for the default model."""
     names = [name.strip() for name in models.split(",")]
     if len(names) > 1 and not all(names):
-        raise CellError(f"A model has no name in {models!r}.", hint="Write as in gpt,sonnet,flash.")
+        raise CellError(f"{models!r} has an empty model name.", hint="Write gpt,sonnet,flash.")
     return names
 
 

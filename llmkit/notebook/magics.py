@@ -39,7 +39,7 @@ class LLMMagics(Magics, Defaults):
         for name, value in settings.load().magics.items():
             try:
                 if name not in known:
-                    raise TraitError(f"known are {', '.join(sorted(known))}")  # noqa: TRY301 - as a bad value
+                    raise TraitError(f"known names are {', '.join(sorted(known))}")  # noqa: TRY301 - as a bad value
                 if name not in chosen:
                     setattr(self, name, value)
             except TraitError as error:

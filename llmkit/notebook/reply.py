@@ -173,4 +173,4 @@ class Reply:
 def explain_empty(error: BadResponseError, response: LLMResponse | None) -> None:
     """Say what came instead of text, if that is why an answer could not be read."""
     if response is not None and response.note and not spoken(response.content).strip():
-        error.message, error.hint = response.note, "Ask again for text."
+        error.message, error.hint = response.note, "Ask for text instead."

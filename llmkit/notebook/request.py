@@ -198,7 +198,7 @@ def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterat
             raise CellError(f"-i {number}: In[{number}] is empty.", hint="")
         safe = redact(source)  # before cutting, because half a key is not recognised
         if safe != source:
-            notes.append(f"Left out of In[{number}], for it looks like a key.")
+            notes.append(f"Text that looks like a key was left out of In[{number}].")
         if len(safe) > MAX_CELL:
             notes.append(f"In[{number}] is long: only its first {MAX_CELL:,} characters were sent.")
             safe = safe[:MAX_CELL]
@@ -221,7 +221,7 @@ def _attachments(ask: CellRequest, place: NotebookContext, notes: list[str]) -> 
     for source in ask.attachments:
         attachment = _attachment(source, place.variables)
         if attachment.kind == "text" and (safe := redact(attachment.text)) != attachment.text:
-            notes.append(f"Left out of {source}, for it looks like a key.")
+            notes.append(f"Text that looks like a key was left out of {source}.")
             attachment = replace(attachment, data=safe.encode())
         yield Part(title=attachment.name or attachment.shown_url or source, attachment=attachment)
 

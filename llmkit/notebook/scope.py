@@ -75,7 +75,7 @@ class Scope(Mapping[str, Any]):
         if frame is None or not _is_function(frame.f_code) or _WRITABLE or name not in _own(frame.f_code):
             return
         raise CellError(
-            f"-o {name}: {name} is a local of {frame.f_code.co_name}, which a magic cannot set.",
+            f"-o {name}: {name} is a local variable of {frame.f_code.co_name}, which a magic cannot set.",
             hint=f"Write {name} = %llm …, or take a name that the function does not assign.",
         )
 
@@ -94,7 +94,7 @@ class Scope(Mapping[str, Any]):
         frame = self._frame
         if frame is None or not _is_function(frame.f_code) or name in _own(frame.f_code):
             return ""
-        return f"{name} is set as a global: a magic cannot make a local of {frame.f_code.co_name}."
+        return f"{name} is set as a global: a magic cannot create a local variable of {frame.f_code.co_name}."
 
 
 def caller() -> FrameType | None:
@@ -195,7 +195,7 @@ def _path(code: CodeType, wanted: CodeType) -> list[CodeType] | None:
 
 
 def _unset(name: str, code: CodeType) -> str:
-    return f"{name} is a local of {code.co_name} and has no value yet. Set it above this line."
+    return f"{name} is a local variable of {code.co_name} and has no value yet. Set it above this line."
 
 
 def _out_of_sight(name: str, where: str, code: CodeType) -> str:

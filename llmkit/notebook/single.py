@@ -123,8 +123,10 @@ class SingleRun:
         said = LLMMessage(role="assistant", content=answer)
         self.stream = self._open((said, LLMMessage(role="user", content=repair_message(error))))
         more = format_money(None if spent is None else spent.cost_estimate)
-        self._notes.append(f"The first answer had the wrong form, so it was asked for again: {more} more.")
-        self._show(display, "asking again: the answer has the wrong form")
+        self._notes.append(
+            f"The first answer had the wrong format, so the call was repeated for another {more}."
+        )
+        self._show(display, "retrying: the answer has the wrong format")
         return self._read()
 
     def _read(self) -> Any:
@@ -218,7 +220,7 @@ class SingleRun:
             outcome, label=self._label, session_cost=spent.usd, estimated=about, status=status
         )
         waiting = ledger.waiting
-        problem = f"The ledger cannot be written: {waiting} calls wait in memory." if waiting else ""
+        problem = f"The ledger cannot be written: {waiting} calls are kept in memory." if waiting else ""
         alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take()]
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, problem, *alerts))))
 
@@ -232,7 +234,7 @@ def agreed(error: BudgetExceededError) -> bool:
         return False
     name = f"{error.provider}:{error.model}"
     try:
-        answer = input(f"The price of {name} is unknown. Send it all the same? [y/N] ")
+        answer = input(f"The price of {name} is unknown. Send the request anyway? [y/N] ")
     except (StdinNotImplementedError, EOFError):  # there is no user, as in nbconvert
         return False
     if answer.strip().lower() not in {"y", "yes"}:

@@ -135,7 +135,8 @@ def _check_replaceable(file: Path) -> None:
         beginning = [stream.readline(200).strip() for _ in range(2)]
     if MARK not in beginning[:1] and beginning != [_DOCTYPE, MARK]:
         raise ConfigurationError(
-            f"{file} exists and was not exported by llmkit: it stays as it is.", hint="Choose another name."
+            f"{file} exists and was not exported by llmkit, so it was not overwritten.",
+            hint="Choose another name.",
         )
 
 

@@ -148,7 +148,7 @@ def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
         page.get_by_text("at most $").first.wait_for(timeout=60_000)
         page.locator(".llmkit-column h1").first.wait_for(timeout=60_000)
         assert page.locator(".llmkit-column").count() == 3
-        page.get_by_text(" at most · ").wait_for(timeout=60_000)
+        page.get_by_text(" of at most ").wait_for(timeout=60_000)
         tops = [page.locator(".llmkit-column").nth(number).bounding_box()["y"] for number in range(3)]
         assert len(set(tops)) == 1
         assert page.locator(".llmkit-failed").count() == 1

@@ -129,7 +129,7 @@ class TestDryRun:
         assert "$? at most" in result.text
 
     def test_a_model_without_a_name_is_told(self, kernel):
-        assert "A model has no name in 'sandbox,'." in kernel.run("%%llm -d sandbox,\nHello").reply["evalue"]
+        assert "'sandbox,' has an empty model name." in kernel.run("%%llm -d sandbox,\nHello").reply["evalue"]
 
     def test_attachments_and_the_schema_have_lines_of_their_own(self, kernel):
         (kernel.folder / "notes.txt").write_text("Some notes.")
@@ -213,7 +213,8 @@ class TestFormats:
         result = kernel.run("%%llm --schema city\nrepeat exactly: not at all")
         assert result.data("text/plain") == ['{\n  "city": "sample city"\n}']
         assert (
-            "The first answer had the wrong form, so it was asked for again: $" in result.data("text/html")[0]
+            "The first answer had the wrong format, so the call was repeated for another $"
+            in result.data("text/html")[0]
         )
         assert rows(kernel)[before:] == [("ok",), ("ok",)]
         roles = kernel.run("print([m['role'] for m in sent()])").text
@@ -305,7 +306,7 @@ class TestNextCell:
 
     def test_an_answer_without_code_says_so(self, kernel):
         result = kernel.run("%%llm -c\nrepeat exactly: words")
-        assert "The answer has no code, so no new cell is made." in result.data("text/html")[0]
+        assert "The answer has no code, so no cell was created." in result.data("text/html")[0]
         assert result.reply["payload"] == []
 
 
@@ -313,7 +314,7 @@ class TestLastError:
     def test_fix_sends_the_cell_and_its_traceback_and_puts_code_into_the_next_cell(self, kernel):
         kernel.run("def f(x):\n    return 1 / x  # token sk-proj-abcdefghijklmnopqrstuvwxyz\nf(0)")
         result = kernel.run("%llm fix")
-        assert "and its traceback. What looks like a key was left out.\n" in result.text
+        assert "and its traceback. Text that looks like a key was left out.\n" in result.text
         (payload,) = result.reply["payload"]
         assert payload["source"] == "set_next_input"
         prompt = kernel.run("print(sent()[-1]['content'])").text
@@ -409,7 +410,7 @@ class TestSession:
         assert kernel.run("%llm export out.md").status == "ok"
         assert "# talk\n\n> repeat exactly: **hi**\n\n**hi**" in kernel.run("%llm export thread talk").text
         (kernel.folder / "mine.md").write_text("# Mine")
-        assert "it stays as it is" in kernel.run("%llm export mine.md").reply["evalue"]
+        assert "so it was not overwritten" in kernel.run("%llm export mine.md").reply["evalue"]
         assert (kernel.folder / "mine.md").read_text() == "# Mine"
 
     def test_answers_that_were_compared_are_exported(self, kernel):
@@ -417,7 +418,7 @@ class TestSession:
         assert kernel.run("%llm export").text.count("> repeat exactly: hi\n\nhi") == 2
 
     def test_the_default_is_one_model(self, kernel):
-        assert "The default is one model." in kernel.run("%llm model sandbox,sonnet").reply["evalue"]
+        assert "The default must be one model." in kernel.run("%llm model sandbox,sonnet").reply["evalue"]
 
     def test_registered_clients_are_listed(self, kernel):
         kernel.run("llmkit.register('my-own', llmkit.OpenAIClient)")

@@ -299,7 +299,7 @@ def test_another_model_stands_in_and_is_named(kernel, ledger):
     kernel.run("%config LLMMagics.fallback = ['sandbox:second']")
     result = kernel.run("%%llm sandbox:sandbox!401\nrepeat exactly: hello")
     assert result.data("text/plain") == ["hello"]
-    assert "sandbox:second stood in for sandbox:sandbox!401." in result.data("text/html")[0]
+    assert "sandbox:sandbox!401 failed; sandbox:second answered." in result.data("text/html")[0]
     assert rows(ledger, "model, fallback_from, attempts") == [("second", "sandbox:sandbox!401", 2)]
 
 
@@ -363,7 +363,7 @@ def test_who_is_asked_may_say_yes_for_the_rest_of_the_session(kernel, ledger, an
     kernel.run("%llm budget daily=5 unpriced=ask")
     request = kernel.client.execute("%%llm openai:nobody-knows\nHello", allow_stdin=True)
     question = kernel.client.get_stdin_msg(timeout=30)["content"]["prompt"]
-    assert question == "The price of openai:nobody-knows is unknown. Send it all the same? [y/N] "
+    assert question == "The price of openai:nobody-knows is unknown. Send the request anyway? [y/N] "
     kernel.client.input(answer)
     assert kernel._reply(request)["status"] == status
     kernel.run("%%llm openai:nobody-knows\nHello")

@@ -84,7 +84,7 @@ def refuse_secrets(prompt: str) -> None:
     if any(map(_is_secret, prompt.split())):
         raise CellError(
             "This line has what looks like a key in it: it was not sent.",
-            hint="%llm key PROVIDER takes a key without showing it. A prompt goes after --.",
+            hint="%llm key PROVIDER takes a key without displaying it. A prompt goes after --.",
         )
 
 

@@ -146,5 +146,5 @@ def find_option(name: str, typed: str) -> Option:
     """Return an option by its name."""
     if name in BY_NAME and typed == flag(name):
         return BY_NAME[name]
-    hint = did_you_mean(typed, flags(), "Begin the prompt with -- if this is part of it.")
+    hint = did_you_mean(typed, flags(), "If this is part of the prompt, begin the prompt with --.")
     raise CellError(f"Unknown option {typed}.", hint=hint)

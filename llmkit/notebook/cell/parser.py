@@ -95,7 +95,8 @@ def parse_cell(line: str, cell: str) -> CellRequest:
     if reader.rest:
         extra = reader.rest.split()[0]
         raise CellError(
-            f"What is {extra!r} after %%llm?", hint="One model and options; the prompt goes below."
+            f"{extra!r} is not an option.",
+            hint="The first line takes one model and options; the prompt goes below.",
         )
     if word:
         if "model" in reader.values:

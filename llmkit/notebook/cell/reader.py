@@ -139,6 +139,4 @@ def _quoted(text: str, start: int) -> bool:
 
 
 def _unclosed(flag: str) -> CellError:
-    return CellError(
-        f"The value of {flag} has a quote that never ends.", hint='Put it in double quotes: "…".'
-    )
+    return CellError(f"The value of {flag} has an unclosed quote.", hint='Put it in double quotes: "…".')

@@ -68,32 +68,31 @@ class Form:
 
 COMMANDS = {
     "model": Form("show or set the default model", "NAME", rf"{_NAME}(?:,{_NAME})*"),
-    "models": Form("list the models that can be asked, and their prices", "FILTER", _NAME),
+    "models": Form("list models and prices", "FILTER", _NAME),
     "alias": Form(
-        "list, set or remove short names of models, for this session",
+        "list, set or remove aliases of models, for this session",
         "NAME=MODEL | remove NAME",
         rf"{_THREAD}|{_THREAD}={_NAME}|remove {_THREAD}",
     ),
     "key": Form(
-        "enter a provider's key without showing it", "PROVIDER", _NAME, required=True, switch="--save"
+        "enter a provider's key without displaying it", "PROVIDER", _NAME, required=True, switch="--save"
     ),
     "trust": Form(
-        "list the addresses of project files that may have your keys, add one, or take it back",
+        "list, add or revoke addresses in project files that may receive your keys",
         "URL | revoke URL",
         r"(?:revoke )?https?://\S+",
     ),
     "fix": Form("correct the cell that failed last; the code goes into the next cell"),
     "explain": Form("explain the last error"),
-    "cost": Form("what the calls have cost", "BY", _NAME),
-    "dashboard": Form("what the calls have cost, live, with controls and a what-if", "BY", _NAME),
+    "cost": Form("show what you have spent", "BY", _NAME),
+    "dashboard": Form("show costs live, with controls and the prices of other models", "BY", _NAME),
     "budget": Form(
-        "show or set what may be spent: daily, per_notebook, per_call, unpriced, unknown_notebook;"
-        " off lifts it",
+        "show or set limits: daily, per_notebook, per_call, unpriced, unknown_notebook; off removes them",
         "[NAME=]USD ...",
         rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
     ),
     "tags": Form(
-        "show or set labels of all calls of this notebook from now on",
+        "show or set labels for all later calls of this notebook",
         "NAME=VALUE ... | off",
         rf"off|{_TAG}(?: {_TAG})*",
     ),
@@ -102,20 +101,20 @@ COMMANDS = {
         "NAME | show NAME | delete NAME | rename OLD NEW",
         rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
     ),
-    "chat": Form("open a chat, or continue a conversation of -t in one", "THREAD", _THREAD),
+    "chat": Form("open a chat, or continue a conversation (-t) in it", "THREAD", _THREAD),
     "last": Form("show the last answer again"),
     "replay": Form(
-        "show or set whether recorded answers are played back, at no cost",
+        "show or set whether recorded answers are replayed, at no cost",
         "auto|only|off [FILE]",
         rf"(?:{_REPLAY})(?: (?:{_REPLAY}))*",
     ),
     "export": Form(
-        "the session's questions and answers, or a thread's, as Markdown",
+        "write the session or a conversation as Markdown or HTML",
         "[thread NAME] [FILE.md]",
         rf"(?:thread {_THREAD}(?: {_FILE})?)|{_FILE}",
     ),
     "doctor": Form("check keys, models and the notebook"),
-    "help": Form("show this, or what it says of a topic", "TOPIC", _NAME + r"|-{1,2}[A-Za-z-]+"),
+    "help": Form("show this help, or the help on one topic", "TOPIC", _NAME + r"|-{1,2}[A-Za-z-]+"),
 }
 """The subcommands of `%llm`."""
 

@@ -42,7 +42,7 @@ def variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise ValueError("it must be a variable's name, like answer")
     if text.startswith("_") or text in IPYTHON_NAMES:
-        raise ValueError("that name is IPython's own")
+        raise ValueError("IPython uses that name")
     return text
 
 
@@ -114,7 +114,7 @@ def cells(text: str) -> tuple[int, ...]:
         first, _, last = part.partition("-")
         start, end = int(first), int(last or first)
         if not 0 < start <= end:
-            raise ValueError("cells count from 1, and a range goes up, like 3-7")
+            raise ValueError("cell numbers start at 1, and ranges ascend, like 3-7")
         if end - start >= MAX_CELLS or len(numbers | {*range(start, end + 1)}) > MAX_CELLS:
             raise ValueError(f"that is more than {MAX_CELLS} cells")
         numbers |= {*range(start, end + 1)}
@@ -133,7 +133,7 @@ def parameter(text: str) -> tuple[str, Any]:
         raise ValueError("it must be KEY=VALUE, like top_p=0.9")
     if key.lower().replace("_", "") in _KEYS:
         raise SecretError(
-            f"{key} is not a parameter of a call; %llm key PROVIDER takes one without showing it"
+            f"{key} is not a parameter of a call; %llm key PROVIDER takes a key without displaying it"
         )
     if key in OWN_OPTIONS:
         raise ValueError(f"{key} has an option of its own: {OWN_OPTIONS[key]}")
@@ -143,7 +143,9 @@ def parameter(text: str) -> tuple[str, Any]:
         return key, json.loads(_PYTHON.get(value, value), parse_constant=_refuse)
     except (ValueError, RecursionError):
         if value.startswith(("[", "{")):
-            raise ValueError(f'{key} looks like JSON and is none; write it like {key}=["a", "b"]') from None
+            raise ValueError(
+                f'{key} looks like JSON but is invalid; write it like {key}=["a", "b"]'
+            ) from None
         return key, value
 
 

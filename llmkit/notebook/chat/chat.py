@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
 
-KEPT = "the chat, the last of its .messages"
+KEPT = "the last of the chat's .messages"
 """Where an answer is that was stopped or cut."""
 
 

@@ -98,7 +98,7 @@ class ChatRunner:
     ) -> Turn:
         """Ask a question, and wait for its answer."""
         if not text.strip():
-            raise ConfigurationError("The question is empty.", hint="Write what you want to know.")
+            raise ConfigurationError("The question is empty.", hint="Type a question.")
         self.check_idle()
         self.follow_thread()
         question = self.talk.ask(text, attachments=attachments, instead_of=instead_of)
@@ -167,7 +167,9 @@ class ChatRunner:
     def check_idle(self) -> None:
         """Make sure that no answer is under way."""
         if self._task is not None:
-            raise ConfigurationError("The chat is still answering.", hint="Stop it, or wait for its end.")
+            raise ConfigurationError(
+                "The chat is still answering.", hint="Stop it, or wait until it has finished."
+            )
 
     @property
     def head(self) -> dict[str, Any]:
@@ -261,7 +263,7 @@ class ChatRunner:
         for alert in (*ledger.take_alerts(), *bound_ratio.take()):
             self.views.say(str(alert), "alert")
         if waiting := ledger.waiting:
-            self.views.say(f"The ledger cannot be written: {waiting} calls wait in memory.", "error")
+            self.views.say(f"The ledger cannot be written: {waiting} calls are kept in memory.", "error")
 
 
 async def _read(stream: TextStream, feed: Feed) -> None:

@@ -129,7 +129,7 @@ async def _provider(provider: Provider) -> Finding:
     key = await in_thread(keys.find, provider.name)  # a keyring may ask the user
     client = await in_thread(shared_client, provider.name)
     if not isinstance(client, ProviderClient):
-        return Finding(name=provider.name, ok=None, text="another package's client: not asked")
+        return Finding(name=provider.name, ok=None, text="client of another package: not checked")
     if key is None and not client.simulated and not provider.local:
         text = f"no key: %llm key {provider.name}, or set {provider.key_env[0]}"
         return Finding(name=provider.name, ok=False, text=text)
@@ -164,10 +164,10 @@ def _clock(found: list[Health]) -> Finding:
     """Compare this machine's clock with the providers'; one of them may be wrong, all of them hardly."""
     skews = sorted((health.skew_s for health in found if health.skew_s is not None), key=abs)
     if not skews:
-        return Finding(name="clock", ok=None, text="not compared: no provider answered with the time")
+        return Finding(name="clock", ok=None, text="not checked: no provider sent the time")
     skew = skews[0]
     if abs(skew) <= SKEW:
-        return Finding(name="clock", text="right to a minute")
+        return Finding(name="clock", text="correct to within a minute")
     way = "ahead" if skew > 0 else "behind"
     text = (
         f"{abs(skew):,.0f} s {way}: certificates and signatures will be refused; set the clock, or turn"
@@ -193,14 +193,16 @@ def examine_ledger(ledger: Ledger) -> Finding:
     if isinstance(path, str):
         return Finding(name="ledger", text=path)
     if not path.exists():
-        text = f"{path}; not there yet: the first call makes it"
+        text = f"{path}; does not exist yet: the first call creates it"
         return _judged("ledger", text, _unwritable(path))
     try:
         facts = _facts(path)
     except sqlite3.Error as error:
-        text = f"{path} cannot be read: {error}. Move it away, or point LLMKIT_LEDGER at another file"
+        text = f"{path} cannot be read: {error}. Move it away, or set LLMKIT_LEDGER to another file"
         return Finding(name="ledger", ok=False, text=text)
-    waiting = f"{ledger.waiting} calls wait in memory because it cannot be written" if ledger.waiting else ""
+    waiting = (
+        f"{ledger.waiting} calls are kept in memory because it cannot be written" if ledger.waiting else ""
+    )
     return _judged("ledger", f"{path}; {facts}", waiting, _unwritable(path), _open_to_others(path))
 
 
@@ -224,14 +226,14 @@ def _unwritable(path: Path) -> str:
     """Say what keeps a ledger from being written, and what to do."""
     folder = next(place for place in (path.parent, *path.parents) if place.exists())
     if not (os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))):
-        return "it cannot be written: change its owner, or point LLMKIT_LEDGER at another file"
+        return "it cannot be written: change its owner, or set LLMKIT_LEDGER to another file"
     free = shutil.disk_usage(folder).free
-    return f"only {free / 1e6:,.0f} MB are free there: make room" if free < ROOM else ""
+    return f"only {free / 1e6:,.0f} MB are free there: delete some files" if free < ROOM else ""
 
 
 def _open_to_others(path: Path) -> str:
     others = os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    return f"others on this machine may open it: chmod 600 {path}" if others else ""
+    return f"other users of this machine can read it: chmod 600 {path}" if others else ""
 
 
 def _budget() -> Finding:
@@ -256,7 +258,9 @@ def _prices() -> Finding:
     from llmkit import prices
 
     return Finding(
-        name="prices", ok=None, text=f"{prices.genai_data.data_version()}; newer: pip install -U genai-prices"
+        name="prices",
+        ok=None,
+        text=f"{prices.genai_data.data_version()}; to update: pip install -U genai-prices",
     )
 
 

@@ -71,7 +71,7 @@ def _host(name: ModelName) -> str:
     """Return where the call goes, as far as that can be known."""
     client = shared_client(str(name))
     if not isinstance(client, ProviderClient):
-        return "an address that its own client knows"
+        return "the address of its own client"
     host = urlsplit(client.address).netloc or client.address
     return f"{host} (the sandbox: nothing leaves this machine)" if client.simulated else host
 
@@ -133,12 +133,12 @@ def _letter(part: Part) -> str:
     if file is None:
         body = part.text
     elif file.url:
-        body = f"{file.kind} at {file.shown_url}: the provider loads it"
+        body = f"{file.kind} at {file.shown_url}: the provider downloads it"
     elif file.kind == "text":
         body = file.text
     else:
         body = f"{file.media_type}, {len(file.data):,} bytes"
     if len(body) > MAX_TEXT:
         half = MAX_TEXT // 2
-        body = f"{body[:half]}\n… {len(body) - MAX_TEXT:,} characters more …\n{body[-half:]}"
+        body = f"{body[:half]}\n… {len(body) - MAX_TEXT:,} more characters …\n{body[-half:]}"
     return f"\n── {part.title} ({part.role}) ──\n{body}"

@@ -28,7 +28,9 @@ def _model(session: Session, command: Command) -> None:
     from llmkit.clients.registry import resolve
 
     if "," in (command.argument or ""):
-        raise ConfigurationError("The default is one model.", hint="%%llm a,b asks several, side by side.")
+        raise ConfigurationError(
+            "The default must be one model.", hint="%%llm a,b sends a prompt to several."
+        )
     if command.argument:
         resolve(command.argument)
         session.defaults.model = command.argument
@@ -108,7 +110,7 @@ def _set_alias(session: Session, name: str, target: str) -> None:
     from llmkit.core.redaction import redact
 
     if redact(name) != name:
-        raise ConfigurationError("What looks like a key cannot be a model's short name.")
+        raise ConfigurationError("An alias must not look like a key.")
     before = dict(session.defaults.aliases)
     session.defaults.aliases = {**before, name: target}
     try:
@@ -135,8 +137,8 @@ def _no_provider(typed: str) -> ConfigurationError:
     if near := did_you_mean(typed.lower(), catalog.providers(), ""):
         return ConfigurationError(f"No provider is called {typed!r}.", hint=near)
     return ConfigurationError(
-        "%llm key takes a provider's name, and what was typed is none.",
-        hint="Write %llm key openai and enter the key when asked; a key in a cell is not secret any more.",
+        "%llm key takes the name of a provider.",
+        hint="Write %llm key openai and enter the key when asked; a key in a cell is no longer secret.",
     )
 
 
@@ -176,8 +178,8 @@ def _trust(_session: Session, command: Command) -> None:
     argument = command.argument or ""
     url = argument.removeprefix("revoke ")
     known = trust(url or None, revoke=url != argument)
-    listed = "\n".join(known) or "None: keys go only to addresses that you have named yourself."
-    say(f"Addresses of project files that may have your keys (in {file()}):\n{listed}")
+    listed = "\n".join(known) or "None: keys are sent only to addresses that you have set yourself."
+    say(f"Addresses in project files that may receive your keys (in {file()}):\n{listed}")
 
 
 def _cost(_session: Session, command: Command) -> Any:
@@ -223,7 +225,7 @@ def _tags(session: Session, command: Command) -> None:
     elif argument:
         session.defaults.tags = {**session.defaults.tags, **dict(map(tag, argument.split()))}
     shown = ", ".join(f"{name}={value}" for name, value in session.defaults.tags.items())
-    say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all calls from then on.")
+    say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all later calls.")
 
 
 def _limit(text: str) -> float | str | None:
@@ -263,7 +265,7 @@ def _help(_session: Session, command: Command) -> None:
 
     topic = command.argument
     found = help_on(topic) if topic else help_text()
-    say(found or f"Nothing about {topic}; see %llm help.")
+    say(found or f"There is no help on {topic}; see %llm help.")
 
 
 _COMMANDS: dict[str, Callable[[Session, Command], Any]] = {

@@ -66,7 +66,7 @@ class LastError:
     def announcement(self) -> str:
         """One line that says what of it is sent."""
         cell = "the failing cell" if self.number is None else f"In[{self.number}]"
-        left = " What looks like a key was left out." if self.redacted else ""
+        left = " Text that looks like a key was left out." if self.redacted else ""
         return f"Sent along: {cell} and its traceback.{left}"
 
     def prompt(self, wish: str) -> str:

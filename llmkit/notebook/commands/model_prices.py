@@ -48,6 +48,6 @@ def charges(name: ModelName) -> str:
     full = name.provider if model is None else f"{name.provider}:{model}"
     found = listing(full)
     if found is None:
-        return f"{full} is asked now, and costs money: its price is unknown."
+        return f"{full} is now the default and costs money: its price is unknown."
     into, out = map(format_rate, (found.rates[0].input, found.rates[0].output))
-    return f"{full} is asked now, and costs money: {into} in and {out} out per million tokens."
+    return f"{full} is now the default and costs money: {into} in and {out} out per million tokens."

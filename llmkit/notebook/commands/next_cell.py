@@ -31,7 +31,7 @@ def put_next(session: Session, code: str) -> str:
     ones an empty file is kept for each, because a notebook may not be saved yet when its kernel restarts.
     """
     if not code.strip():
-        return "The answer has no code, so no new cell is made."
+        return "The answer has no code, so no cell was created."
     shell, made = session.shell, session.made_cells
     if not has_kernel(shell):
         shell.set_next_input(code, replace=False)
@@ -39,7 +39,7 @@ def put_next(session: Session, code: str) -> str:
     cell = records.current_context().cell_id
     if cell is not None and (cell in made or _made_before(cell, _notebook(shell))):
         made.add(cell)
-        return "This cell has already made a next cell, so no second one is made. The code is in _.code."
+        return "This cell has already created a cell, so it creates no second one. The code is in _.code."
     if cell is not None:
         made.add(cell)
         _remember(cell, _notebook(shell))

@@ -37,7 +37,7 @@ def _ask_about(session: Session, instruction: str, *, code: bool = False) -> Any
     if found is None:
         raise ConfigurationError("No cell has failed so far.", hint="Run the failing cell, then ask again.")
     if found.advice:  # a paid answer could only repeat it, and without a key there is none
-        say(f"Nothing was sent: the last error is llmkit's own, and says what to do. {found.advice}")
+        say(f"Nothing was sent: the last error came from llmkit and says what to do. {found.advice}")
         return None
     first = session.defaults.model.partition(",")[0] or None  # where several are the default, one is enough
     request = CellRequest(prompt=found.prompt(instruction), model=first, raw=True, code=code)
@@ -83,7 +83,7 @@ def _messages(session: Session, name: str) -> list[LLMMessage]:
 def last(session: Session, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
     """Show the last answer again."""
     if session.last_reply is None:
-        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+        raise ConfigurationError("There are no answers in this session.", hint="Ask something first.")
     if has_kernel(session.shell):
         return session.last_reply
     session.last_reply.show()
@@ -98,7 +98,7 @@ def export(session: Session, command: Command) -> None:
     elif session.log:
         title, entries = "Questions and answers", session_entries(session.log)
     else:
-        raise ConfigurationError("Nothing was answered in this session.", hint="Ask something first.")
+        raise ConfigurationError("There are no answers in this session.", hint="Ask something first.")
     if words:
         say(f"Written to {write_transcript(words[0], entries, title)}.")
     else:

@@ -184,11 +184,11 @@ def _names(models: str | Sequence[str]) -> list[str]:
     names = [name.strip() for name in listed]
     if not all(names) or not names:
         raise ConfigurationError(
-            f"A model has no name in {','.join(listed)!r}.", hint="Write as in gpt,sonnet,flash."
+            f"{','.join(listed)!r} has an empty model name.", hint="Write gpt,sonnet,flash."
         )
     if len(names) > MOST_MODELS:
         raise ConfigurationError(
-            f"{len(names)} models are too many.", hint=f"Compare {MOST_MODELS} at a time at most."
+            f"{len(names)} models are too many.", hint=f"Compare at most {MOST_MODELS} at a time."
         )
     return names
 
@@ -214,7 +214,7 @@ def _entry(run: ModelRun) -> ModelAnswer:
 def _price(runs: Sequence[ModelRun], most: float | None) -> str:
     if most is None:
         return f"{len(runs)} models · the price of one is unknown ($?)"
-    return f"{len(runs)} models · at most {format_money(most)} in all"
+    return f"{len(runs)} models · at most {format_money(most)} in total"
 
 
 def _messages(prompt: str, system: str | None) -> list[LLMMessage]:

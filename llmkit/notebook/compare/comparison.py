@@ -224,7 +224,7 @@ class Comparison:
             if entry.label == model:
                 stopped = f"The answer of {model} was stopped."
                 return entry.error or LLMClientError(stopped, provider=entry.provider, partial=entry.text)
-        raise KeyError(f"{model!r} was not asked; there are: {', '.join(self.models)}.")
+        raise KeyError(f"{model!r} is not in this comparison of {', '.join(self.models)}.")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the shell and the thread behind in copies and pickles."""

@@ -95,7 +95,7 @@ def terminal_footer(entry: ModelAnswer) -> Footer:
 def summary_line(comparison: Comparison) -> Footer:
     """Return the line under all columns: the price, and who did best."""
     found = [entry.outcome for entry in comparison.entries if entry.outcome is not None]
-    most = "" if comparison.most_usd is None else f" of {format_money(comparison.most_usd)} at most"
+    most = "" if comparison.most_usd is None else f" of at most {format_money(comparison.most_usd)}"
     cost = format_money(comparison.cost, about=any(map(is_about, found))) + most
     winners = {"cheapest": _winner(comparison, "cost"), "fastest": _winner(comparison, "time")}
     best = [f"{word}: {winner}" for word, winner in winners.items() if winner]

@@ -46,7 +46,7 @@ class Dashboard:
         >>> from llmkit.costs.ledger import Ledger
         >>> board = Dashboard(Ledger(":memory:"), by="day")
         >>> board
-        No calls yet. Make one with %%llm, and it shows up here.
+        No calls yet. Make one with %%llm, and it appears here.
         >>> board.close()
     """
 
@@ -106,7 +106,9 @@ class Dashboard:
     def export(self, kind: Kind = "csv") -> Path:
         """Write the calls that are chosen, or the chart, into a new file beside the notebook."""
         if kind not in downloads.MIME:
-            raise ConfigurationError(f"The dashboard writes no {kind!r:.40}.", hint="csv, parquet or png.")
+            raise ConfigurationError(
+                f"The dashboard cannot export {kind!r:.40}.", hint="Use csv, parquet or png."
+            )
         return downloads.write(
             kind, lambda: self.df, lambda: static_export.png(self._shown, wide=10.0, dpi=160)
         )

@@ -36,7 +36,7 @@ def png(shown: Mapping[str, Any], *, wide: float = 9.0, dpi: int = 110) -> bytes
 
 
 def _nothing(ax: Axes, shown: Mapping[str, Any]) -> None:
-    canvas.blank(ax, shown["hint"] or "Nothing is known of these calls.")
+    canvas.blank(ax, shown["hint"] or "There is no data on these calls.")
 
 
 def _over_time(ax: Axes, shown: Mapping[str, Any]) -> None:
@@ -130,7 +130,7 @@ def _row(cells: Sequence[str]) -> str:
 def _more(left: int, more: str) -> str:
     if left <= 0:
         return more
-    return f"{left:,} further groups are not listed here" + (f", nor {more}" if more else "") + "."
+    return f"{left:,} more groups are not listed here" + (f", nor {more}" if more else "") + "."
 
 
 def _text(words: str) -> str:

@@ -33,8 +33,8 @@ NAMES = {
 }
 """What measures are called."""
 
-EMPTY = "No calls yet. Make one with %%llm, and it shows up here."
-ELSEWHERE = "No calls here; {others} outside of this period and these filters."
+EMPTY = "No calls yet. Make one with %%llm, and it appears here."
+ELSEWHERE = "No calls match. There are {others} outside this period or these filters."
 MOST_GROUPS = 50
 """Most groups that the table lists."""
 
@@ -76,7 +76,7 @@ def message(board: Board, palette: Palette, budget: Budget | None, today: pd.Ser
         >>> from llmkit.notebook.dashboard.aggregate import DashboardSettings
         >>> board = Board(Ledger(":memory:").exact, DashboardSettings(), datetime.now(UTC))
         >>> message(board, Palette(), None, board.total)["hint"]
-        'No calls yet. Make one with %%llm, and it shows up here.'
+        'No calls yet. Make one with %%llm, and it appears here.'
     """
     colors = palette.take(board.series)
     return {
@@ -114,7 +114,7 @@ def notes(board: Board) -> str:
     verb = "is" if unknown == 1 else "are"
     said = [
         "Simulated calls: not real money" if board.simulated else "",
-        f"{many(unknown)} without a known price {verb} not in the sums of money" if unknown else "",
+        f"{many(unknown)} without a known price {verb} not included in the sums" if unknown else "",
         f"{many(guessed)} with an estimated price" if guessed else "",
         f"{many(board.left_out, 'simulated call')} left out" if board.left_out else "",
     ]
@@ -306,7 +306,7 @@ def listing(rows: pd.DataFrame, count: int, here: Mapping[str, int]) -> dict[str
         "head": ["Time", "Model", "Tokens in", "Tokens out", "Cost", "Status", "Duration", "Cell"],
         "rows": [_call(row, time, here) for row, time in zip(rows.to_dict("records"), local, strict=True)],
         "count": many(count),
-        "more": f"{count - len(rows):,} more are not listed; an export has them."
+        "more": f"{count - len(rows):,} more are not listed; an export includes them."
         if count > len(rows)
         else "",
     }

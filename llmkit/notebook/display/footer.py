@@ -111,7 +111,7 @@ def _ending(response: LLMResponse, status: CallStatus) -> str:
 def _notes(response: LLMResponse) -> list[str]:
     notes = [response.note] if response.note else []
     if response.fallback_from is not None:
-        notes.append(f"{response.provider}:{response.model} stood in for {response.fallback_from}.")
+        notes.append(f"{response.fallback_from} failed; {response.provider}:{response.model} answered.")
     return notes
 
 

@@ -352,7 +352,7 @@ def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
     from llmkit.notebook.commands.handlers import run
 
     for words, told in (
-        (["trust"], "None: keys go only to addresses that you have named yourself"),
+        (["trust"], "None: keys are sent only to addresses that you have set yourself"),
         (["trust", "https://gate.example/v1"], "https://gate.example/v1"),
         (["trust", "revoke", "https://gate.example/v1"], "None: keys go only"),
     ):

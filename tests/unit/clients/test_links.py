@@ -214,7 +214,7 @@ class TestInCells:
 
     def test_a_cell_sends_it_and_a_dry_run_shows_it_without_its_secrets(self, shell):
         shown = shell.do(f"%%llm sandbox -d -a {SIGNED}\nWhat is it?").text
-        assert "image at https://host.example/a.png?…: the provider loads it" in shown
+        assert "image at https://host.example/a.png?…: the provider downloads it" in shown
         assert not [part for part in HIDDEN if part in shown]
         shell.do(f"%%llm sandbox -a {SIGNED} -o found\nWhat is it?")
         assert "https://host.example/a.png?…: an address" in shell["found"].text

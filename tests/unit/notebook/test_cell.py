@@ -85,7 +85,7 @@ class TestCellMagic:
         [
             (
                 "sonnet explain it",
-                "What is 'explain' after %%llm? One model and options; the prompt goes below.",
+                "'explain' is not an option. The first line takes one model and options; the prompt goes below.",
             ),
             ("-m a b", "Two models: b and a. Keep one of them."),
             ("-o a -o b", "-o is given twice. Keep one of them."),
@@ -196,7 +196,7 @@ class TestLineMagic:
         ("line", "message"),
         [
             ("--modle x hi", "Unknown option --modle. Did you mean --model?"),
-            ("-x hi", "Unknown option -x. Begin the prompt with -- if this is part of it."),
+            ("-x hi", "Unknown option -x. If this is part of the prompt, begin the prompt with --."),
             ("-model x hi", "-model has one dash too few. Write --model."),
             ("--m x hi", "Unknown option --m."),
             ("-T 2.5 hi", "-T '2.5': it must be a number from 0 to 2, like 0.7."),
@@ -206,8 +206,8 @@ class TestLineMagic:
             ("-T ٣ hi", "-T '٣': it must be a number from 0 to 2, like 0.7."),
             ("-T 1e hi", "-T '1e': it must be a number from 0 to 2, like 0.7."),
             ("-i x hi", "-i 'x': it must be numbers of cells, like 3-7 or 3,5."),
-            ("-i 7-3 hi", "-i '7-3': cells count from 1, and a range goes up, like 3-7."),
-            ("-i 0 hi", "-i '0': cells count from 1, and a range goes up, like 3-7."),
+            ("-i 7-3 hi", "-i '7-3': cell numbers start at 1, and ranges ascend, like 3-7."),
+            ("-i 0 hi", "-i '0': cell numbers start at 1, and ranges ascend, like 3-7."),
             ("-i 1-999 hi", "-i '1-999': that is more than 100 cells."),
             ("-i 1-60,70-160 hi", "-i '1-60,70-160': that is more than 100 cells."),
             ("-f yaml hi", "-f 'yaml': it must be one of md, text, json, df, code."),
@@ -222,7 +222,7 @@ class TestLineMagic:
             ("-o class hi", "-o 'class': it must be a variable's name, like answer."),
             ("-m", "-m needs a value. Write -m NAME."),
             ("-m '' hi", "-m '': it must not be empty."),
-            ("-s don't hi", 'The value of -s has a quote that never ends. Put it in double quotes: "…".'),
+            ("-s don't hi", 'The value of -s has an unclosed quote. Put it in double quotes: "…".'),
             ("--quiet=yes hi", "--quiet takes no value."),
             ("-q", "The prompt is empty. Type it after %llm, or %llm help."),
             ("", "The prompt is empty. Type it after %llm, or %llm help."),

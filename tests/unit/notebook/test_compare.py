@@ -187,7 +187,7 @@ class TestResult:
         assert found.keep("a") is kept[0] is found["a"]
         with pytest.raises(LLMClientError, match="No such model"):
             found.keep("b")
-        with pytest.raises(KeyError, match="there are: a, b"):
+        with pytest.raises(KeyError, match="is not in this comparison of a, b"):
             found.keep("c")
 
     def test_a_stopped_answer_is_an_error_with_its_partial_text(self):

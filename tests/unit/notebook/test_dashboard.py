@@ -170,7 +170,7 @@ def test_an_export_lands_beside_the_notebook(month, show, tmp_path, monkeypatch)
 
 def test_an_export_that_fails_says_why_and_leaves_no_file(month, show, tmp_path, monkeypatch):
     board = show(month)
-    with pytest.raises(ConfigurationError, match="no 'xlsx'"):
+    with pytest.raises(ConfigurationError, match="cannot export 'xlsx'"):
         board.export("xlsx")
 
     def broken():

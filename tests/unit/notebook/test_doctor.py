@@ -61,7 +61,7 @@ async def test_a_provider_that_answers_is_shown_with_its_keys_place_and_not_the_
     assert line(report, "openai").startswith("✓ openai       key from OPENAI_API_KEY; ")
     assert "models in 0." in line(report, "openai")
     assert line(report, "model") == "✓ model        openai:sandbox; openai lists it"
-    assert line(report, "clock") == "✓ clock        right to a minute"
+    assert line(report, "clock") == "✓ clock        correct to within a minute"
     assert KEY not in report
 
 
@@ -189,7 +189,7 @@ def test_a_ledger_in_a_folder_that_is_read_only_is_told(tmp_path):
 def test_a_ledger_that_is_not_there_yet_is_not_created(tmp_path):
     finding = examine_ledger(Ledger(tmp_path / "new" / "ledger.sqlite"))
     assert finding.ok
-    assert "the first call makes it" in finding.text
+    assert "the first call creates it" in finding.text
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,9 +32,9 @@ class TestFooter:
         assert str(build_footer(answer(cost_estimate=None))) == "claude-sonnet-5-5 · 812→214 tok · 3.4 s · $?"
         assert "saved $?" in str(build_footer(answer(replayed=True)))
 
-    def test_a_stand_in_is_named(self):
+    def test_a_fallback_is_named(self):
         footer = build_footer(answer(fallback_from="openai:gpt-6-luna"))
-        assert footer.note.endswith("stood in for openai:gpt-6-luna.")
+        assert footer.note == "openai:gpt-6-luna failed; anthropic:claude-sonnet-5-5 answered."
 
     def test_a_local_model_is_free(self):
         assert str(build_footer(answer(cost_estimate=0.0))).endswith("3.4 s · free")

@@ -137,7 +137,7 @@ def test_a_comparison_from_python_that_was_stopped_is_the_last_answer(shell):
 def test_a_chat_that_was_stopped_keeps_the_text_and_says_where(shell):
     shell.do(f"chat = llmkit.Chat('{STALLS}', thread='talk')")
     ran = interrupted(shell, f"chat.ask('{COUNT}')")
-    assert "the text so far is in the chat, the last of its .messages." in ran.text
+    assert "the text so far is in the last of the chat's .messages." in ran.text
     assert shell["chat"].messages[-1].content.startswith("one")
     assert ran.error.reply.complete is False
     assert "assistant (incomplete): one" in shell.do("%llm thread talk").text
@@ -145,5 +145,5 @@ def test_a_chat_that_was_stopped_keeps_the_text_and_says_where(shell):
 
 def test_a_chat_that_was_cut_says_where_its_text_is(shell):
     ran = shell.run(f"chat = llmkit.Chat('{CUT}')\nchat.ask('{COUNT}')")
-    assert "The text so far is in the chat, the last of its .messages." in ran.text
+    assert "The text so far is in the last of the chat's .messages." in ran.text
     assert shell["chat"].messages[-1].content.startswith("one")

@@ -162,7 +162,7 @@ def test_the_reply_goes_where_the_function_reads_it(shell):
 
 def test_that_a_reply_became_a_global_is_said(shell):
     ran = shell.do("def ask():\n    %llm -o plan repeat exactly: hi\nask()")
-    assert "plan is set as a global: a magic cannot make a local of ask." in ran.text
+    assert "plan is set as a global: a magic cannot create a local variable of ask." in ran.text
 
 
 def test_a_local_of_the_name_is_set_or_refused_before_anything_is_sent(shell):

@@ -209,7 +209,7 @@ class TestFiles:
     )
     def test_a_file_of_yours_stays(self, tmp_path, name, text):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ConfigurationError, match="it stays as it is"):
+        with pytest.raises(ConfigurationError, match="so it was not overwritten"):
             write_transcript(tmp_path / name, [Entry(text="x")])
         assert (tmp_path / name).read_text() == text
 

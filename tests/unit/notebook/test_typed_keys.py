@@ -88,7 +88,7 @@ def test_where_a_key_is_expected_it_needs_no_known_shape(shell, cell):
 
 def test_the_error_says_how_a_key_is_given(shell):
     assert "Write %llm key openai and enter the key when asked" in told(shell, f"%llm key {KEYS[0]}")
-    assert "%llm key PROVIDER takes a key without showing it" in told(shell, f"%llm use {KEYS[0]}")
+    assert "%llm key PROVIDER takes a key without displaying it" in told(shell, f"%llm use {KEYS[0]}")
     assert "api_key is not a parameter of a call" in told(shell, "%%llm sandbox -p api_key=x\nhi")
 
 
