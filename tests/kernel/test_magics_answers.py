@@ -350,7 +350,7 @@ class TestLastError:
         before = kernel.run("print(len(llmkit.sandbox.server().requests))").text
         result = kernel.run(question)
         assert result.status == "ok"
-        assert result.text.startswith("Nothing was sent: the last error is llmkit's own")
+        assert result.text.startswith("Nothing was sent: the last error came from llmkit")
         assert advice in result.text
         assert kernel.run("print(len(llmkit.sandbox.server().requests))").text == before
 

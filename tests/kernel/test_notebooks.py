@@ -228,7 +228,7 @@ def test_cost_analysis_finds_what_the_month_has(month):
     share = projects[["calls", "cost_usd"]] / projects[["calls", "cost_usd"]].sum()
     assert "two thirds of the money with a sixth of the calls" in text
     assert share.loc["assistant"].tolist() == pytest.approx([1 / 6, 2 / 3], abs=0.01)
-    assert "a third of the calls, one and a half cents in the dollar" in text
+    assert "a third of the calls, 1.5 % of the cost" in text
     assert share.loc["monitoring"].tolist() == pytest.approx([1 / 3, 0.015], abs=0.001)
 
     models = month.summary("model")
@@ -241,7 +241,7 @@ def test_cost_analysis_finds_what_the_month_has(month):
     assert models.loc["qwen3", "cost_usd"] == 0
 
     cells = month.summary(["notebook", "cell_id"])["cost_usd"].nlargest(2)
-    assert "Two cells of `agent_prototype.ipynb` make 42 % of the month" in text
+    assert "Two cells of `agent_prototype.ipynb` account for 42 % of the cost" in text
     assert {notebook for notebook, _ in cells.index} == {"agent_prototype.ipynb"}
     assert round(cells.sum() / total, 2) == 0.42
 
@@ -249,7 +249,7 @@ def test_cost_analysis_finds_what_the_month_has(month):
 def test_cost_analysis_finds_night_cache_savings_and_failures(month):
     text, calls = prose("cost_analysis"), month.df
     night = calls[calls["notebook"].isna()]
-    assert "A third of all calls, 39 cents" in text
+    assert "It makes a third of all calls but costs only 39 cents" in text
     assert (round(len(night) / len(calls), 2), round(night["cost_usd"].sum(), 2)) == (0.33, 0.39)
 
     tokens = calls.assign(project=[tags["project"] for tags in calls["tags"]]).groupby("project")

@@ -96,7 +96,7 @@ def parse_cell(line: str, cell: str) -> CellRequest:
         extra = reader.rest.split()[0]
         raise CellError(
             f"{extra!r} is not an option.",
-            hint="The first line takes one model and options; the prompt goes below.",
+            hint="The line takes one model and options; the prompt goes below.",
         )
     if word:
         if "model" in reader.values:

@@ -189,7 +189,7 @@ def examine_ledger(ledger: Ledger) -> Finding:
     except ConfigurationError as error:
         return Finding(name="ledger", ok=False, text=str(error))
     if str(path) == ":memory:":
-        return Finding(name="ledger", text="in memory: its rows go with this process")
+        return Finding(name="ledger", text="in memory: its rows are lost when this process ends")
     if isinstance(path, str):
         return Finding(name="ledger", text=path)
     if not path.exists():

@@ -68,7 +68,7 @@ def _speaker(message: LLMMessage) -> str:
 def _rename(session: Session, old: str, new: str) -> None:
     _messages(session, old)  # raises if there is none
     if new in session.threads:
-        raise ConfigurationError(f"A conversation {new!r} exists already.", hint="Delete it first.")
+        raise ConfigurationError(f"A conversation {new!r} already exists.", hint="Delete it first.")
     session.threads[new] = session.threads.pop(old)
     say(f"The conversation {old!r} is now called {new!r}.")
 

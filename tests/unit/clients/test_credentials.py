@@ -354,7 +354,7 @@ def test_an_address_is_trusted_and_revoked_in_a_cell(capsys):
     for words, told in (
         (["trust"], "None: keys are sent only to addresses that you have set yourself"),
         (["trust", "https://gate.example/v1"], "https://gate.example/v1"),
-        (["trust", "revoke", "https://gate.example/v1"], "None: keys go only"),
+        (["trust", "revoke", "https://gate.example/v1"], "None: keys are sent only"),
     ):
         run(None, parse_command(words))
         assert told in capsys.readouterr().out

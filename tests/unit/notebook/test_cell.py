@@ -85,7 +85,7 @@ class TestCellMagic:
         [
             (
                 "sonnet explain it",
-                "'explain' is not an option. The first line takes one model and options; the prompt goes below.",
+                "'explain' is not an option. The line takes one model and options; the prompt goes below.",
             ),
             ("-m a b", "Two models: b and a. Keep one of them."),
             ("-o a -o b", "-o is given twice. Keep one of them."),
