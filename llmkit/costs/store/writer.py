@@ -66,26 +66,26 @@ def _uncancellable() -> Future[Any]:
     return future
 
 
-class _Bell:
-    """Wakes the writing thread, once for all rows that come until it wakes up."""
+class _WakeUp:
+    """An event that wakes the writing thread, once for all rows that come until it runs."""
 
     def __init__(self) -> None:
         self._tokens: SimpleQueue[bool] = SimpleQueue()
-        self._rung = False
-        self._hurried = False
+        self._is_set = False
+        self._is_urgent = False
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Wake the thread up, unless it is about to look anyway."""
-        if not self._rung:
-            self._rung = True
+        if not self._is_set:
+            self._is_set = True
             self._tokens.put(True)  # noqa: FBT003 - a token
 
-    def hurry(self) -> None:
+    def set_urgent(self) -> None:
         """Wake the thread up, even if it waits for further rows."""
-        self._rung = self._hurried = True
+        self._is_set = self._is_urgent = True
         self._tokens.put(True)  # noqa: FBT003 - a token
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Let the thread end once it has written what came before."""
         self._tokens.put(False)  # noqa: FBT003 - a token
 
@@ -95,16 +95,16 @@ class _Bell:
 
     def linger(self) -> bool:
         """Wait a moment for further rows; say whether to go on after that."""
-        if self._hurried:
+        if self._is_urgent:
             return True
         try:
             return self._tokens.get(timeout=LINGER)
         except Empty:
             return True
 
-    def answered(self) -> None:
-        """Note that the thread is about to look: whoever hands over a row from now on rings again."""
-        self._rung = self._hurried = False
+    def clear(self) -> None:
+        """Note that the thread is about to look: whoever hands over a row from now on sets it again."""
+        self._is_set = self._is_urgent = False
 
 
 class Writer:
@@ -128,7 +128,7 @@ class Writer:
         self._taken: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
         self._members: Counter[Future[bool]] = Counter()
         self._crowded = False
-        self._bell = _Bell()
+        self._wake_up = _WakeUp()
         self._kept: list[Row] = []
         self._moving = threading.RLock()
         self.writing = threading.RLock()
@@ -156,9 +156,9 @@ class Writer:
         """Take one row; never blocks, never raises."""
         future = self._queued(row)
         if isinstance(row, tuple):
-            self._wake(_Bell.ring)
+            self._wake(_WakeUp.set)
         else:  # it is awaited, possibly by a call that was not sent yet
-            self._wake(_Bell.hurry)
+            self._wake(_WakeUp.set_urgent)
         self.tell()
         return future
 
@@ -179,12 +179,12 @@ class Writer:
         self._fresh.append((row, future))
         return future
 
-    def _wake(self, ring: Callable[[_Bell], None]) -> None:
+    def _wake(self, signal: Callable[[_WakeUp], None]) -> None:
         """Have what waits written: by the thread, or here if there can be none."""
         while self._thread is not None or self._start():
-            bell = self._bell
-            ring(bell)
-            if bell is self._bell:  # else the thread has to end, and may not have seen it yet
+            wake_up = self._wake_up
+            signal(wake_up)
+            if wake_up is self._wake_up:  # else the thread has to end, and may not have seen it yet
                 return
         self._write()
 
@@ -221,10 +221,10 @@ class Writer:
         """Write what waits and end the thread; the next row starts another."""
         self.flush(timeout)
         self._inline = inline
-        bell, self._bell = self._bell, _Bell()
+        wake_up, self._wake_up = self._wake_up, _WakeUp()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            bell.end()
+            wake_up.close()
             thread.join(timeout)
         if self._fresh:  # handed over while the thread ended
             self._write()
@@ -246,7 +246,9 @@ class Writer:
         with self._moving:
             if self._inline or self._thread is not None:
                 return not self._inline
-            thread = threading.Thread(target=self._run, args=(self._bell,), name="llmkit-ledger", daemon=True)
+            thread = threading.Thread(
+                target=self._run, args=(self._wake_up,), name="llmkit-ledger", daemon=True
+            )
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is going down, or the system has no threads left
@@ -254,13 +256,13 @@ class Writer:
             self._thread = thread
             return True
 
-    def _run(self, bell: _Bell) -> None:
+    def _run(self, wake_up: _WakeUp) -> None:
         going = True
         while going:
-            going = bell.wait()
+            going = wake_up.wait()
             if going and self._crowded:
-                going = bell.linger()
-            bell.answered()
+                going = wake_up.linger()
+            wake_up.clear()
             if self._fresh:
                 self._write()
 
