@@ -86,10 +86,9 @@ class GenAITransport:
             ),
         }
         if request.stream:
-            sender = _Sender(models._api_client) if hasattr(models, "_api_client") else None  # noqa: SLF001
-            if sender is not None:
-                models = type(models)(sender)
-            stream = await models.generate_content_stream(**arguments)
+            sender = _sender(models)
+            through = models if sender is None else type(models)(sender)
+            stream = await through.generate_content_stream(**arguments)
             first = await anext(
                 aiter(stream), None
             )  # the SDK sends on the first step, so errors are raised here
@@ -113,6 +112,13 @@ def _stay(client: Any) -> None:
         for one in (http, *getattr(http, "_loop_clients", {}).values()):
             one.follow_redirects = False
         getattr(http, "_client_kwargs", {})["follow_redirects"] = False
+
+
+def _sender(models: Any) -> _Sender | None:
+    """Return access to the bytes of a stream; `None` if this version of the SDK is built differently."""
+    inner = getattr(models, "_api_client", None)
+    needed = all(hasattr(inner, name) for name in ("_build_request", "_async_request"))
+    return _Sender(inner) if needed else None
 
 
 class _Sender:

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import json
 import warnings
+from types import SimpleNamespace
 
 import httpx
 import openai
@@ -240,6 +241,29 @@ async def test_a_users_sdk_on_the_former_httpx_works(sandbox_server, recorder):
         [piece async for piece in one.stream_text(question)]
     assert caught.value.partial == "one"
     await own.close()
+
+
+@pytest.mark.parametrize("way", ["the bytes", "the SDK's chunks"])
+async def test_a_users_own_genai_client_streams(sandbox_server, recorder, monkeypatch, way):
+    from google import genai
+
+    from llmkit.transport import genai as transport
+
+    if way == "the SDK's chunks":
+        other_version = SimpleNamespace(_api_client=object())
+        assert transport._sender(other_version) is None
+        monkeypatch.setattr(transport, "_sender", lambda _: None)
+    own = genai.Client(api_key="k", http_options={"base_url": sandbox_server.url("google")})
+    one = GoogleAIClient(client=own, model="sandbox", max_retries=0)
+    question = [LLMMessage("user", "echo: one two")]
+    stream = one.stream_text(question)
+    assert [piece async for piece in stream] == ["one", " two"]
+    assert stream.usage.output_tokens
+    sandbox_server.fail_next("cut=1")
+    with pytest.raises(StreamInterruptedError) as caught:
+        await read(one.stream_text(question))
+    assert caught.value.partial == "one"
+    await own.aio.aclose()
 
 
 @pytest.fixture
