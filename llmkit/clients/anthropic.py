@@ -42,13 +42,5 @@ class AnthropicClient(ProviderClient):
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
         access = Access("anthropic", AnthropicCodec, api_key=api_key, base_url=base_url, own=client)
-        codec = AnthropicCodec()
-        direct = access.direct(codec.sign, {}, "ANTHROPIC_CUSTOM_HEADERS")
-        super().__init__(
-            "anthropic",
-            codec=codec,
-            transport=direct if client is None else SDKTransport("anthropic", client, note),
-            credentials=access.credentials if client is None else None,
-            simulated=access.is_simulated,
-            **options,
-        )
+        own = None if client is None else SDKTransport("anthropic", client, note)
+        super().__init__("anthropic", **access.parts(AnthropicCodec(), own), **options)

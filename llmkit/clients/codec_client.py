@@ -51,14 +51,7 @@ class CodecClient(ProviderClient):
         codec = _declared(provider_name) if codec is None else codec
         note_codec(provider_name, codec)
         access = Access(provider_name, type(codec), api_key=api_key, base_url=base_url, own=None)
-        super().__init__(
-            provider_name,
-            codec=codec,
-            transport=access.direct(codec.sign),
-            credentials=access.credentials,
-            simulated=access.is_simulated,
-            **options,
-        )
+        super().__init__(provider_name, **access.parts(codec), **options)
 
 
 def _declared(provider: str) -> Codec:

@@ -45,12 +45,5 @@ class GoogleAIClient(ProviderClient):
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
         access = Access("google", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
-        codec = GoogleCodec()
-        super().__init__(
-            "google",
-            codec=codec,
-            transport=access.direct(codec.sign) if client is None else GenAITransport(client, note),
-            credentials=access.credentials if client is None else None,
-            simulated=access.is_simulated,
-            **options,
-        )
+        own = None if client is None else GenAITransport(client, note)
+        super().__init__("google", **access.parts(GoogleCodec(), own), **options)

@@ -43,13 +43,7 @@ class GoogleGenerativeAIClient(ProviderClient):
         load_sdk()
         note(configuration() if client is not None else None)
         access = Access("google-legacy", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
-        super().__init__(
-            "google-legacy",
-            codec=GoogleCodec(schemas=False),
-            transport=LegacyTransport(
-                lambda: access.place().url, lambda: access.credentials.current().reveal(), client
-            ),
-            credentials=access.credentials if client is None else None,
-            simulated=access.is_simulated,
-            **options,
+        sdk = LegacyTransport(
+            lambda: access.place().url, lambda: access.credentials.current().reveal(), client
         )
+        super().__init__("google-legacy", **access.parts(GoogleCodec(schemas=False), sdk), **options)

@@ -10,11 +10,9 @@ from llmkit.clients.engine.engine import Options, ProviderClient
 from llmkit.core import catalog
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.redaction import note
+from llmkit.providers.formats import codec_class
 from llmkit.providers.openai_chat import API, CompatibleCodec, OpenAICodec
 from llmkit.transport.sdk import SDKTransport
-
-_ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
-"""Headers that the official SDK sets, and their environment variables."""
 
 
 class OpenAIClient(ProviderClient):
@@ -55,9 +53,7 @@ class OpenAIClient(ProviderClient):
         if api not in get_args(API):
             raise ConfigurationError(f"api must be 'auto', 'responses' or 'chat', got {api!r:.40}.")
         access = Access(provider_name, OpenAICodec, api_key=api_key, base_url=base_url, own=client)
-        # Variables for OpenAI must not affect compatible servers.
-        theirs = (_ORGANISATION, "OPENAI_CUSTOM_HEADERS") if provider_name == "openai" else ({}, "")
-        kind = OpenAICodec if provider_name == "openai" else CompatibleCodec
+        kind = _codec_class(provider_name)
         codec = kind(
             official=(lambda: "api.openai.com" in access.place().url) if client is None else True,
             api=api,
@@ -66,16 +62,8 @@ class OpenAIClient(ProviderClient):
                 provider_name, access.place().url if client is None else client.base_url
             ),
         )
-        super().__init__(
-            provider_name,
-            codec=codec,
-            transport=access.direct(codec.sign, *theirs)
-            if client is None
-            else SDKTransport("openai", client, note),
-            credentials=access.credentials if client is None else None,
-            simulated=access.is_simulated,
-            **options,
-        )
+        own = None if client is None else SDKTransport("openai", client, note)
+        super().__init__(provider_name, **access.parts(codec, own), **options)
 
 
 def _is_home(provider: str, url: object) -> bool:
@@ -83,3 +71,10 @@ def _is_home(provider: str, url: object) -> bool:
     known = catalog.providers().get(provider)
     home = urlsplit((known and known.base_url) or "").hostname
     return home is not None and urlsplit(str(url)).hostname == home
+
+
+def _codec_class(provider: str) -> type[OpenAICodec]:
+    """Return the Chat Completions format of a provider, as the catalogue names it."""
+    known = catalog.providers().get(provider)
+    named = CompatibleCodec if known is None else codec_class(known)
+    return named if issubclass(named, OpenAICodec) else CompatibleCodec

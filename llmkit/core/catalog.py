@@ -27,6 +27,8 @@ class Provider:
         protocol: Whose requests add what to an address; a key of `addresses.ENDPOINTS`.
         native: Paths of its other APIs, which users may append by mistake.
         noise: Meaningless prefixes of its model names.
+        header_env: Environment variables that set a header of its requests, by header.
+        headers_env: Environment variable with further headers, one `name: value` per line.
         prices: Its name in the price data.
         local: Whether it runs on the user's own machine and costs nothing.
         start: The command that starts a local server.
@@ -49,6 +51,8 @@ class Provider:
     protocol: str = "openai"
     native: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
+    header_env: Mapping[str, str] = field(default_factory=dict)
+    headers_env: str = ""
     prices: str | None = None
     local: bool = False
     start: str | None = None

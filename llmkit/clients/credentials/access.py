@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from llmkit import __version__
 from llmkit.clients.credentials.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
@@ -31,11 +31,11 @@ from llmkit.sandbox import url as sandbox_url
 from llmkit.transport.aiohttp import DirectTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llmkit.providers.codec import Codec
     from llmkit.sandbox.dialects.dialect import ProtocolName
-    from llmkit.transport.base import OutgoingRequest
+    from llmkit.transport.base import OutgoingRequest, Transport
 
 Keys: TypeAlias = str | Sequence[str | Secret] | APIKeyManager | None
 """Types of `api_key`: a key, several for rotation, a key manager, or none."""
@@ -114,6 +114,15 @@ class Credentials:
         return None if now is used else now
 
 
+class Parts(TypedDict):
+    """Arguments of a `ProviderClient`, which describes them."""
+
+    codec: Codec
+    transport: Transport
+    credentials: Credentials | None
+    simulated: Callable[[], bool]
+
+
 class Access:
     """The address and credentials of a client."""
 
@@ -172,35 +181,41 @@ class Access:
     def _is_sandbox(self, loaded: settings.Settings) -> bool:
         return (self._known is not None and self._known.sandbox) or loaded.sandbox
 
-    def direct(
-        self,
-        sign: Callable[[Secret, OutgoingRequest], Mapping[str, str]],
-        names: Mapping[str, str] | None = None,
-        custom: str = "",
-    ) -> DirectTransport:
+    def parts(self, codec: Codec, own: Transport | None = None) -> Parts:
+        """Return what a `ProviderClient` needs to call the provider, directly or through a transport."""
+        return {
+            "codec": codec,
+            "transport": own or self._direct(codec),
+            "credentials": None if self._own is not None else self.credentials,
+            "simulated": self.is_simulated,
+        }
+
+    def _direct(self, codec: Codec) -> DirectTransport:
         """Return a transport that sends directly to the provider, with headers made here."""
+        known = self._known
+        names, custom = ((), "") if known is None else (tuple(known.header_env.items()), known.headers_env)
 
         def prepare() -> tuple[str, Callable[[OutgoingRequest], dict[str, str]]]:
             place = self.place()
             key = self.credentials.key_for(place)  # now, so that the key goes only to this address
 
             def headers(request: OutgoingRequest) -> dict[str, str]:
-                own = _of_environment(place, names or {}, custom)
-                return {**_COMMON, **sign(key, request), **own}
+                own = _of_environment(place, names, custom)
+                return {**_COMMON, **codec.sign(key, request), **own}
 
             return place.url, headers
 
         return DirectTransport(lambda: self.place().url, prepare)
 
 
-def _of_environment(place: Place, names: Mapping[str, str], custom: str) -> dict[str, str]:
+def _of_environment(place: Place, names: tuple[tuple[str, str], ...], custom: str) -> dict[str, str]:
     """Return the headers from environment variables; they are as confidential as keys.
 
     They are not sent to the sandbox or to an address that only a project sets.
     """
     if place.simulated or (place.project and not is_trusted(place.url)):
         return {}
-    return _named_headers(tuple(names.items()), custom, environment.stamp())
+    return _named_headers(names, custom, environment.stamp()) if names or custom else {}
 
 
 @lru_cache(maxsize=16)
