@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from importlib.metadata import entry_points
@@ -146,8 +145,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
     if provider in naming.registered:
         return naming.registered[provider]
     if (known := catalog.providers().get(provider)) is not None:
-        module, _, attribute = known.client.partition(":")
-        factory: Callable[..., BaseLLMClient] = getattr(importlib.import_module(module), attribute)
+        factory: Callable[..., BaseLLMClient] = catalog.load(provider, "client", known.client)
         return factory
     for point in entry_points(group=ENTRY_POINTS, name=provider):
         loaded: Callable[..., BaseLLMClient] = point.load()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,6 +118,22 @@ def providers() -> Mapping[str, Provider]:
 
 def _frozen(entry: dict[str, Any]) -> Any:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+
+
+def load(provider: str, field: str, place: str) -> Any:
+    """Import what a field of a provider's table names as `"module:Class"`.
+
+    Raises:
+        ConfigurationError: If there is no such class.
+    """
+    module, _, name = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: an empty or relative name
+        raise ConfigurationError(
+            f"The {field} of {provider} cannot be loaded from {place!r}: {error}.",
+            hint=f'In the catalogue, write {field} = "module:Class".',
+        ) from error
 
 
 def aliases() -> Mapping[str, str]:

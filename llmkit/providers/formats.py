@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
 from typing import TYPE_CHECKING
 
 from llmkit.core import catalog
+from llmkit.core.errors import ConfigurationError
 from llmkit.providers.codec import Codec
 
 if TYPE_CHECKING:
@@ -35,11 +35,15 @@ def codec_of(provider: str) -> type[Codec]:
 
 def codec_class(provider: Provider) -> type[Codec]:
     """Return the wire format that the catalogue names for a provider."""
-    return _imported(provider.codec)
+    return _imported(provider.name, provider.codec)
 
 
 @cache
-def _imported(place: str) -> type[Codec]:
-    module, _, name = place.partition(":")
-    found: type[Codec] = getattr(importlib.import_module(module), name)
+def _imported(provider: str, place: str) -> type[Codec]:
+    found = catalog.load(provider, "codec", place)
+    if not (isinstance(found, type) and issubclass(found, Codec)):
+        raise ConfigurationError(
+            f"The codec of {provider} must be a subclass of Codec, got {place!r}.",
+            hint='In the catalogue, write codec = "module:Class".',
+        )
     return found

@@ -267,6 +267,13 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
 def encode(body: Any) -> bytes:
     """Return a JSON body as bytes."""
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(body, default=_plain)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"Cannot encode the request as JSON: {error}.") from error
+
+
+def _plain(value: object) -> float:
+    """Return a float for one of a subclass, which orjson refuses: the default temperature is one."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError

@@ -1,5 +1,6 @@
 """A provider with its own wire format takes a codec and a declaration, and nothing else."""
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -8,7 +9,7 @@ import struct
 import pytest
 
 import llmkit
-from llmkit import ConfigurationError, LLMMessage
+from llmkit import ConfigurationError, LLMClientError, LLMMessage
 from llmkit.clients.codec_client import CodecClient
 from llmkit.content.messages import Usage
 from llmkit.content.schema import in_prompt
@@ -19,6 +20,7 @@ from llmkit.providers.codec import Codec
 from llmkit.providers.json_fields import as_object, as_text, loads, token_count
 from llmkit.transport.base import WireRequest
 from llmkit.transport.json_lines import JSONLinesReader
+from tests.support.peer import Peer, http
 from tests.support.provider_contract import QUESTION, ProviderContract
 
 PRICES = '[tool.llmkit.prices."toy-large"]\ninput = 2\noutput = 8\n'
@@ -46,7 +48,12 @@ class ToyCodec(Codec):
     def encode(self, request):
         check(request.messages, LIMITS)
         messages = request.messages if request.schema is None else in_prompt(request.messages, request.schema)
-        fields = {"longest": request.max_tokens, "live": request.stream or None, **request.extra}
+        fields = {
+            "longest": request.max_tokens,
+            "heat": request.temperature,
+            "live": request.stream or None,
+            **request.extra,
+        }
         kept = {k: v for k, v in fields.items() if v is not None and k not in self.dropped(request)}
         turns = [[message.role, written(message)] for message in messages]
         return WireRequest(
@@ -114,6 +121,31 @@ class TestDeclaredInTheCatalogue(ToyWire, ProviderContract):
         monkeypatch.setenv("TOY_API_KEY", "a-key-of-the-environment")
         client = llmkit.client("toy")
         assert (client.address, client.default_model()) == ("https://api.toy.example", "toy-large")
+
+    async def test_without_a_list_of_models_the_hint_is_to_name_one(self):
+        async with Peer() as peer, self.client(peer) as client:
+            peer.scripts[self.model] = [[http(404, b"no such page")]]
+            peer._model = lambda head, body: self.model
+            with pytest.raises(LLMClientError, match=r"toy has no list of models, name the model: toy:MODEL"):
+                await client.list_models()
+
+    @pytest.mark.parametrize(
+        ("field", "place"),
+        [
+            ("codec", f"{__name__}:ToyCodek"),
+            ("codec", "no_such_module:ToyCodec"),
+            ("codec", "ToyCodec"),
+            ("codec", f"{__name__}:ToyWire"),
+            ("client", "llmkit.clients.codec_client:Codeclient"),
+        ],
+    )
+    def test_a_field_of_the_table_that_names_no_such_class_is_one_clear_error(
+        self, monkeypatch, field, place
+    ):
+        table = dataclasses.replace(catalog.providers()["toy"], **{field: place})
+        monkeypatch.setitem(catalog.providers(), "toy", table)
+        with pytest.raises(ConfigurationError, match=rf"The {field} of toy .*{place}.* write {field} = "):
+            llmkit.client("toy", api_key="k")
 
     async def test_the_sandbox_says_that_it_does_not_speak_it(self, monkeypatch):
         monkeypatch.setenv("LLMKIT_SANDBOX", "1")
@@ -183,8 +215,6 @@ class TestRegisteredByAnotherPackage(ToyWire, ProviderContract):
         return [struct.pack(">I", len(line)) + line for line in ToyWire.stream(words, before, after)]
 
     async def test_the_signature_covers_the_body_as_it_is_sent(self, ledger):
-        from tests.support.peer import Peer, http
-
         async with Peer() as peer, self.client(peer) as client:
             peer.scripts[self.model] = [[http(200, self.plain("Hi", 1, 1))]]
             await client.generate_text(QUESTION)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import warnings
 
 import pytest
 
@@ -32,6 +33,14 @@ def only(ledger):
     """Return the one row of a ledger."""
     (row,) = ledger.df.itertuples()
     return row
+
+
+def leaves(body):
+    """Return every value in a JSON document that is no object or list."""
+    if not isinstance(body, (dict, list)):
+        return [body]
+    parts = body.values() if isinstance(body, dict) else body
+    return [leaf for part in parts for leaf in leaves(part)]
 
 
 class ProviderContract:
@@ -173,6 +182,18 @@ class ProviderContract:
             texts = await asyncio.gather(*(read(client.stream_text(QUESTION)) for _ in range(8)))
         assert texts == [WORDS] * 8
         assert len(ledger.df) == 8
+
+    @pytest.mark.parametrize(("name", "value"), [("temperature", 0.321), ("max_tokens", 54_321)])
+    async def test_a_parameter_that_is_set_is_sent_or_refused_or_left_out_with_a_warning(
+        self, ledger, name, value
+    ):
+        async with Peer() as peer, self.client(peer) as client:
+            peer.scripts[self.model] = [[http(200, self.plain(TEXT, 7, 5))]]
+            with contextlib.suppress(InvalidRequestError), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                await client.generate_text(QUESTION, **{name: value})
+        warned = any(f"does not support {name}" in str(warning.message) for warning in caught)
+        assert warned or all(value in leaves(body) for body in peer.bodies)
 
     async def test_a_schema_reaches_the_server(self, ledger):
         schema = {"type": "object", "properties": {"capital": {"type": "string"}}, "required": ["capital"]}

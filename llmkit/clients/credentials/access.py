@@ -237,11 +237,11 @@ def blames_key(error: LLMClientError) -> bool:
     return refused or isinstance(error, RateLimitError)
 
 
-def blame_address(error: LLMClientError, address: str) -> None:
+def blame_address(error: LLMClientError, address: str, otherwise: str = "") -> None:
     """Name the address in an error, as probably wrong, if the server did not know the path."""
     if error.hint == WRONG_ADDRESS:
         error.hint = (
-            f"The address {address} may be wrong: check its path, such as a missing or doubled /v1"
+            f"{otherwise}The address {address} may be wrong: check its path, such as a missing or doubled /v1"
             " (base_url=, or the provider's …_BASE_URL)."
         )
 

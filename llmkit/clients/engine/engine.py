@@ -191,7 +191,9 @@ class ProviderClient(BaseLLMClient):
             raise LLMTimeoutError(f"{endpoint.transport.address} did not list its models in time.") from error
         except LLMClientError as error:
             redact_error(error)
-            blame_address(error, endpoint.transport.address)
+            name = self.provider_name
+            unlisted = f"If {name} has no list of models, name the model: {name}:MODEL. Otherwise: "
+            blame_address(error, endpoint.transport.address, unlisted)
             explain_down(error, self.provider_name, endpoint.transport.address)
             error.provider = error.provider or self.provider_name
             raise
