@@ -9,8 +9,8 @@ client = openai.OpenAI(api_key="any", base_url=sandbox.url("openai"))
 
 It speaks the real wire formats of OpenAI's Chat Completions, Anthropic's Messages and Google's
 Gemini API, plain and streamed. Importing it is cheap; a server starts at the first `url()`.
-Any key but `"invalid"` is accepted, and any model but names that start with `no-such-`. How to
-make an answer fail is described in `llmkit.sandbox.faults`.
+Every key except `"invalid"` is accepted, and every model except names that start with `no-such-`.
+`llmkit.sandbox.faults` describes how to make an answer fail.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LAZY = {"SandboxServer": "loopback", "SeenRequest": "journal"}
 
 
 def server() -> SandboxServer:
-    """Give the shared server of this process, started if need be.
+    """Return the shared server of this process, and start it if it does not run.
 
     Returns:
-        The server; a process that was forked off gets its own. Its pace is set by the
+        The server; a forked process gets its own. Its pace is set by the
         environment variables LLMKIT_SANDBOX_FIRST_TOKEN (seconds) and LLMKIT_SANDBOX_RATE
         (tokens per second, 0 is all at once).
 
@@ -46,7 +46,7 @@ def server() -> SandboxServer:
 
 
 def url(protocol: ProtocolName = "openai") -> str:
-    """Name the shared server's base URL for an SDK.
+    """Return the shared server's base URL for an SDK.
 
     Args:
         protocol: `"openai"`, `"anthropic"` or `"google"`.
@@ -55,7 +55,7 @@ def url(protocol: ProtocolName = "openai") -> str:
         The URL, e.g. `http://127.0.0.1:40123/openai/v1`.
 
     Raises:
-        ValueError: If the protocol is another word.
+        ValueError: If the protocol is unknown.
 
     Example:
         >>> url("google").startswith("http://127.0.0.1:")
@@ -79,8 +79,8 @@ def start(
         The server, listening.
 
     Raises:
-        ValueError: If the fault is not understood.
-        OSError: If the port is taken.
+        ValueError: If the fault specification is invalid.
+        OSError: If the port is in use.
 
     Example:
         >>> with start(rate=0, first_token=0) as private:

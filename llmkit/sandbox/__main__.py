@@ -33,7 +33,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 
 
 def banner(server: SandboxServer) -> str:
-    """Say where a server is and which environment variables lead to it."""
+    """Describe a server: its address, and the environment variables that select it."""
     lines = ["The llmkit sandbox is listening. Stop it with Ctrl+C.", ""]
     for base, key, protocol in _EXPORTS:
         lines += [f"export {base}={server.url(protocol)}", f"export {key}=sandbox"]

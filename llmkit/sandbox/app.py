@@ -66,7 +66,7 @@ class ServedRequest:
         )
 
     async def respond(self) -> web.StreamResponse:
-        """Answer, with an error of the provider's if the request is refused."""
+        """Respond; a refused request gets the provider's error."""
         try:
             self._read_fault()
             await asyncio.sleep(self.fault.slow)
@@ -86,7 +86,7 @@ class ServedRequest:
             raise RefusedError(400, str(error)) from None
 
     def _instead(self) -> web.Response | None:
-        """Find what is sent in place of an answer."""
+        """Return what a fault sends instead of an answer."""
         fault = self.fault
         if self.dialect.key(self.call) == _INVALID_KEY:
             raise self.dialect.invalid_key()
@@ -168,7 +168,7 @@ class ServedRequest:
 
 
 def _decode(raw: bytes) -> tuple[dict[str, Any], bool]:
-    """Read a body; return the object in it and whether there was one."""
+    """Parse a body; return its JSON object and whether it had one."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -208,7 +208,7 @@ async def _welcome(request: web.Request) -> web.StreamResponse:
 
 
 async def _mark(request: web.Request, response: web.StreamResponse) -> None:
-    """Say on every response, those of aiohttp itself included, who answered."""
+    """Add a header that names the sandbox to every response, including aiohttp's own."""
     del request
     response.headers["x-llmkit-sandbox"] = "1"
 

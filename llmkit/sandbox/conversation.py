@@ -1,4 +1,4 @@
-"""A request and its answer, in words that all three protocols share."""
+"""A request and its answer, in terms common to all protocols."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Turn:
     """One message.
 
     Attributes:
-        role: Who speaks; the protocols' other words (`developer`, `model`, `tool`) are mapped.
-        text: What is said; parts that are not text are left out.
+        role: Role of the sender; the protocols' other names (`developer`, `model`, `tool`) are mapped.
+        text: The text, without the other parts.
         media: Its images and PDFs.
     """
 
@@ -33,7 +33,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request that was found valid.
+    """A valid request.
 
     Attributes:
         model: Name of the model, without a fault.
@@ -72,7 +72,7 @@ class Ask:
 
     @property
     def last_user_text(self) -> str:
-        """What the user said last."""
+        """The user's last text."""
         return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
 
 
@@ -112,7 +112,7 @@ class Answer:
         finish: Why it ends.
         finish_word: Finish reason to send verbatim instead of `finish`.
         stop_sequence: The text that ended it.
-        tokens: Token counts; `None` if none shall be sent.
+        tokens: Token counts; `None` if none are sent.
     """
 
     id: str

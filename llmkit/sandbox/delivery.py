@@ -1,4 +1,4 @@
-"""How an answer travels: token by token at its pace, and broken where a fault says so."""
+"""Sends an answer token by token at its pace, and breaks it where a fault says so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BEFORE_RESET = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When which token is due.
+    """The time at which each token is due.
 
     Attributes:
         first_token: Seconds before the first.
@@ -34,7 +34,7 @@ class Pace:
     rate: float
 
     def due(self, place: int) -> float:
-        """Say when a token is due.
+        """Return when a token is due, in seconds.
 
         Example:
             >>> Pace(0.5, 10).due(5)

@@ -1,9 +1,9 @@
-"""Faults on demand: a short text says how the next answer shall go wrong.
+"""Faults on demand: a short specification says how an answer fails.
 
 A specification is a list of items with `;` between them. It comes in the HTTP header
 `x-llmkit-fault`, behind a `!` in the model's name (`sandbox!stall=3`), from
-`SandboxServer.fail_next` or from the server's option `fault`; where two speak of the same
-thing, the header wins over the model's name, that over `fail_next`, that over the option.
+`SandboxServer.fail_next` or from the server's option `fault`; if two set the same item, the header overrides
+the model's name, which overrides `fail_next`, which overrides the option.
 
 | Item | What happens |
 |---|---|
@@ -49,7 +49,7 @@ _PIECES_BEFORE_PINGS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What one specification asks for; the defaults are an answer without a fault.
+    """One parsed specification; by default, an answer without a fault.
 
     Attributes:
         status: HTTP status of an error answer.
@@ -186,7 +186,7 @@ def parse(spec: str) -> Fault:
 
 
 def split_model(name: str) -> tuple[str, str]:
-    """Take the fault out of a model's name.
+    """Split a model's name into the name and the fault.
 
     Example:
         >>> split_model("sandbox!stall=3")

@@ -1,4 +1,4 @@
-"""The faults that a server was given and the requests that it got, shared by its thread and its owner."""
+"""The faults and requests of a server, shared by its thread and its owner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 KEPT_REQUESTS = 1000
-"""Requests that a server remembers; older ones are forgotten."""
+"""Maximum number of requests that a server keeps."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -47,7 +47,7 @@ class SeenRequest:
     ended_at: float | None = None
 
     def end(self, outcome: Literal["done", "aborted"]) -> None:
-        """Note how the answer ended, and when."""
+        """Store how the answer ended, and when."""
         # The time goes first: who sees the outcome from another thread finds it there.
         self.ended_at = time.monotonic()
         self.outcome = outcome

@@ -1,4 +1,4 @@
-"""The server's life: a socket, a daemon thread with its own event loop, one shared server per process."""
+"""The server: a socket, a daemon thread with its own event loop, and one shared server per process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RATE = 60.0
 """Tokens per second, by default."""
 
 _BACKLOG = 1024
-# What is still being answered when the server stops is cut after this many seconds.
+# Seconds after which a stopping server aborts open responses.
 _GRACE = 0.05
 _JOIN = 10.0
 
@@ -40,9 +40,9 @@ _JOIN = 10.0
 class SandboxServer:
     """A loopback server that speaks the wire formats of OpenAI, Anthropic and Google.
 
-    It listens as soon as it is made: the socket is bound here, and what arrives before the
-    thread is ready waits in the socket's queue. Making one inside a running event loop
-    therefore does not block it; `stop` does, for some milliseconds.
+    It listens as soon as it is created: the socket is bound here, and connections that arrive before the
+    thread is ready wait in the socket's queue. Creating a server therefore does not block a running event
+    loop; `stop` does, for some milliseconds.
 
     Example:
         >>> with SandboxServer(rate=0, first_token=0) as server:
@@ -80,20 +80,20 @@ class SandboxServer:
         return self._journal.requests
 
     def url(self, protocol: ProtocolName = "openai") -> str:
-        """Name the base URL to give to an SDK."""
+        """Return the base URL for an SDK."""
         if protocol not in MOUNTS:
             raise ValueError(f"The sandbox does not speak {protocol!r}; it speaks {', '.join(MOUNTS)}.")
         return f"http://{HOST}:{self._port}{MOUNTS[protocol]}"
 
     def fail_next(self, fault: str, times: int = 1) -> None:
-        """Let the next requests go wrong, whatever they ask for."""
+        """Make the next requests fail."""
         parse(fault)
         self._journal.failures.extend([fault] * times)
 
     def stop(self) -> None:
-        """Stop listening, cut what is still being answered, and wait for the thread.
+        """Stop listening, abort open responses, and wait for the thread.
 
-        A second call does nothing; neither does one in a process that was forked off.
+        A second call does nothing, nor does a call in a forked process.
         """
         atexit.unregister(self.stop)
         if os.getpid() != self._pid or not self._thread.is_alive():
@@ -104,7 +104,7 @@ class SandboxServer:
         self._thread.join(_JOIN)
 
     def forget(self) -> None:
-        """Close the listening socket's copy in a process that was forked off."""
+        """Close a forked process's copy of the listening socket."""
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -120,7 +120,7 @@ class SandboxServer:
 
     def _run(self) -> None:
         with self._socket, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            # Loaded in this thread, so that who starts a server does not wait for aiohttp.
+            # Loaded in this thread, so that starting a server does not wait for aiohttp.
             import llmkit.sandbox.app  # noqa: F401
 
             runner.run(self._serve())
@@ -183,5 +183,5 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def shared() -> SandboxServer:
-    """Give the one server of this process, started if need be."""
+    """Return the one server of this process, and start it if it does not run."""
     return _shared.get()

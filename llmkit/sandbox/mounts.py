@@ -1,4 +1,4 @@
-"""Where the sandbox serves each protocol, and how it calls itself."""
+"""The sandbox's paths and its name."""
 
 from __future__ import annotations
 

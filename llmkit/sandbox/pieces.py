@@ -9,7 +9,7 @@ _PIECE = re.compile(rf"\s*\w{{1,{_LONGEST}}}|\s*[^\w\s]|\s+")
 
 
 def split(text: str) -> list[str]:
-    """Split a text into tokens that give the text again when they are joined.
+    """Split a text into tokens, whose concatenation is the text.
 
     Example:
         >>> split("Hello, big world!")

@@ -1,4 +1,4 @@
-"""From a request to its answer: written, then cut to the length that was asked for."""
+"""Generates the answer to a request, cut to the requested length."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _stopped(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
 
 
 def reply(ask: Ask, fault: Fault) -> Answer:
-    """Answer a request.
+    """Return the answer to a request.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn

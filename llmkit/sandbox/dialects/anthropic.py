@@ -75,7 +75,7 @@ def _turn(place: int, message: Any) -> Turn:
 
 
 def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
-    """Take the images and documents out of a message's content."""
+    """Return the images and documents of a message's content."""
     blocks = content if isinstance(content, list) else []
     found = [_block(block, f"{where}.content.{place}", role) for place, block in enumerate(blocks)]
     return tuple(one for one in found if one is not None)
@@ -96,7 +96,7 @@ def _block(block: Any, where: str, role: str) -> Attachment | None:
 
 
 def _source(block: dict[str, Any], where: str) -> Attachment | None:
-    """Read an image or a document; `None` for one that does not come as bytes."""
+    """Read an image or a document; `None` if it is not sent as bytes."""
     source = block.get("source")
     if not isinstance(source, dict):
         raise _required(where)
@@ -133,7 +133,7 @@ def _check_format(wanted: dict[str, Any]) -> None:
 
 
 def _usage(tokens: Tokens | None, *, output: int) -> dict[str, Any]:
-    """Say the token counts; the input is what was neither read from nor written to a cache."""
+    """Return the token counts; the input excludes tokens read from or written to a cache."""
     if tokens is None:
         return {}
     usage = {

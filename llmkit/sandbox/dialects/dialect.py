@@ -1,4 +1,4 @@
-"""What a protocol must be able to say and to understand; each provider's module does it once."""
+"""The interface of a dialect, which each provider's module implements."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ ProtocolName = Literal["openai", "anthropic", "google"]
 """The protocols that the sandbox speaks."""
 
 Action = Literal["generate", "stream", "count", "models", "model"]
-"""What a route is for; `stream` where the path asks for it, as Google's does."""
+"""The purpose of a route; `stream` if the path selects streaming, as Google's does."""
 
 MODELS = ("sandbox", "sandbox-mini")
-"""Models in the lists; any other name is accepted, too."""
+"""The listed models; other names are accepted, too."""
 
 UNKNOWN_PREFIX = "no-such-"
 """Names that start like this are unknown models."""
 
 CONTEXT_TOKENS = 1_000_000
-"""Longest input in the lists of models."""
+"""Maximum number of input tokens in the lists of models."""
 
 OUTPUT_TOKENS = 65_536
-"""Longest output in the lists of models."""
+"""Maximum number of output tokens in the lists of models."""
 
 
 class RefusedError(Exception):
@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
 
 class Route(NamedTuple):
-    """An address of a protocol: method, path below the base URL, and what it is for."""
+    """A route of a protocol: method, path below the base URL, and purpose."""
 
     method: str
     path: str
@@ -71,7 +71,7 @@ class Call:
     """A request as it came in.
 
     Attributes:
-        action: What its route is for.
+        action: Purpose of its route.
         model: Name of the model in the path, without a fault.
         body: JSON object of its body; empty if there was none.
         query: The URL's parameters.
@@ -93,31 +93,31 @@ class Dialect(Protocol):
     routes: ClassVar[tuple[Route, ...]]
 
     def key(self, call: Call) -> str:
-        """Find the key in a request, `""` if there is none."""
+        """Return the key of a request, `""` if there is none."""
         ...
 
     def read(self, call: Call) -> Ask:
-        """Understand a request, or raise the `RefusedError` that the provider would answer."""
+        """Parse a request, or raise the provider's error as a `RefusedError`."""
         ...
 
     def settings(self, call: Call) -> Mapping[str, Any]:
-        """Find the part of a request that holds the parameters."""
+        """Return the part of a request that has the parameters."""
         ...
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
-        """Say an answer in one piece."""
+        """Encode an answer that is not streamed."""
         ...
 
     def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
-        """Say an answer as a stream, one frame of kind `text` for each of its pieces."""
+        """Encode an answer as a stream, with one frame of kind `text` for each piece."""
         ...
 
     def spare(self, ask: Ask) -> Spare:
-        """Make the frames that only faults send."""
+        """Return the frames that only faults send."""
         ...
 
     def count(self, tokens: int) -> dict[str, Any]:
-        """Say how many tokens a prompt has."""
+        """Encode the token count of a prompt."""
         ...
 
     def model(self, name: str) -> dict[str, Any]:
@@ -129,23 +129,23 @@ class Dialect(Protocol):
         ...
 
     def error(self, refused: RefusedError) -> dict[str, Any]:
-        """Say what is wrong."""
+        """Encode an error."""
         ...
 
     def invalid_key(self) -> RefusedError:
-        """Make the error for a key that is not accepted."""
+        """Return the error for an invalid key."""
         ...
 
     def overloaded(self) -> RefusedError:
-        """Make the error for a provider that has too much to do."""
+        """Return the error for an overloaded provider."""
         ...
 
     def unknown_model(self, name: str) -> RefusedError:
-        """Make the error for a model that does not exist."""
+        """Return the error for an unknown model."""
         ...
 
     def unsupported(self, parameter: str) -> RefusedError:
-        """Make the error for a parameter that the model does not take."""
+        """Return the error for a parameter that the model does not support."""
         ...
 
 
@@ -158,7 +158,7 @@ class Spare(NamedTuple):
 
 
 def text_of(content: Any, where: str) -> str:
-    """Take the text out of a message's content.
+    """Return the text of a message's content.
 
     Example:
         >>> text_of([{"type": "text", "text": "Hi"}, {"type": "image"}], "content")

@@ -1,4 +1,4 @@
-"""What the providers refuse in a schema of the answer."""
+"""Checks a schema as the providers do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_STRICT = ("allOf", "oneOf", "not", "default", "patternProperties")
 
 
 def openai_problem(schema: Any, *, strict: bool) -> str | None:
-    """Find what OpenAI refuses in a schema of the answer.
+    """Return why OpenAI refuses a schema; `None` if it accepts it.
 
     Example:
         >>> print(openai_problem({"type": "array"}, strict=False))
@@ -36,7 +36,7 @@ def openai_problem(schema: Any, *, strict: bool) -> str | None:
 
 
 def _strict_problem(node: dict[str, Any]) -> str | None:
-    """Find what OpenAI refuses in one part of a schema that is to be kept strictly.
+    """Return why OpenAI refuses a part of a strict schema.
 
     Source: OpenAI, "Structured model outputs", supported schemas.
     """
@@ -49,12 +49,12 @@ def _strict_problem(node: dict[str, Any]) -> str | None:
 
 
 def _is_open(node: dict[str, Any]) -> bool:
-    """Whether a part of a schema is an object that lets other properties in."""
+    """Whether a part of a schema is an object that allows additional properties."""
     return node.get("type") == "object" and node.get("additionalProperties") is not False
 
 
 def anthropic_problem(schema: Any) -> str | None:
-    """Find what Anthropic refuses in a schema.
+    """Return why Anthropic refuses a schema.
 
     Example:
         >>> anthropic_problem({"type": "integer", "minimum": 1})
@@ -71,7 +71,7 @@ def anthropic_problem(schema: Any) -> str | None:
 
 
 def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Yield every part of a schema with its place."""
+    """Yield every part of a schema with its path."""
     if not isinstance(node, dict):
         return
     yield where, node

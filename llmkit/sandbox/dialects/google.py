@@ -50,7 +50,7 @@ _VERSION = "/{version:v1(?:alpha|beta)?}"
 
 
 def _pick(body: Mapping[str, Any], name: str) -> Any:
-    """Take a field by its name in camel case or, as protocol buffers allow, in snake case."""
+    """Return a field by its name in camel case or, as protocol buffers allow, in snake case."""
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     return body.get(name, body.get(snake))
 
@@ -92,7 +92,7 @@ def _part(part: Any, where: str) -> Attachment | None:
 
 
 def _linked(linked: dict[str, Any], where: str) -> Attachment:
-    """Take note of a file that is given by its address, in the words of its type."""
+    """Record a file that is given by its address."""
     taken = (PDF,) if _pick(linked, "mimeType") == PDF else _TAKEN
     return at_address(_pick(linked, "fileUri"), where, taken=taken)
 
@@ -108,7 +108,7 @@ def _turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:
 
 
 def _usage(tokens: Tokens | None, *, text: int) -> dict[str, Any]:
-    """Say the token counts up to a chunk; the candidates' tokens exclude the thoughts."""
+    """Return the token counts up to a chunk; the candidates' tokens exclude the thoughts."""
     if tokens is None:
         return {}
     usage: dict[str, Any] = {
@@ -142,7 +142,7 @@ def _sse(value: Any) -> bytes:
 
 
 def _check_format(settings: Mapping[str, Any]) -> None:
-    """Refuse a schema without the type of JSON, as the API does."""
+    """Refuse a schema without the JSON media type, as the API does."""
     schemas = [name for name in ("responseSchema", "responseJsonSchema") if _pick(settings, name) is not None]
     if len(schemas) > 1:
         raise RefusedError(400, "Only one of response_schema and response_json_schema can be set.")

@@ -64,7 +64,7 @@ def _turn(place: int, message: Any) -> Turn:
 
 
 def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
-    """Take the images and files out of a message's content."""
+    """Return the images and files of a message's content."""
     parts = content if isinstance(content, list) else []
     found = [_part(part, f"{where}.content[{place}]") for place, part in enumerate(parts)]
     media = tuple(one for one in found if one is not None)
@@ -250,7 +250,7 @@ class OpenAIDialect(Dialect):
         return Spare(broken, _sse(self.error(self.overloaded())), b": keep-alive\n\n")
 
     def count(self, tokens: int) -> dict[str, Any]:
-        """See `Dialect.count`; Chat Completions cannot count, so no route leads here."""
+        """See `Dialect.count`; Chat Completions has no route for it."""
         return {"input_tokens": tokens}
 
     def model(self, name: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def decoded(
     kind: Any, data: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
 ) -> Attachment:
-    """Read an image or a PDF that a request brings.
+    """Read an image or a PDF of a request.
 
     Example:
         >>> decoded("image/gif", "R0lGODlhAgABAA==", "content.0")
@@ -42,7 +42,7 @@ def decoded(
 
 
 def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)) -> Attachment:
-    """Read an image or a PDF from a data URL, or take note of its address."""
+    """Read an image or a PDF from a data URL, or record its address."""
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         return at_address(url, where, name=name, taken=taken)
     head, comma, data = url.partition(";base64,") if isinstance(url, str) else ("", "", "")
@@ -54,7 +54,7 @@ def from_url(url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (
 def at_address(
     url: Any, where: str, *, name: str = "", taken: tuple[str, ...] = (*IMAGES, PDF)
 ) -> Attachment:
-    """Take note of an image or a PDF that is given by its web address; nothing is loaded."""
+    """Record an image or a PDF that is given by its web address; nothing is downloaded."""
     try:
         kind = type_of(url, name)
         found = Attachment(PDF if taken == (PDF,) else kind, name=name, url=url)
@@ -66,7 +66,7 @@ def at_address(
 
 
 def facts(media: tuple[Attachment, ...]) -> Iterator[str]:
-    r"""Say of each attachment what its bytes tell, or its address, to prove that they arrived.
+    r"""Describe each attachment by its bytes or its address, to prove that it arrived.
 
     Example:
         >>> list(facts((Attachment("image/gif", b"GIF89a\x02\x00\x01\x00"),)))
