@@ -18,11 +18,11 @@ from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
 from llmkit.notebook.display.error_messages import Stopped
 from llmkit.notebook.display.plain_text import plain
-from llmkit.notebook.display.saved_copies import SavedCopies
+from llmkit.notebook.display.saved_copies import NO_WIDGETS, SavedCopies
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.session import Session, find_session
-from llmkit.notebook.shell import current_shell, has_kernel
+from llmkit.notebook.shell import current_shell, has_kernel, say
 from llmkit.notebook.transcript import write_transcript
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.chat_widget import ChatWidget
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
+
+INSTEAD = (
+    f'{NO_WIDGETS} Ask with .ask("your question"); the chat\'s .messages, .df and .export("chat.md") '
+    "hold the conversation."
+)
+"""What a front end without widgets shows: how to go on from Python."""
 
 KEPT = "the last of the chat's .messages"
 """Where an answer is that was stopped or cut."""
@@ -240,7 +246,7 @@ class Chat:
     def _begin(self, settings: ChatSettings, talk: Conversation | None = None) -> None:
         self._name = uuid.uuid4().hex[:12]
         self._widget: ChatWidget | None = None
-        self._copies = SavedCopies(self._saved)
+        self._copies = SavedCopies(self._saved, INSTEAD)
         session = find_session() or Session(self._shell)
         self._runner = ChatRunner(settings, session, self._publish, self._copies.update, talk)
 
@@ -251,7 +257,8 @@ class Chat:
     def _ipython_display_(self) -> None:
         """Show the chat, and keep a copy of it beside it that is saved with the notebook."""
         if not has_kernel(self._shell):
-            print(plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self))  # noqa: T201 - a terminal's display
+            text = plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self)
+            say(f"{text.rstrip()}\n{INSTEAD}")
             return
         self._copies.show(self._shell.display_pub, self._live())
 

@@ -17,8 +17,8 @@ from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_
 from llmkit.notebook.dashboard.aggregate import Board, DashboardSettings, Pick
 from llmkit.notebook.dashboard.model_menu import what_if_models
 from llmkit.notebook.dashboard.watcher import Live
-from llmkit.notebook.display.saved_copies import SavedCopies
-from llmkit.notebook.shell import current_shell, has_kernel
+from llmkit.notebook.display.saved_copies import NO_WIDGETS, SavedCopies
+from llmkit.notebook.shell import current_shell, has_kernel, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from llmkit.costs.calls import Calls
     from llmkit.notebook.dashboard.controls import Controls, View
     from llmkit.notebook.dashboard.downloads import Kind
+
+INSTEAD = (
+    f'{NO_WIDGETS} Choose with arguments, as in .dashboard(by="day", metric="calls"); '
+    'the result\'s .df holds the calls, and .export("png") writes the chart.'
+)
+"""What a front end without widgets shows: how to go on from Python."""
 
 OLD = 20.0
 """Seconds after which the saved picture is drawn anew even while calls keep coming."""
@@ -75,7 +81,7 @@ class Dashboard:
         self._order = "newest"
         self._supposed: tuple[str | None, float | None] = (None, None)
         self._mark: tuple[Any, ...] = ()
-        self._copies = SavedCopies(self._saved)
+        self._copies = SavedCopies(self._saved, INSTEAD)
         self._copied, self._stale = 0.0, False
         self._context = records.current_context()
         choice = DashboardSettings(
@@ -133,7 +139,7 @@ class Dashboard:
         """Show it, and keep a copy beside it that is saved with the notebook."""
         shell = current_shell()
         if not has_kernel(shell):
-            print(repr(self))  # noqa: T201 - a terminal's display
+            say(f"{self!r}\n{INSTEAD}")
             return
         self._copies.show(shell.display_pub, None if self._closed else self._widgets())
 

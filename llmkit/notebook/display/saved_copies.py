@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import sys
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from llmkit.notebook.shell import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+NO_WIDGETS = "This front end shows no widgets."
+"""How the line begins that a front end shows in place of a widget."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -18,8 +26,9 @@ MAX_COPIES = 8
 class SavedCopies:
     """Shows a widget, with a copy beside it in each place, and brings the copies up to date."""
 
-    def __init__(self, content: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, content: Callable[[], dict[str, str]], instead: str) -> None:
         self._content = content
+        self._instead = instead  # what a front end without widgets shows in place of the widget
         self._places: deque[str] = deque(maxlen=MAX_COPIES)
         self._publisher: Any = None
 
@@ -31,7 +40,8 @@ class SavedCopies:
         self._publisher, place = publisher, uuid.uuid4().hex[:12]
         if widget is not None:
             view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-            publisher.publish({WIDGET: view, "text/plain": ""})
+            allow_in_colab()
+            publisher.publish({WIDGET: view, "text/plain": self._instead})
         publisher.publish(self._content(), transient={"display_id": place})
         self._places.append(place)
 
@@ -40,6 +50,22 @@ class SavedCopies:
         data = self._content() if self._places else {}
         for place in self._places:
             self._publisher.publish(data, transient={"display_id": place}, update=True)
+
+
+def allow_in_colab() -> None:
+    """Let Colab show widgets that are not its own, as its users have to do by hand, and say so once.
+
+    Only a runtime of Colab has loaded `google.colab` by now; nothing is imported elsewhere.
+    """
+    if "google.colab" not in sys.modules or _allowed:
+        return
+    with contextlib.suppress(ImportError, AttributeError):  # a release that has no such switch needs none
+        importlib.import_module("google.colab.output").enable_custom_widget_manager()
+        say("llmkit turned on custom widgets in Colab: google.colab.output.enable_custom_widget_manager().")
+    _allowed.append(True)
+
+
+_allowed: list[bool] = []
 
 
 def saved_copy(name: str, body: str, kind: str = "") -> str:

@@ -1,6 +1,8 @@
-"""The look of answers, in light and dark: the theme's fonts, and colours that can be read on its ground.
+"""The look of answers, in light and dark: the theme's fonts, and colours that can be read on its background.
 
-The ratio of contrast is 4.5 at least (WCAG 2.2, 1.4.3); the theme's own colours of code do not reach it.
+The contrast ratio is 4.5 at least (WCAG 2.2, 1.4.3); the theme's own colours of code do not reach it.
+JupyterLab, VS Code and Colab say whether they are dark. On any other page (an exported fragment, a preview, a
+bare frame) the colours follow the text: light text means a dark background.
 """
 
 from __future__ import annotations
@@ -10,14 +12,28 @@ import re
 _SOURCE = """
 .llmkit {
   --k: #007300; --s: #ba2121; --c: #2f6a6a; --n: #066a06; --d: #00f; --o: #8a1fd1; --m: #8a1fd1;
-  --red: #b3261e; --green: #176f2c; --link: var(--jp-content-link-color, #0b57d0);
-  --line: #88888866; --soft: #8888881f; --faint: #88888814; --mute: var(--jp-ui-font-color2, #666);
-  --amber: #8f5500;
+  --red: #b3261e; --green: #176f2c; --amber: #8f5500; --blue: #0b57d0; --grey: #666;
+  --line: #88888866; --soft: #8888881f; --faint: #88888814;
+  --link: var(--vscode-textLink-foreground, var(--blue));
+  --mute: var(--vscode-descriptionForeground, var(--grey));
+  --mono: var(--vscode-editor-font-family, var(--jp-code-font-family, monospace));
+  font-family: var(--vscode-font-family, var(--jp-content-font-family, system-ui, sans-serif));
   contain: paint; overflow-wrap: break-word; line-height: 1.5;
 }
-[data-jp-theme-light=false] .llmkit, .vscode-dark .llmkit, html[theme=dark] .llmkit {
-  --k: #569cd6; --s: #ce9178; --c: #6a9955; --n: #b5cea8; --d: #dcdcaa; --o: #d4d4d4; --m: #c586c0;
-  --red: #ff8a80; --green: #7ee787; --amber: #ffb74d; --link: var(--jp-content-link-color, #8ab4f8);
+[data-jp-theme-light=false] .llmkit, .vscode-dark .llmkit, html[theme=dark] .llmkit,
+.vscode-high-contrast:not(.vscode-high-contrast-light) .llmkit {
+  --k: #7cb7ea; --s: #dfa68d; --c: #8cbd7a; --n: #b5cea8; --d: #dcdcaa; --o: #d4d4d4; --m: #d8a2d4;
+  --red: #ff968c; --green: #7ee787; --amber: #ffb74d; --blue: #8ab4f8; --grey: #b4b4b4;
+}
+@supports (color: oklch(from currentColor l c h)) {
+  .llmkit:not([data-jp-theme-light] *, [class*=vscode-] *, [theme=dark] *) {
+    --l: clamp(.47, (l - .62) * 99, .8);
+    --k: oklch(from currentColor var(--l) .12 145/1); --s: oklch(from currentColor var(--l) .12 27/1);
+    --c: oklch(from currentColor var(--l) .05 195/1); --n: oklch(from currentColor var(--l) .1 130/1);
+    --d: oklch(from currentColor var(--l) .12 262/1); --m: oklch(from currentColor var(--l) .12 305/1);
+    --amber: oklch(from currentColor var(--l) .1 65/1); --grey: oklch(from currentColor var(--l) 0 0/1);
+    --o: var(--m); --red: var(--s); --green: var(--k); --blue: var(--d);
+  }
 }
 .llmkit p, .llmkit ul, .llmkit ol, .llmkit blockquote, .llmkit pre.llmkit-code, .llmkit .llmkit-table {
   margin: .65em 0 0;
@@ -42,7 +58,7 @@ div.llmkit.llmkit { margin-bottom: 0; }
 .llmkit pre.llmkit-code {
   background: var(--soft); border-radius: 4px; padding: .6em .8em; overflow-x: auto; line-height: 1.4;
 }
-.llmkit code { font-family: var(--jp-code-font-family, monospace); font-size: .92em; }
+.llmkit code { font-family: var(--mono); font-size: .92em; }
 div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; padding: .1em .3em; }
 .llmkit pre.llmkit-code > code { background: none; padding: 0; white-space: pre; overflow-wrap: normal; }
 .llmkit-table { overflow-x: auto; }
@@ -51,10 +67,12 @@ div.llmkit :not(pre) > code { background: var(--soft); border-radius: 3px; paddi
 .llmkit .llmkit-table th, .llmkit .llmkit-table td { text-align: start; }
 .llmkit th, .llmkit td { padding: .3em .75em; max-width: 40em; vertical-align: top; }
 .llmkit thead { border-bottom: 1px solid var(--line); } .llmkit th { font-weight: 600; }
+.llmkit th[scope=row] { white-space: nowrap; }
 .llmkit tbody tr { background: none; } .llmkit tbody tr:nth-child(even) { background: var(--faint); }
 .llmkit .llmkit-table [align=right] { text-align: right; }
 .llmkit .llmkit-table [align=center] { text-align: center; }
 .llmkit-display { display: block; overflow-x: auto; overflow-y: hidden; }
+.llmkit .llmkit-math:not(:has(*)) { font-family: var(--mono); font-size: .92em; }
 .llmkit-notes { font-size: .9em; color: var(--mute); } .llmkit-ref { line-height: 0; }
 .llmkit-c { color: var(--c); font-style: italic; } .llmkit-k { color: var(--k); font-weight: 600; }
 .llmkit-a, .llmkit-b { color: var(--k); } .llmkit-s { color: var(--s); } .llmkit-n { color: var(--n); }
