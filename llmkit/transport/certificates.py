@@ -16,7 +16,7 @@ _FOLDER = "SSL_CERT_DIR"
 
 
 def named() -> tuple[tuple[str, str], ...]:
-    """Return the effective variables with their values; the first file wins."""
+    """Return the effective variables with their values; of several files, only the first counts."""
     return _named(environment.stamp())
 
 
