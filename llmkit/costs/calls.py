@@ -92,19 +92,12 @@ class Calls:
         Raises:
             ConfigurationError: If the ledger cannot be read.
         """
-        return self._read(dollars=True)
+        return self.ledger.rows_of(self, dollars=True)
 
     @property
     def exact(self) -> pd.DataFrame:
         """The calls with whole nano-dollars instead of dollars, for sums; to be left as it is."""
-        return self._read(dollars=False)
-
-    def _read(self, *, dollars: bool) -> pd.DataFrame:
-        from llmkit.costs.frame.frame import table
-
-        if self.filters == ALL:
-            return self.ledger.all_calls(dollars=dollars)
-        return table(self.ledger.flushed_store().select(self.filters), dollars=dollars)
+        return self.ledger.rows_of(self, dollars=False)
 
     @with_filters
     def query(self, **filters: Unpack[FilterOptions]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -50,8 +51,6 @@ class Ledger(Calls, forks.ForkAware):
         >>> Ledger(":memory:").total()
         $0.00 over 0 calls
     """
-
-    _frame: Frame | None
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, store: Store | None = None) -> None:
         if path is not None and store is not None:
@@ -342,15 +341,15 @@ class Ledger(Calls, forks.ForkAware):
         self.flush(SETTLE)
         return self._store
 
-    def all_calls(self, *, dollars: bool) -> pd.DataFrame:
-        """Return all calls, of which only the new ones are read; see `Calls.df` and `Calls.exact`."""
+    def rows_of(self, calls: Calls, *, dollars: bool) -> pd.DataFrame:
+        """Return some calls, of which only the new ones are read; see `Calls.df` and `Calls.exact`."""
         from llmkit.costs.frame.frame import Frame
 
         store = self.flushed_store()
         with self._reading:
-            if self._frame is None:
-                self._frame = Frame(store)
-            return self._frame.refresh(dollars=dollars)
+            if calls not in self._frames:
+                self._frames[calls] = Frame(store, calls.filters)
+            return self._frames[calls].refresh(dollars=dollars)
 
     def before_fork(self) -> None:
         """Wait for another thread's first use: a child would wait for ever for what that is importing."""
@@ -365,7 +364,8 @@ class Ledger(Calls, forks.ForkAware):
         self._opening = threading.RLock()
         self._reading = threading.RLock()
         self._tally = Tally()
-        self._frame = None
+        # By the object that reads, so that its rows are released with it.
+        self._frames: weakref.WeakKeyDictionary[Calls, Frame] = weakref.WeakKeyDictionary()
         self._guards: Budgets | None = None
 
     def __repr__(self) -> str:

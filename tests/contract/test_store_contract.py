@@ -365,6 +365,25 @@ class TestChoosing:
         found = list(itertools.chain.from_iterable(store.select(choice)))
         assert found == [encode(record) for record in MIXED if fits(record)]
 
+    @pytest.mark.parametrize("name", CHOICES)
+    def test_rows_that_pass_are_read_once_and_new_ones_after_them(self, store, name):
+        choice, fits = CHOICES[name]
+        assert store.read(0, None, choice).rows == []
+        seen, last = [], 0
+        for some in (MIXED[:9], MIXED[9:]):
+            write(store, *some)
+            more = True
+            while more:
+                page = store.read(last, 4, choice)
+                seen, last, more = [*seen, *page.rows], page.last, page.more
+            assert store.read(last, 4, choice).rows == []
+        assert [row[1:] for row in seen] == [encode(record) for record in MIXED if fits(record)]
+
+    @pytest.mark.parametrize("name", CHOICES)
+    def test_filters_apply_to_rows_that_are_not_written_yet(self, name):
+        choice, fits = CHOICES[name]
+        assert [choice.passes(encode(record)) for record in MIXED] == [fits(record) for record in MIXED]
+
     def test_every_choice_but_those_of_nothing_finds_some_and_leaves_some(self):
         some = [sum(map(fits, MIXED)) for name, (_, fits) in CHOICES.items() if not name.startswith("no ")]
         assert some[0] == 24

@@ -15,6 +15,7 @@ from llmkit.core.timestamps import from_micros, micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.price_rules import is_estimated, is_unpriced
+from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import COLUMNS, TIME, UID, encode, salvage
 from llmkit.costs.sums import NOTHING, Sums
@@ -65,10 +66,13 @@ class ReferenceStore:
     def unwritten(self):
         return list(self._waiting)
 
-    def read(self, after=0, limit=None):
+    def read(self, after=0, limit=None, choice=ALL):
         with self._readable() as place:
-            rows = [(number, *row) for number, row in place.rows if number > after]
-            return Page(place.epoch, rows[:limit], more=len(rows) > len(rows[:limit]))
+            rows = [(number, *row) for number, row in place.rows if number > after][:limit]
+            last = rows[-1][0] if rows else after
+            more = bool(place.rows) and place.rows[-1][0] > last
+            fitting = [row for row in rows if fits(record_of(row[1:]), choice)]
+            return Page(place.epoch, fitting, more, last)
 
     def select(self, choice):
         return [[row for row in self._all() if fits(record_of(row), choice)]]

@@ -12,14 +12,13 @@ from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
 from llmkit.costs.frame.files import LedgerFrame
 from llmkit.costs.frame.snapshot import Snapshot
+from llmkit.costs.store.filters import ALL, Filters
 from llmkit.costs.store.rows import COLUMNS as STORED
 from llmkit.costs.store.rows import UID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from llmkit.costs.frame.columns import Chunk
-    from llmkit.costs.store.protocol import Store
+    from llmkit.costs.store.protocol import Page, Store
     from llmkit.costs.store.rows import Row
 
 COLUMNS = [MONEY.get(name, name) for name in STORED]
@@ -38,9 +37,12 @@ COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
 class Frame:
     """A DataFrame that follows a store: each refresh reads only the rows that came since."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, filters: Filters = ALL) -> None:
         self._store = store
-        self._snapshot = Snapshot(store.snapshot) if store.snapshot is not None else None
+        self._filters = filters
+        # Only all rows are worth a copy on the disk; those of filters are read by a query.
+        folder = store.snapshot if filters == ALL else None
+        self._snapshot = None if folder is None else Snapshot(folder)
         self._forget("")
 
     def refresh(self, *, dollars: bool = True) -> pd.DataFrame:
@@ -62,21 +64,27 @@ class Frame:
         self._shown = _Shown()
 
     def _read(self) -> None:
-        page = self._store.read(self._last, READ)
+        after, page = self._last, self._page()
         if page.epoch != self._epoch:
             self._forget(page.epoch)
             self._load()
-            page = self._store.read(self._last, READ)
-        while page.epoch == self._epoch:  # or rows have gone meanwhile: the next refresh reads anew
-            if page.rows:
-                self._parts.append(columns.chunk(page.rows, numbered=True))
-                self._last = page.rows[-1][0]
+            if self._last != after:  # a page from the first row on is right in any epoch
+                page = self._page()
+        while page.epoch == self._epoch:  # else rows were deleted meanwhile, and all are read again
+            self._parts += [
+                columns.chunk(page.rows[first : first + FEWEST], numbered=True)
+                for first in range(0, len(page.rows), FEWEST)
+            ]
+            self._last = page.last
             if self._parts and (not page.more or sum(map(len, self._parts)) >= MOST):
                 self._show(columns.join(self._parts))
             if not page.more:
                 return
-            page = self._store.read(self._last, READ)
+            page = self._page()
         self._read()
+
+    def _page(self) -> Page:
+        return self._store.read(self._last, READ, self._filters)
 
     def _show(self, chunk: Chunk) -> None:
         self._shown.extend(chunk)
@@ -99,15 +107,7 @@ class Frame:
     def _late(self, waiting: list[Row]) -> list[Row]:
         mine = self._shown.uids
         known = set(mine[mine.isin([row[UID] for row in waiting])])
-        return [row for row in waiting if row[UID] not in known]
-
-
-def table(pages: Iterable[Sequence[Row]], *, dollars: bool = True) -> pd.DataFrame:
-    """Return rows as a DataFrame like the ledger's."""
-    shown = _Shown()
-    for rows in pages:
-        shown.extend(columns.chunk(rows))
-    return shown.refresh(dollars=dollars).copy(deep=not COPIES_LAZILY)
+        return [row for row in waiting if row[UID] not in known and self._filters.passes(row)]
 
 
 def in_dollars(frame: pd.DataFrame) -> pd.DataFrame:

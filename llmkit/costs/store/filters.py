@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import known, texts
 from llmkit.core.timestamps import moment
+from llmkit.costs.store.rows import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
+
+    from llmkit.costs.store.rows import Row
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,6 +80,18 @@ class Filters:
             words=words,
             tags=tuple(dict.fromkeys((*self.tags, *other.tags))),
             simulated=next(iter(simulated), None),
+        )
+
+    def passes(self, row: Row) -> bool:
+        """Return whether a row passes; the same rule as a store's, for rows that it has not written yet."""
+        values = dict(zip(COLUMNS, row, strict=True))
+        tags = json.loads(values["tags"] or "{}") if self.tags else {}
+        return (
+            (self.since is None or values["time"] >= self.since)
+            and (self.until is None or values["time"] < self.until)
+            and all(values[name] in words for name, words in self.words.items())
+            and self.simulated in {None, bool(values["simulated"])}
+            and all(name in tags and value in {None, tags[name]} for name, value in self.tags)
         )
 
     def __str__(self) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from llmkit.costs.store.filters import ALL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
@@ -32,11 +34,13 @@ class Page:
             before is void.
         rows: The rows in the order they were written, each with its `id` in front.
         more: Whether further rows may follow.
+        last: The `id` up to which all rows were considered; pass it as `after` to read on.
     """
 
     epoch: str
     rows: list[Row]
     more: bool
+    last: int = 0
 
 
 AMOUNTS = ("cost_nanos", "saved_nanos", "at_most_nanos")
@@ -109,10 +113,11 @@ class Store(Protocol):
         """Return the rows that are not known to be committed; `read` may return some of them, too."""
         ...
 
-    def read(self, after: int = 0, limit: int | None = None) -> Page:
-        """Return the committed rows behind an `id`, at most `limit` or what the store finds handy.
+    def read(self, after: int = 0, limit: int | None = None, choice: Filters = ALL) -> Page:
+        """Return the committed rows after an `id` that pass filters.
 
-        No row may appear later with a smaller `id` than one that was read already.
+        There are at most `limit` rows, or as many as the store prefers; with filters it may return all.
+        No row may appear later with an `id` up to `last` of a page that was read.
         """
         ...
 

@@ -1,3 +1,4 @@
+import gc
 import inspect
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -266,3 +267,31 @@ def test_filters_in_words():
     )
     assert str(everything) == "model m; session a, b; tag x; since 2026-11-01 00:00"
     assert (str(Filters()), Filters() & Filters()) == ("", Filters())
+
+
+def test_chosen_calls_are_read_once_and_then_only_the_new_ones(ledger, monkeypatch):
+    chosen, read = ledger.where(model="m1"), []
+    store = ledger.flushed_store()
+    pages = type(store).read
+
+    def counted(*arguments):
+        page = pages(*arguments)
+        read.append(len(page.rows))
+        return page
+
+    assert numbers(chosen) == [1, 4, 7, 10]
+    monkeypatch.setattr(type(store), "read", counted)
+    ledger.record(call(13)).result(10)
+    ledger.record(call(14)).result(10)
+    assert chosen.exact["uid"].tolist() == [f"{number:032x}" for number in (1, 4, 7, 10, 13)]
+    assert numbers(chosen) == [1, 4, 7, 10, 13]
+    assert sum(read) == 1
+    assert ledger.clear() == 13
+    assert chosen.df.empty
+
+
+def test_chosen_calls_release_their_rows(ledger):
+    for _ in range(3):
+        assert len(ledger.where(model="m1").df) == 4
+    gc.collect()
+    assert not ledger._frames

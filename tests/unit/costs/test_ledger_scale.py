@@ -92,8 +92,8 @@ def test_a_snapshot_is_read_instead_of_the_rows_it_has(path):
     read = []
 
     class Spy(store.SQLiteStore):
-        def read(self, after=0, limit=None):
-            page = super().read(after, limit)
+        def read(self, *arguments):
+            page = super().read(*arguments)
             read.append(len(page.rows))
             return page
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.price_rules import UNPRICED
-from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.rows import COLUMNS, TIME, UID
 from llmkit.costs.store.sqlite.schema import estimated, present
 from llmkit.costs.sums import NOTHING, Sums
@@ -39,14 +38,20 @@ def pages(
         yield [row[1:] for row in rows]
 
 
-def statement(choice: Filters, names: Iterable[str]) -> tuple[str, list[Any]]:
-    """Return the query and its values."""
-    conditions, values = zip(*_conditions(choice), strict=True) if choice != ALL else ((), ())
-    timed = choice.since is not None or choice.until is not None
+def statement(choice: Filters, names: Iterable[str], after: int = 0) -> tuple[str, list[Any]]:
+    """Return the query of the rows after an `id` that pass filters, and its values."""
+    conditions, values = zip(("id > ?", [after]), *_conditions(choice), strict=True)
+    # Without the hint SQLite reads all rows in the order of `id`, which is right for the latest ones only.
+    timed = not after and (choice.since is not None or choice.until is not None)
     index = "INDEXED BY calls_time_uid" if timed else ""
-    where = " AND ".join(conditions) or "1"
-    query = f"SELECT {selection(names)} FROM calls {index} WHERE {where} ORDER BY id"  # noqa: S608 - names
+    query = f"SELECT {selection(names)} FROM calls {index} WHERE {' AND '.join(conditions)} ORDER BY id"  # noqa: S608 - names
     return query, [value for some in values for value in some]
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """Return the `id` of the last row; 0 if there is none."""
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()
+    return int(last)
 
 
 def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.costs.price_rules import UNPRICED
 from llmkit.costs.store.groups import MEASURES, sums_in
 from llmkit.costs.store.sqlite import schema
-from llmkit.costs.sums import Sums
+from llmkit.costs.store.sqlite.queries import newest
 
 if TYPE_CHECKING:
     import sqlite3
@@ -86,21 +86,21 @@ def roll(connection: sqlite3.Connection) -> int:
     if not mark:
         for table in TABLES:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names
-    newest = _newest(connection)
-    upto = min(newest, mark + STEP)
+    end = newest(connection)
+    upto = min(end, mark + STEP)
     if upto > mark:
         new = connection.execute(_NEW, (mark, upto)).fetchall()
         for upsert in _UPSERTS.values():
             connection.executemany(upsert, new)
         _note(connection, epoch, upto)
-    return newest - upto
+    return end - upto
 
 
 def behind(connection: sqlite3.Connection) -> int:
     """Return how many rows the sums lack, about; 0 if the file keeps none."""
     if not _kept(connection):
         return 0
-    return _newest(connection) - _state(connection)[1]
+    return newest(connection) - _state(connection)[1]
 
 
 def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None = None) -> list[Any] | None:
@@ -178,7 +178,7 @@ def _again(table: str) -> str:
 def keep(connection: sqlite3.Connection, mark: int) -> None:
     """Say that the sums hold in the new epoch, too."""
     if mark:  # the next row may take the number of one that is gone
-        _note(connection, _state(connection)[0], min(mark, _newest(connection)))
+        _note(connection, _state(connection)[0], min(mark, newest(connection)))
 
 
 def _kept(connection: sqlite3.Connection) -> bool:
@@ -192,11 +192,6 @@ def _state(connection: sqlite3.Connection) -> tuple[str, int]:
     values = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('epoch', 'rolled')"))
     epoch, _, mark = str(values.get("rolled", "")).partition(" ")
     return str(values["epoch"]), int(mark) if epoch == values["epoch"] and mark.isdecimal() else 0
-
-
-def _newest(connection: sqlite3.Connection) -> int:
-    (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()
-    return int(newest)
 
 
 def _note(connection: sqlite3.Connection, epoch: str, mark: int) -> None:

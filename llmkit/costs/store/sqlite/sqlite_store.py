@@ -20,6 +20,7 @@ from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
+from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import COLUMNS, TIME, encode, salvage
 from llmkit.costs.store.sqlite import corrections, database, queries, reservations, rollups, schema
@@ -128,17 +129,19 @@ class SQLiteStore(forks.ForkAware):
         """Return the rows that wait; see `Store.unwritten`."""
         return self._writer.unwritten()
 
-    def read(self, after: int = 0, limit: int | None = None) -> Page:
+    def read(self, after: int = 0, limit: int | None = None, choice: Filters = ALL) -> Page:
         """Return committed rows; see `Store.read`."""
-        limit = PAGE if limit is None else limit
+        # With filters, each page would scan the same rows again, so there is only one page.
+        limit = -1 if choice != ALL else PAGE if limit is None else limit
         with self._reader() as connection:
             names = schema.present(connection) if connection else set()
             if not connection or not names:
-                return Page("", [], more=False)
+                return Page("", [], more=False, last=after)
             (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-            query = f"SELECT {queries.selection(names)} FROM calls WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
-            rows = connection.execute(query, (after, limit)).fetchall()
-            return Page(epoch, rows, more=len(rows) == limit)
+            query, values = queries.statement(choice, names, after)
+            rows = connection.execute(f"{query} LIMIT ?", (*values, limit)).fetchall()
+            last = queries.newest(connection) if choice != ALL else rows[-1][0] if rows else after
+            return Page(epoch, rows, more=len(rows) == limit, last=last)
 
     def select(self, choice: Filters) -> list[list[Row]]:
         """Return some rows; see `Store.select`."""
