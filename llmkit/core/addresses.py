@@ -136,11 +136,15 @@ def _with_scheme(text: str, source: str, manner: Manner) -> str:
         )
     rest = _host(text.lstrip("/"), manner.port)
     host = rest.partition("/")[0]
-    if manner.port is None and not re.search(r"[.:\[]", host) and host.lower() != "localhost":
+    if manner.port is None and not _is_host(host):
         raise ConfigurationError(  # not shown: it may be a key in the wrong variable
             f"{source} is not a web address: it names no host.", hint="Use the form https://host/v1."
         )
     return f"{'http' if _near(host) else 'https'}://{rest}"
+
+
+def _is_host(text: str) -> bool:
+    return bool(re.search(r"[.:\[]", text)) or text.lower() == "localhost"
 
 
 def _host(rest: str, port: int | None = None) -> str:

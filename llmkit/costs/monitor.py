@@ -387,7 +387,7 @@ def _seen(record: CallRecord) -> _Seen:
         return seen
     return replace(
         seen,
-        error=record.error or record.status if record.status in FAILED else None,
+        error=(record.error or record.status) if record.status in FAILED else None,
         tokens=(record.input_tokens or 0) + (record.output_tokens or 0),
         nanos=0 if record.simulated else record.cost_nanos or 0,
         unpriced=is_unpriced(record) and not record.simulated,

@@ -161,9 +161,7 @@ def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:
     """Turn sums into what is shown."""
     kinds = kinds_that_count(simulated, paid=sums.get(False, NOTHING).paid)
     fake = sums.get(True, NOTHING).calls
-    chosen = NOTHING
-    for kind in kinds:
-        chosen += sums.get(kind, NOTHING)
+    chosen = sum((sums.get(kind, NOTHING) for kind in kinds), NOTHING)
     unknown = chosen.unpriced and not chosen.priced
     return Total(
         usd=math.nan if unknown else chosen.nanos / NANO,

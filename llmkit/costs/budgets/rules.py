@@ -126,18 +126,20 @@ def _parsed(text: str | None) -> dict[str, Any]:
     """Read the JSON and check what this version knows of it."""
     try:
         values = json.loads(text or "{}")
-        sound = isinstance(values, dict) and all(
-            values.get(name, words[0]) in words for name, words in CHOICES.items()
-        )
-        amounts = [values.get(name) for name in ("daily", "per_notebook", "per_call")] if sound else [False]
     except ValueError:
-        amounts = [False]
-    if any(amount is not None and type(amount) is not int for amount in amounts):
-        raise ConfigurationError(
-            f"The budget in the ledger is damaged: {str(text)[:80]!r}.",
-            hint="Set it again: llmkit.budget(daily=…, per_notebook=…, per_call=…).",
-        )
-    return dict(values)
+        values = None
+    if isinstance(values, dict) and _is_valid(values):
+        return values
+    raise ConfigurationError(
+        f"The budget in the ledger is damaged: {str(text)[:80]!r}.",
+        hint="Set it again: llmkit.budget(daily=…, per_notebook=…, per_call=…).",
+    )
+
+
+def _is_valid(values: dict[str, Any]) -> bool:
+    amounts = [values.get(name) for name in ("daily", "per_notebook", "per_call")]
+    policies = [values.get(name, words[0]) in words for name, words in CHOICES.items()]
+    return all(policies) and all(type(amount) in {int, type(None)} for amount in amounts)
 
 
 def refusal(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> BudgetExceededError | None:

@@ -197,27 +197,12 @@ def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         canvas.blank(ax, "No call has a known price above $0.")
         return canvas.dress(ax, "Most expensive cells", notes(frame))
     ax.barh(range(len(top)), top["nanos"] / NANO, height=0.7, color=canvas.accent(ax))
-    small = canvas.width(ax) < canvas.SMALL * 72
-    named = [canvas.shorten(_short(name) if small else name, 18 if small else 30) for name in top["label"]]
-    texts = [
-        f"{format_nanos(int(amount))} \N{MIDDLE DOT} {many(int(calls))}"
-        for amount, calls in zip(top["nanos"], top["calls"], strict=True)
-    ]
-    ax.set_yticks(range(len(top)), named)
-    for label in ax.get_yticklabels():
-        label.set_parse_math(False)
-    if canvas.ink(ax) == canvas.INK:  # no labels on the other axis: see `INK`
-        ax.get_yticklabels()[0].set_color(canvas.INK)
+    taken = _name_bars(ax, top["label"])
     ax.set_ylim(max(len(top), 3) - 0.5, -0.5)
-    for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
-        canvas.words(ax, text, (amount / NANO, place), xytext=(4, 0), va="center")
     ax.set_xlim(0, top["nanos"].max() / NANO)
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
-    taken = 0.5 * canvas.size(ax) * max(map(len, named))
-    longest = max(map(len, texts)) * 0.56 * canvas.size(ax) + 6
-    canvas.make_room(ax, longest / (canvas.width(ax) - taken))
-    ax.tick_params(axis="y", length=0)
+    canvas.make_room(ax, _write_amounts(ax, top) / (canvas.width(ax) - taken))
     others = cells.iloc[len(top) :]
     rest = format_nanos(int(others["nanos"].sum()))
     aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""
@@ -225,6 +210,30 @@ def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rest = f"took {canvas.share(top['nanos'].iloc[0], whole)} of {format_nanos(whole)}"
     title = canvas.finding(ax, _short(str(top["label"].iloc[0])), rest, taken)
     return canvas.dress(ax, title, ["Most expensive cells", *notes(frame), aside], taken)
+
+
+def _name_bars(ax: Axes, labels: pd.Series[str]) -> float:
+    """Write the cells beside their bars; return the width that this takes, in points."""
+    small = canvas.width(ax) < canvas.SMALL * 72
+    named = [canvas.shorten(_short(name) if small else name, 18 if small else 30) for name in labels]
+    ax.set_yticks(range(len(named)), named)
+    ax.tick_params(axis="y", length=0)
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    if canvas.ink(ax) == canvas.INK:  # there are no labels on the other axis: see `canvas.INK`
+        ax.get_yticklabels()[0].set_color(canvas.INK)
+    return 0.5 * canvas.size(ax) * max(map(len, named))
+
+
+def _write_amounts(ax: Axes, top: pd.DataFrame) -> float:
+    """Write costs and calls behind the bars; return the width of the longest text, in points."""
+    texts = [
+        f"{format_nanos(int(amount))} \N{MIDDLE DOT} {many(int(calls))}"
+        for amount, calls in zip(top["nanos"], top["calls"], strict=True)
+    ]
+    for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
+        canvas.words(ax, text, (amount / NANO, place), xytext=(4, 0), va="center")
+    return max(map(len, texts)) * 0.56 * canvas.size(ax) + 6
 
 
 def _cells(frame: pd.DataFrame) -> pd.DataFrame:

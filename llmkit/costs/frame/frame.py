@@ -71,10 +71,7 @@ class Frame:
             if self._last != after:  # a page from the first row on is right in any epoch
                 page = self._page()
         while page.epoch == self._epoch:  # else rows were deleted meanwhile, and all are read again
-            self._parts += [
-                columns.chunk(page.rows[first : first + FEWEST], numbered=True)
-                for first in range(0, len(page.rows), FEWEST)
-            ]
+            self._parts += _chunks(page.rows)
             self._last = page.last
             if self._parts and (not page.more or sum(map(len, self._parts)) >= MOST):
                 self._show(columns.join(self._parts))
@@ -108,6 +105,11 @@ class Frame:
         mine = self._shown.uids
         known = set(mine[mine.isin([row[UID] for row in waiting])])
         return [row for row in waiting if row[UID] not in known and self._filters.passes(row)]
+
+
+def _chunks(rows: list[Row]) -> list[Chunk]:
+    parts = (rows[first : first + FEWEST] for first in range(0, len(rows), FEWEST))
+    return [columns.chunk(part, numbered=True) for part in parts]
 
 
 def in_dollars(frame: pd.DataFrame) -> pd.DataFrame:

@@ -100,19 +100,22 @@ def read(source: Any) -> Export:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"Cannot read the export {str(path)[:150]}: {str(error)[:150]}.") from error
+    return _text(text, path.name[:150])
+
+
+def _text(text: str, name: str) -> Export:
+    """Read the text of a file: JSON or CSV."""
     if text.lstrip()[:1] in {"{", "["}:
         try:
             return _pages(json.loads(text, parse_float=Decimal))
         except json.JSONDecodeError as error:
-            raise ConfigurationError(f"The export {path.name[:150]} is not valid JSON: {error}.") from error
+            raise ConfigurationError(f"The export {name} is not valid JSON: {error}.") from error
     try:
         table = pd.read_csv(io.StringIO(text), dtype="str")
     except pd.errors.ParserError as error:
-        raise ConfigurationError(
-            f"The export {path.name[:150]} is not valid CSV: {str(error)[:150]}."
-        ) from error
+        raise ConfigurationError(f"The export {name} is not valid CSV: {str(error)[:150]}.") from error
     except pd.errors.EmptyDataError as error:
-        raise ConfigurationError(f"The export {path.name[:150]} is empty.") from error
+        raise ConfigurationError(f"The export {name} is empty.") from error
     return _table(table)
 
 
@@ -163,7 +166,7 @@ def _unknown(what: str) -> ConfigurationError:
 def _span(bucket: Mapping[str, Any]) -> tuple[datetime, datetime]:
     """Return the day of a bucket, and the day after."""
     starts = _moment(bucket.get("start_time", bucket.get("starting_at")))
-    day = starts.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = _midnight(starts)
     given = bucket.get("end_time", bucket.get("ending_at"))
     if given is not None and _moment(given) > day + DAY:
         raise ConfigurationError(
@@ -173,12 +176,16 @@ def _span(bucket: Mapping[str, Any]) -> tuple[datetime, datetime]:
     return day, day + DAY
 
 
+def _midnight(time: datetime) -> datetime:
+    return time.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def _moment(value: Any) -> datetime:
     """Return a time: seconds since 1970, or ISO 8601, which without a zone is UTC."""
     try:
         if isinstance(value, (int, float, Decimal)) or (isinstance(value, str) and value.strip().isdecimal()):
             return datetime.fromtimestamp(int(value), UTC)
-        when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        when = datetime.fromisoformat(str(value).strip())  # also of a datetime or a pandas Timestamp
     except (ValueError, OverflowError, OSError) as error:
         raise ConfigurationError(
             f"The export has {str(value)[:50]!r} instead of a date.", hint="Use the form 2026-11-22."
@@ -291,18 +298,15 @@ def _fitting(plain: Mapping[Any, str], kind: str) -> list[Any]:
 
 def _row(values: dict[str, Any]) -> dict[str, Any]:
     _dollars_only(None if pd.isna(values.get("currency")) else values["currency"])
-    day = _moment(values["day"].to_pydatetime() if isinstance(values["day"], pd.Timestamp) else values["day"])
     count = {
         kind: _count(value)
         for kind, value in values.items()
         if kind not in {"day", "model", "cost", "currency"}
     }
-    parts = [count.get(kind) for kind in ("fresh", "cached", "written", "written_5m", "written_1h")]
-    whole = count.get("input")
-    if "fresh" in count:
-        whole = sum(part or 0 for part in parts)
+    parts = [count.get(kind) or 0 for kind in ("fresh", "cached", "written", "written_5m", "written_1h")]
+    whole = sum(parts) if "fresh" in count else count.get("input")
     return {
-        "day": day.replace(hour=0, minute=0, second=0, microsecond=0),
+        "day": _midnight(_moment(values["day"])),
         "model": "" if pd.isna(values["model"]) else str(values["model"]).partition(",")[0].strip(),
         "calls": count.get("calls"),
         "input_tokens": whole,

@@ -86,13 +86,16 @@ class Filters:
         """Return whether a row passes; the same rule as a store's, for rows that it has not written yet."""
         values = dict(zip(COLUMNS, row, strict=True))
         tags = json.loads(values["tags"] or "{}") if self.tags else {}
-        return (
-            (self.since is None or values["time"] >= self.since)
-            and (self.until is None or values["time"] < self.until)
-            and all(values[name] in words for name, words in self.words.items())
-            and self.simulated in {None, bool(values["simulated"])}
-            and all(name in tags and value in {None, tags[name]} for name, value in self.tags)
+        return self._covers(values["time"]) and all(
+            (
+                all(values[name] in words for name, words in self.words.items()),
+                all(name in tags and value in {None, tags[name]} for name, value in self.tags),
+                self.simulated in {None, bool(values["simulated"])},
+            )
         )
+
+    def _covers(self, time: int) -> bool:
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
     def __str__(self) -> str:
         """Say in words which calls these are; times are local."""

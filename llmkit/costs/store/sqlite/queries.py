@@ -88,10 +88,10 @@ def sums(connection: sqlite3.Connection, since: int | None, session: str | None)
     return {bool(row[0]): Sums(*map(int, row[1:])) for row in connection.execute(query, values)}
 
 
-def has(connection: sqlite3.Connection, row: Row) -> bool:
-    """Return whether a row is in the ledger."""
+def missing(connection: sqlite3.Connection, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that are not in the ledger: others may have been committed since they were listed."""
     query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
-    return connection.execute(query, (row[TIME], row[UID])).fetchone() is not None
+    return [row for row in rows if not connection.execute(query, (row[TIME], row[UID])).fetchone()]
 
 
 def added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:

@@ -149,7 +149,7 @@ class SQLiteStore(forks.ForkAware):
         with self._reader() as connection:
             if connection and (names := schema.present(connection)):
                 found = list(queries.pages(connection, choice, names, PAGE))
-                waiting = [row for row in waiting if not queries.has(connection, row)]
+                waiting = queries.missing(connection, waiting)
         with database.holding(waiting) as memory:
             return [*found, *queries.pages(memory, choice, COLUMNS, PAGE)]
 
@@ -161,7 +161,7 @@ class SQLiteStore(forks.ForkAware):
         with self._reader() as connection:
             if connection and schema.present(connection):
                 sums = queries.sums(connection, since, session)
-                waiting = [row for row in waiting if not queries.has(connection, row)]
+                waiting = queries.missing(connection, waiting)
             else:
                 sums = {}
         with database.holding(waiting) as memory:
@@ -175,7 +175,7 @@ class SQLiteStore(forks.ForkAware):
             if connection and schema.present(connection):
                 found = rollups.groups(connection, by, since)
                 behind = rollups.behind(connection)
-                waiting = [row for row in waiting if not queries.has(connection, row)]
+                waiting = queries.missing(connection, waiting)
         if behind > rollups.STEP:
             self._catch_up()
         if found is None or not waiting:
@@ -237,7 +237,7 @@ class SQLiteStore(forks.ForkAware):
         with self._reader() as connection:
             if connection and schema.present(connection):
                 used = reservations.amounts(connection, time, notebook, now=now)
-                waiting = [row for row in waiting if not queries.has(connection, row)]
+                waiting = queries.missing(connection, waiting)
         with database.holding(waiting) as memory:
             return used + reservations.amounts(memory, time, notebook, now=now)
 
