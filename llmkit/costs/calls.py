@@ -1,4 +1,4 @@
-"""Calls of a ledger, all or those that pass filters: rows, sums, charts, corrections and files of them."""
+"""The calls of a ledger, all or filtered: rows, sums, charts, corrections and files."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PRESETS = ("since", "until", "model", "notebook", "tag", "simulated")
 
 
 class Calls:
-    """Some calls of a ledger: what `Ledger.where` returns. A ledger is all of its calls.
+    """The calls of a ledger that pass filters; `Ledger.where` returns them.
 
-    They are read when they are asked for: calls that are made later are among them. Filters that a
-    method takes are those of `where`, and hold besides its own.
+    Rows are read on demand, so later calls are included. Methods that take filters combine them with
+    those of `where`.
 
     Example:
         >>> from llmkit import Ledger
@@ -50,26 +50,25 @@ class Calls:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger that has these calls."""
+        """The ledger of these calls."""
         return self._ledger
 
     @with_filters
     def where(self, **filters: Unpack[FilterOptions]) -> Calls:
-        """Choose some of these calls: those that pass all filters.
+        """Select the calls that pass all filters.
 
         Args:
-            **filters: `provider`, `model` (as it was asked for), `notebook`, `status` (how a call ended),
+            **filters: `provider`, `model` (as requested), `notebook`, `status` (how a call ended),
                 `surface` (`"magic"`, `"chat"`, `"api"`, `"batch"`, …), `session`: one value, or a list of
-                which any may be it. `since`, `until`: calls of this time or later, and of an earlier
-                time; without a zone it is local. `tag`, `tags`: a name, `"name=value"`, a list or a
-                dictionary of them, which must all fit. `simulated`: only the sandbox's calls, or only
-                real ones.
+                alternatives. `since` (inclusive), `until` (exclusive): times, local without a zone. `tag`,
+                `tags`: a name, `"name=value"`, or a list or dictionary of them; all must match.
+                `simulated`: `True` for the sandbox's calls only, `False` for real calls only.
 
         Returns:
-            The calls, which have the methods of a ledger that read.
+            The selected calls, with a ledger's methods for reading.
 
         Raises:
-            ConfigurationError: If there is no such filter, or a value cannot be used.
+            ConfigurationError: If a filter does not exist (also a `TypeError`) or its value is invalid.
 
         Example:
             ```python
@@ -83,10 +82,10 @@ class Calls:
 
     @property
     def df(self) -> pd.DataFrame:
-        """The calls as a DataFrame of its own, which may be changed.
+        """The calls as a DataFrame, a copy that you may change.
 
-        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts. Its own
-        `to_parquet`, `to_csv`, `to_excel` and so on write tags as JSON text, and to Excel UTC times without
+        Costs are float dollars, NaN if unknown; times are aware (UTC); tags are read-only dicts. Methods
+        such as `to_parquet` and `to_csv` write tags as JSON text; `to_excel` also writes UTC times without
         a zone.
 
         Raises:
@@ -96,18 +95,18 @@ class Calls:
 
     @property
     def exact(self) -> pd.DataFrame:
-        """The calls with whole nano-dollars instead of dollars, for sums; to be left as it is."""
+        """The calls in whole nano-dollars, for exact sums; must not be changed."""
         return self.ledger.rows_of(self, dollars=False)
 
     @with_filters
     def query(self, **filters: Unpack[FilterOptions]) -> pd.DataFrame:
-        """Read some calls only: `where(…).df`.
+        """Return the calls that pass filters: `where(…).df`.
 
         Args:
             **filters: As in `where`.
 
         Returns:
-            Rows like those of `df`; the others are not read.
+            Rows with the columns of `df`; other rows are not read.
 
         Raises:
             ConfigurationError: As `where`; or if the ledger cannot be read.
@@ -124,7 +123,7 @@ class Calls:
         """Add up what calls cost, exactly.
 
         Args:
-            **filters: As in `where`. Without `simulated`, the sandbox's calls count only where no real
+            **filters: As in `where`. Without `simulated`, the sandbox's calls count only if no real
                 call cost anything.
 
         Returns:
@@ -143,7 +142,7 @@ class Calls:
 
     @with_filters
     def sums(self, **filters: Unpack[FilterOptions]) -> dict[bool, Sums]:
-        """Add calls up in integers, by whether they are simulated; for those who go on counting."""
+        """Return the sums of simulated and of real calls, in integers."""
         calls, store = self.where(**filters), self.ledger.flushed_store()
         words = {name: some for name, some in calls.filters.words.items() if name != "session"}
         sessions = calls.filters.words.get("session", (None,))
@@ -156,7 +155,7 @@ class Calls:
 
     @with_filters
     def summary(self, by: str | Sequence[str] = "model", **filters: Unpack[FilterOptions]) -> pd.DataFrame:
-        """Add calls up in groups.
+        """Group calls and add them up.
 
         Args:
             by: A column of `df`, or several; `"hour"`, `"day"`, `"week"`, `"month"` (local time); or
@@ -165,10 +164,10 @@ class Calls:
 
         Returns:
             One row per group: calls, errors, input_tokens, output_tokens, cost_usd, unpriced, estimated,
-            saved_usd; the most expensive first, or by time.
+            saved_usd; most expensive first, or in order of time.
 
         Raises:
-            ConfigurationError: If there is no such column or filter, or the ledger cannot be read.
+            ConfigurationError: If a column or filter does not exist, or the ledger cannot be read.
 
         Example:
             >>> from llmkit import Ledger
@@ -196,7 +195,7 @@ class Calls:
 
     @property
     def plot(self) -> Charts:
-        """Draw what calls cost, and how they went: `plot("model")` or `plot.model()`."""
+        """Charts of costs, tokens, durations and errors: `plot("model")` or `plot.model()`."""
         from llmkit.costs.charts import Charts
 
         return Charts(self)
@@ -210,7 +209,7 @@ class Calls:
     def dashboard(
         self, by: str = "model", metric: str = "cost", **filters: Unpack[FilterOptions]
     ) -> Dashboard:
-        """Show where the money went, with controls, live while calls run.
+        """Show costs in an interactive dashboard that follows new calls.
 
         Args:
             by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"hour"`, `"day"`,
@@ -219,14 +218,13 @@ class Calls:
                 `"first token"`.
             **filters: As in `total`. One `model`, `notebook`, `tag` (`"name=value"`), `simulated`, `since`
                 (also `"today"`, `"7 days"`, `"30 days"`, `"this month"`, `"all"`) and `until` preset the
-                controls, where the user can change them; by default 30 days, or all if nothing was called
-                in them.
+                controls, which the user can change; by default 30 days, or all if these have no calls.
 
         Returns:
-            The dashboard, which shows itself as the last line of a cell; `close()` ends it.
+            The dashboard, displayed as the last line of a cell; `close()` stops it.
 
         Raises:
-            ConfigurationError: If the ledger cannot be read, or an argument makes no sense.
+            ConfigurationError: If the ledger cannot be read, or an argument is invalid.
 
         Example:
             >>> from llmkit import Ledger
@@ -255,23 +253,23 @@ class Calls:
         only_model: str | Sequence[str] | None = None,
         **filters: Unpack[OtherFilters],
     ) -> Repriced:
-        """Say what calls would have cost otherwise; nothing is written.
+        """Compute what calls would have cost on other terms; writes nothing.
 
-        Without any of the first three arguments: what they would cost at today's prices.
+        Without `model`, `prices` and `cached`, today's prices apply.
 
         Args:
-            model: Another model, as `%%llm` takes it.
-            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`.
-            cached: Share of the input that the provider's cache has, from 0 to 1.
-            only_model: Only calls of this model, or of several: the filter `model`.
+            model: Another model, as in `%%llm`.
+            prices: US dollars per million tokens, by model, in the form of `[tool.llmkit.prices]`.
+            cached: Share of the input that is read from the provider's cache, from 0 to 1.
+            only_model: The filter `model`: one model, or several.
             **filters: As in `total`.
 
         Returns:
-            Both costs, in all and by model.
+            Both costs, in total and by model.
 
         Raises:
-            ConfigurationError: If no price of the model is known, an argument is not valid, or the
-                ledger cannot be read.
+            ConfigurationError: If the model's price is unknown, an argument is invalid, or the ledger
+                cannot be read.
 
         Example:
             >>> from llmkit import Ledger
@@ -295,32 +293,30 @@ class Calls:
         undo: str | None = None,
         **filters: Unpack[FilterOptions],
     ) -> Corrected:
-        """Correct the cost of calls whose price was wrong or unknown; what it was before is kept.
+        """Correct the cost of calls whose price was wrong or unknown, and keep the old price.
 
-        Each call gets the price that held when it was made, by the price data and settings of today or by
-        a table. Correct prices stay, and so do calls without a known price; so a second time changes
-        nothing. Some thousand calls at a time are corrected in one step each: whatever stops it in
-        between, each call has its old price or the new one with a note. What a day spent of its budget
-        follows; `session_total` does not.
+        Each call gets the price that applied at its time, from today's price data and settings or from a
+        table. Correct prices and calls without a known price stay, so a second run changes nothing.
+        Corrections are made in transactions of some thousand calls: after an interruption, each call has
+        its old price, or the new one with a note. The day's budget is adjusted; `session_total` is not.
 
-        Calls that a fallback answered stay as they are, for their tokens may be of two models.
+        Calls that a fallback answered stay, because their tokens may be of two models.
 
         Args:
-            prices: US dollars per million tokens, by model, in the shape of `[tool.llmkit.prices]`; then
-                only calls of these models are corrected. Without it, calls that were corrected by such a
-                table stay.
-            reported: Whether to correct also what the provider itself said it charged.
-            reason: Kept with the correction, 200 characters at most.
-            dry_run: Only say what would change.
-            undo: `Corrected.run` of a correction that is to be taken back, where nothing has changed the
-                price since; no other argument counts then.
-            **filters: As in `where`; without `simulated` only real calls are corrected.
+            prices: US dollars per million tokens, by model, in the form of `[tool.llmkit.prices]`; only
+                calls of these models are corrected. Without it, prices from such a table stay.
+            reported: Whether to correct prices that the provider reported, too.
+            reason: Stored with the correction, at most 200 characters.
+            dry_run: Whether only to report what would change.
+            undo: `Corrected.run` of a correction to undo, where the price has not changed since; all other
+                arguments are ignored.
+            **filters: As in `where`; without `simulated`, only real calls are corrected.
 
         Returns:
             What has changed.
 
         Raises:
-            ConfigurationError: If an argument makes no sense, or the file cannot be read or written now.
+            ConfigurationError: If an argument is invalid, or the file cannot be read or written now.
 
         Example:
             >>> from llmkit import Ledger
@@ -346,23 +342,22 @@ class Calls:
         tolerance: float = 0.01,
         **filters: Unpack[FilterOptions],
     ) -> pd.DataFrame:
-        """Compare calls with what a provider says was used, per UTC day and model.
+        """Compare calls with a provider's usage report, per UTC day and model.
 
-        Only the days that the export covers are compared, and of the ledger what reached a provider: no
-        replayed calls, and no calls that were refused. A model is found by the name that answered, then by
-        the one that was asked for, then by either without its date.
+        Only the days of the report are compared, without replayed and refused calls. A model is matched by
+        the name that answered, then by the requested name, then by either name without its date.
 
         Args:
-            source: A file of the provider's export, JSON or CSV, or what is in one.
-            tolerance: Share by which amounts may differ and still match.
-            **filters: As in `total`; of `since` and `until`, whole UTC days count.
+            source: The provider's report as a JSON or CSV file, or its parsed contents.
+            tolerance: Relative difference up to which amounts match.
+            **filters: As in `total`; `since` and `until` are extended to whole UTC days.
 
         Returns:
             One row per day and model: status (`"match"`, `"drift"`, `"only ours"`, `"only theirs"`), and
-            of each measure ours, theirs and the difference.
+            for each measure our value, theirs, and the difference.
 
         Raises:
-            ConfigurationError: If the export cannot be read, or does not cover what is asked for.
+            ConfigurationError: If the report cannot be read, or does not cover the requested days.
 
         Example:
             >>> from llmkit import Ledger
@@ -379,7 +374,7 @@ class Calls:
         return LedgerFrame(reconcile(calls, whole_days, source, tolerance=tolerance, simulated=simulated))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the calls to a CSV file; a new one is readable for its owner only.
+        """Write the calls to a CSV file; only its owner can read a new file.
 
         Args:
             path: The file.
@@ -392,7 +387,7 @@ class Calls:
         write_csv(self.df, path)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write the calls to a Parquet file; a new one is readable for its owner only.
+        """Write the calls to a Parquet file; only its owner can read a new file.
 
         Args:
             path: The file.
@@ -405,23 +400,23 @@ class Calls:
         write_parquet(self.df, path)
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
-        """Write the calls to an Excel file; a new one is readable for its owner only.
+        """Write the calls to an Excel file; only its owner can read a new file.
 
-        Times are UTC and have no zone there, because Excel knows none.
+        Times are UTC without a zone, because Excel has no time zones.
 
         Args:
             path: The file.
 
         Raises:
-            ConfigurationError: If the ledger cannot be read, openpyxl is not installed, or a sheet cannot
-                hold so many calls.
+            ConfigurationError: If the ledger cannot be read, openpyxl is not installed, or there are too
+                many calls for a sheet.
         """
         from llmkit.costs.frame.files import write_excel
 
         write_excel(self.df, path)
 
     def counting(self, filters: Mapping[str, Any]) -> tuple[Calls, bool | None]:
-        """Return the calls that pass filters, and which kind counts; see `sums.kinds_that_count`."""
+        """Return the calls that pass filters, and the value of `simulated`; see `sums.kinds_that_count`."""
         calls = self.where(**{name: value for name, value in filters.items() if name != "simulated"})
         simulated = filters.get("simulated")
         return calls, calls.filters.simulated if simulated is None else simulated

@@ -40,9 +40,9 @@ class Ledger(Calls, forks.ForkAware):
     """The record of a user's calls, shared by all notebooks and processes that write to one file.
 
     Args:
-        path: The file; by default what `LLMKIT_LEDGER` says at the first use, else a file among the
-            user's data. `":memory:"` keeps the rows in this process.
-        store: Where the rows are kept instead: an object with the methods of `costs.store.protocol.Store`.
+        path: The file; by default the value of `LLMKIT_LEDGER` at the first use, else a file in the user's
+            data folder. `":memory:"` keeps the rows in this process.
+        store: The store to use instead: an object with the methods of `costs.store.protocol.Store`.
 
     Raises:
         ConfigurationError: If both are given.
@@ -55,7 +55,7 @@ class Ledger(Calls, forks.ForkAware):
     def __init__(self, path: str | os.PathLike[str] | None = None, *, store: Store | None = None) -> None:
         if path is not None and store is not None:
             raise ConfigurationError(
-                f"Ledger got the path {str(path)!r} and a store, which has a place of its own.",
+                f"Ledger got the path {str(path)!r} and a store, which has its own.",
                 hint="Pass only one.",
             )
         self._given = path
@@ -80,18 +80,18 @@ class Ledger(Calls, forks.ForkAware):
     def merged(cls, *paths: str | os.PathLike[str]) -> Ledger:
         """Read several ledgers as one, e.g. a laptop's and a server's, or copies of one.
 
-        A call that is in several of them counts once; where its price was corrected in one, the latest
-        correction holds. Calls that are written to the files later on are seen, too. Their rows are kept
-        in a temporary file until `close` or the end of the process, some 300 MB for a million.
+        A call that is in several files counts once, with its latest correction. Calls that are added to
+        the files later are included. Rows are copied to a temporary file (some 300 MB for a million) until
+        `close` or the end of the process.
 
         Args:
             *paths: The ledgers' files.
 
         Returns:
-            A ledger to read: it records no calls, and keeps no budgets.
+            A read-only ledger: it records no calls and has no budgets.
 
         Raises:
-            ConfigurationError: If a file is missing; a later reading does so, too.
+            ConfigurationError: If a file is missing, also when it is read later.
 
         Example:
             >>> from pathlib import Path
@@ -108,7 +108,7 @@ class Ledger(Calls, forks.ForkAware):
 
     @property
     def ledger(self) -> Ledger:
-        """Itself: a ledger is all of its calls."""
+        """The ledger itself."""
         return self
 
     @property
@@ -118,11 +118,11 @@ class Ledger(Calls, forks.ForkAware):
         return name if "://" in name else Path(name)  # Path would reduce the slashes to one
 
     def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
-        """Take the record of a call; never blocks, never raises.
+        """Store the record of a call; never blocks, never raises.
 
         Args:
             record: The finished call.
-            alone: Whether no other call is under way: the row need not wait for others to be committed with.
+            alone: Whether no other call is running, so that the row need not wait for others.
 
         Returns:
             A future: `True` once the row is committed, `False` if it has to wait in memory.
@@ -131,12 +131,12 @@ class Ledger(Calls, forks.ForkAware):
         for (callback,) in ((self._tally.add,), *self._subscribers):
             try:
                 callback(record)
-            except Exception:  # a watcher's mistake must not break the call it watches
+            except Exception:  # a subscriber's error must not break the call
                 logger.exception("A subscriber of the ledger failed: %r", callback)
         return future
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
-        """Return who guards the budgets; see `llmkit.records.Recorder`."""
+        """Return the guard of the budgets; see `llmkit.records.Recorder`."""
         return self._budgets.guard(cap_nanos)
 
     def budget(
@@ -149,30 +149,30 @@ class Ledger(Calls, forks.ForkAware):
         unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
         on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
     ) -> Budget:
-        """Set budgets for everybody who shares this ledger's file, or look at them.
+        """Set or return the budgets of everyone who shares this ledger's file.
 
-        The limits are kept in the file and hold for all its notebooks and processes, within a second,
-        until they are changed. A day is the one on which a call begins, by the local clock. Deleting
-        calls (`clear`) does not give money back.
+        The limits are stored in the file and apply to all notebooks and processes that use it, within a
+        second, until they are changed. A call counts for the local day on which it begins. Deleting calls
+        (`clear`) does not restore a budget.
 
         Args:
-            daily: US dollars that all calls of a day may cost; `None` lifts the limit. An argument that
-                is not given stays as it is.
-            per_notebook: US dollars that the calls of one notebook may cost in a day. Jupyter, VS Code and
-                papermill (`--inject-paths`) tell its name; elsewhere `LLMKIT_NOTEBOOK` can.
-            per_call: US dollars that one call may cost at most.
-            unpriced: What to do with a call whose price is unknown: `"refuse"` it (the default),
-                `"allow"` it, or `"ask"`: refuse it until `Budget.allow_model` says yes.
-            unknown_notebook: What to do with a call from a notebook whose name is unknown, or from outside
-                of one, while there is a limit per notebook: `"refuse"` it (the default), or `"allow"` it.
-            on_alert: Called in this process, on a thread of its own, with an `Alert` when 80 % and when
-                100 % of a day's budget are spent; it replaces the one before.
+            daily: Limit of all calls of a day, in US dollars; `None` removes the limit. Omitted arguments
+                keep their values.
+            per_notebook: Limit of one notebook's calls of a day, in US dollars. Jupyter, VS Code and
+                papermill (`--inject-paths`) set its name; elsewhere, set `LLMKIT_NOTEBOOK`.
+            per_call: Limit of one call, in US dollars.
+            unpriced: Whether to `"refuse"` (the default) or `"allow"` a call whose price is unknown, or to
+                `"ask"`: refuse it until `Budget.allow_model` allows its model.
+            unknown_notebook: Whether to `"refuse"` (the default) or `"allow"` a call without a notebook's
+                name while there is a limit per notebook.
+            on_alert: Function that gets an `Alert` when 80 % and when 100 % of a day's budget are spent;
+                called in this process on its own thread. It replaces the previous function.
 
         Returns:
-            The limits and what is used of them.
+            The limits and their use.
 
         Raises:
-            ConfigurationError: If a value makes no sense, or the file cannot be read or written.
+            ConfigurationError: If a value is invalid, or the file cannot be read or written.
 
         Example:
             >>> ledger = Ledger(":memory:")
@@ -194,11 +194,11 @@ class Ledger(Calls, forks.ForkAware):
         return self._budgets.status()
 
     def take_alerts(self) -> list[Alert]:
-        """Return the budget alerts of this process that were not taken yet, for who shows them."""
+        """Return the budget alerts of this process since the last time, for display."""
         return self._budgets.alerts.take()
 
     def spent_nanos(self, time: datetime) -> int:
-        """Return what the real calls of a local day cost, for who keeps count against a budget.
+        """Return what the real calls of a local day cost, as budgets count it.
 
         Args:
             time: Any time of the day; one without a zone is local.
@@ -215,7 +215,7 @@ class Ledger(Calls, forks.ForkAware):
         return self._store.amounts(micros(time.astimezone()), None).spent
 
     def uncertain_nanos(self, time: datetime) -> int:
-        """Return what the calls of a local day may have cost beyond `spent_nanos`, in its terms."""
+        """Return what the calls of a local day may have cost beyond `spent_nanos`, in nano-dollars."""
         from llmkit.core.timestamps import micros
 
         self.flush(SETTLE)
@@ -223,14 +223,14 @@ class Ledger(Calls, forks.ForkAware):
 
     @property
     def waiting(self) -> int:
-        """Calls that wait in memory because the ledger could not be written."""
+        """Number of calls in memory because the ledger could not be written."""
         return len(self._store.unwritten()) if self._store.is_failing else 0
 
     def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
-        """Get every record of this process, on the thread its call ends on, after it is queued.
+        """Call a function with every record of this process, on the thread where the call ends.
 
         Args:
-            callback: Called with the record; what it raises is logged.
+            callback: The function; its exceptions are logged.
 
         Returns:
             A function that ends the subscription.
@@ -247,7 +247,7 @@ class Ledger(Calls, forks.ForkAware):
         return unsubscribe
 
     def session_total(self, *, simulated: bool | None = None) -> Total:
-        """Add up what this process's calls cost so far, without reading the file.
+        """Return what the calls of this process cost so far, without reading the file.
 
         Args:
             simulated: As in `total`.
@@ -258,23 +258,21 @@ class Ledger(Calls, forks.ForkAware):
         return total_of(self._tally.sums(), simulated)
 
     def settle(self, uid: str, cost_usd: float | Decimal | None = None) -> Corrected:
-        """Say what a call cost whose answer broke off or was stopped: budgets need not hold more for it.
+        """Set the actual cost of a call whose answer broke off or was stopped.
 
-        Such a call has its best estimate in `cost_usd` and the most that it may have cost in
-        `at_most_usd`. Totals count the first; budgets count the second until local midnight, or until
-        this sets the actual price, and the call is no longer an estimate. The old price is kept, as `correct`
-        does.
+        `cost_usd` of such a call is an estimate, and `at_most_usd` its maximum. Totals count the estimate;
+        budgets count the maximum until local midnight or until the call is settled. The old price is kept,
+        as in `correct`.
 
         Args:
-            uid: The call, as `ledger.df` and `LLMResponse.uid` have it.
-            cost_usd: What it cost in US dollars, by the provider's own account; without it, the estimate
-                holds.
+            uid: The call's identifier, from `ledger.df` or `LLMResponse.uid`.
+            cost_usd: Its cost in US dollars, as the provider reports it; by default the estimate.
 
         Returns:
-            What has changed; its `run` takes it back: `correct(undo=run)`.
+            What has changed; `correct(undo=run)` undoes it.
 
         Raises:
-            ConfigurationError: If there is no such call, it was replayed, the amount is not valid, or the
+            ConfigurationError: If the call does not exist or was replayed, the amount is invalid, or the
                 file cannot be written now.
 
         Example:
@@ -289,28 +287,28 @@ class Ledger(Calls, forks.ForkAware):
 
     @property
     def corrections(self) -> pd.DataFrame:
-        """What `correct` changed, in that order, one row per call.
+        """The changes of `correct` in order, one row per call.
 
-        Columns: corrected, time, uid, provider, model, what (`"cost"`; of replayed calls `"saved"`; of
-        answers that broke off also `"at_most"`; `"usage_source"` where a price is no longer an estimate),
-        old_usd, old_source, old_date, new_usd, new_source,
-        new_date, reason, run. Times are UTC. `clear` deletes the rows of the calls that it deletes.
+        Columns: corrected, time, uid, provider, model, what (`"cost"`; for replayed calls `"saved"`; for
+        answers that broke off also `"at_most"`; `"usage_source"` if a price is no longer an estimate),
+        old_usd, old_source, old_date, new_usd, new_source, new_date, reason, run. Times are UTC. `clear`
+        also deletes the corrections of the calls that it deletes.
         """
         from llmkit.costs.pricing import corrections
 
         return corrections.table(self._store)
 
     def clear(self, before: date | str | None = None) -> int:
-        """Delete calls, at once and for all notebooks; what they spent of a budget stays spent.
+        """Delete calls for all notebooks; their cost still counts for budgets.
 
         Args:
             before: Only calls before this date or time; one without a zone is local.
 
         Returns:
-            How many were deleted.
+            The number of deleted calls.
 
         Raises:
-            ConfigurationError: If the file cannot be written now, or the time cannot be read.
+            ConfigurationError: If the file cannot be written now, or the time is invalid.
         """
         from llmkit.core.timestamps import moment
         from llmkit.costs.frame.snapshot import Snapshot
@@ -321,10 +319,10 @@ class Ledger(Calls, forks.ForkAware):
         return count
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Write what waits in memory.
+        """Write the calls that are still in memory.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum wait in seconds.
 
         Returns:
             Whether everything is committed.
@@ -332,12 +330,12 @@ class Ledger(Calls, forks.ForkAware):
         return self._store.flush(timeout)
 
     def close(self) -> None:
-        """Write what waits and let go of the file; the next use opens it again."""
+        """Write the calls in memory and close the file; the next use opens it again."""
         if self._opened is not None:
             self._opened.close()
 
     def flushed_store(self) -> Store:
-        """Return the store, once the rows on their way have had time to arrive."""
+        """Return the store after queued rows have had time to be written."""
         self.flush(SETTLE)
         return self._store
 
@@ -352,15 +350,15 @@ class Ledger(Calls, forks.ForkAware):
             return self._frames[calls].refresh(dollars=dollars)
 
     def before_fork(self) -> None:
-        """Wait for another thread's first use: a child would wait for ever for what that is importing."""
+        """Wait for another thread's first use: a child would wait forever for its import lock."""
         self._opening.acquire()
 
     def after_fork(self) -> None:
-        """Let other threads go on, in the parent."""
+        """Let other threads continue, in the parent."""
         self._opening.release()
 
     def in_child(self) -> None:
-        """Start this process's own tally, cache and alerts."""
+        """Reset the tally, the cached rows and the alerts."""
         self._opening = threading.RLock()
         self._reading = threading.RLock()
         self._tally = Tally()

@@ -1,4 +1,4 @@
-"""Counts, rates and times of calls, and alerts when they leave their limits."""
+"""Counts, rates and times of calls, and alerts when they exceed limits."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from llmkit.records import CallRecord
 
 KEPT = 1000
-"""Calls that a monitor remembers one by one, for times, windows and alerts."""
+"""Calls that a monitor keeps individually, for percentiles, windows and alerts."""
 
 logger = logging.getLogger(__name__)
 
 
 class Metrics(TypedDict):
-    """What `LLMMonitor.get_metrics` returns.
+    """The result of `LLMMonitor.get_metrics`.
 
-    Rates are percents of the calls that succeeded or failed; a call that was cancelled did neither. Times are
-    seconds of the calls whose time is known, 0 if there are none; percentiles are by nearest rank.
+    Rates are percentages of the calls that succeeded or failed; cancelled calls did neither. Times are in
+    seconds, of the calls with a known time, and 0 if there are none; percentiles use the nearest rank.
     """
 
     total_requests: int
@@ -52,10 +52,10 @@ class Metrics(TypedDict):
 
 
 class LLMMonitor:
-    """Counts requests, tokens, money and time; any thread may report.
+    """Counts requests, tokens, costs and times; thread-safe.
 
     Args:
-        keep: Calls to remember one by one; older ones stay in the counts, but not in percentiles and windows.
+        keep: Number of calls to keep individually; older ones count, but not for percentiles and windows.
 
     Raises:
         ValueError: If `keep` is less than 1.
@@ -78,7 +78,7 @@ class LLMMonitor:
 
     @classmethod
     def from_ledger(cls, ledger: Ledger, *, since: date | str | None = None, keep: int = KEPT) -> Self:
-        """Count the calls that a ledger holds.
+        """Count the calls in a ledger.
 
         Args:
             ledger: The ledger.
@@ -86,10 +86,10 @@ class LLMMonitor:
             keep: As for the class.
 
         Returns:
-            A monitor; with `watch` it goes on counting.
+            A monitor; `watch` makes it count later calls.
 
         Raises:
-            ConfigurationError: If the ledger cannot be read, or the time cannot.
+            ConfigurationError: If the ledger cannot be read, or the time is invalid.
 
         Example:
             >>> from llmkit import Ledger
@@ -113,11 +113,11 @@ class LLMMonitor:
         """Count one request.
 
         Args:
-            success: Whether it ended well.
-            tokens: Tokens in all; `None` if unknown.
-            cost: US dollars; `None` if unknown: then it counts among `unpriced_requests`.
-            response_time: Seconds; `None` if unknown: then it does not count for the times.
-            error: Why it failed, for `errors_by_class`.
+            success: Whether it succeeded.
+            tokens: Total tokens; `None` if unknown.
+            cost: Cost in US dollars; `None` if unknown, which counts as one of `unpriced_requests`.
+            response_time: Duration in seconds; `None` if unknown, which does not count for the times.
+            error: The exception, for `errors_by_class`.
 
         Raises:
             ValueError: If the cost is negative, infinite or not a number.
@@ -135,10 +135,10 @@ class LLMMonitor:
         )
 
     def observe(self, record: CallRecord) -> None:
-        """Count one call of the toolkit; what the sandbox answered costs nothing.
+        """Count one recorded call; the sandbox's answers cost nothing.
 
         Args:
-            record: The finished call. A replayed one counts as a success, but not for tokens, cost and times.
+            record: The finished call. A replayed call counts as a success, but adds no tokens, cost or times.
         """
         self._add(_seen(record))
 
@@ -149,7 +149,7 @@ class LLMMonitor:
             ledger: The ledger.
 
         Returns:
-            A function that ends it.
+            A function that stops the counting.
         """
         return ledger.subscribe(self.observe)
 
@@ -161,20 +161,19 @@ class LLMMonitor:
         provider: str | None = None,
         model: str | None = None,
     ) -> Metrics:
-        """Return the counts so far, or those of a window over the calls that are remembered.
+        """Return the counts so far, or those of a window over the kept calls.
 
         Args:
-            last: Only so many calls, the latest ones.
-            minutes: Only calls that ended within so many minutes.
+            last: Number of latest calls to count.
+            minutes: Only calls that ended within this many minutes.
             provider: Only calls of this provider.
-            model: Only calls of this model, as it was asked for.
+            model: Only calls of this model, as requested.
 
         Returns:
             Requests (`total_`, `successful_`, `failed_`, `cancelled_`, `replayed_`, `unpriced_requests`),
-            `total_tokens`, `total_cost` in US dollars (of the priced ones), `avg_`, `p50_` and
+            `total_tokens`, `total_cost` in US dollars (of priced calls), `avg_`, `p50_` and
             `p95_response_time` and `avg_first_token_time` in seconds, `success_rate` and `error_rate` in
-            percent, `errors_by_class`. Without any request all are 0. Percentiles are always those of the
-            remembered calls.
+            percent, `errors_by_class`. Without requests, all are 0. Percentiles cover the kept calls only.
 
         Example:
             >>> LLMMonitor().get_metrics(last=100, provider="openai")["error_rate"]
@@ -188,11 +187,11 @@ class LLMMonitor:
         return _metrics(_window(chosen, last, minutes))
 
     def by_model(self, *, last: int | None = None, minutes: float | None = None) -> dict[str, Metrics]:
-        """Return the metrics of each model among the calls that are remembered.
+        """Return the metrics of each model among the kept calls.
 
         Args:
-            last: Only so many calls of all models, the latest ones.
-            minutes: Only calls that ended within so many minutes.
+            last: Number of latest calls to count, of all models.
+            minutes: Only calls that ended within this many minutes.
 
         Returns:
             Metrics by `"provider:model"`, in alphabetical order.
@@ -214,24 +213,24 @@ class LLMMonitor:
         last: int = 100,
         at_least: int = 10,
     ) -> Callable[[], None]:
-        """Call a function when the latest calls pass a limit: once, and again after they were back within.
+        """Call a function when the latest calls exceed a limit, and again only after they were within it.
 
-        It is called on the thread that the last call ended on, and must not take long. What it raises is
-        logged; so is every alert, as a warning.
+        The function runs on the thread where the last call ended and must be quick. Its exceptions are
+        logged. Every alert is also logged as a warning.
 
         Args:
-            call: Called with the metrics of the latest calls.
-            error_rate: Percent that `error_rate` may reach.
-            p95_response_time: Seconds that `p95_response_time` may reach.
-            when: A condition of your own on the metrics.
-            last: How many calls to look at.
+            call: The function; it gets the metrics of the latest calls.
+            error_rate: Maximum `error_rate`, in percent.
+            p95_response_time: Maximum `p95_response_time`, in seconds.
+            when: Your own condition on the metrics.
+            last: Number of latest calls to evaluate.
             at_least: Minimum number of calls, because one failure in one call is not a rate.
 
         Returns:
-            A function that takes the alert back.
+            A function that removes the alert.
 
         Raises:
-            ValueError: If there is no limit, or the monitor keeps fewer calls.
+            ValueError: If no limit is given, or the monitor keeps fewer calls.
 
         Example:
             >>> monitor = LLMMonitor()
@@ -242,8 +241,8 @@ class LLMMonitor:
             raise ValueError("An alert needs a limit: error_rate=, p95_response_time= or when=.")
         if not 1 <= at_least <= last <= (self._kept.maxlen or 0):
             raise ValueError(
-                f"at_least={at_least}, last={last} cannot be: 1 <= at_least <= last <= {self._kept.maxlen}"
-                " is expected; remember more calls with LLMMonitor(keep=…)."
+                f"1 <= at_least <= last <= {self._kept.maxlen} must hold, got at_least={at_least} and"
+                f" last={last}. Keep more calls with LLMMonitor(keep=…)."
             )
         alert = _Alert(
             call=call,
@@ -267,13 +266,13 @@ class LLMMonitor:
             self._counts.add(seen)
             self._kept.append(seen)
             raised = [(alert, metrics) for alert in self._alerts if (metrics := alert.look(self._kept))]
-        for alert, metrics in raised:  # without the lock: it may ask for the metrics
+        for alert, metrics in raised:  # without the lock: the function may ask for the metrics
             alert.tell(metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One call, as the monitor remembers it; times in seconds, `None` if they do not count."""
+    """One kept call; times in seconds, `None` if they do not count."""
 
     end: datetime
     status: CallStatus
@@ -309,7 +308,7 @@ class _Counts:
         self._first_seconds += seen.first or 0.0
 
     def metrics(self, kept: Iterable[_Seen]) -> Metrics:
-        """Return the sums as metrics; the percentiles are those of the calls given."""
+        """Return the sums as metrics, with the percentiles of the given calls."""
         good = self._ends["ok"] + self._ends["replayed"]
         bad = sum(self._ends[status] for status in FAILED)
         times = sorted(seen.seconds for seen in kept if seen.seconds is not None)
@@ -334,7 +333,7 @@ class _Counts:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Alert:
-    """A limit and whom to tell; it is armed while the calls are within the limit."""
+    """A limit and the function to call; it is armed while the calls are within the limit."""
 
     call: Callable[[Metrics], object]
     error_rate: float | None
@@ -345,7 +344,7 @@ class _Alert:
     armed: bool = True
 
     def look(self, kept: deque[_Seen]) -> Metrics | None:
-        """Return the metrics if the limit has just been passed."""
+        """Return the metrics if the limit has just been exceeded."""
         if len(kept) < self.at_least:
             return None
         metrics = _metrics(_window(kept, self.last, None))
@@ -363,7 +362,7 @@ class _Alert:
         )
         try:
             self.call(metrics)
-        except Exception:  # a watcher's mistake must not break the call it watches
+        except Exception:  # the function's error must not break the call
             logger.exception("The function of an alert failed: %r", self.call)
 
     def _beyond(self, metrics: Metrics) -> bool:
@@ -423,5 +422,5 @@ def _metrics(calls: list[_Seen]) -> Metrics:
 
 
 def _percentile(times: list[float], percent: int) -> float:
-    """Return a percentile by nearest rank: the smallest time that so many percent do not exceed."""
+    """Return a percentile by nearest rank: the smallest time that this percentage does not exceed."""
     return times[-(-percent * len(times) // 100) - 1] if times else 0.0

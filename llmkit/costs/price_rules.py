@@ -1,6 +1,6 @@
-"""Whose price is unknown, and whose is an estimate: one rule each, for a record, a DataFrame and SQL.
+"""Which prices are unknown and which are estimates: one rule each, for a record, a DataFrame and SQL.
 
-The three forms stand next to each other because a database and pandas cannot call Python for each row;
+Each rule has three forms, because calling Python for each row is too slow for a database and for pandas.
 `tests/unit/costs/test_price_rules.py` compares them.
 """
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from llmkit.records import CallRecord
 
 EXACT = ("reported", "settled")
-"""Values of `usage_source` that make no estimate of a price; `Ledger.settle` writes the last one."""
+"""Values of `usage_source` with an exact price; `Ledger.settle` writes the last one."""
 
 BILLED = (
     "status <> 'replayed' AND (status = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
 )
-"""Whether a provider may charge for a call: one that ended well, or used tokens. A replay costs nothing."""
+"""Whether a provider may charge for a call: it succeeded or used tokens. A replay costs nothing."""
 
 UNPRICED = f"cost_nanos IS NULL AND {BILLED}"
-"""Whether a call cost something that is unknown."""
+"""Whether the cost of a call is unknown."""
 
 
 def is_billed(record: CallRecord) -> bool:
@@ -53,19 +53,19 @@ def unpriced(frame: pd.DataFrame) -> pd.Series[bool]:
 
 
 def is_estimated(record: CallRecord) -> bool:
-    """Return whether a record's price is an estimate, or leaves something out."""
+    """Return whether a record's price is an estimate or incomplete."""
     return estimate(record.status, record.cost_nanos, record.usage_source, record.at_most_nanos)
 
 
 def estimate(status: str, cost: int | None, usage_source: str | None, at_most: int | None) -> bool:
-    """Do what `is_estimated` does with the fields of a record."""
+    """Apply `is_estimated` to the fields of a record."""
     if cost is None or status == "replayed":
         return False
     return (at_most or 0) > cost or inexact(cost, usage_source)
 
 
 def inexact(cost: float, usage_source: str | None) -> bool:
-    """Return whether a price is an estimate because of what its tokens are.
+    """Return whether a price is an estimate because of the source of its token counts.
 
     Example:
         >>> [inexact(1, "reported"), inexact(1, "partial"), inexact(0, "partial"), inexact(0, "incomplete")]
@@ -85,7 +85,7 @@ def estimated(frame: pd.DataFrame) -> pd.Series[bool]:
 
 
 def estimated_sql(at_most: str = "at_most_nanos") -> str:
-    """Return `is_estimated` as SQL; the first schema had no column for the bound: `NULL` stands for it."""
+    """Return `is_estimated` as SQL; pass `NULL` for the first schema, which has no column for the bound."""
     return (
         f"cost_nanos IS NOT NULL AND status <> 'replayed' AND ({at_most} > cost_nanos"
         f" OR (usage_source NOT IN ({', '.join(map(repr, EXACT))})"

@@ -1,4 +1,4 @@
-"""Sums of money, exact: billionths of a dollar as integers until they are shown."""
+"""Exact sums of money: integer nano-dollars until they are displayed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What a set of calls adds up to.
+    """Sums over a set of calls.
 
     Attributes:
-        calls: How many there are.
-        unpriced: How many of them have an unknown price.
-        priced: How many have a known price.
-        nanos: The known prices together, in billionths of a dollar.
-        saved_nanos: What the replayed ones would have cost.
-        estimated: How many of the known prices are estimates; see `is_estimated`.
+        calls: Number of calls.
+        unpriced: Number of calls with an unknown price.
+        priced: Number of calls with a known price.
+        nanos: Sum of the known prices, in nano-dollars.
+        saved_nanos: What the replayed calls would have cost.
+        estimated: Number of known prices that are estimates; see `is_estimated`.
     """
 
     calls: int = 0
@@ -38,7 +38,7 @@ class Sums:
 
     @property
     def paid(self) -> bool:
-        """Whether any of them cost something, or may have, or would have without a replay."""
+        """Whether any call cost something, may have cost something, or would have without a replay."""
         return bool(self.nanos or self.unpriced or self.saved_nanos)
 
     def __add__(self, other: Sums) -> Sums:
@@ -57,17 +57,17 @@ NOTHING = Sums()
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What calls cost.
+    """The total cost of calls.
 
     Attributes:
-        usd: US dollars: the sum of the known prices; NaN if no price is known at all.
-        calls: How many calls there were.
-        unpriced: How many of them used tokens, or ended well, without a known price.
-        saved_usd: US dollars that replays saved.
-        simulated: Whether the money is simulated, because calls of the sandbox are among them.
-        simulated_calls: How many of them the sandbox answered.
-        left_out: How many calls of the sandbox are not among them, because real calls cost something.
-        estimated: How many of the known prices are estimates; then the sum is written with `≈`.
+        usd: Sum of the known prices in US dollars; NaN if no price is known.
+        calls: Number of calls.
+        unpriced: Number of calls that succeeded or used tokens without a known price.
+        saved_usd: US dollars saved by replays.
+        simulated: Whether the sandbox's calls are included, so that the money is not real.
+        simulated_calls: Number of included calls that the sandbox answered.
+        left_out: Number of the sandbox's calls that are excluded, because real calls cost something.
+        estimated: Number of known prices that are estimates; if any, the sum is written with `≈`.
 
     Example:
         >>> Total(usd=1.2345, calls=12, unpriced=2, left_out=3)
@@ -95,7 +95,7 @@ class Total:
 
 
 def counted(calls: int, simulated: int) -> str:
-    """Say how many calls there are, and how many of them the sandbox answered.
+    """Write the number of calls, and of those that the sandbox answered.
 
     Example:
         >>> counted(1, 0), counted(3, 3), counted(4, 3)
@@ -107,7 +107,7 @@ def counted(calls: int, simulated: int) -> str:
 
 
 def guessed(estimated: int, calls: int) -> str:
-    """Say how many calls have an estimated price, behind the number of calls; empty if none has.
+    """Write the number of estimated prices, to follow the number of calls; empty if there are none.
 
     Example:
         >>> guessed(0, 5), guessed(2, 5), guessed(5, 5), guessed(1, 1)
@@ -121,7 +121,7 @@ def guessed(estimated: int, calls: int) -> str:
 
 
 class Tally:
-    """A running sum of records, for real and for simulated calls; cheap enough for every call."""
+    """A running sum of records, separate for real and simulated calls; cheap enough for every call."""
 
     def __init__(self) -> None:
         # Re-entrant: the garbage collector may end a stream, and so record it, while this is held.
@@ -146,7 +146,7 @@ class Tally:
 
 
 def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:  # noqa: FBT001 - three-valued
-    """Decide which calls count: simulated ones are left out only where a real one cost something.
+    """Decide which calls count: simulated calls are excluded only if a real call cost something.
 
     Example:
         >>> kinds_that_count(None, paid=False), kinds_that_count(None, paid=True)
@@ -158,7 +158,7 @@ def kinds_that_count(simulated: bool | None, *, paid: bool) -> tuple[bool, ...]:
 
 
 def total_of(sums: Mapping[bool, Sums], simulated: bool | None = None) -> Total:  # noqa: FBT001 - three-valued
-    """Turn sums into what is shown."""
+    """Return sums as a total for display."""
     kinds = kinds_that_count(simulated, paid=sums.get(False, NOTHING).paid)
     fake = sums.get(True, NOTHING).calls
     chosen = sum((sums.get(kind, NOTHING) for kind in kinds), NOTHING)

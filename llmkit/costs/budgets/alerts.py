@@ -1,4 +1,4 @@
-"""Alerts: a budget is nearly, or wholly, used."""
+"""Alerts: a budget is nearly or fully used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmkit.records import CallRecord
 
 THRESHOLDS = (80, 100)
-"""Percent of a cap at which there is an alert."""
+"""Percentages of a limit that raise an alert."""
 
 Kind: TypeAlias = Literal["daily", "per_notebook"]
 
@@ -26,15 +26,15 @@ logger = logging.getLogger("llmkit.costs.budgets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What was spent has passed a threshold of a budget.
+    """The spending has passed a threshold of a budget.
 
     Attributes:
         kind: The budget: `"daily"` or `"per_notebook"`.
-        threshold: Part of the budget that was passed: 0.8 or 1.0.
+        threshold: Fraction of the budget that was passed: 0.8 or 1.0.
         spent: US dollars spent since local midnight.
         cap: The budget, in US dollars.
-        notebook: The notebook whose budget it is; `None` for the daily one.
-        time: When that was noticed (aware, UTC).
+        notebook: The notebook of the budget; `None` for the daily one.
+        time: When it was detected (aware, UTC).
 
     Example:
         >>> now = datetime.now(UTC)
@@ -56,10 +56,10 @@ class Alert:
 
 
 class Alerts:
-    """Tells, once per cap, threshold and day in this process, that money runs out.
+    """Raises alerts, once per limit, threshold and day in this process.
 
     Attributes:
-        callback: Called with each `Alert`, on a thread of its own; what it raises is logged.
+        callback: Called with each `Alert` on its own thread; its exceptions are logged.
     """
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class Alerts:
         self._unseen: list[Alert] = []
 
     def notice(self, rules: BudgetRules, used: Amounts, record: CallRecord) -> None:
-        """Look whether a call made what was spent pass a threshold.
+        """Check whether a call made the spending pass a threshold.
 
-        Called on the ledger's writing thread: logging and the callback, which may be slow, get a thread
-        of their own, so that no row waits for them.
+        This runs on the ledger's writing thread. Logging and the callback may be slow, so they run on
+        another thread and no row waits for them.
         """
         day = record.time.astimezone().date()
         alerts = [
@@ -93,13 +93,13 @@ class Alerts:
             self._start(alerts)
 
     def take(self) -> list[Alert]:
-        """Return the alerts that were not taken yet."""
+        """Return the alerts since the last time."""
         with self._lock:
             alerts, self._unseen = self._unseen, []
         return alerts
 
     def _is_news(self, day: object, kind: Kind, cap: int, percent: int, notebook: str | None) -> bool:
-        """Note an alert and, without a word of their own, the lower ones that it includes."""
+        """Mark an alert as sent, and with it those of lower thresholds."""
         keys = {(day, kind, cap, each, notebook) for each in THRESHOLDS if each <= percent}
         with self._lock:
             news = (day, kind, cap, percent, notebook) not in self._sent
@@ -107,11 +107,11 @@ class Alerts:
         return news
 
     def _start(self, alerts: list[Alert]) -> None:
-        # No daemon, as the writing thread is: the last call of a script may have to send an alert by mail.
+        # Not a daemon: the alert of a script's last call may have to be sent by mail.
         thread = threading.Thread(target=self._deliver, args=(alerts,), name="llmkit-alerts", daemon=False)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter is going down
+        except RuntimeError:  # the interpreter is shutting down
             self._deliver(alerts)
 
     def _deliver(self, alerts: list[Alert]) -> None:
@@ -120,12 +120,12 @@ class Alerts:
             if (callback := self.callback) is not None:
                 try:
                     callback(alert)
-                except Exception:  # a watcher's mistake must not break what it watches
+                except Exception:  # the callback's error must not stop the other alerts
                     logger.exception("The callback for budget alerts failed: %r", callback)
 
 
 def _passed(rules: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:
-    """Yield the highest threshold that was passed of each budget: kind, cap, spent, percent."""
+    """Yield the highest threshold passed by each budget: kind, cap, spent, percent."""
     per_notebook = None if record.notebook is None else rules.per_notebook
     budgets: tuple[tuple[Kind, int | None, int], ...] = (
         ("daily", rules.daily, used.spent),

@@ -1,7 +1,7 @@
-"""Budgets: limits of what calls may cost, held for all notebooks and processes on one ledger.
+"""Budgets: cost limits for all notebooks and processes that share a ledger.
 
-What a call may cost at most is reserved before it is sent; its row in the ledger settles that. A call
-whose worst case does not fit is refused.
+The maximum cost of a call is reserved before it is sent, and its row in the ledger replaces the
+reservation. A call whose maximum does not fit is refused.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from llmkit.records import BudgetGuard, CallRecord, CostReservation
 
 FRESH = 1.0
-"""Seconds for which limits that were read are used; other processes may change them."""
+"""Seconds until the limits are read again; other processes may change them."""
 
 LARGEST = 10**9
-"""Largest cap, in US dollars: sums of billionths must stay within 64 bits."""
+"""Largest limit, in US dollars: sums of nano-dollars must fit into 64 bits."""
 
 logger = logging.getLogger(__name__)
 
 
 class Keep(Enum):
-    """An argument that was not given: what it stands for stays as it is."""
+    """The default of an argument that changes nothing."""
 
     KEEP = "as it is"
 
@@ -76,27 +76,27 @@ _PRICED = operator.itemgetter(*map(list(COLUMNS).index, _FIELDS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The budgets and what is used of them, in US dollars, at one moment.
+    """The budgets and their use at one moment, in US dollars.
 
     Attributes:
         daily: Limit of a day, for all users of the ledger; `None` means no limit.
         per_notebook: Limit of a day for one notebook.
         per_call: Limit of one call.
-        unpriced: What to do with a call whose price is unknown: `"refuse"`, `"allow"` or `"ask"`.
-        unknown_notebook: What to do with a call from a notebook whose name is unknown while there is a
-            limit per notebook: `"refuse"` or `"allow"`.
-        spent: What the calls since local midnight cost.
-        estimated: How many of these calls have a price that is an estimate.
+        unpriced: Policy for a call whose price is unknown: `"refuse"`, `"allow"` or `"ask"`.
+        unknown_notebook: Policy for a call without a notebook's name while there is a limit per notebook:
+            `"refuse"` or `"allow"`.
+        spent: Cost of the calls since local midnight.
+        estimated: Number of these calls whose price is an estimate.
         reserved: Amount reserved by running calls.
-        uncertain: What the calls since then may have cost beyond `spent`, for their answers broke off or
-            were stopped; `Ledger.settle` says what it was.
-        left: What is left of the daily budget, not below 0; `None` without one.
-        notebook: The notebook that `notebook_…` speaks of.
-        notebook_spent: What its calls since local midnight cost.
-        notebook_estimated: How many of these have a price that is an estimate.
-        notebook_reserved: What its running calls may still cost.
-        notebook_uncertain: What its calls may have cost beyond `notebook_spent`.
-        notebook_left: What is left of its budget; `None` without one, or outside of a notebook.
+        uncertain: Maximum cost beyond `spent` of calls whose answers broke off or were stopped;
+            `Ledger.settle` sets their actual cost.
+        left: Rest of the daily budget, at least 0; `None` without one.
+        notebook: The notebook of the `notebook_…` fields.
+        notebook_spent: Cost of its calls since local midnight.
+        notebook_estimated: Number of these calls whose price is an estimate.
+        notebook_reserved: Amount reserved by its running calls.
+        notebook_uncertain: Maximum cost of its calls beyond `notebook_spent`.
+        notebook_left: Rest of its budget; `None` without one, or outside a notebook.
         resets: When the day ends (aware, local).
     """
 
@@ -120,18 +120,18 @@ class Budget:
     notebook_estimated: int = 0
 
     def allow_model(self, name: str) -> None:
-        """Let calls of a model without a known price pass in this process, where the policy is `"ask"`.
+        """Allow calls of a model without a known price in this process, if the policy is `"ask"`.
 
         Args:
             name: The model as `provider:model`.
 
         Raises:
-            ConfigurationError: If the name has another form.
+            ConfigurationError: If the name has a different form.
         """
         self._allow(name)
 
     def __copy__(self) -> Self:
-        return self  # nothing of it changes
+        return self  # it is immutable
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -152,7 +152,7 @@ class Budget:
         return f"<div class='mathjax_ignore tex2jax_ignore'><table>{rows}</table></div>"
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Say all of it, one line per limit."""
+        """Return a name and a text for each limit."""
         spent = format_money(self.spent, about=self.estimated > 0)
         today = _usage(self.daily, spent, self.reserved, self.uncertain, self.left)
         rows = [("daily", f"{today}; resets {self.resets:%Y-%m-%d %H:%M}")]
@@ -170,7 +170,7 @@ class Budget:
 
 
 def _kept(values: dict[str, Any]) -> Budget:
-    """Return a budget that was pickled; its ledger is the default one of the process that reads it."""
+    """Return an unpickled budget; its ledger is the default ledger of this process."""
     return Budget(**values, _allow=lambda name: budget().allow_model(name))
 
 
@@ -185,26 +185,26 @@ def _usage(cap: float | None, spent: str, reserved: float, uncertain: float, lef
 
 
 class Budgets:
-    """The guard of one ledger's budgets; see `llmkit.records.Guard`."""
+    """The guard of one ledger's budgets; see `llmkit.records.BudgetGuard`."""
 
     def __init__(self, store: Store, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.alerts = Alerts()
         self._store = store
         self._clock = clock
         self._rules = BudgetRules()
-        self._until: float | None = None  # when the limits have to be read again; `None`: they never were
+        self._until: float | None = None  # when to read the limits again; `None` before the first time
         self._looking = threading.Lock()
         self._allowed: set[str] = set()
         self._reserves = False
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
-        """Return who has to be asked before a call is sent; see `Recorder.guard`."""
+        """Return the guard to ask before a call is sent; see `Recorder.guard`."""
         if self._until is None or time.monotonic() >= self._until:
             self._look()
         return self if cap_nanos is not None or self._rules.any else None
 
     async def admit(self, reservation: CostReservation) -> None:
-        """Reserve what a call may cost; see `BudgetGuard.admit`."""
+        """Reserve the maximum cost of a call; see `BudgetGuard.admit`."""
         rules = self._rules
         if reservation.nanos == 0 or not (rules.any or reservation.cap_nanos is not None):
             return
@@ -218,12 +218,12 @@ class Budgets:
             raise error
 
     def release(self, uid: str) -> None:
-        """Take a reservation back; see `BudgetGuard.release`."""
+        """Release a reservation; see `BudgetGuard.release`."""
         if self._reserves:
             self._store.release(uid)
 
     def watch(self, record: CallRecord, written: Future[bool]) -> Future[bool]:
-        """Look for alerts once a call is written down."""
+        """Check for alerts after a call is written; the future waits for both."""
         rules = self._rules
         if not rules.shared or record.simulated or not record.cost_nanos:
             return written
@@ -236,7 +236,7 @@ class Budgets:
             try:
                 if used.exception() is None:
                     self.alerts.notice(rules, used.result(), record)
-            finally:  # rows that are committed together are acknowledged together, maybe after this
+            finally:  # a group of rows is acknowledged together, possibly later than this
                 written.add_done_callback(lambda _: noticed.set_result(written.result()))
 
         self._store.settled(micros(record.time), record.notebook).add_done_callback(look)
@@ -264,7 +264,7 @@ class Budgets:
         return found, sum(estimate(*_PRICED(row)) for row in rows)
 
     def status(self) -> Budget:
-        """Return the limits and what is used of them; see `Ledger.budget`."""
+        """Return the limits and their use; see `Ledger.budget`."""
         with self._looking:
             self._know(self._store.rules())
         now, notebook, rules = self._clock(), current_context().notebook, self._rules
@@ -293,7 +293,7 @@ class Budgets:
         )
 
     def allow_model(self, name: str) -> None:
-        """Say yes to a model without a known price; see `Budget.allow_model`."""
+        """Allow a model without a known price; see `Budget.allow_model`."""
         provider, colon, model = str(name).partition(":")
         if not (provider and colon and model):
             raise ConfigurationError(
@@ -302,13 +302,13 @@ class Budgets:
         self._allowed.add(name)
 
     def _weigh(self, rules: BudgetRules, reservation: CostReservation) -> None:
-        """Decide on a call whose price is unknown."""
+        """Raise an error if a call without a known price must not be sent."""
         yes = rules.unpriced == "ask" and f"{reservation.provider}:{reservation.model}" in self._allowed
         if not yes and rules.unpriced != "allow":
             raise arithmetic.unpriced(rules, reservation)
 
     def _look(self) -> None:
-        """Read the limits; while another thread does, or changes them, the known ones apply."""
+        """Read the limits; while another thread reads or changes them, the last known ones apply."""
         if not self._looking.acquire(blocking=self._until is None):
             return
         try:
@@ -332,13 +332,13 @@ def budget(
     unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
     on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
 ) -> Budget:
-    """Set budgets for everybody who shares the default ledger, or look at them; see `Ledger.budget`.
+    """Set or return the budgets of everyone who shares the default ledger; see `Ledger.budget`.
 
     Example:
         ```python
         llmkit.budget(daily=5, per_call=0.10)
-        llmkit.budget()             # what is left of it
-        llmkit.budget(daily=None)   # lift it
+        llmkit.budget()             # shows what is left
+        llmkit.budget(daily=None)   # removes the limit
         ```
     """
     from llmkit.costs.ledger import ledger
@@ -354,7 +354,7 @@ def budget(
 
 
 def _checked(name: str, value: Any) -> int | str | None:
-    """Return a value as the ledger keeps it."""
+    """Return a value as the ledger stores it."""
     if (words := CHOICES.get(name)) is not None:
         if value not in words:
             raise ConfigurationError(

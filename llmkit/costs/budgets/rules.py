@@ -1,4 +1,4 @@
-"""The arithmetic of budgets: what there is, what is used, and whether a call still fits. No I/O."""
+"""The arithmetic of budgets: limits, amounts used, and whether a call fits. No I/O."""
 
 from __future__ import annotations
 
@@ -15,35 +15,34 @@ if TYPE_CHECKING:
     from llmkit.records import CostReservation
 
 Unpriced: TypeAlias = Literal["refuse", "allow", "ask"]
-"""What happens to a call whose price is unknown."""
+"""Policy for a call whose price is unknown."""
 
 POLICIES = ("refuse", "allow", "ask")
 
 UnknownNotebook: TypeAlias = Literal["refuse", "allow"]
-"""What happens to a call from a notebook without a known name, while notebooks have a budget."""
+"""Policy for a call without a notebook's name, while notebooks have a budget."""
 
 CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow")}
-"""The policies, and what they may say; the first is the default."""
+"""Values of each policy; the first is the default."""
 
 NAME_IT = 'Set os.environ["LLMKIT_NOTEBOOK"] = "thesis.ipynb"'
 
 NAMELESS = "the budget per notebook cannot be enforced here: the notebook's name is unknown"
 
 SETTLE = "Or settle partial answers with ledger.settle(uid); they have at_most_usd in ledger.df."
-"""What to do where money is held for answers that broke off."""
+"""Hint if amounts are reserved for answers that broke off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRules:
-    """What may be spent, in billionths of a US dollar; `None` means no limit.
+    """The limits, in nano-dollars; `None` means no limit.
 
     Attributes:
-        daily: By everybody who shares the ledger, from local midnight to local midnight.
-        per_notebook: By one notebook in the same time.
-        per_call: By one call.
-        unpriced: What to do with a call whose price is unknown.
-        unknown_notebook: What to do with a call from a notebook whose name is unknown, or from outside
-            of one, while there is a limit per notebook.
+        daily: Limit of everyone who shares the ledger, from local midnight to local midnight.
+        per_notebook: Limit of one notebook in the same time.
+        per_call: Limit of one call.
+        unpriced: Policy for a call whose price is unknown.
+        unknown_notebook: Policy for a call without a notebook's name, while there is a limit per notebook.
     """
 
     daily: int | None = None
@@ -54,20 +53,20 @@ class BudgetRules:
 
     @property
     def shared(self) -> bool:
-        """Whether calls use up something together, so that one has to be reserved beside the others."""
+        """Whether calls share a limit, so that each has to reserve its cost."""
         return self.daily is not None or self.per_notebook is not None
 
     @property
     def any(self) -> bool:
-        """Whether there is a limit at all."""
+        """Whether there is any limit."""
         return self.shared or self.per_call is not None
 
 
 class Amounts(NamedTuple):
-    """What is used of the budgets of one local day, in billionths of a US dollar.
+    """The amounts used of one local day's budgets, in nano-dollars.
 
     Attributes:
-        spent: What the calls of that day cost.
+        spent: Cost of that day's calls.
         reserved: Amount reserved by running calls.
         notebook_spent: The part of `spent` of one notebook.
         notebook_reserved: The part of `reserved` of that notebook.
@@ -87,7 +86,7 @@ class Amounts(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """One cap and what is used of it; `name` is for the message."""
+    """One limit and the amounts used of it; `name` is for the message."""
 
     cap: int
     name: str
@@ -143,7 +142,7 @@ def _is_valid(values: dict[str, Any]) -> bool:
 
 
 def refusal(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> BudgetExceededError | None:
-    """Decide whether a call may be sent: it is refused only if its worst case does not fit."""
+    """Return the error if a call must not be sent: its maximum cost does not fit."""
     if not reservation.nanos:
         return None
     if rules.per_notebook is not None and reservation.notebook is None and rules.unknown_notebook == "refuse":
@@ -167,7 +166,7 @@ def _nameless(cap: int, needed: int) -> BudgetExceededError:
 
 
 def _limits(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> list[Limit]:
-    """List the limits of a call, the narrowest first, because that one is the easiest to change."""
+    """List the limits of a call, the narrowest first, because it is the easiest to change."""
     notebook = f"budget of {reservation.notebook}"
     per_notebook = None if reservation.notebook is None else rules.per_notebook
     mine = (used.notebook_spent, used.notebook_reserved, used.notebook_uncertain)
@@ -209,7 +208,7 @@ def _refused(limit: Limit, reservation: CostReservation) -> BudgetExceededError:
 
 
 def unpriced(rules: BudgetRules, reservation: CostReservation) -> BudgetExceededError:
-    """Return the refusal of a call whose price is unknown."""
+    """Return the error for a call whose price is unknown."""
     name = f"{reservation.provider}:{reservation.model}"
     yes = (
         f'Allow it for this session with llmkit.budget().allow_model("{name}")'
