@@ -1,1 +1,1 @@
-"""What the sandbox answers: known facts, sample texts, structured output, repaired cells."""
+"""Answers of the sandbox: known facts, sample texts, structured output, repaired cells."""

@@ -1,4 +1,4 @@
-"""What the sandbox says: useful Markdown, JSON or code, the same for the same conversation."""
+"""Generates answers in Markdown, JSON or code; the same conversation always gets the same answer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _TOPIC_LENGTH = 80
 
 
 def topic(text: str) -> str:
-    """Say what a message is about, as plain text that is safe inside Markdown.
+    """Return the topic of a message, as plain text that is safe inside Markdown.
 
     Example:
         >>> topic("Please explain quantum computing in simple terms.")
@@ -82,7 +82,7 @@ def _echo(ask: Ask) -> str | None:
 
 
 def _spoken(ask: Ask) -> str:
-    """Return what the system prompt and the user's last message say."""
+    """Return the text of the system prompt and the user's last message."""
     return "\n".join([*(turn.text for turn in ask.turns if turn.role == "system"), ask.last_user_text])
 
 
@@ -158,7 +158,7 @@ def _overview(ask: Ask) -> str:
 
 
 def _media(ask: Ask) -> str | None:
-    """Say what the user's images and PDFs are, if they came now or are asked about."""
+    """Describe the user's images and PDFs, if they are new or the question is about them."""
     now = next((turn.media for turn in reversed(ask.turns) if turn.role == "user"), ())
     if not now and not _PICTURES.search(ask.last_user_text):
         return None

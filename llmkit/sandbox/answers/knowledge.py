@@ -1,4 +1,4 @@
-"""The few facts that the sandbox knows, and lists of them."""
+"""The facts that the sandbox knows, and lists of them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
 """A head and its rows, by what they are."""
 
 WHOLE = frozenset({"planet", "continent"})
-"""The tables that leave nothing out, so that they can be counted."""
+"""The complete tables, whose rows can be counted."""
 
 _OTHER_NAMES = {
     "cities": "city",
@@ -130,7 +130,7 @@ _SHOWN = 5
 
 
 def rows_for(text: str) -> tuple[str, list[Row]] | None:
-    """Return what a request asks a list of.
+    """Return the table that a request asks for.
 
     Example:
         >>> rows_for("Name two rivers in Africa, or one.")
@@ -160,7 +160,7 @@ def _how_many(word: str) -> int:
 
 
 def write_list(ask: Ask) -> str | None:
-    """Answer a request for a list, in the voice of the model that is asked.
+    """Answer a request for a list, in the style of the requested model.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
@@ -179,7 +179,7 @@ def write_list(ask: Ask) -> str | None:
 
 
 def voice(model: str) -> int:
-    """Return the number of a model's voice; that of the sandbox itself is 0.
+    """Return the number of a model's style; the sandbox itself has style 0.
 
     Example:
         >>> voice("sandbox")
@@ -195,7 +195,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _with_units(head: Row, row: Row) -> Row:
-    """Write the figures as they are read: 6,650 km."""
+    """Format figures for reading: 6,650 km."""
     cells = zip(head[1:], row[1:], strict=True)
     return (row[0], *(_figure(cell, *name.split("_")[1:]) for name, cell in cells))
 
@@ -238,7 +238,7 @@ _VOICES = (_sentence, _numbered, _bullets, _thoughtful)
 
 
 def capital(ask: Ask) -> str | None:
-    """Answer which the capital of a country is.
+    """Answer a question about the capital of a country.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
@@ -251,7 +251,7 @@ def capital(ask: Ask) -> str | None:
 
 
 def write_csv(ask: Ask) -> str | None:
-    """Return what a request asks a list of as CSV in a fence."""
+    """Return the table that a request asks for, as CSV in a code block."""
     found = rows_for(ask.last_user_text)
     if found is None:
         return None

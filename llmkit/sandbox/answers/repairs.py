@@ -1,4 +1,4 @@
-"""Cells that failed: misspelt names, attributes and keys, corrected to the nearest one."""
+"""Corrects failed cells: replaces misspelt names, attributes and keys by the nearest one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def repair(ask: Ask) -> str | None:
 
 
 def _fixed(error: str, source: str, around: str) -> tuple[str, str]:
-    """Say what was wrong, and correct the cell if that is a misspelt name."""
+    """Explain the error, and correct the cell if a name is misspelt."""
     fault = _fault(error, source, around)
     if fault is None or fault.near is None:
         said = error.replace("`", "")

@@ -49,7 +49,7 @@ PROSE = (
     "Where the two differ, there is something to learn; where they agree, go one step further. "
     "In the end a few plain rules remain, and they explain most of what can be seen in practice."
 )
-"""What is said of any topic, behind its name, as long as need be."""
+"""Sentences that follow the name of any topic, repeated up to the required length."""
 
 QUICKSORT = '''\
 def quicksort(values: list[int]) -> list[int]:
@@ -189,7 +189,7 @@ UNKNOWN = (
     "**{topic}**: not among the few facts of this sandbox. With a key, a real model answers.",
     "Let me think… no, the sandbox has no fact about **{topic}**. A real model needs a key.",
 )
-"""What each voice says of what is not known."""
+"""What each style says about an unknown topic."""
 
 FACTS = {
     "who are you": "I am the llmkit sandbox: I answer in place of a model, on your own machine.",

@@ -1,4 +1,4 @@
-"""JSON answers: after a schema, after keys that the prompt names, or a plain object."""
+"""JSON answers: from a schema, from keys that the prompt names, or a plain object."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TRUTHS = ({"true", "false"}, {"bool"}, {"boolean"})
 _EITHER = re.compile(r"\s*[/|]\s*|\s+or\s+")
 _SCHEMA = re.compile(r"(\bjson schema\b[^{]{0,40})\{", re.IGNORECASE)
 _TEXT_KEYS = _words("reason explanation summary rationale comment description answer text message")
-# A schema that refers to itself in a circle must not hang the server.
+# A recursive schema must not hang the server.
 _LONGEST_CHAIN = 20
 
 
@@ -72,7 +72,7 @@ def _number(low: float, high: float) -> float:
 
 
 def _by_hint(key: str, hint: str, subject: str) -> Any:
-    """Make up a value from what a prompt says about a key: `'yes/no'`, `0.0-1.0`, `int`."""
+    """Invent a value from what a prompt says about a key: `'yes/no'`, `0.0-1.0`, `int`."""
     bare = hint.strip("'\"` ")
     if bounds := _BOUNDS.search(bare):
         low, high = map(float, bounds.groups())
@@ -87,7 +87,7 @@ def _by_hint(key: str, hint: str, subject: str) -> Any:
 
 
 def _by_name(key: str, kind: str, subject: str) -> Any:
-    """Make up a value from a key's name and a type's name."""
+    """Invent a value from a key's name and a type's name."""
     name = key.lower()
     if kind.startswith(("[", "list", "array")) or (not kind and name.endswith("s") and name != "status"):
         return ["first", "second", "third"]
@@ -107,7 +107,7 @@ def _sentence(name: str, subject: str) -> str:
 
 
 def _by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str) -> Any:
-    """Make up a value that a JSON schema, or Google's dialect of one, allows."""
+    """Invent a value that a JSON schema, or Google's dialect of it, allows."""
     schema = _plain_schema(schema, root)
     if options := schema.get("enum"):
         return _choose(options, subject)

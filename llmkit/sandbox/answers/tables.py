@@ -1,4 +1,4 @@
-"""Answers about a table that is in the question: a card of `-v`, or a DataFrame's own text."""
+"""Answers about a table in the question: the description from `-v`, or the text of a DataFrame."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _TOTAL = re.compile(r"\b(?:total|sum|altogether)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What can be read of a table.
+    """The readable contents of a table.
 
     Attributes:
-        names: Its rows, by the first column that holds words; else by their numbers.
+        names: Its row names, from the first column of words, or else the row numbers.
         numbers: Its columns of numbers.
         rows: How many rows the whole table has.
     """
@@ -77,7 +77,7 @@ def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def about_table(ask: Ask) -> str | None:
-    r"""Answer a question about the table that came with it, from its numbers.
+    r"""Answer a question about the table in it, from the table's numbers.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
