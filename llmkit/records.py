@@ -304,7 +304,7 @@ _ambient: Callable[[], CallContext] = outside_cells
 _recorder: Callable[[], Recorder] | None = None
 _observers: tuple[Observer, ...] = ()
 _observers_lock = threading.Lock()
-_session: tuple[int, str] = (0, "")
+_session = ""
 
 
 def current_context() -> CallContext:
@@ -403,6 +403,15 @@ def observation(call: Callable[[], Started]) -> Observation | None:
 def session_id() -> str:
     """Return this process's session identifier; a forked child gets its own."""
     global _session  # noqa: PLW0603 - a cache
-    if _session[0] != os.getpid():
-        _session = (os.getpid(), uuid.uuid4().hex[:12])
-    return _session[1]
+    if not _session:
+        _session = uuid.uuid4().hex[:12]
+    return _session
+
+
+def _forget_session() -> None:
+    global _session  # noqa: PLW0603 - the same
+    _session = ""
+
+
+with contextlib.suppress(AttributeError):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget_session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Unpack, get_args
 from urllib.parse import urlsplit
 
@@ -59,18 +60,19 @@ class OpenAIClient(ProviderClient):
             api=api,
             provider=provider_name,
             at_home=lambda: _is_home(
-                provider_name, access.place().url if client is None else client.base_url
+                provider_name, access.place().url if client is None else str(client.base_url)
             ),
         )
         own = None if client is None else SDKTransport("openai", client, note)
         super().__init__(provider_name, **access.parts(codec, own), **options)
 
 
-def _is_home(provider: str, url: object) -> bool:
+@lru_cache(maxsize=64)
+def _is_home(provider: str, url: str) -> bool:
     """Whether an address is the provider's own."""
     known = catalog.providers().get(provider)
     home = urlsplit((known and known.base_url) or "").hostname
-    return home is not None and urlsplit(str(url)).hostname == home
+    return home is not None and urlsplit(url).hostname == home
 
 
 def _codec_class(provider: str) -> type[OpenAICodec]:

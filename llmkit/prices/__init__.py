@@ -23,7 +23,7 @@ _FOLDER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/
 """Prefixes in Google's model names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: every call makes one
 class Price:
     """The price of one call.
 

@@ -85,7 +85,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
 
 def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int) -> int:
     """Return output that the completion count excludes: xAI's reasoning, Perplexity's reading."""
-    if any(name in usage for name in _SEARCHING):
+    if not usage.keys().isdisjoint(_SEARCHING):
         return reasoning + (token_count(usage.get("citation_tokens")) or 0)
     whole = token_count(usage.get("total_tokens"))
     if whole is None:

@@ -40,7 +40,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: every call makes one
 class WireRequest:
     """An encoded request.
 

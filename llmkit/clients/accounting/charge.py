@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("llmkit.clients.accounting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: every call makes one
 class Charge:
     """Usage and price of one or more attempts.
 

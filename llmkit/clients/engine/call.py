@@ -291,7 +291,7 @@ class Call:
         if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
             quiet = self.context.surface in {"magic", "chat"}
             bound_ratio.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
-        return charge.total([*self._charges, last])
+        return charge.total([*self._charges, last]) if self._charges else last
 
     def _last_charge(self, *, parts: Sequence[str], whole: bool) -> charge.Charge:
         return charge.final(
