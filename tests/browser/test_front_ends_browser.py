@@ -6,6 +6,7 @@ Code's variables and policy; the live widgets, too. It can be read, runs nothing
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import time
@@ -70,8 +71,8 @@ PAGES = {
 }
 QUICK = ["VS Code, dark", "Colab, dark"]
 BOOT = """
-import chat from "./chat.js";
-import dashboard from "./dashboard.js";
+import chat from "%s";
+import dashboard from "%s";
 const scenes = %s;
 for (const [kind, widget] of Object.entries({ chat, dashboard })) {
   const { name, messages } = scenes[kind];
@@ -171,6 +172,10 @@ def scenes(ledger):
     return {kind: {"name": one.name, "messages": one.messages} for kind, one in said.items()}
 
 
+def as_url(script):
+    return f"data:text/javascript;base64,{base64.b64encode(script.encode()).decode()}"
+
+
 def each(names):
     """Run a few by default, and all with `--full`."""
     return [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in names]
@@ -182,7 +187,7 @@ def test_what_a_notebook_saved_can_be_read_runs_nothing_and_fetches_nothing(brow
     shown = show(browser, build(saved, *how))
     for frame in shown.frames:
         frame.wait_for_load_state()
-    shown.page.screenshot(path=ARTEFACTS / f"front-end {name}.png", full_page=True)
+    shown.picture(ARTEFACTS / f"front-end {name}.png")
     assert shown.pale() == []
     assert [
         frame.evaluate("window.__ran") for frame in shown.page.frames if frame.evaluate("window.__ran")
@@ -192,7 +197,7 @@ def test_what_a_notebook_saved_can_be_read_runs_nothing_and_fetches_nothing(brow
     shown.page.close()
 
 
-@pytest.mark.parametrize("name", each(name for name in PAGES if name.startswith(("bare", "VS"))))
+@pytest.mark.parametrize("name", each(name for name in PAGES if name != "a preview"))
 def test_the_live_chat_and_dashboard_can_be_read_under_a_policy_without_eval(browser, scenes, name):
     build, *how = PAGES[name]
     styles = f"<style>{ChatWidget._css}\n{View._css}</style>"
@@ -200,18 +205,24 @@ def test_the_live_chat_and_dashboard_can_be_read_under_a_policy_without_eval(bro
         f'<div class="cell-output-ipywidget-background"><div class="{kind}" id="{name}"></div></div>'
         for name, kind in {"chat": "", "dashboard": "llmkit-dash-panel"}.items()
     ]
-    shown = show(
-        browser,
-        build([styles, *boxes, '<script type="module" src="boot.js"></script>'], *how),
-        boot_js=BOOT % json.dumps(scenes),
-        chat_js=str(ChatWidget._esm),
-        dashboard_js=str(View._esm),
-    )
-    shown.page.locator(".llmkit-chat math").first.wait_for(timeout=20_000)
-    shown.page.locator(".llmkit-dash svg rect").first.wait_for(timeout=20_000)
-    shown.page.screenshot(path=ARTEFACTS / f"widgets {name}.png", full_page=True)
+    files = {"chat_js": str(ChatWidget._esm), "dashboard_js": str(View._esm)}
+    told = json.dumps(scenes).replace("<", r"\u003c")
+    if build is framed:  # a frame of Colab's may run a script that stands in it
+        urls = [
+            f"data:text/javascript;base64,{base64.b64encode(code.encode()).decode()}"
+            for code in files.values()
+        ]
+        script = f'<script type="module">{BOOT % (*urls, told)}</script>'
+    else:
+        files["boot_js"] = BOOT % ("./chat.js", "./dashboard.js", told)
+        script = '<script type="module" src="boot.js"></script>'
+    shown = show(browser, build(["".join([styles, *boxes, script])], *how), **files)
+    (frame,) = shown.frames
+    frame.locator(".llmkit-chat math").first.wait_for(timeout=20_000)
+    frame.locator(".llmkit-dash svg rect").first.wait_for(timeout=20_000)
+    shown.picture(ARTEFACTS / f"widgets {name}.png")
     assert shown.pale() == []
-    assert shown.page.evaluate("window.__ran") is None
+    assert frame.evaluate("window.__ran") is None
     assert shown.requests == []
     assert shown.said == []
     shown.page.close()

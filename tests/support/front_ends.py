@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Frame, Page
 
+WIDTH = 900
 ADDRESS = "http://llmkit.test/"
 POLICY = (
     "default-src 'none'; script-src http://llmkit.test/; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -63,6 +65,15 @@ class Shown:
         """Where the outputs are: the page's frames if it has any, or the page."""
         return self.page.frames[1:] or self.page.frames
 
+    def picture(self, path: Path) -> None:
+        """Take a picture of all of it: a frame is as high as what it holds, and none is out of sight."""
+        for element in self.page.query_selector_all("iframe"):
+            height = element.content_frame().evaluate("document.documentElement.scrollHeight")
+            element.evaluate("(element, height) => (element.style.height = `${height}px`)", height)
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        self.page.set_viewport_size({"width": WIDTH, "height": height})
+        self.page.screenshot(path=path)
+
     def pale(self, least: float = 4.5) -> list[str]:
         """Return texts whose contrast with their ground is too low."""
         ground = self.page.evaluate(GROUND)
@@ -78,8 +89,8 @@ def framed(outputs: Sequence[str], theme: str, sandbox: str) -> str:
     """A frame for each output: Colab's run scripts (`allow-scripts`), those of a preview do not."""
     ground, inside = COLAB[theme] if sandbox else ("#fff", "<html><body>")
     frames = [
-        f'<iframe sandbox="{sandbox}" style="width:100%;border:0;height:{_height(output)}px" '
-        f'srcdoc="{html.escape(inside + output)}"></iframe>'
+        f'<iframe sandbox="{sandbox}" style="width:100%;border:0" srcdoc="{html.escape(inside + output)}">'
+        "</iframe>"
         for output in outputs
     ]
     return _page(f"<style>body{{background:{ground}}}</style>", frames)
@@ -109,7 +120,7 @@ def vscode(outputs: Sequence[str], theme: str) -> str:
 
 def show(browser: Browser, content: str, **files: str) -> Shown:
     """Open a page; its address gives it and these files, and everything else is refused."""
-    shown = Shown(browser.new_page(viewport={"width": 900, "height": 900}))
+    shown = Shown(browser.new_page(viewport={"width": WIDTH, "height": 900}))
     given = {"page.html": content, **{name.replace("_", "."): text for name, text in files.items()}}
 
     def answer(route):
@@ -134,10 +145,6 @@ def _page(head: str, outputs: Sequence[str], name: str = "") -> str:
     return (
         f'<!doctype html><html lang=en><meta charset=utf-8><title>x</title>{head}<body class="{name}">{body}'
     )
-
-
-def _height(output: str) -> int:
-    return min(200 + len(output) // 12, 1_300)
 
 
 GROUND = """() => {
