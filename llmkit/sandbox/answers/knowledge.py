@@ -217,16 +217,12 @@ def _bullets(rows: Sequence[Row]) -> str:
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    columns = [
-        " ".join(name.split("_")).capitalize() for name in (head[0], *(h.split("_")[0] for h in head[1:]))
-    ]
-    marks = ["---", *("---:" if row.isascii() and row[0].isdigit() else "---" for row in rows[0][1:])]
-    lines = [
-        columns,
-        marks,
-        *([f"**{name}**", *more] for name, *more in (_with_units(head, r) for r in rows)),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    first, *others = head
+    # The unit is in the cells, so the heading does without it.
+    columns = [first.capitalize(), *(name.split("_")[0].capitalize() for name in others)]
+    marks = ["---", *("---:" if cell.isascii() and cell[0].isdigit() else "---" for cell in rows[0][1:])]
+    bold = ([f"**{name}**", *more] for name, *more in (_with_units(head, row) for row in rows))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, marks, *bold))
 
 
 def _thoughtful(rows: Sequence[Row]) -> str:

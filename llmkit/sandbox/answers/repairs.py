@@ -39,19 +39,22 @@ def _other(wrong: str, names: list[str]) -> str | None:
 def _fault(error: str, source: str, around: str) -> _Fault | None:
     meant = _MEANT.search(error)
     if found := _NAME.match(error):
-        near = (
-            meant[1] if meant else _other(found[1], [*re.findall(r"\b[A-Za-z_]\w*", source), *dir(builtins)])
-        )
+        names = [*re.findall(r"\b[A-Za-z_]\w*", source), *dir(builtins)]
+        near = meant[1] if meant else _other(found[1], names)
         return _Fault("name", found[1], near, rf"(?<![\w.]){found[1]}\b")
     if found := _ATTRIBUTE.match(error):
-        names = dir(_TYPES[found[1]]) if found[1] in _TYPES else re.findall(r"\.([A-Za-z_]\w*)", source)
-        near = meant[1] if meant else _other(found[2], names)
+        near = meant[1] if meant else _other(found[2], _attributes(found[1], source))
         return _Fault("attribute", found[2], near, rf"(?<=\.){found[2]}\b")
     if found := _KEY.match(error):
         keys = [text for _, text in _STRING.findall(f"{source}\n{around}")]
         pattern = rf"(?<=['\"]){re.escape(found[2])}(?=['\"])"
         return _Fault("key", found[2], _other(found[2], keys), pattern)
     return None
+
+
+def _attributes(kind: str, source: str) -> list[str]:
+    """Return the attributes of a built-in type; of others, those that the cell uses."""
+    return dir(_TYPES[kind]) if kind in _TYPES else re.findall(r"\.([A-Za-z_]\w*)", source)
 
 
 def repair(ask: Ask) -> str | None:

@@ -75,11 +75,10 @@ def _by_hint(key: str, hint: str, subject: str) -> Any:
     """Invent a value from what a prompt says about a key: `'yes/no'`, `0.0-1.0`, `int`."""
     bare = hint.strip("'\"` ")
     if bounds := _BOUNDS.search(bare):
-        low, high = map(float, bounds.groups())
-        whole = not any("." in bound for bound in bounds.groups())
-        return int(_number(low, high)) if whole else _number(low, high)
+        number = _number(*map(float, bounds.groups()))
+        return number if "." in bounds[1] + bounds[2] else int(number)
     options = [option.strip("'\"` ") for option in _EITHER.split(bare)]
-    if {option.lower() for option in options} in _TRUTHS:
+    if set(map(str.lower, options)) in _TRUTHS:
         return sentiment(subject) != "negative"
     if len(options) > 1 and all(options):
         return _choose(options, subject)

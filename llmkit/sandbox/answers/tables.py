@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llmkit.sandbox.conversation import Ask
 
 _CSV = re.compile(r"^,[^\n]+\n(?:\d+,[^\n]*(?:\n|$))+", re.MULTILINE)
@@ -38,14 +36,15 @@ class Table:
     rows: int
 
 
-def _cells(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """Yield the head and the rows of a table in a text, both without the index."""
+def _cells(text: str) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table in a text, both without the index; empty without a table."""
     if found := _CSV.search(text):
         head, *rows = csv.reader(io.StringIO(found[0]))
-        yield head[1:], [row[1:] for row in rows]
-    elif found := _SPACED.search(text):
+        return head[1:], [row[1:] for row in rows]
+    if found := _SPACED.search(text):
         head, *rows = (line.split() for line in found[0].splitlines())
-        yield head, [row[1:] for row in rows]
+        return head, [row[1:] for row in rows]
+    return [], []
 
 
 def read_table(text: str) -> Table | None:
@@ -55,17 +54,17 @@ def read_table(text: str) -> Table | None:
         >>> read_table(",city,people\n0,Rome,2.8\n1,Oslo,0.7").numbers
         {'people': (2.8, 0.7)}
     """
-    for head, rows in _cells(text):
-        if any(len(row) != len(head) for row in rows):
-            return None  # words with blanks in them: the columns cannot be separated
-        columns = dict(zip(head, zip(*rows, strict=True), strict=True))
-        numbers = {name: found for name, cells in columns.items() if (found := _numbers(cells))}
-        words = next((cells for name, cells in columns.items() if name not in numbers), None)
-        known = _ROWS.search(text)
-        count = int(known[1].replace(",", "")) if known else len(rows)
-        names = words or tuple(f"row {n}" for n in range(len(rows)))
-        return Table(names, numbers, count) if numbers else None
-    return None
+    head, rows = _cells(text)
+    if any(len(row) != len(head) for row in rows):
+        return None  # cells with blanks in them: the columns cannot be told apart
+    columns = dict(zip(head, zip(*rows, strict=True), strict=False))
+    numbers = {name: found for name, cells in columns.items() if (found := _numbers(cells))}
+    if not numbers:
+        return None
+    words = next((cells for name, cells in columns.items() if name not in numbers), None)
+    known = _ROWS.search(text)
+    count = int(known[1].replace(",", "")) if known else len(rows)
+    return Table(words or tuple(f"row {n}" for n in range(len(rows))), numbers, count)
 
 
 def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:

@@ -97,19 +97,18 @@ def _block(block: Any, where: str, role: str) -> Attachment | None:
 
 def _source(block: dict[str, Any], where: str) -> Attachment | None:
     """Read an image or a document; `None` if it is not sent as bytes."""
-    source = block.get("source")
+    source, name = block.get("source"), block.get("title") or ""
     if not isinstance(source, dict):
         raise _required(where)
     taken = IMAGES if block["type"] == "image" else (PDF,)
     if source.get("type") == "url":
-        return at_address(source.get("url"), f"{where}.url", name=block.get("title") or "", taken=taken)
+        return at_address(source.get("url"), f"{where}.url", name=name, taken=taken)
     if source.get("type") != "base64":
         return None  # a text, or a file that was uploaded
     data = source.get("data")
-    if block["type"] == "image" and isinstance(data, str) and len(data) > _IMAGE:
-        text = f"{where}.base64: image exceeds 5 MB maximum: {len(data)} bytes > {_IMAGE} bytes"
+    if taken == IMAGES and len(str(data)) > _IMAGE:
+        text = f"{where}.base64: image exceeds 5 MB maximum: {len(str(data))} bytes > {_IMAGE} bytes"
         raise RefusedError(400, text)
-    name = block.get("title") or ""
     return decoded(source.get("media_type"), data, f"{where}.base64", name=name, taken=taken)
 
 

@@ -168,11 +168,7 @@ def text_of(content: Any, where: str) -> str:
         return content or ""
     if not isinstance(content, list):
         raise RefusedError(400, f"{where}: expected a text or an array of parts.", param=where)
-    texts = (
-        part if isinstance(part, str) else part.get("text")
-        for part in content
-        if isinstance(part, str | dict)
-    )
+    texts = (part.get("text") if isinstance(part, dict) else part for part in content)
     return "".join(text for text in texts if isinstance(text, str))
 
 

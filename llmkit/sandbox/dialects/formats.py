@@ -75,10 +75,11 @@ def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
     if not isinstance(node, dict):
         return
     yield where, node
-    for name in ("properties", "$defs", "definitions"):
-        for key, part in (node.get(name) or {}).items():
-            yield from _nodes(part, (*where, name, key))
-    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for place, part in enumerate(node.get(name) or ()):
-            yield from _nodes(part, (*where, name, str(place)))
+    named = {name: node.get(name) or {} for name in ("properties", "$defs", "definitions")}
+    listed = {
+        name: dict(enumerate(node.get(name) or ())) for name in ("anyOf", "oneOf", "allOf", "prefixItems")
+    }
+    for name, parts in {**named, **listed}.items():
+        for key, part in parts.items():
+            yield from _nodes(part, (*where, name, str(key)))
     yield from _nodes(node.get("items"), (*where, "items"))

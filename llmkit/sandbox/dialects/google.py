@@ -77,18 +77,19 @@ def _turn(place: int, content: Any) -> Turn:
 
 def _part(part: Any, where: str) -> Attachment | None:
     """Read one part of a message; `None` for one of text."""
-    linked = _pick(part, "fileData") if isinstance(part, dict) else None
+    fields = part if isinstance(part, dict) else {}
+    linked = _pick(fields, "fileData")
     if isinstance(linked, dict) and str(_pick(linked, "fileUri")).startswith(("http://", "https://")):
         return _linked(linked, f"{where}.file_data")
-    inline = _pick(part, "inlineData") if isinstance(part, dict) else None
+    inline = _pick(fields, "inlineData")
     if inline is None:
         return None
     if not isinstance(inline, dict):
         raise RefusedError(400, f"Invalid value at '{where}.inline_data': expected an object.")
-    kind, data = _pick(inline, "mimeType"), inline.get("data")
-    # Like all bytes in JSON of protocol buffers, they may be in the alphabet for URLs.
+    data = inline.get("data")
+    # JSON of protocol buffers may also use the URL-safe base64 alphabet.
     data = data.replace("-", "+").replace("_", "/") if isinstance(data, str) else data
-    return decoded(kind, data, f"{where}.inline_data", taken=_TAKEN)
+    return decoded(_pick(inline, "mimeType"), data, f"{where}.inline_data", taken=_TAKEN)
 
 
 def _linked(linked: dict[str, Any], where: str) -> Attachment:
