@@ -11,15 +11,10 @@ from llmkit.core.naming import aliases, provider_names
 
 
 class Group(NamedTuple):
-    """A provider and its models.
-
-    Attributes:
-        provider: Name of the provider.
-        models: Qualified names of its models; its own name alone if it lists none.
-    """
+    """A provider and its models."""
 
     provider: str
-    models: list[str]
+    models: list[str]  # qualified names; the provider's own name if it lists none
 
 
 def model_groups() -> list[Group]:

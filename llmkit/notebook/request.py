@@ -29,63 +29,37 @@ MAX_CELL = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookContext:
-    """Where a question is asked: what it may take from the notebook.
-
-    Attributes:
-        variables: The user's variables.
-        inputs: The inputs so far, as typed; the last one is the question itself.
-        history: The conversation that it continues.
-        system: System prompt where the question gives none.
-        temperature: Temperature where the question gives none.
-        format: Format of the answer where the question gives none.
-    """
+    """Where a question is asked: what it may take from the notebook."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Sequence[str] = ()
+    inputs: Sequence[str] = ()  # as typed; the last one is the question itself
     history: Sequence[LLMMessage] = ()
-    system: str = ""
-    temperature: float | None = None
-    format: str = ""
+    system: str = ""  # default of a question without `-s`
+    temperature: float | None = None  # default of a question without `-T`
+    format: str = ""  # default of a question without `-f`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A piece of what is sent.
-
-    Attributes:
-        title: What to call it.
-        role: Whose message it is in.
-        text: Its text; empty for an attachment.
-        attachment: The attachment, if it is one.
-    """
+    """A piece of what is sent."""
 
     title: str
     role: Literal["system", "user", "assistant"] = "user"
-    text: str = ""
+    text: str = ""  # empty for an attachment
     attachment: Attachment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a question sends.
-
-    Attributes:
-        system: The pieces of the system prompt, if there is one.
-        history: The conversation so far.
-        parts: The pieces of the question, in order; the last one is the prompt.
-        options: Arguments of `stream_text` besides the messages and the model.
-        format: How the answer is shown and returned.
-        schema: What the user gave as the schema of the answer.
-        notes: What the user should know of it, in sentences.
-    """
+    """What a question sends."""
 
     system: tuple[Part, ...] = ()
     history: tuple[LLMMessage, ...] = ()
-    parts: tuple[Part, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()  # in order; the last one is the prompt
+    options: Mapping[str, Any] = field(default_factory=dict)  # for `stream_text`, besides messages and model
     format: Format = "md"
-    schema: Any = None
-    notes: tuple[str, ...] = ()
+    schema: Any = None  # as the user gave it
+    notes: tuple[str, ...] = ()  # sentences for the user
 
     @property
     def question(self) -> LLMMessage:

@@ -28,25 +28,15 @@ class IncompleteMessage(LLMMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One question and its answer.
+    """One question and its answer."""
 
-    Attributes:
-        number: The n of its `In[n]`.
-        label: What the model was called.
-        prompt: The question, its variables filled in.
-        along: What was sent with it, by title.
-        answer: The answer.
-        footer: The line under it.
-        complete: Whether it was neither stopped nor cut.
-    """
-
-    number: int | None
-    label: str
-    prompt: str
+    number: int | None  # n of `In[n]`
+    label: str  # the model, as the user named it
+    prompt: str  # with its variables filled in
     answer: str
     footer: Footer
-    along: tuple[str, ...] = ()
-    complete: bool = True
+    along: tuple[str, ...] = ()  # titles of what was sent with it
+    complete: bool = True  # neither stopped nor cut off
 
 
 def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> LogEntry:

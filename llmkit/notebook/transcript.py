@@ -37,25 +37,15 @@ body { max-width: 50em; margin: 2em auto; padding: 0 1em; font-family: system-ui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing that was said.
+    """One thing that was said."""
 
-    Attributes:
-        text: What was said, as Markdown.
-        quoted: Whether it is shown as it was typed, in a quotation.
-        heading: Who said it; empty for no heading.
-        notes: What went with it.
-        footer: The line under it.
-        error: Why there is no whole answer.
-        cut: Whether its text ends before its end.
-    """
-
-    text: str
-    quoted: bool = False
-    heading: str = ""
+    text: str  # Markdown
+    quoted: bool = False  # show it as typed, as a quotation
+    heading: str = ""  # the speaker; empty means no heading
     notes: tuple[str, ...] = ()
     footer: Footer = NO_FOOTER
     error: str = ""
-    cut: bool = False
+    cut: bool = False  # the text breaks off
 
 
 def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = True) -> str:

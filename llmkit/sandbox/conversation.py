@@ -18,46 +18,27 @@ Finish = Literal["stop", "length", "stop_sequence"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message.
+    """One message."""
 
-    Attributes:
-        role: Role of the sender; the protocols' other names (`developer`, `model`, `tool`) are mapped.
-        text: The text, without the other parts.
-        media: Its images and PDFs.
-    """
-
-    role: Role
-    text: str
-    media: tuple[Attachment, ...] = ()
+    role: Role  # other words (`developer`, `model`, `tool`) are mapped to these
+    text: str  # without the parts that are not text
+    media: tuple[Attachment, ...] = ()  # images and PDFs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A valid request.
+    """A valid request."""
 
-    Attributes:
-        model: Name of the model, without a fault.
-        turns: The conversation.
-        stream: Whether the answer is streamed.
-        sse: Whether a stream is sent as server-sent events; Google knows a JSON array, too.
-        include_usage: Whether a stream ends with the token counts.
-        max_tokens: Longest answer.
-        stop: Texts before which the answer ends.
-        wants_json: Whether the request's settings ask for JSON.
-        schema: JSON schema of the answer, if one was given.
-        image_tokens: How many tokens an image has in its protocol.
-    """
-
-    model: str
+    model: str  # without the fault
     turns: tuple[Turn, ...]
     stream: bool = False
-    sse: bool = True
-    include_usage: bool = True
+    sse: bool = True  # server-sent events; Google also streams a JSON array
+    include_usage: bool = True  # whether a stream ends with token counts
     max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()  # stop sequences
     wants_json: bool = False
     schema: dict[str, Any] | None = None
-    image_tokens: ImageTokens = most_expensive_image
+    image_tokens: ImageTokens = most_expensive_image  # the protocol's rule
 
     @property
     def input_tokens(self) -> int:
@@ -78,21 +59,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Token counts of a call.
+    """Token counts of a call."""
 
-    Attributes:
-        input: Tokens of the prompt, the cached ones included.
-        text: Tokens of the answer's text.
-        reasoning: Tokens of the reasoning that is not shown; not part of `text`.
-        cached: The part of `input` that was read from a cache.
-        cache_write: The part of `input` that was written to a cache.
-    """
-
-    input: int
+    input: int  # prompt tokens, including cached ones
     text: int
-    reasoning: int = 0
-    cached: int = 0
-    cache_write: int = 0
+    reasoning: int = 0  # hidden reasoning; not part of `text`
+    cached: int = 0  # part of `input`
+    cache_write: int = 0  # part of `input`
 
     @property
     def output(self) -> int:
@@ -102,27 +75,16 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer, ready to be sent.
+    """An answer, ready to be sent."""
 
-    Attributes:
-        id: Identifier without a protocol's prefix.
-        created: Seconds since the epoch.
-        model: Model that answered.
-        pieces: The text, token by token.
-        finish: Why it ends.
-        finish_word: Finish reason to send verbatim instead of `finish`.
-        stop_sequence: The text that ended it.
-        tokens: Token counts; `None` if none are sent.
-    """
-
-    id: str
-    created: int
+    id: str  # without the protocol's prefix
+    created: int  # seconds since the epoch
     model: str
-    pieces: tuple[str, ...]
+    pieces: tuple[str, ...]  # one token each
     finish: Finish
-    finish_word: str | None = None
-    stop_sequence: str | None = None
-    tokens: Tokens | None = None
+    finish_word: str | None = None  # sent verbatim instead of `finish`
+    stop_sequence: str | None = None  # the one that ended the text
+    tokens: Tokens | None = None  # `None` sends none
 
     @property
     def text(self) -> str:

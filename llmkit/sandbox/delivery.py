@@ -23,15 +23,10 @@ _BEFORE_RESET = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The time at which each token is due.
+    """The time at which each token is due."""
 
-    Attributes:
-        first_token: Seconds before the first.
-        rate: Tokens per second; 0 is all at once.
-    """
-
-    first_token: float
-    rate: float
+    first_token: float  # seconds
+    rate: float  # tokens per second; 0 means all at once
 
     def due(self, place: int) -> float:
         """Return when a token is due, in seconds.

@@ -49,49 +49,27 @@ _PIECES_BEFORE_PINGS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One parsed specification; by default, an answer without a fault.
-
-    Attributes:
-        status: HTTP status of an error answer.
-        retry_after: Value of its `retry-after` header.
-        code: The provider's word for the error.
-        message: The error's message.
-        refuse: Name of a parameter that the model does not take.
-        breaks: How the answer breaks, if it does.
-        after: Pieces of text before it breaks.
-        every: Seconds between two keep-alive frames of `ping`.
-        html: Whether a page of HTML is sent.
-        empty: Whether nothing is sent.
-        usage: Whether token counts are sent.
-        slow: Seconds before the response starts.
-        delay: Seconds between the start of the response and the first text.
-        rate: Tokens per second; 0 is all at once.
-        tokens: Length of the answer.
-        finish: Finish reason, verbatim.
-        cached: Input tokens read from a cache.
-        cache_write: Input tokens written to a cache.
-        reasoning: Output tokens that are not shown.
-    """
+    """One parsed specification; by default, an answer without a fault."""
 
     status: int | None = None
     retry_after: str | None = None
-    code: str | None = None
+    code: str | None = None  # the provider's word for the error
     message: str | None = None
-    refuse: str | None = None
+    refuse: str | None = None  # name of a parameter that the model does not take
     breaks: BreakKind | None = None
-    after: int = _PIECES_BEFORE_PINGS
-    every: float = 0.05
+    after: int = _PIECES_BEFORE_PINGS  # pieces of text before it breaks
+    every: float = 0.05  # seconds between two keep-alive frames of `ping`
     html: bool = False
     empty: bool = False
     usage: bool = True
-    slow: float = 0.0
-    delay: float | None = None
-    rate: float | None = None
-    tokens: int | None = None
+    slow: float = 0.0  # seconds before the response starts
+    delay: float | None = None  # seconds between the start of the response and the first text
+    rate: float | None = None  # tokens per second; 0 means all at once
+    tokens: int | None = None  # length of the answer
     finish: str | None = None
-    cached: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
+    cached: int = 0  # input tokens read from a cache
+    cache_write: int = 0  # input tokens written to a cache
+    reasoning: int = 0  # output tokens that are not shown
 
 
 def _count(text: str) -> int:

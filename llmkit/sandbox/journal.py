@@ -55,20 +55,13 @@ class SeenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
-    """Settings of a server, the failures that are queued, and the requests it has seen.
+    """Settings of a server, the failures that are queued, and the requests it has seen."""
 
-    Attributes:
-        first_token: Seconds between the start of a response and its first text.
-        rate: Tokens per second; 0 is all at once.
-        fault: Specification for every answer.
-        failures: Specifications for the next answers, one each.
-        requests: Requests seen, the latest last.
-    """
-
-    first_token: float
-    rate: float
-    fault: str = ""
-    failures: deque[str] = field(default_factory=deque)
+    first_token: float  # seconds between the start of a response and its first text
+    rate: float  # tokens per second; 0 means all at once
+    fault: str = ""  # specification for every answer
+    failures: deque[str] = field(default_factory=deque)  # specifications for the next answers, one each
+    # requests seen, the latest last
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
 
     def next_failure(self) -> str:

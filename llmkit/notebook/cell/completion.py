@@ -30,48 +30,28 @@ _ATTACHED = re.compile(r"--(?P<long>[\w-]+)=(?P<value>.*)|-(?P<letter>[A-Za-z])=
 
 
 class Choice(NamedTuple):
-    """One completion.
-
-    Attributes:
-        text: What it inserts.
-        hint: What the front end may show beside it: a description, a price.
-        kind: What it is, in one word, which front ends draw as an icon or a label.
-    """
+    """One completion."""
 
     text: str
-    hint: str = ""
-    kind: str = "word"
+    hint: str = ""  # shown beside it by some front ends: a description, a price
+    kind: str = "word"  # one word; front ends draw it as an icon or a label
 
 
 class Completions(NamedTuple):
-    """What can be typed at a place.
+    """What can be typed at a place."""
 
-    Attributes:
-        fragment: The text before the cursor that is replaced.
-        choices: What may stand there.
-    """
-
-    fragment: str
+    fragment: str  # the text before the cursor, which a choice replaces
     choices: list[Choice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the notebook knows by name; functions, for most of it is seldom asked for.
+    """What the notebook knows by name; functions, for most of it is seldom asked for."""
 
-    Attributes:
-        models: Returns models, aliases and providers.
-        threads: Names of conversations.
-        variables: The user's variables.
-        aliases: Returns the short names and what they stand for.
-        providers: Returns the names of the providers.
-        tags: Labels of the notebook's calls.
-    """
-
-    models: Callable[[], Iterable[Choice]] = tuple
+    models: Callable[[], Iterable[Choice]] = tuple  # models, aliases and providers
     threads: Iterable[str] = ()
     variables: Mapping[str, object] = field(default_factory=dict)
-    aliases: Callable[[], Mapping[str, str]] = dict
+    aliases: Callable[[], Mapping[str, str]] = dict  # aliases and their targets
     providers: Callable[[], Iterable[str]] = tuple
     tags: Mapping[str, str] = field(default_factory=dict)
 

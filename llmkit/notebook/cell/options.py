@@ -18,25 +18,15 @@ DEFAULT_THREAD = "main"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option.
+    """One option."""
 
-    Attributes:
-        field: Where `CellRequest` keeps the value.
-        names: Its long name without the dashes, then its letter if it has one.
-        help: One line for people.
-        metavar: What its value is called; empty for a switch.
-        convert: Turns the text of a value into the value; raises `ValueError` with the reason.
-        bare: The value when none is given; `None` if one must be.
-        many: Whether it may be given several times; the value is a tuple then.
-    """
-
-    field: str
-    names: tuple[str, ...]
+    field: str  # the attribute of `CellRequest` that holds the value
+    names: tuple[str, ...]  # long name without dashes, then the letter if there is one
     help: str
-    metavar: str = ""
-    convert: Callable[[str], Any] = str
-    bare: Any = None
-    many: bool = False
+    metavar: str = ""  # name of the value in the help; empty for a switch
+    convert: Callable[[str], Any] = str  # converts the text; raises `ValueError` with the reason
+    bare: Any = None  # value if none is given; `None` if a value is required
+    many: bool = False  # may be repeated; the value is then a tuple
 
     @property
     def usage(self) -> str:

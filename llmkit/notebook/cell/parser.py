@@ -21,57 +21,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRequest:
-    """One prompt and how to send it.
+    """One prompt and how to send it."""
 
-    Attributes:
-        prompt: The prompt, before interpolation.
-        model: Model or alias; `None` for the default.
-        out: Variable that receives the reply.
-        system: System prompt as it was typed; see `system_variable`.
-        thread: Conversation to continue; `None` for no memory.
-        new: Whether to start that conversation afresh.
-        variables: Names of variables to tell of.
-        cells: Numbers of earlier inputs to send along.
-        attachments: Paths and names of variables to send along as files.
-        format: How the answer is shown and returned, one of `values.FORMATS`; `None` for the default.
-        schema: Name of the variable that holds the schema of the answer.
-        code: Whether the answer's code goes into the next cell.
-        temperature: Randomness, 0 to 2.
-        max_tokens: Longest answer, in tokens.
-        params: Parameters in the provider's own words, name and value.
-        budget: What the call may cost at most, in US dollars.
-        tags: Labels of the call, name and value.
-        dry_run: Whether to show what would be sent, and to send nothing.
-        refresh: Whether to ask again although the answer is recorded.
-        no_cache: Whether to neither replay nor record the answer.
-        quiet: Whether to display nothing.
-        raw: Whether `{{name}}` stays as it is.
-        help: Whether only help is wanted; the prompt may be empty then.
-    """
-
-    prompt: str
-    model: str | None = None
-    out: str | None = None
-    system: str | None = None
-    thread: str | None = None
-    new: bool = False
-    variables: tuple[str, ...] = ()
-    cells: tuple[int, ...] = ()
-    attachments: tuple[str, ...] = ()
-    format: str | None = None
-    schema: str | None = None
-    code: bool = False
+    prompt: str  # before interpolation
+    model: str | None = None  # `None` is the default model
+    out: str | None = None  # variable to assign the reply to
+    system: str | None = None  # as typed; see `system_variable`
+    thread: str | None = None  # `None` means without memory
+    new: bool = False  # start the thread anew
+    variables: tuple[str, ...] = ()  # names of variables to describe
+    cells: tuple[int, ...] = ()  # numbers of earlier inputs to include
+    attachments: tuple[str, ...] = ()  # paths, URLs and names of variables
+    format: str | None = None  # one of `values.FORMATS`; `None` is the default
+    schema: str | None = None  # name of the variable that holds it
+    code: bool = False  # put the answer's code into the next cell
     temperature: float | None = None
     max_tokens: int | None = None
-    params: tuple[tuple[str, Any], ...] = ()
-    budget: float | None = None
-    tags: tuple[tuple[str, str], ...] = ()
-    dry_run: bool = False
-    refresh: bool = False
-    no_cache: bool = False
+    params: tuple[tuple[str, Any], ...] = ()  # provider parameters: name and value
+    budget: float | None = None  # maximum cost of the call in US dollars
+    tags: tuple[tuple[str, str], ...] = ()  # name and value
+    dry_run: bool = False  # show what would be sent, and send nothing
+    refresh: bool = False  # make a new call although the answer is recorded
+    no_cache: bool = False  # neither replay nor record
     quiet: bool = False
-    raw: bool = False
-    help: bool = False
+    raw: bool = False  # leave `{{name}}` as it is
+    help: bool = False  # show help; the prompt may be empty
 
     @property
     def system_variable(self) -> str | None:

@@ -25,36 +25,22 @@ _REPLAY = r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One of the subcommands of `%llm`.
-
-    Attributes:
-        name: Its name.
-        argument: The words after it, if there are any.
-        save: Whether `--save` was given.
-    """
+    """One of the subcommands of `%llm`."""
 
     name: str
-    argument: str | None = None
+    argument: str | None = None  # the words after the name
     save: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a subcommand is written.
-
-    Attributes:
-        help: One line for people.
-        metavar: What may follow; empty if nothing may.
-        pattern: What the words that follow look like, with one blank between two.
-        required: Whether something must follow.
-        switch: A switch it takes.
-    """
+    """How a subcommand is written."""
 
     help: str
-    metavar: str = ""
-    pattern: str = ""
-    required: bool = False
-    switch: str = ""
+    metavar: str = ""  # the argument in the help; empty if it takes none
+    pattern: str = ""  # of the argument, its words separated by one space
+    required: bool = False  # whether the argument is required
+    switch: str = ""  # for example `--save`
 
     def takes(self, argument: str) -> bool:
         """Return whether these words may follow."""

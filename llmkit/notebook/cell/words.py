@@ -18,15 +18,10 @@ class UnclosedQuoteError(ValueError):
 
 
 class Word(NamedTuple):
-    """A word and where the text goes on.
+    """A word and where the text goes on."""
 
-    Attributes:
-        text: The word without its quotes; `None` if there is none.
-        end: Place of the first character behind it.
-    """
-
-    text: str | None
-    end: int
+    text: str | None  # without quotes; `None` if there is no word
+    end: int  # index of the first character after it
 
 
 def shell_word(text: str, start: int) -> Word:

@@ -24,35 +24,20 @@ State: TypeAlias = "CallStatus | Literal['open']"
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Node:
-    """One message, and what followed it.
+    """One message, and what followed it."""
 
-    Attributes:
-        number: Its identifier within the conversation.
-        role: Who says it.
-        text: What is said, as Markdown; grows while an answer arrives.
-        parent: What it follows; `None` for the root alone.
-        attachments: What goes with a question.
-        state: How far it is, or how it ended.
-        hidden: Whether the turn that this question begins stays out of what the model sees.
-        model: Who was asked for this answer, as the user named it.
-        error: Why there is no whole answer, on one line.
-        response: The answer's facts, once the call is over.
-        children: What followed it, in the order of time.
-        chosen: The one of them that is shown.
-    """
-
-    number: int
+    number: int  # index within the conversation
     role: Role
-    text: str
-    parent: Node | None
+    text: str  # Markdown; grows while an answer arrives
+    parent: Node | None  # `None` only for the root
     attachments: tuple[Attachment, ...] = ()
     state: State = "ok"
-    hidden: bool = False
-    model: str = ""
-    error: str = ""
-    response: LLMResponse | None = None
-    children: list[Node] = field(default_factory=list)
-    chosen: Node | None = None
+    hidden: bool = False  # of a question: its turn is not sent to the model
+    model: str = ""  # of an answer: the model, as the user named it
+    error: str = ""  # one line
+    response: LLMResponse | None = None  # set when the call has ended
+    children: list[Node] = field(default_factory=list)  # in the order of time
+    chosen: Node | None = None  # the child that is shown
 
     @property
     def siblings(self) -> Sequence[Node]:

@@ -39,33 +39,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class ChatSettings:
-    """Settings of a chat.
+    """Settings of a chat."""
 
-    Attributes:
-        model: Model or alias that is asked; `None` for the default.
-        system: System prompt; empty for none.
-        thread: Name of the conversation that is shared with `%%llm -t`; `None` for none.
-        variables: What describes the user's variables, by name, as each question is asked.
-        starters: Questions to offer while there is none.
-        budget: What the whole chat may cost, in US dollars; `None` means no limit.
-    """
-
-    model: str | None = None
+    model: str | None = None  # `None` is the default model
     system: str = ""
-    thread: str | None = None
-    variables: Callable[[], Mapping[str, Any]] = dict
-    starters: tuple[str, ...] = ()
-    budget: float | None = None
+    thread: str | None = None  # conversation shared with `%%llm -t`
+    variables: Callable[[], Mapping[str, Any]] = dict  # called for each question: variables change
+    starters: tuple[str, ...] = ()  # offered while the chat is empty
+    budget: float | None = None  # of the whole chat, in US dollars
 
 
 @dataclass(slots=True)
 class Turn:
-    """How one question was answered.
-
-    Attributes:
-        reply: The answer.
-        error: Why there is none, if there is none.
-    """
+    """How one question was answered."""
 
     reply: Node
     error: LLMClientError | None = None

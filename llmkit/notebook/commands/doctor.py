@@ -52,19 +52,12 @@ _NO_EXTENSION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report.
-
-    Attributes:
-        name: What was examined.
-        text: What was found, and what to do where it is not well.
-        ok: Whether it is well; `None` where there is nothing to judge.
-        health: What a provider answered.
-    """
+    """One line of the report."""
 
     name: str
-    text: str
-    ok: bool | None = True
-    health: Health | None = None
+    text: str  # the result, and what to do about a problem
+    ok: bool | None = True  # `None` if there is nothing to judge
+    health: Health | None = None  # of a provider
 
     def __str__(self) -> str:
         mark = "·" if self.ok is None else "✓" if self.ok else "✗"

@@ -46,21 +46,13 @@ concrete."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastError:
-    """A cell that failed.
+    """A cell that failed."""
 
-    Attributes:
-        source: The cell, as typed.
-        error: The traceback, without values of variables and without IPython's own frames.
-        number: The n of its `In[n]`.
-        redacted: Whether something that looks like a key was left out.
-        advice: What one of llmkit's own errors says, which no model knows better; else empty.
-    """
-
-    source: str
-    error: str
-    number: int | None = None
-    redacted: bool = False
-    advice: str = ""
+    source: str  # as typed
+    error: str  # traceback without variables and without IPython's frames
+    number: int | None = None  # n of `In[n]`
+    redacted: bool = False  # what looked like a key was removed
+    advice: str = ""  # message of llmkit's own error, which needs no model to explain it
 
     @property
     def announcement(self) -> str:

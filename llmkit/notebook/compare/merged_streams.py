@@ -24,16 +24,9 @@ TICK = 0.08
 
 
 class Step(NamedTuple):
-    """What happened in one run.
+    """What happened in one run."""
 
-    Attributes:
-        run: Its number.
-        text: The next piece of its text.
-        over: Whether it ended.
-        error: Why it failed, if it did.
-    """
-
-    run: int
+    run: int  # index of the run
     text: str = ""
     over: bool = False
     error: BaseException | None = None
@@ -41,21 +34,13 @@ class Step(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class ModelRun:
-    """One model of a comparison.
+    """One model of a comparison."""
 
-    Attributes:
-        label: What the user calls it.
-        name: Who is asked.
-        stream: Its answer; `None` if its client could not be made.
-        error: Why it failed; `None` if it did not.
-        over: Whether it ended without being stopped.
-    """
-
-    label: str
+    label: str  # as the user named it
     name: ModelName
-    stream: TextStream | None = None
+    stream: TextStream | None = None  # `None` if its client could not be created
     error: LLMClientError | None = None
-    over: bool = False
+    over: bool = False  # ended without being stopped
 
     def end(self, error: BaseException | None) -> None:
         """Note that it ended, and why; another package's client may have raised anything."""

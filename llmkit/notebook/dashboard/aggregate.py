@@ -59,17 +59,6 @@ _LACKING = {"notebook": "outside a notebook", TAG: "without the tag"}
 class DashboardSettings:
     """What a user has chosen.
 
-    Attributes:
-        period: One of `PERIODS`.
-        first: First local day of a `custom` period; `None` is the beginning.
-        last: Its last local day; `None` is the end.
-        by: One of `GROUPS`, or `tag:` and a name.
-        metric: One of `METRICS`.
-        model: Only calls of this model.
-        notebook: Only calls of this notebook.
-        tag: Only calls with this `name=value`.
-        simulated: Only the sandbox's calls, only real ones, or `None` for the rule of `Ledger.total`.
-
     Example:
         >>> DashboardSettings(by="day").metric
         'cost'
@@ -80,15 +69,15 @@ class DashboardSettings:
         status, surface, month, week, day, hour.
     """
 
-    period: str = "30 days"
-    first: date | None = None
-    last: date | None = None
-    by: str = "model"
-    metric: str = "cost"
+    period: str = "30 days"  # one of `PERIODS`
+    first: date | None = None  # first local day of a `custom` period
+    last: date | None = None  # last local day, included
+    by: str = "model"  # one of `GROUPS`, or `tag:` and a name
+    metric: str = "cost"  # one of `METRICS`
     model: str | None = None
     notebook: str | None = None
-    tag: str | None = None
-    simulated: bool | None = None
+    tag: str | None = None  # `name=value`
+    simulated: bool | None = None  # `None` follows the rule of `Ledger.total`
 
     def __post_init__(self) -> None:
         known(self.period, PERIODS, "period")
@@ -112,15 +101,10 @@ class DashboardSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """What a user has clicked on: a group, a period of the chart, or both.
+    """What a user has clicked on: a group, a period of the chart, or both."""
 
-    Attributes:
-        group: Key of the group; `None` is all of them.
-        period: Start of the period as ISO 8601; `None` is the whole time.
-    """
-
-    group: str | None = None
-    period: str | None = None
+    group: str | None = None  # `None` means all groups
+    period: str | None = None  # start as ISO 8601; `None` means all periods
 
 
 EVERYTHING = Pick()

@@ -35,19 +35,14 @@ _FINISHES = {
 class Footer:
     """What stands under an answer.
 
-    Attributes:
-        facts: Model, tokens, seconds, cost, in order.
-        warning: What the reader should not miss; shown in amber.
-        note: A sentence on a line of its own.
-
     Example:
         >>> str(Footer(facts=("sonnet", "3.4 s"), warning="stopped at max tokens"))
         'sonnet · 3.4 s · stopped at max tokens'
     """
 
-    facts: tuple[str, ...] = ()
-    warning: str = ""
-    note: str = ""
+    facts: tuple[str, ...] = ()  # model, tokens, seconds, cost
+    warning: str = ""  # shown in amber
+    note: str = ""  # on a line of its own
 
     def __str__(self) -> str:
         line = " · ".join([*self.facts, *filter(None, [self.warning])])

@@ -25,15 +25,10 @@ _LANGUAGES = {"text": "text", "json": "json", "df": "json", "code": "python"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A finished answer as it is shown.
-
-    Attributes:
-        text: As plain text.
-        html: As safe HTML; `None` to render the text as Markdown.
-    """
+    """A finished answer as it is shown."""
 
     text: str
-    html: str | None = None
+    html: str | None = None  # safe HTML; `None` renders the text as Markdown
 
 
 def opening(form: str) -> str:

@@ -23,17 +23,11 @@ _TOTAL = re.compile(r"\b(?:total|sum|altogether)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The readable contents of a table.
+    """The readable contents of a table."""
 
-    Attributes:
-        names: Its row names, from the first column of words, or else the row numbers.
-        numbers: Its columns of numbers.
-        rows: How many rows the whole table has.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # names of the rows: the first column of words, or row numbers
     numbers: dict[str, tuple[float, ...]]
-    rows: int
+    rows: int  # of the whole table
 
 
 def _cells(text: str) -> tuple[list[str], list[list[str]]]:

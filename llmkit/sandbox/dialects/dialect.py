@@ -68,21 +68,13 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request as it came in.
-
-    Attributes:
-        action: Purpose of its route.
-        model: Name of the model in the path, without a fault.
-        body: JSON object of its body; empty if there was none.
-        query: The URL's parameters.
-        headers: The headers, names in lower case.
-    """
+    """A request as it came in."""
 
     action: Action
-    model: str = ""
-    body: dict[str, Any] = field(default_factory=dict)
+    model: str = ""  # from the path, without the fault
+    body: dict[str, Any] = field(default_factory=dict)  # empty if there was none
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
 class Dialect(Protocol):
