@@ -1,4 +1,4 @@
-"""The only floor that knows IPython: magics, rendering, the display of streams."""
+"""The only floor that imports IPython: magics, rendering, display of streams."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take back what `load_ipython_extension` did to the shell's input; the magics stay.
+    """Undo the changes of `load_ipython_extension` to the shell's input; the magics stay.
 
     Args:
         shell: The IPython shell.

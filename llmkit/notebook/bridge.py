@@ -1,7 +1,7 @@
-"""The one background event loop, which owns the clients of magics, widgets and synchronous calls.
+"""The background event loop, which owns the clients of magics, widgets and synchronous calls.
 
-The kernel's own loop stands still while a cell runs. Here calls go on, and an interrupt of the main
-thread stops them at once.
+The kernel's own loop is blocked while a cell runs. Here calls continue, and an interrupt of the main
+thread cancels them at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLOSE_GRACE = 2.0
 
 
 class Bridge:
-    """A daemon thread with an event loop, started at its first use, one for each process."""
+    """A daemon thread with an event loop, one per process, started at its first use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,14 +48,14 @@ class Bridge:
             return self._loop
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine there and return at once, as a widget's handler has to."""
+        """Schedule a coroutine on the loop and return at once, for handlers that must not block."""
         return asyncio.run_coroutine_threadsafe(work, self.loop())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt cancels it."""
+        """Run a coroutine on the loop and wait for it; an interrupt cancels it."""
         results: list[T] = []
 
-        # As a stream of one item: `stream` sees an interrupt at its next tick, and waits for the farewell.
+        # A stream of one item: `stream` sees an interrupt at its next tick, and waits for the cleanup.
         async def single() -> AsyncGenerator[str, None]:
             results.append(await work)
             yield ""
@@ -65,7 +65,7 @@ class Bridge:
         return results[0]
 
     def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:
-        """Iterate an async generator there and its items here."""
+        """Run an async generator on the loop and yield its items here; `None` at each tick without one."""
         items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         relay = _Relay(self.loop(), source, items)
         try:
@@ -86,7 +86,7 @@ class Bridge:
 
 
 class _End:
-    """The last item: how the generator ended."""
+    """Sentinel after the last item, with the exception that ended the generator."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -111,7 +111,7 @@ class _Relay:
         self._loop.call_soon_threadsafe(self._begin)
 
     def stop(self) -> None:
-        """Cancel the task if it still runs, and wait until it has said farewell."""
+        """Cancel the task if it is still running, and wait until it has cleaned up."""
         if not self._over.is_set():
             self._loop.call_soon_threadsafe(self._cancel)
             self._over.wait(CLOSE_GRACE)
@@ -149,7 +149,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """End the loop with the process, and give it time to close its connections."""
+    """Stop the loop when the process exits, with time to close its connections."""
     if thread.is_alive():
         loop.call_soon_threadsafe(loop.stop)
         thread.join(CLOSE_GRACE)

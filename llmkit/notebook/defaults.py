@@ -1,4 +1,4 @@
-"""What applies to a cell that does not say otherwise: the options of `%config LLMMagics`."""
+"""Defaults of cells: the options of `%config LLMMagics`."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ class Defaults(Configurable):
 
 
 for _trait in Defaults.class_own_traits().values():
-    _trait.tag(config=True)  # every one of them is an option of %config LLMMagics
+    _trait.tag(config=True)  # makes it an option of %config LLMMagics

@@ -1,4 +1,4 @@
-"""From a question to its result: shown only, asked of one model, or asked of several."""
+"""Runs a parsed question: a dry run, a call to one model, or a comparison."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _ask_one(
         say(run.news, quiet=request.quiet)
     try:
         reply = run.run(alone=alone)
-    finally:  # an answer that was stopped or cut is the user's, too
+    finally:  # an incomplete answer is assigned, too
         if request.out is not None and run.reply is not None:
             scope.assign(request.out, run.reply)
     if run.interrupted:
@@ -104,7 +104,7 @@ def _ask_several(
 
 
 def _names(models: str) -> list[str]:
-    """Return the names that commas part; one empty name stands for the default model."""
+    """Split names at commas; a single empty name means the default model."""
     names = [name.strip() for name in models.split(",")]
     if len(names) > 1 and not all(names):
         raise CellError(f"{models!r} has an empty model name.", hint="Write gpt,sonnet,flash.")
@@ -112,7 +112,7 @@ def _names(models: str) -> list[str]:
 
 
 def notebook_context(session: Session, request: CellRequest, scope: Scope) -> NotebookContext:
-    """Return what a question may take from the notebook."""
+    """Return what a question can use from the notebook."""
     defaults = session.defaults
     return NotebookContext(
         variables=scope,

@@ -1,4 +1,4 @@
-"""`%llm` and `%%llm`: parse, ask, show."""
+"""The magics `%llm` and `%%llm`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llmkit.notebook.session import Session
 
 @magics_class
 class LLMMagics(Magics, Defaults):
-    """Ask language models from a cell; `%config LLMMagics` lists and sets what is below."""
+    """Call language models from a cell; `%config LLMMagics` lists and sets the defaults."""
 
     def __init__(self, shell: Any) -> None:
         self.session = Session(shell, self)
@@ -63,7 +63,7 @@ class LLMMagics(Magics, Defaults):
 
     @staticmethod
     def _forget_aliases() -> None:
-        """Drop what an earlier load of the extension has left, without loading the clients for it."""
+        """Drop the aliases of an earlier load of the extension, without importing the clients."""
         if (registry := sys.modules.get("llmkit.clients.registry")) is not None:
             registry.session_aliases.clear()
 

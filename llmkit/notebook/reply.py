@@ -1,4 +1,4 @@
-"""What `%%llm` gives back."""
+"""The value that `%%llm` returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a question to what is sent: pure, so that a dry run shows the very thing."""
+"""From a question to the request: pure, so that a dry run shows exactly what would be sent."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from llmkit.notebook.cell.parser import CellRequest
 
 MAX_CELL = 20_000
-"""Characters of an earlier input that are sent at most."""
+"""Maximum length of an earlier input, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookContext:
-    """Where a question is asked: what it may take from the notebook."""
+    """What a question can use from the notebook."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     inputs: Sequence[str] = ()  # as typed; the last one is the question itself
@@ -41,7 +41,7 @@ class NotebookContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A piece of what is sent."""
+    """A part of the request."""
 
     title: str
     role: Literal["system", "user", "assistant"] = "user"
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a question sends."""
+    """A question as it is sent."""
 
     system: tuple[Part, ...] = ()
     history: tuple[LLMMessage, ...] = ()
@@ -77,7 +77,7 @@ class Prompt:
 
     @property
     def sent_along(self) -> str:
-        """One sentence that names the earlier inputs among the parts; empty if there are none."""
+        """A sentence that names the earlier inputs that are included; empty if there are none."""
         cells = [part for part in self.parts if part.title.startswith("In[")]
         lines = sum(part.text.count("\n") - 2 for part in cells)
         names = ", ".join(part.title for part in cells)
@@ -85,7 +85,7 @@ class Prompt:
 
 
 def gather(ask: CellRequest, place: NotebookContext) -> Prompt:
-    r"""Gather what a question sends.
+    r"""Assemble the request of a question.
 
     Example:
         >>> from llmkit.notebook.cell.parser import parse_cell
@@ -115,7 +115,7 @@ def gather(ask: CellRequest, place: NotebookContext) -> Prompt:
 
 
 def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
-    """Return the value of a variable that an option names."""
+    """Return the value of a variable that is named in an option."""
     first, *attributes = name.split(".")
     if first not in variables:
         near = did_you_mean(first, _public(variables), "Define it first.")
@@ -130,7 +130,7 @@ def look_up(name: str, variables: Mapping[str, Any], option: str) -> Any:
 
 
 def _prompt(ask: CellRequest, place: NotebookContext, notes: list[str]) -> str:
-    """Put variables into the prompt; what looks like a key stays out."""
+    """Replace variables in the prompt; values that look like keys are redacted."""
     prompt = ask.prompt.strip("\n")
     if ask.raw:
         return prompt
@@ -142,7 +142,7 @@ def _prompt(ask: CellRequest, place: NotebookContext, notes: list[str]) -> str:
 
 
 def _system(ask: CellRequest, place: NotebookContext, notes: list[str], form: str) -> Iterator[Part]:
-    """Yield the system prompt, and the words that ask for a format."""
+    """Yield the system prompt and the instructions for a format."""
     text = place.system if ask.system is None else ask.system
     if (name := ask.system_variable) is not None:
         filled = interpolate(f"{{{{{name}}}}}", place.variables)
@@ -170,7 +170,7 @@ def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterat
         source = place.inputs[number].strip("\n")
         if not source.strip():
             raise CellError(f"-i {number}: In[{number}] is empty.", hint="")
-        safe = redact(source)  # before cutting, because half a key is not recognised
+        safe = redact(source)  # before truncating: half a key is not recognised
         if safe != source:
             notes.append(f"Text that looks like a key was left out of In[{number}].")
         if len(safe) > MAX_CELL:
@@ -180,7 +180,7 @@ def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterat
 
 
 def fenced(text: str, language: str = "") -> str:
-    r"""Return a text inside a fence that it cannot end.
+    r"""Return a text in a code fence that is longer than any run of backticks in it.
 
     Example:
         >>> fenced("1 + 1", "python")
@@ -232,7 +232,7 @@ def _format(ask: CellRequest, place: NotebookContext) -> Format:
 
 
 def _options(ask: CellRequest, place: NotebookContext, schema: Schema | None) -> dict[str, Any]:
-    """Return the arguments of `stream_text` that were chosen, and only those."""
+    """Return the arguments of `stream_text` that are set."""
     temperature = place.temperature if ask.temperature is None else ask.temperature
     chosen = {"temperature": temperature, "max_tokens": ask.max_tokens, "schema": schema}
     return {name: value for name, value in chosen.items() if value is not None} | dict(ask.params)

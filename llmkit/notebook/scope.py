@@ -1,4 +1,4 @@
-"""The names that a line sees where it stands: a function's locals, its module's globals, then the notebook's.
+"""The names that a line can see: a function's locals, its module's globals, then the notebook's.
 
 IPython gives a cell magic the globals only, so the names are read from the caller's frame. A nested function
 holds a name of the enclosing function only if its own code uses it, and a magic's text is not code. Such a
@@ -25,7 +25,7 @@ _WRITABLE = sys.version_info >= (3, 13)  # from then on a frame's locals can be 
 
 
 class Scope(Mapping[str, Any]):
-    """The variables that a question may take from, and the place where its answer goes.
+    """The variables that a question can read, and where its answer is assigned.
 
     Example:
         >>> scope = Scope({"city": "Oslo"})
@@ -66,11 +66,11 @@ class Scope(Mapping[str, Any]):
 
     @property
     def locals(self) -> dict[str, Any]:
-        """The names of the function that asks; empty at the top level of a cell."""
+        """The local variables of the calling function; empty at the top level of a cell."""
         return self._locals
 
     def check(self, name: str) -> None:
-        """Refuse, before anything is sent, a variable that `assign` cannot set."""
+        """Refuse a variable that `assign` cannot set; called before anything is sent."""
         frame = self._frame
         if frame is None or not _is_function(frame.f_code) or _WRITABLE or name not in _own(frame.f_code):
             return
@@ -121,7 +121,7 @@ def _is_function(code: CodeType) -> bool:
 
 
 def _is_top_level(frame: FrameType, space: dict[str, Any]) -> bool:
-    """Whether a frame is a cell's own; from Python 3.12 on its comprehensions are a part of it."""
+    """Whether a frame is a cell's own; since Python 3.12 (PEP 709) it includes its comprehensions."""
     return frame.f_globals is space and frame.f_code.co_name == "<module>"
 
 
@@ -130,7 +130,7 @@ def _own(code: CodeType) -> set[str]:
 
 
 def _names_of(frame: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the local names that a frame sees, and those that it has but cannot see, with the reason."""
+    """Return the local names that a frame can see, and hidden ones with the reason."""
     found = {name: value for name, value in frame.f_locals.items() if name.isidentifier()}
     code, outer = frame.f_code, frame.f_back
     if _runs_at_once(code) and outer is not None and code in outer.f_code.co_consts:
@@ -143,15 +143,15 @@ def _names_of(frame: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _names_around(outer: FrameType) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the names that a comprehension or class body sees of the frame that it stands in.
+    """Return the names of the enclosing frame that a comprehension or class body can see.
 
-    The names of a class body are not those of what stands in it, and those of a cell are globals.
+    Code inside a class body does not see its names, and the names of a cell are globals.
     """
     return _names_of(outer) if _is_function(outer.f_code) else ({}, {})
 
 
 def _runs_at_once(code: CodeType) -> bool:
-    """Whether code runs where it stands, with the names around it: a comprehension, a class body."""
+    """Whether code runs in place, with the surrounding names: a comprehension, a class body."""
     return code.co_name in _COMPREHENSIONS or not _is_function(code)
 
 
@@ -165,13 +165,13 @@ def _missing(code: CodeType) -> set[str]:
 
 
 def _enclosing(code: CodeType) -> Iterator[tuple[str, str]]:
-    """Yield the names of the functions around a nested one, the nearest first, and whose they are."""
+    """Yield the names of the enclosing functions and the function of each, innermost first."""
     if "<locals>" not in code.co_qualname:
         return
     source = "".join(linecache.getlines(code.co_filename))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were shown when the code was compiled first
+            warnings.simplefilter("ignore")  # shown when the code was first compiled
             whole = compile(
                 source, code.co_filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
             )
@@ -183,7 +183,7 @@ def _enclosing(code: CodeType) -> Iterator[tuple[str, str]]:
 
 
 def _path(code: CodeType, wanted: CodeType) -> list[CodeType] | None:
-    """Return the code objects around one, from the outermost to the nearest."""
+    """Return the code objects that enclose one, outermost first."""
     for inner in code.co_consts:
         if not isinstance(inner, CodeType):
             continue

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """What a notebook session remembers.
+    """The state of a notebook session.
 
     Attributes:
         shell: The IPython shell; `None` outside IPython.
-        defaults: What applies to a cell that does not say otherwise.
+        defaults: The defaults of its cells.
         threads: Messages of the conversations of `%%llm -t`, by name.
         log: All questions and answers of the magics, in order.
         last_reply: What `%llm last` shows.
         last_error: The cell that failed last; `None` if none failed since the extension was loaded.
-        made_cells: Identifiers of the cells whose code was put into a next cell.
+        made_cells: Identifiers of the cells that have created a next cell.
         was_free: Whether the last question that named no model was free.
     """
 
@@ -49,7 +49,7 @@ class Session:
 
     @property
     def own_variables(self) -> dict[str, Any]:
-        """The user's variables, without those that IPython brings along."""
+        """The user's variables without IPython's own."""
         hidden = self.shell.user_ns_hidden
         return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
 
@@ -79,7 +79,7 @@ class Session:
             self.threads[name] = [*prompt.history, prompt.question, answer]
 
     def note_failure(self, result: Any) -> None:
-        """Remember a cell that failed, for `%llm fix`; called by IPython after each cell."""
+        """Store a failed cell for `%llm fix`; IPython calls this after each cell."""
         from llmkit.notebook.commands.last_error import describe_error, failed, is_about_last_error
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
@@ -95,7 +95,7 @@ def find_session(shell: Any = None) -> Session | None:
 
 
 def keep_last(answer: Reply | Comparison) -> bool:
-    """Let `%llm last` show an answer that Python asked for; return whether there is such a session."""
+    """Store an answer for `%llm last`; return whether there is a session to store it in."""
     session = find_session()
     if session is not None:
         session.last_reply = answer

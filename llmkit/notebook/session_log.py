@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 INCOMPLETE = "This answer is incomplete."
-"""Stands under an answer that was stopped or broke off."""
+"""Shown under an incomplete answer."""
 
 
 class IncompleteMessage(LLMMessage):
-    """An answer of a conversation that was stopped or broke off; it is sent back as far as it came."""
+    """An incomplete answer in a conversation; the partial text is part of the next request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What IPython's shell is asked for."""
+"""Access to IPython's shell."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def execution_number(shell: Any) -> int | None:
 
 
 def say(text: object, *, quiet: bool = False) -> None:
-    """Print what a magic or a subcommand has to say."""
+    """Print a message of a magic or a subcommand."""
     if not quiet:
-        print(text)  # noqa: T201 - it answers in words
+        print(text)  # noqa: T201 - a magic's output

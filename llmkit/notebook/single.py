@@ -1,4 +1,4 @@
-"""One question from a cell: ask one model, show the answer as it comes, and record it in the session."""
+"""A question to one model: stream the answer into the cell and record it in the session."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SingleRun:
     """Send a question and show its answer.
 
     Attributes:
-        name: Who is asked.
-        stream: The call; it begins with `run`.
-        reply: The answer once the call is over, also if it was stopped or cut; `None` if no text came.
-        news: What changed since the last question that named no model: from now on it costs money.
-        interrupted: Whether the user interrupted while the whole answer was being shown.
+        name: The resolved model.
+        stream: The call; `run` starts it.
+        reply: The answer after the call, complete or not; `None` if there was no text.
+        news: Says that the default model now costs money; empty if nothing changed.
+        interrupted: Whether the user interrupted while the final answer was being displayed.
     """
 
     def __init__(self, session: Session, request: CellRequest, prompt: Prompt, model: str = "") -> None:
@@ -59,7 +59,7 @@ class SingleRun:
         self.interrupted = False
 
     def _switch(self) -> str:
-        """Say that the default model costs money, if the one before did not."""
+        """Say that the default model costs money if the previous default was free."""
         said = charges(self.name) if self._session.was_free and not is_free(self.name) else ""
         if not self._request.dry_run and not (said and self._request.quiet):
             self._session.was_free = is_free(self.name)
@@ -84,7 +84,7 @@ class SingleRun:
             max_hz=self._session.defaults.max_refresh_hz,
         )
         if alone and not isinstance(display, PlainAnswer):
-            self._notes[:0] = filter(None, [self._prompt.sent_along])  # the end clears what was printed
+            self._notes[:0] = filter(None, [self._prompt.sent_along])  # the final output clears printed lines
         try:
             display.start(self._label)
             value = self._answer(display)
@@ -92,7 +92,7 @@ class SingleRun:
             where = self._keep(self._finish(display, "cancelled"))
             raise Stopped(where, self.reply) from None
         except LLMClientError as error:
-            # An answer that came whole, and is not what was asked for, is shown as it is.
+            # A complete answer in the wrong format is displayed as it is.
             self._keep(self._finish(display, "error" if self.stream.response is None else "ok", error), error)
             raise
         except Exception as error:  # the cell boundary: another package's client may raise anything
@@ -102,7 +102,7 @@ class SingleRun:
         return self._conclude(display, value)
 
     def _answer(self, display: LiveAnswer) -> Any:
-        """Ask until there is an answer of the right form: twice at most; return what was read from it."""
+        """Stream the answer and parse it; ask once more if it has the wrong format."""
         try:
             self._show(display)
         except BudgetExceededError as error:
@@ -116,7 +116,7 @@ class SingleRun:
             return self._repair(display, error)
 
     def _repair(self, display: LiveAnswer, error: BadResponseError) -> Any:
-        """Show the model what was wrong with its answer, and ask once more: a call of its own."""
+        """Send the model its answer and the problem with it, in a second call."""
         answer, spent = spoken(self.stream.text), self.stream.outcome
         if not answer.strip():
             raise error
@@ -130,7 +130,7 @@ class SingleRun:
         return self._read()
 
     def _read(self) -> Any:
-        """Return what the answer's text stands for in its format."""
+        """Parse the answer's text according to its format."""
         form = self._prompt.format
         if form not in READ:
             return None
@@ -141,7 +141,7 @@ class SingleRun:
             raise
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
-        """Show the answer as it comes; under a notice nothing but that."""
+        """Display the stream; with a notice, display only the notice."""
         form, terminal = self._prompt.format, isinstance(display, PlainAnswer)
         silent = bool(notice) or (terminal and form in READ)
         before = "" if terminal else opening(form)
@@ -153,7 +153,7 @@ class SingleRun:
                 display.tick(countdown(self.stream.waiting) or notice)
 
     def _conclude(self, display: LiveAnswer, value: Any) -> Reply:
-        """Show the whole answer, and remember it."""
+        """Display the final answer and record it."""
         response = self.stream.response
         assert response is not None
         reply = Reply(response, self._session.shell, form=self._prompt.format, value=value)
@@ -164,7 +164,7 @@ class SingleRun:
         return reply
 
     def _keep(self, footer: Footer | None, error: LLMClientError | None = None) -> str:
-        """Keep an answer that is not what was asked for, as far as it came."""
+        """Record a partial or unusable answer, and say where it is."""
         stream, form = self.stream, self._prompt.format
         if not stream.text.strip():
             return ""
@@ -185,7 +185,7 @@ class SingleRun:
         return where
 
     def _remember(self, reply: Reply) -> None:
-        """Let the session have an answer: its conversation, its log, `%llm last`."""
+        """Record an answer in the session: its thread, its log, `%llm last`."""
         self.reply, thread = reply, self._request.thread
         if thread is not None:
             self._session.extend_thread(thread, self._prompt, reply)
@@ -198,7 +198,7 @@ class SingleRun:
         error: Exception | None = None,
         reply: Reply | None = None,
     ) -> Footer | None:
-        """Show the final answer; an interrupt waits until that is done."""
+        """Display the final answer; an interrupt is held back until that is done."""
         with uninterrupted() as late:
             footer = self._footer(status)
             final = None if reply is None else reply.shown
@@ -244,7 +244,7 @@ def agreed(error: BudgetExceededError) -> bool:
 
 
 def facts_of(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
-    """Return what is saved with the output; nothing if the call was interrupted before it was sent."""
+    """Return the metadata of the output; empty if the call was interrupted before it was sent."""
     if stream.outcome is None:
         return {}
     return {**facts(stream.outcome), "error": None if error is None else type(error).__name__}

@@ -1,7 +1,6 @@
-"""Conversations in files: one writer for `Chat.export` and `%llm export`, one rule about files that exist.
+"""Export of conversations: one writer for `Chat.export` and `%llm export`, one rule for existing files.
 
-Whatever a model wrote, and whatever a user pasted, is harmless in the file: HTML is sanitised, and Markdown
-has no live HTML.
+Text from models and users cannot run in the file: HTML is sanitised, and HTML inside Markdown is escaped.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from llmkit.notebook.display.footer import Footer
 
 MARK = "<!-- exported by llmkit -->"
-"""A line at the beginning of an export, which a later one may replace."""
+"""First line of an export: a file with it may be replaced by a later export."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""What a browser may load for an exported page: nothing."""
+"""Content security policy of an exported page: it loads nothing."""
 
 _DOCTYPE = "<!doctype html>"
 _BODY = """
@@ -37,7 +36,7 @@ body { max-width: 50em; margin: 2em auto; padding: 0 1em; font-family: system-ui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing that was said."""
+    """One message of a transcript."""
 
     text: str  # Markdown
     quoted: bool = False  # show it as typed, as a quotation
@@ -74,7 +73,7 @@ def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = T
 
 
 def as_markdown(entries: Iterable[Entry], title: str = "") -> str:
-    """Return `to_markdown` as it stands in a file: marked as an export, which a later one may replace."""
+    """Return the Markdown for a file, with the mark of an export."""
     return f"{MARK}\n\n{to_markdown(entries, title)}"
 
 

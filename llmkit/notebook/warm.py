@@ -1,4 +1,4 @@
-"""Load what the first question needs while its author still types."""
+"""Imports what the first question needs while the user is still typing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DELAY = 1.0
-"""Seconds after `%load_ext`: a notebook that runs on at once should not share its CPU."""
+"""Seconds after `%load_ext`, so that a notebook that runs on at once does not share its CPU."""
 
 
 def warm_up_soon(model: Callable[[], str | None]) -> None:
     """Import the HTTP library, the price data and the renderer in the background.
 
-    Together they take a second or two of CPU, which would otherwise stand between the first question and
-    the first word of its answer.
+    Together they take a second or two of CPU, which would otherwise delay the first answer.
     """
     timer = threading.Timer(DELAY, lambda: warm_up(model()))
     timer.daemon = True

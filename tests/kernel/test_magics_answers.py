@@ -386,7 +386,7 @@ class TestSession:
         kernel.run("%llm thread rename one two")
         assert "Did you mean two?" in kernel.run("%llm thread tow").reply["evalue"]
         kernel.run("%llm thread delete two")
-        assert kernel.run("%llm thread").text == "There are no conversations yet: %%llm -t starts one.\n"
+        assert kernel.run("%llm thread").text == "There are no conversations yet. %%llm -t starts one.\n"
 
     def test_an_alias_holds_for_the_session_and_a_loop_is_told(self, kernel):
         assert kernel.run("%llm alias fast=sandbox:sandbox-mini").text == "fast  sandbox:sandbox-mini\n"

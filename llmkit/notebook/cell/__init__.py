@@ -1,1 +1,1 @@
-"""What can be typed: a cell's text becomes a `CellRequest`. Pure."""
+"""Parsing of user input: a cell's text becomes a `CellRequest`. Pure."""

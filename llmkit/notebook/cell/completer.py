@@ -20,11 +20,11 @@ IDENTIFIER = "llmkit"
 """Name of our matcher in IPython's completer."""
 
 NO_KEY = "no\u2011key"
-"""The type of what lacks a key, with a hyphen at which JupyterLab does not break the line."""
+"""Type of completions without a key; JupyterLab does not wrap at this hyphen."""
 
 
 def add_matcher(shell: Any, session: Session) -> None:
-    """Let IPython complete the lines of `%%llm` and `%llm` with our words."""
+    """Register the completions of `%%llm` and `%llm` lines."""
     hints: dict[str, str] = {}
 
     @context_matcher(identifier=IDENTIFIER, priority=1_000)  # type: ignore[untyped-decorator]
@@ -37,7 +37,7 @@ def add_matcher(shell: Any, session: Session) -> None:
             found = None
         if found is None:
             return {"completions": []}
-        # Without any completion IPython would not leave out those of Python: what is typed is one, too.
+        # IPython suppresses other completions only if there is one, so the typed text is returned as one.
         choices = found.choices or [Choice(found.fragment)]
         hints.clear()
         hints.update((each.text, each.hint) for each in choices)
@@ -55,7 +55,7 @@ def add_matcher(shell: Any, session: Session) -> None:
 
 
 def remove_matchers(shell: Any) -> None:
-    """Take back what `add_matcher` did."""
+    """Undo `add_matcher`."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
     vars(shell.Completer).pop("completions", None)
@@ -64,7 +64,7 @@ def remove_matchers(shell: Any) -> None:
 
 
 def _described(completions: Any, hints: Mapping[str, str]) -> Any:
-    """Return a completer's method with our descriptions: IPython's matchers have no place for them."""
+    """Wrap the completer's method to add descriptions, which IPython's matchers cannot return."""
 
     def described(text: str, offset: int) -> Iterator[Completion]:
         for each in completions(text, offset):
@@ -76,7 +76,7 @@ def _described(completions: Any, hints: Mapping[str, str]) -> Any:
 
 
 def _inspected(inspect: Any, look_up: Callable[[str], str]) -> Any:
-    """Return a kernel's method that also explains our words: JupyterLab shows it beside a completion."""
+    """Wrap the kernel's method to describe options and models; JupyterLab shows it beside a completion."""
 
     def inspected(code: str, cursor_pos: int, *args: Any, **options: Any) -> Any:
         try:

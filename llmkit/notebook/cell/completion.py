@@ -1,6 +1,6 @@
-"""What can be typed next after `%%llm` and `%llm`, for IPython's completer.
+"""Completions after `%%llm` and `%llm`, for IPython's completer.
 
-A line of ours has our words alone: IPython would mix in the names of Python, which are prose there.
+They replace IPython's own completions: Python names are of no use in a prompt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.cell.options import Option
 
 MOST = 200
-"""Completions that are offered at most."""
+"""Maximum number of completions."""
 
 _LINE = re.compile(r"^\s*(?:[\w.,\[\]'\" ]+=\s*)?%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
 _CELL = re.compile(r"^\s*%%llm(?:[ \t](?P<rest>.*))?$", re.DOTALL)
@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
 
 class Completions(NamedTuple):
-    """What can be typed at a place."""
+    """The completions at a position."""
 
     fragment: str  # the text before the cursor, which a choice replaces
     choices: list[Choice]
@@ -46,7 +46,7 @@ class Completions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the notebook knows by name; functions, for most of it is seldom asked for."""
+    """Names in the notebook; functions, because most are rarely needed."""
 
     models: Callable[[], Iterable[Choice]] = tuple  # models, aliases and providers
     threads: Iterable[str] = ()
@@ -57,7 +57,7 @@ class Known:
 
 
 def complete(text: str, known: Known) -> Completions | None:
-    """Complete what has been typed.
+    """Complete the text before the cursor.
 
     Example:
         >>> complete("%%llm --te", Known()).choices
@@ -75,7 +75,7 @@ def complete(text: str, known: Known) -> Completions | None:
 
 
 def describe(text: str, known: Known) -> str:
-    """Say what the word before the cursor is, if it is one of ours.
+    """Describe the word before the cursor, if it is an option, command or model.
 
     Example:
         >>> describe("%%llm --temperature", Known())
@@ -87,7 +87,7 @@ def describe(text: str, known: Known) -> str:
 
 
 def _prompt(text: str, known: Known) -> Completions:
-    """Complete inside a prompt: variables between double braces, and nothing else."""
+    """Complete inside a prompt: variables between double braces only."""
     match = _SLOT.search(text)
     if match is None:
         return Completions(re.search(r"\S*\Z", text)[0], [])  # type: ignore[index]  # it always matches
@@ -112,7 +112,7 @@ def _options(rest: str | None, known: Known, *, cell: bool) -> Completions | Non
 
 
 def _line(words: list[str], word: str, known: Known) -> Completions:
-    """Complete a word of `%llm` after the first one: a subcommand's argument, or the prompt."""
+    """Complete a word after the first one of `%llm`: a subcommand's argument, or the prompt."""
     if words[0] in COMMANDS and len(words) <= 3:
         return Completions(word, _matching(_arguments(words, word, known), word))
     return _prompt(word, known)
@@ -154,11 +154,11 @@ _ARGUMENTS: dict[str, Callable[[str, Known], Iterable[Choice]]] = {
     "tags": lambda _, known: [Choice("off"), *_tags(known)],
     "help": _help_words,
 }
-"""What may follow a subcommand, from what the notebook knows."""
+"""Completions of a subcommand's argument, by subcommand."""
 
 
 def _further(name: str, more: list[str], known: Known) -> Iterable[Choice]:
-    """Return what may follow the first word behind a subcommand."""
+    """Return what may follow a subcommand's first argument."""
     if name == "thread" or (name == "export" and more == ["thread"]):
         return _threads(known)
     if name == "alias" and more == ["remove"]:
@@ -179,7 +179,7 @@ _FIXED = {
 
 
 def _flags(word: str, known: Known) -> Completions:
-    """Complete an option's name, or a value that is attached to it."""
+    """Complete an option's name, or an attached value."""
     match = _ATTACHED.fullmatch(word)
     if match is not None and (option := BY_NAME.get(match["long"] or match["letter"])) and option.metavar:
         value = match["value"] if match["long"] else match["short"]
@@ -189,7 +189,7 @@ def _flags(word: str, known: Known) -> Completions:
 
 
 def _waiting(words: list[str], *, cell: bool) -> Option | None:
-    """Return the option whose value comes after these words, if there is one."""
+    """Return the option whose value is expected after these words, if there is one."""
     last = words[-1] if words else ""
     if not last.startswith("-"):
         return None

@@ -1,4 +1,4 @@
-"""Lines of `%llm` that look like a subcommand and are none: sent as a prompt they would cost money."""
+"""Lines of `%llm` that look like a mistyped subcommand: as a prompt they would cost money."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = frozenset(
     | {"today", "day", "max", "total", "monthly", "call", "notebook", "per_call", "per_notebook"}
 )
 _SETTINGS = frozenset({"budget", "replay", "alias", "tags"})
-"""Commands that change something by a value of their own form."""
+"""Commands that set something: one word after them is probably a value."""
 
 _PATTERNS = {
     "replay": re.compile(r"(?<!\S)\S+\.(?:replay|sqlite|db)(?!\S)"),
@@ -39,7 +39,7 @@ _VERBS = {
     "dashboard": frozenset({"by"}),
     "trust": frozenset({"revoke"}),
 }
-"""Words that begin a command's argument, and hardly a prompt."""
+"""Words that begin a command's argument and rarely a prompt."""
 
 
 def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
@@ -74,13 +74,13 @@ def _refuse_argument(words: list[str], form: Form, is_model: Callable[[str], boo
 
 
 def _suggested(name: str, rest: list[str]) -> str:
-    """Return a subcommand with the words that were typed; empty if a key may be among them."""
+    """Return a subcommand with the typed words; empty if one of them may be a key."""
     secret = _may_be_key if name == "key" else _is_secret
     return "" if any(map(secret, rest)) else f"%llm {name} {' '.join(rest)[:80]}".strip()
 
 
 def refuse_secrets(prompt: str) -> None:
-    """Refuse a prompt on one line with a key in it: more likely it is meant for a subcommand."""
+    """Refuse a one-line prompt that contains a key: it was probably meant for a subcommand."""
     if any(map(_is_secret, prompt.split())):
         raise CellError(
             "This line has what looks like a key in it: it was not sent.",
@@ -112,7 +112,7 @@ def _are_models(names: str, is_model: Callable[[str], bool]) -> bool:
 
 
 def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
-    """Return the subcommand that a word is, or nearly is: two letters changed places, one is too many…."""
+    """Return the subcommand that a word is or nearly is: a letter too many, two letters swapped…."""
     if typed in commands:
         return typed
     return nearest(typed, commands, cutoff=ALMOST) or next(
@@ -151,7 +151,7 @@ def _is_one_value(name: str, word: str) -> bool:
 
 
 def _are_two_values(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:
-    """Whether several words after a subcommand are values that were written in another way."""
+    """Whether several words after a subcommand are values in a form that it does not read."""
     first, second = rest[0], rest[1].lower()
     if name == "budget":
         one, other = first.lower().strip(":="), second.lstrip("-")
@@ -171,7 +171,7 @@ def _is_secret(word: str) -> bool:
 
 
 def _may_be_key(word: str) -> bool:
-    """Whether a word behind `%llm key` may be one, of any shape, because prompts hold no such words."""
+    """Whether a word after `%llm key` may be a key of any provider; prompts contain no such words."""
     return _is_secret(word) or (len(word) >= 16 and re.search(r"[0-9]", word) is not None)
 
 

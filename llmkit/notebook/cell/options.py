@@ -123,7 +123,7 @@ BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
 
 def flag(name: str) -> str:
-    """Return how a name is typed: `-m`, `--model`."""
+    """Return an option's name as typed: `-m`, `--model`."""
     return f"-{name}" if len(name) == 1 else f"--{name}"
 
 

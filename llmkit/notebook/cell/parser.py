@@ -1,6 +1,6 @@
-"""The text of a cell → what to ask, of whom, and how.
+"""Parses a cell's text into a `CellRequest`.
 
-Only options at the beginning are read; the rest is the prompt, to the letter.
+Only options at the beginning are parsed; the rest is the prompt, verbatim.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> 
 
 
 def _refuse_command(words: list[str]) -> None:
-    """Refuse a subcommand behind options, which it does not take."""
+    """Refuse a subcommand after options: it takes none."""
     form = COMMANDS.get(words[0]) if words else None
     if form is not None and form.takes(" ".join(words[1:])):
         raise CellError(f"%llm {words[0]} takes no options before it.", hint="A prompt goes after --.")
 
 
 def _read_model(reader: OptionReader, is_model: Callable[[str], bool]) -> None:
-    """Read the model in front of a prompt, and options behind it."""
+    """Read the model before the prompt, and the options after it."""
     word = reader.peek()
     if "model" in reader.values:
         return

@@ -1,4 +1,4 @@
-"""Reading options from the start of a text."""
+"""Reads options from the start of a text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LOOKS_LIKE_OPTION = re.compile(r"--?[A-Za-z]")
 MIN_LONG = 4
-"""Letters of a long option's name that a word with one dash may have been meant for; more than these."""
+"""Only option names longer than this are suggested for a word with one dash."""
 
 _WORD = re.compile(r"\S+")
 
@@ -32,7 +32,7 @@ class OptionReader:
 
     @property
     def rest(self) -> str:
-        """What has not been read."""
+        """The unread text."""
         return self._text[self._pos :].strip()
 
     def read(self) -> bool:
@@ -51,7 +51,7 @@ class OptionReader:
         return word
 
     def peek(self) -> str:
-        """Return the next word, which stays where it is; empty at the end."""
+        """Return the next word without reading it; empty at the end."""
         match = _WORD.search(self._text, self._pos)
         return match[0] if match else ""
 
@@ -123,13 +123,13 @@ class OptionReader:
         except UnclosedQuoteError:
             raise _unclosed(flag) from None
         if option.field == "system" and "'" in (word.text or "") and not _quoted(self._text, self._pos):
-            raise _unclosed(flag)  # don't: a single word is not a system prompt
+            raise _unclosed(flag)  # as in `-s don't be verbose`: one word is not a system prompt
         self._pos = word.end
         return word.text
 
 
 def _long_name(typed: str) -> str | None:
-    """Return the long option that a word behind one dash nearly is; -tNAME is a letter with its value."""
+    """Return the long option that a word with one dash nearly is; -tNAME is a letter with its value."""
     near = nearest(typed, (name for name in BY_NAME if len(name) > MIN_LONG), cutoff=ALMOST)
     return near if near and typed[:2] == near[:2] else None
 

@@ -1,4 +1,4 @@
-"""The subcommands of `%llm`: each is declared once, and is taken only where the whole line is one."""
+"""The subcommands of `%llm`, each declared once; a line is one only if all of its words match."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Form:
     switch: str = ""  # for example `--save`
 
     def takes(self, argument: str) -> bool:
-        """Return whether these words may follow."""
+        """Return whether the subcommand accepts this argument."""
         return not argument or re.fullmatch(self.pattern, argument) is not None
 
     def usage(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The values of options: from what is typed to what is meant."""
+"""Converts the typed values of options."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import re
 from typing import Any, NoReturn
 
 IPYTHON_NAMES = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
-"""Variables that a notebook cannot do without."""
+"""Variables that must not be overwritten."""
 
 FORMATS = ("md", "text", "json", "df", "code")
 """How an answer can be shown and returned."""
 
 MAX_CELLS = 100
-"""Most cells that one question takes along."""
+"""Maximum number of cells that one question includes."""
 
 OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema": "--schema"}
 """Parameters that `-p` does not take, and the option that does."""
@@ -22,14 +22,14 @@ OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema":
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 OWN = frozenset({"messages", "stream"})
-"""Parameters that are not the user's to give: a question is streamed, and its messages are its own."""
+"""Parameters that llmkit sets itself."""
 
 
 _KEYS = frozenset({"apikey", "authorization", "accesstoken"})
 
 
 class SecretError(ValueError):
-    """What was typed is refused, and holds a key: it is not repeated."""
+    """A refused value that contains a key; the message does not repeat it."""
 
 
 def variable(text: str) -> str:
@@ -47,7 +47,7 @@ def variable(text: str) -> str:
 
 
 def existing(text: str) -> str:
-    """Return the name of a variable that is read, maybe with attributes: `df` or `data.frame`."""
+    """Return the name of a variable to read, optionally with attributes: `df` or `data.frame`."""
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
         raise ValueError("it must be a variable's name, like df")
     return text
@@ -163,5 +163,5 @@ def tag(text: str) -> tuple[str, str]:
 
 
 def _refuse(word: str) -> NoReturn:
-    """Leave NaN and Infinity as words: JSON knows neither."""
+    """Reject NaN and Infinity, which are not JSON."""
     raise ValueError(word)

@@ -1,4 +1,4 @@
-"""One word of a line as a shell has it, apart from what notebooks need: paths of Windows, and JSON."""
+"""Splits off one word as a shell does, with support for Windows paths and JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from typing import NamedTuple
 
 _WINDOWS = re.compile(r"[A-Za-z]:\\|\\\\")
-"""How a path of Windows begins: its backslashes part folders and escape nothing."""
+"""Start of a Windows path: its backslashes separate folders and escape nothing."""
 
 _JSON = re.compile(r"[A-Za-z]\w*=(?=[\[{\"])")
-"""What stands in front of a list, an object or a text in JSON's own quotes, with no others around it."""
+"""`KEY=` before a list, an object or a string in JSON."""
 
 
 class UnclosedQuoteError(ValueError):
-    """A quote never ends."""
+    """A quote is not closed."""
 
 
 class Word(NamedTuple):
@@ -25,7 +25,7 @@ class Word(NamedTuple):
 
 
 def shell_word(text: str, start: int) -> Word:
-    r"""Read a word: quotes hold blanks together, a backslash makes a blank or a quote part of it.
+    r"""Read a word; quotes and backslashes keep blanks in it.
 
     Example:
         >>> shell_word(r"C:\Data\plot.png and so on", 0)
@@ -38,7 +38,7 @@ def shell_word(text: str, start: int) -> Word:
 
 
 def json_word(text: str, start: int) -> Word | None:
-    """Read `KEY=` and a list, an object or a text in JSON, blanks within it included.
+    """Read `KEY=` and a JSON value, including blanks in it.
 
     Example:
         >>> json_word('stop=["a", "b"] Go on', 0)

@@ -1,1 +1,1 @@
-"""The subcommands of `%llm` that report or change something and ask no model."""
+"""The subcommands of `%llm` that call no model."""

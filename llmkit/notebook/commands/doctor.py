@@ -1,7 +1,7 @@
 """`%llm doctor`: what works, what does not, and what to do about it.
 
-All checks run at once on the bridge, each with its own deadline; what blocks runs in threads that no one
-waits for, so that an interrupt ends the cell at once.
+All checks run concurrently on the bridge, each with its own deadline. Blocking checks run in threads that are
+not joined, so that an interrupt ends the cell at once.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from llmkit.costs.ledger import Ledger
 
 PATIENCE = 8.0
-"""Seconds that each check may take."""
+"""Timeout of each check in seconds."""
 
 WIDTH = 100
-"""Columns of the report."""
+"""Width of the report in columns."""
 
 SKEW = 60.0
 """Seconds that this machine's clock may be off before certificates and signatures fail."""
 
 ROOM = 100_000_000
-"""Bytes that should be free where the ledger is."""
+"""Minimum free space for the ledger in bytes."""
 
 WIDGETS = ("ipywidgets", "anywidget", "jupyterlab_widgets")
 LAB_EXTENSION = Path("@jupyter-widgets", "jupyterlab-manager")
@@ -66,7 +66,7 @@ class Finding:
 
 
 async def examine(model: str | None = None) -> str:
-    """Examine everything."""
+    """Run all checks and return the report."""
     name = await in_thread(_resolved, model)
     asked = _providers(name)
     findings = await asyncio.gather(
@@ -101,7 +101,7 @@ def _resolved(model: str | None) -> str | LLMClientError:
 
 
 def _providers(name: str | LLMClientError) -> list[Provider]:
-    """Return the providers to examine: those that want a key, and the default model's."""
+    """Return the providers to check: those that need a key, and the default model's."""
     from llmkit.core import catalog
 
     default = name.partition(":")[0] if isinstance(name, str) else None
@@ -114,7 +114,7 @@ def _providers(name: str | LLMClientError) -> list[Provider]:
 
 
 async def _provider(provider: Provider) -> Finding:
-    """Examine one provider; one without a key is not asked for its models."""
+    """Check one provider; its models are listed only if there is a key."""
     from llmkit.clients.credentials.keys import keys
     from llmkit.clients.engine.engine import ProviderClient
     from llmkit.clients.registry import shared_client
@@ -134,7 +134,7 @@ async def _provider(provider: Provider) -> Finding:
 def _answered(name: str, source: str, health: Health, *, simulated: bool) -> Finding:
     if health.error is None:
         text = f"{source}; {len(health.models)} models in {health.latency_s:.1f} s"
-        # The sandbox's models and its clock say nothing of the provider it stands for.
+        # The sandbox's models and clock say nothing about the provider that it simulates.
         return Finding(name=name, text=text, health=None if simulated else health)
     tls = "; is this machine's clock right?" if "certificate" in str(health.error).lower() else ""
     return Finding(name=name, ok=False, text=f"{source}; {health.error}{tls}")
@@ -154,7 +154,7 @@ def _model(name: str | LLMClientError, found: dict[str, Health]) -> Finding:
 
 
 def _clock(found: list[Health]) -> Finding:
-    """Compare this machine's clock with the providers'; one of them may be wrong, all of them hardly."""
+    """Compare this machine's clock with the providers'; the closest counts, because one may be wrong."""
     skews = sorted((health.skew_s for health in found if health.skew_s is not None), key=abs)
     if not skews:
         return Finding(name="clock", ok=None, text="not checked: no provider sent the time")
@@ -176,7 +176,7 @@ def _ledger() -> Finding:
 
 
 def examine_ledger(ledger: Ledger) -> Finding:
-    """Examine a ledger: where it is, what it holds, whether it can be written and who may read it."""
+    """Check a ledger: its path and contents, whether it is writable, and who can read it."""
     try:
         path = ledger.path
     except ConfigurationError as error:
@@ -205,7 +205,7 @@ def _judged(name: str, text: str, *troubles: str) -> Finding:
 
 
 def _facts(path: Path) -> str:
-    """Read a ledger's size, rows and version, without waiting long for those who write."""
+    """Read a ledger's size, rows and version; wait at most 2 s for a lock."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
         (rows,) = connection.execute("SELECT count(*) FROM calls").fetchone()
@@ -216,7 +216,7 @@ def _facts(path: Path) -> str:
 
 
 def _unwritable(path: Path) -> str:
-    """Say what keeps a ledger from being written, and what to do."""
+    """Say why a ledger cannot be written, and what to do."""
     folder = next(place for place in (path.parent, *path.parents) if place.exists())
     if not (os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))):
         return "it cannot be written: change its owner, or set LLMKIT_LEDGER to another file"
@@ -230,7 +230,7 @@ def _open_to_others(path: Path) -> str:
 
 
 def _budget() -> Finding:
-    """Say what is left; that it is used up explains why calls are refused."""
+    """Report the budget: a used-up one explains why calls are refused."""
     from llmkit.costs.budgets.budget import budget
 
     state = budget()
@@ -240,7 +240,7 @@ def _budget() -> Finding:
 
 
 def _replay() -> Finding:
-    """Say whether answers are replayed, and whether their file can be read."""
+    """Report whether answers are replayed, and from which file."""
     from llmkit.clients.cassettes.replay import current
 
     state = current()
@@ -286,7 +286,7 @@ def _proxies() -> list[str]:
 
 
 def _widgets() -> Finding:
-    """Examine what chat and widgets need, here and in the browser's JupyterLab."""
+    """Check the packages that widgets need, in this environment and in JupyterLab."""
     found = {name: _version(name) for name in WIDGETS}
     text = ", ".join(f"{name} {number}" for name, number in found.items() if number)
     missing = " ".join(name for name, number in found.items() if not number)
@@ -326,4 +326,4 @@ _LOCAL: dict[str, Callable[[], Finding]] = {
     "widgets": _widgets,
     "versions": _versions,
 }
-"""What is examined on this machine, in the order of the report."""
+"""Checks of this machine, in the order of the report."""

@@ -1,4 +1,4 @@
-"""What a question would send, shown and not sent."""
+"""Dry runs: the request, its tokens and its price, without a call."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from llmkit.providers.codec import Request
 
 MAX_TEXT = 20_000
-"""Characters of one part that are printed; of a longer one its beginning and its end."""
+"""Longer parts are printed without their middle, in characters."""
 
 
 def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream) -> str:
-    """Say what a call would send, to whom, and what it would cost."""
+    """Report what a call would send, to which address, and its price."""
     request, host = stream.request, _host(name)
     parts = [*_parts(outgoing), *_schema(request)]
     rows = [_row(part, request, name.provider) for part in parts]
@@ -68,7 +68,7 @@ def _schema(request: Request) -> list[Part]:
 
 
 def _host(name: ModelName) -> str:
-    """Return where the call goes, as far as that can be known."""
+    """Return the address of the call, if it is known."""
     client = shared_client(str(name))
     if not isinstance(client, ProviderClient):
         return "the address of its own client"
@@ -114,7 +114,7 @@ def _parameters(request: Request, name: ModelName) -> list[str]:
 
 
 def _temperature(request: Request, name: ModelName) -> list[str]:
-    """Return the temperature that is sent; some servers get one that the user did not choose."""
+    """Return the temperature that is sent; some servers get a default that the user did not set."""
     value = request.temperature
     if not isinstance(value, ContractTemperature):
         return [f"temperature={value!r}"] if _is_sent("temperature", value, request) else []
@@ -128,7 +128,7 @@ def _is_sent(name: str, value: object, request: Request) -> bool:
 
 
 def _letter(part: Part) -> str:
-    """Return a part to the letter, under its title."""
+    """Return a part verbatim, under its title."""
     file = part.attachment
     if file is None:
         body = part.text

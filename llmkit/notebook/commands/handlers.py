@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session, command: Command) -> Any:
-    """Carry out a subcommand."""
+    """Run a subcommand."""
     return _COMMANDS[command.name](session, command)
 
 
@@ -131,7 +131,7 @@ def _remove_alias(session: Session, name: str) -> None:
 
 
 def _no_provider(typed: str) -> ConfigurationError:
-    """Say that a word is not a provider; it is repeated only if nearly one, because it may be the key."""
+    """Return the error for an unknown provider; the word is repeated only if nearly one: it may be a key."""
     from llmkit.core import catalog
 
     if near := did_you_mean(typed.lower(), catalog.providers(), ""):
@@ -172,7 +172,7 @@ def _say_switch(session: Session, before: ModelName) -> None:
 
 
 def _trust(_session: Session, command: Command) -> None:
-    """List the addresses that may have the user's keys although a project names them; add or remove one."""
+    """List the addresses of project files that may receive keys; add or remove one."""
     from llmkit.clients.credentials.trust import file, trust
 
     argument = command.argument or ""
@@ -197,7 +197,7 @@ def _dashboard(_session: Session, command: Command) -> Any:
 
 
 def _doctor(session: Session, _command: Command) -> None:
-    """Say what works: keys and where they come from (never the keys), providers, the ledger."""
+    """Report what works: sources of keys (never the keys), providers, the ledger."""
     from llmkit.notebook.bridge import bridge
     from llmkit.notebook.commands.doctor import examine
 
@@ -229,7 +229,7 @@ def _tags(session: Session, command: Command) -> None:
 
 
 def _limit(text: str) -> float | str | None:
-    """Return what a word after `%llm budget` stands for: dollars, no limit, or a policy."""
+    """Parse a value of `%llm budget`: dollars, `off`, or a policy."""
     if text == "off":
         return None
     try:

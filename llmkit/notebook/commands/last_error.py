@@ -1,4 +1,4 @@
-"""The error that happened last, for `%llm fix` and `%llm explain`."""
+"""The last error, for `%llm fix` and `%llm explain`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_SOURCE = 12_000
-"""Characters of the failing cell that are sent; of a longer one its beginning and its end."""
+"""Longer cells are sent without their middle, in characters."""
 
 MAX_TRACEBACK = 6_000
-"""Characters of the traceback that are sent; its end says most."""
+"""Maximum length of the traceback in characters; its end is kept."""
 
 MAX_ERROR = 200_000
-"""Characters of a traceback that are searched for keys, its end."""
+"""Only this many characters at the end of a traceback are searched for keys."""
 
 FRAMES = 12
-"""Frames of the traceback that are sent, the last ones."""
+"""Maximum number of frames in the traceback; the last ones are kept."""
 
 _ABOUT = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%llm\s+(?:fix|explain)\s*\??\s*$")
 
@@ -56,7 +56,7 @@ class LastError:
 
     @property
     def announcement(self) -> str:
-        """One line that says what of it is sent."""
+        """One line that says what is sent."""
         cell = "the failing cell" if self.number is None else f"In[{self.number}]"
         left = " Text that looks like a key was left out." if self.redacted else ""
         return f"Sent along: {cell} and its traceback.{left}"
@@ -67,9 +67,9 @@ class LastError:
 
 
 def describe_error(source: str, error: BaseException, number: int | None = None) -> LastError:
-    """Note what went wrong: texts only, so that no frame is kept alive."""
+    """Describe a failed cell as text, so that no frame is kept alive."""
     cell, text = source.strip("\n"), _described(error)
-    safe_cell, safe_error = redact(cell), redact(text)  # before they are cut: half a key is not recognised
+    safe_cell, safe_error = redact(cell), redact(text)  # before truncating: half a key is not recognised
     return LastError(
         source=_middle_out(safe_cell, MAX_SOURCE),
         error=safe_error if len(safe_error) <= MAX_TRACEBACK else f"…\n{safe_error[-MAX_TRACEBACK:]}",
@@ -80,7 +80,7 @@ def describe_error(source: str, error: BaseException, number: int | None = None)
 
 
 def last_error() -> LastError | None:
-    """Return what failed before llmkit was loaded, as far as Python remembers it."""
+    """Return the last error from before llmkit was loaded, if Python has it in `sys.last_value`."""
     error = getattr(sys, "last_value", None)
     if error is None or isinstance(error, KeyboardInterrupt):
         return None
@@ -90,7 +90,7 @@ def last_error() -> LastError | None:
 
 
 def is_about_last_error(source: str) -> bool:
-    """Whether a cell is itself a question about the last error: its failure is not the next one."""
+    """Whether a cell asks about the last error; if it fails, the last error stays the same."""
     return _ABOUT.match(source) is not None
 
 
@@ -109,7 +109,7 @@ def _advice(cell: str, error: BaseException) -> str:
 def _described(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, _own(error.__traceback__), limit=-FRAMES)
     text = "".join(lines).strip()
-    # A message may hold a whole table; the word that the cut begins in goes, and half a key with it.
+    # The first word is dropped with the cut: it may be half a key, which would not be recognised.
     return text if len(text) <= MAX_ERROR else re.sub(r"\A\S*", "", text[-MAX_ERROR:])
 
 

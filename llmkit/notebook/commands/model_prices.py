@@ -1,4 +1,4 @@
-"""What a model costs a million tokens, in one way for `%llm models`, completion and messages."""
+"""Prices of models per million tokens, for `%llm models`, completion and messages."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def short(name: str) -> str:
 
 
 def is_free(name: ModelName) -> bool:
-    """Whether asking a model costs nothing: the sandbox, and servers on the user's own machine."""
+    """Whether a model is free: the sandbox, and servers on the user's own machine."""
     known = catalog.providers().get(name.provider)
     return known is not None and (known.local or known.sandbox)
 
 
 def charges(name: ModelName) -> str:
-    """Say in a sentence which model is asked from now on, and what it costs."""
+    """Return a sentence that names the new default model and its price."""
     known = catalog.providers().get(name.provider)
     model = name.model or (known.models[0] if known is not None and known.models else None)
     full = name.provider if model is None else f"{name.provider}:{model}"

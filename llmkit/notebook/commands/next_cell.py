@@ -1,4 +1,4 @@
-"""The answer's code in a cell of its own: the next one."""
+"""Puts the answer's code into the next cell."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from llmkit.notebook.session import Session
 
 MARK = "# made by %%llm, cell "
-"""Begins the first line of a cell that was made, so that a later session knows it."""
+"""First line of a created cell, by which a later session recognises it."""
 
 SAVING = 1.0
-"""Seconds within which a notebook may be saved and not yet have the cell that was just made."""
+"""A notebook saved within this many seconds may not contain the new cell yet."""
 
 
 def put_next(session: Session, code: str) -> str:
     """Put code into the next cell, or into the next prompt of a terminal.
 
-    A cell that runs again gets no second one. Which cells have one is remembered in this session; for later
-    ones an empty file is kept for each, because a notebook may not be saved yet when its kernel restarts.
+    A cell that runs again creates no second one. The session remembers its cells; for later sessions an empty
+    file is kept for each, because a notebook may not be saved yet when its kernel restarts.
     """
     if not code.strip():
         return "The answer has no code, so no cell was created."
@@ -55,7 +55,7 @@ def _notebook(shell: Any) -> Path:
 
 
 def _made_before(cell: str, notebook: Path) -> bool:
-    """Whether an earlier session made a cell that is still there, as far as the saved notebook tells."""
+    """Whether an earlier session created a cell that the saved notebook still has, or may have."""
     if _in_notebook(f"{MARK}{cell}", notebook):
         return True
     try:
@@ -67,13 +67,13 @@ def _made_before(cell: str, notebook: Path) -> bool:
 
 def _remember(cell: str, notebook: Path) -> None:
     record = _record(cell, notebook)
-    with contextlib.suppress(OSError):  # a home that cannot be written: the session remembers
+    with contextlib.suppress(OSError):  # a read-only home: this session still remembers
         record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         record.touch(mode=0o600)
 
 
 def _record(cell: str, notebook: Path) -> Path:
-    """Return the empty file that stands for a cell; its name tells neither cell nor notebook."""
+    """Return the empty file that marks a cell; its name reveals neither cell nor notebook."""
     name = hashlib.sha256(f"{notebook}\n{cell}".encode()).hexdigest()[:32]
     return platformdirs.user_state_path("llmkit") / "next_cells" / name
 
@@ -86,7 +86,7 @@ def _in_notebook(mark: str, path: Path) -> bool:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return any(_first_line(cell) == mark for cell in cells)
     except (OSError, ValueError, LookupError, TypeError):
-        return False  # another program's file, or one that is being written: it is only a courtesy
+        return False  # not a notebook, or one that is being written
 
 
 def _first_line(cell: Any) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def fix(session: Session, command: Command) -> Any:  # noqa: ARG001 - what subcommands take
-    """Ask for a correction of the cell that failed last; its code goes into the next cell."""
+    """Ask for a correction of the last failed cell; its code goes into the next cell."""
     return _ask_about(session, FIX, code=True)
 
 
@@ -39,7 +39,7 @@ def _ask_about(session: Session, instruction: str, *, code: bool = False) -> Any
     if found.advice:  # a paid answer could only repeat it, and without a key there is none
         say(f"Nothing was sent: the last error came from llmkit and says what to do. {found.advice}")
         return None
-    first = session.defaults.model.partition(",")[0] or None  # where several are the default, one is enough
+    first = session.defaults.model.partition(",")[0] or None  # one model, even if the default is several
     request = CellRequest(prompt=found.prompt(instruction), model=first, raw=True, code=code)
     return dispatch.run(session, request, Scope(session.variables), found.announcement)
 
@@ -91,7 +91,7 @@ def last(session: Session, command: Command) -> Any:  # noqa: ARG001 - what subc
 
 
 def export(session: Session, command: Command) -> None:
-    """Write the session's questions and answers, or a conversation: into a file, or here as Markdown."""
+    """Export the session or a conversation to a file, or print it as Markdown."""
     words = (command.argument or "").split()
     if words[:1] == ["thread"]:
         title, entries, words = words[1], thread_entries(_messages(session, words[1])), words[2:]
