@@ -66,9 +66,7 @@ class DirectTransport:
         address, sign = self._prepare()
         proxy = proxy_for(address)
         outgoing = _outgoing(place_of(address, request.path), request)
-        headers = _Unshown({"content-type": "application/json", **sign(outgoing)})
-        if proxy is not None and not proxy.socks and address.startswith("http:"):
-            headers |= proxy.login()
+        headers = _Unshown({"content-type": "application/json", **sign(outgoing), **_login(proxy, address)})
         session = await self._sessions.get(_kind(address, proxy))
         try:
             response = await session.http.request(
@@ -158,6 +156,13 @@ def _no_answer() -> tuple[type[Exception], ...]:
     import aiohttp
 
     return (aiohttp.ClientError, OSError, *socks_errors())
+
+
+def _login(proxy: Proxy | None, address: str) -> dict[str, str]:
+    """Return the credentials for an HTTP proxy that reads the request."""
+    if proxy is None or proxy.socks or not address.startswith("http:"):
+        return {}
+    return proxy.login()
 
 
 def _through(proxy: Proxy | None, address: str) -> dict[str, Any]:

@@ -71,9 +71,7 @@ class GenAITransport:
 
         models = self._client.aio.models
         if request.body is None:
-            pager = await models.list(config={"query_base": True})
-            names = [{"name": model.name} async for model in pager]
-            return GenAIResponse(_one(orjson.dumps({"models": names})))
+            return await _listed(models)
         encode(request.body)  # invalid JSON values are refused here; the SDK would send them
         body = dict(request.body)
         arguments = {
@@ -86,19 +84,27 @@ class GenAITransport:
             ),
         }
         if request.stream:
-            sender = _sender(models)
-            through = models if sender is None else type(models)(sender)
-            stream = await through.generate_content_stream(**arguments)
-            first = await anext(
-                aiter(stream), None
-            )  # the SDK sends on the first step, so errors are raised here
-            raw = None if sender is None else sender.response
-            return GenAIResponse(_events(first, stream)) if raw is None else _raw(raw)
+            return await _streamed(models, arguments)
         answer = (await models.generate_content(**arguments)).sdk_http_response
         return GenAIResponse(_one((answer.body or "").encode()), answer.headers)
 
     async def aclose(self) -> None:
         """Leave the user's client open."""
+
+
+async def _listed(models: Any) -> GenAIResponse:
+    pager = await models.list(config={"query_base": True})
+    names = [{"name": model.name} async for model in pager]
+    return GenAIResponse(_one(orjson.dumps({"models": names})))
+
+
+async def _streamed(models: Any, arguments: dict[str, Any]) -> StreamedResponse:
+    sender = _sender(models)
+    through = models if sender is None else type(models)(sender)
+    stream = await through.generate_content_stream(**arguments)
+    first = await anext(aiter(stream), None)  # the SDK sends on the first step, so errors are raised here
+    raw = None if sender is None else sender.response
+    return GenAIResponse(_events(first, stream)) if raw is None else _raw(raw)
 
 
 def _stay(client: Any) -> None:

@@ -194,13 +194,9 @@ def _goes_straight(parts: SplitResult, exceptions: str) -> bool:
 
 
 def _fits(one: str, host: str, port: int | None) -> bool:
-    one = one.rpartition("://")[2].strip(QUOTES)
-    name, colon, number = one.rpartition(":")
-    if colon and number.isdigit() and (name.count(":") == 0 or name.endswith("]")):
-        if int(number) != port:
-            return False
-        one = name
-    one = one.strip("[]")
+    one, only = _split_port(one.rpartition("://")[2].strip(QUOTES))
+    if only not in (None, port):
+        return False
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(one, strict=False)
     except ValueError:
@@ -209,6 +205,14 @@ def _fits(one: str, host: str, port: int | None) -> bool:
         return fnmatchcase(host, one)
     suffix = one.strip(".")
     return bool(suffix) and (host == suffix or host.endswith(f".{suffix}"))
+
+
+def _split_port(one: str) -> tuple[str, int | None]:
+    """Split off the port of an entry in `NO_PROXY`, if it has one."""
+    name, colon, number = one.rpartition(":")
+    if colon and number.isdigit() and (":" not in name or name.endswith("]")):
+        return name.strip("[]"), int(number)
+    return one.strip("[]"), None
 
 
 def _capital(proxy: Proxy) -> str:

@@ -121,17 +121,21 @@ def total(charges: Iterable[Charge]) -> Charge:
     used = [charge for charge in charges if charge.usage is not None]
     if len(used) < 2:
         return used[0] if used else Charge()
-    found = [charge.price for charge in used]
-    known = [price for price in found if price is not None]
-    whole = len(known) == len(found)
-    last = used[-1]
     return Charge(
         usage=_sum([charge.usage for charge in used if charge.usage is not None]),
         source=_poorest([charge.source for charge in used]),
-        price=replace(known[-1], nanos=sum(price.nanos for price in known)) if whole else None,
-        tier=last.tier,
+        price=_sum_of_prices(used),
+        tier=used[-1].tier,
         at_most=_worst(used),
     )
+
+
+def _sum_of_prices(charges: list[Charge]) -> prices.Price | None:
+    """Return the price of several attempts; `None` if one of them is unknown."""
+    known = [charge.price for charge in charges if charge.price is not None]
+    if len(known) < len(charges):
+        return None
+    return replace(known[-1], nanos=sum(price.nanos for price in known))
 
 
 def _worst(charges: list[Charge]) -> int | None:

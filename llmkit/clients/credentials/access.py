@@ -154,14 +154,18 @@ class Access:
         values = () if known is None else tuple(map(os.environ.get, known.base_url_env))
         if (seen := self._seen) is not None and seen[0] is loaded and seen[1] == values:
             return seen[2]
-        found = None if known is None else settings.address(known)
+        place = self._found()
+        self._seen = (loaded, values, place)
+        return place
+
+    def _found(self) -> Place:
+        """Return the address that the environment, a settings file or the catalogue names."""
+        found = None if self._known is None else settings.address(self._known)
         if found is None:
             raise ConfigurationError(
                 f"No address is known for {self._provider}.", hint="Pass it as base_url."
             )
-        place = Place(url=found.url, source=found.source, project=found.project)
-        self._seen = (loaded, values, place)
-        return place
+        return Place(url=found.url, source=found.source, project=found.project)
 
     def _sandbox(self) -> str:
         """Return the sandbox's address for this wire format."""
