@@ -38,6 +38,7 @@ class Bridge:
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop; start it if this process has none yet."""
         with self._lock:
+            # A forked process inherits the loop but not the thread that runs it.
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
                 thread = threading.Thread(

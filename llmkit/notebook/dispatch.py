@@ -36,6 +36,7 @@ def run(
         prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [note])))
     for line in filter(None, [announcement, prompt.sent_along]):
         say(line, quiet=request.quiet)
+    # A cell magic has the cell's output to itself; a line magic may share it.
     ask = _ask_several if len(names) > 1 else _ask_one
     source = session.shell.history_manager.input_hist_raw[-1].lstrip()
     result = ask(session, request, prompt, names, scope, alone=source.startswith("%%llm"))

@@ -56,6 +56,7 @@ class Session:
     @property
     def context(self) -> records.CallContext:
         """The running cell and its notebook, as far as the kernel knows them, and the tags of its calls."""
+        # JupyterLab sends the cell's id in the metadata of each execution request.
         parent = getattr(self.shell, "parent_header", None) or {}
         return records.CallContext(
             notebook=origin.notebook_name(self.variables),

@@ -130,6 +130,7 @@ def _check_replaceable(file: Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
+    # Created with these permissions: until a later chmod, others could read the file.
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
         stream.write(text)

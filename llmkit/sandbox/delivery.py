@@ -118,6 +118,7 @@ class Delivery:
         await self._response.write_eof()
 
     async def _stall(self) -> bool:
+        # Never completes: the handler is cancelled when the client disconnects.
         await self._loop.create_future()
         return False
 
@@ -131,6 +132,7 @@ class Delivery:
         await asyncio.sleep(_BEFORE_RESET)
         if transport := self._request.transport:
             connection: socket.socket = transport.get_extra_info("socket")
+            # With a linger time of 0, closing sends RST instead of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
         return False

@@ -87,6 +87,7 @@ async def merge_streams(runs: Sequence[ModelRun]) -> AsyncGenerator[Step | None,
     finally:
         for task in tasks:
             task.cancel()
+        # Cancelled calls still close their connections and write their rows.
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -93,6 +93,7 @@ class Live:
             bridge.loop().call_soon_threadsafe(work)
 
     def _called(self, _record: object) -> None:
+        # One wake-up serves all calls until the next refresh.
         if self._views and not self._news.is_set():
             self._post(self._news.set)
 

@@ -186,6 +186,7 @@ def voice(model: str) -> int:
         0
     """
     known = {"sandbox": 0, "sandbox-mini": 1, "one": 1, "two": 2, "three": 3}
+    # Unlike hash(), CRC-32 is the same in every process.
     return known.get(model, zlib.crc32(model.encode()) % len(_VOICES))
 
 

@@ -93,4 +93,5 @@ def _fixed(error: str, source: str, around: str) -> tuple[str, str]:
         )
     near = fault.near
     first = f"The {fault.what} `{fault.wrong}` does not exist; the nearest one is `{near}`."
+    # A function: in a replacement string, a backslash would be an escape.
     return first, re.sub(fault.pattern, lambda _: near, source)
