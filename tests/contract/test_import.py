@@ -3,6 +3,7 @@
 import asyncio
 import doctest
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -100,9 +101,10 @@ MODULES = [
 
 
 def fresh(code):
-    """Run code in an interpreter of its own, warnings as errors."""
+    """Run code in an interpreter of its own, warnings as errors, without coverage, which imports sqlite3."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env=env
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
