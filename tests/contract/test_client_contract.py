@@ -354,7 +354,7 @@ async def test_the_next_call_uses_the_rotated_key(server, recorder, monkeypatch,
     assert "key-zero" not in sent[1]
 
 
-def test_a_missing_model_has_a_stand_in(caplog):
+def test_a_missing_model_has_a_fallback(caplog):
     manager = ModelManager({"p": ["a", "b"]}, {"x": "b", "y": "gone"})
     assert [manager.get_available_model("p", name) for name in ("a", "x", "y", "z")] == ["a", "b", "a", "a"]
     assert "x not available" in caplog.text

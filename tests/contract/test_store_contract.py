@@ -268,7 +268,7 @@ class TestRows:
         assert [values[name] for name in ("cost_nanos", "attempts", "duration_s")] == [None] * 3
         assert values["input_tokens"] == 5
 
-    def test_nobody_can_cancel_a_row(self, store):
+    def test_a_row_cannot_be_cancelled(self, store):
         assert store.append(call()).cancel() is False
         assert store.flush(10)
         assert len(everything(store)) == 1
@@ -892,7 +892,7 @@ class TestLedger:
     def ledger(self, store):
         return Ledger(store=store)
 
-    def test_it_counts_what_it_was_told(self, ledger):
+    def test_it_counts_what_was_reported_to_it(self, ledger):
         assert [ledger.record(record).result(10) for record in MIXED] == [True] * 24
         assert ledger.df["uid"].tolist() == [record.uid for record in MIXED]
         assert ledger.query(provider="google")["uid"].tolist() == [

@@ -101,7 +101,7 @@ def trial(path, seed, *, processes, calls, kill):
         check_wall(store, rules)
     answers = [word for worker in workers for word in finish(worker)]
     check_wall(store, rules)
-    check_books(path, store)
+    check_totals(path, store)
     store.close()
     return answers.count("admitted"), answers.count("refused")
 
@@ -112,7 +112,7 @@ def check_wall(store, rules):
     assert amounts.notebook_spent + amounts.notebook_reserved <= rules["per_notebook"]
 
 
-def check_books(path, store):
+def check_totals(path, store):
     """What is spent is the sum of the rows; what is reserved belongs to the dead, and lapses."""
     assert used(store).spent == store.sums()[False].nanos
     late = SQLiteStore(path, clock=lambda: datetime.now(UTC) + timedelta(seconds=91))
@@ -179,15 +179,15 @@ def test_the_reservation_of_a_killed_process_lapses_with_its_lease(path):
     store.close()
 
 
-def test_a_forked_child_is_held_by_the_same_budget_and_ends_nobodys_reservation(path):
+def test_a_forked_child_has_the_same_budget_and_ends_no_reservation(path):
     code = """
-        books = Ledger(sys.argv[1])
-        books.budget(daily=1)
+        ledger = Ledger(sys.argv[1])
+        ledger.budget(daily=1)
         mine = plan(6 * 10**8)
-        asyncio.run(books.guard(None).admit(mine))
+        asyncio.run(ledger.guard(None).admit(mine))
         child = os.fork()
         if child == 0:
-            guard = books.guard(None)
+            guard = ledger.guard(None)
             try:
                 asyncio.run(guard.admit(plan(5 * 10**8)))
                 os._exit(1)
@@ -195,29 +195,29 @@ def test_a_forked_child_is_held_by_the_same_budget_and_ends_nobodys_reservation(
                 pass
             yours = plan(3 * 10**8)
             asyncio.run(guard.admit(yours))
-            assert books.record(done(yours, 2 * 10**8)).result(60)
+            assert ledger.record(done(yours, 2 * 10**8)).result(60)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        state = books.budget()
+        state = ledger.budget()
         assert (state.spent, state.reserved) == (0.2, 0.6), state
-        assert books.record(done(mine, 10**8)).result(60)
-        assert books.budget().reserved == 0
+        assert ledger.record(done(mine, 10**8)).result(60)
+        assert ledger.budget().reserved == 0
         """
     finish(start(code, path))
 
 
-def test_forks_while_calls_are_admitted_block_nobody(path):
+def test_forks_while_calls_are_admitted_block_no_process(path):
     code = """
         import threading
-        books = Ledger(sys.argv[1])
+        ledger = Ledger(sys.argv[1])
         os.environ["LLMKIT_NOTEBOOK"] = "a"
-        books.budget(daily=1000, per_notebook=1000, unknown_notebook="allow")
+        ledger.budget(daily=1000, per_notebook=1000, unknown_notebook="allow")
         stop = threading.Event()
         async def work():
             while not stop.is_set():
                 intent = plan(1000, notebook="a")
-                await books.guard(None).admit(intent)
-                await asyncio.wrap_future(books.record(done(intent, 1000)))
+                await ledger.guard(None).admit(intent)
+                await asyncio.wrap_future(ledger.record(done(intent, 1000)))
         threads = [threading.Thread(target=lambda: asyncio.run(work()), daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()
@@ -226,26 +226,26 @@ def test_forks_while_calls_are_admitted_block_nobody(path):
             if not (child := os.fork()):
                 async def once():
                     intent = plan(1000)
-                    await books.guard(None).admit(intent)
-                    return await asyncio.wrap_future(books.record(done(intent, 1000)))
+                    await ledger.guard(None).admit(intent)
+                    return await asyncio.wrap_future(ledger.record(done(intent, 1000)))
                 ok = all(asyncio.run(once()) for _ in range(5))
-                books.close()
+                ledger.close()
                 os._exit(not ok)
             assert os.waitpid(child, 0)[1] == 0
         stop.set()
         for thread in threads:
             thread.join()
-        state = books.budget()
-        assert state.reserved == 0 and round(state.spent * 10**6) == books.total().calls
+        state = ledger.budget()
+        assert state.reserved == 0 and round(state.spent * 10**6) == ledger.total().calls
         """
     finish(start(code, path))
 
 
 def test_an_alert_of_a_scripts_last_call_is_delivered(path):
     code = """
-        books = Ledger(sys.argv[1])
-        books.budget(daily=1, on_alert=lambda alert: (time.sleep(0.1), print("told", flush=True)))
-        books.record(done(plan(10**9), 10**9)).result(60)
+        ledger = Ledger(sys.argv[1])
+        ledger.budget(daily=1, on_alert=lambda alert: (time.sleep(0.1), print("told", flush=True)))
+        ledger.record(done(plan(10**9), 10**9)).result(60)
         import logging
         logging.getLogger("llmkit.costs.budgets").disabled = True
         """
@@ -258,9 +258,9 @@ def test_an_alert_of_the_very_last_moment_is_delivered(path):
     code = """
         import atexit, logging
         logging.getLogger("llmkit.costs.budgets").disabled = True
-        books = Ledger(sys.argv[1])
-        books.budget(daily=1, on_alert=lambda alert: print("told", flush=True))
-        atexit.register(lambda: books.record(done(plan(10**9), 10**9)).result(60))
+        ledger = Ledger(sys.argv[1])
+        ledger.budget(daily=1, on_alert=lambda alert: print("told", flush=True))
+        atexit.register(lambda: ledger.record(done(plan(10**9), 10**9)).result(60))
         """
     assert finish(start(code, path)) == ["told"]
 
@@ -317,7 +317,7 @@ def test_two_ledgers_of_one_process_share_the_budget(path):
     second.close()
 
 
-def test_a_release_that_nobody_waits_for_is_done_as_the_process_ends(path):
+def test_a_release_that_is_not_awaited_is_done_as_the_process_ends(path):
     code = """
         store.change_rules({"daily": NANO})
         intent = plan(NANO)

@@ -67,7 +67,7 @@ class Fault:
         modes: Plain, streamed or both.
         facts: Attributes of the exception, or of the answer.
         text: The text, or what has to be in `.partial`.
-        tokens: Input and output tokens in the books of a call that succeeds.
+        tokens: Input and output tokens in the row of a call that succeeds.
         says: Words in the message.
         genai: Classes that a user's own `genai.Client` may give as well: it reads streams by itself, and
             is stricter with errors' bodies and with events.
@@ -207,7 +207,7 @@ def documented(d):
 
 
 def undocumented(d):
-    """Errors with bodies that nobody documents."""
+    """Errors with undocumented bodies."""
     for status, wants in STATUSES.items():
         yield fault(f"{status} and nothing", http(status), wants, status_code=status)
         page = (
@@ -585,7 +585,7 @@ def stalls(d):
     yield fault("text for ever", endless, late, STREAM, text=None, says=total)
     bad = chunked(d.start() + d.piece("one")).removesuffix(b"0\r\n\r\n")
     broken = (bad, Pause(0.1), b"xyz\r\nno\r\n", "close")
-    # aiohttp tells nobody of this one.
+    # aiohttp does not report this one.
     yield fault("a broken chunk later", broken, StreamInterruptedError, STREAM, text="one")
     ended = (opening() + d.start() + d.piece("one") + d.end(), SILENCE)
     yield fault("silence after the end", ended, None, STREAM, text="one")
@@ -675,7 +675,7 @@ def chain(error):
 
 def complaints(row, mode, outcome, records):
     """Return what is wrong with one cell, in words."""
-    said = [*of_books(row, outcome, records), *of_tokens(records)]
+    said = [*of_records(row, outcome, records), *of_tokens(records)]
     wants = row.wants if isinstance(row.wants, tuple) else (row.wants,)
     error = outcome.error
     if error is None:
@@ -715,7 +715,7 @@ def of_error(error, outcome, row):
         yield "the key shows"
 
 
-def of_books(row, outcome, records):
+def of_records(row, outcome, records):
     """There is one row, and it says how the call ended."""
     if len(records) != 1:
         yield f"{len(records)} rows"

@@ -87,7 +87,7 @@ def certificate(tmp_path_factory):
 
 
 @OWN
-async def test_a_certificate_that_nobody_signed_is_told_and_not_tried_again(d, own, recorder, certificate):
+async def test_a_self_signed_certificate_is_reported_and_not_retried(d, own, recorder, certificate):
     if own and d.name == "google":
         return
     row = fault("self-signed", (), ProviderNotAvailableError, says="certificate", retryable=False)
@@ -99,7 +99,7 @@ async def test_a_certificate_that_nobody_signed_is_told_and_not_tried_again(d, o
 
 
 @OWN
-async def test_tls_to_a_plain_port_is_told(d, own, recorder):
+async def test_tls_to_a_plain_port_is_reported(d, own, recorder):
     if own and d.name == "google":
         return
     row = fault("TLS to plain", (), ProviderNotAvailableError, retryable=False)

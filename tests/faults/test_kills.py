@@ -88,7 +88,7 @@ async def rounds(folder, count, longest):
     return rows, acknowledged
 
 
-async def test_a_killed_process_loses_no_row_it_was_told_is_safe(tmp_path):
+async def test_a_killed_process_loses_no_acknowledged_row(tmp_path):
     rows, acknowledged = await rounds(tmp_path, 5, 1.0)
     assert acknowledged
     assert {"ok", "replayed"} <= set(rows.status)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord, session_id
 
-books = Ledger(sys.argv[1])
+ledger = Ledger(sys.argv[1])
 
 def call(**changes):
     fields = {"uid": uuid.uuid4().hex, "status": "ok", "provider": "p", "model": "m", "cost_nanos": 1}
@@ -57,7 +57,7 @@ def uids(path):
 
 
 def test_eight_processes_write_while_another_reads(path):
-    code = "assert all(books.record(call()).result(60) for _ in range(int(sys.argv[2])))"
+    code = "assert all(ledger.record(call()).result(60) for _ in range(int(sys.argv[2])))"
     each = scaled(500)
     writers = [start(code, path, each) for _ in range(8)]
     reader = Ledger(path)
@@ -74,7 +74,7 @@ def test_eight_processes_write_while_another_reads(path):
 def kill_a_writer(path):
     code = """
         while True:
-            for future, uid in [(books.record(record), record.uid) for record in (call() for _ in range(5))]:
+            for future, uid in [(ledger.record(record), record.uid) for record in (call() for _ in range(5))]:
                 assert future.result(60)
                 print(uid, flush=True)
         """
@@ -95,12 +95,12 @@ def test_a_writer_that_is_killed_loses_no_acknowledged_row(path, rounds):
     assert acknowledged <= set(uids(path))
 
 
-def test_calls_that_nobody_waited_for_are_written_as_the_process_ends(path):
+def test_calls_that_are_not_awaited_are_written_as_the_process_ends(path):
     code = """
         import atexit
-        atexit.register(lambda: [books.record(call()) for _ in range(10)])
+        atexit.register(lambda: [ledger.record(call()) for _ in range(10)])
         for _ in range(2000):
-            books.record(call())
+            ledger.record(call())
         """
     finish(start(code, path))
     assert len(uids(path)) == 2010
@@ -109,10 +109,10 @@ def test_calls_that_nobody_waited_for_are_written_as_the_process_ends(path):
 def test_a_late_exit_handler_is_written_down_too(path):
     code = """
         import atexit
-        from llmkit.costs import ledger
-        books.record(call())
+        import llmkit.costs.ledger
+        ledger.record(call())
         """
-    early = "import atexit\natexit.register(lambda: books.record(call()))\n"
+    early = "import atexit\natexit.register(lambda: ledger.record(call()))\n"
     process = subprocess.Popen(
         [sys.executable, "-c", early + HEAD + textwrap.dedent(code), str(path)],
         stderr=subprocess.PIPE,
@@ -124,17 +124,17 @@ def test_a_late_exit_handler_is_written_down_too(path):
 
 def test_a_forked_child_has_its_own_thread_connection_and_sum(path):
     code = """
-        assert books.record(call()).result(10) and len(books.df) == 1
+        assert ledger.record(call()).result(10) and len(ledger.df) == 1
         mine, parent = session_id(), os.getpid()
         child = os.fork()
         if child == 0:
-            assert books.session_total().calls == 0 and session_id() != mine
-            assert books.record(call()).result(10)
-            assert len(books.df) == 2
+            assert ledger.session_total().calls == 0 and session_id() != mine
+            assert ledger.record(call()).result(10)
+            assert len(ledger.df) == 2
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        assert books.record(call()).result(10)
-        assert len(books.df) == 3 and books.session_total().calls == 2
+        assert ledger.record(call()).result(10)
+        assert len(ledger.df) == 3 and ledger.session_total().calls == 2
         """
     finish(start(code, path))
     assert len(uids(path)) == 3
@@ -146,7 +146,7 @@ def test_forks_in_the_middle_of_writing_lose_nothing(path):
         def work():
             while not stop.is_set():
                 record = call(model="parent")
-                assert books.record(record).result(60)
+                assert ledger.record(record).result(60)
                 written.append(record.uid)
         threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
         for thread in threads:
@@ -154,14 +154,14 @@ def test_forks_in_the_middle_of_writing_lose_nothing(path):
         for _ in range(8):
             time.sleep(0.02)
             if not (child := os.fork()):
-                ok = all(books.record(call(model="child")).result(60) for _ in range(20))
-                books.close()
+                ok = all(ledger.record(call(model="child")).result(60) for _ in range(20))
+                ledger.close()
                 os._exit(not ok)
             assert os.waitpid(child, 0)[1] == 0
         stop.set()
         for thread in threads:
             thread.join()
-        frame = books.df
+        frame = ledger.df
         assert (frame["model"] == "child").sum() == 160
         assert set(written) <= set(frame["uid"])
         """
@@ -170,11 +170,11 @@ def test_forks_in_the_middle_of_writing_lose_nothing(path):
 
 def test_a_child_that_outlives_its_parent_loses_nothing(path):
     code = """
-        assert books.record(call()).result(10)
+        assert ledger.record(call()).result(10)
         if not os.fork():
             os.close(1), os.close(2)
             for _ in range(60):
-                books.record(call()).result(10)
+                ledger.record(call()).result(10)
                 time.sleep(0.005)
             open(sys.argv[1] + ".done", "w").close()
             os._exit(0)
@@ -183,7 +183,7 @@ def test_a_child_that_outlives_its_parent_loses_nothing(path):
     finish(start(code, path))
     visits = scaled(8)
     for _ in range(visits):  # readers and writers come and go, and each might tidy the log away
-        finish(start("books.record(call()).result(10); len(books.df)", path))
+        finish(start("ledger.record(call()).result(10); len(ledger.df)", path))
     for _ in range(200):
         if path.with_name("ledger.sqlite.done").exists():
             break
@@ -191,12 +191,12 @@ def test_a_child_that_outlives_its_parent_loses_nothing(path):
     assert len(uids(path)) == 1 + 60 + visits
 
 
-def test_a_worker_of_multiprocessing_writes_what_nobody_waited_for(path):
+def test_a_multiprocessing_worker_writes_calls_that_are_not_awaited(path):
     code = """
         def work():
             for _ in range(50):
-                books.record(call())
-        books.record(call())
+                ledger.record(call())
+        ledger.record(call())
         workers = [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]
         for worker in workers:
             worker.start()
@@ -209,11 +209,11 @@ def test_a_worker_of_multiprocessing_writes_what_nobody_waited_for(path):
 
 def test_a_ledger_in_memory_starts_empty_in_a_child():
     code = """
-        assert books.record(call()).result(10)
+        assert ledger.record(call()).result(10)
         if not (child := os.fork()):
-            ok = len(books.df) == 0 and books.record(call()).result(10) and len(books.df) == 1
+            ok = len(ledger.df) == 0 and ledger.record(call()).result(10) and len(ledger.df) == 1
             os._exit(not ok)
         assert os.waitpid(child, 0)[1] == 0
-        assert len(books.df) == 1
+        assert len(ledger.df) == 1
         """
     finish(start(code, ":memory:"))

@@ -355,7 +355,7 @@ def test_a_wrapped_key_stays_wrapped():
         vars(secret)
 
 
-def test_words_that_stand_in_for_a_key_are_not_hidden():
+def test_placeholders_for_a_key_are_not_hidden():
     held = [Secret(word, "a test") for word in ("EMPTY", "ollama", "k", "")]
     assert redact("EMPTY ollama k") == "EMPTY ollama k"
     assert len(held) == 4

@@ -106,7 +106,7 @@ class TestContext:
 
 
 class TestDryRun:
-    def test_it_shows_what_a_call_then_sends_and_calls_nobody(self, kernel):
+    def test_it_shows_what_a_call_then_sends_and_sends_nothing(self, kernel):
         before = len(rows(kernel))
         kernel.run("n = 7")
         line = "-v n -s 'Be brief.' -T 0.5 -t dry"
@@ -128,7 +128,7 @@ class TestDryRun:
         assert "anthropic:claude-sonnet-5-5 at api.anthropic.com" in result.text
         assert "$? at most" in result.text
 
-    def test_a_model_without_a_name_is_told(self, kernel):
+    def test_a_model_without_a_name_is_reported(self, kernel):
         assert "'sandbox,' has an empty model name." in kernel.run("%%llm -d sandbox,\nHello").reply["evalue"]
 
     def test_attachments_and_the_schema_have_lines_of_their_own(self, kernel):
@@ -173,7 +173,7 @@ class TestTags:
         kernel.run("%llm tags off")
         assert "Tags" not in kernel.run("%llm -d hi").text
 
-    def test_a_label_without_a_value_is_sent_to_nobody(self, kernel):
+    def test_a_label_without_a_value_is_not_sent(self, kernel):
         before = kernel.run("print(count())").text
         assert "NAME=VALUE, like project=thesis" in kernel.run("%llm --tag thesis hi").reply["evalue"]
         for line in ("%llm tags thesis", "%llm tags project='my thesis'"):
@@ -388,7 +388,7 @@ class TestSession:
         kernel.run("%llm thread delete two")
         assert kernel.run("%llm thread").text == "There are no conversations yet. %%llm -t starts one.\n"
 
-    def test_an_alias_holds_for_the_session_and_a_loop_is_told(self, kernel):
+    def test_an_alias_is_kept_for_the_session_and_a_loop_is_reported(self, kernel):
         assert kernel.run("%llm alias fast=sandbox:sandbox-mini").text == "fast  sandbox:sandbox-mini\n"
         kernel.run("%%llm fast -q\nHello")
         assert rows(kernel, "model")[-1] == ("sandbox-mini",)

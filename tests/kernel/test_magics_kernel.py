@@ -234,7 +234,7 @@ def test_several_models_are_asked_side_by_side(kernel, ledger):
     assert sorted(rows(ledger, "model, surface")) == [("sandbox", "magic"), ("sandbox-mini", "magic")]
 
 
-def test_one_unknown_model_among_several_is_told_before_anything_is_sent(kernel, ledger):
+def test_one_unknown_model_among_several_is_reported_before_anything_is_sent(kernel, ledger):
     result = kernel.run("%%llm sandbox,sonet\nHello")
     assert (result.status, result.reply["ename"]) == ("error", "ConfigurationError")
     assert not ledger.exists()
@@ -250,7 +250,7 @@ def test_another_packages_exception_ends_the_display_and_is_one_line(kernel):
     assert "●" not in html
 
 
-def test_a_ledger_that_cannot_be_written_is_told_under_the_answer(tmp_path):
+def test_a_ledger_that_cannot_be_written_is_reported_under_the_answer(tmp_path):
     kernel = Kernel(
         tmp_path, LLMKIT_LEDGER="/dev/full", LLMKIT_SANDBOX_RATE="0", LLMKIT_SANDBOX_FIRST_TOKEN="0"
     )
@@ -383,7 +383,7 @@ def test_an_alert_is_shown_once(kernel, ledger):
     assert {row[0] for row in rows(ledger, "simulated")} == {0}
 
 
-def test_a_server_that_charges_more_than_its_bound_is_told_of_once(kernel):
+def test_a_server_that_charges_more_than_its_bound_is_reported_once(kernel):
     with charging() as provider:
         kernel.run(f"import os\nos.environ.update(OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k')")
         kernel.run("%llm budget daily=5")

@@ -166,7 +166,7 @@ class ProviderContract:
                 await client.generate_text(QUESTION, max_tokens=10**6)
         assert len(peer.bodies) == 1
 
-    async def test_a_replayed_answer_is_the_recorded_one_and_asks_nobody(self, ledger, tmp_path):
+    async def test_a_replayed_answer_is_the_recorded_one_and_sends_nothing(self, ledger, tmp_path):
         async with Peer() as peer, self.client(peer) as client:
             peer.scripts[self.model] = [[http(200, self.plain(TEXT, 7, 5))]]
             with llmkit.replay(tmp_path / "demo.replay"):

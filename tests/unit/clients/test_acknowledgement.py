@@ -85,7 +85,7 @@ async def test_event_loops_of_several_threads_wait_for_one_transaction(server, r
     assert await asyncio.gather(*threads) == [TEXT] * 3
 
 
-def test_a_loop_that_is_closed_meanwhile_disturbs_nobody(server, recorder, shared, caplog):
+def test_a_loop_that_is_closed_meanwhile_causes_no_error(server, recorder, shared, caplog):
     loop = asyncio.new_event_loop()
     client = make("openai", server)
     task = loop.create_task(client.generate_text(QUESTION))

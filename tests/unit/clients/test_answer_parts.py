@@ -224,7 +224,7 @@ NAMES = st.sampled_from(
 
 
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=4), max_size=4), st.text(max_size=9))
-def test_any_parts_are_told_on_one_short_line(parts, text):
+def test_any_parts_are_described_on_one_short_line(parts, text):
     said = sentence(parts, text)
     assert said.isprintable()
     assert len(said) < 1000

@@ -93,7 +93,7 @@ async def test_a_page_in_place_of_an_answer_is_not_asked_for_again():
     assert len(peer.asked["m"]) == 1
 
 
-async def test_other_models_stand_in_for_one_whose_answer_breaks_before_any_text():
+async def test_other_models_replace_one_whose_answer_breaks_before_any_text():
     d = DIALECTS["openai"]
     async with Peer() as peer, client_of(d, peer.url, model="m") as other:
         peer.scripts = {"first": [cut(events(d.start()))], "m": [whole(d, "stream")]}

@@ -364,7 +364,7 @@ def packed(**changes):
         packed(usage={"tokens": 1}),
     ],
 )
-def test_a_damaged_recording_is_told_from_a_damaged_file(cassette, path, data):
+def test_a_damaged_recording_is_distinguished_from_a_damaged_file(cassette, path, data):
     write(cassette)
     write(cassette, "b", FULL)
     with closing(sqlite3.connect(path)) as file, file:

@@ -88,7 +88,7 @@ def test_magics_batches_and_comparisons_follow_too(two, recorder, monkeypatch):
     assert [set(keys_at(server)) for server in two] == [{OLD}, {NEW}]
 
 
-async def test_a_stand_in_follows_too(two, recorder, monkeypatch):
+async def test_a_fallback_follows_too(two, recorder, monkeypatch):
     refusing, answering = two
     point(monkeypatch, "anthropic", refusing, OLD)
     first = llmkit.client(

@@ -213,7 +213,7 @@ async def test_a_whole_answer_that_is_not_the_protocol_is_a_bad_response(kind, s
     assert len(server.requests) == 1
 
 
-async def test_a_page_of_a_proxy_with_an_error_status_is_told_shortly(kind, server, recorder):
+async def test_a_proxys_error_page_is_reported_in_short(kind, server, recorder):
     server.fail_next("html;status=502", times=9)
     async with opened(kind, server, max_retries=0) as client:
         with pytest.raises(ProviderNotAvailableError, match="502") as caught:

@@ -94,7 +94,7 @@ async def test_a_wrong_request_is_wrong_for_every_model(protocol, server, other,
     assert not other.requests
 
 
-async def test_retries_come_before_the_stand_in(server, other, recorder):
+async def test_retries_come_before_the_fallback(server, other, recorder):
     server.fail_next("503", times=9)
     second = AnthropicClient("k", other.url("anthropic"), model="sandbox")
     async with OpenAIClient("k", server.url("openai"), model="sandbox", fallback=[second]) as first, second:
@@ -104,7 +104,7 @@ async def test_retries_come_before_the_stand_in(server, other, recorder):
     assert recorder.last.attempts == 4
 
 
-async def test_when_nobody_answers_the_last_error_names_the_others(server, other, recorder):
+async def test_when_no_model_answers_the_last_error_names_the_others(server, other, recorder):
     server.fail_next("401")
     other.fail_next("503", times=9)
     first, second = pair("openai", server, other)
@@ -132,7 +132,7 @@ async def test_a_chain_ends_at_the_first_model_that_answers(server, other, recor
         await client.close()
 
 
-async def test_a_plain_class_may_stand_in_and_stays_its_owners_to_close(server, recorder):
+async def test_a_plain_class_may_be_a_fallback_and_its_owner_closes_it(server, recorder):
     server.fail_next("503", times=9)
     echo = Echo("mine")
     async with OpenAIClient("k", server.url("openai"), max_retries=0, fallback=[echo]) as client:
@@ -142,7 +142,7 @@ async def test_a_plain_class_may_stand_in_and_stays_its_owners_to_close(server, 
     assert not hasattr(echo, "closed")
 
 
-async def test_names_stand_in_and_are_closed_with_the_client(server, recorder, monkeypatch):
+async def test_fallbacks_given_by_name_are_closed_with_the_client(server, recorder, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url("anthropic"))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     server.fail_next("503")
@@ -159,7 +159,7 @@ async def test_a_missing_key_lets_another_model_answer(server, recorder, monkeyp
     assert (response.provider, response.attempts) == ("anthropic", 1)
 
 
-def test_an_unknown_stand_in_is_refused_at_once():
+def test_an_unknown_fallback_is_refused_at_once():
     with pytest.raises(ConfigurationError, match="no-such-model"):
         OpenAIClient("k", fallback=["no-such-model"])
 
@@ -296,14 +296,14 @@ async def test_what_the_failed_model_used_is_paid_as_well(server, other, recorde
     assert recorder.last.cost_nanos > recorder.records[0].cost_nanos
 
 
-def test_the_managers_stand_ins_are_a_chain():
+def test_the_managers_fallbacks_are_a_chain():
     manager = ModelManager({"openai": ["a", "b", "c"]}, {"a": "b", "b": "c", "c": "a"})
     assert manager.fallbacks("openai", "a") == ["openai:b", "openai:c"]
     assert manager.fallbacks("openai", "c") == ["openai:a", "openai:b"]
     assert manager.fallbacks("openai", "unknown") == []
 
 
-async def test_messages_reach_the_stand_in_unchanged(server, other, recorder):
+async def test_messages_reach_the_fallback_unchanged(server, other, recorder):
     server.fail_next("503", times=9)
     question = [LLMMessage("system", "Be odd."), LLMMessage("user", "echo: ünïcode \u2028 ✓")]
     first, second = pair("openai", server, other)

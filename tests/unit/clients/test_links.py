@@ -129,7 +129,7 @@ class TestSent:
         assert "image at https://host.example/a.png?…: an address" in answer
         assert "X-Amz-Signature=0123456789abcdef0" in json.dumps(server.requests[-1].body)
 
-    async def test_nobody_here_loads_it(self, protocol, server, recorder):
+    async def test_it_is_not_loaded_here(self, protocol, server, recorder):
         with sandbox.start(rate=0, first_token=0) as other:
             async with opened(protocol, server) as client:
                 await client.generate_text(ask(f"{other.url('openai')}/a.png"))
@@ -138,7 +138,7 @@ class TestSent:
 
 class TestCounted:
     @pytest.mark.parametrize("url", [PLOT, "https://host/x"])
-    def test_an_image_counts_as_the_dearest_that_the_provider_takes(self, protocol, url):
+    def test_an_image_counts_as_the_most_expensive_that_the_provider_accepts(self, protocol, url):
         head = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR"
         large = attach(head + (8000).to_bytes(4, "big") * 2)
         count = codec_of(protocol).image_tokens

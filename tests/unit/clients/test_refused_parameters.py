@@ -221,7 +221,7 @@ class TestWhatAnAnswerCanDoWithout:
             "`temperature` and `top_p` cannot both be specified",
         ],
     )
-    async def test_is_a_temperature_that_nobody_chose_in_any_words_and_without_a_warning(self, message):
+    async def test_is_a_default_temperature_in_any_words_and_without_a_warning(self, message):
         request = Request(messages=tuple(QUESTION), model=MODEL, temperature=TEMPERATURE, extra={"top_p": 1})
         lesser, names = without_refused(InvalidRequestError(message), request, OpenAICodec())
         assert names == {"temperature"}

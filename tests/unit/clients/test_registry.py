@@ -154,7 +154,7 @@ async def test_a_local_server_needs_no_key_and_costs_nothing(server, recorder):
     assert (response.cost_estimate, response.price_source) == (0.0, "local")
 
 
-async def test_a_missing_key_is_told_with_its_variable(recorder):
+async def test_a_missing_key_is_reported_with_its_variable(recorder):
     client = llmkit.client("groq:m")
     with pytest.raises(llmkit.AuthenticationError, match="GROQ_API_KEY"):
         await client.generate_text(QUESTION)

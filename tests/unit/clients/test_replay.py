@@ -229,7 +229,7 @@ class TestCalls:
             assert (await ask(client, **changes[part])).replayed
         assert len(auto) == 2
 
-    async def test_providers_are_told_apart(self, server, recorder, auto):
+    async def test_providers_are_distinguished(self, server, recorder, auto):
         for make in (OpenAIClient, partial(CompatibleClient, "ollama")):
             async with make("k", base_url=server.url(), model="sandbox") as client:
                 assert not (await ask(client)).replayed
@@ -369,7 +369,7 @@ class TestSharing:
         assert len(server.requests) == 2
         assert sorted(recorder.statuses) == ["error", "ok"] + ["replayed"] * 18
 
-    async def test_if_all_fail_nobody_is_left_waiting(self, server, recorder, auto):
+    async def test_if_all_fail_no_caller_is_left_waiting(self, server, recorder, auto):
         async with opened("openai", server, max_retries=0) as client:
             server.fail_next("500", 5)
             results = await asyncio.gather(*(ask(client) for _ in range(5)), return_exceptions=True)
@@ -538,7 +538,7 @@ class TestTrouble:
             assert len(auto) == 0
             assert not (await ask(client)).replayed
 
-    async def test_a_stand_ins_answer_is_not_recorded_as_the_first_ones(self, server, recorder, auto):
+    async def test_a_fallbacks_answer_is_not_recorded_as_the_first_models(self, server, recorder, auto):
         other = OpenAIClient("k", server.url(), model="sandbox-2")
         async with OpenAIClient(
             "k", server.url(), model="sandbox", max_retries=0, fallback=[other]

@@ -95,7 +95,7 @@ def test_a_long_wait_says_when_to_come_back(seconds, text):
     assert come_back(seconds, now) == f"{text}, or use another model."
 
 
-def test_a_time_is_said_without_being_told_the_time():
+def test_a_time_is_described_without_a_given_time():
     assert "asks to wait 5 s: try again after" in come_back(5)
 
 
@@ -125,7 +125,7 @@ def test_a_date_without_a_zone_is_taken_as_utc():
     assert 80 < seconds <= 90
 
 
-async def test_the_decorator_waits_and_calls_three_times_unless_told_otherwise(caplog):
+async def test_the_decorator_waits_and_calls_three_times_by_default(caplog):
     times = []
 
     @rate_limit_retry(base_delay=0.05)

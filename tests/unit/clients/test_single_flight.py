@@ -112,7 +112,7 @@ async def test_a_turn_that_reaches_a_cancelled_one_goes_to_the_next(group):
     assert not group._calls
 
 
-async def test_a_result_that_reaches_a_cancelled_one_hurts_nobody(group):
+async def test_a_result_for_a_cancelled_future_causes_no_error(group):
     leader, tasks = await waiting(group, 2)
     leader.complete("x")
     tasks[0].cancel()

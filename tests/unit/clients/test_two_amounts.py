@@ -239,7 +239,7 @@ async def test_an_attempt_counts_once_if_its_user_leaves_before_the_next_one(led
     assert check(ledger, protocol)["attempts"] == 1
 
 
-async def test_what_broke_before_another_model_stood_in_counts_at_its_own_price(ledger):
+async def test_what_broke_before_a_fallback_counts_at_its_own_price(ledger):
     dialect = DIALECTS["openai"]
     async with Peer() as peer:
         peer.scripts["gpt-5.4-mini"] = [overloaded("openai")]
@@ -366,7 +366,7 @@ class TestAServerThatExceedsItsBound:
                 await ask(client, "streamed", max_tokens=1000)
         assert last(ledger)["at_most_usd"] > 2.5 * at_least(protocol, 1000)
 
-    async def test_it_is_told_once(self, ledger, protocol, way, caplog):
+    async def test_it_is_reported_once(self, ledger, protocol, way, caplog):
         ledger.budget(daily=100)
         script = (whole(protocol, way, TOO_MUCH[protocol]),)
         async with asking(protocol, script) as client:

@@ -461,7 +461,7 @@ class TestArrival:
         answer = await recorded(Echo("mine")).generate_text(ask(attach(PNG, "a.png")))
         assert answer.content == repr((attach(PNG, "a.png"),))
 
-    async def test_the_books_hold_no_attachment(self, protocol, server, recorder):
+    async def test_the_ledger_holds_no_attachment(self, protocol, server, recorder):
         async with opened(protocol, server) as client:
             await client.generate_text(ask(attach(PNG, "secret-name.png")))
         assert "secret-name" not in repr(recorder.last)

@@ -138,7 +138,7 @@ def test_a_module_is_its_name_and_the_first_words_of_its_doc():
         pd.DataFrame({"k": ["x" * 20 + "-" + KEY]}),
     ],
 )
-def test_what_looks_like_a_key_is_left_out_and_told(value):
+def test_what_looks_like_a_key_is_left_out_and_reported(value):
     made = card("secrets", value)
     assert KEY[:12] not in made.text
     assert "[redacted]" in made.text

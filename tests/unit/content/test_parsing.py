@@ -116,7 +116,7 @@ class TestSchemas:
         with pytest.raises(InvalidRequestError, match="Cannot create a JSON schema from Odd"):
             schema_of(Odd)
 
-    async def test_a_mistake_is_told_before_anything_leaves(self, protocol, server, recorder):
+    async def test_a_mistake_is_reported_before_anything_is_sent(self, protocol, server, recorder):
         async with opened(protocol, server) as client:
             with pytest.raises(InvalidRequestError, match="not a schema"):
                 await client.generate_text(QUESTION, schema=42)
@@ -269,7 +269,7 @@ class TestCalls:
         assert answer.content.startswith("{} system Answer with JSON")
         assert "".join(await read(client.stream_text(QUESTION, schema=CITY))) == answer.content
 
-    async def test_a_stand_in_is_asked_by_its_own_mechanism(self, server, recorder):
+    async def test_a_fallback_is_called_by_its_own_mechanism(self, server, recorder):
         server.fail_next("401")
         async with (
             opened("anthropic", server) as other,

@@ -255,10 +255,10 @@ class TestNotes:
         result = interpolate("{{a}} {{i}}", {"a": pd.Series(range(5000)).to_numpy(), "i": pd.RangeIndex(3)})
         assert result.notes == ("a has 5,000 items: not all were sent.",)
 
-    def test_a_large_value_is_told_with_its_size(self):
+    def test_a_large_value_is_described_with_its_size(self):
         assert interpolate("{{s}}", {"s": "é" * 600_000}).notes == ("s is 1.2 MB of the prompt.",)
 
-    def test_each_note_is_told_once(self):
+    def test_each_note_is_shown_once(self):
         assert len(interpolate("{{s}} {{s}}", {"s": "x" * 10**6}).notes) == 1
 
 

@@ -113,7 +113,7 @@ def test_what_is_no_address_is_refused_by_its_variable_and_not_shown(monkeypatch
     assert "sk-proj" not in str(caught.value)
 
 
-def test_a_file_that_names_no_address_is_told(tmp_path):
+def test_a_file_without_an_address_is_reported(tmp_path):
     (tmp_path / "llmkit.toml").write_text('[base_urls]\nopenai = "ftp://x"\n')
     with pytest.raises(ConfigurationError, match=r"base_urls\.openai in .*llmkit\.toml"):
         settings.base_url(catalog.providers()["openai"])

@@ -117,7 +117,7 @@ def holding(path):
     return closing(connection)
 
 
-def test_without_a_budget_nobody_is_asked_and_no_file_is_made(ledger, path):
+def test_without_a_budget_nothing_is_checked_and_no_file_is_made(ledger, path):
     assert ledger.guard(None) is None
     assert not path.exists()
 
@@ -594,7 +594,7 @@ async def test_the_caps_in_the_file_count_even_if_older_ones_are_known(path):
     yours.close()
 
 
-def test_nobody_waits_for_a_thread_that_changes_the_caps(ledger):
+def test_no_caller_waits_for_a_thread_that_changes_the_rules(ledger):
     ledger.budget(daily=1)
     budgets = ledger._budgets
     budgets._until = 0.0
@@ -854,7 +854,7 @@ def test_an_alert_says_which_notebook_it_means(ledger):
     assert isinstance(alert, Alert)
 
 
-def test_a_callback_that_fails_is_logged_and_a_slow_one_holds_up_nobody(ledger, caplog):
+def test_a_callback_that_fails_is_logged_and_a_slow_one_blocks_no_call(ledger, caplog):
     heard, go_on = threading.Event(), threading.Event()
 
     def callback(_):

@@ -270,12 +270,12 @@ def test_spent_and_saved_add_up_to_the_ledgers(month):
     assert nanos(bars(ax, "saved by replay")) == sums.saved_nanos
 
 
-def test_the_dearest_cells_and_the_others_are_all(month):
+def test_the_most_expensive_cells_and_the_others_are_all(month):
     ax = month.plot("most_expensive")
     by_cell = month.df.groupby(["notebook", "cell_id"], observed=True)["cost_usd"].sum()
     outside = month.df[month.df["notebook"].isna()]["cost_usd"].sum()
-    dearest = sorted([*by_cell, outside], reverse=True)[: len(ax.patches)]
-    assert [bar.get_width() for bar in ax.patches] == pytest.approx(dearest, abs=1e-9)
+    most_expensive = sorted([*by_cell, outside], reverse=True)[: len(ax.patches)]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(most_expensive, abs=1e-9)
     rest = nanos([month.total().usd]) - nanos(bar.get_width() for bar in ax.patches)
     assert f"others: {canvas.format_money(rest / 1e9)}" in texts(ax)
 
@@ -440,7 +440,7 @@ def test_the_line_never_runs_backwards_when_summer_ends(ledger, berlin):
     assert (np.diff(times).astype(int) >= 0).all()
 
 
-def test_cells_are_told_apart_by_their_identifier_and_named_by_their_last_number(ledger):
+def test_cells_are_distinguished_by_identifier_and_named_by_their_last_number(ledger):
     for count in (1, 2):
         ledger.record(call(notebook="a.ipynb", cell_id="x", execution_count=count))
     ledger.record(call(notebook="a.ipynb", execution_count=7))

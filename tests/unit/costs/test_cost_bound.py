@@ -207,17 +207,17 @@ def test_the_dearer_of_the_tier_that_is_asked_for_and_the_usual_one_counts():
     assert most(fast, "anthropic").nanos == nanos("anthropic", "claude-opus-5-5", before, 4096, tier="fast")
 
 
-def test_what_a_cache_may_take_is_counted_at_its_dearest_rate():
+def test_what_a_cache_may_take_is_counted_at_its_most_expensive_rate():
     plain = ask(model="claude-opus-5-5")
     before = most(plain, "anthropic").input_tokens
     assert most(plain, "anthropic").nanos == nanos("anthropic", "claude-opus-5-5", before, 4096)
     cached = ask(model="claude-opus-5-5", extra={"system": [{"cache_control": {"type": "ephemeral"}}]})
     before = most(cached, "anthropic").input_tokens
-    dearest = nanos(
+    most_expensive = nanos(
         "anthropic", "claude-opus-5-5", before, 4096, cache_write_tokens=before, cache_write_1h_tokens=before
     )
-    assert most(cached, "anthropic").nanos == dearest
-    assert dearest > nanos("anthropic", "claude-opus-5-5", before, 4096, cache_write_tokens=before)
+    assert most(cached, "anthropic").nanos == most_expensive
+    assert most_expensive > nanos("anthropic", "claude-opus-5-5", before, 4096, cache_write_tokens=before)
 
 
 def test_other_providers_caches_work_by_themselves():
@@ -269,7 +269,7 @@ def test_no_usage_within_the_bounds_costs_more(before, after, read, model):
         ("perplexity", "sonar", {}),
     ],
 )
-def test_a_bound_counts_the_dearest_kind_of_token(provider, model, units):
+def test_a_bound_counts_the_most_expensive_kind_of_token(provider, model, units):
     bound = most(ask("Draw a llama", model=model, max_tokens=500), provider)
     assert bound.nanos >= nanos(provider, model, bound.input_tokens, 500, units=units)
 

@@ -268,7 +268,7 @@ class TestCorrections:
         assert ledger.df["cost_usd"].tolist() == [5e-9]
         assert ledger.summary()["cost_usd"].tolist() == [5e-9]
 
-    def test_what_was_corrected_in_one_is_told_of_all(self, laptop, server, merged):
+    def test_a_correction_in_one_is_reported_for_all(self, laptop, server, merged):
         both = call(cost_nanos=1, input_tokens=1000, output_tokens=0)
         write(laptop, both)
         shutil.copy(laptop, server)
@@ -455,11 +455,11 @@ class TestTemporaryFile:
             def mine():
                 links = [(f, os.readlink(f)) for f in Path("/proc/self/fd").iterdir() if f.is_symlink()]
                 return [f for f, target in links if target.startswith(str(scratch))]
-            books = Ledger.merged({str(laptop)!r})
-            assert books.total().calls == 1000
+            ledger = Ledger.merged({str(laptop)!r})
+            assert ledger.total().calls == 1000
             (file,) = mine()
             print(oct(file.stat().st_mode & 0o777), file.stat().st_size > 5_000_000, [*scratch.iterdir()])
-            books.close()
+            ledger.close()
             print(mine())
             """,
             SQLITE_TMPDIR=str(tmp_path / "scratch"),
@@ -474,14 +474,14 @@ class TestTemporaryFile:
             from llmkit.costs.ledger import Ledger
             from llmkit.core.errors import ConfigurationError
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            books = Ledger.merged({str(laptop)!r})
+            ledger = Ledger.merged({str(laptop)!r})
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
             try:
-                print(books.total())
+                print(ledger.total())
             except ConfigurationError as error:
                 print(error)
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            print(books.total().calls)
+            print(ledger.total().calls)
             """
         )
         assert "laptop.sqlite cannot be read: d" in out
@@ -495,15 +495,15 @@ class TestTemporaryFile:
             f"""
             from llmkit.costs.ledger import Ledger
             import llmkit.costs.frame.frame
-            books = Ledger.merged({str(laptop)!r}, {str(server)!r})
-            assert books.total().calls == 2
+            ledger = Ledger.merged({str(laptop)!r}, {str(server)!r})
+            assert ledger.total().calls == 2
             if not (child := os.fork()):
-                assert len(books.df) == 2
-                print(books.total(), flush=True)
+                assert len(ledger.df) == 2
+                print(ledger.total(), flush=True)
                 os._exit(0)
             assert os.waitpid(child, 0)[1] == 0
-            assert len(books.df) == 2
-            print(books.total())
+            assert len(ledger.df) == 2
+            print(ledger.total())
             """
         )
         assert out.splitlines() == ["$2.00 over 2 calls"] * 2

@@ -106,7 +106,7 @@ def since(ledger, by, time):
     return rollups.groups(ledger, by, micros(time))
 
 
-def test_sums_since_a_time_are_kept_if_it_divides_nobody(ledger):
+def test_sums_since_a_time_are_kept_if_it_divides_no_period(ledger):
     days = [call(time=NOON + timedelta(days=n), cost_nanos=10**n) for n in range(3)]
     write(ledger, *days)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_a_time_within_a_day_is_left_to_the_rows_once_they_are_added_up(ledger):
     assert since(ledger, ["model"], NOON + timedelta(hours=2, microseconds=1)) == []
 
 
-def test_errors_and_unknown_tokens_are_told_from_none(ledger):
+def test_errors_and_unknown_tokens_are_distinguished_from_zero(ledger):
     write(ledger, call(status="error"), call(status="interrupted", model="n", input_tokens=0))
     rollups.roll(ledger)
     found = {row[0]: dict(zip(MEASURES, row[1:], strict=True)) for row in rollups.groups(ledger, ["model"])}

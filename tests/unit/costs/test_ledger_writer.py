@@ -174,7 +174,7 @@ def test_a_reason_without_words_is_named_by_its_kind(writer, disk):
         writer.flush(10)
 
 
-def test_an_outage_that_is_over_before_anybody_was_told_is_not_told(writer, disk):
+def test_an_outage_that_ends_before_its_warning_is_not_reported(writer, disk):
     disk.problem = OSError("full")
     disk.gate.clear()
     future = writer.submit((1,))
@@ -198,13 +198,13 @@ def test_jobs_are_done_between_the_rows_before_and_those_after(writer, disk):
     assert second.result(10) == (None, [(0,), (1,)])
 
 
-def test_a_job_is_told_why_the_rows_before_it_are_not_committed(writer, disk):
+def test_a_job_learns_why_the_rows_before_it_are_not_committed(writer, disk):
     disk.problem = OSError("full")
     quietly(lambda: writer.submit((0,)).result(10))
     assert quietly(lambda: writer.run(lambda problem: problem).result(10)) == "full"
 
 
-def test_what_a_job_raises_reaches_who_waits_and_nobody_can_cancel_it(writer, disk):
+def test_what_a_job_raises_reaches_the_waiter_who_cannot_cancel_it(writer, disk):
     def fail(problem):
         raise KeyError("mistake")
 

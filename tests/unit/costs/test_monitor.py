@@ -63,7 +63,7 @@ def test_a_cost_that_is_no_amount_of_money_is_refused_and_counts_nothing():
     assert monitor.get_metrics()["total_requests"] == 0
 
 
-def test_a_monitor_watches_a_ledger_until_told_otherwise():
+def test_a_monitor_watches_a_ledger_until_it_is_stopped():
     ledger, monitor = Ledger(":memory:"), LLMMonitor()
     stop = monitor.watch(ledger)
     ledger.record(call(cost_nanos=250_000_000, input_tokens=3, output_tokens=4, duration_s=2.0))
@@ -142,7 +142,7 @@ def test_the_rows_of_a_file_are_counted_as_the_live_calls_were(tmp_path):
     ledger.close()
 
 
-def test_a_monitor_of_stored_calls_begins_when_told():
+def test_a_monitor_of_stored_calls_begins_at_the_given_time():
     ledger = Ledger(":memory:")
     start = datetime(2026, 5, 1, tzinfo=UTC)
     for day in range(4):

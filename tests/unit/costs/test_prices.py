@@ -102,7 +102,7 @@ def test_a_price_is_counted_in_nano_dollars():
     assert found.date == "2026-11-01"
 
 
-def test_a_model_that_nobody_knows_has_no_price():
+def test_an_unknown_model_has_no_price():
     assert prices.price("openai", ("no-such-model",), Usage(input_tokens=1, output_tokens=1)) is None
     assert prices.price("nobody", ("gpt-4o-mini",), Usage(input_tokens=1, output_tokens=1)) is None
 

@@ -77,7 +77,7 @@ def test_a_real_call_hides_the_simulated_ones_and_says_so_if(real):
     assert "3 simulated calls left out" in repr(ledger.reprice())
 
 
-def test_who_asks_for_real_calls_only_is_not_told_of_others():
+def test_a_query_for_real_calls_does_not_mention_others():
     ledger = ledger_of(PAID["it cost something"])
     assert "simulated" not in str(ledger.total(simulated=False))
     assert ledger.total(simulated=True).calls == 3

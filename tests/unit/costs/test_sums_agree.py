@@ -265,9 +265,9 @@ def cells_agree(ax, rows):
     for row in rows:
         key = row["notebook"], row["cell_id"], None if row["cell_id"] else row["execution_count"]
         cells[key] = cells.get(key, 0) + (row["cost_nanos"] or 0)
-    dearest = sorted(filter(None, cells.values()), reverse=True)
-    assert [nanos(bar.get_width()) for bar in ax.patches] == dearest[: len(ax.patches)]
-    assert len(ax.patches) >= min(3, len(dearest))
+    most_expensive = sorted(filter(None, cells.values()), reverse=True)
+    assert [nanos(bar.get_width()) for bar in ax.patches] == most_expensive[: len(ax.patches)]
+    assert len(ax.patches) >= min(3, len(most_expensive))
 
 
 @pytest.mark.parametrize("name", ZONES)

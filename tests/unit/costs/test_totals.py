@@ -57,7 +57,7 @@ def test_a_real_call_that_cost_nothing_does_not_hide_the_simulated_ones():
         ({"status": "replayed", "output_tokens": 3}, False),
     ],
 )
-def test_a_call_is_unpriced_if_it_cost_something_nobody_knows(changes, unknown):
+def test_a_call_is_unpriced_if_its_cost_is_unknown(changes, unknown):
     assert is_unpriced(call(**changes)) is unknown
 
 

@@ -228,7 +228,7 @@ def test_from_python_an_error_is_raised_and_stays_in_the_chat():
     assert chat.df["text"].iloc[-1]
 
 
-def test_a_pause_before_another_try_is_told(front):
+def test_a_pause_before_a_retry_is_shown(front):
     front.send("model", name="sandbox:sandbox!503;retry-after=1")
     front.send("ask", text="repeat exactly: one")
     assert "attempt 2 in" in front.views.wait("notice")["text"]
@@ -264,7 +264,7 @@ def test_a_file_that_no_provider_takes_is_refused_in_words(front):
     assert front.shown == []
 
 
-def test_a_new_view_is_told_everything_in_the_middle_of_an_answer(front):
+def test_a_new_view_gets_everything_in_the_middle_of_an_answer(front):
     front.send("model", name="sandbox:sandbox!stall=4")
     front.send("ask", text="repeat exactly: one two three four five six")
     front.views.wait("grow")
@@ -343,7 +343,7 @@ def test_an_export_is_markdown_that_only_its_owner_reads(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_model_is_told_of_variables_as_they_are_when_it_is_asked():
+def test_the_model_gets_variables_as_they_are_when_it_is_called():
     rivers = ["Rhine"]
     chat = Chat("sandbox", system="Be brief.", vars={"rivers": rivers})
     rivers.append("Elbe")

@@ -122,7 +122,7 @@ def test_there_are_at_most_twelve_updates_a_second():
     assert view.updates <= 1 + MAX_HZ * (500 * 5 / 4 / 1000)
 
 
-def test_a_pause_is_told_once_for_each_change():
+def test_a_pause_is_sent_once_for_each_change():
     sent, clock = [], Clock()
     feed = Feed(sent.append, 1, clock)
     for notice in ("", "wait 2 s", "wait 2 s", "wait 1 s", ""):

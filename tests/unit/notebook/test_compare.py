@@ -169,13 +169,13 @@ class TestResult:
         assert found.best("cost") == found.best("time") == "asked"
         assert found.df.loc["replayed", "status"] == "replayed"
 
-    def test_an_unknown_measure_and_one_that_nobody_has_say_what_to_do(self):
+    def test_an_unknown_and_a_missing_measure_say_what_to_do(self):
         with pytest.raises(ConfigurationError, match="Use one of: cost, time"):
             Comparison([answer("a")]).best("beauty")
         with pytest.raises(ConfigurationError, match="No answer has a known cost"):
             Comparison([failed("a")]).best("cost")
 
-    def test_the_frame_has_numbers_and_gaps_where_nobody_knows(self):
+    def test_the_frame_has_numbers_and_gaps_for_unknown_values(self):
         frame = Comparison([answer("a"), failed("b")]).df
         assert frame["cost_usd"].dtype == "float64"
         assert frame["output_tokens"].dtype == "Int64"

@@ -128,7 +128,7 @@ def test_many_calls_make_few_refreshes():
     assert all(later - before >= 0.2 for before, later in pairwise(seen[1:]))
 
 
-def test_a_refresh_that_fails_is_told_and_ends_it(caplog):
+def test_a_refresh_that_fails_is_reported_and_is_the_last(caplog):
     told = Future()
     live = Live(Ledger(":memory:"), lambda: 1 // 0, told.set_result)
     live.look("a view")

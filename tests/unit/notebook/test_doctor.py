@@ -74,26 +74,26 @@ async def test_what_does_not_work_says_what_to_do(server, openai_at):
     assert line(report, "model").startswith("· model")
 
 
-async def test_a_default_model_that_the_provider_does_not_list_is_told(server, openai_at):
+async def test_a_default_model_that_the_provider_does_not_list_is_reported(server, openai_at):
     openai_at(server.url("openai"))
     found = line(await examine("openai:gpt-none"), "model")
     assert found.startswith("✗ model")
     assert "%llm model NAME" in found
 
 
-async def test_a_default_model_that_nobody_knows_does_not_end_the_report():
+async def test_an_unknown_default_model_does_not_end_the_report():
     report = await examine("no such thing")
     assert line(report, "model").startswith("✗ model")
     assert line(report, "versions").startswith("· versions")
 
 
-async def test_a_refused_key_is_told_without_the_key(server, openai_at, monkeypatch):
+async def test_a_refused_key_is_reported_without_the_key(server, openai_at, monkeypatch):
     openai_at(server.url("openai"))
     monkeypatch.setenv("OPENAI_API_KEY", "invalid")
     assert line(await examine(), "openai").startswith("✗ openai       key from OPENAI_API_KEY; ")
 
 
-async def test_a_clock_that_is_wrong_is_told_with_what_to_do(openai_at):
+async def test_a_wrong_clock_is_reported_with_what_to_do(openai_at):
     async def late(_request):
         return web.json_response(
             {"data": [{"id": "m"}]}, headers={"date": formatdate(time() - 7200, usegmt=True)}
@@ -169,7 +169,7 @@ def test_a_ledger_is_shown_with_its_rows_size_and_permissions(tmp_path):
     assert "permissions 600, schema " in finding.text
 
 
-def test_a_ledger_that_others_may_read_is_told(tmp_path):
+def test_a_ledger_that_others_may_read_is_reported(tmp_path):
     ledger = written_ledger(tmp_path / "ledger.sqlite")
     (tmp_path / "ledger.sqlite").chmod(0o644)
     finding = examine_ledger(ledger)
@@ -178,7 +178,7 @@ def test_a_ledger_that_others_may_read_is_told(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_ledger_in_a_folder_that_is_read_only_is_told(tmp_path):
+def test_a_ledger_in_a_read_only_folder_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     finding = examine_ledger(Ledger(tmp_path / "ledger.sqlite"))
     tmp_path.chmod(0o700)
@@ -194,7 +194,7 @@ def test_a_ledger_that_is_not_there_yet_is_not_created(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no database at all " * 100, None])
-def test_a_file_that_is_no_ledger_is_told(tmp_path, content):
+def test_a_file_that_is_not_a_ledger_is_reported(tmp_path, content):
     path = tmp_path / "ledger.sqlite"
     if content is None:
         with sqlite3.connect(path) as other:

@@ -28,7 +28,7 @@ def _keys(monkeypatch):
         ("mistral:mistral-small-latest", ""),
     ],
 )
-def test_a_temperature_that_nobody_chose_is_listed_where_it_is_sent(shell, model, said):
+def test_a_default_temperature_is_listed_where_it_is_sent(shell, model, said):
     shown = shell.do(f"%%llm -d -m {model} -p seed=7\nhi").text
     line = next(line for line in shown.splitlines() if line.startswith("Parameters"))
     assert line == f"Parameters: {', '.join(filter(None, [said, 'seed=7']))}."

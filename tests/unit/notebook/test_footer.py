@@ -72,7 +72,7 @@ class TestFooter:
             "· Σ $0.031 · simulated"
         )
 
-    def test_a_call_that_nobody_accepted_has_no_price_to_be_unknown(self):
+    def test_a_call_that_no_server_accepted_is_not_unpriced(self):
         refused = answer(content="", prompt_tokens=None, completion_tokens=None, cost_estimate=None)
         assert str(build_footer(refused, status="error")) == "claude-sonnet-5-5 · 3.4 s · ⚠ failed"
 

@@ -49,7 +49,7 @@ def test_what_is_long_is_cut_where_it_matters_least():
     assert found.error.endswith(" the end")
 
 
-def test_a_deep_recursion_is_told_in_few_lines():
+def test_a_deep_recursion_is_reported_in_few_lines():
     def deeper():
         deeper()
 
@@ -58,7 +58,7 @@ def test_a_deep_recursion_is_told_in_few_lines():
     assert len(describe_error("deeper()", caught.value).error.splitlines()) < 60
 
 
-def test_an_error_whose_words_cannot_be_had_is_told_all_the_same():
+def test_an_error_without_a_readable_message_is_still_reported():
     class OddError(Exception):
         def __str__(self):
             raise LookupError

@@ -145,7 +145,7 @@ except llmkit.BudgetExceededError as error:
 """
 
 
-def test_a_plain_script_is_told_and_refused(tmp_path):
+def test_a_plain_script_is_reported_and_refused(tmp_path):
     with charging() as provider:
         command = [sys.executable, "-c", SCRIPT, provider.url]
         env = {**os.environ, "LLMKIT_LEDGER": str(tmp_path / "l.sqlite")}
@@ -166,7 +166,7 @@ class TestAKernel:
         yield kernel
         kernel.close()
 
-    def test_the_wall_is_told_of_and_refuses_until_it_has_a_name(self, kernel):
+    def test_a_notebook_without_a_name_is_reported_and_refused_until_it_has_one(self, kernel):
         with charging() as provider:
             kernel.run(f"import os\nos.environ.update(OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k')")
             kernel.run("%load_ext llmkit")

@@ -45,7 +45,7 @@ def test_a_fence_in_a_cell_does_not_end_its_fence():
         ("-f text --schema frame", "--schema and -f text do not go together. Use -f json or df."),
     ],
 )
-def test_what_is_not_there_is_told_with_the_nearest_name(line, message):
+def test_a_missing_name_is_reported_with_the_nearest_one(line, message):
     with pytest.raises(CellError) as caught:
         sent(line, variables={"frame": 1}, inputs=INPUTS)
     assert str(caught.value) == message
@@ -64,7 +64,7 @@ def test_keys_stay_out_of_cells_cards_files_and_system_prompts(tmp_path):
     assert len(outgoing.notes) == 4
 
 
-def test_a_long_cell_is_cut_and_that_is_told():
+def test_a_long_cell_is_cut_and_the_cut_is_reported():
     outgoing = sent("-i 1", inputs=["", "x" * (MAX_CELL + 1), "now"])
     assert "In[1] is long: only its first 20,000 characters were sent." in outgoing.notes
 

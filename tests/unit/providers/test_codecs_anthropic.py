@@ -185,7 +185,7 @@ def test_thinking_is_progress_and_no_text():
     assert stream(delta("input_json_delta", partial_json="{"))[1].thinking
 
 
-def test_reasoning_tokens_are_told():
+def test_reasoning_tokens_are_reported():
     details = {"thinking_tokens": 9}
     assert stream(start(), end(output_tokens_details=details), STOP)[1].usage.reasoning_tokens == 9
     one = {"type": "message", "input_tokens": 1, "output_tokens": 12}
@@ -211,7 +211,7 @@ def test_finish_reasons_have_one_vocabulary(reason, expected):
     assert stream(start(), end(reason), STOP)[1].finish_reason == expected
 
 
-def test_the_tier_is_told():
+def test_the_tier_is_reported():
     assert stream(start(service_tier="batch"), end(), STOP)[1].tier == "batch"
     assert stream(start(service_tier="standard", speed="fast"), end(), STOP)[1].tier == "fast"
 
@@ -300,7 +300,7 @@ def test_what_is_no_answer_is_a_bad_response(data):
         (529, "overloaded_error", "Overloaded", ProviderNotAvailableError),
     ],
 )
-def test_errors_are_told_apart_by_status_and_in_a_stream(status, kind, message, expected):
+def test_errors_are_distinguished_by_status_and_in_a_stream(status, kind, message, expected):
     error = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
     assert type(CODEC.classify(status, {"request-id": "req_1"}, json.dumps(error).encode())) is expected
     with pytest.raises(LLMClientError) as caught:

@@ -278,7 +278,7 @@ def problem(code, status, message="…", **details):
         (problem(504, "DEADLINE_EXCEEDED"), ProviderNotAvailableError),
     ],
 )
-def test_errors_are_told_apart_by_status_in_a_stream_and_in_a_list(data, expected):
+def test_errors_are_distinguished_by_status_in_a_stream_and_in_a_list(data, expected):
     status = data["error"]["code"]
     assert type(CODEC.classify(status, {}, json.dumps(data).encode())) is expected
     assert type(CODEC.classify(status, {}, json.dumps([data]).encode())) is expected

@@ -329,7 +329,7 @@ def test_a_finish_reason_of_another_kind_is_a_bad_response(reason):
         (503, "invalid_request", "invalid_request_error", ProviderNotAvailableError),
     ],
 )
-def test_errors_are_told_apart(status, code, kind, expected):
+def test_errors_are_distinguished(status, code, kind, expected):
     error = fails({"message": "…", "type": kind, "param": None, "code": code}, status)
     assert isinstance(error, expected)
     assert error.retryable == (expected in {RateLimitError, ProviderNotAvailableError})

@@ -98,7 +98,7 @@ FAILED = {"code": 502, "message": "upstream went away"}
 
 @MODES
 @pytest.mark.parametrize("word", ["error", None])
-async def test_an_error_in_a_choice_is_told_with_the_text(word, mode, recorder):
+async def test_an_error_in_a_choice_is_reported_with_the_text(word, mode, recorder):
     more = {"error": FAILED, "finish_reason": word, "index": 0}
     if mode == "plain":
         message = {"role": "assistant", "content": "The first half"}
@@ -158,7 +158,7 @@ class TestWithoutALastMarker:
 
     @OWN
     @MODES
-    async def test_an_end_that_nobody_gives_a_reason_for_is_flagged_and_not_refused(self, mode, own):
+    async def test_an_end_without_a_reason_is_flagged_and_not_refused(self, mode, own):
         usage = {"prompt_tokens": 5, "completion_tokens": 2}
         if mode == "plain":
             choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}}

@@ -207,7 +207,7 @@ def test_what_a_provider_charges_your_own_key_unseen_marks_the_price():
         {"server_tool_use": {"code_execution_requests": 1}},
     ],
 )
-def test_what_nobody_lists_for_claude_marks_the_price(change):
+def test_an_unlisted_unit_of_claude_marks_the_price(change):
     assert claude({"input_tokens": 4000, "output_tokens": 200, **change}).source == "incomplete"
 
 
@@ -318,7 +318,7 @@ def test_a_grounded_answer_of_gemini_is_marked():
 
 
 @pytest.mark.parametrize("usage", [{"num_sources_used": 3}, {"prompt_tokens_details": {"audio_tokens": 5}}])
-def test_what_nobody_lists_for_a_chat_model_marks_the_price(usage):
+def test_an_unlisted_unit_of_a_chat_model_marks_the_price(usage):
     assert chat("xai", "grok-4", {"prompt_tokens": 9, "completion_tokens": 3, **usage}).source == "incomplete"
 
 

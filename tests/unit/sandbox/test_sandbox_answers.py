@@ -144,7 +144,7 @@ def test_a_schema_that_refers_to_itself_ends():
     assert json.loads(said("Anything", wants_json=True, schema=schema))
 
 
-def test_a_name_told_before_is_remembered():
+def test_a_name_given_before_is_remembered():
     turns = (Turn("user", "My name is Ada."), Turn("assistant", "Hi!"), Turn("user", "What is my name?"))
     assert write(Ask(model="sandbox", turns=turns)) == "Your name is Ada."
 

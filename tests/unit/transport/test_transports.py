@@ -157,7 +157,7 @@ async def test_a_text_and_an_error_in_one_piece_both_arrive(recorder):
 
 @pytest.mark.parametrize("provider", FACTORIES)
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent"])
-async def test_a_redirect_is_told_and_the_key_stays_here(recorder, provider, status):
+async def test_a_redirect_is_reported_and_the_key_is_not_sent(recorder, provider, status):
     async with server(answer(WHOLE)) as (elsewhere, seen):
         moved = answer(b"", f"Location: {elsewhere}/v1", status=status)
         async with server(moved) as (url, _):
@@ -332,7 +332,7 @@ async def test_a_users_own_generative_model_works(sandbox_server, recorder, gene
 @pytest.mark.parametrize(
     ("fault", "expected"), [("401", AuthenticationError), ("503", ProviderNotAvailableError)]
 )
-async def test_the_errors_of_a_users_own_generative_model_are_told_apart(
+async def test_the_errors_of_a_users_own_generative_model_are_distinguished(
     sandbox_server, recorder, generative_model, fault, expected
 ):
     client = GoogleGenerativeAIClient(client=generative_model, model="sandbox", max_retries=0)
