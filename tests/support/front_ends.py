@@ -53,7 +53,7 @@ COLAB = {
 
 
 @dataclass
-class Shown:
+class ShownPage:
     """A page in a browser, and what happened on it."""
 
     page: Page
@@ -118,9 +118,9 @@ def vscode(outputs: Sequence[str], theme: str) -> str:
     return _page(head, outputs, name)
 
 
-def show(browser: Browser, content: str, **files: str) -> Shown:
+def show(browser: Browser, content: str, **files: str) -> ShownPage:
     """Open a page; its address gives it and these files, and everything else is refused."""
-    shown = Shown(browser.new_page(viewport={"width": WIDTH, "height": 900}))
+    shown = ShownPage(browser.new_page(viewport={"width": WIDTH, "height": 900}))
     given = {"page.html": content, **{name.replace("_", "."): text for name, text in files.items()}}
 
     def answer(route):
