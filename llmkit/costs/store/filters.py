@@ -1,4 +1,4 @@
-"""Which calls are meant: filters as users write them, and as a store reads them."""
+"""Filters of calls: as users write them, and as a store reads them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 NAMES = ("provider", "model", "notebook", "status", "surface", "session")
-"""Columns that are filtered by their words."""
+"""Columns that are filtered by their values."""
 
 
 class OtherFilters(TypedDict, total=False):
-    """All filters but that by model; see `Ledger.where`."""
+    """All filters except `model`; see `Ledger.where`."""
 
     since: date | str | None
     until: date | str | None
@@ -49,14 +49,14 @@ class FilterOptions(OtherFilters, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Some rows: those for which all of this holds.
+    """Conditions that a row must all meet.
 
     Attributes:
-        since: They are of this time or later (microseconds).
-        until: They are of an earlier time (microseconds).
-        words: By column, what it may say.
-        tags: Names of tags that they have, each with its value, if that matters.
-        simulated: Whether they are the sandbox's.
+        since: Earliest time, inclusive (microseconds).
+        until: Latest time, exclusive (microseconds).
+        words: Allowed values, by column.
+        tags: Required tags, each with its required value or `None` for any.
+        simulated: `True` for the sandbox's rows only, `False` for real rows only.
     """
 
     since: int | None = None
@@ -66,13 +66,13 @@ class Filters:
     simulated: bool | None = None
 
     def __and__(self, other: Filters) -> Filters:
-        """Return the filters that only calls pass which pass both."""
+        """Return filters that a call passes if it passes both."""
         words = self.words | {
             name: tuple(word for word in some if word in self.words.get(name, some))
             for name, some in other.words.items()
         }
         simulated = {self.simulated, other.simulated} - {None}
-        if len(simulated) == 2:  # no call is both: a column that may say nothing lets none pass
+        if len(simulated) == 2:  # no call is both, so no value is allowed for a column
             words["uid"] = ()
         return Filters(
             since=max((time for time in (self.since, other.since) if time is not None), default=None),
@@ -83,7 +83,7 @@ class Filters:
         )
 
     def passes(self, row: Row) -> bool:
-        """Return whether a row passes; the same rule as a store's, for rows that it has not written yet."""
+        """Return whether a row passes: the rule of the stores, for rows that are not written yet."""
         values = dict(zip(COLUMNS, row, strict=True))
         tags = json.loads(values["tags"] or "{}") if self.tags else {}
         return self._covers(values["time"]) and all(
@@ -98,7 +98,7 @@ class Filters:
         return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
     def __str__(self) -> str:
-        """Say in words which calls these are; times are local."""
+        """Describe the filters; times are local."""
         times = {"since": self.since, "until": self.until}
         parts = [f"{name} {', '.join(words)}" for name, words in self.words.items()]
         parts += [f"tag {name}" if value is None else f"tag {name}={value}" for name, value in self.tags]
@@ -146,7 +146,7 @@ def _tag(text: str) -> tuple[str, str | None]:
 
 
 def with_filters(function: F) -> F:
-    """Write the filters out in the signature of a function that takes them, for completion and help."""
+    """Add the filters to the signature of a function that takes them, for completion and help."""
     signature = inspect.signature(function)
     parameters = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
     taken = {each.name for each in parameters}

@@ -1,4 +1,4 @@
-"""Calls added up in groups: what a store returns for each."""
+"""The result of grouping calls in a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEYS = ("day", "provider", "model", "notebook", "status", "simulated", "month")
-"""What calls can be grouped by; days and months are local, e.g. `2026-11-22` and `2026-11`."""
+"""Keys that calls can be grouped by; days and months are local, e.g. `2026-11-22` and `2026-11`."""
 
 MEASURES = (
     "calls", "errors", "priced", "unpriced", "input_tokens", "output_tokens", "nanos", "saved_nanos",

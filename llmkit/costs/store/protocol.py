@@ -1,9 +1,9 @@
-"""What the ledger asks of a store: `Ledger(store=…)` takes any object that has these methods.
+"""The interface of a store: `Ledger(store=…)` takes any object with these methods.
 
-`tests/contract/test_store_contract.py` checks all of this for every store in its `BACKENDS`. Rows are those
-of `rows`, times are microseconds since 1970 (UTC), and money is billionths of a US dollar. Methods that read
-raise `ConfigurationError` if there is something that cannot be read; methods that write raise it if they
-cannot write now. A store handles forks itself (`core.forks`).
+`tests/contract/test_store_contract.py` checks it for every store in its `BACKENDS`. `rows` defines the rows;
+times are microseconds since 1970 (UTC), and money is in nano-dollars. Methods that read raise
+`ConfigurationError` if existing data cannot be read; methods that write raise it if they cannot write now. A
+store handles forks itself (`core.forks`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Page:
     """Some rows of the ledger.
 
     Attributes:
-        epoch: Changes when rows are deleted or corrected, or the file is another one; then what was read
-            before is void.
-        rows: The rows in the order they were written, each with its `id` in front.
+        epoch: Changes when rows are deleted or corrected, or the file is replaced; rows that were read
+            before are then invalid.
+        rows: The rows in the order they were written, each with its `id` first.
         more: Whether further rows may follow.
         last: The `id` up to which all rows were considered; pass it as `after` to read on.
     """
@@ -53,7 +53,7 @@ NOTES = (
     "corrected", "time", "uid", "provider", "model", "what", "old_nanos", "old_source", "old_date",
     "new_nanos", "new_source", "new_date", "reason", "run",
 )  # fmt: skip
-"""Columns of a note that a correction leaves; `provider` and `model` are `None` if the call is gone."""
+"""Columns of the note of a correction; `provider` and `model` are `None` if the call was deleted."""
 
 
 class Change(NamedTuple):
@@ -63,11 +63,11 @@ class Change(NamedTuple):
         time: When the call began.
         uid: Its identifier.
         what: Column that changes, one of `AMOUNTS` or `SOURCE`.
-        expected: Its present amount; a call with another amount stays as it is.
+        expected: Its current amount; a call with a different amount is not changed.
         nanos: Its new amount.
-        source: Where the new price came from; the new value if `what` is `SOURCE`.
-        date: For which date the price was looked up (ISO 8601).
-        before: The present value if `what` is `SOURCE`.
+        source: Source of the new price; the new value if `what` is `SOURCE`.
+        date: Date of the price lookup (ISO 8601).
+        before: The current value if `what` is `SOURCE`.
     """
 
     time: int
@@ -81,16 +81,16 @@ class Change(NamedTuple):
 
 
 class Store(Protocol):
-    """Rows, corrections, budgets and reservations that everybody who shares the ledger sees."""
+    """Rows, corrections, budgets and reservations, shared by everyone who uses the ledger."""
 
     @property
     def name(self) -> str:
-        """What users see: the path of a file, or an address without its password."""
+        """Name for display: the path of a file, or an address without its password."""
         ...
 
     @property
     def snapshot(self) -> Path | None:
-        """Folder for a copy of the rows in columns; `None` if they are not to be copied."""
+        """Folder for a copy of the rows in columns; `None` for no copy."""
         ...
 
     @property
@@ -101,16 +101,16 @@ class Store(Protocol):
     def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Queue a record; never blocks, never raises.
 
-        The future says `True` once the row is committed, `False` if it waits in memory; rows that are
-        committed together may share it. A call that is there already (by `time` and `uid`) is skipped.
-        A value that does not fit its column becomes `None` (`rows.salvage`). The same transaction takes
-        the call's reservation back and adds a real call's cost to what its local day spent. `alone` says that
-        no other call is under way, so that no further rows come to be committed with it.
+        The future is `True` once the row is committed, `False` if it stays in memory; rows that are
+        committed together may share a future. A call that exists already (same `time` and `uid`) is
+        skipped. A value that does not fit its column becomes `None` (`rows.salvage`). The same transaction
+        releases the call's reservation and adds a real call's cost to its local day. `alone` means that no
+        other call is running, so no further rows will be committed with this one.
         """
         ...
 
     def unwritten(self) -> list[Row]:
-        """Return the rows that are not known to be committed; `read` may return some of them, too."""
+        """Return the rows that are not known to be committed; `read` may also return some of them."""
         ...
 
     def read(self, after: int = 0, limit: int | None = None, choice: Filters = ALL) -> Page:
@@ -122,38 +122,38 @@ class Store(Protocol):
         ...
 
     def select(self, choice: Filters) -> list[list[Row]]:
-        """Return some rows, unwritten ones included, in the order they came and without their `id`."""
+        """Return the rows that pass filters, including unwritten ones, in order and without their `id`."""
         ...
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
-        """Add up all rows, unwritten ones included, by `simulated`: of one process, or since a time."""
+        """Return the sums by `simulated`, with unwritten rows: of all rows, a session, or since a time."""
         ...
 
     def groups(self, by: Sequence[str]) -> list[Row] | None:
-        """Add up all rows, unwritten ones included, by some of `groups.KEYS`, without reading each.
+        """Group all rows, including unwritten ones, by some of `groups.KEYS`, without reading each row.
 
-        Each row has the keys, an empty blob where there is none, and `groups.MEASURES`; the same keys may
-        come twice. `None` if the store cannot: then the ledger reads the rows.
+        Each result has the keys (an empty blob for a missing one) and `groups.MEASURES`; the same keys may
+        occur twice. `None` if the store cannot group: the ledger then reads the rows.
         """
         ...
 
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
-        """Make changes and note them under `run`, in one transaction; return how many.
+        """Apply changes and note them under `run`, in one transaction; return their number.
 
-        What the days spent, and what is uncertain of them, follows. The epoch changes.
+        The spending of the days and its uncertain part are adjusted. The epoch changes.
         """
         ...
 
     def corrections(self, run: str | None = None) -> list[Row]:
-        """Return the notes of `correct`, in the order they were made, with the columns `NOTES`."""
+        """Return the notes of `correct` in order, with the columns `NOTES`."""
         ...
 
     def delete(self, before: int | None = None) -> int:
-        """Delete all rows, or those before a time; return how many. What they spent stays spent."""
+        """Delete all rows, or those before a time; return their number. Their spending still counts."""
         ...
 
     def rules(self) -> BudgetRules:
-        """Return the budgets that hold for everybody; quickly, and without creating anything."""
+        """Return the shared budgets; quickly, and without creating anything."""
         ...
 
     def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
@@ -161,25 +161,25 @@ class Store(Protocol):
         ...
 
     def reserve(self, reservation: CostReservation) -> Future[None]:
-        """Reserve what a call may cost, in place of what was reserved for it before; never blocks.
+        """Reserve the maximum cost of a call, replacing its earlier reservation; never blocks.
 
-        It must be one step for all who share the ledger: two calls that do not fit together must never
-        both be admitted, whatever dies in between. Rows that were appended before count. A reservation
-        ends with the row of its call, with `release`, or some time after the call's lease.
+        The check and the reservation must be atomic for everyone who shares the ledger: two calls that do
+        not fit together are never both admitted, even if a process dies. Rows that were appended before
+        count. A reservation ends with the row of its call, with `release`, or after the call's lease.
 
         The future raises `BudgetExceededError` if the call does not fit, and `ConfigurationError` if the
-        store cannot say.
+        store cannot decide.
         """
         ...
 
     def release(self, uid: str) -> None:
-        """Take a call's reservation back, after those queued before; never blocks, never raises."""
+        """Release a call's reservation after the work that is queued; never blocks, never raises."""
         ...
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:
-        """Return what is used of the budgets, unwritten rows included.
+        """Return the amounts used of the budgets, including unwritten rows.
 
-        The local day of `time` counts, and the calls of `notebook`; `None`: those from outside of one.
+        They are those of the local day of `time`, and of the calls of `notebook` (`None`: of no notebook).
         """
         ...
 
@@ -191,9 +191,9 @@ class Store(Protocol):
         ...
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Write what waits, for `timeout` seconds at most; return whether everything is committed."""
+        """Write queued rows for at most `timeout` seconds; return whether all are committed."""
         ...
 
     def close(self) -> None:
-        """Write what waits and let go of the database; the next use opens it again."""
+        """Write queued rows and close the database; the next use opens it again."""
         ...

@@ -1,6 +1,6 @@
-"""What a `CallRecord` is as a row: one value for each column, in the form that every store takes and returns.
+"""A `CallRecord` as a row: one value per column, in the form that every store takes and returns.
 
-Times are microseconds since 1970 (UTC), money is billionths of a US dollar, mappings are JSON texts.
+Times are microseconds since 1970 (UTC), money is in nano-dollars, mappings are JSON texts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def encode(record: CallRecord) -> Row:
     row = list(_values(record))
     row[TIME] = micros(record.time)
     row[TAGS] = _text(dict(record.tags)) if record.tags else None
-    # In one order, so that equal units are equal texts.
+    # Sorted, so that equal units are equal texts and share a category in the frame.
     row[UNITS] = _text(dict(sorted(record.units.items()))) if record.units else None
     return tuple(row)
 
@@ -52,7 +52,7 @@ def _text(labels: dict[str, Any]) -> str:
 
 
 def salvage(row: Row) -> Row:
-    """Make a row storable that a database refuses: what does not fit its column becomes unknown."""
+    """Return a row with values that every database can store; those that do not fit become `None`."""
     return tuple(_storable(value, kind) for value, kind in zip(row, COLUMNS.values(), strict=True))
 
 

@@ -1,10 +1,10 @@
-"""The writing thread: callers hand rows over, one thread commits them together.
+"""The writing thread: callers queue rows, and one thread commits them in groups.
 
-It also runs jobs, such as a reservation, in order with the rows. It knows no database: a store gives it
-the function that commits some rows, and the jobs.
+It also runs jobs, such as a reservation, in order with the rows. It is independent of the database: a store
+passes the function that commits rows, and the jobs.
 
-Rows that are committed together share a future, so that a group costs one notification. While rows come
-from several callers at once, the thread waits `LINGER` for more of them before it commits.
+Rows of a group share a future, so that a group costs one notification. While several callers queue rows,
+the thread waits `LINGER` for more rows before it commits.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 1000
-"""Rows in one transaction at most, so that a retry of many that fails is a cheap one."""
+"""Maximum number of rows in a transaction, so that retrying a failed one is cheap."""
 
 LINGER = 0.001
-"""Seconds to wait for further rows after a group of several; a single caller never waits."""
+"""Seconds to wait for more rows after a group of several; a single caller never waits."""
 
 logger = logging.getLogger(__name__)
 
 
 class LedgerWarning(UserWarning):
-    """Calls cannot be written down at the moment; they wait in memory."""
+    """Calls cannot be written at the moment; they are kept in memory."""
 
 
 class Job(Generic[T]):
-    """Something else to do with what is written to.
+    """Other work on the writing thread.
 
     Attributes:
-        future: What `work` returns or raises.
+        future: The result or exception of the work.
     """
 
     def __init__(self, work: Callable[[str | None], T]) -> None:
@@ -51,7 +51,7 @@ class Job(Generic[T]):
         self.future: Future[T] = _uncancellable()
 
     def run(self, problem: str | None) -> Callable[[], None]:
-        """Do the work; return what tells those who wait for it."""
+        """Do the work; return the function that completes the future."""
         try:
             result = self._work(problem)
         except Exception as error:  # noqa: BLE001 - whatever it is: the callers wait for this thread
@@ -75,26 +75,26 @@ class _WakeUp:
         self._is_urgent = False
 
     def set(self) -> None:
-        """Wake the thread up, unless it is about to look anyway."""
+        """Wake the thread, unless it is about to check anyway."""
         if not self._is_set:
             self._is_set = True
             self._tokens.put(True)  # noqa: FBT003 - a token
 
     def set_urgent(self) -> None:
-        """Wake the thread up, even if it waits for further rows."""
+        """Wake the thread, even if it waits for more rows."""
         self._is_set = self._is_urgent = True
         self._tokens.put(True)  # noqa: FBT003 - a token
 
     def close(self) -> None:
-        """Let the thread end once it has written what came before."""
+        """Make the thread end after it has written the rows queued so far."""
         self._tokens.put(False)  # noqa: FBT003 - a token
 
     def wait(self) -> bool:
-        """Wait for work; return whether to go on after that."""
+        """Wait for work; return whether to continue afterwards."""
         return self._tokens.get()
 
     def linger(self) -> bool:
-        """Wait a moment for further rows; say whether to go on after that."""
+        """Wait briefly for more rows; return whether to continue afterwards."""
         if self._is_urgent:
             return True
         try:
@@ -108,10 +108,10 @@ class _WakeUp:
 
 
 class Writer:
-    """Commits rows in the order they came, many at a time, on a thread of its own.
+    """Commits rows in order and in groups, on its own thread.
 
-    A row stays in memory until it is committed. If that fails, its future says `False`, one warning is
-    given, and the row is tried again with the next row or flush.
+    A row stays in memory until it is committed. If a commit fails, the future is `False`, one warning is
+    issued, and the row is retried with the next row or flush.
     """
 
     def __init__(self, commit: Callable[[list[Row]], None], name: str) -> None:
@@ -120,7 +120,7 @@ class Writer:
         self.reset()
 
     def reset(self) -> None:
-        """Start afresh, with nothing to write: what a forked child does."""
+        """Reset to an empty queue, in a forked child."""
         # Appending to a deque and putting into a SimpleQueue are safe even if the garbage collector or
         # a signal makes the same thread do it twice at once; a lock here could wait for itself.
         self._fresh: deque[tuple[Row | Job[Any] | None, Future[bool]]] = deque()
@@ -143,17 +143,17 @@ class Writer:
         return self._problem is not None
 
     def has_work(self) -> bool:
-        """Whether something waits to be written, or is being written."""
+        """Return whether rows or jobs are queued or being written."""
         return bool(self._fresh or self._taken or self._kept)
 
     def run(self, work: Callable[[str | None], T]) -> Future[T]:
-        """Do something else, after the rows that came before; never blocks, never raises."""
+        """Queue other work after the rows queued so far; never blocks, never raises."""
         job = Job(work)
         self.submit(job)
         return job.future
 
     def submit(self, row: Row | Job[Any] | None) -> Future[bool]:
-        """Take one row; never blocks, never raises."""
+        """Queue a row; never blocks, never raises."""
         future = self._queued(row)
         if isinstance(row, tuple):
             self._wake(_WakeUp.set)
@@ -163,7 +163,7 @@ class Writer:
         return future
 
     def _queued(self, row: Row | Job[Any] | None) -> Future[bool]:
-        """Append a row, and return the future of the group that it is committed with.
+        """Append a row, and return the future of its group.
 
         The group's future is replaced as soon as one of its rows is taken. If it is still the same after a
         row was appended, the row is therefore taken with it; else the group may have been acknowledged
@@ -180,7 +180,7 @@ class Writer:
         return future
 
     def _wake(self, signal: Callable[[_WakeUp], None]) -> None:
-        """Have what waits written: by the thread, or here if there can be none."""
+        """Get the queue written: by the thread, or here if no thread can start."""
         while self._thread is not None or self._start():
             wake_up = self._wake_up
             signal(wake_up)
@@ -189,7 +189,7 @@ class Writer:
         self._write()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Write what waits."""
+        """Write the queue; return whether all of it is committed."""
         if not self.unwritten():
             return True
         if threading.current_thread() is self._thread:  # a callback of one of our own futures
@@ -210,7 +210,7 @@ class Writer:
             return self._kept + [row for row, _ in waiting if isinstance(row, tuple)]
 
     def discard(self, *, before: int | None, column: int) -> int:
-        """Forget rows that could not be written."""
+        """Drop rows that could not be written; return their number."""
         with self.writing, self._moving:
             stay = [] if before is None else [row for row in self._kept if row[column] >= before]
             count = len(self._kept) - len(stay)
@@ -218,7 +218,7 @@ class Writer:
             return count
 
     def stop(self, timeout: float | None = None, *, inline: bool = False) -> bool:
-        """Write what waits and end the thread; the next row starts another."""
+        """Write the queue and end the thread; the next row starts another."""
         self.flush(timeout)
         self._inline = inline
         wake_up, self._wake_up = self._wake_up, _WakeUp()
@@ -226,23 +226,23 @@ class Writer:
         if thread is not None and thread is not threading.current_thread():
             wake_up.close()
             thread.join(timeout)
-        if self._fresh:  # handed over while the thread ended
+        if self._fresh:  # queued while the thread ended
             self._write()
         return not self.unwritten()
 
     def tell(self) -> None:
-        """Give the warning that is due, here, on the caller's thread: the writer's own has no reader."""
+        """Issue a pending warning on the caller's thread, where a notebook shows it."""
         text, self._unreported = self._unreported, None
         if text is None:
             return
         try:
-            # Without a registry: a second outage with the same words is worth another warning.
+            # Without a registry, so that a second outage with the same text warns again.
             warnings.warn_explicit(text, LedgerWarning, "llmkit.ledger", 1)
         except LedgerWarning:
-            logger.warning(text)  # warnings are errors here; recording still must not raise
+            logger.warning(text)  # warnings are errors here, but recording must not raise
 
     def _start(self) -> bool:
-        """Make sure that a thread runs; say no if none can."""
+        """Start the thread if needed; return whether it runs."""
         with self._moving:
             if self._inline or self._thread is not None:
                 return not self._inline
@@ -251,7 +251,7 @@ class Writer:
             )
             try:
                 thread.start()
-            except RuntimeError:  # the interpreter is going down, or the system has no threads left
+            except RuntimeError:  # the interpreter is shutting down, or there are no threads left
                 return False
             self._thread = thread
             return True
@@ -267,7 +267,7 @@ class Writer:
                 self._write()
 
     def _write(self) -> None:
-        """Write what waits: the rows up to a job, then the job, and so on."""
+        """Write the queue: the rows up to a job, then the job, and so on."""
         while True:
             with self.writing:
                 futures, job = self._take()
@@ -299,12 +299,12 @@ class Writer:
         return ended, None
 
     def _collect(self) -> None:
-        """Take over what was handed over, and count the members of each group."""
+        """Move the queue to `_taken`, and count the rows of each group."""
         while self._fresh:
             entry = self._fresh.popleft()
             self._taken.append(entry)
             self._members[entry[1]] += 1
-            if entry[1] is self._group:  # whoever hands over a row from now on belongs to another group
+            if entry[1] is self._group:  # rows queued from now on belong to another group
                 self._group = _uncancellable()
 
     def _drain(self) -> bool:
@@ -324,10 +324,10 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if self._problem is None:  # once per outage, even if its reason changes under way
+        if self._problem is None:  # once per outage, even if its reason changes
             self._unreported = (
                 f"Cannot write calls to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
-                " memory and written as soon as that works, but lost if this process ends before."
+                " memory and written later, but lost if this process ends first."
             )
         self._problem = reason
 

@@ -1,6 +1,6 @@
-"""Corrected prices in the ledger's SQLite file, as statements: the old price is noted, then replaced.
+"""SQL of price corrections: the old price is noted, then replaced.
 
-Triggers tell whoever keeps rows or sums of them (`schema.ROLLUPS`), and adjust what the day spent
+Triggers invalidate cached rows and sums (`schema.ROLLUPS`), and adjust the spending of the day
 (`schema.CORRECTIONS`).
 """
 
@@ -38,7 +38,7 @@ _MARK = (
 def write(
     connection: sqlite3.Connection, changes: Iterable[Change], *, run: str, now: int, reason: str | None
 ) -> int:
-    """Replace prices that are still what they are expected to be."""
+    """Replace prices that still have their expected value; return their number."""
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
     changes, count = list(changes), 0
     for what in AMOUNTS:
@@ -56,7 +56,7 @@ def write(
 def _mark(
     connection: sqlite3.Connection, changes: list[Change], run: str, now: int, reason: str | None
 ) -> int:
-    """Say of calls whether their prices are estimates; return of how many."""
+    """Change the `usage_source` of calls; return their number."""
     if not changes:
         return 0
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()
@@ -67,7 +67,7 @@ def _mark(
 
 
 def read(connection: sqlite3.Connection, run: str | None) -> list[Row]:
-    """Return notes, in the order they were made."""
+    """Return notes in order."""
     query = "SELECT 1 FROM sqlite_master WHERE name = 'corrections'"
     if not connection.execute(query).fetchone():  # the file is not up to date
         return []

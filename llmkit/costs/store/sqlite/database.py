@@ -1,4 +1,4 @@
-"""How the ledger's SQLite file is created and opened."""
+"""Creating and opening the ledger's SQLite file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """Open a ledger for writing; create it, readable for its owner only, if there is none."""
+    """Open a ledger for writing; create it, readable by its owner only, if it does not exist."""
     sqlite.create(path)
     connection = _connect(str(path), timeout=timeout)
     try:
@@ -41,14 +41,14 @@ def open_memory() -> sqlite3.Connection:
 
 
 def open_temporary(*, timeout: float) -> sqlite3.Connection:
-    """Open a ledger in a file that has no name, and is gone when it is closed or the process dies."""
+    """Open a ledger in an unnamed file, which disappears when it is closed or the process dies."""
     connection = _connect("", timeout=timeout, uri=True)
     schema.migrate(connection)
     return connection
 
 
 def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
-    """Let a connection read another ledger, too."""
+    """Attach another ledger to a connection, for reading."""
     statement = f"ATTACH ? AS {name}"
     try:
         connection.execute(statement, (f"{path.as_uri()}?mode=ro",))
@@ -72,7 +72,10 @@ def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
 
 
 def _nobody_writes(path: Path, error: sqlite3.OperationalError) -> bool:
-    """Tell by the way it cannot be read: a reader, too, needs a log or a folder to make one in."""
+    """Whether a file has no writer, so that it is safe to read it without the write-ahead log.
+
+    A reader needs the log or a folder in which it can create one.
+    """
     unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
     return unmakeable and not path.with_name(f"{path.name}-wal").exists()
 
@@ -89,7 +92,7 @@ def _checked(uri: str, timeout: float) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let several queries see the same state."""
+    """Run several queries on the same state."""
     connection.execute("BEGIN")
     try:
         yield
@@ -98,7 +101,7 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one that took its place; `None` if there is none."""
+    """Return the identity of a file, to detect its replacement; `None` if it does not exist."""
     try:
         status = os.stat(path)  # noqa: PTH116 - asked for every batch, and three times as fast
     except OSError:
@@ -107,7 +110,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 class _Connection(sqlite3.Connection):
-    """Closes itself when its ledger is dropped; since Python 3.13 an open one would warn."""
+    """A connection that closes itself when it is dropped; Python 3.13 would warn otherwise."""
 
     def __del__(self) -> None:
         with contextlib.suppress(sqlite3.ProgrammingError):  # it could not be opened
@@ -121,7 +124,7 @@ def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connect
 
 
 def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
-    """Turn the write-ahead log on; several processes may do so at once, which SQLite does not wait for."""
+    """Enable the write-ahead log; retried, because SQLite does not wait for another process that does so."""
     end = time.monotonic() + timeout
     while True:
         try:
@@ -132,13 +135,13 @@ def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
                 raise
             time.sleep(0.01)
     connection.execute("PRAGMA synchronous = NORMAL")
-    # The writing thread checkpoints long before; this is for what is much at once, such as a correction.
+    # The writing thread checkpoints long before this limit; large transactions such as corrections need it.
     connection.execute("PRAGMA wal_autocheckpoint = 10000")
 
 
 @contextlib.contextmanager
 def holding(rows: Iterable[Row]) -> Iterator[sqlite3.Connection]:
-    """Yield a ledger in memory with these rows alone."""
+    """Yield a ledger in memory that has only these rows."""
     with contextlib.closing(open_memory()) as memory:
         memory.executemany(schema.INSERT, map(salvage, rows))
         yield memory

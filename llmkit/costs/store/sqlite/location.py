@@ -1,4 +1,4 @@
-"""Where a ledger's file is."""
+"""The location of the ledger's file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEMORY = ":memory:"
-"""The path of a ledger that lives and dies with its process."""
+"""The path of a ledger that exists only in its process."""
 
 ENVIRONMENT = "LLMKIT_LEDGER"
-"""Variable that names the default ledger's file, or says `:memory:`."""
+"""Variable with the path of the default ledger, or `:memory:`."""
 
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]+):/")  # two letters at least: C:/ is a drive
 
 
 def default_path() -> str | Path:
-    """Return where the default ledger is."""
+    """Return the path of the default ledger."""
     return os.environ.get(ENVIRONMENT, "").strip() or platformdirs.user_data_path("llmkit") / "ledger.sqlite"
 
 
 def file_of(given: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """Return the file that a ledger is kept in.
+    """Return the file of a ledger.
 
     Example:
         >>> file_of(":memory:")

@@ -1,4 +1,4 @@
-"""Rows that are chosen and counted, as SQL."""
+"""SQL that selects and counts rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pages(
 def statement(choice: Filters, names: Iterable[str], after: int = 0) -> tuple[str, list[Any]]:
     """Return the query of the rows after an `id` that pass filters, and its values."""
     conditions, values = zip(("id > ?", [after]), *_conditions(choice), strict=True)
-    # Without the hint SQLite reads all rows in the order of `id`, which is right for the latest ones only.
+    # Without the hint SQLite scans all rows by `id`, which is faster only for the latest rows.
     timed = not after and (choice.since is not None or choice.until is not None)
     index = "INDEXED BY calls_time_uid" if timed else ""
     query = f"SELECT {selection(names)} FROM calls {index} WHERE {' AND '.join(conditions)} ORDER BY id"  # noqa: S608 - names
@@ -64,7 +64,7 @@ def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
     if choice.simulated is not None:
         yield "coalesce(simulated, 0) = ?", [int(choice.simulated)]
     for tag in choice.tags:
-        # Another hand may have written what is no JSON, which would be an error.
+        # Invalid JSON, which another program may have written, would raise an error.
         yield (
             (
                 "CASE WHEN json_valid(tags) THEN EXISTS (SELECT 1 FROM json_each(tags)"

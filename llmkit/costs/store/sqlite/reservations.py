@@ -1,4 +1,4 @@
-"""Budgets in the ledger's SQLite file: rules, reservations and what was spent, as statements."""
+"""SQL of budgets: limits, reservations and spending."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from llmkit.records import CostReservation
 
 MARGIN = 30 * 1_000_000
-"""Microseconds that a reservation outlives its call: the row that ends it may wait 30 seconds for a lock."""
+"""Microseconds that a reservation outlives its call: its row may wait 30 seconds for a lock."""
 
 LARGEST = 10**18
-"""Most that a call may reserve, a billion dollars: sums of reservations must stay within 64 bits."""
+"""Maximum reservation, a billion dollars: sums of reservations must fit into 64 bits."""
 
 DAY = schema.local_day("?")
 
@@ -35,7 +35,7 @@ def rules(connection: sqlite3.Connection) -> BudgetRules:
 
 
 def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRules:
-    """Change some budgets; return all."""
+    """Change budgets; return all of them."""
     text = arithmetic.write(_text(connection), changes)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('budget', ?)", (text,))
     return arithmetic.read(text)
@@ -44,13 +44,13 @@ def change(connection: sqlite3.Connection, changes: dict[str, Any]) -> BudgetRul
 def amounts(
     connection: sqlite3.Connection, time: int, notebook: str | None, *, now: int, without: str = ""
 ) -> Amounts:
-    """Add up what is used of the budgets."""
+    """Return the amounts used of the budgets."""
     older = not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spending'").fetchone()
     (day,) = connection.execute(f"SELECT {DAY}", (time,)).fetchone()
     total = "SELECT coalesce(sum(nanos), 0), coalesce(sum(nanos) FILTER (WHERE notebook = ?), 0) FROM"
     table = f"({schema.SPENT})" if older else "spending"
     spent, mine = connection.execute(f"{total} {table} WHERE day = ?", (notebook or "", day)).fetchone()
-    if older:  # a file of schema version 1 has no budgets yet, but calls
+    if older:  # a file of schema version 1 has calls but no budgets
         return Amounts(spent=spent, notebook_spent=mine)
     values = (notebook or "", day, now, without)
     sums = dict.fromkeys((False, True), (0, 0)) | {
@@ -61,7 +61,7 @@ def amounts(
 
 
 def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now: int) -> None:
-    """Reserve what a call may cost, in place of what was reserved for it before."""
+    """Reserve the maximum cost of a call, replacing its earlier reservation."""
     assert reservation.nanos is not None
     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
     limits, time = rules(connection), micros(reservation.time)
@@ -74,7 +74,7 @@ def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now
 
 
 def release(connection: sqlite3.Connection, uid: str) -> None:
-    """Take a reservation back."""
+    """Release a reservation."""
     connection.execute("DELETE FROM holds WHERE uid = ?", (uid,))
 
 
