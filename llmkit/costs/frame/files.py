@@ -19,11 +19,11 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # Excel files cannot
 
 
 class LedgerFrame(pd.DataFrame):
-    """A DataFrame of calls that can be written in every format as it is; parts and copies of it, too.
+    """A DataFrame of calls that can be written in every format, as can its slices and copies.
 
-    It differs from any other DataFrame only in what it writes: tags as JSON text, where a file format has
-    no dictionaries or wants the same keys in each row, and in Excel times in UTC without a zone, because
-    Excel knows no zones.
+    It differs from a DataFrame only in what it writes: tags as JSON text, because file formats have no
+    dictionaries or need the same keys in each row, and in Excel UTC times without a zone, because Excel
+    has no time zones.
 
     Example:
         ```python
@@ -69,7 +69,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _for_excel(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with what Excel can hold: no zones, no control characters."""
+    """Return the rows without time zones and control characters, which Excel cannot store."""
     copy = plain(frame)
     for place in range(copy.shape[1]):
         copy.isetitem(place, _cells(copy.iloc[:, place]).array)
@@ -97,13 +97,13 @@ def _printable(value: Any) -> Any:
 
 
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to a CSV file; a new one is readable for its owner only."""
+    """Write calls to a CSV file; only its owner can read a new file."""
     with open(path, "w", encoding="utf-8", newline="", opener=_private) as file:
         plain(frame).to_csv(file, index=False)
 
 
 def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to a Parquet file; a new one is readable for its owner only."""
+    """Write calls to a Parquet file; only its owner can read a new file."""
     try:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:
@@ -115,11 +115,11 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 ROWS = 1_048_575
-"""Calls that an Excel sheet can hold, below the line of names."""
+"""Maximum number of calls in an Excel sheet, below the header."""
 
 
 def write_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write calls to an Excel file; a new one is readable for its owner only."""
+    """Write calls to an Excel file; only its owner can read a new file."""
     try:
         import openpyxl  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:
@@ -140,7 +140,7 @@ def write_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def _only_texts(sheet: Any) -> None:
-    """Keep a text that begins with `=` a text: a server's name of a model must not be a formula."""
+    """Store text that begins with `=` as text: a model name from a server must not become a formula."""
     for row in sheet.iter_rows():
         for cell in row:
             if cell.data_type == "f":

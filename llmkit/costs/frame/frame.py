@@ -1,4 +1,4 @@
-"""The ledger's rows as a pandas DataFrame that follows them."""
+"""The ledger's rows as a pandas DataFrame that is updated incrementally."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from llmkit.costs.store.rows import Row
 
 COLUMNS = [MONEY.get(name, name) for name in STORED]
-"""Names of the columns that a user gets, in order."""
+"""Column names of the user's frame, in order."""
 
 READ = 2_000
-"""Rows that are read at once: while their objects fit into the processor's cache, that is twice as fast."""
+"""Rows per read: while their objects fit into the processor's cache, reading is twice as fast."""
 
 FEWEST, MOST = 10_000, 50_000
-"""Rows that a file of the snapshot has, about: fewer are read as fast from the ledger."""
+"""About the number of rows in a file of the snapshot: fewer are read from the ledger as fast."""
 
-# Before pandas 3, what a user writes into a shallow copy shows up in the original.
+# Before pandas 3, writing into a shallow copy changes the original.
 COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
 
 
 class Frame:
-    """A DataFrame that follows a store: each refresh reads only the rows that came since."""
+    """A DataFrame that follows a store: each refresh reads only new rows."""
 
     def __init__(self, store: Store, filters: Filters = ALL) -> None:
         self._store = store
         self._filters = filters
-        # Only all rows are worth a copy on the disk; those of filters are read by a query.
+        # A snapshot has all rows; filtered rows are read by a query.
         folder = store.snapshot if filters == ALL else None
         self._snapshot = None if folder is None else Snapshot(folder)
         self._forget("")
 
     def refresh(self, *, dollars: bool = True) -> pd.DataFrame:
-        """Read what is new; return a copy in dollars, or the rows in nano-dollars, not to be changed."""
-        waiting = self._store.unwritten()  # before reading: whatever is written meanwhile is then in both
+        """Read new rows; return a copy in dollars, or the rows in nano-dollars, which must not be changed."""
+        waiting = self._store.unwritten()  # before reading, so that a row written meanwhile is in both
         self._read()
         late = self._late(waiting) if waiting else []
         frame = self._shown.refresh(columns.chunk(late) if late else None, dollars=dollars)
@@ -91,13 +91,13 @@ class Frame:
         self._parts, self._before = [], self._last
 
     def _load(self) -> None:
-        """Take what the snapshot has, as long as its rows are the ledger's."""
+        """Load the snapshot as far as its rows match the ledger."""
         while self._snapshot is not None and (found := self._snapshot.load(self._epoch, self._last)):
             last, chunk = found
             page = self._store.read(last - 1, 1)
             uids = [row[1 + UID] for row in page.rows if row[0] == last]
             if page.epoch != self._epoch or uids != [str(uid) for uid in chunk.uids()[-1:]]:
-                return  # e.g. of a ledger that was restored from an older copy
+                return  # e.g. the ledger was restored from a backup
             self._shown.extend(chunk)
             self._last = self._kept = self._before = last
 
@@ -113,13 +113,13 @@ def _chunks(rows: list[Row]) -> list[Chunk]:
 
 
 def in_dollars(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return calls in nano-dollars as a user gets them."""
+    """Return calls in nano-dollars as the user's frame."""
     usd = {name: frame[name].to_numpy(dtype=float, na_value=np.nan) / NANO for name in MONEY}
     return LedgerFrame(frame.assign(**usd).rename(columns=MONEY))
 
 
 class _Shown:
-    """A table as DataFrames, whose columns are the table's own memory: in nano-dollars, and in dollars."""
+    """A table as DataFrames that share its memory: in nano-dollars, and in dollars."""
 
     def __init__(self) -> None:
         self._table = Table()
@@ -136,7 +136,7 @@ class _Shown:
         self._frames.clear()
 
     def refresh(self, late: Chunk | None = None, *, dollars: bool) -> pd.DataFrame:
-        """Return all rows, and these behind them; only a copy may be changed."""
+        """Return all rows, followed by unwritten ones; only a copy may be changed."""
         if self._new:
             self.uids = pd.concat([self.uids, *self._new], ignore_index=True)
             self._new.clear()
@@ -157,17 +157,17 @@ class _Shown:
         return LedgerFrame(frame) if dollars else frame
 
     def _base(self, *, dollars: bool) -> pd.DataFrame:
-        """Return the table with the room behind its last row, but without identifiers."""
+        """Return the table including unused rows at its end, without identifiers."""
         bases, version = self._bases[dollars], (self._table.version, self._table.moves)
         before = self._versions.get(dollars, (-1, -1))
         if not COPIES_LAZILY or before[1] != self._table.moves:
-            bases.clear()  # whatever was given away is a copy, or of memory that was left
+            bases.clear()  # frames that were returned are copies, or use memory that the table has left
         if not bases or before != version:
             self._versions[dollars] = version
             names = COLUMNS if dollars else list(STORED)
             data = {name: self._column(name) for name in names if name != "uid"}
-            # The earlier ones stay, for pandas counts who shares an array: were a user's frame the last
-            # one, what is written into it would be written into the table.
+            # Earlier frames are kept, because pandas counts the users of an array: if a user's frame were
+            # the last one, writing into it would change the table.
             bases.append(pd.DataFrame(data, copy=False))
         return bases[-1]
 
@@ -179,6 +179,6 @@ class _Shown:
         if name in COUNTS:
             return pd.arrays.IntegerArray(array, self._table.arrays[f"{name}?"], copy=False)
         if name == "time":
-            # From integers, for the other ways copy: the table's new rows would not show.
+            # From integers: other constructors copy, so that new rows would be missing.
             return pd.array(array.view("i8"), dtype=pd.DatetimeTZDtype("us", "UTC"), copy=False)
         return array

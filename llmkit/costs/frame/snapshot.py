@@ -1,6 +1,6 @@
-"""A copy of the ledger's rows in columns, beside its file: who opens it next reads numbers, not rows.
+"""A copy of the ledger's rows in columns beside its file, which loads faster than rows.
 
-It is a cache. Whatever is missing, damaged or of another ledger is read from the ledger itself.
+It is a cache: missing, damaged or foreign parts are read from the ledger.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from llmkit.costs.frame.columns import Chunk
 
 FORMAT = [*COLUMNS, "nano-dollars"]
-"""What a file says of its columns; files of the first format had float dollars, and are passed over."""
+"""Identifies the format of a file; files of the first format, with float dollars, are ignored."""
 
 BROKEN = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Snapshot:
-    """Files of columns, each with the rows that follow those of another."""
+    """A chain of files with columns; each has the rows after those of the previous file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, epoch: str, after: int) -> tuple[int, Chunk] | None:
-        """Return the rows that follow a row."""
+        """Return the `id` of the last row and the rows after a row."""
         if not self._ours():
             return None
         try:
@@ -44,7 +44,7 @@ class Snapshot:
             return None
 
     def save(self, epoch: str, after: int, last: int, chunk: Chunk) -> None:
-        """Keep rows that follow a row, if that is possible."""
+        """Store the rows after a row; write errors are ignored."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not self._ours():
@@ -53,12 +53,12 @@ class Snapshot:
             part = file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
                 stream.write(chunk.dumps(last=last, columns=FORMAT))
-            part.replace(file)  # another process may have made the same one, or be reading it
+            part.replace(file)  # atomic: another process may write or read the same file
             if not after:
                 self._tidy(epoch)
 
     def clear(self) -> None:
-        """Delete all of it."""
+        """Delete the snapshot."""
         if self._ours():
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -71,7 +71,7 @@ class Snapshot:
                 file.unlink(missing_ok=True)
 
     def _ours(self) -> bool:
-        """Return whether no other user can have written there."""
+        """Return whether no other user can write to the folder."""
         try:
             status = os.lstat(self._folder)
         except OSError:

@@ -1,6 +1,6 @@
-"""Several ledgers' files read as one: their rows are taken into a temporary database of this process.
+"""Several ledger files read as one: their rows are copied to a temporary database of this process.
 
-SQLite deletes that as soon as it is closed, however the process ends, and keeps it for its owner only.
+SQLite deletes it when it is closed or the process ends in any way, and only its owner can read it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ WAIT = 30.0
 """Seconds to wait for a file that another process has locked."""
 
 NEAR = 36 * 3600 * 1_000_000
-"""Microseconds around a time beyond which its local day has ended everywhere."""
+"""Microseconds around a time that include its local day in every time zone."""
 
-# What an older file lacks is then the column of `calls` itself, which stays as it is.
+# A column that an older file lacks resolves to that of `calls` itself, and so keeps its value.
 _PRICES = "cost_nanos, saved_nanos, at_most_nanos, price_source, price_date, usage_source"
 _NOTES = (
     "run, corrected, time, uid, what, old_nanos, old_source, old_date, new_nanos, new_source, new_date,"
@@ -48,7 +48,7 @@ _TAKE = (
 
 _CORRECTIONS = "SELECT 1 FROM source.sqlite_master WHERE name = 'corrections'"
 
-# Of two copies of a call, the one that was corrected last is right.
+# Of two copies of a call, the one with the latest correction is used.
 _CORRECT = f"""
     UPDATE main.calls SET ({_PRICES}) = (
         SELECT {_PRICES} FROM source.calls AS theirs
@@ -83,11 +83,11 @@ _SPENT = (
 
 @dataclass(slots=True)
 class Source:
-    """A ledger's file, and what was taken of it.
+    """A ledger file and how far it was copied.
 
     Attributes:
         path: The file.
-        epoch: Its epoch then; empty if nothing was taken.
+        epoch: Its epoch at that time; empty if nothing was copied.
         last: The `id` of the last row.
         uid: The identifier of the last row's call.
     """
@@ -99,10 +99,9 @@ class Source:
 
 
 class MergedStore(SQLiteStore):
-    """The rows of several ledgers, each call once; nothing can be written to it.
+    """The rows of several ledgers, each call once; read-only.
 
-    Rows that are new in a file are seen by the next reading. If rows of a file went or changed, all of
-    them are taken anew.
+    Each read includes new rows of the files. If rows of a file were deleted or changed, all are copied again.
     """
 
     def __init__(self, paths: tuple[str | os.PathLike[str], ...]) -> None:
@@ -116,37 +115,37 @@ class MergedStore(SQLiteStore):
         self.path = Path(" + ".join(map(str, self._paths)))
 
     def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:  # noqa: ARG002 - whatever it is
-        """Refuse a record: it belongs into a ledger of its own."""
+        """Refuse a record."""
         self._refuse("record calls")
 
     def delete(self, before: int | None = None) -> int:  # noqa: ARG002 - whatever it is
-        """Refuse to delete the rows of others."""
+        """Refuse to delete rows."""
         self._refuse("delete calls")
 
     def correct(self, changes: Sequence[Any], *, run: str, reason: str | None) -> NoReturn:  # noqa: ARG002 - whatever they are
-        """Refuse to correct the rows of others."""
+        """Refuse to correct rows."""
         self._refuse("correct prices")
 
     def change_rules(self, changes: dict[str, Any]) -> NoReturn:  # noqa: ARG002 - whatever they are
-        """Refuse a budget: nothing is spent here."""
+        """Refuse a budget."""
         self._refuse("keep a budget")
 
     def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
-        """Add up all rows in groups; see `Store.groups`. The daily sums are made when they are asked for."""
+        """Group all rows; see `Store.groups`. The stored sums are updated first."""
         with self._taken() as connection, sqlite.transaction(connection):
             while rollups.roll(connection):
                 pass
         return super().groups(by, since)
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:
-        """Return what the day's calls cost; see `Store.amounts`. Nothing is reserved."""
+        """Return the cost of the day's calls; see `Store.amounts`. There are no reservations."""
         with self._reader() as connection:
             assert connection is not None
             values = (notebook, notebook, time - NEAR, time + NEAR, time)
             return Amounts(*connection.execute(_SPENT, values).fetchone())
 
     def close(self) -> None:
-        """Let go of the rows; the next use takes them anew."""
+        """Drop the copied rows; the next use copies them again."""
         super().close()
         self._disconnect()
 
@@ -159,10 +158,10 @@ class MergedStore(SQLiteStore):
 
     @contextlib.contextmanager
     def _taken(self) -> Iterator[sqlite3.Connection]:
-        """Take what is new in the files; what comes meanwhile is for the next time."""
+        """Copy what is new in the files, and yield the connection."""
         with self._writer.writing:
             while not all(map(self._take, self._opened())):
-                self._disconnect()  # rows went, or changed: those of another file may be the right ones now
+                self._disconnect()  # rows were deleted or changed, so another file's copy may now be right
             yield self._connected()
 
     def _opened(self) -> list[Source]:
@@ -177,12 +176,12 @@ class MergedStore(SQLiteStore):
         return self._connection
 
     def _take(self, source: Source) -> bool:
-        """Take what is new in a file; say no if what was taken before is not there any more."""
+        """Copy what is new in a file; false if rows that were copied before no longer exist."""
         _find(source.path)
         try:
             connection = self._connected()
             database.attach(connection, source.path, "source")
-            connection.execute("BEGIN")  # all that is read of the file is of one moment
+            connection.execute("BEGIN")  # all reads of the file see the same state
             with connection:
                 there = _take(connection, source)
             connection.execute("DETACH source")
@@ -203,7 +202,7 @@ class MergedStore(SQLiteStore):
 
 
 def _lighten(connection: sqlite3.Connection) -> None:
-    """Drop what only a ledger that is written to needs: triggers take half the time of a row."""
+    """Drop the triggers, which only a writable ledger needs: they take half the time of a row."""
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute("CREATE INDEX corrections_call ON corrections (time, uid)")
@@ -217,7 +216,7 @@ def _remedy(error: Exception) -> str:
 
 
 def _find(path: Path) -> None:
-    """Make sure that a file is there: sums without it would look right, and be too small."""
+    """Raise if a file is missing: sums without it would be too small without notice."""
     if not path.exists():
         raise ConfigurationError(f"Ledger not found: {path}.", hint="Check the name, or omit the file.")
 
@@ -233,7 +232,7 @@ def _take(connection: sqlite3.Connection, source: Source) -> bool:
     if last > source.last:
         columns = ", ".join(name if name in names else "NULL" for name in COLUMNS)
         connection.execute(_TAKE.format(columns=columns), (source.last,))
-    if not source.epoch:  # a correction changes the epoch, so that a known file has no new ones
+    if not source.epoch:  # a correction changes the epoch, so a known file has no new corrections
         _take_corrections(connection)
     source.epoch, source.last, source.uid = epoch, last, _uid(connection, last)
     return True

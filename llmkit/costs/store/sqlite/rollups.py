@@ -1,9 +1,9 @@
-"""Sums of the ledger's rows by day and month, kept in its file, so that ten million are added up at once.
+"""Sums of the ledger's rows by day and month, stored in its file, so that ten million rows add up quickly.
 
-There are several tables of the same sums: without notebooks, or without days, there are few of them. A
-mark says up to which row they go; whoever writes rows moves it on every now and then, in the same
-transaction, and whoever reads adds the rows behind it. So it does not matter which llmkit writes, and a
-file without sums gains them by and by. The mark names the epoch: when rows go, the sums are void.
+Several tables hold the same sums at different levels of detail. A mark stores the last row that they
+include. Writers advance it from time to time, in the transaction of their rows; readers add the rows after
+it. Any llmkit version may write, and a file without sums gains them over time. The mark includes the epoch:
+when rows are deleted, the sums are invalid.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from llmkit.costs.sums import Sums
 
 STEP = 20_000
-"""Rows that one transaction adds at most: others wait for it."""
+"""Maximum number of rows that one transaction adds: other writers wait for it."""
 
 TABLES = schema.ROLLUP_TABLES
 
 _KEYS = schema.ROLLUP_KEYS | {"month": f"substr({schema.ROLLUP_KEYS['day']}, 1, 7)"}
 
-# No sum may fail: that of billions (whole dollars) and that of the rest stay within 64 bits.
+# SQLite's sum() fails beyond 64 bits, so whole dollars and the rest are added separately.
 _SUM = "CAST(coalesce(sum({0} / 1000000000), 0) * 1000000000 + coalesce(sum({0} % 1000000000), 0) AS INTEGER)"
 _COUNTED = {
     "calls": "count(*)",
@@ -81,7 +81,7 @@ _MEASURES = dict.fromkeys(MEASURES, "sum({0})") | {
 
 
 def roll(connection: sqlite3.Connection) -> int:
-    """Add rows to the sums, and move the mark."""
+    """Add rows to the sums and advance the mark; return how many rows are still missing."""
     epoch, mark = _state(connection)
     if not mark:
         for table in TABLES:
@@ -97,7 +97,7 @@ def roll(connection: sqlite3.Connection) -> int:
 
 
 def behind(connection: sqlite3.Connection) -> int:
-    """Return how many rows the sums lack, about; 0 if the file keeps none."""
+    """Return about how many rows the sums lack; 0 if the file has no sums."""
     if not _kept(connection):
         return 0
     return newest(connection) - _state(connection)[1]
@@ -118,13 +118,13 @@ def groups(connection: sqlite3.Connection, by: Sequence[str], since: int | None 
 
 
 def _table(by: Sequence[str]) -> str:
-    """Return the smallest table that has the keys; a month follows from a day."""
+    """Return the smallest table that has the keys; a month can be derived from a day."""
     return next(name for name, keys in TABLES.items() if {*by} <= {*keys, "month"})
 
 
 def _query(table: str | None, by: Sequence[str], estimated: str, *, since: bool) -> str:
-    """Return the query of some sums, of the rows behind the mark, and of all that are `estimated`."""
-    keys = list(dict.fromkeys([*by, "status"]))  # what tells the errors
+    """Return the query of the stored sums, the rows after the mark, and all estimated prices."""
+    keys = list(dict.fromkeys([*by, "status"]))  # the number of errors depends on it
     rows = f"calls WHERE id > :mark{' AND time >= :since' if since else ''}"
     source = _select({name: _KEYS[name] for name in keys} | _COUNTED | {"estimated": "0"}, rows, len(keys))
     source += f" UNION ALL {_estimates(keys, estimated, since=since)}"
@@ -156,7 +156,7 @@ def sums(found: Sequence[Any]) -> dict[bool, Sums]:
 
 
 def forget(connection: sqlite3.Connection, before: int | None) -> int:
-    """Take away the sums of rows that are about to be deleted."""
+    """Delete the sums of rows that will be deleted; return the mark to keep."""
     mark = _state(connection)[1]
     divided = "SELECT 1 FROM detailed_sums WHERE first < ? AND last >= ? LIMIT 1"
     if before is None or connection.execute(divided, (before, before)).fetchone():
@@ -169,15 +169,15 @@ def forget(connection: sqlite3.Connection, before: int | None) -> int:
 
 
 def _again(table: str) -> str:
-    """Return the statement that makes sums of the most detailed ones."""
+    """Return the statement that derives a table of sums from the most detailed one."""
     keys = {name: name if name in schema.ROLLUP_KEYS else "substr(day, 1, 7)" for name in TABLES[table]}
     names = ", ".join([*keys, *_JOINED])
     return f"INSERT INTO {table} ({names}) {_select(keys | _JOINED, 'detailed_sums', len(keys))}"
 
 
 def keep(connection: sqlite3.Connection, mark: int) -> None:
-    """Say that the sums hold in the new epoch, too."""
-    if mark:  # the next row may take the number of one that is gone
+    """Keep the sums valid in the new epoch."""
+    if mark:  # the next row may reuse the id of a deleted row
         _note(connection, _state(connection)[0], min(mark, newest(connection)))
 
 

@@ -1,8 +1,8 @@
-"""The ledger's table, as code, once: its columns are the fields of `CallRecord`.
+"""The ledger's schema; the columns of `calls` are the fields of `CallRecord`.
 
-Schema versions are additive: a new version only adds columns that may be empty, and tables of its own
-that triggers keep up to date. So an older llmkit can read and extend the file of a newer one, and a newer
-one brings an older file up to date.
+Schema versions are additive: a new version only adds nullable columns, and tables that triggers keep up to
+date. An older llmkit can therefore read and extend the file of a newer one, and a newer one migrates an
+older file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 APPLICATION_ID = 0x6C6C6D6B
-"""What `PRAGMA application_id` says in a file of ours: `llmk`."""
+"""The `PRAGMA application_id` of a ledger: `llmk`."""
 
 SQL_TYPES: dict[type, str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
 
@@ -33,7 +33,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     (),
     (),
 )
-"""Columns that came after version 1, one tuple per version. A new field of `CallRecord` goes here."""
+"""Columns added after version 1, one tuple per version. Add new fields of `CallRecord` here."""
 
 
 def estimated(names: Collection[str] = COLUMNS) -> str:
@@ -41,7 +41,7 @@ def estimated(names: Collection[str] = COLUMNS) -> str:
     return estimated_sql("at_most_nanos" if "at_most_nanos" in names else "NULL")
 
 
-# Only a known row is passed over. `INSERT OR IGNORE` would drop a row for any broken constraint.
+# Only duplicates are skipped. `INSERT OR IGNORE` would drop a row that violates any constraint.
 INSERT = (
     f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names
     " ON CONFLICT (time, uid) DO NOTHING"
@@ -57,9 +57,9 @@ def _create() -> Iterator[str]:
         if name not in later
     )
     yield f"CREATE TABLE calls (id INTEGER PRIMARY KEY, {body})"
-    # A uid alone is as unique, but random: it would touch a page per row, and double the price of a row.
+    # A uid alone is unique but random: each row would touch another page, which doubles the cost of a row.
     yield "CREATE UNIQUE INDEX calls_time_uid ON calls (time, uid)"
-    # The epoch changes whenever rows go, so that a reader who kept some knows to read all again.
+    # The epoch changes when rows are deleted, so that readers with cached rows read all of them again.
     yield "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)"
     yield "INSERT INTO meta VALUES ('epoch', lower(hex(randomblob(8))))"
     yield f"PRAGMA application_id = {APPLICATION_ID}"
@@ -74,7 +74,7 @@ def local_day(time: str) -> str:
     return f"date({time} / 1000000, 'unixepoch', 'localtime')"
 
 
-# What real calls cost since yesterday's local midnight, by local day and notebook ('' is none).
+# Cost of real calls since yesterday's local midnight, by local day and notebook ('' for none).
 SPENT = (
     f"SELECT {local_day('time')} AS day, coalesce(notebook, '') AS notebook, sum(cost_nanos) AS nanos"  # noqa: S608 - names
     " FROM calls WHERE cost_nanos > 0 AND NOT coalesce(simulated, 0)"
@@ -82,7 +82,7 @@ SPENT = (
 )
 
 BUDGETS = (
-    # What running calls may still cost; `expires` (microseconds) is for those that died.
+    # Reservations of running calls; `expires` (microseconds) is for processes that died.
     (
         "CREATE TABLE holds (uid TEXT PRIMARY KEY, day TEXT NOT NULL, notebook TEXT NOT NULL,"
         " nanos INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID"
@@ -92,7 +92,7 @@ BUDGETS = (
         " PRIMARY KEY (day, notebook)) WITHOUT ROWID"
     ),
     f"INSERT INTO spending {SPENT}",
-    # Triggers, so that a call is settled with its row, whoever writes that: an older llmkit, too.
+    # Triggers, so that a row settles its call whichever llmkit version writes it.
     (
         "CREATE TRIGGER calls_spent AFTER INSERT ON calls"  # noqa: S608 - names
         " WHEN new.cost_nanos > 0 AND NOT coalesce(new.simulated, 0) BEGIN"
@@ -102,7 +102,7 @@ BUDGETS = (
     "CREATE TRIGGER calls_settled AFTER INSERT ON calls BEGIN DELETE FROM holds WHERE uid = new.uid; END",
 )
 
-# What the rows are added up by; an empty blob, which equals no text, stands for NULL.
+# Keys of the sums; an empty blob, which equals no text, stands for NULL.
 ROLLUP_KEYS = {"day": local_day("time")}
 ROLLUP_KEYS |= {name: f"coalesce({name}, x'')" for name in ("provider", "model", "notebook", "status")}
 ROLLUP_KEYS["simulated"] = "coalesce(simulated, 0)"
@@ -111,12 +111,12 @@ NEW_EPOCH = "UPDATE meta SET value = lower(hex(randomblob(8))) WHERE key = 'epoc
 ON_DELETE = f"CREATE TRIGGER calls_deleted AFTER DELETE ON calls BEGIN {NEW_EPOCH}; END"
 
 ROLLUPS = (
-    # Rows change by another hand only, but then whoever kept some, or sums of them, has to know.
+    # Only corrections and other programs change rows; cached rows and sums are then invalid.
     f"CREATE TRIGGER calls_changed AFTER UPDATE ON calls BEGIN {NEW_EPOCH}; END",
     ON_DELETE,
 )
 
-# What a correction of one real call's cost changes of what its day spent.
+# The change of a day's spending when the cost of a real call is corrected.
 _GROWTH = "max(coalesce(new.cost_nanos, 0), 0) - max(coalesce(old.cost_nanos, 0), 0)"
 
 CORRECTIONS = (
@@ -135,7 +135,7 @@ CORRECTIONS = (
     ),
 )
 
-# The smaller first: with dozens of notebooks a day, the last one has fifty times the rows of the first.
+# The smallest first: with dozens of notebooks a day, the last has fifty times the rows of the first.
 ROLLUP_TABLES: dict[str, tuple[str, ...]] = {
     "daily_sums": ("day", "provider", "model", "status", "simulated"),
     "monthly_sums": ("month", "provider", "model", "notebook", "status", "simulated"),
@@ -167,11 +167,11 @@ GRAINS = (
 )
 
 OPEN = "?"
-"""What the name of a hold begins with that is for a call whose price may have been higher."""
+"""Prefix of the reservation of a call that may have cost more than its price."""
 
 _BEYOND = "max(coalesce(new.at_most_nanos, 0), 0) - max(coalesce(new.cost_nanos, 0), 0)"
 
-# It lasts until the call's day is over everywhere.
+# It lasts until the call's day has ended in every time zone.
 _HOLD_OPEN = (
     f"INSERT INTO holds SELECT '{OPEN}' || new.uid, {local_day('new.time')}, coalesce(new.notebook, ''),"
     f" min({_BEYOND}, {10**18}), new.time + 3 * 86400 * 1000000"
@@ -179,7 +179,7 @@ _HOLD_OPEN = (
     " ON CONFLICT (uid) DO UPDATE SET nanos = excluded.nanos;"
 )
 
-# What a call may have cost beyond its price is a hold: an older llmkit counts it with the others.
+# What a call may have cost beyond its price is stored as a reservation, which older versions also count.
 UNCERTAIN = (
     f"CREATE TRIGGER calls_open AFTER INSERT ON calls WHEN new.at_most_nanos > 0 BEGIN {_HOLD_OPEN} END",
     (
@@ -189,8 +189,8 @@ UNCERTAIN = (
     ),
 )
 
-# Estimates are few, so they are counted on request. The tables of sums stay as an older llmkit
-# knows them, which keeps this index up to date, too.
+# Estimates are rare, so they are counted on request. An older llmkit maintains this index, but would not
+# update a new column in the tables of sums.
 ESTIMATES = (f"CREATE INDEX calls_estimated ON calls (time) WHERE {estimated()}",)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -204,13 +204,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*_added(ADDED[6]), *ESTIMATES),
     *(tuple(_added(names)) for names in ADDED[7:]),
 )
-"""Statements that bring a file from version n to n + 1, one tuple per version."""
+"""Statements that migrate a file from version n to n + 1, one tuple per version."""
 
 
 def check(connection: sqlite3.Connection, name: str = "main") -> int:
-    """Find out whether this is a ledger, without changing anything."""
-    # In this order: another process may create the ledger meanwhile, and its one commit brings tables,
-    # identifier and version at once.
+    """Return the schema version, 0 for an empty file; raise if it is not a ledger. Changes nothing."""
+    # In this order, because another process may create the ledger meanwhile, with tables, identifier and
+    # version in one commit.
     (tables,) = connection.execute(f"SELECT count(*) FROM {name}.sqlite_master").fetchone()  # noqa: S608 - a name
     (application,) = connection.execute(f"PRAGMA {name}.application_id").fetchone()
     if application == APPLICATION_ID:
@@ -226,11 +226,11 @@ def check(connection: sqlite3.Connection, name: str = "main") -> int:
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring a file up to date, in one transaction; a newer file is left as it is."""
+    """Migrate a file in one transaction; a newer file is not changed."""
     if check(connection) < len(migrations) or _lacks_budgets(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            version = check(connection)  # asked again: another process may have migrated meanwhile
+            version = check(connection)  # again: another process may have migrated it meanwhile
             steps = [BUDGETS] if _lacks_budgets(connection) else []
             for statement in itertools.chain(*steps, *migrations[version:]):
                 connection.execute(statement)
@@ -247,19 +247,19 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], .
 
 
 def _lacks_budgets(connection: sqlite3.Connection) -> bool:
-    """Return whether the first llmkit of version 2 wrote the file: its version came before the budgets."""
+    """Return whether the file is of the first llmkit with version 2, which had no budgets yet."""
     query = "SELECT 1 FROM sqlite_master WHERE name = 'holds'"
     return check(connection) > 1 and connection.execute(query).fetchone() is None
 
 
 def present(connection: sqlite3.Connection) -> set[str]:
-    """Return the names of the columns that the file has."""
+    """Return the names of the file's columns."""
     return {str(row[1]) for row in connection.execute("PRAGMA table_info(calls)")}
 
 
 def delete(connection: sqlite3.Connection, before: int | None) -> int:
-    """Delete rows, and begin another epoch; what they spent of the budgets stays spent."""
-    connection.execute("DROP TRIGGER calls_deleted")  # once is enough
+    """Delete rows and start a new epoch; their spending still counts for budgets."""
+    connection.execute("DROP TRIGGER calls_deleted")  # it would fire for each row; once is enough
     if before is None:
         count = connection.execute("DELETE FROM calls").rowcount
     else:

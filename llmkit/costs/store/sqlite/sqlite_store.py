@@ -40,25 +40,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE = 25_000
-"""Rows that one read returns at most; bounds the memory that Python objects take."""
+"""Maximum number of rows per read; limits the memory for Python objects."""
 
 ROLL = 1000
-"""Rows after which a process adds them to the daily sums."""
+"""Number of rows after which a process adds them to the daily sums."""
 
 BRIEFLY = 1.0
-"""Seconds to wait for a lock while writing fails anyway, so that no call waits half a minute."""
+"""Seconds to wait for a lock while writing fails, so that no call waits half a minute."""
 
 CHECKPOINT = 250
 """Commits after which the writing thread checkpoints the write-ahead log, of some 1,000 pages by then."""
 
 SLOW = 0.02
-"""Seconds for a commit on a caller's thread that are too many: the disk is slow, or far away."""
+"""Seconds above which a commit is slow, for example on a network drive."""
 
 PAUSE = 1.0
-"""Seconds after a slow one in which the writing thread alone commits."""
+"""Seconds after a slow commit in which only the writing thread commits."""
 
 AT_ONCE = 0.05
-"""Seconds to wait for a lock to read the budgets: an event loop waits as well."""
+"""Seconds to wait for a lock to read the budgets; it blocks an event loop."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ def utc_now() -> datetime:
 class SQLiteStore(forks.ForkAware):
     """Rows in an SQLite file that many processes share.
 
-    A record's future says `True` when its transaction is committed to the write-ahead log: it survives
-    the death of the process (`kill -9`); a power failure may take the last moments.
+    A record's future is `True` when its transaction is in the write-ahead log: it then survives the death
+    of the process (`kill -9`). A power failure may lose the last moments.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class SQLiteStore(forks.ForkAware):
 
     @property
     def snapshot(self) -> Path | None:
-        """Where a copy of the rows in columns is; see `Store.snapshot`."""
+        """Folder of the rows' copy in columns; see `Store.snapshot`."""
         return None if self._in_memory else self.path.with_name(f"{self.path.name}-columns")
 
     @property
@@ -120,7 +120,7 @@ class SQLiteStore(forks.ForkAware):
         try:
             if alone and self._commit_here(row):
                 return _COMMITTED
-        except BaseException:  # an interrupt, which must not cost the row
+        except BaseException:  # an interrupt must not lose the row
             self._writer.submit(row)
             raise
         return self._writer.submit(row)
@@ -253,13 +253,13 @@ class SQLiteStore(forks.ForkAware):
         return self._writer.flush(timeout)
 
     def close(self) -> None:
-        """Write what waits and close the file; an in-memory store keeps its rows."""
+        """Write queued rows and close the file; an in-memory store keeps its rows."""
         self._writer.stop(self._busy_timeout + 1)
         if not self._in_memory:
             self._disconnect()
 
     def finish(self) -> None:
-        """Write what waits because the process ends; what comes now is written at once."""
+        """Write queued rows because the process ends; later rows are written immediately."""
         if not self._writer.stop(self._busy_timeout + 1, inline=True):
             logger.error("%d calls could not be written to the ledger %s.", len(self.unwritten()), self.path)
         self._disconnect()
@@ -273,13 +273,13 @@ class SQLiteStore(forks.ForkAware):
             self._disconnect()
 
     def after_fork(self) -> None:
-        """Let the writer and the readers go on, in the parent."""
+        """Let the writer and the readers continue, in the parent."""
         self._writer.writing.release()
         self._glancing.release()
         self._reading.release()
 
     def in_child(self) -> None:
-        """Start afresh: what waited belongs to the parent, and so do the rows in memory."""
+        """Reset: queued rows and rows in memory belong to the parent."""
         self._writer.reset()
         self._reading = threading.RLock()
         self._glancing = threading.RLock()  # budgets are read while a long reading runs
@@ -292,7 +292,7 @@ class SQLiteStore(forks.ForkAware):
         self._here_after = 0.0  # when callers' threads may commit, in the time of `time.monotonic`
         self._logged = CHECKPOINT  # commits since the last checkpoint
         self._finalizer = False
-        self._unrolled = ROLL  # the first rows of a process are added at once, for it may write few
+        self._unrolled = ROLL  # the first rows of a process are added at once, because it may write few
 
     def _commit_here(self, row: Row) -> bool:
         """Commit a row on the caller's thread, if that waits for neither a lock nor the disk.
@@ -410,7 +410,7 @@ class SQLiteStore(forks.ForkAware):
         return ConfigurationError(
             f"Cannot check the budget, so the call was not sent: the ledger {self.path} cannot be"
             f" written: {reason.rstrip('.')}.",
-            hint="Unlock or repair the file, or set another one in LLMKIT_LEDGER.",
+            hint="Unlock or repair the file, or set another file in LLMKIT_LEDGER.",
         )
 
     def _now(self) -> int:
@@ -449,7 +449,7 @@ class SQLiteStore(forks.ForkAware):
     def _reader(
         self, lock: threading.RLock | None = None, patience: float | None = None
     ) -> Iterator[sqlite3.Connection | None]:
-        """Yield a connection that sees the committed rows, or `None` if there is no file."""
+        """Yield a connection to the committed rows, or `None` if there is no file."""
         patience = self._busy_timeout if patience is None else patience
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._explained("read"))
@@ -476,7 +476,7 @@ class SQLiteStore(forks.ForkAware):
             ) from error
 
     def _mind_multiprocessing(self) -> None:
-        """Make sure that a worker of `multiprocessing` writes its rows: it ends without `atexit`."""
+        """Register a finalizer for workers of `multiprocessing`, which end without `atexit`."""
         util = sys.modules.get("multiprocessing.util")
         if util is not None and not self._finalizer:
             util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
