@@ -1,8 +1,8 @@
-"""A made-up month of calls, to try the ledger and its charts on; every row says that it is simulated.
+"""A made-up month of calls for trying the ledger and its charts; every row is marked as simulated.
 
 It is the month of one person with six habits (`HABITS`): a nightly job, a survey coded in batches, a
 draft discussed in a chat, a prototype of an agent, an evaluation of retrieval, and lessons that are run
-again and again. Prices are the real list prices.
+repeatedly. Prices are the real list prices.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ TAGS = {"demo": "made-up month"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habit:
-    """Calls that a person makes again and again.
+    """Calls that a person makes regularly.
 
     Attributes:
         notebook: File name; `None` is a script.
-        project: What it is done for, the tag `project` of its rows.
-        surface: Where the calls are made from.
+        project: The tag `project` of its rows.
+        surface: Where the calls are made.
         models: `provider:model`, the usual one first.
-        calls: How many calls a day, about.
-        days: Days of the month on which it happens.
-        hours: Local hours at which it happens.
-        cells: How many cells make the calls.
+        calls: Average number of calls per day.
+        days: Days of the month.
+        hours: Local hours.
+        cells: Number of cells that make the calls.
         tokens: Median of input and of output tokens.
-        cached: Share of the input that the provider's cache has.
+        cached: Share of the input that is read from the provider's cache.
         reasoning: Share of the output that is reasoning.
         replayed: Share of the calls that are replayed.
         pace: Seconds to the first text, and tokens per second after it.
@@ -100,14 +100,14 @@ HABITS = (
         pace=(0.9, 80.0),
     ),
 )  # fmt: skip
-"""What happens in the month."""
+"""The habits of the month."""
 
 OUTAGE = (21, "anthropic")
-"""The day on which a provider has trouble."""
+"""The day and the provider of an outage."""
 
 
 def records(month: str = "2026-10", *, seed: int = 0) -> list[CallRecord]:
-    """Make up the calls of a month.
+    """Return the calls of a made-up month.
 
     Example:
         >>> calls = records("2026-10", seed=1)
@@ -121,7 +121,7 @@ def records(month: str = "2026-10", *, seed: int = 0) -> list[CallRecord]:
 
 
 def month(path: str | os.PathLike[str], month: str = "2026-10", *, seed: int = 0) -> Ledger:
-    """Write a made-up month of calls into a ledger of its own.
+    """Return a ledger with a made-up month of calls.
 
     Example:
         >>> month(":memory:").total().simulated

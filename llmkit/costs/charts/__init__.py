@@ -1,6 +1,6 @@
 """Charts of the ledger.
 
-Each chart is a function of the calls that count and of the Axes to draw into, and returns the Axes.
+Each chart is a function that draws a frame of calls into Axes and returns the Axes.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ KINDS: dict[str, Callable[..., Axes]] = {
 """The charts by name; each takes a frame and an Axes."""
 
 FORMER = {"dearest": "most_expensive"}
-"""Names that charts had before."""
+"""Former names of charts."""
 
 
 class Charts:
-    """Draw what calls cost, and how they went: `plot("model")` or `plot.model()`. Times are local.
+    """Charts of calls: `plot("model")` or `plot.model()`. Times are local.
 
-    The kinds: `"cumulative"`: the sum over time, against the daily budget, and where the month will end
-    at this pace; `"model"`: stacked by model, per day; `"latency"`: price against duration; `"tokens"`:
-    per day, by kind; `"hours"`: hours of the week; `"most_expensive"`: the cells that cost most;
-    `"saved"`: spent, and saved by replay; `"first_token"` and `"duration"`: how long calls took;
-    `"errors"`: the share that failed, by error.
+    The kinds: `"cumulative"`: the sum over time, with the daily budget and a projection to the end of the
+    month; `"model"`: costs per day, by model; `"latency"`: price against duration; `"tokens"`: tokens per
+    day, by kind; `"hours"`: costs by hour and weekday; `"most_expensive"`: the most expensive cells;
+    `"saved"`: costs and savings by replay; `"first_token"` and `"duration"`: times of calls; `"errors"`:
+    the failure rate, by error.
 
     Example:
         >>> from llmkit import Ledger
@@ -74,18 +74,18 @@ class Charts:
         """Draw a chart.
 
         Args:
-            kind: Which one; see `Charts`.
-            ax: Where to draw; by default a new figure.
-            daily: Budget of a day in US dollars, for `"cumulative"`; by default the ledger's own, which
-                holds for all real calls together.
+            kind: The kind of chart; see `Charts`.
+            ax: The Axes to draw into; by default those of a new figure.
+            daily: Daily budget in US dollars, for `"cumulative"`; by default the ledger's, which applies to
+                all real calls together.
             **filters: As in `Ledger.total`.
 
         Returns:
-            The Axes; with a hint on it if there are no calls.
+            The Axes; without calls, they show a hint.
 
         Raises:
-            ConfigurationError: If there is no such chart or filter, the ledger cannot be read, or a time
-                cannot.
+            ConfigurationError: If the chart or a filter does not exist, a time is invalid, or the ledger
+                cannot be read.
         """
         kind = FORMER.get(kind, kind)
         known(kind, KINDS, "chart")
@@ -101,59 +101,59 @@ class Charts:
     def cumulative(
         self, *, ax: Axes | None = None, daily: float | None = None, **filters: Unpack[FilterOptions]
     ) -> Axes:
-        """Draw what calls had cost by then, with the daily budget and a projection to the month's end."""
+        """Draw the cumulative cost, with the daily budget and a projection to the end of the month."""
         return self("cumulative", ax=ax, daily=daily, **filters)
 
     @with_filters
     def model(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw what the models cost per day, stacked."""
+        """Draw the cost per day, stacked by model."""
         return self("model", ax=ax, **filters)
 
     @with_filters
     def latency(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw what calls cost against how long they took."""
+        """Draw the cost of calls against their duration."""
         return self("latency", ax=ax, **filters)
 
     @with_filters
     def tokens(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw the tokens that were used per day: fresh and cached input, output, reasoning."""
+        """Draw the tokens per day: fresh and cached input, output, reasoning."""
         return self("tokens", ax=ax, **filters)
 
     @with_filters
     def hours(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw at which local hours of which days money is spent."""
+        """Draw the cost by local hour and weekday."""
         return self("hours", ax=ax, **filters)
 
     @with_filters
     def most_expensive(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw the cells whose calls cost most."""
+        """Draw the most expensive cells."""
         return self("most_expensive", ax=ax, **filters)
 
     dearest = most_expensive
 
     @with_filters
     def saved(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw what was spent, and what replays saved."""
+        """Draw the cost, and what replays saved."""
         return self("saved", ax=ax, **filters)
 
     @with_filters
     def first_token(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw how long calls waited for the first text."""
+        """Draw the distribution of the time to the first text."""
         return self("first_token", ax=ax, **filters)
 
     @with_filters
     def duration(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw how long calls took."""
+        """Draw the distribution of durations."""
         return self("duration", ax=ax, **filters)
 
     @with_filters
     def errors(self, *, ax: Axes | None = None, **filters: Unpack[FilterOptions]) -> Axes:
-        """Draw which share of the calls failed, by the class of the error."""
+        """Draw the failure rate, by class of error."""
         return self("errors", ax=ax, **filters)
 
 
 def _rows(calls: Calls) -> pd.DataFrame:
-    """Return the calls; where only times are chosen, all are read, which is faster for a long time."""
+    """Return the calls; if only times are filtered, reading all rows is faster for a long period."""
     chosen = calls.filters
     if replace(chosen, since=None, until=None) != ALL:
         return calls.exact
@@ -166,7 +166,7 @@ def _rows(calls: Calls) -> pd.DataFrame:
 
 
 def _budget(calls: Calls, frame: pd.DataFrame, daily: float | None) -> dict[str, Any]:
-    """Return the daily budget, which covers all real calls together, and from when to project."""
+    """Return the daily budget, which applies to all real calls together, and the start of the projection."""
     everything = not frame.empty and not frame.attrs[aggregates.FILTERS]
     if daily is None and everything and not frame["simulated"].any():
         daily = calls.ledger.budget().daily

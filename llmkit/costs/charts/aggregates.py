@@ -17,7 +17,7 @@ REST = "others"
 UNKNOWN = "unknown"
 
 FILTERS = "llmkit_filters"
-"""Attribute of a frame: which calls were chosen, for the words below the title."""
+"""Attribute of a frame: the filters, for the text below the title."""
 
 
 class Bins(NamedTuple):
@@ -41,12 +41,12 @@ LENGTHS = {"hour": DAY / 24, "day": DAY, "week": 7 * DAY, "month": 31 * DAY}
 
 
 def wall_clock(frame: pd.DataFrame) -> NDArray[np.datetime64]:
-    """Return when calls began, as the clock on the wall showed it."""
+    """Return the local start times of calls, without a zone."""
     return local_time(frame["time"]).to_numpy().astype("M8[us]")
 
 
 def binned(local: NDArray[np.datetime64]) -> Bins:
-    """Choose the period that bars stand for."""
+    """Choose the period of the bars."""
     first, last = _moment(local.min()), _moment(local.max())
     if last - first < 2 * DAY:
         return _bins("hour", local.astype("M8[h]"))
@@ -69,7 +69,7 @@ def _moment(time: Any) -> datetime:
 
 
 def named(column: pd.Series[Any], otherwise: str = UNKNOWN) -> pd.Series[Any]:
-    """Return words of which none is missing."""
+    """Return a categorical column with missing values replaced."""
     words = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
     if not words.hasnans:
         return words
@@ -79,7 +79,7 @@ def named(column: pd.Series[Any], otherwise: str = UNKNOWN) -> pd.Series[Any]:
 
 
 def stacked(starts: NDArray[np.datetime64], names: pd.Series[Any], values: NDArray[np.int64]) -> pd.DataFrame:
-    """Add values up by period and name."""
+    """Return sums by period and name, the largest name first."""
     data = pd.DataFrame({"value": values, "start": starts, "name": names.array})
     sums = data.groupby(["start", "name"], observed=True)["value"].sum()
     table = sums.unstack("name", fill_value=0)  # noqa: PD010 - no duplicates
@@ -89,7 +89,7 @@ def stacked(starts: NDArray[np.datetime64], names: pd.Series[Any], values: NDArr
 
 
 def folded(table: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Add up the columns after the first ones: one more than `most` is the last of them, or the rest."""
+    """Return at most `most + 1` columns; if there are more, the last one is the sum of the rest."""
     if table.shape[1] <= most + 1:
         return table
     kept = table.iloc[:, :most].copy()

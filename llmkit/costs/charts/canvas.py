@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Colours that colour-blind readers can tell apart, the yellow last, for it is pale on white.
+"""Colours for colour-blind readers; yellow is last, because it is pale on white.
 
 Source: M. Okabe, K. Ito, "Color Universal Design", 2008 (jfly.uni-koeln.de/color).
 """
@@ -43,14 +43,14 @@ or all light (half of white is the limit), so the two axes lie on either side of
 """
 
 GREY = "#606060"
-"""What is left over: 6.3 : 1 against white, 3.3 : 1 against black.
+"""The colour of the rest: 6.3 : 1 against white, 3.3 : 1 against black.
 
-A lighter one is the green or the pink for who sees no green; simulated after Machado et al., "A
-Physiologically-based Model for Simulation of Color Vision Deficiency", 2009.
+A lighter grey looks like the green or the pink to readers who see no green; simulated after Machado et al.,
+"A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009.
 """
 
 NAMED = len(COLORS) - 1
-"""Groups that get a colour of their own; the others share the grey."""
+"""Number of groups with their own colour; the others share the grey."""
 
 PALETTE = (*COLORS[:NAMED], GREY)
 """Colours of groups, the largest first."""
@@ -63,12 +63,12 @@ MARGIN = 50.0  # points beside the data: the ticks and their words
 BOX = "\N{WHITE VERTICAL RECTANGLE}"
 SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f"), " ")
 FEWEST = 10
-"""Letters of a name that say something; where there is less room, a title does without it."""
+"""Minimum letters of a shortened name; with less room, a title omits the name."""
 
 DAYS_SHOWN = timedelta(days=100)
-"""Ticks at days further apart are written as months."""
+"""Axes longer than this have ticks at months instead of days."""
 
-ROOM = 0.55  # of the width at most is for words beside the data
+ROOM = 0.55  # maximum share of the width for text beside the data
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -101,23 +101,23 @@ def faint(ax: Axes) -> float:
 
 
 def is_dark(ax: Axes) -> bool:
-    """Whether words are bright, and so the ground is dark."""
+    """Whether text is bright, so that the background is dark."""
     return sum(to_rgb(ink(ax))) > 1.5
 
 
 def accent(ax: Axes) -> str:
-    """Return the colour of what is drawn alone: dark on light, light on dark."""
+    """Return the colour of a single series: dark on light, light on dark."""
     return COLORS[4] if is_dark(ax) else COLORS[0]
 
 
 def finding(ax: Axes, name: str, rest: str, names: float = 0.0) -> str:
-    """Return a title that says what was found of a model or a cell, whose name is shortened to fit."""
+    """Return a title about a model or a cell, whose name is shortened to fit."""
     letters = int((width(ax) - names) / (0.66 * size(ax, 1.15))) - len(rest) - 1
     return f"{shorten(name.replace('  ', ' '), letters) if letters >= FEWEST else 'One'} {rest}"
 
 
 def share(part: float, whole: float) -> str:
-    """Return a part in per cent.
+    """Return a part as a percentage.
 
     Example:
         >>> share(14.31, 26.34), share(0.001, 26.34)
@@ -133,11 +133,11 @@ def size(ax: Axes, share: float = 0.85) -> float:
 
 
 def width(ax: Axes) -> float:
-    """Return the width of the Axes in points, as far as it is known before the figure is drawn."""
+    """Return the width of the Axes in points, or an estimate before the figure is drawn."""
     spec, panel = ax.get_subplotspec(), ax.get_figure()
     if spec is None or panel is None or panel.get_layout_engine() is None:
         return float(ax.get_window_extent().width) * 72 / dpi(ax)
-    # The layout is made when the figure is drawn; until then the Axes say nothing of it.
+    # The layout is computed when the figure is drawn; until then the Axes have no final size.
     shares = np.asarray(spec.get_gridspec().get_width_ratios(), dtype=float)
     share = shares[spec.colspan.start : spec.colspan.stop].sum() / shares.sum()
     return float(panel.bbox.width * share) * 72 / dpi(ax) - MARGIN
@@ -151,7 +151,7 @@ def words(ax: Axes, text: str, xy: tuple[float, float], **style: Any) -> None:
 
 
 def blank(ax: Axes, hint: str) -> Axes:
-    """Say why there is nothing to see."""
+    """Show why the chart is empty."""
     ax.text(
         0.5, 0.5, hint, transform=ax.transAxes, ha="center", va="center", color=ink(ax), alpha=faint(ax),
         fontsize=size(ax, 1.0), wrap=True, parse_math=False,
@@ -163,7 +163,7 @@ def blank(ax: Axes, hint: str) -> Axes:
 
 
 def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axes:
-    """Write the title, what stands below it, and leave out every line that says nothing."""
+    """Write the title and the notes below it, and remove spines without meaning."""
     caption = "; ".join(note for note in notes if note)
     lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
@@ -186,7 +186,7 @@ def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axe
 
 
 def balanced(text: str, letters: int) -> list[str]:
-    """Break a text into as few lines as it takes, about as long as each other.
+    """Wrap a text into the minimum number of lines, of about equal length.
 
     Example:
         >>> balanced("1,204 calls; left out: 3 without a known price", 40)
@@ -199,7 +199,7 @@ def balanced(text: str, letters: int) -> list[str]:
 
 
 def left_out(*counts: tuple[int, str]) -> str:
-    """Say how many calls are not in a chart, and why.
+    """Write how many calls are not in a chart, and why.
 
     Example:
         >>> left_out((482, "replayed"), (0, "free"), (1, "without a known price"))
@@ -210,14 +210,14 @@ def left_out(*counts: tuple[int, str]) -> str:
 
 
 def lined(ax: Axes) -> None:
-    """Draw faint lines to read heights by."""
+    """Draw faint horizontal grid lines."""
     # The transparent legend does not cover the lines, so they are as faint on dark as on light.
     color, alpha = (INK, 0.15) if ink(ax) == INK else (rcParams["grid.color"], 0.25)
     ax.grid(axis="y", color=color, alpha=alpha, linewidth=0.6)
 
 
 def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None) -> None:
-    """Name the colours, in room that is made beside the data."""
+    """Draw a legend, with room for it beside the data."""
     if not entries:
         return
     longest = 25 if width(ax) < SMALL * 72 else 34
@@ -235,8 +235,8 @@ def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None)
 
 
 def make_room(ax: Axes, share: float, last: float | None = None) -> None:
-    """Widen the x axis to the right, so that words cover no data."""
-    if ax.get_xscale() == "log":  # its ticks would go on below the words
+    """Extend the x axis to the right, so that text covers no data."""
+    if ax.get_xscale() == "log":  # otherwise its ticks would continue below the text
         for minor in (False, True):
             ticks = ax.get_xticks(minor=minor)
             ax.set_xticks(
@@ -254,7 +254,7 @@ def make_room(ax: Axes, share: float, last: float | None = None) -> None:
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> None:
-    """Name lines where they end, one below the other where they end together."""
+    """Label lines at their ends, without overlap."""
     if not labels:
         return
     font = FontProperties(size=size(ax))
@@ -276,14 +276,14 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> Non
 
 
 def dpi(ax: Axes) -> float:
-    """Return the pixels of an inch."""
+    """Return the pixels per inch."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     return float(figure.dpi)
 
 
 def shorten(text: str, letters: int) -> str:
-    """Leave out the middle of a long name; what stands behind two spaces, an amount, stays whole.
+    """Remove the middle of a long name; an amount after two spaces is kept.
 
     Example:
         >>> shorten("a-model-with-a-long-name  $1.20", 20)
@@ -298,7 +298,7 @@ def shorten(text: str, letters: int) -> str:
 
 
 def legible(text: str) -> str:
-    """Return a text with a box for each letter that the font lacks, of which matplotlib would warn.
+    """Replace letters that the font lacks by a box; matplotlib would warn about them.
 
     Example:
         >>> legible("thesis"), legible(chr(0x1F9EA) + " notes") == BOX + " notes"
@@ -317,14 +317,14 @@ def _letters(fonts: tuple[str, ...]) -> frozenset[int]:
 
 
 class Dates(AutoDateLocator):
-    """Ticks at round times, up to where the data ends."""
+    """Ticks at round times, up to the end of the data."""
 
     def __init__(self, maxticks: int) -> None:
         super().__init__(minticks=2, maxticks=maxticks)  # type: ignore[no-untyped-call]  # matplotlib annotates little
         self.last = math.inf
 
     def __call__(self) -> Any:
-        """Return where the ticks are; those for the data alone, without the room for words beside it."""
+        """Return the ticks of the data, without those in the room for text."""
         assert self.axis is not None
         low, high = self.axis.get_view_interval()
         span = num2date((low, min(high, self.last)))  # type: ignore[no-untyped-call]  # the same
@@ -332,12 +332,12 @@ class Dates(AutoDateLocator):
 
 
 class Days(ConciseDateFormatter):
-    """Ticks at midnights as days, the month named once; hours with their day; others as matplotlib does."""
+    """Labels of time ticks: days with the month once, hours with their day, others as in matplotlib."""
 
     _year = ""
 
     def get_offset(self) -> str:
-        """Return what stands once beside the ticks: the year, or the day, where the ticks do not say it."""
+        """Return the text beside the axis: the year or the day, if the ticks omit it."""
         return self._year or str(super().get_offset())  # type: ignore[no-untyped-call]  # matplotlib annotates little
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
@@ -373,7 +373,7 @@ def _are_months(times: Sequence[datetime]) -> bool:
 
 
 def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
-    """Make the x axis one of local time."""
+    """Set up the x axis for local time."""
     locator = Dates(maxticks=max(5, min(8, int(width(ax) / 50))))
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(Days(locator))  # type: ignore[no-untyped-call]  # the same
@@ -382,7 +382,7 @@ def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
 
 
 class Dollars(Formatter):
-    """Dollars with as many decimals as the steps between ticks need, and no more."""
+    """Dollars with the decimals that the steps between ticks need."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
         """Write one amount."""
@@ -426,7 +426,7 @@ def seconds(value: float) -> str:
 
 
 class Seconds(Formatter):
-    """Durations as people say them."""
+    """Durations in readable units."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
         """Write one duration."""
@@ -434,13 +434,13 @@ class Seconds(Formatter):
 
 
 def heat(color: str, nothing: tuple[Any, float] = ("none", 0.0)) -> Colormap:
-    """Return a scale of one colour, from nearly clear to full: it reads on any ground."""
+    """Return a colour map from nearly transparent to opaque, which is legible on any background."""
     shades = [(*to_rgb(color), alpha) for alpha in np.linspace(0.12, 1.0, 128)]
     return ListedColormap(shades).with_extremes(bad=nothing)
 
 
 def many(count: int, noun: str = "call") -> str:
-    """Write how many there are.
+    """Write a count with its noun.
 
     Example:
         >>> many(1), many(1200, "cell")

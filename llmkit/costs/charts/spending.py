@@ -31,7 +31,7 @@ UNPRICED = "No call has a known price."
 
 
 def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what the models cost per day, stacked; the cheapest of many share a grey."""
+    """Draw the cost per day, stacked by model; the cheapest models share the grey."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -48,7 +48,7 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what calls cost, and on top of it what they would have cost had none been replayed."""
+    """Draw the cost per day, and on top of it what replays saved."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -74,9 +74,9 @@ def money_bars(
     colors: tuple[str, ...] = PALETTE,
     found: str = "",
 ) -> Axes:
-    """Draw nano-dollars per period and name as stacked bars, with the sums of the names beside.
+    """Draw nano-dollars per period and name as stacked bars, with the sum of each name in the legend.
 
-    The title is what was found, if there is something; then what is drawn stands below it.
+    The title is the finding, if there is one; `title` is then written below it.
     """
     if table.to_numpy().any():
         stack(ax, table / NANO, bins, colors)
@@ -89,7 +89,7 @@ def money_bars(
 
 
 def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) -> None:
-    """Draw a table as stacked bars, one per period; only what is there."""
+    """Draw a table as stacked bars, one per period; zeros are skipped."""
     starts = table.index.to_numpy().astype("M8[us]")
     lengths = _lengths(starts, bins.unit)
     gap = (
@@ -113,7 +113,7 @@ def stack(ax: Axes, table: pd.DataFrame, bins: Bins, colors: tuple[str, ...]) ->
 
 
 def finish_bars(ax: Axes, entries: list[tuple[str, str]], bins: Bins) -> None:
-    """Give stacked bars their axes and the names of their colours, in the order of the stack."""
+    """Set up the axes of stacked bars, and a legend in the order of the stack."""
     least = 8 * LENGTHS[bins.unit] - (bins.last - bins.first)
     room = max(least / 2, timedelta(0))  # a single bar does not fill the width
     canvas.time_axis(ax, bins.first - room, bins.last + room)
@@ -133,7 +133,7 @@ def _lengths(starts: NDArray[np.datetime64], unit: str) -> NDArray[np.float64]:
 
 
 def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw at which local hours money is spent: by day up to a week, else by weekday."""
+    """Draw the cost by local hour: by day for up to a week, otherwise by weekday."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -169,7 +169,7 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _step(mesh: QuadMesh, most: int, part: float) -> tuple[str, str]:
-    """Return an amount of the heatmap's scale, and its colour."""
+    """Return an amount on the heatmap's scale, and its colour."""
     return format_nanos(round(most * part)) if part else "$0", to_hex(mesh.get_cmap()(part), keep_alpha=True)
 
 
@@ -185,7 +185,7 @@ def _rows(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the cells whose calls cost most, as `notebook [execution count]`."""
+    """Draw the most expensive cells, as `notebook [execution count]`."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -237,7 +237,7 @@ def _write_amounts(ax: Axes, top: pd.DataFrame) -> float:
 
 
 def _cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add up by cell: by its identifier, or by its number where it has none."""
+    """Return sums by cell, identified by its identifier or, without one, by its number."""
     data = pd.DataFrame(
         {
             "notebook": aggregates.named(frame["notebook"], "").array,
@@ -272,7 +272,7 @@ def known(frame: pd.DataFrame) -> bool:
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
-    """Say which calls there are, how many, whether they are real, and how many prices are unknown."""
+    """Return the filters, the number of calls and whether they are simulated, and the unknown prices."""
     simulated = int(frame["simulated"].sum())
     count = counted(len(frame), simulated) + guessed(int(estimated(frame).sum()), len(frame))
     return [
@@ -283,16 +283,16 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 
 def hidden(frame: pd.DataFrame) -> tuple[int, str]:
-    """Return how many simulated calls do not count, for `canvas.left_out`."""
+    """Return the number of excluded simulated calls, for `canvas.left_out`."""
     return int(frame.attrs.get(LEFT_OUT, 0)), "simulated"
 
 
 def cumulative(
     frame: pd.DataFrame, ax: Axes | None = None, *, daily: float | None = None, now: datetime | None = None
 ) -> Axes:
-    """Draw what all calls so far had cost, against what the daily budget had allowed by then.
+    """Draw the cumulative cost, and the cumulative daily budget.
 
-    From the second day on, a dashed line goes on at the mean of this month's days, up to its end.
+    From the second day on, a dashed line projects this month's mean to its end.
     """
     ax = canvas.axes(ax)
     if frame.empty:
@@ -329,9 +329,9 @@ def cumulative(
 
 
 def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the running sum in nano-dollars, at some of the calls: the last of each of many short times."""
+    """Return the running sum in nano-dollars, thinned out to the last call of each short interval."""
     order = np.argsort(frame["time"].dt.tz_localize(None).to_numpy(), kind="stable")
-    # The hour that comes twice when summer ends must not draw the line backwards.
+    # The hour that repeats when summer time ends must not draw the line backwards.
     times = np.maximum.accumulate(aggregates.wall_clock(frame)[order])
     sums = integers(frame["cost_nanos"]).to_numpy()[order].cumsum()
     if len(times) > POINTS:
@@ -347,7 +347,7 @@ def _line(frame: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
 def _projection(
     times: NDArray[Any], sums: NDArray[Any], now: datetime
 ) -> list[tuple[datetime, float]] | None:
-    """Go on at this month's pace: from now to the end of the month; not before its second day of calls."""
+    """Project this month's pace from now to its end; `None` before its second day of calls."""
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     end = (month + 32 * DAY).replace(day=1)
     before = int(np.searchsorted(times, np.datetime64(month)))
@@ -368,7 +368,7 @@ def _budget(
     top: float,
     labels: list[tuple[float, float, str, Any]],
 ) -> str:
-    """Draw what the daily budget allows by each midnight; say so if that is far above the spending."""
+    """Draw the cumulative budget; return a note instead if it is far above the spending."""
     if daily is None:
         return ""
     name = f"budget {format_money(daily)} a day"

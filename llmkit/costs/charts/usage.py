@@ -1,4 +1,4 @@
-"""Charts of how calls went: tokens, waiting, errors, and what speed costs."""
+"""Charts of tokens, times, errors, and of price against duration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DOTS = 5000
-"""Calls that are drawn one by one; more are drawn as a density."""
+"""Maximum number of calls drawn as dots; more are drawn as a density."""
 
 TOKENS = {
     "fresh input": "#0072B2",
@@ -38,7 +38,7 @@ TOKENS = {
 
 
 def tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the tokens that were used per day, by kind; replayed calls used none."""
+    """Draw the tokens per day, by kind; replayed calls use none."""
     ax = canvas.axes(ax)
     sent = _sent(frame)
     if sent.empty:
@@ -63,7 +63,7 @@ def tokens(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _kinds(sent: pd.DataFrame) -> pd.DataFrame:
-    """Return each token once: parts of the input and of the output are within them."""
+    """Return disjoint counts of tokens: the input and the output include their parts."""
     read, write, reasoning, asked, answered = (
         integers(sent[f"{name}_tokens"]).to_numpy()
         for name in ("cache_read", "cache_write", "reasoning", "input", "output")
@@ -77,7 +77,7 @@ def _kinds(sent: pd.DataFrame) -> pd.DataFrame:
 
 
 def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw what calls cost against how long they took: dots by model, or a density if there are many."""
+    """Draw cost against duration: dots by model, or a density if there are many calls."""
     ax = canvas.axes(ax)
     if frame.empty:
         return canvas.blank(ax, canvas.EMPTY)
@@ -129,7 +129,7 @@ def _density(ax: Axes, x: NDArray[Any], y: NDArray[Any]) -> None:
 
 def _dots(ax: Axes, drawn: pd.DataFrame, x: NDArray[Any], y: NDArray[Any]) -> None:
     models = aggregates.named(drawn["model"]).astype(object)
-    # The dearest first, as in the chart by model, so that a model has one colour in both.
+    # The most expensive first, as in the chart by model, so that a model has the same colour in both.
     ranked = drawn["cost_nanos"].groupby(models).sum().sort_values(ascending=False, kind="stable").index
     shown = len(ranked) if len(ranked) <= NAMED + 1 else NAMED
     rest = f"{len(ranked) - shown} {aggregates.REST}"
@@ -147,12 +147,12 @@ def _dots(ax: Axes, drawn: pd.DataFrame, x: NDArray[Any], y: NDArray[Any]) -> No
 
 
 def first_token(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how long calls waited for the first text, with the median and the 95th percentile."""
+    """Draw the distribution of the time to the first text, with median and 95th percentile."""
     return _distribution(frame, canvas.axes(ax), "first_token_s", "Time to the first text")
 
 
 def duration(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how long calls took, with the median and the 95th percentile."""
+    """Draw the distribution of durations, with median and 95th percentile."""
     return _distribution(frame, canvas.axes(ax), "duration_s", "Duration of calls")
 
 
@@ -194,7 +194,7 @@ def _edges(values: NDArray[Any], wide: bool) -> NDArray[Any]:  # noqa: FBT001 - 
 
 
 def _mark(ax: Axes, marks: Sequence[tuple[float, str]]) -> None:
-    """Mark values by a line each, their names to the right, or to the left if they would leave the Axes."""
+    """Draw a line at each value, with its name to the right, or to the left near the edge."""
     for place, (value, name) in enumerate(marks):
         ax.axvline(value, color=canvas.ink(ax), linewidth=1, linestyle=("-", "--")[place % 2])
         at = ax.transAxes.inverted().transform(ax.transData.transform((value, 0)))[0]
@@ -206,7 +206,7 @@ def _mark(ax: Axes, marks: Sequence[tuple[float, str]]) -> None:
 
 
 def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw which share of the calls failed per day, by the class of the error."""
+    """Draw the failure rate per day, by class of error."""
     ax = canvas.axes(ax)
     sent = _sent(frame)
     if sent.empty:
@@ -253,7 +253,7 @@ def _nothing(ax: Axes, frame: pd.DataFrame, title: str) -> Axes:
 
 
 def _notes(frame: pd.DataFrame, *counts: tuple[int, str]) -> list[str]:
-    """Say which calls there are, how many, and how many are not drawn; no money is shown here."""
+    """Return the filters, the number of calls, and how many are not drawn; without amounts of money."""
     which, count, _ = notes(frame)
     replayed = int((frame["status"] == "replayed").sum())
     lacking = canvas.left_out((replayed, "replayed"), *counts, hidden(frame))

@@ -1,4 +1,4 @@
-"""The ledger's rows as columns: numpy arrays, in which words and tags are numbers."""
+"""The ledger's rows as numpy columns, in which texts and tags are numbers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 FIXED = {"status": get_args(CallStatus), "surface": get_args(Surface)}
-"""Categories that are known from the start; those of other columns are added as they come."""
+"""Categories that are known in advance; those of other columns are added as they occur."""
 
 MONEY = {"cost_nanos": "cost_usd", "saved_nanos": "saved_usd", "at_most_nanos": "at_most_usd"}
-"""Columns of whole nano-dollars, and the names of their dollars, which only the user's copy has."""
+"""Columns in nano-dollars, and their names in dollars, which only the user's frame has."""
 
 NUMBERS = [name for name, kind in COLUMNS.items() if kind is float]
 COUNTS = [name for name, kind in COLUMNS.items() if kind is int and name not in {"time", "simulated"}]
@@ -33,7 +33,7 @@ CODED = [*WORDS, "tags"]
 
 
 class Tags(dict[str, str]):
-    """Labels of a call: a dict that cannot change, since rows share it, and can be grouped and sorted by.
+    """Labels of a call: a read-only dict, because rows share it; hashable and sortable for grouping.
 
     Example:
         >>> dict(Tags({"project": "thesis"}))
@@ -57,12 +57,12 @@ class Tags(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows as columns.
+    """Rows as columns.
 
     Attributes:
-        arrays: Numbers by column; of counts there may be `column?`, which says where they are unknown,
-            alone if all are. Of words, the places in `words`; -1 means none.
-        words: What those places mean; of `uid`, one for each row if they have no common shape.
+        arrays: Numbers by column. `column?` marks the unknown values of a count, and is alone if all are
+            unknown. Texts are indices into `words`; -1 means none.
+        words: The texts by column; for `uid`, one per row if the identifiers differ in form.
     """
 
     arrays: dict[str, Array]
@@ -84,7 +84,7 @@ class Chunk:
 
 
 def loads(data: bytes) -> tuple[Chunk, dict[str, Any]]:
-    """Read what `Chunk.dumps` wrote; nothing in it is run."""
+    """Read the output of `Chunk.dumps`; no code in it is run."""
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = dict(file.items())
     notes = json.loads(arrays.pop("").tobytes())
@@ -135,7 +135,7 @@ def _counts(name: str, values: tuple[Any, ...]) -> dict[str, Array]:
 
 
 class _Places(dict[Any, int]):
-    """Numbers of words, in the order they are asked for; -1 means none."""
+    """Numbers of texts in the order of their first lookup; -1 means none."""
 
     def __missing__(self, word: object) -> int:
         if word is not None and type(word) is not str:
@@ -154,7 +154,7 @@ def _codes(values: tuple[str | None, ...]) -> tuple[Array, list[str]]:
 
 
 def join(chunks: Sequence[Chunk]) -> Chunk:
-    """Put rows together."""
+    """Concatenate chunks."""
     if len(chunks) == 1:
         return chunks[0]
     plain = ("time", "simulated", *NUMBERS)
@@ -183,25 +183,25 @@ def _identifier_texts(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def _joined_counts(chunks: Sequence[Chunk], name: str) -> Array:
-    """Put counts together, or which of them are missing; a chunk without any leaves the array out."""
+    """Concatenate counts, or the marks of unknown ones; a chunk may lack the array."""
     kind = bool if name.endswith("?") else np.int8
     return np.concatenate([chunk.arrays.get(name, np.zeros(len(chunk), kind)) for chunk in chunks])
 
 
 def _joined_words(chunks: Sequence[Chunk], name: str) -> tuple[Array, list[str]]:
-    """Put words together; each chunk numbers its own."""
+    """Concatenate texts and renumber them: each chunk has its own numbers."""
     places: dict[str, int] = {}
     parts = [_numbers(places, chunk.words[name])[chunk.arrays[name]] for chunk in chunks]
     return _narrow(np.concatenate(parts)), list(places)
 
 
 def _numbers(known: dict[str, int], words: list[str]) -> Array:
-    """Return the words' numbers, new ones for those that are not known; -1, no word, takes the last."""
+    """Return the numbers of texts, new ones for unknown texts; the index -1 (none) takes the last."""
     return np.array([*[known.setdefault(word, len(known)) for word in words], -1], dtype=np.int32)
 
 
 def _identifiers(uids: tuple[str, ...]) -> Array | None:
-    """Return identifiers as bytes, if they are equally long and plain: numpy drops NULs at an end."""
+    """Return identifiers as bytes if they are alphanumeric and equally long: numpy drops trailing NULs."""
     text, lengths = "".join(uids), set(map(len, uids))
     if len(lengths) != 1 or not (text.isascii() and text.isalnum()):
         return None
@@ -216,14 +216,14 @@ def _narrow(numbers: Array) -> Array:
 
 
 class Table:
-    """Columns that grow at their end; what is there never changes.
+    """Append-only columns.
 
     Attributes:
-        size: Rows that are there; behind them, the arrays have room for more.
-        arrays: Numbers by the names of the frame; of counts, `column?` says where they are unknown.
-        words: Words by column, and their numbers.
-        version: Changes when an array has moved or there are new words.
-        moves: Changes when all arrays have moved.
+        size: Number of rows; the arrays have room for more.
+        arrays: Numbers by column name of the frame; `column?` marks the unknown values of a count.
+        words: Texts by column, with their numbers.
+        version: Changes when an array is replaced or texts are added.
+        moves: Changes when all arrays are replaced.
     """
 
     def __init__(self) -> None:
@@ -241,21 +241,21 @@ class Table:
         self.arrays: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in kinds.items()}
 
     def reserve(self, rows: int) -> None:
-        """Make room."""
+        """Make room for more rows."""
         if self.size + rows <= self._room:
             return
-        self._room = 2 * (self.size + rows)  # room that is never written to takes no memory
+        self._room = 2 * (self.size + rows)  # the system assigns memory only when it is written to
         self.moves += 1
         for name, array in self.arrays.items():
             self._move(name, array.dtype)
 
     def extend(self, chunk: Chunk) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         self.put(chunk)
         self.size += len(chunk)
 
     def put(self, chunk: Chunk) -> None:
-        """Write rows behind the last, without counting them: the next ones take their place."""
+        """Write rows after the last one without counting them; the next rows overwrite them."""
         self.reserve(len(chunk))
         place = slice(self.size, self.size + len(chunk))
         for name in ("simulated", *NUMBERS):
@@ -269,19 +269,21 @@ class Table:
             codes = self._number(name, chunk.words[name])[chunk.arrays[name]]
             self.arrays[name][place] = codes
         tags = np.empty(len(chunk.words["tags"]) + 1, dtype=object)
-        tags[:] = [self._parse(text) for text in (*chunk.words["tags"], "{}")]  # -1, no tags, takes the last
+        tags[:] = [
+            self._parse(text) for text in (*chunk.words["tags"], "{}")
+        ]  # the index -1 (no tags) takes the last
         self.arrays["tags"][place] = tags[chunk.arrays["tags"]]
 
     def price(self, size: int) -> None:
-        """Fill in the dollars of the first rows, NaN where they are unknown; what is there stays."""
+        """Compute the dollars of the first rows, NaN if unknown, as far as they are missing."""
         place = slice(self._priced, size)
         for name, usd in MONEY.items():
-            if usd not in self.arrays:  # whoever only adds up never needs them
+            if usd not in self.arrays:  # created on demand: sums do not need them
                 self.arrays[usd] = np.zeros(self._room)
                 self.version += 1
             dollars = np.divide(self.arrays[name][place], NANO, out=self.arrays[usd][place])
             dollars[self.arrays[f"{name}?"][place]] = np.nan
-        self._priced = min(size, self.size)  # rows behind the last are written anew
+        self._priced = min(size, self.size)  # uncounted rows will be overwritten
 
     def _number(self, name: str, words: list[str]) -> Array:
         known = self.words[name]
@@ -289,13 +291,13 @@ class Table:
         numbers = _numbers(known, words)
         if len(known) > before:
             self.version += 1
-            kind = np.min_scalar_type(-len(known) - 1)  # as pandas has it: 127 words fit into a byte
+            kind = np.min_scalar_type(-len(known) - 1)  # as in pandas: 127 categories fit into a byte
             if kind.itemsize > self.arrays[name].itemsize:
                 self._move(name, kind)
         return numbers
 
     def _move(self, name: str, kind: np.dtype[Any]) -> None:
-        # The system gives zeros no memory until they are written to: unknown counts never are.
+        # Zeros take no memory until they are written to, and unknown counts never are.
         array: Array = (np.empty if kind.hasobject else np.zeros)(self._room, kind)
         array[: self.size] = self.arrays[name][: self.size]
         self.arrays[name] = array

@@ -1,4 +1,4 @@
-"""Calls added up in groups, from the ledger's rows or from its daily sums."""
+"""Grouped sums of calls, from the ledger's rows or from its daily sums."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}
 """Periods of local time that calls can be grouped by, beside the columns."""
 
 TAG = "tag:"
-"""Before the name of a tag, where a column's name may stand."""
+"""Prefix of a tag's name in place of a column."""
 
 SLICE = 250_000
-"""Calls that are added up at once; bounds the memory that this takes."""
+"""Calls that are added up at once; limits the memory."""
 
 _SUMMED = (
     "simulated", "status", "input_tokens", "output_tokens", "cost_nanos", "saved_nanos",
@@ -40,11 +40,11 @@ _SUMMED = (
 _NANOS = {usd: name for name, usd in MONEY.items()}
 
 LEFT_OUT = "llmkit_left_out"
-"""Attribute of a frame that `spending` returns: how many simulated calls the rule left out."""
+"""Attribute of a frame from `spending`: the number of simulated calls that were excluded."""
 
 
 def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame:  # noqa: FBT001 - three-valued
-    """Choose the calls that count; see `totals.kinds_that_count`."""
+    """Return the calls that count; see `sums.kinds_that_count`."""
     counts = that_count(frame, simulated)
     # Not a copy of all rows: ten million would take another two gigabytes.
     chosen = frame.copy(deep=False) if counts.all() else frame[counts]
@@ -53,10 +53,10 @@ def spending(frame: pd.DataFrame, simulated: bool | None = None) -> pd.DataFrame
 
 
 def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None = None) -> Array:  # noqa: FBT001 - three-valued
-    """Return which calls count; see `totals.kinds_that_count`."""
+    """Return a mask of the calls that count; see `sums.kinds_that_count`."""
     fake = frame["simulated"].to_numpy(dtype=bool)
     real = ~fake if among is None else ~fake & among
-    undecided = simulated is None and bool(fake.any())  # else there is nothing to look at
+    undecided = simulated is None and bool(fake.any())  # otherwise the costs do not matter
     paid = undecided and cost_something(frame[[*_SUMMED]][real])
     kinds = kinds_that_count(simulated, paid=paid)
     counts = fake == kinds[0] if len(kinds) == 1 else np.ones(len(fake), dtype=bool)
@@ -64,19 +64,19 @@ def that_count(frame: pd.DataFrame, simulated: bool | None, among: Array | None 
 
 
 def cost_something(frame: pd.DataFrame) -> bool:
-    """Return whether any call cost something; the rule is `totals.Sums.paid`."""
+    """Return whether any call cost something; the rule is `Sums.paid`."""
     known = any(bool((frame[name] > 0).any()) for name in ("cost_nanos", "saved_nanos"))
     return known or bool(unpriced(frame).any())
 
 
 def integers(column: pd.Series[int]) -> pd.Series[int]:
-    """Return counts or amounts with 0 for unknown ones."""
+    """Return counts or amounts, with 0 for unknown values."""
     return column.fillna(0).astype("int64")
 
 
 def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
-    """Return times as the clock on the wall showed them."""
-    quarters = time.dt.floor("15min")  # no zone changes its offset in between
+    """Return times in local time, without a zone."""
+    quarters = time.dt.floor("15min")  # time zones change their offset only at quarters of an hour
     offsets = {
         quarter: quarter.to_pydatetime().astimezone().utcoffset() for quarter in quarters.drop_duplicates()
     }
@@ -84,13 +84,13 @@ def local_time(time: pd.Series[pd.Timestamp]) -> pd.Series[pd.Timestamp]:
 
 
 def needed(by: Sequence[str]) -> list[str]:
-    """Return the columns of the frame that `spending` and `summarise` look at."""
+    """Return the columns that `spending` and `summarise` need."""
     sources = ["time" if name in PERIODS else "tags" if name.startswith(TAG) else name for name in by]
     return list(dict.fromkeys([*_SUMMED, *(_NANOS.get(name, name) for name in sources)]))
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Add calls up in groups."""
+    """Group calls and add them up."""
     timed = bool(PERIODS.keys() & set(by))
     local = local_time(frame["time"]) if timed else frame["status"]
     keys = [_key(frame, local, name) for name in by]
@@ -120,7 +120,7 @@ def _measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_groups(groups: Sequence[Row], by: Sequence[str]) -> pd.DataFrame | None:
-    """Do what `summarise` does with the store's daily sums."""
+    """Return the result of `summarise` from the store's daily sums."""
     names = list(dict.fromkeys(by))
     columns = dict(zip([*names, *MEASURES], zip(*groups, strict=True), strict=True)) if groups else {}
     rows = pd.DataFrame(
@@ -151,7 +151,7 @@ def rolled(
     simulated: bool | None,  # noqa: FBT001 - three-valued
     filters: Filters = ALL,
 ) -> pd.DataFrame | None:
-    """Do what `summarise` does with `spending`, without reading the rows; `None` if these have to be read."""
+    """Return `summarise(spending(…))` without reading the rows; `None` if that is impossible."""
     names = list(dict.fromkeys(by))
     groups = _kept(store, [*names, *({"simulated"} - {*names})], filters)
     if groups is None:
@@ -159,19 +159,19 @@ def rolled(
     place = [*names, "simulated"].index("simulated")
     kinds = kinds_that_count(simulated, paid=_added(groups, place).get(False, NOTHING).paid)
     chosen = [row for row in groups if bool(row[place]) in kinds]
-    if "simulated" not in names:  # groups of both kinds are added up again
+    if "simulated" not in names:  # groups of both kinds are then merged
         chosen = [(*row[:place], *row[place + 1 :]) for row in chosen]
     return summarise_groups(chosen, by)
 
 
 def kept_sums(store: Store, filters: Filters) -> dict[bool, Sums] | None:
-    """Add calls up without reading the rows; `None` if these have to be read."""
+    """Return the sums without reading the rows; `None` if that is impossible."""
     groups = _kept(store, ["simulated"], filters)
     return None if groups is None else _added(groups, 0)
 
 
 def _kept(store: Store, by: Sequence[str], filters: Filters) -> list[Row] | None:
-    """Return the store's sums of the calls that pass filters, if it keeps them for all these columns."""
+    """Return the store's sums of the calls that pass filters, if it has them for these columns."""
     names = list(dict.fromkeys([*by, *filters.words]))
     unkept = replace(filters, words={}, simulated=None) != ALL or not {*names} <= {*KEYS}
     groups = None if unkept else store.groups(names)
@@ -195,7 +195,7 @@ def _added(groups: Iterable[Row], place: int) -> dict[bool, Sums]:
 
 
 def frame_sums(frame: pd.DataFrame) -> dict[bool, Sums]:
-    """Add calls up by whether they are simulated."""
+    """Return the sums of simulated and of real calls."""
     columns = ["calls", "unpriced", "priced", "cost_usd", "saved_usd", "estimated"]  # in the order of `Sums`
     sums = _measured(frame)[columns].groupby(frame["simulated"]).sum()
     return {bool(kind): Sums(*map(int, row)) for kind, *row in sums.itertuples()}
@@ -241,13 +241,13 @@ def _rolled_key(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 
 def _categories(name: str, words: Iterable[str]) -> pd.Index[str]:
-    """Return the order in which groups are shown that cost the same."""
+    """Return the order of groups with the same cost."""
     fixed = FIXED.get(name, ())
     return pd.Index([*fixed, *sorted(set(words).difference(fixed))], dtype="str")
 
 
 def _tag(tags: pd.Series[Any], key: str) -> pd.Series[Any]:
-    """Return each call's value of one tag; rows share their tags, so few have to be asked."""
+    """Return each call's value of a tag; rows share their tags, so only a few are looked up."""
     codes, unique = pd.factorize(np.fromiter(map(id, tags), np.int64, len(tags)))
     asked = dict(zip(codes.tolist(), tags, strict=True))
     words = [asked[code].get(key) for code in range(len(unique))]
@@ -261,8 +261,8 @@ def _start(local: pd.Series[pd.Timestamp], period: str, name: str) -> pd.Series[
 
 
 def period_starts(times: Array, period: str) -> Array:
-    """Return when the periods of some times begin."""
+    """Return the start of each time's period."""
     if period != PERIODS["week"]:
         return times.astype(f"M8[{period}]")
     days = times.astype("M8[D]").astype("int64")
-    return ((days + 3) // 7 * 7 - 3).astype("M8[D]")
+    return ((days + 3) // 7 * 7 - 3).astype("M8[D]")  # 1970 began on a Thursday

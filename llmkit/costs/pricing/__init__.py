@@ -1,1 +1,1 @@
-"""What calls would have cost, should have cost, and cost by the provider's account."""
+"""Repricing, correction and reconciliation of calls."""

@@ -1,6 +1,6 @@
-"""What many calls cost, without asking for the price of each one: rates are looked up once, rows are arrays.
+"""Prices of many calls at once: rates are looked up once per group, and rows are arrays.
 
-The arithmetic is that of `llmkit.prices`, in integers, and agrees with it to the nano-dollar.
+The arithmetic is that of `llmkit.prices` in integers, and agrees with it to the nano-dollar.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LARGEST = 2**63 - 1
 
 
 class Parts(NamedTuple):
-    """Tokens of many calls, as `prices.Tokens`, each an array."""
+    """Tokens of many calls: `rates.Tokens` with arrays."""
 
     input: Array
     output: Array
@@ -52,8 +52,8 @@ class Priced:
     Attributes:
         nanos: Billionths of a US dollar; 0 if unknown.
         known: Whether the price is known.
-        sources: Where the price was found, `""` if unknown.
-        exact: Whether it covers all that was used; set only for calls that are `"incomplete"`.
+        sources: Source of the price, `""` if unknown.
+        exact: Whether it covers everything used; set only for calls that are `"incomplete"`.
     """
 
     nanos: Array
@@ -63,7 +63,7 @@ class Priced:
 
 
 class Group(NamedTuple):
-    """Calls of one model in one service tier: what they share, and where they are."""
+    """Calls of one model in one service tier, with the places of their rows."""
 
     provider: str
     models: tuple[str, ...]
@@ -79,7 +79,7 @@ def priced(
     cached: float | None = None,
     when: datetime | None = None,
 ) -> Priced:
-    """Look up what calls cost.
+    """Return the prices of calls.
 
     Example:
         >>> from llmkit.costs.ledger import Ledger
@@ -114,24 +114,24 @@ def _one(find: Callable[[tuple[str, ...]], Listing | None], model: str) -> Listi
 
 
 class Units:
-    """What calls used beside tokens; the few that did are priced one by one."""
+    """Units other than tokens; the few calls with such units are priced one by one."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._texts = frame["units"].to_numpy(dtype=object)
         self._some = frame["units"].notna().to_numpy()
-        # Whether these have an exact price now depends on all units that they used.
+        # Whether the price of an incomplete call is exact now depends on all of its units.
         self._apart = self._some | (frame["usage_source"] == "incomplete").to_numpy()
         self._reasoning = frame["reasoning_tokens"].fillna(0).to_numpy(dtype=np.int64)
 
     def among(self, rows: Array, listing: Listing) -> Array:
-        """Return which rows have to be priced one by one."""
+        """Return a mask of the rows that must be priced one by one."""
         if any(rates.by_row for rates in listing.rates):
             return np.ones(len(rows), bool)
         apart: Array = self._apart[rows]
         return apart
 
     def usage(self, row: int, parts: Parts) -> Usage:
-        """Return all that a call used."""
+        """Return the complete usage of a call."""
         units = json.loads(self._texts[row]) if self._some[row] else {}
         return Usage(
             **{f"{name}_tokens": int(part[row]) for name, part in zip(Parts._fields, parts, strict=True)},
@@ -141,13 +141,13 @@ class Units:
 
 
 def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
-    """Return the tokens as `prices.price` counts them: no part larger than the whole."""
+    """Return the tokens as `prices.price` counts them: each part is limited to the whole."""
     names = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
     whole, output, read, write, hour = (
         frame[f"{name}_tokens"].fillna(0).to_numpy(dtype=np.int64) for name in names
     )
     if cached is not None:
-        share = round(cached * MILLION)  # in two steps, for a product might not fit into 64 bits
+        share = round(cached * MILLION)  # in two steps, because the product might not fit into 64 bits
         read = whole // MILLION * share + (whole % MILLION * share + MILLION // 2) // MILLION
     read = np.minimum(read, whole)
     write = np.minimum(write, whole - read)
@@ -155,7 +155,7 @@ def tokens_of(frame: pd.DataFrame, cached: float | None = None) -> Parts:
 
 
 def groups_of(frame: pd.DataFrame, model: tuple[str, str] | None = None) -> Iterator[Group]:
-    """Group calls by what their price depends on, beside tokens and time."""
+    """Group calls by everything that their price depends on, except tokens and time."""
     keys = frame[["provider", "model", "model_served", "service_tier"]]
     codes = keys.groupby(list(keys), dropna=False, observed=True, sort=False).ngroup().to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -174,7 +174,7 @@ def _group(words: list[str | None], model: tuple[str, str] | None, rows: Array) 
 def _periods(
     group: Group, rows: Array, when: datetime | None, micros: Array | None
 ) -> Iterator[tuple[datetime, Array]]:
-    """Part a group's rows by the time from which prices held, and return one moment of each."""
+    """Split a group's rows by periods of constant prices; yield one time of each with its rows."""
     if when is not None or micros is None:
         yield when or datetime.now(UTC), rows
         return
@@ -194,12 +194,12 @@ def _ticks(clock: time) -> int:
 
 
 def _price(found: Priced, listing: Listing, rows: Array, parts: Parts) -> None:
-    """Write down the prices of rows."""
+    """Store the prices of rows."""
     brackets = np.searchsorted(np.array(listing.starts, np.int64), parts.input[rows], side="left")
     for bracket, rates in enumerate(listing.rates):
         some = rows[brackets == bracket]
         nanos = cost(rates, Parts(*(part[some] for part in parts)))
-        fits = np.abs(nanos) <= LARGEST  # a price that the ledger cannot store is unknown
+        fits = np.abs(nanos) <= LARGEST  # a price beyond 64 bits cannot be stored, so it is unknown
         _note(found, some[fits], nanos[fits], listing.source)
 
 
@@ -232,7 +232,7 @@ def cost(rates: Rates, tokens: Parts) -> Array:
 
 
 def _integers(rates: Sequence[Decimal]) -> tuple[list[int], int]:
-    """Return nano-dollars per token as integers, and what they are to be divided by."""
+    """Return nano-dollars per token as integers, and their common divisor."""
     each = [(rate * 1000).normalize() for rate in rates]
     digits = max(0, *(-int(rate.as_tuple().exponent) for rate in each))
     return [int(rate.scaleb(digits)) for rate in each], 10**digits

@@ -1,4 +1,4 @@
-"""Prices that were wrong are corrected in the ledger; what they were before is kept."""
+"""Corrections of wrong prices in the ledger, which keep the old prices."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from llmkit.costs.store.rows import Row
 
 BATCH = 5000
-"""Rows that one transaction corrects at most: others wait for it."""
+"""Maximum number of rows per transaction: other writers wait for it."""
 
 REASON = 200
-"""Characters of a reason that are kept."""
+"""Maximum length of a stored reason, in characters."""
 
 WORDS = {"cost_nanos": "cost", "saved_nanos": "saved", "at_most_nanos": "at_most", SOURCE: SOURCE}
-"""What may be corrected, as the tables say it."""
+"""Columns that can be corrected, and their names in tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -45,17 +45,16 @@ class Corrected:
     """What a correction changed, or would change.
 
     Attributes:
-        examined: How many calls were looked at.
-        df: By provider, model and what was corrected (`"cost"`, or of replayed calls `"saved"`): calls,
+        examined: Number of calls that were checked.
+        df: By provider, model and corrected column (`"cost"`, or `"saved"` for replayed calls): calls,
             were_unpriced, old_usd, new_usd, difference_usd.
-        calls: How many calls have another price now.
-        were_unpriced: How many of them had none.
-        old_nanos: What they cost and saved before, in billionths of a US dollar.
-        new_nanos: What they cost and save now, likewise.
+        calls: Number of calls with a new price.
+        were_unpriced: Number of these that had no price.
+        old_nanos: Their former cost and savings, in nano-dollars.
+        new_nanos: Their new cost and savings, in nano-dollars.
         run: Identifier of the correction, for `undo`.
         dry_run: Whether nothing was written.
-        settled: How many calls may not have cost more than their price any more (`Ledger.settle`);
-            negative where that was taken back.
+        settled: Number of calls whose cost is now certain (`Ledger.settle`); negative if that was undone.
     """
 
     examined: int
@@ -98,7 +97,7 @@ def correct(
     reason: str | None = None,
     dry_run: bool = False,
 ) -> Corrected:
-    """Give calls the price that is right for their time."""
+    """Set the price of calls to that of their time."""
     own = None if prices is None else settings.price_table(prices)
     frame = frame[_correctable(frame, given=own is not None, reported=reported)]
     found = bulk.priced(frame, own=own)
@@ -119,7 +118,7 @@ def correct(
 
 
 def settle(store: Store, uid: str, usd: float | Decimal | None) -> Corrected:
-    """Say what a call cost whose price is an estimate; see `Ledger.settle`."""
+    """Set the actual cost of a call whose price is an estimate; see `Ledger.settle`."""
     call = _call(store, uid)
     cost, most = call["cost_nanos"], call["at_most_nanos"]
     nanos = cost if usd is None else _amount(usd)
@@ -159,7 +158,7 @@ def _amount(usd: float | Decimal) -> int:
 
 
 def undo(store: Store, run: str) -> Corrected:
-    """Take a correction back, where nothing has changed the price since."""
+    """Undo a correction, where the price has not changed since."""
     notes = [dict(zip(NOTES, row, strict=True)) for row in store.corrections(run)]
     if not notes:
         raise ConfigurationError(
@@ -199,10 +198,9 @@ def table(store: Store) -> pd.DataFrame:
 
 
 def _correctable(frame: pd.DataFrame, *, given: bool, reported: bool) -> Any:
-    """Choose the calls whose price follows from their tokens.
+    """Return a mask of the calls whose price follows from their tokens.
 
-    A call that another model stood in for may have tokens of both. A price that the user gave once is
-    righter than what a list says.
+    A call with a fallback may have tokens of two models. A price from the user has priority over lists.
     """
     left = [] if given else ["given"]
     if not reported:
@@ -225,7 +223,7 @@ def _changes(
 
 
 def _bounds(frame: pd.DataFrame, before: pd.Series[int], nanos: bulk.Array) -> Iterator[Change]:
-    """Let the bounds of answers that broke off follow their prices."""
+    """Yield new bounds for answers that broke off, in proportion to their prices."""
     old, most = integers(before).to_numpy(), integers(frame["at_most_nanos"]).to_numpy()
     times = frame["time"].dt.as_unit("us").astype("int64")
     rows = zip(times, frame["uid"], most.tolist(), old.tolist(), nanos.tolist(), strict=True)
@@ -236,7 +234,7 @@ def _bounds(frame: pd.DataFrame, before: pd.Series[int], nanos: bulk.Array) -> I
 
 
 def _marks(frame: pd.DataFrame, source: str) -> Iterator[Change]:
-    """Let calls count as exact whose price covers all that they used now."""
+    """Yield the changes that mark prices as exact."""
     times = frame["time"].dt.as_unit("us").astype("int64")
     for time, uid, before in zip(times.tolist(), frame["uid"], frame["usage_source"], strict=True):
         yield _mark(time, uid, before, source)
@@ -301,7 +299,7 @@ def _summary(notes: pd.DataFrame, run: str, *, examined: int, dry_run: bool = Fa
 
 
 def _settled(notes: pd.DataFrame) -> int:
-    """Return how many calls are certain now, less those that are open again."""
+    """Return the number of calls that became certain, minus those that became uncertain again."""
     bounds, marks = (notes["what"] == what for what in (WORDS["at_most_nanos"], SOURCE))
     ends = [
         notes.loc[(bounds & notes[f"{side}_nanos"].isna()) | (marks & (notes[f"{side}_source"] == "settled"))]

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEASURES = ("calls", "input_tokens", "cache_read_tokens", "output_tokens", "nanos")
-"""What is read, as far as an export has it; all tokens of the prompt are input, cached ones included."""
+"""Measures of an export, if it has them; input tokens include cached ones."""
 
 CENT = NANO // 100
 DAY = timedelta(days=1)
 
 LARGEST = 10**9
-"""Most that an amount may be, in dollars or cents: sums of nano-dollars have to fit into 64 bits."""
+"""Maximum amount, in dollars or cents: sums of nano-dollars must fit into 64 bits."""
 
 MOST = 10**15
-"""Most that a count may be, likewise."""
+"""Maximum count, for the same reason."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "day": (
@@ -61,18 +61,18 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "currency": ("currency", "amount_currency"),
 }  # fmt: skip
-"""Columns of a table by what they hold, under the names that exports give them."""
+"""Names of columns in exports, by their content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What a provider says was used.
+    """A provider's usage report.
 
     Attributes:
-        usage: One row per day and model: `day` (UTC midnight), `model` (`""` if it is not said) and
-            `MEASURES` (`Int64`, unknown where the export is silent).
-        provider: Whose it is, if the format tells.
-        first: The first day that it covers.
+        usage: One row per day and model: `day` (UTC midnight), `model` (`""` if unknown) and `MEASURES`
+            (`Int64`, NA where the export has no value).
+        provider: The provider, if the format identifies it.
+        first: The first day of the report.
         end: The day after the last one.
     """
 
@@ -120,7 +120,7 @@ def _text(text: str, name: str) -> Export:
 
 
 def base_name(model: str) -> str:
-    """Return a model's name without its date or folder, to find what is left over.
+    """Return a model's name without its date or folder, for a second search.
 
     Example:
         >>> base_name("gpt-4o-mini-2024-07-18"), base_name("models/gemini-2.5-pro")
@@ -231,7 +231,7 @@ def _dollars_only(currency: Any) -> None:
 
 
 def _nanos(value: Any, unit: int) -> int:
-    """Return an amount exactly: a float is read as it prints."""
+    """Return an exact amount in nano-dollars; a float counts as it prints."""
     return int((_number(value, "an amount", LARGEST) * unit).to_integral_value())
 
 
@@ -259,7 +259,7 @@ def _misplaced(value: Any, what: str) -> ConfigurationError:
 
 
 def _table(table: pd.DataFrame) -> Export:
-    """Read a table with a row per day and model, or finer."""
+    """Read a table with one or more rows per day and model."""
     columns = _columns(table)
     rows = [_row(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
     if not rows:
@@ -269,7 +269,7 @@ def _table(table: pd.DataFrame) -> Export:
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the columns by what they hold, one of `NAMES`."""
+    """Return the columns by their content, a key of `NAMES`."""
     plain = {column: re.sub(r"\W+", "_", str(column).strip().lower()).strip("_") for column in table}
     fitting = {kind: _fitting(plain, kind) for kind in NAMES}
     found = {kind: table[columns[0]].tolist() for kind, columns in fitting.items() if columns}
@@ -285,10 +285,10 @@ def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def _fitting(plain: Mapping[Any, str], kind: str) -> list[Any]:
-    """Return the columns whose names say that they hold something, the most usual name first."""
+    """Return the columns with a name for this content, the most common name first."""
     names = NAMES[kind]
     columns = sorted((c for c in plain if plain[c] in names), key=lambda c: names.index(plain[c]))
-    if len(columns) > 1 and kind != "day":  # of two dates the first is used: they are of one moment
+    if len(columns) > 1 and kind != "day":  # several dates are the same moment, so the first is used
         raise ConfigurationError(
             f"The export has several columns for the {kind}: {_listed(columns)}.",
             hint="Keep only one.",

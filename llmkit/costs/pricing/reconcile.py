@@ -1,4 +1,4 @@
-"""The ledger beside what a provider says was used: where they agree, and where they do not."""
+"""Comparison of the ledger with a provider's usage report."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ SHOWN = {
     "output_tokens": "output_tokens",
     "nanos": "cost_usd",
 }
-"""What is compared, and its name in the table."""
+"""Compared measures, and their names in the table."""
 
 HALF_A_CENT = NANO // 200
-"""Nano-dollars by which costs may differ besides: some exports are in whole cents."""
+"""Absolute tolerance for costs, in nano-dollars: some exports are in whole cents."""
 
 ALL = "(all)"
-"""Stands for the model where an export does not tell models apart."""
+"""Name of the model if an export does not distinguish models."""
 
 OTHER = "(none)"
-"""Stands for the model of what an export lists beside models, such as searches."""
+"""Name of the model for items without one, such as searches."""
 
 
 def reconcile(
@@ -83,13 +83,13 @@ def _days(export: provider_reports.Export, filters: Filters) -> tuple[datetime, 
 
 
 def _midnight(micros: int) -> datetime:
-    """Return when the UTC day of a time began."""
+    """Return the start of a time's UTC day."""
     return from_micros(micros // DAY * DAY)
 
 
 def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
-    """Add calls up by UTC day and by the export's name of their model."""
-    calls = calls[billed(calls)]  # of what was refused, no provider keeps count
+    """Return the sums of calls by UTC day and by the export's name of their model."""
+    calls = calls[billed(calls)]  # providers do not report refused calls
     unknown = calls["cost_nanos"].isna()
     data = pd.DataFrame(
         {
@@ -107,7 +107,7 @@ def _ours(calls: pd.DataFrame, names: set[str]) -> pd.DataFrame:
 
 
 def _models(calls: pd.DataFrame, names: set[str]) -> pd.Series[str]:
-    """Return the export's name of each call's model: that of the model that answered comes first."""
+    """Return the export's name of each call's model, preferably that of the model that answered."""
     if names == {""}:
         return pd.Series(ALL, index=calls.index, dtype="str")
     bases: dict[str, list[str]] = {}
@@ -120,7 +120,7 @@ def _models(calls: pd.DataFrame, names: set[str]) -> pd.Series[str]:
 
 
 def _model(mine: Iterable[str], names: set[str], bases: dict[str, list[str]]) -> str:
-    """Find a model in an export: by its name, else by what is left without a date, if that is clear."""
+    """Find a model in an export by its name, otherwise by its name without a date if that is unique."""
     mine = list(mine)
     for name in mine:
         if name in names:
@@ -132,7 +132,7 @@ def _model(mine: Iterable[str], names: set[str], bases: dict[str, list[str]]) ->
 
 
 def _compared(ours: pd.DataFrame, theirs: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """Put both side by side."""
+    """Return both side by side, with their difference and status."""
     both = pd.concat([ours.add_suffix("_ours"), theirs.add_suffix("_theirs")], axis=1).sort_index()
     is_ours, is_theirs = both.index.isin(ours.index), both.index.isin(theirs.index)
     drift = np.zeros(len(both), dtype=bool)
@@ -151,7 +151,7 @@ def _compared(ours: pd.DataFrame, theirs: pd.DataFrame, tolerance: float) -> pd.
 
 
 def _apart(mine: pd.Series[int], other: pd.Series[int], tolerance: float, slack: int) -> Any:
-    """Return where both differ by more than they may; values that the export lacks do not count."""
+    """Return a mask of differences above the tolerance; values that the export lacks are ignored."""
     gap = (mine.fillna(0) - other.fillna(0)).abs().astype(float)
     most = pd.concat([mine, other], axis=1).fillna(0).abs().max(axis=1).astype(float)
     unknown = mine.isna() & (other.fillna(0) != 0)  # an unknown price matches nothing

@@ -1,6 +1,7 @@
-"""What calls would have cost otherwise: on another model, at other prices, with more of the input cached.
+"""What calls would have cost on other terms: another model, other prices, more cached input.
 
-Nothing is written. Tokens are taken as they are: another model's tokenizer would count a little differently.
+Nothing is written. The token counts are kept, although another model's tokenizer would count slightly
+differently.
 """
 
 from __future__ import annotations
@@ -33,29 +34,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Repriced:
-    """What some calls cost, and what they would have cost.
+    """What calls cost, and what they would have cost on other terms.
 
-    Replayed calls were not paid for, and would not have been: they count among the calls, and only in what
-    they saved.
+    Replayed calls cost nothing on either terms: they are included in the number of calls and in savings.
 
     Attributes:
-        df: By provider and model, dearest first: calls, input_tokens, output_tokens, cost_usd,
+        df: By provider and model, most expensive first: calls, input_tokens, output_tokens, cost_usd,
             what_if_usd, difference_usd, unpriced, what_if_unpriced, saved_usd, what_if_saved_usd.
-        calls: How many calls there are.
-        cost_nanos: What they cost as far as that is known, in billionths of a US dollar.
-        what_if_nanos: What they would have cost as far as that is known, likewise.
-        difference_nanos: How much more that is, of the calls for which both are known.
-        compared_nanos: What those calls cost.
-        priced: How many calls were paid for at a known price.
-        what_if_priced: For how many the other price is known.
-        unpriced: How many have an unknown price.
-        what_if_unpriced: How many would have an unknown price, e.g. because of unknown tokens.
-        saved_usd: What replays saved, in US dollars.
-        what_if_saved_usd: What they would have saved.
-        terms: The other terms, in words.
-        simulated: Whether calls of the sandbox are among them: not real money.
-        simulated_calls: How many of them the sandbox answered.
-        left_out: How many calls of the sandbox are not among them, because real calls cost something.
+        calls: Number of calls.
+        cost_nanos: Sum of the known costs, in nano-dollars.
+        what_if_nanos: Sum of the known costs on the other terms, in nano-dollars.
+        difference_nanos: The increase, over the calls with both costs known.
+        compared_nanos: The cost of those calls.
+        priced: Number of calls with a known cost, without replays.
+        what_if_priced: Number of calls with a known cost on the other terms, without replays.
+        unpriced: Number of calls with an unknown cost.
+        what_if_unpriced: Number of calls with an unknown cost on the other terms, e.g. without token counts.
+        saved_usd: Savings by replays, in US dollars.
+        what_if_saved_usd: Savings by replays on the other terms, in US dollars.
+        terms: Description of the other terms.
+        simulated: Whether the sandbox's calls are included, so that the money is not real.
+        simulated_calls: Number of included calls that the sandbox answered.
+        left_out: Number of the sandbox's calls that are excluded, because real calls cost something.
     """
 
     df: pd.DataFrame
@@ -77,17 +77,17 @@ class Repriced:
 
     @property
     def cost_usd(self) -> float:
-        """What the calls cost, in US dollars; NaN if no price is known at all."""
+        """The known cost in US dollars; NaN if no price is known."""
         return _usd(self.cost_nanos, self.priced, self.unpriced)
 
     @property
     def what_if_usd(self) -> float:
-        """What they would have cost, in US dollars; NaN if no price is known at all."""
+        """The known cost on the other terms in US dollars; NaN if no price is known."""
         return _usd(self.what_if_nanos, self.what_if_priced, self.what_if_unpriced)
 
     @property
     def difference_usd(self) -> float:
-        """How much more that is, in US dollars, of the calls for which both are known."""
+        """The increase in US dollars, over the calls with both costs known."""
         return self.difference_nanos / NANO
 
     def __repr__(self) -> str:
@@ -123,7 +123,7 @@ def what_if(
     cached: float | None = None,
     when: date | str | None = None,
 ) -> Repriced:
-    """Say what calls would have cost otherwise.
+    """Return what calls would have cost on other terms.
 
     Example:
         >>> from llmkit.costs.ledger import Ledger
@@ -177,7 +177,7 @@ def _full_name(model: str, tables: Prices) -> str:
 
 
 def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | None, when: datetime) -> str:
-    """Say on which terms the calls are priced."""
+    """Describe the other terms."""
     at = f"prices of {when.astimezone():%Y-%m-%d}"
     if own is not None:
         found = None if target is None else pricing.listing(target[0], target[1:], when=when, own=own)
@@ -191,7 +191,7 @@ def _terms(target: tuple[str, str] | None, own: Prices | None, cached: float | N
 
 
 def _compared(frame: pd.DataFrame, other: bulk.Priced, terms: str) -> Repriced:
-    """Add both prices up."""
+    """Return the sums of both costs."""
     table = _sums(frame, other)
     sums = {name: int(table[name].sum()) for name in table}
     return Repriced(
@@ -215,7 +215,7 @@ def _compared(frame: pd.DataFrame, other: bulk.Priced, terms: str) -> Repriced:
 
 
 def _sums(frame: pd.DataFrame, other: bulk.Priced) -> pd.DataFrame:
-    """Add up by provider and model, in integers."""
+    """Return integer sums by provider and model."""
     paid = (frame["status"] != "replayed").to_numpy()
     known = frame["cost_nanos"].notna().to_numpy() & paid
     what_if_known = other.known & paid

@@ -154,8 +154,8 @@ def test_an_outage_is_one_warning_with_its_reason_and_its_end_is_one_line_in_the
             writer.tell()
     (warning,) = caught
     assert str(warning.message) == (
-        "Cannot write calls to the ledger books: no space left. They are kept in memory and written as"
-        " soon as that works, but lost if this process ends before."
+        "Cannot write calls to the ledger books: no space left. They are kept in memory and written"
+        " later, but lost if this process ends first."
     )
     assert writer.is_failing is True
     assert caplog.text == ""
