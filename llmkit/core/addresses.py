@@ -114,6 +114,7 @@ def covers(trusted: str, address: str) -> bool:
         (True, False)
     """
     one, other = urlsplit(trusted), urlsplit(address)
+    # A path with dots could lead out of the trusted one.
     if (one.scheme, one.netloc) != (other.scheme, other.netloc) or _DOTS.search(other.path):
         return False
     path = one.path.rstrip("/")
@@ -151,9 +152,11 @@ def _host(rest: str, port: int | None = None) -> str:
     """Return the part after the scheme, with the host and the port completed."""
     host, slash, path = rest.partition("/")
     host, mark, query = host.partition("?")
+    # An IPv6 address without brackets.
     if host.count(":") > 1 and not host.startswith("["):
         host = f"[{host}]"
     name, number = re.fullmatch(r"(.*?)(:\d*)?", host, re.DOTALL).groups()  # type: ignore[union-attr]
+    # A server listens on 0.0.0.0; clients need an address to connect to.
     if name in {"0.0.0.0", "[::]"} or (not name and number):  # noqa: S104 - compared, not bound
         name = "[::1]" if name == "[::]" else "127.0.0.1"
     number = number if number and number != ":" else (f":{port}" if port else "")

@@ -61,6 +61,7 @@ def format_money(usd: float | None, *, about: bool = False) -> str:
         return f"{sign}${amount:,.2f}"
     if amount < 1e-9:
         return f"{sign}<$0.000000001"
+    # Rounded before the logarithm, because 0.0999 is shown as 0.10 and needs two decimals, not three.
     decimals = max(2, 1 - math.floor(math.log10(float(f"{amount:.1e}"))))
     digits = f"{amount:.{decimals}f}"
     whole = digits.rstrip("0")

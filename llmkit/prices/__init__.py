@@ -141,6 +141,7 @@ def _usual_listing(
     loaded = settings.load()
     if _kept[0] is not loaded:
         _kept = (loaded, {})
+    # Prices may change with the time of day, so the key includes the minute.
     kept, key = _kept[1], (provider, models, when.replace(second=0, microsecond=0), tier)
     if key not in kept:
         kept[key] = listing(provider, models, when=when, tier=tier)

@@ -93,6 +93,7 @@ class Rates(NamedTuple):
                 millionths += usd * count
             else:
                 fees += usd * count
+        # The surcharge applies to tokens, not to fees.
         return (millionths * (US_FACTOR if units.get(US_INFERENCE) else 1) + fees) / MILLION
 
     def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
@@ -142,6 +143,7 @@ def units_of(usage: Usage, tokens: Tokens) -> dict[str, int]:
         for kind in (unit for unit, of in KINDS.items() if of == side):
             if units.get(kind):
                 units[kind] = min(units[kind], left)
+                # Reasoning overlaps with the other kinds.
                 left -= 0 if kind == "output_reasoning_tokens" else units[kind]
     _fit_cache(units, tokens)
     return units
@@ -153,6 +155,7 @@ def _fit_cache(units: dict[str, int], tokens: Tokens) -> None:
         whole, joint = units.get(f"input_{kind}_tokens", 0), f"cache_{kind}_read_tokens"
         plain -= whole
         if joint in units:
+            # Some servers report parts that exceed the whole; the whole is billed.
             units[joint] = min(units[joint], whole, left)
             left -= units[joint]
     for kind in MODALITIES:  # known to be other than text, and not counted yet
@@ -164,6 +167,7 @@ def _fit_cache(units: dict[str, int], tokens: Tokens) -> None:
 
 def own(entry: Mapping[str, float]) -> Rates:
     """Read an entry of a price table; by default cached tokens cost the same as input."""
+    # A float counts as it prints: Decimal(0.1) would have 55 digits.
     usd = {key: Decimal(repr(value)) for key, value in entry.items()}
     write = usd.get("cache_write", usd["input"])
     base = Rates(
@@ -193,6 +197,7 @@ def of_price(price: ModelPrice) -> Rates:
         Tokens(million, 0, 0, million, million),
     )
     listed = {unit: usd for unit in (*KINDS, *FEES) if (usd := _listed(price, unit)) is not None}
+    # The library adds the fee of one request to each price.
     request = listed.get("requests", Decimal(0)) / 1000
     usd = [price.calc_price(_usage(tokens))["total_price"] - request for tokens in kinds]
     base = Rates(usd[0], usd[1], usd[2], usd[3], usd[4])

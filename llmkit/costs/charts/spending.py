@@ -41,6 +41,7 @@ def by_model(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     sums = {str(name): int(total) for name, total in table.sum().items()}
     found, whole = "", sum(sums.values())
     if whole > 0:
+        # The sum of the others may be the largest, but it is not a model.
         top = max((name for name in sums if not name.endswith(aggregates.REST)), key=sums.__getitem__)
         rest = f"took {canvas.share(sums[top], whole)} of {format_nanos(whole)}"
         found = canvas.finding(ax, top, rest)

@@ -86,6 +86,7 @@ class Frame:
     def _show(self, chunk: Chunk) -> None:
         self._shown.extend(chunk)
         if len(chunk) >= FEWEST and self._snapshot is not None and self._kept == self._before:
+            # Only without a gap: each file continues the one before.
             self._snapshot.save(self._epoch, self._before, self._last, chunk)
             self._kept = self._last
         self._parts, self._before = [], self._last

@@ -226,6 +226,7 @@ def cost(rates: Rates, tokens: Parts) -> Array:
     factors, divisor = _integers(order)
     largest = [max((abs(int(end)) for end in (a.min(), a.max())), default=0) for a in amounts if len(a)]
     if divisor + sum(factor * top for factor, top in zip(factors, largest, strict=False)) > LARGEST // 2:
+        # Python integers do not overflow; they are slower, so only where 64 bits may not suffice.
         amounts = [amount.astype(object) for amount in amounts]
     total: Array = sum((factor * amount for factor, amount in zip(factors, amounts, strict=True)), 0 * plain)
     return total if divisor == 1 else _rounded(total, divisor)

@@ -130,6 +130,7 @@ def read(options: Mapping[str, Any]) -> Filters:
         known(name, FilterOptions.__annotations__, "filter", UnknownFilterError)
     given = {name: value for name, value in options.items() if value is not None}
     tags = given.get("tags", ())
+    # A name that contains "=" can only be given in a dictionary.
     pairs = [*tags.items()] if isinstance(tags, Mapping) else [_tag(text) for text in texts(tags, "tags")]
     return Filters(
         since=moment(given.get("since")),
