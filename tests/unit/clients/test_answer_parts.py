@@ -313,7 +313,7 @@ def test_a_reply_that_is_read_says_what_came_instead_of_text():
     reply = Reply(response)
     assert repr(reply) == "<Reply of m: The answer has no text: an image.>"
     with pytest.raises(
-        llmkit.BadResponseError, match=r"The answer has no text: an image\. Ask again for text\."
+        llmkit.BadResponseError, match=r"The answer has no text: an image\. Ask for text instead\."
     ):
         reply.json()
     assert copy.deepcopy(response) == response
