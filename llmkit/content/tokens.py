@@ -6,10 +6,12 @@ import hashlib
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.content.media import most_tokens
+from llmkit.content.parts import Citation, Media, Text, ToolResult, json_text, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +45,10 @@ def estimate_prompt(
 ) -> int:
     """Estimate the tokens of a conversation."""
     return sum(
-        estimate(message.content) + PER_MESSAGE + _attached(message, estimate, image_tokens, model)
+        estimate(message.content)
+        + PER_MESSAGE
+        + _attached(message, estimate, image_tokens, model)
+        + _of_parts(message, estimate, image_tokens, model)
         for message in messages
     )
 
@@ -69,9 +74,29 @@ def upper_bound_prompt(
 ) -> int:
     """Return a number of tokens that a conversation very rarely exceeds."""
     return sum(
-        upper_bound(message.content) + MOST_PER_MESSAGE + _attached(message, upper_bound, image_tokens, model)
+        upper_bound(message.content)
+        + MOST_PER_MESSAGE
+        + _attached(message, upper_bound, image_tokens, model)
+        + _of_parts(message, upper_bound, image_tokens, model)
         for message in messages
     )
+
+
+def _of_parts(
+    message: LLMMessage, count_text: Callable[[str], int], image_tokens: ImageTokens | None, model: str
+) -> int:
+    """Count the tokens of a message's parts besides its text."""
+    total = 0
+    for part in message.parts:
+        if isinstance(part, Text | Citation):
+            continue
+        files = part.attachments if isinstance(part, ToolResult) else ()
+        if isinstance(part, Media):
+            files = (part.attachment,)
+        plain = replace(part, attachments=()) if isinstance(part, ToolResult) else part
+        written = "" if isinstance(plain, Media) else json_text(values_of(plain))
+        total += count_text(written) + sum(most_tokens(one, image_tokens, model) for one in files)
+    return total
 
 
 def _attached(

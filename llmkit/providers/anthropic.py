@@ -18,6 +18,7 @@ from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import ended
 from llmkit.providers.json_fields import as_list, as_name, as_object, as_text, event, lenient_object, loads
 from llmkit.providers.raw_parts import merge
+from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage_anthropic import note_usage
 from llmkit.transport.base import WireRequest
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llmkit.content.parts import Part
+    from llmkit.content.tools import Tool
     from llmkit.core.redaction import Secret
     from llmkit.transport.base import OutgoingRequest
 
@@ -203,11 +205,26 @@ def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
     fields = {
         "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
         "temperature": None if unchosen else request.temperature,
+        **tool_fields(
+            request,
+            _tool,
+            _choice,
+            {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}},
+        ),
         **{_NAMES.get(name, name): value for name, value in request.extra.items()},
     }
     if isinstance(fields.get("stop_sequences"), str):
         fields["stop_sequences"] = [fields["stop_sequences"]]
     return {k: v for k, v in fields.items() if v is not None and k not in dropped}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    named = {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+    return {name: value for name, value in named.items() if value != ""}
+
+
+def _choice(name: str) -> dict[str, Any]:
+    return {"type": "tool", "name": name}
 
 
 def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:

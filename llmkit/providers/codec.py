@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMMessage, Usage
     from llmkit.content.parts import Part
     from llmkit.content.schema import Schema
+    from llmkit.content.tools import Tool
     from llmkit.core.errors import LLMClientError
     from llmkit.core.redaction import Secret
     from llmkit.transport.base import Framing, OutgoingRequest
@@ -49,6 +50,8 @@ class Request:
         extra: Further parameters of the provider.
         without: Parameters that the server is known to refuse for this model.
         schema: Required form of a JSON answer.
+        tools: Tools that the model may call; dicts are the provider's own.
+        tool_choice: `"auto"`, `"none"`, `"required"`, a tool's name, or the provider's own dict.
     """
 
     messages: tuple[LLMMessage, ...]
@@ -59,6 +62,8 @@ class Request:
     extra: Mapping[str, Any] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
     schema: Schema | None = None
+    tools: tuple[Tool | Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Validate the parameters.

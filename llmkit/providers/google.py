@@ -6,6 +6,7 @@ Source: Gemini API reference, "Generating content".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,13 +22,15 @@ from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
 from llmkit.providers.finish_reasons import called, ended
 from llmkit.providers.json_fields import as_list, as_name, as_object, as_text, event, lenient_object, loads
 from llmkit.providers.raw_parts import merge
+from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage_google import note_search, note_usage
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from llmkit.content.parts import Part
+    from llmkit.content.tools import Tool
     from llmkit.core.redaction import Secret
     from llmkit.transport.base import OutgoingRequest
 
@@ -105,7 +108,7 @@ class GoogleCodec(Codec):
         check(request.messages, LIMITS)
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
         request, wanted = self._with_format(request)
-        extra = {**wanted, **extra}
+        extra = {**wanted, **_tools(request), **extra}
         body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
             body["systemInstruction"] = {"parts": system}
@@ -254,6 +257,35 @@ def _sources(candidate: dict[str, Any], answer: Answer) -> None:
         if candidate[name]:
             merge(answer, name, {name: candidate[name]})
             answer.growing[name][name] = candidate[name]  # the last one is complete
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    """Return the fields for tools: all functions are declared in one entry."""
+    fields = tool_fields(request, _declaration, _choice, {name: _mode(name) for name in _MODES})
+    declared = [one for one in fields.pop("tools", ()) if "name" in one]
+    own = [dict(one) for one in request.tools if isinstance(one, Mapping)]
+    if request.tools:
+        fields["tools"] = [*([{"functionDeclarations": declared}] if declared else []), *own]
+    if (choice := fields.pop("tool_choice", None)) is not None:
+        fields["toolConfig"] = choice
+    return fields
+
+
+_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+
+
+def _declaration(tool: Tool) -> dict[str, Any]:
+    empty = not tool.parameters.get("properties")
+    form = {} if empty else {"parametersJsonSchema": dict(tool.parameters)}
+    return {"name": tool.name, "description": tool.description or tool.name, **form}
+
+
+def _mode(name: str) -> dict[str, Any]:
+    return {"functionCallingConfig": {"mode": _MODES[name]}}
+
+
+def _choice(name: str) -> dict[str, Any]:
+    return {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [name]}}
 
 
 def _turns(request: Request) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from llmkit.providers.json_fields import (
 )
 from llmkit.providers.openai_responses import UNSUPPORTED, ResponsesCodec
 from llmkit.providers.raw_parts import merge
+from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
 from llmkit.transport.base import WireRequest
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
+    from llmkit.content.tools import Tool
     from llmkit.core.errors import LLMClientError
 
 
@@ -134,6 +136,7 @@ class OpenAICodec(Codec):
             limit: request.max_tokens,
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
+            **tool_fields(request, function_tool, _choice),
             **request.extra,
         }
         for refused, other in ((limit, other_limit), (other_limit, limit)):
@@ -244,6 +247,16 @@ class OpenAICodec(Codec):
             answer.finish_reason = "refusal"
             return as_text(content) + refusal
         return as_text(content)
+
+
+def function_tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool in the form of Chat Completions."""
+    named = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": {name: value for name, value in named.items() if value != ""}}
+
+
+def _choice(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
 
 
 class CompatibleCodec(OpenAICodec):

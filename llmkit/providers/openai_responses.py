@@ -27,6 +27,7 @@ from llmkit.providers.json_fields import (
     loads,
 )
 from llmkit.providers.raw_parts import merge
+from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage import note
 from llmkit.providers.usage_responses import read_usage
 from llmkit.transport.base import WireRequest
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
+    from llmkit.content.tools import Tool
 
 LIMITS = Limits(name="OpenAI", request=70 * MB)
 """Source: OpenAI, "Images and vision" and "File inputs": 50 MB per request, 67 MB as base64."""
@@ -80,6 +82,7 @@ class ResponsesCodec(Codec):
             "temperature": None if request.temperature is None else float(request.temperature),
             "max_output_tokens": request.max_tokens,
             **self._reasoning(request, extra),
+            **tool_fields(request, _function_tool, _choice),
             **extra,
             "text": text or None,
         }
@@ -228,6 +231,19 @@ class ResponsesCodec(Codec):
         ended(answer, reason or status, response.get("error"))
         if refused:
             answer.finish_reason = "refusal"
+
+
+def _function_tool(tool: Tool) -> dict[str, Any]:
+    named = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {
+        "type": "function",
+        "strict": False,
+        **{name: value for name, value in named.items() if value != ""},
+    }
+
+
+def _choice(name: str) -> dict[str, Any]:
+    return {"type": "function", "name": name}
 
 
 def _key(number: Any) -> object:

@@ -10,6 +10,7 @@ from llmkit import prices
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
+from llmkit.content.tools import described
 from llmkit.core import catalog
 from llmkit.prices.rates import KINDS, MODALITIES, US_INFERENCE
 from llmkit.providers.formats import codec_of
@@ -59,11 +60,13 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
     """
     codec = codec_of(provider)
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
+    if request.tools:
+        extra += described(request.tools)
     before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model)
     before += tokens.upper_bound(extra) + PER_REQUEST
     if request.schema is not None:
         before += tokens.upper_bound(instruction(request.schema)) + PER_TOOLS
-    if "tools" in extra:
+    if request.tools or "tools" in extra:
         before += PER_TOOLS
     after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
     return CostBound(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llmkit.content.parts import Citation, Media, Reasoning, Text, ToolResult, values_of
+from llmkit.content.tools import Tool, signature
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.attachment_limits import without_media
 from llmkit.providers.codec import ContractTemperature
@@ -88,7 +89,16 @@ def _asked(request: Request) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "extra": request.extra,
         **({} if request.schema is None else {"schema": request.schema.json}),
+        **_tools(request),
     }
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    """Return the tools of a request, if it has any; what they do is not part of it."""
+    if not request.tools:
+        return {}
+    tools = [signature(one) if isinstance(one, Tool) else dict(one) for one in request.tools]
+    return {"tools": tools, "tool_choice": request.tool_choice}
 
 
 def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from llmkit.clients.local_servers import explain_down
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import LLMMessage, shown_to
 from llmkit.content.schema import schema_of
+from llmkit.content.tools import tools_among
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
@@ -280,7 +281,10 @@ class ProviderClient(BaseLLMClient):
         model = self._plain(model or self.default_model())
         if isinstance(temperature, ContractTemperature) and defaults.temperature is not None:
             temperature = defaults.temperature
-        schema = schema_of(extra.pop("schema", None))  # the only keyword that is ours, not the provider's
+        schema = schema_of(
+            extra.pop("schema", None)
+        )  # this and functions as tools are ours, not the provider's
+        tools, tool_choice = tools_among(extra)
         request = Request(
             messages=tuple(shown_to(_checked(messages), self.provider_name)),
             model=model,
@@ -290,6 +294,8 @@ class ProviderClient(BaseLLMClient):
             extra=extra,
             without=self._refused(model),
             schema=schema,
+            tools=tools,
+            tool_choice=tool_choice,
         )
         if request.without and (dropped := self._endpoint.codec.dropped(request)):
             warn_refused(self._endpoint, request, dropped)

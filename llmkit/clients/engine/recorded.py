@@ -15,7 +15,9 @@ from llmkit.clients.engine.call import Call
 from llmkit.clients.stream import TextStream
 from llmkit.content.messages import Usage
 from llmkit.content.schema import in_prompt, schema_of
+from llmkit.content.tools import Tool, tools_among
 from llmkit.providers.codec import TEMPERATURE, ContractTemperature, Request
+from llmkit.providers.openai_chat import function_tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,7 +90,8 @@ class RecordedClient(BaseLLMClient):
         *,
         stream: bool,
     ) -> Call:
-        schema = schema_of(extra.pop("schema", None))  # the only keyword that is ours, not the provider's
+        schema = schema_of(extra.pop("schema", None))
+        tools, tool_choice = tools_among(extra)
         request = Request(
             messages=tuple(messages),
             model=model or self.default_model(),
@@ -97,6 +100,8 @@ class RecordedClient(BaseLLMClient):
             stream=stream,
             extra=extra,
             schema=schema,
+            tools=tools,
+            tool_choice=tool_choice,
         )
         return Call(request, self.provider_name)
 
@@ -122,6 +127,9 @@ class RecordedClient(BaseLLMClient):
         named = request.model if request.model != self.default_model() or self.model else None
         chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
         given = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
+        if request.tools:  # in the form that most servers know
+            tools = [function_tool(one) if isinstance(one, Tool) else one for one in request.tools]
+            given |= {"tools": tools, "tool_choice": request.tool_choice}
         return {name: value for name, value in given.items() if value is not None} | dict(request.extra)
 
 
