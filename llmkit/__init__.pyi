@@ -25,12 +25,16 @@ from .clients.openai import OpenAIClient as OpenAIClient
 from .clients.registry import client as client
 from .clients.registry import register as register
 from .clients.stream import TextStream as TextStream
+from .clients.tools.run import Run as Run
+from .clients.tools.run import Step as Step
 from .content.attachments import Attachment as Attachment
 from .content.attachments import attach as attach
 from .content.messages import LLMMessage as LLMMessage
 from .content.messages import LLMResponse as LLMResponse
 from .content.messages import Usage as Usage
 from .content.messages import build_conversation as build_conversation
+from .content.tools import Tool as Tool
+from .content.tools import tool as tool
 from .core.errors import AuthenticationError as AuthenticationError
 from .core.errors import BadResponseError as BadResponseError
 from .core.errors import BudgetExceededError as BudgetExceededError

@@ -80,6 +80,8 @@ class CallRecord:
         at_most_nanos: Maximum cost in nano-dollars, if it is more
             than `cost_nanos` because the answer is partial; otherwise `None`.
         units: Other billed units, by their names in genai-prices, e.g. `web_searches`.
+        parent_uid: Identifier of the run with tools that this call is a step of.
+        step: Number of the step in its run, from 1.
     """
 
     time: datetime
@@ -116,6 +118,8 @@ class CallRecord:
     service_tier: str | None = None
     at_most_nanos: int | None = None
     units: Mapping[str, int] = field(default_factory=dict)
+    parent_uid: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,8 @@ class CallContext:
 
     Attributes:
         cap_nanos: The most that each call may cost, in nano-dollars.
+        parent_uid: Identifier of the run with tools that the call is a step of.
+        step: Number of the step.
         replay: `"refresh"` calls and records again, `"off"` neither replays nor records.
     """
 
@@ -198,6 +204,8 @@ class CallContext:
     execution_count: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     cap_nanos: int | None = None
+    parent_uid: str | None = None
+    step: int | None = None
     replay: Literal["refresh", "off"] | None = None
 
 

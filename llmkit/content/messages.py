@@ -22,7 +22,7 @@ from llmkit.content.parts import (
 from llmkit.content.reasoning import thought
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 ROLES = ("system", "user", "assistant")
 
@@ -132,6 +132,16 @@ def parts_of(message: LLMMessage) -> tuple[Part, ...]:
         return message.parts
     rest = tuple(part for part in message.parts if not isinstance(part, Text))
     return (Text(message.content), *rest)
+
+
+def messages_of(given: Sequence[LLMMessage] | str) -> list[LLMMessage]:
+    """Return a conversation; a text is one question.
+
+    Example:
+        >>> messages_of("Hi")
+        [LLMMessage(role='user', content='Hi')]
+    """
+    return [LLMMessage("user", given)] if isinstance(given, str) else list(given)
 
 
 def shown_to(messages: Iterable[LLMMessage], provider: str) -> Iterator[LLMMessage]:

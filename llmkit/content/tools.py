@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Approve: TypeAlias = "Literal['never', 'always'] | Callable[[ToolCall], Any]"
-"""Whether somebody has to allow a call: `"never"`, `"always"`, or a function that decides on each call."""
+Approve: TypeAlias = "Literal['never', 'always', 'person'] | Callable[[ToolCall], Any]"
+"""Whether somebody has to allow a call: `"never"`, `"always"`, `"person"` (`approve=True` is not enough), or
+a function that decides on each call."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names that all providers accept."""

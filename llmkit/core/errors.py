@@ -48,6 +48,9 @@ class LLMClientError(Exception):
         partial: Text that arrived before the failure.
         params: Request parameters that the provider's error names, e.g. `("temperature",)`.
 
+    Attributes:
+        run: The run with tools so far, if the call was a step of one.
+
     Example:
         >>> error = LLMClientError("It did not work.", provider="openai", hint="Try again.")
         >>> str(error)
@@ -73,6 +76,7 @@ class LLMClientError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = " ".join(message.split())
+        self.run: object = None
         self.provider = provider
         self.model = model
         self.status_code = status_code

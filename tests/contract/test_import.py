@@ -72,6 +72,7 @@ NAMES = [
     "StreamInterruptedError",
     "TOKEN_COSTS",
     "TextStream",
+    "Tool",
     "Timeouts",
     "Usage",
     "acompare",

@@ -83,7 +83,7 @@ def canonical_client_request(call: Call) -> CanonicalRequest:
 def _asked(request: Request) -> dict[str, Any]:
     chosen = not isinstance(request.temperature, ContractTemperature)
     return {
-        "messages": list(map(_message, request.messages)),
+        "messages": list(map(canonical_message, request.messages)),
         "model": request.model,
         "temperature": request.temperature if chosen else None,
         "max_tokens": request.max_tokens,
@@ -110,7 +110,8 @@ def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
     return {"path": wire.path, "body": without_media(wire.body, request.messages)}
 
 
-def _message(message: LLMMessage) -> list[Any]:
+def canonical_message(message: LLMMessage) -> list[Any]:
+    """Return a message as JSON values, with files as digests."""
     digests = [[one.media_type, one.name, one.url or f"sha256:{one.digest}"] for one in message.attachments]
     parts = [value for part in message.parts if (value := _part(part)) is not None]
     more = [digests, parts] if parts else [digests] if digests else []

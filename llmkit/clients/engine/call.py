@@ -378,6 +378,8 @@ class Call:
             service_tier=spent.tier,
             at_most_nanos=at_most,
             units=usage.units,
+            parent_uid=context.parent_uid,
+            step=context.step,
         )
 
 

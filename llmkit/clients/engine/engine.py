@@ -8,7 +8,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmkit.clients.accounting.accounting import accounted, finished
-from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.request_key import canonical_request
 from llmkit.clients.credentials.access import blame_address
@@ -21,7 +21,8 @@ from llmkit.clients.engine.retry import RetryPolicy
 from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.local_servers import explain_down
 from llmkit.clients.stream import TextStream
-from llmkit.content.messages import LLMMessage, shown_to
+from llmkit.clients.tools.runner import ToolRunner
+from llmkit.content.messages import LLMMessage, messages_of, shown_to
 from llmkit.content.schema import schema_of
 from llmkit.content.tools import tools_among
 from llmkit.core import catalog, settings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llmkit.clients.accounting.accounting import Source
+    from llmkit.clients.base import BaseLLMClient
     from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.engine.recorded import RecordedClient
     from llmkit.content.messages import LLMResponse
@@ -51,7 +53,7 @@ class Options(TypedDict, total=False):
     fallback: Sequence[str | BaseLLMClient]
 
 
-class ProviderClient(BaseLLMClient):
+class ProviderClient(ToolRunner):
     """A client with recorded calls; a provider adds a codec and a transport.
 
     Args:
@@ -154,6 +156,13 @@ class ProviderClient(BaseLLMClient):
         """
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(accounted(call, self._source(call)), call)
+
+    def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
+        """Return the most that a request can cost; see `ToolRunner.bound`."""
+        named = {name: options.pop(name, None) for name in ("model", "max_tokens")}
+        temperature = options.pop("temperature", TEMPERATURE)
+        call = self._call(messages, named["model"], temperature, named["max_tokens"], options, stream=True)
+        return cost_bound(call.request, self.provider_name).nanos
 
     def speaks(self, protocol: type[Codec]) -> bool:
         """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""
@@ -330,7 +339,8 @@ def _fallback_client(other: str | BaseLLMClient) -> ProviderClient | RecordedCli
     return client(other) if isinstance(other, str) else recorded(other)
 
 
-def _checked(messages: list[LLMMessage]) -> tuple[LLMMessage, ...]:
+def _checked(messages: list[LLMMessage] | str) -> tuple[LLMMessage, ...]:
+    messages = messages_of(messages)
     if not messages:
         raise InvalidRequestError("No messages to send.", hint="Pass at least one user message.")
     for message in messages:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting.accounting import accounted, finished
-from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.request_key import canonical_client_request
 from llmkit.clients.engine.call import Call
 from llmkit.clients.stream import TextStream
-from llmkit.content.messages import Usage
+from llmkit.clients.tools.runner import ToolRunner
+from llmkit.content.messages import Usage, messages_of
 from llmkit.content.schema import in_prompt, schema_of
 from llmkit.content.tools import Tool, tools_among
 from llmkit.providers.codec import TEMPERATURE, ContractTemperature, Request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from llmkit.clients.accounting.accounting import Source
+    from llmkit.clients.base import BaseLLMClient
     from llmkit.content.messages import LLMMessage, LLMResponse
     from llmkit.providers.codec import Codec
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class RecordedClient(BaseLLMClient):
+class RecordedClient(ToolRunner):
     """Records the calls of another client."""
 
     def __init__(self, inner: BaseLLMClient, model: str | None = None) -> None:
@@ -66,6 +68,13 @@ class RecordedClient(BaseLLMClient):
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(accounted(call, self._recorded(call)), call)
 
+    def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
+        """Return the most that a request can cost; see `ToolRunner.bound`."""
+        named = {name: options.pop(name, None) for name in ("model", "max_tokens")}
+        temperature = options.pop("temperature", TEMPERATURE)
+        call = self._call(messages, named["model"], temperature, named["max_tokens"], options, stream=True)
+        return cost_bound(call.request, self.provider_name).nanos
+
     def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - its parameters are unknown
         """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""
         return False
@@ -93,7 +102,7 @@ class RecordedClient(BaseLLMClient):
         schema = schema_of(extra.pop("schema", None))
         tools, tool_choice = tools_among(extra)
         request = Request(
-            messages=tuple(messages),
+            messages=tuple(messages_of(messages)),
             model=model or self.default_model(),
             temperature=temperature,
             max_tokens=max_tokens,
@@ -126,7 +135,7 @@ class RecordedClient(BaseLLMClient):
         """Return only the arguments that were set, because the other client has its own defaults."""
         named = request.model if request.model != self.default_model() or self.model else None
         chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
-        given = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
+        given: dict[str, Any] = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
         if request.tools:  # in the form that most servers know
             tools = [function_tool(one) if isinstance(one, Tool) else one for one in request.tools]
             given |= {"tools": tools, "tool_choice": request.tool_choice}

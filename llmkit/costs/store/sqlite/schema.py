@@ -32,6 +32,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     ("at_most_nanos", "units"),
     (),
     (),
+    ("parent_uid", "step"),
 )
 """Columns added after version 1, one tuple per version. Add new fields of `CallRecord` here."""
 

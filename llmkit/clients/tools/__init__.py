@@ -1,0 +1,1 @@
+"""Runs of a model with tools: the loop, the execution of calls, and what replay keeps of them."""

@@ -1,0 +1,37 @@
+"""Who is asked whether a tool may run: the notebook floor names somebody, a terminal is asked on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from llmkit.content.parts import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from llmkit.clients.tools.execution import Question
+
+_asker: Callable[[Question], Awaitable[None]] | None = None
+
+
+def set_asker(asker: Callable[[Question], Awaitable[None]] | None) -> None:
+    """Set who is asked; `None` goes back to the terminal."""
+    global _asker  # noqa: PLW0603 - one process has one person before it
+    _asker = asker
+
+
+async def ask(question: Question) -> None:
+    """Let a person answer; without one, the call is denied."""
+    if _asker is not None:
+        await _asker(question)
+    elif sys.stdin is not None and sys.stdin.isatty():
+        question.answer = await asyncio.to_thread(_in_terminal, question)
+
+
+def _in_terminal(question: Question) -> bool:
+    call = question.call
+    shown = json_text(call.arguments).encode("unicode_escape").decode()
+    answer = input(f"Run the tool {question.tool.name} with {shown}? [y/N] ")
+    return answer.strip().lower() in {"y", "yes"}

@@ -1,0 +1,204 @@
+"""The loop: ask the model, run the tools that it calls, give it the results, until it is done."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.tools.execution import Approval, Executed, Execution, Job, Question
+from llmkit.clients.tools.memory import Memory
+from llmkit.clients.tools.results import failed
+from llmkit.clients.tools.run import Run, Step
+from llmkit.content.messages import LLMMessage, LLMResponse
+from llmkit.content.tools import Tool, tools_of
+from llmkit.core.errors import BudgetExceededError, InvalidRequestError, LLMClientError
+from llmkit.core.money import to_nanos
+from llmkit.records import calling, current_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from llmkit.clients.tools.runner import ToolRunner
+    from llmkit.content.parts import Part, ToolResult
+
+REPEATED = 3
+"""Answers in a row with the same calls that end a run."""
+
+
+class Loop:
+    """One run of a model with tools.
+
+    Args:
+        client: Asks the model.
+        messages: The conversation.
+        tools: The tools: functions, `Tool`s, and the provider's own as dicts.
+        max_steps: Maximum number of requests to the model.
+        max_cost: Maximum price of all steps, in US dollars.
+        approve: Answers for the tools that need approval; `None` asks.
+        options: Further arguments of `stream_text`; a `tool_choice` that forces a call holds for the first
+            request only.
+
+    Raises:
+        InvalidRequestError: If a limit is not positive, or `tools` is invalid.
+    """
+
+    def __init__(
+        self,
+        client: ToolRunner,
+        messages: Sequence[LLMMessage],
+        *,
+        tools: Iterable[Any],
+        max_steps: int = 8,
+        max_cost: float | None = None,
+        approve: Approval = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        if max_steps < 1:
+            raise InvalidRequestError(f"max_steps must be 1 or more, got {max_steps}.")
+        if max_cost is not None and not max_cost > 0:
+            raise InvalidRequestError(f"max_cost must be a positive number of dollars, got {max_cost}.")
+        self._client = client
+        self._options = dict(options or {})
+        self._offered = tools_of(tools)
+        self._tools = {one.name: one for one in self._offered if isinstance(one, Tool)}
+        self._choice = self._options.pop("tool_choice", "auto")
+        self._max_steps = max_steps
+        self._cap = None if max_cost is None else to_nanos(max_cost)
+        self._execution = Execution(self._tools, approve)
+        self._calls: list[Any] = []
+        self.run = Run(uid=uuid.uuid4().hex, messages=list(messages))
+
+    async def events(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
+        """Do all steps; yields the parts of answers, the results, each step, and what others have to do.
+
+        Whoever reads this sets `Question.answer` and calls `Job.run` before reading on.
+        """
+        try:
+            for number in range(1, self._max_steps + 1):
+                async for event in self._ask(number):
+                    yield event
+                response = self.run.response
+                if response is None or self._has_stopped() or not self._goes_on(response):
+                    return
+                async for event in self._answer(number, response):
+                    yield event
+                if self._has_stopped():
+                    return
+            self.run.stopped = "max_steps"
+        except LLMClientError as error:
+            self.run.stopped = "error"
+            error.run = self.run
+            raise
+
+    async def _ask(self, number: int) -> AsyncGenerator[Part | Step, None]:
+        """Send one request; the parts of its answer are yielded as they come."""
+        choice = self._choice if number == 1 or self._choice in {"auto", "none"} else "auto"
+        options = {"tools": list(self._offered), "tool_choice": choice, **self._options}
+        if not self._offered:
+            del options["tools"], options["tool_choice"]
+        left = None if self._cap is None else self._cap - self.run.nanos
+        outer = current_context().cap_nanos
+        if left is not None and (left <= 0 or not self._affords(left, options)):
+            self.run.stopped = "max_cost"
+            return
+        cap = min((one for one in (left, outer) if one is not None), default=None)
+        with calling(parent_uid=self.run.uid, step=number, cap_nanos=cap):
+            stream = self._client.stream_text(self.run.messages, **options)
+        try:
+            async for part in stream.events():
+                yield part
+        except BudgetExceededError:
+            if left is None:
+                raise
+            self.run.stopped = "max_cost"
+            return
+        finally:
+            self._note(number, stream.outcome)
+        response = stream.response
+        assert response is not None
+        self.run.response = response
+        if response.parts:
+            self.run.messages.append(response.message)
+        yield self.run.trace[-1]
+
+    def _affords(self, left: int, options: dict[str, Any]) -> bool:
+        """Whether a request fits into the rest; a budget guard looks again, but not for the sandbox."""
+        bound = self._client.bound(self.run.messages, **options)
+        return bound is None or bound <= left
+
+    def _note(self, number: int, response: LLMResponse | None) -> None:
+        """Add a request to the steps, however it ended."""
+        if response is None or (response.attempts == 0 and not response.replayed):
+            return
+        step = Step(
+            step=number,
+            kind="model",
+            name=response.model,
+            result_chars=len(response.content),
+            input_tokens=response.prompt_tokens,
+            output_tokens=response.completion_tokens,
+            cost_usd=response.cost_estimate,
+            seconds=response.response_time,
+            uid=response.uid,
+            replayed=response.replayed,
+        )
+        self.run.trace.append(step)
+        if response.cost_estimate is None:
+            self.run.unpriced = True
+        else:
+            self.run.nanos += to_nanos(response.cost_estimate)
+
+    def _has_stopped(self) -> bool:
+        return self.run.stopped != "done"
+
+    def _goes_on(self, response: LLMResponse) -> bool:
+        """Whether the model has to be asked again."""
+        if response.finish_reason == "pause_turn":  # Anthropic's own tools need more time
+            return True
+        calls = response.tool_calls
+        if not calls or self._choice == "none":
+            return False
+        self._calls.append([(call.name, call.raw) for call in calls])
+        if len(self._calls) >= REPEATED and all(one == self._calls[-1] for one in self._calls[-REPEATED:]):
+            self.run.stopped = "repeated"
+            return False
+        return True
+
+    async def _answer(self, number: int, response: LLMResponse) -> AsyncGenerator[Any, None]:
+        """Deal with the calls of an answer, in order, and add their results to the conversation."""
+        results: list[ToolResult] = []
+        memory = Memory(self._client.provider_name, self.run.messages)
+        for call in response.tool_calls:
+            if self._has_stopped():  # every call needs a result, or the conversation cannot go on
+                results.append(failed(call, "Not run: the user interrupted."))
+                continue
+            done = await memory.recorded(call, self._tools.get(call.name), replayed=response.replayed)
+            if done is None:
+                async for event in self._execution.execute(call):
+                    yield event
+                done = self._execution.done
+                assert done is not None
+                await memory.keep(call, done)
+            if done.interrupted:
+                self.run.stopped = "interrupted"
+            results.append(done.result)
+            step = self._tool_step(number, done)
+            self.run.trace.append(step)
+            yield done.result
+            yield step
+        if results:
+            self.run.messages.append(LLMMessage("user", parts=tuple(results)))
+
+    def _tool_step(self, number: int, done: Executed) -> Step:
+        return Step(
+            step=number,
+            kind="tool",
+            name=done.call.name,
+            arguments=done.call.raw,
+            result_chars=len(done.result.content),
+            seconds=done.seconds,
+            approved=done.approved,
+            error=done.error or None,
+            uid=done.call.id,
+            replayed=done.recorded,
+        )

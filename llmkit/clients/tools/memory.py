@@ -1,0 +1,80 @@
+"""Results of tools under replay: recorded with the conversation that led to them, and taken from there."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.cassettes.cassette import DamagedRecordingError
+from llmkit.clients.cassettes.recording import Recording
+from llmkit.clients.cassettes.replay import current, current_mode
+from llmkit.clients.cassettes.request_key import MARK, canonical_message, request_key
+from llmkit.clients.tools.execution import Executed
+from llmkit.content.parts import ToolResult
+from llmkit.core.errors import ConfigurationError, InvalidRequestError
+from llmkit.core.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import ToolCall
+    from llmkit.content.tools import Tool
+
+TOOL = "tool"
+"""What stands instead of a provider in the recording of a result."""
+
+
+class Memory:
+    """The recorded results of one answer's calls.
+
+    Args:
+        provider: Provider of the answer.
+        messages: The conversation, the answer included.
+    """
+
+    def __init__(self, provider: str, messages: Sequence[LLMMessage]) -> None:
+        self._provider = provider
+        self._on = current_mode() != "off"
+        self._messages = list(messages) if self._on else []
+
+    async def recorded(self, call: ToolCall, tool: Tool | None, *, replayed: bool) -> Executed | None:
+        """Return the recorded result of a call; `None` if the tool has to run."""
+        if not (self._on and replayed) or tool is None or tool.rerun:
+            return None
+        key = self._key(call)
+        try:
+            found = None if key is None else await asyncio.to_thread(current().cassette.read, key)
+        except DamagedRecordingError:
+            return None
+        results = [part for part in (found and found.content) or () if isinstance(part, ToolResult)]
+        return Executed(call, results[0], recorded=True) if results else None
+
+    async def keep(self, call: ToolCall, done: Executed) -> None:
+        """Record a result, if replay is on; what looks like a key is not recorded."""
+        if not self._on or done.interrupted or redact(done.result.content) != done.result.content:
+            return
+        key = self._key(call)
+        if key is None:
+            return
+        recording = Recording(text="", recorded_at=datetime.now(UTC), content=(done.result,))
+        request = {"call": self._call(call)}
+        try:
+            await asyncio.to_thread(
+                lambda: current().cassette.write(
+                    key, recording, provider=TOOL, model=call.name, request=request
+                )
+            )
+        except ConfigurationError:  # the answer's own recording says so
+            return
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        return {"name": call.name, "arguments": call.raw, "id": call.id}
+
+    def _key(self, call: ToolCall) -> str | None:
+        try:
+            payload = {"messages": list(map(canonical_message, self._messages)), "call": self._call(call)}
+            return MARK + request_key(self._provider, TOOL, payload)
+        except InvalidRequestError:
+            return None

@@ -1,0 +1,98 @@
+"""What a tool returns, as the result that a model gets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llmkit.content.attachments import Attachment, attach
+from llmkit.content.describe import card
+from llmkit.content.parts import ToolCall, ToolResult
+from llmkit.core.errors import InvalidRequestError
+from llmkit.core.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def result_of(call: ToolCall, value: Any, limit: int) -> ToolResult:
+    """Return a value as the result of a call.
+
+    Text stays, JSON values are written as JSON, a figure or image becomes an attachment, and a DataFrame or
+    any other object is described as on its card. What looks like a key is redacted.
+
+    Args:
+        call: The call.
+        value: What the tool returned.
+        limit: Maximum number of characters.
+
+    Example:
+        >>> result_of(ToolCall("1", "rivers"), ["Rhine", "Elbe"], 100).content
+        '["Rhine", "Elbe"]'
+    """
+    if isinstance(value, ToolResult):
+        return value
+    if (file := _file(value)) is not None:
+        return ToolResult(
+            call.id, call.name, f"({file.kind}: {file.name or file.media_type})", attachments=(file,)
+        )
+    return ToolResult(call.id, call.name, cut(redact(_text(value)), limit))
+
+
+def failed(call: ToolCall, message: str, limit: int = 20_000) -> ToolResult:
+    """Return an error as the result of a call."""
+    return ToolResult(call.id, call.name, cut(redact(message), limit), is_error=True)
+
+
+def raised(call: ToolCall, error: BaseException) -> ToolResult:
+    """Return an exception as the result of a call: its type and message, no traceback."""
+    return failed(call, f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def cut(text: str, limit: int) -> str:
+    r"""Return a text of at most so many characters, which says that it was cut.
+
+    Example:
+        >>> cut("a long result", 6)
+        'a long\n[cut: 6 of 13 characters]'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}\n[cut: {limit:,} of {len(text):,} characters]"
+
+
+def _file(value: Any) -> Attachment | None:
+    """Return a figure or an image as an attachment; `None` for anything else."""
+    if isinstance(value, Attachment):
+        return value
+    pictured = any(hasattr(value, name) for name in ("savefig", "getexif", "_repr_png_", "_repr_jpeg_"))
+    if isinstance(value, type) or not (pictured or hasattr(getattr(value, "figure", None), "savefig")):
+        return None
+    try:
+        return attach(value)
+    except (InvalidRequestError, TypeError, ValueError, OSError):
+        return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "Done; the tool returned nothing."
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError):
+        return card("result", value).text
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers, dates and models as JSON values."""
+    for method in ("model_dump", "item", "isoformat"):
+        convert = getattr(value, method, None)
+        if callable(convert) and not isinstance(value, type):
+            return convert()
+    if isinstance(value, set | frozenset | tuple):
+        return _sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=str)

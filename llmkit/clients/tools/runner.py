@@ -1,0 +1,120 @@
+"""`ToolRunner`: the clients whose models can be run with tools."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.tools import approval
+from llmkit.clients.tools.execution import Approval, Job, Question
+from llmkit.clients.tools.loop import Loop
+from llmkit.clients.tools.run import Run, Step
+from llmkit.content.messages import messages_of
+from llmkit.core.errors import InvalidRequestError
+from llmkit.providers.codec import TEMPERATURE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+
+    from llmkit.clients.stream import TextStream
+    from llmkit.content.messages import LLMMessage
+    from llmkit.content.parts import Part
+
+
+class ToolRunner(BaseLLMClient):
+    """A client whose calls are recorded, and whose models can be run with tools."""
+
+    @abstractmethod
+    def stream_text(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream an answer; see `BaseLLMClient.stream_text`."""
+
+    @abstractmethod
+    def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
+        """Return the most that a request can cost, in nano-dollars; `None` if its price is unknown."""
+
+    async def run(
+        self,
+        messages: list[LLMMessage] | str,
+        tools: Iterable[Any] = (),
+        *,
+        max_steps: int = 8,
+        max_cost: float | None = None,
+        approve: Approval = None,
+        on_step: Callable[[Step], Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        """Ask a model, run the tools that it calls, and give it their results until it is done.
+
+        Tools run one after the other, plain functions in a thread. An exception of a tool goes to the model
+        as its type and message.
+
+        Args:
+            messages: The conversation, or one question.
+            tools: Functions, tools made by `llmkit.tool`, and the provider's own tools as dicts.
+            max_steps: Maximum number of requests to the model.
+            max_cost: Maximum price of all requests, in US dollars.
+            approve: Answers for the tools that need approval: `True`, `False`, or a function that gets the
+                `ToolCall` and returns whether it may run, or a changed `ToolCall`; `None` asks the user.
+            on_step: Called after each step.
+            **options: As for `stream_text`: `model`, `temperature`, `max_tokens`, `tool_choice`, …
+
+        Returns:
+            The run; at a limit, with what it has so far.
+
+        Raises:
+            InvalidRequestError: If `tools` or a limit is invalid.
+            LLMClientError: If a request fails; `.run` is the run so far.
+        """
+        if on_step is not None and not callable(on_step):
+            raise InvalidRequestError("on_step must be a function.")
+        done: Run | None = None
+        async for event in self.run_stream(
+            messages, tools, max_steps=max_steps, max_cost=max_cost, approve=approve, **options
+        ):
+            if isinstance(event, Run):
+                done = event
+            elif isinstance(event, Step) and on_step is not None:
+                on_step(event)
+        assert done is not None
+        return done
+
+    async def run_stream(
+        self,
+        messages: list[LLMMessage] | str,
+        tools: Iterable[Any] = (),
+        *,
+        max_steps: int = 8,
+        max_cost: float | None = None,
+        approve: Approval = None,
+        **options: Any,
+    ) -> AsyncGenerator[Part | Step | Run, None]:
+        """Run a model with tools as `run` does, and yield what happens.
+
+        Yields:
+            The parts of the answers as they come, the results of tools, each `Step`; at the end the `Run`.
+        """
+        loop = Loop(
+            self,
+            messages_of(messages),
+            tools=tools,
+            max_steps=max_steps,
+            max_cost=max_cost,
+            approve=approve,
+            options=options,
+        )
+        async for event in loop.events():
+            if isinstance(event, Question):
+                await approval.ask(event)
+            elif isinstance(event, Job):
+                await event.run_async()
+            else:
+                yield event
+        yield loop.run
