@@ -169,13 +169,12 @@ def tools_among(
 ) -> tuple[tuple[Tool | Mapping[str, Any], ...], str | Mapping[str, Any] | None]:
     """Take `tools` and `tool_choice` out of a call's options; the provider's own dicts alone stay there."""
     given = options.get("tools")
-    if given is None or isinstance(given, Mapping):
-        return (), None
-    tools = tools_of(given)
-    if not any(isinstance(one, Tool) for one in tools):
+    if callable(given):
+        given = [given]
+    if not isinstance(given, list | tuple) or not any(map(callable, given)):  # a `Tool` is callable, too
         return (), None
     del options["tools"]
-    return tools, options.pop("tool_choice", None)
+    return tools_of(given), options.pop("tool_choice", None)
 
 
 def described(tools: Iterable[Tool | Mapping[str, Any]]) -> str:

@@ -71,7 +71,7 @@ def test_the_columns_are_these_in_this_order(ledger):
         " cache_write_tokens reasoning_tokens cost_usd saved_usd price_source price_date usage_source"
         " first_token_s duration_s attempts finish_reason error notebook cell_id execution_count session"
         " tags simulated fallback_from key_source cache_write_1h_tokens service_tier at_most_usd"
-        " units"
+        " units parent_uid step"
     )
     assert ledger.df.columns.tolist() == expected.split()
     empty = ledger.df.dtypes
