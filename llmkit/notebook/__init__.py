@@ -17,7 +17,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
-    from llmkit.notebook.cell.completer import add_matcher
+    from llmkit.notebook.cell.completer import add_completions
     from llmkit.notebook.cell.input_transformer import keep_questions
     from llmkit.notebook.display.tracebacks import install
     from llmkit.notebook.magics import LLMMagics
@@ -28,7 +28,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics = LLMMagics(shell=shell)
     session = magics.session
     shell.register_magics(magics)
-    add_matcher(shell, session)
+    add_completions(shell, session)
     install(shell, lambda: magics.short_errors)
     shell.events.register("post_run_cell", session.note_failure)
     shell.input_transformers_cleanup.append(keep_questions)
@@ -43,11 +43,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     Args:
         shell: The IPython shell.
     """
-    from llmkit.notebook.cell.completer import remove_matchers
+    from llmkit.notebook.cell.completer import remove_completions
     from llmkit.notebook.display.tracebacks import uninstall
     from llmkit.notebook.session import find_session
 
-    remove_matchers(shell)
+    remove_completions(shell)
     uninstall(shell)
     if (session := find_session(shell)) is not None:
         with contextlib.suppress(ValueError):  # it was unloaded before

@@ -18,10 +18,10 @@ from types import CodeType, FrameType
 from typing import Any
 
 from llmkit.content.template import CellError
+from llmkit.core import compat
 
 _INTERNAL = frozenset({"IPython", "ipykernel", "llmkit", "decorator"})
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
-_WRITABLE = sys.version_info >= (3, 13)  # from then on a frame's locals can be set from outside (PEP 667)
 
 
 class Scope(Mapping[str, Any]):
@@ -72,7 +72,12 @@ class Scope(Mapping[str, Any]):
     def check(self, name: str) -> None:
         """Refuse a variable that `assign` cannot set; called before anything is sent."""
         frame = self._frame
-        if frame is None or not _is_function(frame.f_code) or _WRITABLE or name not in _own(frame.f_code):
+        if (
+            frame is None
+            or not _is_function(frame.f_code)
+            or compat.FRAME_LOCALS_CAN_BE_SET
+            or name not in _own(frame.f_code)
+        ):
             return
         raise CellError(
             f"-o {name}: {name} is a local variable of {frame.f_code.co_name}, which a magic cannot set.",
@@ -113,6 +118,8 @@ def is_internal(frame: FrameType) -> bool:
 
 def package_of(frame: FrameType) -> str:
     """Return the top-level package of a frame's module."""
+    if frame.f_code.co_filename.startswith(compat.DECORATOR_FILE):
+        return "decorator"
     return str(frame.f_globals.get("__name__") or "").partition(".")[0]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from llmkit.core import compat
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.transport.aiohttp import DirectResponse, encode
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
@@ -237,9 +238,8 @@ def _unreadable_errors() -> tuple[type[Exception], ...]:
 
 def _http_errors() -> tuple[type[Exception], ...]:
     import aiohttp
-    import httpx2
 
-    return (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, zlib.error, OSError)
+    return (*compat.http_errors(), aiohttp.ClientError, zlib.error, OSError)
 
 
 def _unreadable(error: Exception) -> BadResponseError:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core import compat
 from llmkit.core.errors import AuthenticationError, InvalidRequestError
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
 
@@ -36,15 +36,14 @@ class SDKTransport:
 
     async def send(self, request: WireRequest) -> SDKResponse:
         """Send a request through the SDK; see `Transport.send`."""
-        import httpx2
-
         self._note(self._own)
         sdk = importlib.import_module(self._sdk)
+        http = compat.http_library(sdk)
         options: dict[str, Any] = {
             "max_retries": 0,
             "follow_redirects": False,  # the SDKs would send x-api-key to another origin
             # With aiohttp, "pool" is the total time for a connection, including name resolution.
-            "timeout": httpx2.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
+            "timeout": http.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
         }
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
         try:
@@ -52,7 +51,7 @@ class SDKTransport:
             body = {} if request.body is None else {"body": request.body}
             response = await method(
                 request.path,
-                cast_to=httpx2.Response,
+                cast_to=http.Response,
                 options=options,
                 stream=True,
                 stream_cls=sdk.AsyncStream,
@@ -79,7 +78,7 @@ class SDKTransport:
 
 
 class SDKResponse:
-    """An `httpx2.Response` whose headers have arrived."""
+    """A response of httpx2 or httpx whose headers have arrived."""
 
     def __init__(self, response: Any, cause: BaseException | None = None) -> None:
         self._response = response
@@ -123,6 +122,4 @@ def _refused(error: BaseException, address: str) -> Any:
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of reading; a user's own SDK client may still use the former httpx."""
-    loaded = [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
-    return (OSError, *(error for http in loaded for error in (http.HTTPError, http.StreamError)))
+    return (OSError, *compat.http_errors())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmkit.core import compat
 from llmkit.core.money import NANO
 from llmkit.costs.frame import columns
 from llmkit.costs.frame.columns import COUNTS, MONEY, WORDS, Table
@@ -30,8 +31,7 @@ READ = 2_000
 FEWEST, MOST = 10_000, 50_000
 """About the number of rows in a file of the snapshot: fewer are read from the ledger as fast."""
 
-# Before pandas 3, writing into a shallow copy changes the original.
-COPIES_LAZILY = int(pd.__version__.partition(".")[0]) >= 3
+COPIES_LAZILY = compat.copies_lazily(pd)
 
 
 class Frame:

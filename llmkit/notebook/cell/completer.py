@@ -4,75 +4,75 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.completer import Completion
 
 from llmkit.core.errors import LLMClientError
-from llmkit.notebook.cell.completion import Choice, Known, complete, describe
+from llmkit.notebook.cell.completion import Choice, Completions, Known, complete, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from IPython.core.completer import Completion, CompletionContext, SimpleMatcherResult
+    from collections.abc import Callable, Iterator, Sequence
 
     from llmkit.notebook.session import Session
-
-IDENTIFIER = "llmkit"
-"""Name of our matcher in IPython's completer."""
 
 NO_KEY = "no\u2011key"
 """Type of completions without a key; JupyterLab does not wrap at this hyphen."""
 
 
-def add_matcher(shell: Any, session: Session) -> None:
-    """Register the completions of `%%llm` and `%llm` lines."""
-    hints: dict[str, str] = {}
+def add_completions(shell: Any, session: Session) -> None:
+    """Let IPython complete the lines of `%%llm` and `%llm` with our words.
 
-    @context_matcher(identifier=IDENTIFIER, priority=1_000)  # type: ignore[untyped-decorator]
-    def match(context: CompletionContext) -> SimpleMatcherResult:
-        lines = context.full_text.split("\n")[: context.cursor_line + 1]
-        text = "\n".join([*lines[:-1], lines[-1][: context.cursor_position]])
+    Its completer's methods are wrapped, because IPython 7 has no matchers, and matchers have no place for our
+    descriptions.
+    """
+
+    def find(typed: str) -> Completions | None:
         try:
-            found = complete(text, _known(session))
+            return complete(typed, _known(session))
         except LLMClientError:  # settings that cannot be read: the question itself will say what is wrong
-            found = None
-        if found is None:
-            return {"completions": []}
-        # IPython suppresses other completions only if there is one, so the typed text is returned as one.
-        choices = found.choices or [Choice(found.fragment)]
-        hints.clear()
-        hints.update((each.text, each.hint) for each in choices)
-        return {
-            "completions": [SimpleCompletion(choice.text, type=choice.kind) for choice in choices],
-            "matched_fragment": found.fragment,
-            "suppress": True,
-            "ordered": True,
-        }
+            return None
 
-    shell.Completer.custom_matchers.append(match)
-    shell.Completer.completions = _described(shell.Completer.completions, hints)
+    completer = shell.Completer
+    completer.completions = _completions(completer.completions, find)
+    completer.complete = _complete(completer.complete, find)
     if (kernel := getattr(shell, "kernel", None)) is not None:
         kernel.do_inspect = _inspected(kernel.do_inspect, lambda text: describe(text, _known(session)))
 
 
-def remove_matchers(shell: Any) -> None:
-    """Undo `add_matcher`."""
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
-    vars(shell.Completer).pop("completions", None)
+def remove_completions(shell: Any) -> None:
+    """Take back what `add_completions` did."""
+    for name in ("completions", "complete"):
+        vars(shell.Completer).pop(name, None)
     if (kernel := getattr(shell, "kernel", None)) is not None:
         vars(kernel).pop("do_inspect", None)
 
 
-def _described(completions: Any, hints: Mapping[str, str]) -> Any:
-    """Wrap the completer's method to add descriptions, which IPython's matchers cannot return."""
+def _completions(others: Any, find: Callable[[str], Completions | None]) -> Any:
+    """Return the method that front ends ask."""
 
-    def described(text: str, offset: int) -> Iterator[Completion]:
-        for each in completions(text, offset):
-            if each._origin == IDENTIFIER:  # noqa: SLF001 - the only mark of where a completion comes from
-                each.signature = hints.get(each.text, "")
-            yield each
+    def completions(text: str, offset: int) -> Iterator[Completion]:
+        found = find(text[:offset])
+        if found is None:
+            yield from others(text, offset)
+            return
+        start = offset - len(found.fragment)
+        for choice in found.choices:
+            yield Completion(start, offset, choice.text, type=choice.kind, signature=choice.hint)
 
-    return described
+    return completions
+
+
+def _complete(others: Any, find: Callable[[str], Completions | None]) -> Any:
+    """Return the older method, which knows one line only; `shell.complete` uses it."""
+
+    def completed(
+        text: str | None = None, line_buffer: str | None = None, cursor_pos: int | None = None
+    ) -> tuple[str, Sequence[str]]:
+        found = find((line_buffer or text or "")[:cursor_pos])
+        if found is None:
+            return others(text, line_buffer, cursor_pos)  # type: ignore[no-any-return]
+        return found.fragment, [choice.text for choice in found.choices]
+
+    return completed
 
 
 def _inspected(inspect: Any, look_up: Callable[[str], str]) -> Any:

@@ -42,7 +42,7 @@ class _Short:
         self._wanted = wanted
 
     def __get__(self, error: LLMClientError | None, _: type | None = None) -> Any:
-        if error is None or sys.exc_info()[1] is not error or not self._wanted():
+        if error is None or not _is_handled(error) or not self._wanted():
             raise AttributeError(_NAME)
         return lambda: render(error, self._shell)
 
@@ -67,7 +67,7 @@ def _shortened(structured: Any, shell: Any, wanted: Callable[[], bool]) -> Any:
     def short(
         etype: type[BaseException], value: BaseException, trace: Any, *args: Any, **options: Any
     ) -> Any:
-        if sys.exc_info()[1] is not value or not wanted():
+        if not _is_handled(value) or not wanted():
             return structured(etype, value, trace, *args, **options)
         if _is_refusal(value):
             return render(value, shell)
@@ -75,6 +75,12 @@ def _shortened(structured: Any, shell: Any, wanted: Callable[[], bool]) -> Any:
             return structured(etype, value, trace, *args, **options)
 
     return short
+
+
+def _is_handled(error: BaseException) -> bool:
+    """Whether a cell fails with this error now; IPython 7 asks while it handles an error of its own, too."""
+    handled = sys.exc_info()[1]
+    return handled is not None and (handled is error or handled.__context__ is error)
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -74,6 +74,7 @@ class TestAttach:
             (b"a,b\n1,2\n", "text/plain"),
             ("Grüße\n".encode("utf-16"), "text/plain"),
         ],
+        ids=["png", "jpeg", "gif", "webp", "pdf", "text", "utf-16"],
     )
     def test_the_type_is_found_in_the_content_not_in_the_name(self, tmp_path, data, kind):
         path = tmp_path / "misnamed.bmp"

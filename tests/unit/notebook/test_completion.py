@@ -153,6 +153,13 @@ def test_descriptions_travel_beside_the_completions(shell):
     assert model.signature == "free"
 
 
+def test_a_front_end_that_knows_the_current_line_only_gets_the_same_words(shell):
+    assert shell.shell.complete("mo", "%llm mo", 7) == ("mo", ["model", "models"])
+    assert shell.shell.complete("zz", "%llm model zz", 13) == ("zz", [])
+    with pytest.warns(PendingDeprecationWarning):  # IPython's own words about this method
+        assert "%timeit" in shell.shell.complete("%timei", "%timei", 6)[1]
+
+
 def test_completions_of_python_are_left_as_they_are(shell):
     shell.do("table = 1")
     found = {each.text: each for each in offered(shell, "tab")}

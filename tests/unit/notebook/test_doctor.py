@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from datetime import UTC, datetime
 from email.utils import formatdate
+from importlib.metadata import version
 from time import time
 
 import pytest
@@ -224,7 +225,7 @@ def test_a_finding_is_marked_and_aligned():
 
 async def test_widgets_and_versions_are_shown():
     report = await examine()
-    assert "ipywidgets 8" in line(report, "widgets")
+    assert f"ipywidgets {version('ipywidgets')}" in line(report, "widgets")
     assert "Python 3." in line(report, "versions")
     assert "genai-prices" in line(report, "prices")
 
