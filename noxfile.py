@@ -3,7 +3,13 @@
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
-PYTHONS = ["3.11", "3.12", "3.13"]
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = False  # a session without its Python is skipped, and said so
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+HOSTED = "tests/environments/colab-2026-08.txt"
+HEADLESS = ("-m", "not browser")
+# What former releases of other packages say of themselves is not ours to mend.
+FORMER = (*HEADLESS, "-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning")
 
 
 @nox.session(python=PYTHONS)
@@ -12,8 +18,33 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--full", *session.posargs)
 
 
+@nox.session(python="3.13")
+def hosted(session: nox.Session) -> None:
+    """A hosted runtime's packages: llmkit adds to them, changes none, and works there."""
+    session.install("--no-deps", "-r", HOSTED)
+    session.run("python", "-m", "pip", "check")
+    session.run("python", "-m", "pip", "install", "--quiet", ".")
+    session.run("python", "-m", "pip", "check")
+    session.install("--constraint", HOSTED, "-e", ".[test-headless]")
+    session.run("pytest", *FORMER, *session.posargs, env={"TESTED_ENVIRONMENT": "hosted"})
+
+
 @nox.session(python="3.11")
-@nox.parametrize("ipykernel", ["6.29.5", "7.3.0", "7.4.0"])
+def lowest(session: nox.Session) -> None:
+    """The oldest release of every dependency, all at once."""
+    session.install("--resolution", "lowest-direct", "-e", ".[test-headless]")
+    session.run("pytest", *FORMER, *session.posargs, env={"TESTED_ENVIRONMENT": "lowest"})
+
+
+@nox.session(python="3.13")
+def newest(session: nox.Session) -> None:
+    """The newest release of every dependency."""
+    session.install("--upgrade", "-e", ".[test-headless]")
+    session.run("pytest", *HEADLESS, *session.posargs)
+
+
+@nox.session(python="3.11")
+@nox.parametrize("ipykernel", ["6.17.1", "6.29.5", "7.3.0", "7.4.0"])
 def kernels(session: nox.Session, ipykernel: str) -> None:
     """Interrupts, display and errors in real kernels of three releases."""
     session.install("-e", ".[test]", f"ipykernel=={ipykernel}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,23 @@ def test_the_hosted_runtime_is_in_the_repository_with_the_packages_that_matter()
     assert {"ipython", "ipykernel", "ipywidgets", "anywidget", "pandas", "openai", "google-genai"} <= set(
         HOSTED
     )
+
+
+ENVIRONMENT = os.environ.get("TESTED_ENVIRONMENT")
+"""The nox session that runs these tests, if it is about versions."""
+
+
+@pytest.mark.skipif(ENVIRONMENT != "hosted", reason="of `nox -s hosted`")
+def test_every_package_of_the_hosted_runtime_is_as_it_was():
+    there = {name: Version(metadata.version(name)) for name in HOSTED if name != "pip"}
+    assert there == {name: version for name, version in HOSTED.items() if name != "pip"}
+
+
+@pytest.mark.skipif(ENVIRONMENT != "lowest", reason="of `nox -s lowest`")
+@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.name)
+def test_the_oldest_release_is_the_one_that_is_tested(bound):
+    (lower,) = bound.specifier
+    assert Version(metadata.version(bound.name)) == Version(lower.version)
 
 
 def compares_a_version(node: ast.AST) -> bool:
