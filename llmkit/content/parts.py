@@ -13,7 +13,7 @@ from llmkit.content.attachments import Attachment
 from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 INVENTED = "llmkit_"
 """Prefix of the identifiers of calls to which the provider gave none; they are not sent."""
@@ -242,6 +242,18 @@ def invented_id(name: str, raw: str, place: int) -> str:
     """Return an identifier for a call without one; the same call at the same place has the same."""
     digest = hashlib.sha256(f"{place}\0{name}\0{raw}".encode(errors="surrogatepass"))
     return INVENTED + digest.hexdigest()[:16]
+
+
+Writers: TypeAlias = "Mapping[type[Any], Callable[[Any], dict[str, Any] | None]]"
+"""Writes a part in another form, by its kind."""
+
+
+def each_written(parts: Iterable[Part], writers: Writers) -> Iterator[dict[str, Any]]:
+    """Yield parts in another form, each by the writer of its kind; one that returns `None` leaves it out."""
+    for part in parts:
+        write = writers.get(type(part))
+        if write is not None and (written := write(part)) is not None:
+            yield written
 
 
 def values_of(part: Part) -> dict[str, Any]:

@@ -314,6 +314,23 @@ def _background() -> BadResponseError:
 
 def _renamed(extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the user's parameters under the names of this API; those of Chat Completions are understood."""
+    _check_names(extra)
+    found = dict(extra)
+    for old in ("max_completion_tokens", "max_tokens"):
+        if old in found:
+            found["max_output_tokens"] = found.pop(old)
+    for old, new, field in (("reasoning_effort", "reasoning", "effort"), ("verbosity", "text", "verbosity")):
+        if (value := found.pop(old, None)) is not None:
+            found[new] = {field: value, **lenient_object(found.get(new))}
+    if isinstance(tools := found.get("tools"), list | tuple):
+        found["tools"] = [_tool(one) for one in tools]
+    function = lenient_object(lenient_object(found.get("tool_choice")).get("function"))
+    if function:
+        found["tool_choice"] = {"type": "function", "name": function.get("name")}
+    return found
+
+
+def _check_names(extra: Mapping[str, Any]) -> None:
     wrong = sorted(UNSUPPORTED & {name for name, value in extra.items() if value is not None})
     if wrong:
         raise InvalidRequestError(
@@ -322,19 +339,6 @@ def _renamed(extra: Mapping[str, Any]) -> dict[str, Any]:
         )
     if extra.get("background"):
         raise InvalidRequestError("A background answer is not supported.", hint="Leave out background=True.")
-    found = dict(extra)
-    for old in ("max_completion_tokens", "max_tokens"):
-        if old in found:
-            found["max_output_tokens"] = found.pop(old)
-    if (effort := found.pop("reasoning_effort", None)) is not None:
-        found["reasoning"] = {"effort": effort, **lenient_object(found.get("reasoning"))}
-    if (verbosity := found.pop("verbosity", None)) is not None:
-        found["text"] = {"verbosity": verbosity, **lenient_object(found.get("text"))}
-    if isinstance(tools := found.get("tools"), list | tuple):
-        found["tools"] = [_tool(one) for one in tools]
-    if isinstance(choice := found.get("tool_choice"), dict) and isinstance(choice.get("function"), dict):
-        found["tool_choice"] = {"type": "function", "name": choice["function"].get("name")}
-    return found
 
 
 def _tool(tool: Any) -> Any:

@@ -9,7 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import parts_of
-from llmkit.content.parts import Citation, Other, Part, Reasoning, Text, ToolCall, ToolResult, json_text
+from llmkit.content.parts import (
+    Citation,
+    Other,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+    Writers,
+    each_written,
+    json_text,
+)
 from llmkit.providers.attachment_limits import media, written
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ def content(message: LLMMessage) -> str | list[dict[str, Any]]:
         said = written(message)
         return [*blocks, {"type": "text", "text": said}] if blocks else said
     if message.role == "assistant":
-        return list(_own_blocks(parts_of(message)))
+        return list(each_written(parts_of(message), _WRITERS))
     results = [_result(part) for part in message.parts if isinstance(part, ToolResult)]
     said = written(message)
     text = [{"type": "text", "text": said}] if said.strip() else []
@@ -97,18 +108,27 @@ def _joined(parts: list[Part]) -> Iterator[Part]:
         yield from parts
 
 
-def _own_blocks(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
-    """Yield the blocks of an assistant's message; the API refuses blank text and unsigned reasoning."""
-    for part in parts:
-        if isinstance(part, Text) and part.text.strip():
-            yield {**(part.opaque or {}), "type": "text", "text": part.text}
-        elif isinstance(part, Reasoning) and _is_signed(part):
-            yield dict(part.opaque or {})
-        elif isinstance(part, ToolCall):
-            called = {"id": part.id, "name": part.name, "input": dict(part.arguments or {})}
-            yield {**(part.opaque or {}), "type": "tool_use", **called}
-        elif isinstance(part, Other) and "type" in part.data:
-            yield dict(part.data)
+def _text(part: Text) -> dict[str, Any] | None:
+    if not part.text.strip():  # the API refuses blank text
+        return None
+    return {**(part.opaque or {}), "type": "text", "text": part.text}
+
+
+def _thinking(part: Reasoning) -> dict[str, Any] | None:
+    return dict(part.opaque or {}) if _is_signed(part) else None
+
+
+def _use(part: ToolCall) -> dict[str, Any]:
+    called = {"id": part.id, "name": part.name, "input": dict(part.arguments or {})}
+    return {**(part.opaque or {}), "type": "tool_use", **called}
+
+
+def _other(part: Other) -> dict[str, Any] | None:
+    return dict(part.data) if "type" in part.data else None
+
+
+_WRITERS: Writers = {Text: _text, Reasoning: _thinking, ToolCall: _use, Other: _other}
+"""Writes the blocks of an assistant's message."""
 
 
 def _is_signed(part: Reasoning) -> bool:

@@ -21,6 +21,8 @@ from llmkit.content.parts import (
     Text,
     ToolCall,
     ToolResult,
+    Writers,
+    each_written,
     invented_id,
     json_text,
     text_of,
@@ -59,7 +61,7 @@ def contents(message: LLMMessage) -> list[dict[str, Any]]:
     if not message.parts:
         return [*map(_data, media(message)), {"text": written(message)}]
     if message.role == "assistant":
-        return [dict(part) for part in _own_parts(parts_of(message))] or [{"text": message.content}]
+        return list(each_written(parts_of(message), _WRITERS)) or [{"text": message.content}]
     results = [each for part in message.parts if isinstance(part, ToolResult) for each in _result(part)]
     said = written(message)
     return [*results, *map(_data, media(message)), *([{"text": said}] if said else [])]
@@ -117,23 +119,30 @@ def _cited(source: dict[str, Any]) -> Citation:
     return Citation(str(source.get("title") or url or "Source"), url if isinstance(url, str) else None)
 
 
-def _own_parts(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of a model's turn; its thoughts are not sent back."""
-    for part in parts:
-        if isinstance(part, Text) and (part.text or part.opaque):
-            yield {"text": part.text, **(part.opaque or {})}
-        elif isinstance(part, ToolCall):
-            named = {} if part.id.startswith(INVENTED) else {"id": part.id}
-            call = {**named, "name": part.name, "args": dict(part.arguments or {})}
-            yield {"functionCall": call, **(part.opaque or {})}
-        elif isinstance(part, Media) and part.attachment.kind == "image":
-            yield {**_data(part.attachment), **(part.opaque or {})}
-        elif isinstance(part, Other) and part.kind in _RETURNED:
-            yield dict(part.data)
+def _text(part: Text) -> dict[str, Any] | None:
+    return {"text": part.text, **(part.opaque or {})} if part.text or part.opaque else None
+
+
+def _written_call(part: ToolCall) -> dict[str, Any]:
+    named = {} if part.id.startswith(INVENTED) else {"id": part.id}
+    call = {**named, "name": part.name, "args": dict(part.arguments or {})}
+    return {"functionCall": call, **(part.opaque or {})}
+
+
+def _image(part: Media) -> dict[str, Any] | None:
+    return {**_data(part.attachment), **(part.opaque or {})} if part.attachment.kind == "image" else None
+
+
+def _other(part: Other) -> dict[str, Any] | None:
+    return dict(part.data) if part.kind in _RETURNED else None
 
 
 _RETURNED = frozenset({"executableCode", "codeExecutionResult", "toolCall", "toolResponse", "inlineData"})
 """Parts of a model's turn besides text and calls; other fields describe a candidate."""
+
+
+_WRITERS: Writers = {Text: _text, ToolCall: _written_call, Media: _image, Other: _other}
+"""Writes the parts of a model's turn; its thoughts are not sent back."""
 
 
 def _result(result: ToolResult) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from llmkit.content.parts import (
     Reasoning,
     ToolCall,
     ToolResult,
+    each_written,
     invented_id,
     json_text,
     text_of,
@@ -122,15 +123,17 @@ def citation(source: dict[str, Any]) -> Citation:
 
 def _reasoning(raw: dict[str, Any], kind: str) -> tuple[Part, ...]:
     if kind == "thinking" and isinstance(raw.get("thinking"), list):  # Mistral's block
-        texts = [str(lenient_object(one).get("text", "")) for one in raw["thinking"]]
-        return (Reasoning("".join(texts)),)
+        return (Reasoning("".join(str(lenient_object(one).get("text", "")) for one in raw["thinking"])),)
     if kind in {"thinking", "redacted_thinking"}:
         return (Reasoning(str(raw.get("thinking") or ""), {"thinking_blocks": [raw]}),)
     if kind.startswith("reasoning"):
-        text = raw.get("text") or raw.get("summary") or ""
-        return (Reasoning(text if isinstance(text, str) else "", {"reasoning_details": [raw]}),)
+        return (Reasoning(_plain(raw.get("text") or raw.get("summary")), {"reasoning_details": [raw]}),)
     named = ((name, raw[name]) for name in _REASONING_TEXTS if isinstance(raw.get(name), str))
     return tuple(Reasoning(text, {name: text}) for name, text in named)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _has_items(part: Reasoning) -> bool:
@@ -140,23 +143,27 @@ def _has_items(part: Reasoning) -> bool:
 def _assistant(message: LLMMessage) -> dict[str, Any]:
     """Return an assistant's message with its calls, and the reasoning that the server needs back."""
     parts = parts_of(message)
-    calls = [_written_call(part) for part in parts if isinstance(part, ToolCall)]
-    whole: dict[str, Any] = {"role": "assistant", "content": text_of(parts) or None}
-    opaque = [dict(part.opaque) for part in parts if isinstance(part, Reasoning | Media) and part.opaque]
-    for name in _REASONING_LISTS:
-        if items := [one for each in opaque for one in each.get(name, ())]:
-            whole[name] = items
-    for name in _REASONING_TEXTS if calls else ():  # within a loop of tools; otherwise a server may refuse it
-        if texts := [each[name] for each in opaque if isinstance(each.get(name), str)]:
-            whole[name] = "".join(texts)
-    for each in opaque:
-        if "audio" in each:
-            whole["audio"] = each["audio"]
-    if calls:
-        whole["tool_calls"] = calls
-    if whole["content"] is None and not calls:
-        whole["content"] = ""
+    calls = list(each_written(parts, {ToolCall: _written_call}))
+    private = [dict(part.opaque) for part in parts if part.opaque and isinstance(part, Reasoning | Media)]
+    whole: dict[str, Any] = {"role": "assistant", "content": text_of(parts) or (None if calls else "")}
+    _add_reasoning(whole, private, alone=not calls)
+    for each in private:
+        _add(whole, "audio", each.get("audio"))
+    _add(whole, "tool_calls", calls)
     return whole
+
+
+def _add_reasoning(whole: dict[str, Any], private: list[dict[str, Any]], *, alone: bool) -> None:
+    """Add reasoning: signed items always, plain text within a loop of tools; else a server may refuse it."""
+    for name in _REASONING_LISTS:
+        _add(whole, name, [one for each in private for one in each.get(name, ())])
+    for name in () if alone else _REASONING_TEXTS:
+        _add(whole, name, "".join(str(each.get(name) or "") for each in private))
+
+
+def _add(whole: dict[str, Any], name: str, value: Any) -> None:
+    if value:
+        whole[name] = value
 
 
 def _written_call(call: ToolCall) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from llmkit.content.parts import (
     Text,
     ToolCall,
     ToolResult,
+    Writers,
+    each_written,
     gap,
 )
 from llmkit.providers.attachment_limits import media, written
@@ -27,7 +29,7 @@ from llmkit.providers.media_parts import made
 from llmkit.providers.parts_openai import arguments_text, citation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMMessage
@@ -106,30 +108,29 @@ def _call(item: dict[str, Any], kind: str) -> ToolCall:
 
 def _output_items(parts: Iterable[Part], *, stored: bool) -> Iterator[dict[str, Any]]:
     """Yield the items of an answer; texts of one message are put together again."""
-    message: dict[str, Any] | None = None
-    for part in parts:
-        if isinstance(part, Text):
-            own = _message(part)
-            if message is not None and own.get("id") and message.get("id") == own["id"]:
-                message["content"] += own["content"]
-                continue
-            if message is not None:
-                yield message
-            message = own if part.text.strip() or part.opaque else None
+    writers: Writers = {
+        Text: _message,
+        Reasoning: _known_reasoning if stored else _encrypted_reasoning,
+        ToolCall: _written_call,
+        Media: _made_image,
+        Other: _other,
+    }
+    last: dict[str, Any] = {}
+    for item in each_written(parts, writers):
+        if item.get("id") and item["id"] == last.get("id"):
+            last["content"] += item["content"]
             continue
-        if isinstance(part, Citation):
-            continue
-        if message is not None:
-            yield message
-            message = None
-        if (item := _item(part, stored=stored)) is not None:
-            yield item
-    if message is not None:
-        yield message
+        if last:
+            yield last
+        last = item
+    if last:
+        yield last
 
 
-def _message(text: Text) -> dict[str, Any]:
+def _message(text: Text) -> dict[str, Any] | None:
     """Return the message of a text; one that this API did not write is put simply."""
+    if not (text.text.strip() or text.opaque):
+        return None
     private = dict(text.opaque or {})
     if private.get("type") != "message":
         return {"role": "assistant", "content": text.text}
@@ -146,23 +147,27 @@ def _message(text: Text) -> dict[str, Any]:
     return {"role": "assistant", "status": "completed", **private, "content": [block]}
 
 
-def _item(part: Part, *, stored: bool) -> dict[str, Any] | None:
-    """Return the item of a part; `None` if the server cannot use it."""
+def _known_reasoning(part: Reasoning) -> dict[str, Any] | None:
     private = dict(part.opaque or {})
-    if isinstance(part, Reasoning):
-        known = private.get("type") == "reasoning" and (private.get("encrypted_content") or stored)
-        return {"summary": [], **private} if known else None
-    if isinstance(part, ToolCall):
-        return _written_call(part, private)
-    if isinstance(part, Media):
-        made_here = private.get("type") == "image_generation_call"
-        return {**private, "result": part.attachment.base64} if made_here else None
-    if isinstance(part, Other) and isinstance(part.data.get("type"), str):
-        return dict(part.data)
-    return None
+    return {"summary": [], **private} if private.get("type") == "reasoning" else None
 
 
-def _written_call(call: ToolCall, private: Mapping[str, Any]) -> dict[str, Any]:
+def _encrypted_reasoning(part: Reasoning) -> dict[str, Any] | None:
+    """Return reasoning for a server that keeps nothing: without its encrypted form it cannot be used."""
+    return _known_reasoning(part) if (part.opaque or {}).get("encrypted_content") else None
+
+
+def _made_image(part: Media) -> dict[str, Any] | None:
+    made_here = (part.opaque or {}).get("type") == "image_generation_call"
+    return {**(part.opaque or {}), "result": part.attachment.base64} if made_here else None
+
+
+def _other(part: Other) -> dict[str, Any] | None:
+    return dict(part.data) if isinstance(part.data.get("type"), str) else None
+
+
+def _written_call(call: ToolCall) -> dict[str, Any]:
+    private = call.opaque or {}
     kept = private if private.get("type") in _CALLS else {"type": "function_call"}
     custom = kept["type"] == "custom_tool_call"
     written = {"input": call.raw} if custom else {"arguments": arguments_text(call) or "{}"}

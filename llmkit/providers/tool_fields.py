@@ -35,15 +35,21 @@ def tool_fields(
     fields: dict[str, Any] = {}
     if request.tools:
         fields["tools"] = [form(one) if isinstance(one, Tool) else dict(one) for one in request.tools]
-    choice = request.tool_choice
-    if isinstance(choice, str):
-        names = [one.name for one in request.tools if isinstance(one, Tool)]
-        if choice not in names and choice not in words:
-            raise InvalidRequestError(
-                f"tool_choice is {choice!r:.80}, but there is no such tool.",
-                hint=f"Use auto, none, required{''.join(f', {name}' for name in names)}.",
-            )
-        fields["tool_choice"] = named(choice) if choice in names else words[choice]
-    elif choice is not None:
-        fields["tool_choice"] = choice
+    if request.tool_choice is not None:
+        fields["tool_choice"] = _chosen(request, named, words)
     return fields
+
+
+def _chosen(request: Request, named: Callable[[str], Any], words: Mapping[str, Any]) -> Any:
+    choice = request.tool_choice
+    if not isinstance(choice, str):
+        return choice
+    names = [one.name for one in request.tools if isinstance(one, Tool)]
+    if choice in names:
+        return named(choice)
+    if choice in words:
+        return words[choice]
+    raise InvalidRequestError(
+        f"tool_choice is {choice!r:.80}, but there is no such tool.",
+        hint=f"Use auto, none, required{''.join(f', {name}' for name in names)}.",
+    )

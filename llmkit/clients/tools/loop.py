@@ -92,17 +92,14 @@ class Loop:
 
     async def _ask(self, number: int) -> AsyncGenerator[Part | Step, None]:
         """Send one request; the parts of its answer are yielded as they come."""
-        choice = self._choice if number == 1 or self._choice in {"auto", "none"} else "auto"
-        options = {"tools": list(self._offered), "tool_choice": choice, **self._options}
-        if not self._offered:
-            del options["tools"], options["tool_choice"]
+        options = self._options_of(number)
         left = None if self._cap is None else self._cap - self.run.nanos
-        outer = current_context().cap_nanos
-        if left is not None and (left <= 0 or not self._affords(left, options)):
+        if left is not None and not self._affords(left, options):
             self.run.stopped = "max_cost"
             return
-        cap = min((one for one in (left, outer) if one is not None), default=None)
-        with calling(parent_uid=self.run.uid, step=number, cap_nanos=cap):
+        with calling(
+            parent_uid=self.run.uid, step=number, cap_nanos=_lower(left, current_context().cap_nanos)
+        ):
             stream = self._client.stream_text(self.run.messages, **options)
         try:
             async for part in stream.events():
@@ -114,15 +111,27 @@ class Loop:
             return
         finally:
             self._note(number, stream.outcome)
-        response = stream.response
+        self._take(stream.response)
+        yield self.run.trace[-1]
+
+    def _options_of(self, number: int) -> dict[str, Any]:
+        """Return the arguments of a request; a forced call is forced in the first one only."""
+        if not self._offered:
+            return self._options
+        choice = self._choice if number == 1 or self._choice in {"auto", "none"} else "auto"
+        return {"tools": list(self._offered), "tool_choice": choice, **self._options}
+
+    def _take(self, response: LLMResponse | None) -> None:
+        """Add a whole answer to the conversation."""
         assert response is not None
         self.run.response = response
         if response.parts:
             self.run.messages.append(response.message)
-        yield self.run.trace[-1]
 
     def _affords(self, left: int, options: dict[str, Any]) -> bool:
         """Whether a request fits into the rest; a budget guard looks again, but not for the sandbox."""
+        if left <= 0:
+            return False
         bound = self._client.bound(self.run.messages, **options)
         return bound is None or bound <= left
 
@@ -202,3 +211,8 @@ class Loop:
             uid=done.call.id,
             replayed=done.recorded,
         )
+
+
+def _lower(*caps: int | None) -> int | None:
+    """Return the lowest of the limits that there are."""
+    return min((cap for cap in caps if cap is not None), default=None)

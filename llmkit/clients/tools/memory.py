@@ -43,13 +43,18 @@ class Memory:
         """Return the recorded result of a call; `None` if the tool has to run."""
         if not (self._on and replayed) or tool is None or tool.rerun:
             return None
-        key = self._key(call)
+        result = await asyncio.to_thread(self._read, call)
+        return None if result is None else Executed(call, result, recorded=True)
+
+    def _read(self, call: ToolCall) -> ToolResult | None:
+        if (key := self._key(call)) is None:
+            return None
         try:
-            found = None if key is None else await asyncio.to_thread(current().cassette.read, key)
+            found = current().cassette.read(key)
         except DamagedRecordingError:
             return None
-        results = [part for part in (found and found.content) or () if isinstance(part, ToolResult)]
-        return Executed(call, results[0], recorded=True) if results else None
+        content = () if found is None or found.content is None else found.content
+        return next((part for part in content if isinstance(part, ToolResult)), None)
 
     async def keep(self, call: ToolCall, done: Executed) -> None:
         """Record a result, if replay is on; what looks like a key is not recorded."""
