@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
 
-INSTEAD = (
-    f'{NO_WIDGETS} Ask with .ask("your question"); the chat\'s .messages, .df and .export("chat.md") '
-    "hold the conversation."
-)
+INSTEAD = f'{NO_WIDGETS}: use .ask("…"), .df and .export("chat.md").'
 """What a front end without widgets shows: how to go on from Python."""
 
 KEPT = "the last of the chat's .messages"

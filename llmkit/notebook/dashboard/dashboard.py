@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.dashboard.controls import Controls, View
     from llmkit.notebook.dashboard.downloads import Kind
 
-INSTEAD = (
-    f'{NO_WIDGETS} Choose with arguments, as in .dashboard(by="day", metric="calls"); '
-    'the result\'s .df holds the calls, and .export("png") writes the chart.'
-)
+INSTEAD = f'{NO_WIDGETS}: use .dashboard(by="day"), .df and .export("png").'
 """What a front end without widgets shows: how to go on from Python."""
 
 OLD = 20.0

@@ -14,8 +14,8 @@ from llmkit.notebook.shell import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NO_WIDGETS = "This front end shows no widgets."
-"""How the line begins that a front end shows in place of a widget."""
+NO_WIDGETS = "This front end shows no widgets"
+"""How the line begins that such a front end shows instead: how to go on from Python."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -71,11 +71,14 @@ _allowed: list[bool] = []
 def saved_copy(name: str, body: str, kind: str = "") -> str:
     """Return HTML that hides wherever the live widget of this name is on the page, too.
 
-    Without a kernel it hides the widget's output above it: Jupyter would show an error there.
+    Without a kernel it hides the widget's output above it: Jupyter would show an error there. The line for
+    front ends without widgets is text and stays, but for exported pages, whose readers cannot go on.
     """
     live, copy, child = f".llmkit-live-{name}", f".llmkit-saved-{name}", ".jp-OutputArea-child"
+    above = f":has(+{child} {copy})"
     rules = (
         f"body:has({live}) {copy},body:has({live}) {child}:has({copy}){{display:none}}"
-        f"body:not(:has({live})) {child}:has(+{child} {copy}){{display:none}}"
+        f"body:not(:has({live})) {child}:not(:has(.jp-RenderedText)){above},"
+        f"body.jp-Notebook:not(:has({live})) {child}{above}{{display:none}}"
     )
     return f'<style>{rules}</style><div class="{f"llmkit-saved-{name} {kind}".strip()}">{body}</div>'
