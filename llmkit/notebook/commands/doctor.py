@@ -196,7 +196,22 @@ def examine_ledger(ledger: Ledger) -> Finding:
     waiting = (
         f"{ledger.waiting} calls are kept in memory because it cannot be written" if ledger.waiting else ""
     )
-    return _judged("ledger", f"{path}; {facts}", waiting, _unwritable(path), _open_to_others(path))
+    where, locks = _drive(path)
+    return _judged(
+        "ledger", f"{path}; {facts}{where}", waiting, locks, _unwritable(path), _open_to_others(path)
+    )
+
+
+def _drive(path: Path) -> tuple[str, str]:
+    """Say that a ledger is on a network drive, and what is wrong with its locks."""
+    from llmkit.core import filesystems
+
+    kind = filesystems.network_type(path)
+    if kind is None:
+        return "", ""
+    problem = filesystems.lock_problem(path)
+    way_out = f"{problem}: set LLMKIT_LEDGER to a file on a local disk" if problem else ""
+    return f"; on a network drive ({kind}): a rollback journal instead of a write-ahead log", way_out
 
 
 def _judged(name: str, text: str, *troubles: str) -> Finding:

@@ -6,9 +6,10 @@ import contextlib
 import os
 import sqlite3
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmkit.core import sqlite
+from llmkit.core import filesystems, sqlite
 from llmkit.costs.store.rows import salvage
 from llmkit.costs.store.sqlite import schema
 
@@ -22,10 +23,19 @@ if TYPE_CHECKING:
 def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Open a ledger for writing; create it, readable by its owner only, if it does not exist."""
     sqlite.create(path)
+    network = filesystems.network_type(path)
+    if network is not None:
+        _check_locks(path, network)
     connection = _connect(str(path), timeout=timeout)
     try:
+        if network is not None:
+            # Lets SQLite read a file that has a write-ahead log without sharing memory, see `_use_journal`.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         schema.check(connection)
-        _use_log(connection, timeout)
+        if network is not None or _has_journal(connection):
+            _use_journal(connection, timeout)
+        else:
+            _use_log(connection, timeout)
         schema.migrate(connection)
     except BaseException:
         connection.close()
@@ -66,9 +76,18 @@ def open_reader(path: Path, *, timeout: float) -> sqlite3.Connection | None:
     try:
         return _checked(f"{path.as_uri()}?mode=ro", timeout)
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            _roll_back(path, timeout)
+            return _checked(f"{path.as_uri()}?mode=ro", timeout)
         if not _nobody_writes(path, error):
             raise
         return _checked(f"{path.as_uri()}?mode=ro&immutable=1", timeout)
+
+
+def _roll_back(path: Path, timeout: float) -> None:
+    """Undo the transaction of a process that died in it, for a reader may not."""
+    with contextlib.closing(_connect(f"{path.as_uri()}?mode=rw", timeout=timeout, uri=True)) as connection:
+        connection.execute("PRAGMA user_version").fetchone()
 
 
 def _nobody_writes(path: Path, error: sqlite3.OperationalError) -> bool:
@@ -76,6 +95,8 @@ def _nobody_writes(path: Path, error: sqlite3.OperationalError) -> bool:
 
     A reader needs the log or a folder in which it can create one.
     """
+    if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return False  # half of a transaction is in the file
     unmakeable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
     return unmakeable and not path.with_name(f"{path.name}-wal").exists()
 
@@ -123,20 +144,57 @@ def _connect(name: str, *, timeout: float, uri: bool = False) -> sqlite3.Connect
     )
 
 
+def has_log(connection: sqlite3.Connection) -> bool:
+    """Whether commits go to a write-ahead log, rather than to the file with an `fsync` each."""
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0]) == "wal"
+
+
+@lru_cache(maxsize=8)
+def _check_locks(path: Path, network: str) -> None:
+    """Raise if processes would write at the same time; asked once for each file that can be used."""
+    if problem := filesystems.lock_problem(path):
+        raise OSError(
+            f"{path.parent} is on a network drive ({network}), and {problem}; set LLMKIT_LEDGER to a file on"
+            " a local disk"
+        )
+
+
+def _has_journal(connection: sqlite3.Connection) -> bool:
+    """Whether another machine, to which this is a network drive, has put a rollback journal in use."""
+    return not has_log(connection) and connection.execute("PRAGMA page_count").fetchone()[0] > 0
+
+
 def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
-    """Enable the write-ahead log; retried, because SQLite does not wait for another process that does so."""
+    """Enable the write-ahead log."""
+    _switch(connection, "WAL", timeout)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    # The writing thread checkpoints long before this limit; large transactions such as corrections need it.
+    connection.execute("PRAGMA wal_autocheckpoint = 10000")
+
+
+def _use_journal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Use a rollback journal: a write-ahead log needs memory that all its processes share.
+
+    The journal is truncated, not deleted: some drives keep deleted files in a bin.
+    """
+    _switch(connection, "TRUNCATE", timeout)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA locking_mode = NORMAL")
+    connection.execute("PRAGMA user_version").fetchone()  # gives the lock back
+
+
+def _switch(connection: sqlite3.Connection, mode: str, timeout: float) -> None:
+    """Set the journal's mode; retried, because SQLite does not wait for another process that does so."""
     end = time.monotonic() + timeout
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            break
+            connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.01)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    # The writing thread checkpoints long before this limit; large transactions such as corrections need it.
-    connection.execute("PRAGMA wal_autocheckpoint = 10000")
+        else:
+            return
 
 
 @contextlib.contextmanager

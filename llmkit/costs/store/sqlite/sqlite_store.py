@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import sqlite3
 import sys
@@ -286,9 +287,8 @@ class SQLiteStore(forks.ForkAware):
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._waits = True  # whether the connection waits for locks
-        self._here = (
-            False  # whether a caller's thread commits: the garbage collector may end a call meanwhile
-        )
+        # Whether a caller's thread commits: the garbage collector may end a call meanwhile.
+        self._here = False
         self._here_after = 0.0  # when callers' threads may commit, in the time of `time.monotonic`
         self._logged = CHECKPOINT  # commits since the last checkpoint
         self._finalizer = False
@@ -418,11 +418,7 @@ class SQLiteStore(forks.ForkAware):
 
     def _connected(self) -> sqlite3.Connection:
         """Return the writing connection; the caller holds `writing`."""
-        if (
-            self._connection is not None
-            and not self._in_memory
-            and self._file != database.identity(self.path)
-        ):
+        if self._file not in (None, database.identity(self.path)):
             self._disconnect()  # the file was deleted or replaced: rows for the old one would be lost
         if self._connection is None:
             if self._in_memory:
@@ -431,6 +427,8 @@ class SQLiteStore(forks.ForkAware):
                 self._connection = database.open_file(self.path, timeout=self._patience())
                 self._file = database.identity(self.path)
                 self._waits = True
+                # Without a log each commit waits for the disk, which an event loop must not.
+                self._here_after = 0.0 if database.has_log(self._connection) else math.inf
         if not self._waits:
             self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * self._patience())}")
             self._waits = True
