@@ -483,8 +483,6 @@ class SQLiteStore(forks.ForkAware):
 
 _COMMITTED: Future[bool] = Future()
 _COMMITTED.set_result(True)
-
-
 _stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 
 
