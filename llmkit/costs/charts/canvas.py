@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context, rcParams
+from matplotlib import rcParams
 from matplotlib.colors import Colormap, ListedColormap, to_rgb, to_rgba
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -78,10 +78,11 @@ def axes(ax: Axes | None) -> Axes:
     from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it, once
 
     default = (rcParams["axes.labelcolor"], rcParams["figure.facecolor"]) == ("black", "white")
-    inked: Any = dict.fromkeys(("axes.labelcolor", "axes.edgecolor", "xtick.color", "text.color"), INK)
-    with rc_context(inked if default else {}):
-        figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    if default:  # ticks are created later, outside of the context
+    figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    if default:  # not by rc_context, which takes back what the backend sets when the first figure loads it
+        drawn.spines[:].set_color(INK)
+        for axis in (drawn.xaxis, drawn.yaxis):
+            axis.label.set_color(INK)
         drawn.tick_params(axis="x", which="both", colors=INK)
         drawn.tick_params(axis="y", which="both", color=INK, labelcolor=INK_Y)
     if default or is_dark(drawn):
