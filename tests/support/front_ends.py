@@ -27,7 +27,15 @@ POLICY = (
 VSCODE = {
     "light": ("vscode-light", "#ffffff", "#3b3b3b", "#3b3b3b", "#005fb8", "#e5e5e5"),
     "dark": ("vscode-dark", "#1f1f1f", "#cccccc", "#9d9d9d", "#4daafc", "#313131"),
-    "contrast": ("vscode-high-contrast", "#000000", "#ffffff", "#ffffffb3", "#21a6ff", "#6fc3df"),
+    "light contrast": (
+        "vscode-high-contrast vscode-high-contrast-light",  # both, as VS Code has it
+        "#ffffff",
+        "#292929",
+        "#292929",
+        "#0f4a85",
+        "#0f4a85",
+    ),
+    "dark contrast": ("vscode-high-contrast", "#000000", "#ffffff", "#ffffffb3", "#21a6ff", "#6fc3df"),
 }
 """Class of the body; ground, text, muted text, links and borders of VS Code's own themes."""
 
