@@ -37,6 +37,17 @@ def notebook_path(namespace: Mapping[str, Any] | None = None) -> str | None:
     return next((value for value in _candidates(_variables(namespace)) if (value or "").strip()), None)
 
 
+def notebook_file(namespace: Mapping[str, Any] | None = None) -> str | None:
+    """Return the notebook's file, which `LLMKIT_NOTEBOOK` is not: it is only a name.
+
+    Example:
+        >>> notebook_file({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"})
+        '/home/me/thesis.ipynb'
+    """
+    _, *files = _candidates(_variables(namespace))
+    return next((file for file in files if file and file.endswith(".ipynb")), None)
+
+
 def notebook_name(namespace: Mapping[str, Any] | None = None) -> str | None:
     r"""Return the notebook's file name.
 

@@ -22,6 +22,7 @@ from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer
 from llmkit.notebook.display.output import READ, opening
 from llmkit.notebook.display.rich_answer import live_answer
+from llmkit.notebook.ledger_loss import ledger_loss
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.streams import call_context, open_stream
 
@@ -221,7 +222,7 @@ class SingleRun:
         )
         waiting = ledger.waiting
         problem = f"The ledger cannot be written: {waiting} calls are kept in memory." if waiting else ""
-        alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take()]
+        alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take(), ledger_loss()]
         return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, problem, *alerts))))
 
 

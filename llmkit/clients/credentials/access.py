@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from llmkit import __version__
+from llmkit.clients.credentials import runtime_secrets
 from llmkit.clients.credentials.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
 from llmkit.clients.credentials.trust import is_trusted
 from llmkit.core import addresses, catalog, environment, settings
@@ -86,6 +87,14 @@ class Credentials:
         """Return the key for the next request."""
         place = None if self._place is None else self._place()
         return self.key_for(place)
+
+    async def obtain(self) -> Secret:
+        """Return the key for the next request; read a hosted runtime's secrets if nothing else has one."""
+        try:
+            return self.current()
+        except AuthenticationError:
+            await runtime_secrets.ask(self._provider)
+        return self.current()
 
     def key_for(self, place: Place | None) -> Secret:
         """Return the key for a request to an address; see `current`."""

@@ -1,4 +1,4 @@
-"""API keys: the environment, `.env`, the keyring and the session."""
+"""API keys: the session, the environment, `.env`, the keyring and a hosted runtime's secrets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmkit.clients.credentials import runtime_secrets
 from llmkit.core import catalog, environment, settings
 from llmkit.core.errors import AuthenticationError, ConfigurationError
 from llmkit.core.redaction import Secret, redact
@@ -39,7 +40,8 @@ class APIKeyManager:
 
     Keys that are not passed are read from the environment: `OPENAI_API_KEY`, then
     `OPENAI_API_KEY_1`, `OPENAI_API_KEY_2`, …; then from a `.env` in the current
-    folder, if your own settings file has `dotenv = true`; then from the keyring.
+    folder, if your own settings file has `dotenv = true`; then from the keyring; then, at a
+    call, from the secret `OPENAI_API_KEY` of Colab or Kaggle.
 
     Args:
         keys: Keys by provider, in order of use.
@@ -69,7 +71,9 @@ class APIKeyManager:
             provider: Name of the provider.
         """
         keys = self._all(provider)
-        return keys[self._current.get(provider, 0) % len(keys)] if keys else _from_keyring(provider)
+        if keys:
+            return keys[self._current.get(provider, 0) % len(keys)]
+        return _from_keyring(provider) or runtime_secrets.found(provider)
 
     def get_key(self, provider: str) -> str:
         """Return the current key.
@@ -162,7 +166,7 @@ def missing_key(provider: str) -> AuthenticationError:
     return AuthenticationError(
         f"No {provider} key:",
         provider=provider,
-        hint=f"%llm key {provider}, or set {variable}, or use -m sandbox.",
+        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}, or use -m sandbox.",
     )
 
 

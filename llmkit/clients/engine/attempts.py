@@ -113,7 +113,7 @@ class Attempts:
         call, endpoint = self._call, self._endpoint
         endpoint.transport.load()  # before the clock starts, because importing must not use up the timeout
         key = (
-            None if endpoint.credentials is None else endpoint.credentials.current()
+            None if endpoint.credentials is None else await endpoint.credentials.obtain()
         )  # without a key, nothing is sent
         # Set once: all attempts, including fallbacks, share the total.
         if call.end is None and endpoint.timeouts.total is not None:

@@ -24,6 +24,7 @@ from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, error_text, foreign
 from llmkit.notebook.display.footer import outcome_of
 from llmkit.notebook.display.throttle import MAX_HZ
+from llmkit.notebook.ledger_loss import ledger_loss
 from llmkit.notebook.streams import open_stream
 
 if TYPE_CHECKING:
@@ -248,6 +249,8 @@ class ChatRunner:
 
         for alert in (*ledger.take_alerts(), *bound_ratio.take()):
             self.views.say(str(alert), "alert")
+        if loss := ledger_loss():
+            self.views.say(loss, "alert")
         if waiting := ledger.waiting:
             self.views.say(f"The ledger cannot be written: {waiting} calls are kept in memory.", "error")
 

@@ -124,11 +124,22 @@ async def _provider(provider: Provider) -> Finding:
     if not isinstance(client, ProviderClient):
         return Finding(name=provider.name, ok=None, text="client of another package: not checked")
     if key is None and not client.simulated and not provider.local:
-        text = f"no key: %llm key {provider.name}, or set {provider.key_env[0]}"
-        return Finding(name=provider.name, ok=False, text=text)
+        return _without_key(provider)
     source = "sandbox" if client.simulated else f"key from {key.source}" if key else "no key needed"
     await in_thread(client.load)  # imports an SDK, which would hold up the other checks
     return _answered(provider.name, source, await client.health_check(), simulated=client.simulated)
+
+
+def _without_key(provider: Provider) -> Finding:
+    from llmkit.clients.credentials import runtime_secrets
+
+    # Reading a secret may show a dialog, which only a call does.
+    if runtime_secrets.unread(provider.name):
+        text = f"no key yet: a call reads the secret {provider.key_env[0]}; or %llm key {provider.name}"
+        return Finding(name=provider.name, ok=None, text=text)
+    refusal = runtime_secrets.refusal(provider.name)
+    text = f"no key: {refusal}%llm key {provider.name}, or set {provider.key_env[0]}"
+    return Finding(name=provider.name, ok=False, text=text)
 
 
 def _answered(name: str, source: str, health: Health, *, simulated: bool) -> Finding:
@@ -185,9 +196,11 @@ def examine_ledger(ledger: Ledger) -> Finding:
         return Finding(name="ledger", text="in memory: its rows are lost when this process ends")
     if isinstance(path, str):
         return Finding(name="ledger", text=path)
+    from llmkit.core import runtimes
+
     if not path.exists():
         text = f"{path}; does not exist yet: the first call creates it"
-        return _judged("ledger", text, _unwritable(path))
+        return _judged("ledger", text, runtimes.loss_of(path), _unwritable(path))
     try:
         facts = _facts(path)
     except sqlite3.Error as error:
@@ -197,8 +210,9 @@ def examine_ledger(ledger: Ledger) -> Finding:
         f"{ledger.waiting} calls are kept in memory because it cannot be written" if ledger.waiting else ""
     )
     where, locks = _drive(path)
+    loss = runtimes.loss_of(path)
     return _judged(
-        "ledger", f"{path}; {facts}{where}", waiting, locks, _unwritable(path), _open_to_others(path)
+        "ledger", f"{path}; {facts}{where}", waiting, loss, locks, _unwritable(path), _open_to_others(path)
     )
 
 

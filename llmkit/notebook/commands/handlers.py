@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llmkit.clients.registry import ModelName
+    from llmkit.core.redaction import Secret
     from llmkit.notebook.cell.subcommands import Command
     from llmkit.notebook.session import Session
 
@@ -153,12 +154,26 @@ def _key(session: Session, command: Command) -> None:
     if provider not in catalog.providers():
         raise _no_provider(provider)
     before = resolve(session.defaults.model or None)
+    if not command.save and (secret := _secret(provider)) is not None:
+        say(f"The {provider} key is the {secret.source}.")
+        _say_switch(session, before)
+        return
     value = Secret(getpass(f"{provider} key: "), "%llm key")  # tracebacks may show variables
     keys.set_key(provider, value.reveal())
     if command.save:
         save_key(provider, value.reveal())
     say(f"The {provider} key is set{' and saved in the keyring' if command.save else ' for this session'}.")
     _say_switch(session, before)
+
+
+def _secret(provider: str) -> Secret | None:
+    """Read a hosted runtime's secret again, unless something that comes before it has a key."""
+    from llmkit.clients.credentials import runtime_secrets
+    from llmkit.clients.credentials.keys import keys
+
+    if keys.find(provider) is not runtime_secrets.found(provider) or not runtime_secrets.names(provider):
+        return None
+    return runtime_secrets.read(provider)
 
 
 def _say_switch(session: Session, before: ModelName) -> None:

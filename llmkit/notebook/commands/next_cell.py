@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from llmkit import records
+from llmkit.core import origin
 from llmkit.notebook.shell import has_kernel
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def put_next(session: Session, code: str) -> str:
 
 def _notebook(shell: Any) -> Path:
     """Return the notebook's file; where its name is unknown, the working folder."""
-    name = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__") or ""
-    return Path(str(name)).absolute() if str(name).endswith(".ipynb") else Path.cwd()
+    name = origin.notebook_file(shell.user_ns)
+    return Path.cwd() if name is None else Path(name).absolute()
 
 
 def _made_before(cell: str, notebook: Path) -> bool:

@@ -48,6 +48,27 @@ def test_the_name_is_what_the_nearest_one_says(variables, environment, name, mon
     assert origin.notebook_name(variables) == name
 
 
+@pytest.mark.parametrize(
+    ("variables", "environment", "file"),
+    [
+        ({}, {}, None),
+        ({}, {"LLMKIT_NOTEBOOK": "label.ipynb"}, None),
+        (
+            {},
+            {"LLMKIT_NOTEBOOK": "label", "JPY_SESSION_NAME": "/home/me/thesis.ipynb"},
+            "/home/me/thesis.ipynb",
+        ),
+        ({"__vsc_ipynb_file__": "/home/me/thesis.ipynb"}, {}, "/home/me/thesis.ipynb"),
+        ({"PAPERMILL_INPUT_PATH": "runs/in.ipynb"}, {}, "runs/in.ipynb"),
+        ({}, {"JPY_SESSION_NAME": "fileId=1a2b"}, None),
+    ],
+)
+def test_the_file_is_a_path_and_not_a_name(variables, environment, file, monkeypatch):
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    assert origin.notebook_file(variables) == file
+
+
 def test_python_without_magics_knows_the_name_too(monkeypatch):
     assert records.current_context().notebook is None
     monkeypatch.setattr(sys.modules["__main__"], "__vsc_ipynb_file__", "/a/thesis.ipynb", raising=False)
