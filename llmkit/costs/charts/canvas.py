@@ -7,6 +7,7 @@ is legible on a light and on a dark background.
 from __future__ import annotations
 
 import math
+import sys
 import textwrap
 from datetime import timedelta
 from functools import lru_cache
@@ -78,6 +79,8 @@ def axes(ax: Axes | None) -> Axes:
     from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it, once
 
     default = (rcParams["axes.labelcolor"], rcParams["figure.facecolor"]) == ("black", "white")
+    # Colab's dark background is too light a grey for any text that white bears, so a figure is white there.
+    default = default and "google.colab" not in sys.modules
     figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
     if default:  # not by rc_context, which takes back what the backend sets when the first figure loads it
         drawn.spines[:].set_color(INK)

@@ -1,9 +1,11 @@
 """The charts of the ledger, on real Axes: what is drawn is read back from them."""
 
 import re
+import sys
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 
 import matplotlib as mpl
 import numpy as np
@@ -633,6 +635,15 @@ def test_a_new_figure_is_transparent_unless_a_light_style_is_chosen(month, style
     with plt.style.context(style):
         ax = month.plot("model")
     assert [patch.get_alpha() == 0 for patch in (ax.figure.patch, ax.patch)] == [transparent] * 2
+
+
+def test_a_new_figure_is_white_with_black_text_in_colab_whose_dark_background_is_grey(month, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    ax = month.plot("model")
+    assert [mpl.colors.to_hex(patch.get_facecolor(), True) for patch in (ax.figure.patch, ax.patch)] == [
+        "#ffffffff"
+    ] * 2
+    assert canvas.ink(ax) == "black"
 
 
 @pytest.mark.parametrize("kind", KINDS)
