@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MISSING = frozenset({"SecretNotFoundError", "NotFoundError", "BackendError"})
 """Exceptions that say that there is no such secret; Kaggle's services fail with `BackendError`."""
 
+POLL = 0.03
+"""Seconds between two looks whether a dialog has ended."""
+
 _lock = threading.Lock()
 _answers: dict[str, Secret | str] = {}  # by provider: the key, or why there is none
 _dialogs: dict[str, _Dialog] = {}
@@ -39,7 +42,6 @@ class _Dialog:
     def __init__(self, provider: str) -> None:
         self.waiting = 0
         self.answer: Future[None] = Future()
-        self.answer.set_running_or_notify_cancel()  # so that a cancelled waiter does not cancel it
         context = contextvars.copy_context()  # ipykernel finds the cell there
         self._thread = threading.Thread(
             target=context.run, args=(self._run, provider), daemon=True, name="llmkit-secret"
@@ -76,7 +78,9 @@ async def ask(provider: str) -> Secret | None:
             dialog = _dialogs[provider] = _Dialog(provider)
         dialog.waiting += 1
     try:
-        await asyncio.shield(asyncio.wrap_future(dialog.answer))
+        # ipykernel cancels an awaiting cell without waking its loop up, so the loop must not sleep for long.
+        while not dialog.answer.done():  # noqa: ASYNC110 - of another thread
+            await asyncio.sleep(POLL)
     finally:
         with _lock:
             dialog.waiting -= 1

@@ -1,0 +1,62 @@
+"""A key from Colab's secrets in a real kernel: an interrupt ends the dialog, and the next call asks again."""
+
+import threading
+
+import pytest
+
+from tests.support.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+
+COLAB = {
+    "google/__init__.py": "",
+    "google/colab/__init__.py": "",
+    "google/colab/userdata.py": """
+import threading, time
+hangs, running = True, []
+
+def get(name):
+    running.append(name)
+    try:
+        while hangs:
+            try:
+                time.sleep(0.025)
+            except Exception:
+                pass
+        return "sk-proj-Colab0123456789abcdef"
+    finally:
+        running.pop()
+""",
+}
+
+
+@pytest.fixture
+def kernel(tmp_path, server):
+    for name, code in COLAB.items():
+        path = tmp_path / "runtime" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code)
+    kernel = Kernel(tmp_path, OPENAI_BASE_URL=server.url("openai"))
+    kernel.run(
+        "import sys\nsys.path.insert(0, 'runtime')\nsys.modules.pop('google', None)\n"
+        "import google.colab.userdata as secrets\n%load_ext llmkit"
+    )
+    yield kernel
+    kernel.close()
+
+
+CELL = "%%llm -m openai:sandbox\nHello"
+
+
+def test_an_interrupt_ends_the_dialog_and_the_next_call_asks_again(kernel, server):
+    kernel.run("import llmkit, llmkit.notebook.dispatch; _ = llmkit.client('openai:sandbox')")
+    threading.Timer(2, kernel.interrupt).start()
+    interrupted = kernel.run(CELL, seconds=30)
+    assert interrupted.status == "error"
+    assert kernel.run("import time; time.sleep(0.3); print(secrets.running)").text == "[]\n"
+    assert not server.requests
+    kernel.run("secrets.hangs = False")
+    again = kernel.run(CELL)
+    assert again.status == "ok"
+    assert "Colab0123456789" not in str(again.outputs)
+    assert "Bearer sk-proj-Colab0123456789abcdef" in str(server.requests[-1].headers)
