@@ -78,6 +78,11 @@ class TextStream(AsyncGenerator[str, None]):
         return self._call.text
 
     @property
+    def thinking(self) -> bool:
+        """Whether the model reasons at present: the last event had reasoning, and no text."""
+        return self._call.answer.thinking
+
+    @property
     def request(self) -> Request:
         """The model as `provider:model`; known before anything is sent."""
         return self._call.request

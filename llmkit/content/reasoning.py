@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-_TAG = re.compile(
+TAG = re.compile(
     r"(?i)<(?P<xml>/?)(?:seed:)?(?:think|thinking|thought)(?:\s[^<>\n]{0,80})?>"
     r"|\[(?P<mistral>/?)THINK\]"
     r"|◁(?P<kimi>/?)think▷"
@@ -32,10 +32,10 @@ def spoken(text: str) -> str:
         >>> spoken("<think>\nPerhaps")
         ''
     """
-    if _TAG.search(text) is None:  # the common case
+    if TAG.search(text) is None:  # the common case
         return text
     kept, place, inside, cut = "", 0, False, False
-    for tag in islice(_TAG.finditer(text), MOST_TAGS):
+    for tag in islice(TAG.finditer(text), MOST_TAGS):
         opening = not any(tag.groups())
         if not inside:
             before = kept + text[place : tag.start()]
@@ -55,20 +55,20 @@ def thought(text: str) -> str:
         >>> thought("<think>Perhaps 41?</think>42")
         'Perhaps 41?'
     """
-    if _TAG.search(text) is None:
+    if TAG.search(text) is None:
         return ""
     said = spoken(text)
     if said == text:
         return ""
     whole = text.strip()
     rest = whole.removesuffix(said) if said else whole
-    return _TAG.sub("", rest).strip()
+    return TAG.sub("", rest).strip()
 
 
 def _is_mentioned(text: str, tag: re.Match[str]) -> bool:
     """Whether an opening tag is inside a sentence and unclosed: reasoning starts on a new line."""
     begins = not text[: tag.start()].rpartition("\n")[2].strip()
-    return not begins and not any(any(later.groups()) for later in _TAG.finditer(text, tag.end()))
+    return not begins and not any(any(later.groups()) for later in TAG.finditer(text, tag.end()))
 
 
 def _is_quoted(before: str, after: str) -> bool:

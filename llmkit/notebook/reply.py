@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmkit.content.schema import SchemaLike
     from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.display.output import Output
+    from llmkit.notebook.display.parts import Beside
     from llmkit.records import CallStatus
 
 
@@ -125,7 +126,14 @@ class Reply:
         """How it is shown in the end."""
         from llmkit.notebook.display.output import shown
 
-        return shown(self.form, self.text, self._value)
+        return shown(self.form, spoken(self.text), self._value)
+
+    @property
+    def beside(self) -> Beside:
+        """What is shown beside the text: reasoning, images, sources, calls of tools."""
+        from llmkit.notebook.display.parts import beside
+
+        return beside(self.response)
 
     def _parsed(self, format: Format, schema: SchemaLike = None) -> Any:  # noqa: A002 - as the option is called
         try:
@@ -161,13 +169,13 @@ class Reply:
 
         from llmkit.notebook.display.rich_answer import final_data, live_answer
 
-        final = self.shown
+        final, around = self.shown, self.beside
         if self._shell is None or has_kernel(self._shell):
             status: CallStatus = "ok" if self.ended else "cancelled"
-            data = final_data(final.text, self.footer, {}, status, html=final.html)
+            data = final_data(final.text, self.footer, {}, status, final.html, beside=around)
             display({name: data[name] for name in ("text/plain", "text/html")}, raw=True)  # type: ignore[no-untyped-call]  # IPython has no types here
         else:
-            live_answer(self._shell).finish(final.text, self.footer, {}, html=final.html)
+            live_answer(self._shell).finish(final.text, self.footer, {}, html=final.html, beside=around)
 
 
 def explain_empty(error: BadResponseError, response: LLMResponse | None) -> None:

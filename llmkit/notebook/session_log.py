@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from llmkit.content.messages import LLMMessage
 from llmkit.content.reasoning import spoken
 from llmkit.notebook.display.footer import NO_FOOTER
+from llmkit.notebook.display.parts import NOTHING
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.parts import Beside
     from llmkit.notebook.reply import Reply
     from llmkit.notebook.request import Prompt
 
@@ -37,6 +39,7 @@ class LogEntry:
     footer: Footer
     along: tuple[str, ...] = ()  # titles of what was sent with it
     complete: bool = True  # neither stopped nor cut off
+    beside: Beside = NOTHING
 
 
 def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> LogEntry:
@@ -46,7 +49,8 @@ def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> L
         label=label,
         prompt=prompt.parts[-1].text,
         along=tuple(part.title for part in prompt.parts[:-1]),
-        answer=reply.text,
+        answer=spoken(reply.text),
+        beside=reply.beside,
         footer=reply.footer or NO_FOOTER,
         complete=reply.complete,
     )
@@ -82,5 +86,5 @@ def _entries(each: LogEntry) -> tuple[Entry, Entry]:
     cut = () if each.complete else (INCOMPLETE,)
     return (
         Entry(text=each.prompt, quoted=True, heading=heading, notes=along),
-        Entry(text=each.answer, notes=cut, footer=each.footer, cut=not each.complete),
+        Entry(text=each.answer, notes=cut, footer=each.footer, cut=not each.complete, beside=each.beside),
     )

@@ -21,12 +21,16 @@ from llmkit.notebook.display.error_messages import Stopped, countdown, foreign, 
 from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer
 from llmkit.notebook.display.output import READ, opening
+from llmkit.notebook.display.parts import beside
 from llmkit.notebook.display.rich_answer import live_answer
+from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.ledger_loss import ledger_loss
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.streams import call_context, open_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
@@ -143,15 +147,28 @@ class SingleRun:
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
         """Display the stream; with a notice, display only the notice."""
-        form, terminal = self._prompt.format, isinstance(display, PlainAnswer)
-        silent = bool(notice) or (terminal and form in READ)
-        before = "" if terminal else opening(form)
+        feed = self._feeder(display, silent=bool(notice))
+        filtered = Spoken()
         with closing(bridge.stream(self.stream)) as pieces:
             for piece in pieces:
-                if piece is not None and not silent:
-                    display.feed(before + piece)
-                    before = ""
-                display.tick(countdown(self.stream.waiting) or notice)
+                feed(filtered.feed(piece or ""))
+                thinking = THINKING if filtered.thinking or self.stream.thinking else ""
+                display.tick(countdown(self.stream.waiting) or notice or thinking)
+        feed(filtered.rest())
+
+    def _feeder(self, display: LiveAnswer, *, silent: bool = False) -> Callable[[str], None]:
+        """Return what shows the pieces of the text as what they are."""
+        form, terminal = self._prompt.format, isinstance(display, PlainAnswer)
+        if silent or (terminal and form in READ):
+            return lambda _: None
+        before = ["" if terminal else opening(form)]
+
+        def feed(piece: str) -> None:
+            if piece:
+                display.feed("".join(before) + piece)
+                before.clear()
+
+        return feed
 
     def _conclude(self, display: LiveAnswer, value: Any) -> Reply:
         """Display the final answer and record it."""
@@ -203,8 +220,9 @@ class SingleRun:
         with uninterrupted() as late:
             footer = self._footer(status)
             final = None if reply is None else reply.shown
-            text, html = (self.stream.text, None) if final is None else (final.text, final.html)
-            display.finish(text, footer, facts_of(self.stream, error), status, html)
+            text, html = (spoken(self.stream.text), None) if final is None else (final.text, final.html)
+            around = beside(self.stream.outcome)
+            display.finish(text, footer, facts_of(self.stream, error), status, html, beside=around)
         self.interrupted = bool(late)
         return footer
 

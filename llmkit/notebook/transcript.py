@@ -15,18 +15,21 @@ from llmkit.notebook.display.footer import NO_FOOTER
 from llmkit.notebook.display.markdown.inert import inert, inert_line
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, text_html
+from llmkit.notebook.display.markdown.style import PARTS
+from llmkit.notebook.display.parts import NOTHING
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.parts import Beside
 
 MARK = "<!-- exported by llmkit -->"
 """First line of an export: a file with it may be replaced by a later export."""
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Content security policy of an exported page: it loads nothing."""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Content security policy of an exported page: it loads nothing; images are in the page itself."""
 
 _DOCTYPE = "<!doctype html>"
 _BODY = """
@@ -45,6 +48,7 @@ class Entry:
     footer: Footer = NO_FOOTER
     error: str = ""
     cut: bool = False  # the text breaks off
+    beside: Beside = NOTHING
 
 
 def to_markdown(entries: Iterable[Entry], title: str = "", *, harmless: bool = True) -> str:
@@ -85,7 +89,7 @@ def to_html(entries: Iterable[Entry], title: str = "") -> str:
         f'{_DOCTYPE}\n{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name}</title><style>{_BODY}</style></head>"
+        f"<title>{name}</title><style>{_BODY}</style>{PARTS}</head>"
         f"<body>{page((f'<h1>{name}</h1>' if title else '') + body)}</body></html>\n"
     )
 
@@ -140,7 +144,9 @@ def _markdown_parts(entry: Entry, clean: Callable[[str], str], line: Callable[[s
     if entry.heading:
         yield f"## {line(entry.heading)}"
     text = clean(entry.text)
+    yield from map(line, entry.beside.text_above.splitlines())
     yield "\n".join(f"> {each}".rstrip() for each in text.split("\n")) if entry.quoted and text else text
+    yield from map(line, entry.beside.text_below.splitlines())
     yield from (f"*{line(note)}*" for note in entry.notes)
     if footer := str(entry.footer):
         yield f"<sub>{line(footer)}</sub>"
@@ -161,7 +167,9 @@ def entry_html(entry: Entry, heading: str = "<h2>{}</h2>", *, mathml: bool = Tru
         text = render(close_open(plain(entry.text)) if entry.cut else entry.text, mathml=mathml)
     parts = [
         heading.format(text_html(entry.heading)) if entry.heading else "",
+        entry.beside.above,
         text,
+        entry.beside.below,
         *(f"<p><em>{text_html(note)}</em></p>" for note in entry.notes),
         f'<p><span class="llmkit-warn">{text_html(entry.error)}</span></p>' if entry.error else "",
         entry.footer.html,

@@ -17,6 +17,8 @@ import pytest
 
 import llmkit
 from llmkit.clients.registry import resolve
+from llmkit.content.messages import ALTERNATIVE
+from llmkit.content.parts import Citation, Other, Reasoning, Text, ToolCall
 from llmkit.core.errors import LLMClientError
 from llmkit.costs.budgets.budget import Budget
 from llmkit.notebook.chat.conversation import Conversation
@@ -31,6 +33,7 @@ from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.live import MIME_TYPE, PlainAnswer
 from llmkit.notebook.display.markdown.render import page, render, render_partial, sanitise
 from llmkit.notebook.display.output import shown
+from llmkit.notebook.display.parts import beside
 from llmkit.notebook.display.rich_answer import FinalAnswer, InlineAnswer, RichAnswer
 from llmkit.notebook.transcript import Entry, to_html
 from tests.kernel.test_live import Clock, Front
@@ -46,8 +49,28 @@ SAVED = re.compile(r' class="llmkit-saved-\w+"| style="white-space:pre-wrap"')
 
 
 def outcome(text):
+    parts = (
+        Reasoning(text),
+        Text(text),
+        ToolCall(text, text, {text: text}),
+        ToolCall(text, text, raw=text),
+        Citation(text, url=text, quote=text),
+        Citation("", url=f"https://example.org/{text}", quote=text),
+        Other(ALTERNATIVE, {"text": text}),
+    )
     return llmkit.LLMResponse(
-        text, text, text, 1, 1, 1, 0.1, 2.0, finish_reason=text, fallback_from=text, first_token_s=0.1
+        text,
+        text,
+        text,
+        1,
+        1,
+        1,
+        0.1,
+        2.0,
+        finish_reason=text,
+        fallback_from=text,
+        first_token_s=0.1,
+        parts=parts,
     )
 
 
@@ -79,7 +102,13 @@ def growing(kind):
             clock.now += 3
             live.feed(piece)
             live.tick(text)
-        live.finish(text, build_footer(outcome(text), label=text, note=text), {"model": text}, "cancelled")
+        live.finish(
+            text,
+            build_footer(outcome(text), label=text, note=text),
+            {"model": text},
+            "cancelled",
+            beside=beside(outcome(text)),
+        )
         return html_of(front)
 
     return show
@@ -117,7 +146,8 @@ def chatting(text):
 
 def exported(text):
     said = [
-        Entry(text=text, quoted=quoted, heading=text, notes=(text,), error=text) for quoted in (True, False)
+        Entry(text=text, quoted=quoted, heading=text, notes=(text,), error=text, beside=beside(outcome(text)))
+        for quoted in (True, False)
     ]
     body = to_html(said, title=text).partition("</style>")[2]
     return [body.replace(' style="white-space:pre-wrap"', "")]

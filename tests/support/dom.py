@@ -11,7 +11,7 @@ import html5lib
 
 from llmkit.notebook.display.markdown.highlight import CLASSES
 from llmkit.notebook.display.markdown.render import stylesheet
-from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.markdown.style import COMPARE, PARTS
 from llmkit.notebook.display.markdown.tex import is_safe_tex
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 XHTML = "{http://www.w3.org/1999/xhtml}"
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 ALLOWED = {
-    **{tag: set() for tag in ["b", "blockquote", "br", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "s", "small", "strong", "table", "tbody", "thead", "tr", "ul"]},
+    **{tag: set() for tag in ["b", "blockquote", "br", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "s", "small", "strong", "table", "tbody", "summary", "thead", "tr", "ul"]},
     "a": {"href", "target", "rel"},
     "code": {"class"},
+    "details": {"class"},
     "div": {"class", "role", "aria-label", "tabindex"},
+    "img": {"class", "src", "alt"},
     "li": {"class"},
     "ol": {"class", "start"},
     "p": {"class"},
@@ -39,6 +41,7 @@ VALUES = {
     "rel": re.compile("noopener noreferrer nofollow"),
     "href": re.compile(r"(?i)(https?://|mailto:)[^\s]*"),
     "align": re.compile("left|right|center"),
+    "src": re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+=*"),
     "start": re.compile(r"\d{1,9}"),
     "tabindex": re.compile("0"),
     "role": re.compile("group|region"),
@@ -49,7 +52,7 @@ DRAWN = {"accent", "accentunder", "columnalign", "depth", "display", "displaysty
 PLAIN = re.compile(r"[-+.#%\w ]{1,40}")
 MATHJAX = {"mathjax_process", "tex2jax_process", "mathjax_ignore", "tex2jax_ignore"}
 KNOWN = CLASSES | MATHJAX
-STYLES = {re.sub("</?style>", "", style) for style in (stylesheet(), COMPARE)}
+STYLES = {re.sub("</?style>", "", style) for style in (stylesheet(), COMPARE, PARTS)}
 FORMULA = re.compile(r"\$|\\\(|\\\[|\\begin|\\(?:eq)?ref")
 
 

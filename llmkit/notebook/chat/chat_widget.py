@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmkit.notebook.display.markdown.style import STYLESHEET
+from llmkit.notebook.display.markdown.style import PARTS_SHEET, STYLESHEET
 from llmkit.notebook.display.message_widget import MessageWidget
 
 FOLDER = Path(__file__).parent
@@ -14,4 +14,4 @@ class ChatWidget(MessageWidget):
     """Shows a chat in a browser."""
 
     _esm = FOLDER / "chat.js"
-    _css = STYLESHEET + (FOLDER / "chat.css").read_text(encoding="utf-8")
+    _css = STYLESHEET + PARTS_SHEET + (FOLDER / "chat.css").read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from llmkit.notebook.chat.message_handlers import MessageHandlers
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, error_text, foreign
 from llmkit.notebook.display.footer import outcome_of
+from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.display.throttle import MAX_HZ
 from llmkit.notebook.ledger_loss import ledger_loss
 from llmkit.notebook.streams import open_stream
@@ -257,20 +258,22 @@ class ChatRunner:
 
 async def _read(stream: TextStream, feed: Feed) -> None:
     """Show an answer while it arrives."""
-    ticker = asyncio.get_running_loop().create_task(_tick(feed, stream))
+    spoken = Spoken()
+    ticker = asyncio.get_running_loop().create_task(_tick(feed, stream, spoken))
     try:
         async with aclosing(stream):
             async for piece in stream:
-                feed.feed(piece)
+                feed.feed(spoken.feed(piece))
     finally:
         ticker.cancel()
 
 
-async def _tick(feed: Feed, stream: TextStream) -> None:
-    """Show what arrived between two pieces, and how long the call waits for another try."""
+async def _tick(feed: Feed, stream: TextStream, spoken: Spoken) -> None:
+    """Show what arrived between two pieces, how long the call waits for another try, and who thinks."""
     while True:
         await asyncio.sleep(1 / MAX_HZ)
-        feed.tick(countdown(stream.waiting))
+        thinking = THINKING if spoken.thinking or stream.thinking else ""
+        feed.tick(countdown(stream.waiting) or thinking)
 
 
 def _may_allow(error: LLMClientError | None) -> str | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.reasoning import spoken
 from llmkit.notebook.display.footer import NO_FOOTER, Footer, build_footer
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render
+from llmkit.notebook.display.markdown.style import PARTS
+from llmkit.notebook.display.parts import NOTHING, beside
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.saved_copies import saved_copy
 from llmkit.notebook.transcript import Entry, entry_html, to_markdown
@@ -55,7 +58,7 @@ def saved_html(branch: Sequence[Node], system: str, name: str) -> str:
     if not branch:
         return f'<div class="llmkit-saved-{name}"></div>'
     said = [entry_html(each, "<p><strong>{}</strong></p>", mathml=False) for each in entries(branch, system)]
-    return saved_copy(name, page("".join(said)))
+    return saved_copy(name, PARTS + page("".join(said)))
 
 
 def entries(branch: Iterable[Node], system: str = "") -> list[Entry]:
@@ -81,7 +84,8 @@ def _entry(node: Node) -> Entry:
     files = tuple(f"Attached: {_file_name(number, node)}" for number in range(len(node.attachments)))
     mine = node.role == "user"
     return Entry(
-        text=node.text,
+        text=node.text if mine else spoken(node.text),
+        beside=NOTHING if mine else beside(node.response),
         quoted=mine,
         heading=_speaker(node),
         notes=files,
@@ -106,7 +110,9 @@ def _footer(node: Node) -> Footer:
 
 
 def _answer_html(node: Node) -> str:
-    return render(node.text if node.state == "ok" else close_open(plain(node.text)), mathml=True)
+    text, around = spoken(node.text), beside(node.response)
+    said = render(text if node.state == "ok" else close_open(plain(text)), mathml=True)
+    return around.above + said + around.below
 
 
 def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:

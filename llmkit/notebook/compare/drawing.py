@@ -5,13 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.reasoning import spoken
 from llmkit.core.money import format_money
 from llmkit.notebook.compare.measures import SMALLEST, measured
 from llmkit.notebook.display.footer import SIMULATED, Footer, build_footer, format_seconds, is_about
 from llmkit.notebook.display.live import MIME_TYPE
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, stylesheet
-from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.markdown.style import COMPARE, PARTS
+from llmkit.notebook.display.parts import beside
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
@@ -27,12 +29,21 @@ ABREAST = 3
 def final(comparison: Comparison) -> dict[str, Any]:
     """Return what stays of a comparison: safe HTML, plain text, facts."""
     line = summary_line(comparison)
-    parts = [f"── {entry.label} ──\n{entry.text}\n{terminal_footer(entry)}\n" for entry in comparison.entries]
+    parts = [
+        f"── {entry.label} ──\n{_plain_text(entry)}\n{terminal_footer(entry)}\n"
+        for entry in comparison.entries
+    ]
     return {
-        "text/html": stylesheet() + COMPARE + grid(map(column_html, comparison.entries), line.html),
+        "text/html": stylesheet() + COMPARE + PARTS + grid(map(column_html, comparison.entries), line.html),
         "text/plain": plain(printable("\n".join([*parts, str(line)]))),
         MIME_TYPE: {"compare": [entry.row for entry in comparison.entries], "most_usd": comparison.most_usd},
     }
+
+
+def _plain_text(entry: ModelAnswer) -> str:
+    around = beside(entry.outcome)
+    said = "\n".join(filter(None, [around.text_above, spoken(entry.text), around.text_below]))
+    return f"── {entry.label} ──\n{said}\n{terminal_footer(entry)}\n"
 
 
 def grid(columns: Iterable[str], footer: str) -> str:
@@ -45,9 +56,11 @@ def grid(columns: Iterable[str], footer: str) -> str:
 
 def column_html(entry: ModelAnswer) -> str:
     """Draw a column that is over."""
-    text = entry.text if entry.status == "ok" else close_open(plain(entry.text))
+    said, around = spoken(entry.text), beside(entry.outcome)
+    text = said if entry.status == "ok" else close_open(plain(said))
     error = "" if entry.error is None else f'<p class="llmkit-failed">{escape(error_line(entry.error))}</p>'
-    return column(entry.label, render(text) + error, _footer(entry).html, cut=entry.status != "ok")
+    body = around.above + render(text) + around.below + error
+    return column(entry.label, body, _footer(entry).html, cut=entry.status != "ok")
 
 
 def error_line(error: Exception) -> str:

@@ -14,7 +14,8 @@ from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.footer import Footer, format_seconds, guess_tokens
 from llmkit.notebook.display.markdown.blocks import Blocks
 from llmkit.notebook.display.markdown.render import render, render_partial, stylesheet
-from llmkit.notebook.display.markdown.style import COMPARE
+from llmkit.notebook.display.markdown.style import COMPARE, PARTS
+from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.display.throttle import Throttle
 from llmkit.notebook.shell import has_kernel
 
@@ -58,7 +59,7 @@ class RichColumns(LiveColumns):
         self._columns = [_Column(run, self._clock) for run in runs]
         self._price = price
         if self._alone:  # the columns use it from the first update on; the end brings its own
-            self._send(stylesheet() + COMPARE, uuid.uuid4().hex[:12])
+            self._send(stylesheet() + COMPARE + PARTS, uuid.uuid4().hex[:12])
         self.tick()
 
     def feed(self, number: int, delta: str) -> None:
@@ -87,7 +88,7 @@ class RichColumns(LiveColumns):
         html = grid([column.html for column in self._columns], Footer(facts=(self._price,)).html)
         self._size = len(html)
         if self._changed or self._throttle.affords(2 * self._size):  # clocks alone leave bytes for text
-            self._send(html if self._alone else COMPARE + html, self._place, update=self._shown)
+            self._send(html if self._alone else COMPARE + PARTS + html, self._place, update=self._shown)
             self._shown, self._changed = True, False
         self._throttle.drew(now)
         self._next_status = now + 0.5
@@ -137,13 +138,14 @@ class _Column:
         self._clock = clock
         self._started = clock()
         self._blocks = Blocks()
+        self._spoken = Spoken()
         self._html = ""
         self._characters = 0
         self._whole = ""
 
     def feed(self, delta: str) -> None:
         self._characters += len(delta)
-        self._html += "".join(map(render, self._blocks.feed(delta)))
+        self._html += "".join(map(render, self._blocks.feed(self._spoken.feed(delta))))
 
     def end(self, entry: ModelAnswer) -> None:
         self._whole = column_html(entry)
@@ -157,6 +159,8 @@ class _Column:
 
     @property
     def _status(self) -> str:
-        waiting = "" if self.run.stream is None else countdown(self.run.stream.waiting)
+        stream = self.run.stream
+        thinking = self._spoken.thinking or (stream is not None and stream.thinking)
+        waiting = (stream and countdown(stream.waiting)) or (THINKING if thinking else "")
         facts = [*filter(None, [waiting]), format_seconds(self._clock() - self._started)]
         return " · ".join([*facts, *guess_tokens(self._characters)])

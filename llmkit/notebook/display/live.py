@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.notebook.display.footer import Footer
+    from llmkit.notebook.display.parts import Beside
     from llmkit.records import CallStatus
 
 MIME_TYPE = "application/vnd.llmkit.v1+json"
@@ -36,6 +37,8 @@ class LiveAnswer:
         metadata: Mapping[str, Any],
         status: CallStatus = "ok",
         html: str | None = None,
+        *,
+        beside: Beside | None = None,
     ) -> None:
         """Show the whole answer, once and for all."""
 
@@ -76,11 +79,15 @@ class PlainAnswer(LiveAnswer):
         metadata: Mapping[str, Any],  # noqa: ARG002 - a terminal has no place for it
         status: CallStatus = "ok",  # noqa: ARG002 - the footer says it
         html: str | None = None,  # noqa: ARG002 - a terminal shows text
+        *,
+        beside: Beside | None = None,
     ) -> None:
-        """Print the text, if it did not stream, and the footer."""
+        """Print the text, if it did not stream, what is beside it, and the footer."""
         self.tick()
         if not self._printed:
             self.feed(text)
+        for line in filter(None, [] if beside is None else [beside.text_above, beside.text_below]):
+            self.feed(("" if self._last == "\n" else "\n") + line)
         line = without_controls(str(footer or ""))
         if line and self._out.isatty():
             line = f"\x1b[2m{line}\x1b[0m"

@@ -17,6 +17,7 @@ from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
 from llmkit.notebook.display.markdown.blocks import Blocks
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, render_partial, stylesheet
+from llmkit.notebook.display.parts import NOTHING
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.throttle import MAX_HZ, Throttle
 from llmkit.notebook.shell import has_kernel
@@ -24,6 +25,7 @@ from llmkit.notebook.shell import has_kernel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llmkit.notebook.display.parts import Beside
     from llmkit.records import CallStatus
 
 MAX_OUTPUTS = 40
@@ -137,10 +139,12 @@ class _Growing(LiveAnswer):
         metadata: Mapping[str, Any],
         status: CallStatus = "ok",
         html: str | None = None,
+        *,
+        beside: Beside | None = None,
     ) -> None:
         """Put the whole answer into one output, in place of what has been shown of it."""
         # Made before anything is cleared: it takes a while, and what is shown stays until then.
-        self._end(final_data(text, footer, metadata, status, html))
+        self._end(final_data(text, footer, metadata, status, html, beside=beside))
 
     def _status(self) -> str:
         facts = [self._label, *filter(None, [self._notice]), format_seconds(self._clock() - self._started)]
@@ -265,16 +269,23 @@ def final_data(
     metadata: Mapping[str, Any],
     status: CallStatus = "ok",
     html: str | None = None,
+    *,
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """Return the one output that is saved."""
-    footer = footer or Footer()
+    footer, beside = footer or Footer(), beside or NOTHING
     if html is None:
         html = render(text if status == "ok" else close_open(plain(text)))
     return {
-        "text/html": page(html, footer.html, cut=status != "ok"),
-        "text/plain": plain(printable(text)) or plain(str(footer)),
+        "text/html": beside.style + page(beside.above + html + beside.below, footer.html, cut=status != "ok"),
+        "text/plain": _plain_data(text, beside) or plain(str(footer)),
         MIME_TYPE: dict(metadata),
     }
+
+
+def _plain_data(text: str, beside: Beside) -> str:
+    """Return an answer for front ends that show text, and for those who read the saved file."""
+    return "\n\n".join(filter(None, [beside.text_above, plain(printable(text)), beside.text_below]))
 
 
 def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:

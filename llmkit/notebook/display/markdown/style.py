@@ -99,6 +99,19 @@ _COMPARE = """
 """
 
 
+_PARTS = """
+.llmkit details.llmkit-fold { margin: .4em 0 0; font-size: .92em; }
+.llmkit-fold > summary { cursor: pointer; color: var(--mute); }
+.llmkit-fold > summary:focus-visible { outline: 2px solid var(--link); }
+.llmkit-folded { border-left: 2px solid var(--line); margin: .2em 0 .4em .3em; padding-left: .9em; }
+.llmkit-folded > :first-child { margin-top: 0; }
+.llmkit p.llmkit-label { font-size: .9em; color: var(--mute); font-weight: 600; }
+.llmkit .llmkit-label + * { margin-top: .2em; }
+.llmkit-folded pre.llmkit-code { max-height: 24em; overflow: auto; }
+.llmkit img.llmkit-image { display: block; margin: .65em 0 0; max-width: 100%; max-height: 36em; }
+"""
+
+
 def _short(css: str) -> str:
     return re.sub(r"\s*([{};])\s*|\s+", lambda match: match[1] or " ", css).strip()
 
@@ -108,3 +121,9 @@ STYLESHEET = _short(_SOURCE)
 
 COMPARE = f"<style>{_short(_COMPARE)}</style>"
 """The `style` element of comparisons, beside the one of all answers."""
+
+PARTS_SHEET = _short(_PARTS)
+"""Rules for what stands beside an answer's text."""
+
+PARTS = f"<style>{PARTS_SHEET}</style>"
+"""The `style` element of what stands beside an answer's text, beside the one of all answers."""
