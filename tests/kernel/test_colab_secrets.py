@@ -1,6 +1,6 @@
 """A key from Colab's secrets in a real kernel: an interrupt ends the dialog, and the next call asks again."""
 
-import threading
+import time
 
 import pytest
 
@@ -45,18 +45,27 @@ def kernel(tmp_path, server):
     kernel.close()
 
 
-CELL = "%%llm -m openai:sandbox\nHello"
+CELLS = {
+    "magic": "%%llm -m openai:sandbox\nHello",
+    "await": "import llmkit\nreply = await llmkit.client('openai:sandbox').generate_text('Hello')",
+}
 
 
-def test_an_interrupt_ends_the_dialog_and_the_next_call_asks_again(kernel, server):
+@pytest.mark.parametrize("way", CELLS)
+def test_an_interrupt_ends_the_dialog_and_the_next_call_asks_again(kernel, server, way):
     kernel.run("import llmkit, llmkit.notebook.dispatch; _ = llmkit.client('openai:sandbox')")
-    threading.Timer(2, kernel.interrupt).start()
-    interrupted = kernel.run(CELL, seconds=30)
+
+    def stop(kernel, result):
+        if len(result.messages) == 2:  # busy, and the input
+            time.sleep(2)
+            kernel.interrupt()
+
+    interrupted = kernel.run(CELLS[way], during=stop)
     assert interrupted.status == "error"
     assert kernel.run("import time; time.sleep(0.3); print(secrets.running)").text == "[]\n"
     assert not server.requests
     kernel.run("secrets.hangs = False")
-    again = kernel.run(CELL)
+    again = kernel.run(CELLS[way])
     assert again.status == "ok"
     assert "Colab0123456789" not in str(again.outputs)
     assert "Bearer sk-proj-Colab0123456789abcdef" in str(server.requests[-1].headers)
