@@ -18,6 +18,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--full", *session.posargs)
 
 
+@nox.session(python="3.11")
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of clients, costs, providers and transport, with its lower bound."""
+    session.install("-e", ".[test]")
+    session.run("coverage", "run", "-m", "pytest", "-m", "not (kernel or browser)", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
 @nox.session(python="3.13")
 def hosted(session: nox.Session) -> None:
     """A hosted runtime's packages: llmkit adds to them, changes none, and works there."""

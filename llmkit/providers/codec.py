@@ -184,9 +184,11 @@ class Answer:
         if not written:
             return ""
         before, self.last = self.last, written
-        if not (self.apart and before):
+        if not self.apart:
             return written
         self.apart = False
+        if not before:
+            return written
         if missing := gap(before, written):
             self.gaps.append((len(self.texts), self.here, missing))
         return "\n" * missing + written

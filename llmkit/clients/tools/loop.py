@@ -213,6 +213,6 @@ class Loop:
         )
 
 
-def _lower(*caps: int | None) -> int | None:
+def _lower(*limits: int | None) -> int | None:
     """Return the lowest of the limits that there are."""
-    return min((cap for cap in caps if cap is not None), default=None)
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -28,6 +28,7 @@ from llmkit.core.redaction import Secret
 from llmkit.costs.ledger import Ledger
 from llmkit.parts import Reasoning, Text
 from llmkit.records import CallRecord
+from tests.support.processes import unmeasured
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PLAIN = Recording(text="Hello", recorded_at=NOW)
@@ -402,7 +403,8 @@ def write(key, text):
 
 def start(code, path):
     arguments = [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(code), str(path)]
-    return subprocess.Popen(arguments, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, text=True, stdout=pipe, stderr=pipe, env=unmeasured())
 
 
 def finish(process):

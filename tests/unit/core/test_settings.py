@@ -210,7 +210,7 @@ def test_ipythons_own_configuration_wins_over_the_project(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"), [("budget = 'much'", "expected a float"), ("colour = 1", "known are aliases, budget")]
+    ("line", "reason"), [("budget = 'much'", "expected a float"), ("colour = 1", "aliases, budget")]
 )
 def test_a_setting_of_the_magics_that_cannot_be_used_is_named(tmp_path, line, reason):
     done = load_magics(tmp_path, f"[magics]\n{line}\n")

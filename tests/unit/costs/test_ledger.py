@@ -15,6 +15,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
 from llmkit.notebook.commands.doctor import examine_ledger
 from llmkit.records import CallRecord, Recorder, session_id
+from tests.support.processes import unmeasured
 
 
 @pytest.fixture
@@ -39,7 +40,8 @@ def test_a_recorded_call_is_committed_and_shows_in_the_frame(ledger):
 def test_importing_the_ledger_loads_nothing_heavy():
     heavy = "{'pandas', 'matplotlib', 'numpy', 'sqlite3', 'platformdirs'}"
     code = f"import sys, llmkit.costs.ledger; print(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True, env=unmeasured())
+    assert found.strip() == "[]"
 
 
 def test_recording_and_adding_up_load_no_pandas():

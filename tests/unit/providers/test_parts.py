@@ -203,6 +203,11 @@ class TestMessages:
         _, parts = streamed(MESSAGES, *self.events(self.blocks()))
         assert back(MESSAGES, parts)["messages"][1]["content"] == self.blocks()
 
+    def test_a_search_before_the_first_text_does_not_cut_the_text(self):
+        blocks = [SEARCH, FOUND, {"type": "text", "text": "So it is."}]
+        text, _ = streamed(MESSAGES, *self.events(blocks))
+        assert text == "So it is."
+
     def test_results_come_before_the_text(self):
         result = ToolResult("toolu_1", "add", "no", is_error=True)
         content = sent(MESSAGES, LLMMessage("user", parts=(Text("Now?"), result)))["messages"][1]["content"]

@@ -269,6 +269,11 @@ class TestReading:
         assert text == whole(*EVERYTHING)[0]
         assert parts(answer) == parts(whole(*EVERYTHING)[1])
 
+    def test_a_search_before_the_first_text_does_not_cut_the_text(self):
+        text, answer = streamed(SEARCH, message("Found it."))
+        assert text == "Found it."
+        assert [type(part) for part in parts(answer)] == [Other, Text]
+
     def test_arguments_of_a_cut_stream_are_kept(self):
         cut = list(events(CALL))[:-3]
         _, answer = played(cut)
