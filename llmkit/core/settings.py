@@ -17,6 +17,9 @@ fast = "openai:gpt-6-luna"
 input = 0.5
 output = 1.5
 
+[tool.llmkit.base_models]          # what an Azure deployment runs, for its price
+"azure:my-deployment" = "gpt-4o-mini"
+
 [tool.llmkit.magics]               # what `%config LLMMagics` lists
 system = "Be brief."
 budget = 0.05
@@ -71,6 +74,7 @@ class Settings:
         replay_file: File of recordings (`LLMKIT_REPLAY_FILE`); in a settings file, relative to it.
         aliases: The user's model aliases.
         prices: The user's prices by model, in US dollars per million tokens.
+        base_models: The model behind a name, by `provider:name`, for its price; for deployments on Azure.
         base_urls: Base URLs by provider.
         projects: The project file, by provider for which it sets the base URL.
         dotenv: Whether keys are read from a `.env` in the current folder; only your own file may set it.
@@ -86,6 +90,7 @@ class Settings:
     replay_file: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    base_models: Mapping[str, str] = field(default_factory=dict)
     base_urls: Mapping[str, str] = field(default_factory=dict)
     projects: Mapping[str, str] = field(default_factory=dict)
     dotenv: bool = False
@@ -168,6 +173,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "replay_file": _text,
     "aliases": _texts,
     "prices": _prices,
+    "base_models": _texts,
     "base_urls": _texts,
     "dotenv": _flag,
     "magics": dict,  # traitlets checks the values
@@ -244,6 +250,7 @@ def _manner(name: str) -> addresses.Manner:
         protocol=provider.protocol,
         home=provider.base_url or "",
         local=provider.local,
+        path=provider.root,
         native=provider.native,
     )
 
@@ -343,7 +350,7 @@ def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | Non
         )
     tables = {
         name: {**own.get(name, {}), **project.get(name, {})}
-        for name in ("aliases", "prices", "base_urls", "magics")
+        for name in ("aliases", "prices", "base_models", "base_urls", "magics")
         if name in own or name in project
     }
     projects = dict.fromkeys(project.get("base_urls", ()), str(file))
