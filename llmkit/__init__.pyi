@@ -60,6 +60,9 @@ from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
+from .notebook.ask import aask as aask
+from .notebook.ask import ask as ask
+from .notebook.ask import run as run
 from .notebook.chat.chat import Chat as Chat
 from .notebook.compare.compare import acompare as acompare
 from .notebook.compare.compare import compare as compare

@@ -30,6 +30,9 @@ HEAVY = [
     "tqdm",
 ]
 NAMES = [
+    "aask",
+    "ask",
+    "run",
     "APIKeyManager",
     "Alert",
     "AnthropicClient",
