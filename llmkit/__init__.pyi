@@ -20,6 +20,7 @@ from .clients.engine.retry import RetryPolicy as RetryPolicy
 from .clients.engine.retry import rate_limit_retry as rate_limit_retry
 from .clients.google import GoogleAIClient as GoogleAIClient
 from .clients.google_legacy import GoogleGenerativeAIClient as GoogleGenerativeAIClient
+from .clients.mcp.server import mcp as mcp
 from .clients.models import ModelManager as ModelManager
 from .clients.openai import OpenAIClient as OpenAIClient
 from .clients.registry import client as client

@@ -56,6 +56,11 @@ PRICE_KEYS = frozenset(
 """Keys of a price table: tokens in US dollars per million; requests, searches and code executions in US
 dollars per thousand."""
 
+MCP_KEYS = frozenset(
+    {"command", "url", "env", "headers", "prefix", "only", "approve", "timeout", "start_timeout", "transport"}
+)
+"""Keys of a table `[mcp.NAME]`: the arguments of `llmkit.mcp`."""
+
 ReplayMode = Literal["off", "auto", "only"]
 """`auto` replays a recorded answer, otherwise calls and records; `only` never calls."""
 
@@ -79,6 +84,7 @@ class Settings:
         projects: The project file, by provider for which it sets the base URL.
         dotenv: Whether keys are read from a `.env` in the current folder; only your own file may set it.
         magics: Defaults of the magics, by the names that `%config LLMMagics` lists.
+        mcp: MCP servers by name, as for `llmkit.mcp`; only your own file may set them.
     """
 
     model: str | None = None
@@ -95,6 +101,7 @@ class Settings:
     projects: Mapping[str, str] = field(default_factory=dict)
     dotenv: bool = False
     magics: Mapping[str, Any] = field(default_factory=dict)
+    mcp: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _number(value: Any) -> float:
@@ -163,6 +170,22 @@ def _price(model: str, entry: dict[str, Any]) -> dict[str, float]:
     return {key: _number(usd) for key, usd in entry.items()}
 
 
+def _servers(value: Any) -> dict[str, dict[str, Any]]:
+    servers = {str(name): dict(options) for name, options in dict(value).items()}
+    for name, options in servers.items():
+        if unknown := options.keys() - MCP_KEYS:
+            raise ValueError(
+                f"{name} has an unknown key {min(unknown)}; known: {', '.join(sorted(MCP_KEYS))}"
+            )
+        if ("url" in options) == ("command" in options):
+            raise ValueError(f"{name} needs either command or url")
+        if isinstance(options.get("command", []), str):
+            raise ValueError(  # noqa: TRY004 - as for every other setting
+                f'the command of {name} must be a list, e.g. ["uvx", "mcp-server-git"]'
+            )
+    return servers
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "model": _text,
     "temperature": _number,
@@ -177,6 +200,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "base_urls": _texts,
     "dotenv": _flag,
     "magics": dict,  # traitlets checks the values
+    "mcp": _servers,
 }
 
 _ENVIRONMENT = {
@@ -347,6 +371,11 @@ def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | Non
         raise ConfigurationError(
             f"dotenv in {file} is ignored: a project must not choose the source of your keys.",
             hint=f"Set it in your own {user_file()}.",
+        )
+    if "mcp" in project:
+        raise ConfigurationError(
+            f"mcp in {file} is refused: a project must not choose commands that run on your computer.",
+            hint=f"Move the table to your own {user_file()}.",
         )
     tables = {
         name: {**own.get(name, {}), **project.get(name, {})}
