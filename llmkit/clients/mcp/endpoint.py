@@ -104,17 +104,24 @@ def endpoint_of(
             raise ConfigurationError(
                 "An address has no environment.", hint="Leave out env; a key goes into headers."
             )
-        _check_address(server, secret=bool(headers))
-        sent = {name: Secret(_filled(value), f"the header {name}") for name, value in (headers or {}).items()}
-        return Endpoint(url=server, headers=sent, transport=transport)
-    command = tuple(server)
+        return _remote(server, headers or {}, transport)
+    if headers:
+        raise ConfigurationError("A command has no headers.", hint="Name variables in env instead.")
+    return _local(tuple(server), env)
+
+
+def _remote(url: str, headers: Mapping[str, str], transport: Transport) -> Endpoint:
+    _check_address(url, secret=bool(headers))
+    sent = {name: Secret(_filled(value), f"the header {name}") for name, value in headers.items()}
+    return Endpoint(url=url, headers=sent, transport=transport)
+
+
+def _local(command: tuple[Any, ...], env: Sequence[str]) -> Endpoint:
     if not command or not all(isinstance(word, str) and word for word in command):
         raise ConfigurationError(
             "An MCP server is an address or a list of words.",
             hint='Examples: "http://127.0.0.1:8000/mcp", ["uvx", "mcp-server-git"].',
         )
-    if headers:
-        raise ConfigurationError("A command has no headers.", hint="Name variables in env instead.")
     for name in env:
         _check_variable(name)
     return Endpoint(command=command, env=tuple(env))
