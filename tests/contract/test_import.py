@@ -90,6 +90,7 @@ NAMES = [
     "compare",
     "ledger",
     "load_ipython_extension",
+    "mcp",
     "parts",
     "rate_limit_retry",
     "register",
