@@ -1,4 +1,4 @@
-"""A fake server for the three wire formats on this machine: no key, no network, no cost.
+"""A fake server for four wire formats on this machine: no key, no network, no cost.
 
 ```python
 from llmkit import sandbox
@@ -7,8 +7,12 @@ import openai
 client = openai.OpenAI(api_key="any", base_url=sandbox.url("openai"))
 ```
 
-It speaks the real wire formats of OpenAI's Chat Completions, Anthropic's Messages and Google's
-Gemini API, plain and streamed. Importing it is cheap; a server starts at the first `url()`.
+It speaks the real wire formats of OpenAI's Chat Completions and Responses, Anthropic's Messages and
+Google's Gemini API, plain and streamed, with tools, reasoning, sources and images: it calls a function that
+the prompt is about, with arguments from the prompt, and answers with the result; `sandbox-thinking` reasons
+first; with the provider's search a prompt for sources gets pages of example.org, and a prompt for a picture
+a small PNG where the provider makes images. What must come back unchanged, such as signatures, is checked.
+Importing it is cheap; a server starts at the first `url()`.
 Every key except `"invalid"` is accepted, and every model except names that start with `no-such-`.
 `llmkit.sandbox.faults` describes how to make an answer fail.
 """

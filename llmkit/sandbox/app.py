@@ -14,6 +14,7 @@ from llmkit.sandbox.dialects.anthropic import AnthropicDialect
 from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
 from llmkit.sandbox.dialects.google import GoogleDialect
 from llmkit.sandbox.dialects.openai import OpenAIDialect
+from llmkit.sandbox.dialects.responses import ResponsesDialect
 from llmkit.sandbox.faults import Fault, parse, split_model
 from llmkit.sandbox.journal import SeenRequest
 from llmkit.sandbox.mounts import MOUNTS, NOTE
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from llmkit.sandbox.dialects.dialect import Action, Dialect
     from llmkit.sandbox.journal import Journal
 
-DIALECTS: tuple[Dialect, ...] = (OpenAIDialect(), AnthropicDialect(), GoogleDialect())
-"""The protocols that are served."""
+DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), OpenAIDialect(), AnthropicDialect(), GoogleDialect())
+"""The protocols that are served; the first two share an address."""
 
 _JSON = "application/json"
 _SSE = "text/event-stream"
@@ -122,7 +123,7 @@ class ServedRequest:
         answer = reply(ask, fault)
         if ask.stream:
             return await self._stream(ask, answer)
-        await asyncio.sleep(self._pace().due(len(answer.pieces)))
+        await asyncio.sleep(self._pace().due(answer.length))
         return await self._plain(self.dialect.body(ask, answer))
 
     def _pace(self) -> Pace:
@@ -223,5 +224,6 @@ def build(journal: Journal) -> web.Application:
         for route in dialect.routes:
             handler = _handler(journal, dialect, route.action)
             app.router.add_route(route.method, mount + route.path, handler)
-        app.router.add_route("*", mount + "/{rest:.*}", _nowhere(dialect))
+    for dialect in {dialect.name: dialect for dialect in DIALECTS}.values():
+        app.router.add_route("*", MOUNTS[dialect.name] + "/{rest:.*}", _nowhere(dialect))
     return app

@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.content.media import most_expensive_image, most_tokens
-from llmkit.sandbox.pieces import count
+from llmkit.sandbox.pieces import count, split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmkit.content.attachments import Attachment
     from llmkit.content.media import ImageTokens
 
 Role = Literal["system", "user", "assistant"]
-Finish = Literal["stop", "length", "stop_sequence"]
+Finish = Literal["stop", "length", "stop_sequence", "tool_calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that the model may call."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] = field(default_factory=dict)  # JSON schema of its arguments
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The schemas of its arguments, by name."""
+        return dict(self.schema.get("properties") or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of a function by the model."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def raw(self) -> str:
+        """The arguments as JSON text."""
+        return json.dumps(self.arguments, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call returned."""
+
+    id: str  # of the call; "" if the protocol goes by order
+    text: str
+    name: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +64,18 @@ class Turn:
     role: Role  # other words (`developer`, `model`, `tool`) are mapped to these
     text: str  # without the parts that are not text
     media: tuple[Attachment, ...] = ()  # images and PDFs
+    calls: tuple[Invocation, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A web page that a stretch of the text is based on."""
+
+    title: str
+    url: str
+    start: int  # in characters of the text
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +92,24 @@ class Ask:
     wants_json: bool = False
     schema: dict[str, Any] | None = None
     image_tokens: ImageTokens = most_expensive_image  # the protocol's rule
+    functions: tuple[Function, ...] = ()
+    choice: str = "auto"  # `none`, `required` or the name of a function
+    parallel: bool = True  # whether one answer may have several calls
+    searches: bool = False  # whether the provider's own search is offered
+    draws: bool = False  # whether images may be made
+    effort: str = ""  # how much to think; "" does not
+    shows_thoughts: bool = True  # whether thoughts are sent, not only counted
+    echo: Mapping[str, Any] = field(default_factory=dict)  # fields of the request that the answer repeats
 
     @property
     def input_tokens(self) -> int:
-        """Tokens of all turns together."""
+        """Tokens of all turns together, and of the functions' descriptions."""
         seen = sum(most_tokens(one, self.image_tokens) for turn in self.turns for one in turn.media)
-        return seen + sum(count(turn.text) for turn in self.turns)
+        said = [turn.text for turn in self.turns]
+        said += [f"{call.name}{call.raw}" for turn in self.turns for call in turn.calls]
+        said += [outcome.text for turn in self.turns for outcome in turn.outcomes]
+        said += [f"{one.name}{one.description}{json.dumps(one.schema)}" for one in self.functions]
+        return seen + sum(map(count, said))
 
     @property
     def media(self) -> tuple[Attachment, ...]:
@@ -54,7 +119,28 @@ class Ask:
     @property
     def last_user_text(self) -> str:
         """The user's last text."""
-        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+        return next((turn.text for turn in reversed(self.turns) if _is_question(turn)), "")
+
+    @property
+    def current(self) -> tuple[Turn, ...]:
+        """The turns since the user's last text."""
+        place = next((n for n in reversed(range(len(self.turns))) if _is_question(self.turns[n])), -1)
+        return self.turns[place + 1 :]
+
+    @property
+    def done(self) -> list[tuple[Invocation, Outcome]]:
+        """The calls since the user's last text that have a result, with it."""
+        calls = [call for turn in self.current for call in turn.calls]
+        outcomes = [outcome for turn in self.current for outcome in turn.outcomes]
+        known = {outcome.id: outcome for outcome in outcomes if outcome.id}
+        ordered = zip(calls, outcomes, strict=False)
+        by_order = [pair for pair in ordered if not pair[1].id]
+        return by_order or [(call, known[call.id]) for call in calls if call.id in known]
+
+
+def _is_question(turn: Turn) -> bool:
+    """Whether the user says something, instead of only giving results."""
+    return turn.role == "user" and bool(turn.text or not turn.outcomes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +148,9 @@ class Tokens:
     """Token counts of a call."""
 
     input: int  # prompt tokens, including cached ones
-    text: int
-    reasoning: int = 0  # hidden reasoning; not part of `text`
+    text: int  # with calls
+    reasoning: int = 0  # not part of `text`
+    image: int = 0  # an image that was made; not part of `text` and `output`
     cached: int = 0  # part of `input`
     cache_write: int = 0  # part of `input`
 
@@ -85,8 +172,22 @@ class Answer:
     finish_word: str | None = None  # sent verbatim instead of `finish`
     stop_sequence: str | None = None  # the one that ended the text
     tokens: Tokens | None = None  # `None` sends none
+    thoughts: tuple[str, ...] = ()  # one token each; sent before the text
+    calls: tuple[Invocation, ...] = ()
+    sources: tuple[Source, ...] = ()
+    image: bytes | None = None  # a PNG
 
     @property
     def text(self) -> str:
         """The whole text."""
         return "".join(self.pieces)
+
+    @property
+    def thought(self) -> str:
+        """The whole reasoning."""
+        return "".join(self.thoughts)
+
+    @property
+    def length(self) -> int:
+        """Tokens that a stream sends one by one."""
+        return len(self.thoughts) + len(self.pieces) + sum(len(split(call.raw)) for call in self.calls)

@@ -30,9 +30,6 @@ HEAVY = [
     "tqdm",
 ]
 NAMES = [
-    "aask",
-    "ask",
-    "run",
     "APIKeyManager",
     "Alert",
     "AnthropicClient",
@@ -90,7 +87,6 @@ NAMES = [
     "compare",
     "ledger",
     "load_ipython_extension",
-    "mcp",
     "parts",
     "rate_limit_retry",
     "register",

@@ -60,8 +60,7 @@ class Kernel:
             seconds: When to give up.
         """
         result, places, clear = Result(), {}, False
-        # After an error, some kernels would refuse a cell that comes soon.
-        request = self.client.execute(code, allow_stdin=False, stop_on_error=False)
+        request = self.client.execute(code, allow_stdin=False)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:

@@ -11,6 +11,7 @@ from llmkit.sandbox.answers import knowledge, samples
 from llmkit.sandbox.answers.repairs import repair
 from llmkit.sandbox.answers.structured import write_json
 from llmkit.sandbox.answers.tables import about_table
+from llmkit.sandbox.answers.tool_calls import spoken_results
 from llmkit.sandbox.dialects.parts import facts
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def topic(text: str) -> str:
         >>> topic("Please explain quantum computing in simple terms.")
         'quantum computing in simple terms'
     """
-    plain = " ".join(re.sub(r"[^\w\s.,:;!?'()+\-/&%]|_", " ", text).split())
+    times = re.sub(r"(?<=\d)\s*\*\s*(?=\d)", " \u00d7 ", text)
+    plain = " ".join(re.sub(r"[^\w\s.,:;!?'()+\-/&%\u00d7]|_", " ", times).split())
     first = re.split(r"(?<=[.!?])\s", plain, maxsplit=1)[0]
     bare = _LEAD.sub("", first).rstrip(".!?:; ") or first
     return bare if len(bare) <= _TOPIC_LENGTH else bare[:_TOPIC_LENGTH].rsplit(" ", 1)[0] + "…"
@@ -167,7 +169,7 @@ def _media(ask: Ask) -> str | None:
 
 
 _KINDS = (
-    *(_echo, _json, _csv, repair, _media, _name, about_table),
+    *(spoken_results, _echo, _json, _csv, repair, _media, _name, about_table),
     *(_words, _code, _sum, _fact, knowledge.write_list, _short),
 )
 

@@ -54,7 +54,7 @@ def sentiment(text: str) -> str:
     return "positive" if score > 0 else "negative" if score < 0 else "neutral"
 
 
-def _choose(options: list[Any], subject: str) -> Any:
+def choose(options: list[Any], subject: str) -> Any:
     """Choose the option that the subject's sentiment names, else one it mentions, else the first."""
     folded = {str(option).lower(): option for option in options}
     if (mood := sentiment(subject)) in folded:
@@ -81,7 +81,7 @@ def _by_hint(key: str, hint: str, subject: str) -> Any:
     if set(map(str.lower, options)) in _TRUTHS:
         return sentiment(subject) != "negative"
     if len(options) > 1 and all(options):
-        return _choose(options, subject)
+        return choose(options, subject)
     return _by_name(key, bare.lower(), subject)
 
 
@@ -105,23 +105,23 @@ def _sentence(name: str, subject: str) -> str:
     return f"sample {name.replace('_', ' ')}"
 
 
-def _by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str) -> Any:
+def by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str) -> Any:
     """Invent a value that a JSON schema, or Google's dialect of it, allows."""
-    schema = _plain_schema(schema, root)
+    schema = plain_schema(schema, root)
     if options := schema.get("enum"):
-        return _choose(options, subject)
+        return choose(options, subject)
     kind = schema.get("type", "object" if "properties" in schema else "string")
     kind = (kind[0] if isinstance(kind, list) else kind).lower()
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: _by_schema(part, root, name, subject) for name, part in properties.items()}
+        return {name: by_schema(part, root, name, subject) for name, part in properties.items()}
     if kind == "array":
-        items = [_by_schema(schema.get("items", {}), root, key, subject)]
+        items = [by_schema(schema.get("items", {}), root, key, subject)]
         return items * max(1, schema.get("minItems", 2))
     return _scalar(kind, schema, key, subject)
 
 
-def _plain_schema(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+def plain_schema(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     """Follow references, take the first variant, and make a constant the only choice."""
     for _ in range(_LONGEST_CHAIN):
         variants = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
@@ -188,7 +188,7 @@ def write_json(ask: Ask) -> str:
     subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
     value: Any
     if schema := ask.schema or _spoken_schema(prompt):
-        value = _by_schema(schema, schema, "answer", subject)
+        value = by_schema(schema, schema, "answer", subject)
     elif keys := _named_keys(prompt):
         value = {key: _by_hint(key, hint, subject) for key, hint in keys.items()}
     elif _ARRAY.search(prompt):

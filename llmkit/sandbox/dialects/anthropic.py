@@ -9,6 +9,7 @@ import orjson
 from llmkit.content.attachments import IMAGES, PDF
 from llmkit.content.media import anthropic_image
 from llmkit.sandbox.conversation import Ask, Turn
+from llmkit.sandbox.dialects import anthropic_blocks
 from llmkit.sandbox.dialects.dialect import (
     CONTEXT_TOKENS,
     MODELS,
@@ -24,12 +25,13 @@ from llmkit.sandbox.dialects.dialect import (
 )
 from llmkit.sandbox.dialects.formats import anthropic_problem
 from llmkit.sandbox.dialects.parts import at_address, decoded
+from llmkit.sandbox.pieces import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmkit.content.attachments import Attachment
-    from llmkit.sandbox.conversation import Answer, Role, Tokens
+    from llmkit.sandbox.conversation import Answer, Role
     from llmkit.sandbox.dialects.dialect import Call, ProtocolName
 
 # The Messages API takes `system` among the messages, too, for instructions in mid-conversation.
@@ -55,7 +57,12 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STOP = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence"}
+_STOP = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "stop_sequence": "stop_sequence",
+    "tool_calls": "tool_use",
+}
 
 
 def _required(name: str) -> RefusedError:
@@ -71,7 +78,10 @@ def _turn(place: int, message: Any) -> Turn:
     if "content" not in message:
         raise _required(f"{where}.content")
     content, role = message["content"], message["role"]
-    return Turn(_ROLES[role], text_of(content, f"{where}.content"), _media(content, where, role))
+    blocks = content if isinstance(content, list) else []
+    calls, outcomes = anthropic_blocks.invocations(blocks), anthropic_blocks.outcomes(blocks)
+    text = text_of(content, f"{where}.content")
+    return Turn(_ROLES[role], text, _media(content, where, role), calls, outcomes)
 
 
 def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
@@ -88,6 +98,7 @@ def _block(block: Any, where: str, role: str) -> Attachment | None:
         known = ", ".join(f"'{name}'" for name in _BLOCKS)
         tag = f"Input tag '{kind}' found using 'type' does not match any of the expected tags"
         raise RefusedError(400, f"{where}: {tag}: {known}")
+    anthropic_blocks.check_signature(block, where)
     if kind not in {"image", "document"}:
         return None
     if role != "user":
@@ -120,7 +131,9 @@ def _turns(body: dict[str, Any]) -> tuple[Turn, ...]:
         raise RefusedError(400, "messages: at least one message is required")
     system = text_of(body.get("system"), "system")
     first = (Turn("system", system),) if system else ()
-    return (*first, *(_turn(place, message) for place, message in enumerate(messages)))
+    turns = [_turn(place, message) for place, message in enumerate(messages)]
+    anthropic_blocks.check_order(turns)
+    return (*first, *turns)
 
 
 def _check_format(wanted: dict[str, Any]) -> None:
@@ -131,18 +144,25 @@ def _check_format(wanted: dict[str, Any]) -> None:
         raise RefusedError(400, f"output_config.format.schema: {problem}")
 
 
-def _usage(tokens: Tokens | None, *, output: int) -> dict[str, Any]:
+def _usage(answer: Answer, *, output: int) -> dict[str, Any]:
     """Return the token counts; the input excludes tokens read from or written to a cache."""
+    tokens = answer.tokens
     if tokens is None:
         return {}
-    usage = {
+    usage: dict[str, Any] = {
         "input_tokens": tokens.input - tokens.cached - tokens.cache_write,
         "cache_creation_input_tokens": tokens.cache_write,
         "cache_read_input_tokens": tokens.cached,
         "output_tokens": output,
     }
     details = {"output_tokens_details": {"thinking_tokens": tokens.reasoning}} if tokens.reasoning else {}
-    return {"usage": usage | details}
+    return {"usage": usage | details | anthropic_blocks.usage(answer)}
+
+
+def _blocks(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+    """Return the blocks of an answer; a stream of none has an empty text."""
+    found = list(anthropic_blocks.blocks(answer, shows_thoughts=ask.shows_thoughts))
+    return found or [{"type": "text", "text": ""}]
 
 
 def _output(answer: Answer) -> int:
@@ -204,6 +224,9 @@ class AnthropicDialect(Dialect):
         wanted = (body.get("output_config") or {}).get("format") or {}
         if wanted:
             _check_format(wanted)
+        functions, searches = anthropic_blocks.functions(body.get("tools"))
+        choice = body.get("tool_choice")
+        effort, shown = anthropic_blocks.thinking(body, call.model)
         return Ask(
             model=call.model,
             turns=_turns(body),
@@ -213,29 +236,38 @@ class AnthropicDialect(Dialect):
             wants_json=bool(wanted),
             schema=wanted.get("schema"),
             image_tokens=anthropic_image,
+            functions=functions,
+            choice=anthropic_blocks.choice(choice, functions),
+            parallel=not (choice or {}).get("disable_parallel_tool_use"),
+            searches=searches,
+            effort=effort,
+            shows_thoughts=shown,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
         """See `Dialect.body`."""
-        del ask
-        content = [{"type": "text", "text": answer.text}] if answer.pieces else []
-        usage = _usage(answer.tokens, output=_output(answer))
+        content = _blocks(ask, answer) if answer.length else []
+        usage = _usage(answer, output=_output(answer))
         return _message(answer, content=content, **_ending(answer), **usage)
 
     def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
         """See `Dialect.frames`."""
-        del ask
         # The first event carries the output so far, the last the cumulative total.
-        message = _message(answer, **_usage(answer.tokens, output=min(1, _output(answer))))
+        message = _message(answer, **_usage(answer, output=min(1, _output(answer))))
         yield Frame(_sse({"type": "message_start", "message": message}), "open")
-        block = {"type": "text", "text": ""}
-        yield Frame(_sse({"type": "content_block_start", "index": 0, "content_block": block}), "open")
-        yield Frame(_sse({"type": "ping"}), "open")
-        for piece in answer.pieces:
-            delta = {"type": "text_delta", "text": piece}
-            yield Frame(_sse({"type": "content_block_delta", "index": 0, "delta": delta}), "text")
-        yield Frame(_sse({"type": "content_block_stop", "index": 0}), "close")
-        usage = _usage(answer.tokens, output=_output(answer))
+        blocks = _blocks(ask, answer)
+        for index, block in enumerate(blocks):
+            pieces = split(block.get("text", "")) if answer.sources else answer.pieces
+            begin, deltas = anthropic_blocks.deltas(block, pieces)
+            start = {"type": "content_block_start", "index": index, "content_block": begin}
+            yield Frame(_sse(start), "open")
+            if not index:
+                yield Frame(_sse({"type": "ping"}), "open")
+            for delta in deltas:
+                yield Frame(_sse({"type": "content_block_delta", "index": index, "delta": delta}), "text")
+            last = index == len(blocks) - 1
+            yield Frame(_sse({"type": "content_block_stop", "index": index}), "close" if last else "open")
+        usage = _usage(answer, output=_output(answer))
         yield Frame(_sse({"type": "message_delta", "delta": _ending(answer), **usage}), "close")
         yield Frame(_sse({"type": "message_stop"}), "close")
 

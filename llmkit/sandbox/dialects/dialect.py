@@ -16,7 +16,7 @@ ProtocolName = Literal["openai", "anthropic", "google"]
 Action = Literal["generate", "stream", "count", "models", "model"]
 """The purpose of a route; `stream` if the path selects streaming, as Google's does."""
 
-MODELS = ("sandbox", "sandbox-mini")
+MODELS = ("sandbox", "sandbox-mini", "sandbox-thinking")
 """The listed models; other names are accepted, too."""
 
 UNKNOWN_PREFIX = "no-such-"
@@ -178,6 +178,17 @@ def whole_number(value: Any, where: str) -> int | None:
             400, f"{where}: expected a whole number of at least 1, got {value!r}.", param=where
         )
     return value
+
+
+def pick(body: Mapping[str, Any], name: str) -> Any:
+    """Return a field by its name in camel case or, as protocol buffers allow, in snake case.
+
+    Example:
+        >>> pick({"max_output_tokens": 5}, "maxOutputTokens")
+        5
+    """
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    return body.get(name, body.get(snake))
 
 
 def texts(value: Any) -> tuple[str, ...]:

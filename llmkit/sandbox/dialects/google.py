@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import orjson
 
 from llmkit.content.attachments import PDF
 from llmkit.content.media import google_image
 from llmkit.sandbox.conversation import Ask, Turn
+from llmkit.sandbox.dialects import google_parts
 from llmkit.sandbox.dialects.dialect import (
     CONTEXT_TOKENS,
     MODELS,
@@ -18,6 +19,7 @@ from llmkit.sandbox.dialects.dialect import (
     RefusedError,
     Route,
     Spare,
+    pick,
     text_of,
     texts,
     whole_number,
@@ -44,15 +46,9 @@ _STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 _TAKEN = ("image/png", "image/jpeg", "image/webp", PDF)
-_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "stop_sequence": "STOP"}
+_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "stop_sequence": "STOP", "tool_calls": "STOP"}
 _RPC = "type.googleapis.com/google.rpc."
 _VERSION = "/{version:v1(?:alpha|beta)?}"
-
-
-def _pick(body: Mapping[str, Any], name: str) -> Any:
-    """Return a field by its name in camel case or, as protocol buffers allow, in snake case."""
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    return body.get(name, body.get(snake))
 
 
 def _part_list(content: Any) -> Any:
@@ -72,16 +68,18 @@ def _turn(place: int, content: Any) -> Turn:
     if not parts:
         raise RefusedError(400, f"* GenerateContentRequest.{where}.parts: contents.parts must not be empty.")
     media = tuple(one for one in (_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)) if one)
-    return Turn(_ROLES[role], text_of(parts, f"{where}.parts"), media)
+    text = text_of([part for part in parts if not (isinstance(part, dict) and part.get("thought"))], where)
+    return Turn(_ROLES[role], text, media, google_parts.calls(parts), google_parts.outcomes(parts))
 
 
 def _part(part: Any, where: str) -> Attachment | None:
     """Read one part of a message; `None` for one of text."""
     fields = part if isinstance(part, dict) else {}
-    linked = _pick(fields, "fileData")
-    if isinstance(linked, dict) and str(_pick(linked, "fileUri")).startswith(("http://", "https://")):
+    google_parts.check_signature(fields, where)
+    linked = pick(fields, "fileData")
+    if isinstance(linked, dict) and str(pick(linked, "fileUri")).startswith(("http://", "https://")):
         return _linked(linked, f"{where}.file_data")
-    inline = _pick(fields, "inlineData")
+    inline = pick(fields, "inlineData")
     if inline is None:
         return None
     if not isinstance(inline, dict):
@@ -89,23 +87,27 @@ def _part(part: Any, where: str) -> Attachment | None:
     data = inline.get("data")
     # JSON of protocol buffers may also use the URL-safe base64 alphabet.
     data = data.replace("-", "+").replace("_", "/") if isinstance(data, str) else data
-    return decoded(_pick(inline, "mimeType"), data, f"{where}.inline_data", taken=_TAKEN)
+    return decoded(pick(inline, "mimeType"), data, f"{where}.inline_data", taken=_TAKEN)
 
 
 def _linked(linked: dict[str, Any], where: str) -> Attachment:
     """Record a file that is given by its address."""
-    taken = (PDF,) if _pick(linked, "mimeType") == PDF else _TAKEN
-    return at_address(_pick(linked, "fileUri"), where, taken=taken)
+    taken = (PDF,) if pick(linked, "mimeType") == PDF else _TAKEN
+    return at_address(pick(linked, "fileUri"), where, taken=taken)
 
 
-def _turns(body: Mapping[str, Any]) -> tuple[Turn, ...]:
+def _turns(body: Mapping[str, Any], *, thinks: bool) -> tuple[Turn, ...]:
     contents = body.get("contents")
     contents = [contents] if isinstance(contents, dict) else contents
     if not isinstance(contents, list) or not contents:
         raise RefusedError(400, "* GenerateContentRequest.contents: contents is not specified")
-    system = text_of(_part_list(_pick(body, "systemInstruction")), "systemInstruction")
+    system = text_of(_part_list(pick(body, "systemInstruction")), "systemInstruction")
     first = (Turn("system", system),) if system else ()
-    return (*first, *(_turn(place, content) for place, content in enumerate(contents)))
+    turns = [_turn(place, content) for place, content in enumerate(contents)]
+    google_parts.check_order(turns)
+    if thinks:
+        google_parts.check_signed(turns, contents)
+    return (*first, *turns)
 
 
 def _usage(tokens: Tokens | None, *, text: int) -> dict[str, Any]:
@@ -120,16 +122,19 @@ def _usage(tokens: Tokens | None, *, text: int) -> dict[str, Any]:
     }
     if tokens.cached:
         usage["cachedContentTokenCount"] = tokens.cached
+    if tokens.image and text > tokens.text:
+        usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": tokens.image}]
     if tokens.reasoning:
         usage["thoughtsTokenCount"] = tokens.reasoning
     return {"usageMetadata": usage}
 
 
-def _chunk(answer: Answer, text: str, *, sent: int, last: bool = False) -> dict[str, Any]:
-    parts = {"parts": [{"text": text}]} if text or not last else {}
-    candidate: dict[str, Any] = {"content": {**parts, "role": "model"}, "index": 0}
+def _chunk(answer: Answer, parts: list[dict[str, Any]], *, sent: int, last: bool = False) -> dict[str, Any]:
+    given = {"parts": parts} if parts else {}
+    candidate: dict[str, Any] = {"content": {**given, "role": "model"}, "index": 0}
     if last:
         candidate["finishReason"] = answer.finish_word or _FINISH[answer.finish]
+        candidate |= google_parts.grounding(answer)
     return {
         "candidates": [candidate],
         **_usage(answer.tokens, text=sent),
@@ -138,16 +143,34 @@ def _chunk(answer: Answer, text: str, *, sent: int, last: bool = False) -> dict[
     }
 
 
+def _whole(answer: Answer) -> int:
+    """Return the tokens of all candidates."""
+    return answer.tokens.text + answer.tokens.image if answer.tokens else 0
+
+
+def _chunks(ask: Ask, answer: Answer) -> Iterator[tuple[dict[str, Any], Literal["text", "close"]]]:
+    """Yield the chunks of a stream, and their kinds."""
+    for piece in answer.thoughts if ask.shows_thoughts else ():
+        yield _chunk(answer, [{"text": piece, "thought": True}], sent=0), "text"
+    for place, piece in enumerate(answer.pieces, 1):
+        yield _chunk(answer, [{"text": piece}], sent=place), "text"
+    for part in google_parts.after_text(answer):
+        yield _chunk(answer, [part], sent=_whole(answer)), "text"
+    signature = google_parts.text_signature(answer)
+    parts = [{"text": "", **signature}] if signature else []
+    yield _chunk(answer, parts, sent=_whole(answer), last=True), "close"
+
+
 def _sse(value: Any) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\r\n\r\n"
 
 
 def _check_format(settings: Mapping[str, Any]) -> None:
     """Refuse a schema without the JSON media type, as the API does."""
-    schemas = [name for name in ("responseSchema", "responseJsonSchema") if _pick(settings, name) is not None]
+    schemas = [name for name in ("responseSchema", "responseJsonSchema") if pick(settings, name) is not None]
     if len(schemas) > 1:
         raise RefusedError(400, "Only one of response_schema and response_json_schema can be set.")
-    if schemas and _pick(settings, "responseMimeType") not in {"application/json", "text/x.enum"}:
+    if schemas and pick(settings, "responseMimeType") not in {"application/json", "text/x.enum"}:
         where = "* GenerateContentRequest.generation_config.response_schema"
         raise RefusedError(400, f"{where}: only allowed with response mime type application/json")
 
@@ -171,46 +194,56 @@ class GoogleDialect(Dialect):
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """See `Dialect.settings`."""
-        return _pick(call.body, "generationConfig") or {}
+        return pick(call.body, "generationConfig") or {}
 
     def read(self, call: Call) -> Ask:
         """See `Dialect.read`."""
         body = call.body
         if call.action == "count":
-            body = _pick(body, "generateContentRequest") or body
+            body = pick(body, "generateContentRequest") or body
         settings = self.settings(call)
         _check_format(settings)
+        functions, searches = google_parts.functions(body.get("tools"))
+        effort, shown = google_parts.thinking(settings, call.model)
+        modalities = [str(one).upper() for one in pick(settings, "responseModalities") or ()]
         return Ask(
             model=call.model,
-            turns=_turns(body),
+            turns=_turns(body, thinks=bool(effort)),
             stream=call.action == "stream",
             sse=call.query.get("alt") == "sse",
-            max_tokens=whole_number(_pick(settings, "maxOutputTokens"), "maxOutputTokens"),
-            stop=texts(_pick(settings, "stopSequences")),
-            wants_json=_pick(settings, "responseMimeType") == "application/json",
-            schema=_pick(settings, "responseSchema") or _pick(settings, "responseJsonSchema"),
+            max_tokens=whole_number(pick(settings, "maxOutputTokens"), "maxOutputTokens"),
+            stop=texts(pick(settings, "stopSequences")),
+            wants_json=pick(settings, "responseMimeType") == "application/json",
+            schema=pick(settings, "responseSchema") or pick(settings, "responseJsonSchema"),
             image_tokens=google_image,
+            functions=functions,
+            choice=google_parts.choice(pick(body, "toolConfig")),
+            searches=searches,
+            draws="IMAGE" in modalities,
+            effort=effort,
+            shows_thoughts=shown,
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
         """See `Dialect.body`."""
-        del ask
-        return _chunk(answer, answer.text, sent=len(answer.pieces), last=True)
+        parts: list[dict[str, Any]] = []
+        if answer.thoughts and ask.shows_thoughts:
+            parts.append({"text": answer.thought, "thought": True})
+        if answer.pieces:
+            parts.append({"text": answer.text, **google_parts.text_signature(answer)})
+        parts += google_parts.after_text(answer)
+        return _chunk(answer, parts, sent=_whole(answer), last=True)
 
     def frames(self, ask: Ask, answer: Answer) -> Iterator[Frame]:
         """See `Dialect.frames`."""
-        length = len(answer.pieces)
-        last = _chunk(answer, "", sent=length, last=True)
         if ask.sse:
-            for place, piece in enumerate(answer.pieces, 1):
-                yield Frame(_sse(_chunk(answer, piece, sent=place)), "text")
-            yield Frame(_sse(last), "close")
+            yield from (Frame(_sse(chunk), kind) for chunk, kind in _chunks(ask, answer))
             return
         # The array opens with the first chunk, so that "[" alone is never on the wire.
-        for place, piece in enumerate(answer.pieces, 1):
-            comma = b",\r\n" if place > 1 else b"["
-            yield Frame(comma + orjson.dumps(_chunk(answer, piece, sent=place)), "text")
-        yield Frame((b",\r\n" if length else b"[") + orjson.dumps(last) + b"]", "close")
+        before = b"["
+        for chunk, kind in _chunks(ask, answer):
+            yield Frame(before + orjson.dumps(chunk) + (b"]" if kind == "close" else b""), kind)
+            before = b",\r\n"
 
     def spare(self, ask: Ask) -> Spare:
         """See `Dialect.spare`."""

@@ -1,7 +1,13 @@
-"""OpenAI's Chat Completions: https://platform.openai.com/docs/api-reference/chat."""
+"""OpenAI's Chat Completions: https://platform.openai.com/docs/api-reference/chat.
+
+Reasoning is sent as `reasoning_content`, as DeepSeek and others do, and images as OpenRouter sends them:
+OpenAI's own Chat Completions has neither.
+"""
 
 from __future__ import annotations
 
+import base64
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
@@ -20,32 +26,22 @@ from llmkit.sandbox.dialects.dialect import (
     texts,
     whole_number,
 )
-from llmkit.sandbox.dialects.formats import openai_problem
+from llmkit.sandbox.dialects.functions import effort, invocation, outcome, stray, unanswered
+from llmkit.sandbox.dialects.openai_fields import ROLES, check_format, choice, functions, missing
 from llmkit.sandbox.dialects.parts import from_url
+from llmkit.sandbox.pieces import split
+from llmkit.sandbox.reply import thought_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmkit.content.attachments import Attachment
-    from llmkit.sandbox.conversation import Answer, Role, Tokens
+    from llmkit.sandbox.conversation import Answer, Invocation, Source, Tokens
     from llmkit.sandbox.dialects.dialect import Call, ProtocolName
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "assistant",
-    "function": "assistant",
-}
 _PARTS = ("text", "image_url", "input_audio", "refusal", "file")
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
-_FINISH = {"stop": "stop", "length": "length", "stop_sequence": "stop"}
-
-
-def _missing(name: str) -> RefusedError:
-    message = f"Missing required parameter: '{name}'."
-    return RefusedError(400, message, code="missing_required_parameter", param=name)
+_FINISH = {"stop": "stop", "length": "length", "stop_sequence": "stop", "tool_calls": "tool_calls"}
 
 
 def _turn(place: int, message: Any) -> Turn:
@@ -55,12 +51,49 @@ def _turn(place: int, message: Any) -> Turn:
             400, f"Invalid type for '{where}': expected an object.", code="invalid_type", param=where
         )
     role = message.get("role")
-    if role not in _ROLES:
-        supported = ", ".join(f"'{known}'" for known in _ROLES)
+    if role not in ROLES:
+        supported = ", ".join(f"'{known}'" for known in ROLES)
         text = f"Invalid value: '{role}'. Supported values are: {supported}."
         raise RefusedError(400, text, code="invalid_value", param=f"{where}.role")
     content = message.get("content")
-    return Turn(_ROLES[role], text_of(content, f"{where}.content"), _media(content, where, role))
+    if role == "tool":
+        return Turn("user", "", outcomes=(outcome(message.get("tool_call_id"), content),))
+    calls = tuple(_call(one) for one in message.get("tool_calls") or ())
+    _check_thought(message.get("reasoning_content"), calls, where)
+    return Turn(ROLES[role], text_of(content, f"{where}.content"), _media(content, where, role), calls)
+
+
+def _call(call: Any) -> Invocation:
+    fields = call if isinstance(call, dict) else {}
+    called = fields.get("function") or {}
+    return invocation(fields.get("id"), called.get("name"), called.get("arguments"))
+
+
+def _check_thought(thought: Any, calls: tuple[Invocation, ...], where: str) -> None:
+    """Refuse calls without the reasoning before them, as DeepSeek does."""
+    mark = thought_mark(thought) if isinstance(thought, str) else ""
+    for call in calls:
+        if call.id.startswith("call_t") and not (mark and call.id.startswith(f"call_{mark}")):
+            text = f"Missing or changed `reasoning_content` field in the assistant message at '{where}'."
+            raise RefusedError(400, text, param=where)
+
+
+def _check_order(turns: tuple[Turn, ...]) -> None:
+    """Refuse calls without results, and results without calls."""
+    if stray(turns) is not None:
+        text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
+        raise RefusedError(400, f"Invalid parameter: {text}", param="messages")
+    if open_ := unanswered(turns):
+        text = "An assistant message with 'tool_calls' must be followed by tool messages responding to each"
+        ids = ", ".join(open_[1])
+        message = f"{text} 'tool_call_id'. The following tool_call_ids did not have response messages: {ids}"
+        raise RefusedError(400, message, param=f"messages[{open_[0]}].tool_calls")
+
+
+def _effort(body: Mapping[str, Any], model: str) -> str:
+    reasoning = body.get("reasoning")
+    asked = reasoning.get("effort", "medium") if isinstance(reasoning, dict) else body.get("reasoning_effort")
+    return effort(model, asked)
 
 
 def _media(content: Any, where: str, role: str) -> tuple[Attachment, ...]:
@@ -99,32 +132,64 @@ def _image(image: Any, where: str) -> Attachment | None:
 
 def _file(file: Any, where: str) -> Attachment | None:
     if not isinstance(file, dict) or not file.get("filename"):
-        raise _missing(f"{where}.filename")
+        raise missing(f"{where}.filename")
     return from_url(file.get("file_data"), f"{where}.file_data", name=file["filename"], taken=(PDF,))
 
 
 def _turns(messages: Any) -> tuple[Turn, ...]:
     if messages is None:
-        raise _missing("messages")
+        raise missing("messages")
     if not isinstance(messages, list) or not messages:
         text = "Invalid 'messages': expected an array with minimum length 1."
         raise RefusedError(400, text, code="empty_array", param="messages")
-    return tuple(_turn(place, message) for place, message in enumerate(messages))
+    turns = tuple(_turn(place, message) for place, message in enumerate(messages))
+    _check_order(turns)
+    return turns
 
 
 def _usage(tokens: Tokens) -> dict[str, Any]:
+    output = tokens.output + tokens.image
     return {
         "prompt_tokens": tokens.input,
-        "completion_tokens": tokens.output,
-        "total_tokens": tokens.input + tokens.output,
+        "completion_tokens": output,
+        "total_tokens": tokens.input + output,
         "prompt_tokens_details": {"cached_tokens": tokens.cached, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": tokens.reasoning,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
+            **({"image_tokens": tokens.image} if tokens.image else {}),
         },
     }
+
+
+def _called(call: Invocation, raw: str) -> dict[str, Any]:
+    return {"id": f"call_{call.id}", "type": "function", "function": {"name": call.name, "arguments": raw}}
+
+
+def _annotation(source: Source) -> dict[str, Any]:
+    cited = {"url": source.url, "title": source.title, "start_index": source.start, "end_index": source.end}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def _around(answer: Answer) -> dict[str, Any]:
+    """Return what a message has after its text: sources and an image."""
+    found: dict[str, Any] = {}
+    if answer.sources:
+        found["annotations"] = [_annotation(source) for source in answer.sources]
+    if answer.image:
+        url = f"data:image/png;base64,{base64.b64encode(answer.image).decode()}"
+        found["images"] = [{"type": "image_url", "index": 0, "image_url": {"url": url}}]
+    return found
+
+
+def _call_deltas(answer: Answer) -> Iterator[dict[str, Any]]:
+    """Yield the calls as a stream sends them: the name, then the arguments piece by piece."""
+    for index, call in enumerate(answer.calls):
+        yield {"tool_calls": [{"index": index, **_called(call, "")}]}
+        for piece in split(call.raw):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def _sse(value: dict[str, Any]) -> bytes:
@@ -135,34 +200,12 @@ def _finish(answer: Answer) -> str:
     return answer.finish_word or _FINISH[answer.finish]
 
 
-def _check_format(wanted: dict[str, Any], body: Mapping[str, Any]) -> None:
-    """Refuse a format that the API would refuse."""
-    kind, where = wanted.get("type"), "response_format"
-    if wanted and kind not in {"text", "json_object", "json_schema"}:
-        text = f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and 'text'."
-        raise RefusedError(400, text, code="invalid_value", param=f"{where}.type")
-    if kind == "json_object" and "json" not in str(body.get("messages")).lower():
-        text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type"
-        raise RefusedError(400, f"{text} 'json_object'.", param="messages")
-    if kind == "json_schema":
-        _check_schema(wanted.get("json_schema"), where)
-
-
-def _check_schema(described: Any, where: str) -> None:
-    """Refuse a schema that the API would refuse."""
-    if not isinstance(described, dict) or not described.get("name"):
-        raise _missing(f"{where}.json_schema.name")
-    if problem := openai_problem(described.get("schema"), strict=bool(described.get("strict"))):
-        text = f"Invalid schema for {where} '{described['name']}': {problem}"
-        raise RefusedError(400, text, param=where)
-
-
 class OpenAIDialect(Dialect):
     """Requests and answers of `POST /chat/completions` and `GET /models`."""
 
     name: ClassVar[ProtocolName] = "openai"
     request_id_header = "x-request-id"
-    routes = (
+    routes: ClassVar[tuple[Route, ...]] = (
         Route("POST", "/chat/completions", "generate"),
         Route("GET", "/models", "models"),
         Route("GET", "/models/{model}", "model"),
@@ -180,10 +223,11 @@ class OpenAIDialect(Dialect):
         """See `Dialect.read`."""
         body = call.body
         if not call.model:
-            raise _missing("model")
+            raise missing("model")
         limits = [whole_number(body.get(name), name) for name in ("max_completion_tokens", "max_tokens")]
         wanted = body.get("response_format") or {}
-        _check_format(wanted, body)
+        check_format(wanted, body.get("messages"))
+        offered, searches = functions(body.get("tools"))
         return Ask(
             model=call.model,
             turns=_turns(body.get("messages")),
@@ -194,16 +238,27 @@ class OpenAIDialect(Dialect):
             wants_json=str(wanted.get("type", "")).startswith("json"),
             schema=(wanted.get("json_schema") or {}).get("schema"),
             image_tokens=openai_image,
+            functions=offered,
+            choice=choice(body.get("tool_choice"), offered),
+            parallel=body.get("parallel_tool_calls") is not False,
+            searches=searches or body.get("web_search_options") is not None,
+            draws="image" in (body.get("modalities") or ()),
+            effort=_effort(body, call.model),
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
         """See `Dialect.body`."""
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": answer.text,
+            "content": None if answer.calls else answer.text,
             "refusal": None,
             "annotations": [],
+            **_around(answer),
         }
+        if answer.thoughts:
+            message["reasoning_content"] = answer.thought
+        if answer.calls:
+            message["tool_calls"] = [_called(call, call.raw) for call in answer.calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
         usage = {"usage": _usage(answer.tokens)} if answer.tokens else {}
         return {
@@ -236,8 +291,11 @@ class OpenAIDialect(Dialect):
             return _sse({**base, "choices": [choice]})
 
         yield Frame(chunk({"role": "assistant", "content": "", "refusal": None}), "open")
-        for piece in answer.pieces:
-            yield Frame(chunk({"content": piece}), "text")
+        thoughts = ({"reasoning_content": piece} for piece in answer.thoughts)
+        for delta in chain(thoughts, ({"content": piece} for piece in answer.pieces), _call_deltas(answer)):
+            yield Frame(chunk(delta), "text")
+        if around := _around(answer):
+            yield Frame(chunk(around), "close")
         yield Frame(chunk({}, _finish(answer)), "close")
         if counted and answer.tokens:
             yield Frame(_sse({**base, "choices": [], "usage": _usage(answer.tokens)}), "close")

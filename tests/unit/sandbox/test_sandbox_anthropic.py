@@ -81,7 +81,11 @@ async def test_counted_tokens_are_those_that_are_billed(client):
 
 
 async def test_models_are_listed_and_described(client):
-    assert [model.id async for model in client.models.list()] == ["sandbox", "sandbox-mini"]
+    assert [model.id async for model in client.models.list()] == [
+        "sandbox",
+        "sandbox-mini",
+        "sandbox-thinking",
+    ]
     assert (await client.models.retrieve("anything")).lifecycle == "active"
 
 

@@ -90,7 +90,7 @@ async def test_the_system_instruction_is_read(client):
 
 async def test_models_are_listed_and_described(client):
     listed = [model.name async for model in await client.models.list()]
-    assert listed == ["models/sandbox", "models/sandbox-mini"]
+    assert listed == ["models/sandbox", "models/sandbox-mini", "models/sandbox-thinking"]
     assert (await client.models.get(model="anything")).name == "models/anything"
 
 

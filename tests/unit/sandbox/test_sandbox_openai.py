@@ -91,7 +91,11 @@ async def test_any_model_name_is_echoed_without_its_fault(client):
 
 
 async def test_models_are_listed_and_described(client):
-    assert [model.id async for model in client.models.list()] == ["sandbox", "sandbox-mini"]
+    assert [model.id async for model in client.models.list()] == [
+        "sandbox",
+        "sandbox-mini",
+        "sandbox-thinking",
+    ]
     assert (await client.models.retrieve("anything")).id == "anything"
 
 

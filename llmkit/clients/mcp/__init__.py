@@ -1,1 +1,0 @@
-"""Tools of MCP servers (Model Context Protocol), through the official `mcp` package."""
