@@ -16,7 +16,7 @@ class Chat:
     def client(self, url):
         return OpenAIClient(api_key="k" * 20, base_url=f"{url}/v1", model=self.model, max_retries=0)
 
-    def answer(self, text="", calls=(), finish=None):
+    def answer(self, text="", calls=(), finish=None, usage=USAGE):
         called = [
             {"index": n, "id": name_id, "type": "function", "function": {"name": name, "arguments": raw}}
             for n, (name_id, name, raw) in enumerate(calls)
@@ -29,7 +29,7 @@ class Chat:
                     {"index": 0, "delta": {}, "finish_reason": finish or ("tool_calls" if called else "stop")}
                 ]
             },
-            {"choices": [], "usage": {"prompt_tokens": USAGE[0], "completion_tokens": USAGE[1]}},
+            {"choices": [], "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}},
         ]
         return events(
             b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks) + b"data: [DONE]\n\n"

@@ -1,6 +1,9 @@
 """Loops with tools, in four wire formats: every ending, with its steps, rows and amounts."""
 
 import asyncio
+import itertools
+import json
+import random
 import threading
 
 import pytest
@@ -296,3 +299,26 @@ async def test_anthropic_goes_on_after_a_pause(peer, ledger):
 async def test_a_limit_that_is_none_is_refused(peer, options):
     with pytest.raises(InvalidRequestError):
         await run(SERVERS["chat"], peer, [], **options)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_a_hundred_loops_never_pass_their_price(peer, ledger):
+    server, rng = SERVERS["chat"], random.Random(7)
+    count = itertools.count()
+
+    def answer(body):
+        """Call a tool with everything that the request allows: the longest answer, and a long prompt."""
+        number = next(count)
+        spent = (len(json.dumps(body["messages"])) // 3, body.get("max_tokens", 400))
+        raw = json.dumps({"a": number, "b": rng.randrange(100)})
+        return [server.answer("Let me add.", [(f"call_{number}", "add", raw)], usage=spent)]
+
+    peer.scripts[server.model] = [answer]
+    async with server.client(peer.url) as client:
+        for _ in range(100):
+            limit, cap = rng.randrange(20, 400), rng.uniform(1e-5, 2e-3)
+            done = await client.run(QUESTION, [add], max_cost=cap, max_tokens=limit, max_steps=50)
+            assert done.stopped in {"max_cost", "max_steps"}
+            assert done.cost <= cap
+            check_amounts(ledger, done)
