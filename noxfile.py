@@ -7,9 +7,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False  # a session without its Python is skipped, and said so
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 HOSTED = "tests/environments/colab-2026-08.txt"
-HEADLESS = ("-m", "not browser")
 # What former releases of other packages say of themselves is not ours to mend.
-FORMER = (*HEADLESS, "-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning")
+FORMER = ("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning")
 
 
 @nox.session(python=PYTHONS)
@@ -27,29 +26,42 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+def headless(session: nox.Session, *options: str, **environment: str) -> None:
+    """Run all tests but those of browsers; kernels apart, for jupyter_client 7 applies nest-asyncio."""
+    for kind in ("kernel and not browser", "not (kernel or browser)"):
+        session.run("pytest", "-m", kind, *options, *session.posargs, env=environment)
+
+
+def installed(session: nox.Session) -> set[str]:
+    return set(str(session.run("python", "-m", "pip", "freeze", "--all", silent=True)).splitlines())
+
+
 @nox.session(python="3.13")
 def hosted(session: nox.Session) -> None:
     """A hosted runtime's packages: llmkit adds to them, changes none, and works there."""
     session.install("--no-deps", "-r", HOSTED)
     session.run("python", "-m", "pip", "check")
+    before = installed(session)
     session.run("python", "-m", "pip", "install", "--quiet", ".")
+    if changed := before - installed(session):
+        session.error(f"`pip install .` replaced {', '.join(sorted(changed))}")
     session.run("python", "-m", "pip", "check")
     session.install("--constraint", HOSTED, "-e", ".[test-headless]")
-    session.run("pytest", *FORMER, *session.posargs, env={"TESTED_ENVIRONMENT": "hosted"})
+    headless(session, *FORMER, TESTED_ENVIRONMENT="hosted")
 
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """The oldest release of every dependency, all at once."""
     session.install("--resolution", "lowest-direct", "-e", ".[test-headless]")
-    session.run("pytest", *FORMER, *session.posargs, env={"TESTED_ENVIRONMENT": "lowest"})
+    headless(session, *FORMER, TESTED_ENVIRONMENT="lowest")
 
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
     """The newest release of every dependency."""
     session.install("--upgrade", "-e", ".[test-headless]")
-    session.run("pytest", *HEADLESS, *session.posargs)
+    headless(session)
 
 
 @nox.session(python="3.11")

@@ -20,6 +20,7 @@ from .clients.engine.retry import RetryPolicy as RetryPolicy
 from .clients.engine.retry import rate_limit_retry as rate_limit_retry
 from .clients.google import GoogleAIClient as GoogleAIClient
 from .clients.google_legacy import GoogleGenerativeAIClient as GoogleGenerativeAIClient
+from .clients.mcp.server import mcp as mcp
 from .clients.models import ModelManager as ModelManager
 from .clients.openai import OpenAIClient as OpenAIClient
 from .clients.registry import client as client
@@ -60,6 +61,9 @@ from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
+from .notebook.ask import aask as aask
+from .notebook.ask import ask as ask
+from .notebook.ask import run as run
 from .notebook.chat.chat import Chat as Chat
 from .notebook.compare.compare import acompare as acompare
 from .notebook.compare.compare import compare as compare

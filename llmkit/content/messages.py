@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from llmkit.content.attachments import Attachment
@@ -22,7 +23,7 @@ from llmkit.content.parts import (
 from llmkit.content.reasoning import thought
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 ROLES = ("system", "user", "assistant")
 
@@ -221,6 +222,7 @@ class LLMResponse:
             citations, reasoning, items of the server's tools. Do not trust them: a model wrote them.
         parts: All parts of the answer in order, those of `llmkit.parts`; a response that is given text alone
             has one `Text`. Do not trust them: a model wrote them.
+        reader: Reads `value` from the text.
     """
 
     content: str
@@ -246,6 +248,7 @@ class LLMResponse:
     note: str = ""
     raw_parts: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
+    reader: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tokens_used is None and self.prompt_tokens is not None and self.completion_tokens is not None:
@@ -278,6 +281,15 @@ class LLMResponse:
     def alternatives(self) -> tuple[str, ...]:
         """The texts of further candidates, where several were asked for."""
         return tuple(str(part.data.get("text", "")) for part in self.parts if _is_alternative(part))
+
+    @cached_property
+    def value(self) -> Any:
+        """The answer as what `schema=` asked for: an instance of its class, or JSON; the text without one.
+
+        Raises:
+            BadResponseError: If the answer does not fit.
+        """
+        return self.content if self.reader is None else self.reader(self.content)
 
     @property
     def message(self) -> LLMMessage:

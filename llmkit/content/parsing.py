@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.content.fences import Fence, fences, language_name
 from llmkit.content.json_values import are_alike, distinct, flat, no_number, places
+from llmkit.content.messages import LLMMessage
 from llmkit.content.reasoning import spoken
 from llmkit.content.schema import Schema, schema_of
-from llmkit.content.validation import check, row_of, unusable
+from llmkit.content.validation import check, instance, row_of, unusable
 from llmkit.core.errors import BadResponseError
 
 if TYPE_CHECKING:
@@ -100,12 +101,47 @@ def parse(
 
 def _parsed(text: str, form: Format, schema: SchemaLike, language: str | None) -> Any:
     if form == "json":
-        return _json(text, schema_of(schema), fences(text))
+        wanted = schema_of(schema)
+        value = _json(text, wanted, fences(text))
+        if wanted is not None:
+            instance(value, wanted, text)  # a class may refuse what its JSON schema allows
+        return value
     if form == "df":
         from llmkit.content.tables import frame
 
         return frame(text, schema_of(schema))
     return _code(text, language)
+
+
+def value_of(text: str, schema: SchemaLike = None) -> Any:
+    """Read an answer in JSON as an instance of the class that was asked for; as JSON without a class.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class River:
+        ...     name: str
+        >>> value_of('Here: {"name": "Rhine"}', River)
+        River(name='Rhine')
+    """
+    wanted = schema_of(schema)
+    value = parse(text, "json", wanted)
+    return value if wanted is None else instance(value, wanted, text)
+
+
+def repair(text: str, error: Exception) -> list[LLMMessage]:
+    """Return the messages that let a model correct its answer: the answer, and the problem with it.
+
+    An answer without text cannot be corrected: there are no messages then.
+
+    Example:
+        >>> [message.role for message in repair("{", BadResponseError("The answer is not JSON."))]
+        ['assistant', 'user']
+    """
+    said = spoken(text)
+    if not said.strip():
+        return []
+    return [LLMMessage("assistant", said), LLMMessage("user", repair_message(error))]
 
 
 def repair_message(error: Exception, text: str = "") -> str:

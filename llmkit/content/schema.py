@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -25,6 +25,8 @@ from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from pydantic import TypeAdapter
 
 SchemaLike: TypeAlias = "Schema | Mapping[str, Any] | type | str | bool | None"
 """Values of `schema=`: a JSON schema, a class, or `"json"` for any JSON object."""
@@ -53,10 +55,12 @@ class Schema:
     Attributes:
         json: The JSON schema; `None` for any JSON object.
         name: Its name.
+        kind: The class that it was made from, if it was.
     """
 
     json: Mapping[str, Any] | None = None
     name: str = "answer"
+    kind: Any = field(default=None, repr=False, compare=False)
 
 
 def schema_of(given: SchemaLike) -> Schema | None:
@@ -134,19 +138,25 @@ def for_anthropic(schema: Schema) -> dict[str, Any] | None:
 
 def _of_type(given: Any) -> Schema:
     """Create the schema of a class with pydantic, a dependency of the SDKs."""
-    from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
     if not isinstance(given, type) and get_origin(given) is None:
         raise _no_schema(f"a {type(given).__name__}")
     try:
-        document = TypeAdapter(_newer(given)).json_schema()
+        document = adapter_of(given).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         reason = str(error).splitlines()[0]
         raise InvalidRequestError(
             f"Cannot create a JSON schema from {_called(given)}: {reason:.200}"
         ) from error
-    return Schema(document, _name(_called(given)))
+    return Schema(document, _name(_called(given)), given)
+
+
+def adapter_of(kind: Any) -> TypeAdapter[Any]:
+    """Return what validates and creates values of a class."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_newer(kind))
 
 
 def _newer(kind: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_type_hints, overload
@@ -12,7 +13,7 @@ from llmkit.content.parts import json_text
 from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pydantic import BaseModel
 
@@ -80,7 +81,7 @@ class Tool:
         try:
             model = self.arguments.model_validate(arguments)
         except ValidationError as error:
-            raise ValueError(_problems(error)) from None
+            raise ValueError(problems(error)) from None
         fields = self.arguments.model_fields
         return {
             str(fields[name].alias): getattr(model, name) for name in fields if name in model.model_fields_set
@@ -135,6 +136,26 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return lambda decorated: _of_function(decorated, **options)
 
 
+class ToolSource(ABC):
+    """Something that has tools, such as a server; `tools=` takes it in place of them."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Tool]:
+        """Return the tools that there are now."""
+
+
+def spread(given: Any) -> list[Any]:
+    """Return what `tools=` was given one by one, with the tools of a source in its place.
+
+    Example:
+        >>> spread(print) == spread([print]) == [print]
+        True
+    """
+    if isinstance(given, str | Mapping | ToolSource) or callable(given):
+        given = [given]
+    return [tool for one in given for tool in (one if isinstance(one, ToolSource) else [one])]
+
+
 def tool_of(given: Tool | Callable[..., Any]) -> Tool:
     """Return a tool, or make one of a function.
 
@@ -154,9 +175,7 @@ def tools_of(given: Iterable[Any]) -> tuple[Tool | Mapping[str, Any], ...]:
         >>> [one if isinstance(one, dict) else one.name for one in tools_of([{"type": "web_search"}])]
         [{'type': 'web_search'}]
     """
-    if isinstance(given, str | Mapping) or callable(given):
-        given = [given]
-    found = [dict(one) if isinstance(one, Mapping) else tool_of(one) for one in given]
+    found = [dict(one) if isinstance(one, Mapping) else tool_of(one) for one in spread(given)]
     names = [one.name for one in found if isinstance(one, Tool)]
     for name in names:
         if names.count(name) > 1:
@@ -169,12 +188,16 @@ def tools_among(
 ) -> tuple[tuple[Tool | Mapping[str, Any], ...], str | Mapping[str, Any] | None]:
     """Take `tools` and `tool_choice` out of a call's options; the provider's own dicts alone stay there."""
     given = options.get("tools")
-    if callable(given):
+    if callable(given) or isinstance(given, ToolSource):
         given = [given]
-    if not isinstance(given, list | tuple) or not any(map(callable, given)):  # a `Tool` is callable, too
+    if not isinstance(given, list | tuple) or not any(map(_is_ours, given)):
         return (), None
     del options["tools"]
     return tools_of(given), options.pop("tool_choice", None)
+
+
+def _is_ours(given: Any) -> bool:
+    return callable(given) or isinstance(given, ToolSource)  # a `Tool` is callable, too
 
 
 def described(tools: Iterable[Tool | Mapping[str, Any]]) -> str:
@@ -281,7 +304,7 @@ def _without_titles(schema: Any) -> Any:
     return [_without_titles(one) for one in schema] if isinstance(schema, list) else schema
 
 
-def _problems(error: Any) -> str:
+def problems(error: Any) -> str:
     """Return what is wrong with arguments, without the model's values."""
     found = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors())
     return "; ".join(found)[:1000]

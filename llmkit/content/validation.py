@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from llmkit.content.schema import adapter_of
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -30,6 +32,22 @@ def check(value: Any, schema: Mapping[str, Any], text: str) -> None:
         raise unusable(
             f"The answer does not match the schema: {error.json_path}: {error.message:.200}.", text
         )
+
+
+def instance(value: Any, schema: Schema, text: str) -> Any:
+    """Return JSON as an instance of the class that the schema was made from; as it is without one."""
+    if schema.kind is None:
+        return value
+    from pydantic import ValidationError
+
+    try:
+        return adapter_of(schema.kind).validate_json(json.dumps(value))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "".join(f".{step}" for step in first["loc"])
+        raise unusable(
+            f"The answer is not a valid {schema.name}: ${place}: {first['msg']:.200}.", text
+        ) from None
 
 
 def unusable(message: str, text: str) -> BadResponseError:

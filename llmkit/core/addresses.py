@@ -31,12 +31,14 @@ class Manner:
         protocol: The wire format; it determines what requests append.
         home: The default base URL.
         local: Whether it runs on the user's machine; `home` then supplies the default port and path.
+        path: The path of an address without one.
         native: Paths of the server's other APIs, which are replaced by this one's.
     """
 
     protocol: str = "openai"
     home: str = ""
     local: bool = False
+    path: str = ""
     native: tuple[str, ...] = ()
 
     @property
@@ -47,7 +49,7 @@ class Manner:
     def root(self, netloc: str) -> str:
         """Return the default path for this host, if known."""
         home = urlsplit(self.home)
-        return home.path if self.local or netloc == home.netloc else ""
+        return home.path if self.local or netloc == home.netloc else self.path
 
 
 @lru_cache(maxsize=128)

@@ -26,6 +26,7 @@ class Provider:
         key_env: Environment variables for its key.
         base_url: Its default base URL.
         base_url_env: Environment variables that override the base URL.
+        root: The path of its API, for an address without one.
         codec: `"module:Class"` of the wire format that it speaks.
         protocol: Whose requests add what to an address; a key of `addresses.ENDPOINTS`.
         native: Paths of its other APIs, which users may append by mistake.
@@ -50,6 +51,7 @@ class Provider:
     key_env: tuple[str, ...] = ()
     base_url: str | None = None
     base_url_env: tuple[str, ...] = ()
+    root: str = ""
     codec: str = "llmkit.providers.openai_chat:CompatibleCodec"
     protocol: str = "openai"
     native: tuple[str, ...] = ()

@@ -17,6 +17,9 @@ fast = "openai:gpt-6-luna"
 input = 0.5
 output = 1.5
 
+[tool.llmkit.base_models]          # what an Azure deployment runs, for its price
+"azure:my-deployment" = "gpt-4o-mini"
+
 [tool.llmkit.magics]               # what `%config LLMMagics` lists
 system = "Be brief."
 budget = 0.05
@@ -53,6 +56,11 @@ PRICE_KEYS = frozenset(
 """Keys of a price table: tokens in US dollars per million; requests, searches and code executions in US
 dollars per thousand."""
 
+MCP_KEYS = frozenset(
+    {"command", "url", "env", "headers", "prefix", "only", "approve", "timeout", "start_timeout", "transport"}
+)
+"""Keys of a table `[mcp.NAME]`: the arguments of `llmkit.mcp`."""
+
 ReplayMode = Literal["off", "auto", "only"]
 """`auto` replays a recorded answer, otherwise calls and records; `only` never calls."""
 
@@ -71,10 +79,12 @@ class Settings:
         replay_file: File of recordings (`LLMKIT_REPLAY_FILE`); in a settings file, relative to it.
         aliases: The user's model aliases.
         prices: The user's prices by model, in US dollars per million tokens.
+        base_models: The model behind a name, by `provider:name`, for its price; for deployments on Azure.
         base_urls: Base URLs by provider.
         projects: The project file, by provider for which it sets the base URL.
         dotenv: Whether keys are read from a `.env` in the current folder; only your own file may set it.
         magics: Defaults of the magics, by the names that `%config LLMMagics` lists.
+        mcp: MCP servers by name, as for `llmkit.mcp`; only your own file may set them.
     """
 
     model: str | None = None
@@ -86,10 +96,12 @@ class Settings:
     replay_file: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    base_models: Mapping[str, str] = field(default_factory=dict)
     base_urls: Mapping[str, str] = field(default_factory=dict)
     projects: Mapping[str, str] = field(default_factory=dict)
     dotenv: bool = False
     magics: Mapping[str, Any] = field(default_factory=dict)
+    mcp: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _number(value: Any) -> float:
@@ -158,6 +170,22 @@ def _price(model: str, entry: dict[str, Any]) -> dict[str, float]:
     return {key: _number(usd) for key, usd in entry.items()}
 
 
+def _servers(value: Any) -> dict[str, dict[str, Any]]:
+    servers = {str(name): dict(options) for name, options in dict(value).items()}
+    for name, options in servers.items():
+        if unknown := options.keys() - MCP_KEYS:
+            raise ValueError(
+                f"{name} has an unknown key {min(unknown)}; known: {', '.join(sorted(MCP_KEYS))}"
+            )
+        if ("url" in options) == ("command" in options):
+            raise ValueError(f"{name} needs either command or url")
+        if isinstance(options.get("command", []), str):
+            raise ValueError(  # noqa: TRY004 - as for every other setting
+                f'the command of {name} must be a list, e.g. ["uvx", "mcp-server-git"]'
+            )
+    return servers
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "model": _text,
     "temperature": _number,
@@ -168,9 +196,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "replay_file": _text,
     "aliases": _texts,
     "prices": _prices,
+    "base_models": _texts,
     "base_urls": _texts,
     "dotenv": _flag,
     "magics": dict,  # traitlets checks the values
+    "mcp": _servers,
 }
 
 _ENVIRONMENT = {
@@ -244,6 +274,7 @@ def _manner(name: str) -> addresses.Manner:
         protocol=provider.protocol,
         home=provider.base_url or "",
         local=provider.local,
+        path=provider.root,
         native=provider.native,
     )
 
@@ -341,9 +372,14 @@ def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | Non
             f"dotenv in {file} is ignored: a project must not choose the source of your keys.",
             hint=f"Set it in your own {user_file()}.",
         )
+    if "mcp" in project:
+        raise ConfigurationError(
+            f"mcp in {file} is refused: a project must not choose commands that run on your computer.",
+            hint=f"Move the table to your own {user_file()}.",
+        )
     tables = {
         name: {**own.get(name, {}), **project.get(name, {})}
-        for name in ("aliases", "prices", "base_urls", "magics")
+        for name in ("aliases", "prices", "base_models", "base_urls", "magics")
         if name in own or name in project
     }
     projects = dict.fromkeys(project.get("base_urls", ()), str(file))

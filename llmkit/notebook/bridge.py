@@ -7,16 +7,15 @@ thread cancels them at once.
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import queue
 import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmkit.core.background import Background
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
-    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -27,30 +26,11 @@ CLOSE_GRACE = 2.0
 """Seconds that a cancelled call has to close its connection and write its row."""
 
 
-class Bridge:
-    """A daemon thread with an event loop, one per process, started at its first use."""
+class Bridge(Background):
+    """The background loop, and what waits for its results."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; start it if this process has none yet."""
-        with self._lock:
-            # A forked process inherits the loop but not the thread that runs it.
-            if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
-                thread = threading.Thread(
-                    target=_serve, args=(self._loop,), daemon=True, name="llmkit-bridge"
-                )
-                thread.start()
-                atexit.register(_stop, self._loop, thread)
-            return self._loop
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Schedule a coroutine on the loop and return at once, for handlers that must not block."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop())
+        super().__init__("llmkit-bridge", CLOSE_GRACE)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it; an interrupt cancels it."""
@@ -134,26 +114,6 @@ class _Relay:
         self._over.set()
         cancelled = task.cancelled()
         self._items.put(_End(asyncio.CancelledError() if cancelled else task.exception()))
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        if tasks := asyncio.all_tasks(loop):
-            for task in tasks:
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(tasks, timeout=CLOSE_GRACE))
-        loop.run_until_complete(loop.shutdown_asyncgens())  # closes the HTTP sessions
-        loop.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """Stop the loop when the process exits, with time to close its connections."""
-    if thread.is_alive():
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(CLOSE_GRACE)
 
 
 bridge = Bridge()

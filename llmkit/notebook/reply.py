@@ -12,6 +12,7 @@ from llmkit.notebook.shell import execution_number, has_kernel
 if TYPE_CHECKING:
     import pandas as pd
 
+    from llmkit.clients.tools.run import Run
     from llmkit.content.messages import LLMResponse, Usage
     from llmkit.content.parsing import Format
     from llmkit.content.schema import SchemaLike
@@ -40,6 +41,7 @@ class Reply:
     Attributes:
         form: The format that was asked for.
         footer: The line under the answer.
+        run: The run with tools that led to the answer; `None` without tools.
         ended: Whether the call ended well.
         complete: Whether the text is the whole answer: neither stopped, nor cut off, nor at its token limit.
 
@@ -61,6 +63,7 @@ class Reply:
         self.response = response
         self.form = form
         self.footer: Footer | None = None
+        self.run: Run | None = None
         self.complete = ended and response.finish_reason not in CUT
         self.ended = ended
         self._value = value
@@ -89,6 +92,17 @@ class Reply:
         Several blocks are joined. A block that the text announces as a correction replaces those before it.
         """
         return str(self._value) if self.form == "code" and self._value is not None else code_in(self.text)
+
+    @property
+    def value(self) -> Any:
+        """The answer as what was asked for: an instance of the schema's class, JSON, a table, code, or text.
+
+        Raises:
+            BadResponseError: If it does not fit.
+        """
+        if self.form == "json" and self.response.reader is not None:
+            return self.response.value
+        return self.text if self._value is None else self._value
 
     @property
     def df(self) -> pd.DataFrame:

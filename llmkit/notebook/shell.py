@@ -9,7 +9,10 @@ def current_shell() -> Any:
     """Return the running IPython shell; `None` outside IPython."""
     from IPython.core.getipython import get_ipython
 
-    return get_ipython()
+    shell: Any = get_ipython()
+    if shell is not None:  # the terminal of IPython 7 would not ask a chat how to show itself
+        shell.display_formatter.ipython_display_formatter.enabled = True
+    return shell
 
 
 def has_kernel(shell: Any) -> bool:

@@ -10,7 +10,7 @@ from IPython.core.error import StdinNotImplementedError
 
 from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage, LLMResponse, facts
-from llmkit.content.parsing import parse, repair_message
+from llmkit.content.parsing import parse, repair
 from llmkit.content.reasoning import spoken
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.core.money import format_money
@@ -122,11 +122,10 @@ class SingleRun:
 
     def _repair(self, display: LiveAnswer, error: BadResponseError) -> Any:
         """Send the model its answer and the problem with it, in a second call."""
-        answer, spent = spoken(self.stream.text), self.stream.outcome
-        if not answer.strip():
+        further, spent = repair(self.stream.text, error), self.stream.outcome
+        if not further:
             raise error
-        said = LLMMessage(role="assistant", content=answer)
-        self.stream = self._open((said, LLMMessage(role="user", content=repair_message(error))))
+        self.stream = self._open(tuple(further))
         more = format_money(None if spent is None else spent.cost_estimate)
         self._notes.append(
             f"The first answer had the wrong format, so the call was repeated for another {more}."

@@ -120,6 +120,8 @@ def listing(
     """
     known = catalog.providers().get(provider)
     models = tuple(_FOLDER.sub("", model) for model in models)
+    behind = settings.load().base_models
+    models += tuple(behind[name] for model in models if (name := f"{provider}:{model}") in behind)
     return (
         _tabled("given", own or {}, provider, models)
         or _tabled("config", settings.load().prices, provider, models)

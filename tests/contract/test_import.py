@@ -30,6 +30,9 @@ HEAVY = [
     "tqdm",
 ]
 NAMES = [
+    "aask",
+    "ask",
+    "run",
     "APIKeyManager",
     "Alert",
     "AnthropicClient",
@@ -87,6 +90,7 @@ NAMES = [
     "compare",
     "ledger",
     "load_ipython_extension",
+    "mcp",
     "parts",
     "rate_limit_retry",
     "register",

@@ -74,12 +74,18 @@ def test_the_badge_opens_the_quickstart():
     assert (ROOT / path).is_file()
 
 
+def test_the_first_python_example_is_one_line():
+    (line,) = blocks("python")[0].splitlines()
+    assert line.startswith("reply = llmkit.ask(")
+
+
 @pytest.mark.kernel
 def test_the_python_examples_run_in_a_notebook(tmp_path):
     kernel = Kernel(
         tmp_path, LLMKIT_LEDGER=":memory:", LLMKIT_SANDBOX_RATE="0", LLMKIT_SANDBOX_FIRST_TOKEN="0"
     )
     try:
+        kernel.run("import llmkit")  # the README says so
         for block in blocks("python"):
             assert kernel.run(block).status == "ok", block
     finally:

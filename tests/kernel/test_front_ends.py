@@ -76,7 +76,7 @@ def test_a_terminal_shows_the_conversation_the_figures_and_the_line(tmp_path):
     script = f"{MADE}chat\n_ = chat.ask('repeat exactly: one'); chat\nboard\n"
     command = [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "--no-confirm-exit"]
     done = subprocess.run(
-        [*command, "--colors=NoColor"],
+        [*command, "--colors=NoColor", "--TerminalInteractiveShell.term_title=False"],
         input=script,
         capture_output=True,
         text=True,

@@ -260,7 +260,7 @@ class TestTerminal:
             import sys; sys.path.insert(0, {ROOT!r})
             from IPython.terminal.interactiveshell import TerminalInteractiveShell
             from llmkit.notebook.display.rich_answer import live_answer
-            live = live_answer(TerminalInteractiveShell.instance())
+            live = live_answer(TerminalInteractiveShell.instance(term_title=False))
             live.start("m"); live.feed("Hello"); live.finish("Hello", None, {{}})
         """
         run = subprocess.run(

@@ -48,6 +48,7 @@ def session(tmp_path_factory):
         "IPython",
         "--no-banner",
         "--simple-prompt",
+        "--TerminalInteractiveShell.term_title=False",
         "--no-confirm-exit",
         "--colors=NoColor",
     ]

@@ -60,7 +60,8 @@ class Kernel:
             seconds: When to give up.
         """
         result, places, clear = Result(), {}, False
-        request = self.client.execute(code, allow_stdin=False)
+        # After an error, some kernels would refuse a cell that comes soon.
+        request = self.client.execute(code, allow_stdin=False, stop_on_error=False)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:

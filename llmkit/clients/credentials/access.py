@@ -171,8 +171,10 @@ class Access:
         """Return the address that the environment, a settings file or the catalogue names."""
         found = None if self._known is None else settings.address(self._known)
         if found is None:
+            variables = () if self._known is None else self._known.base_url_env
+            named = f"Set {variables[0]} in the environment. " if variables else ""
             raise ConfigurationError(
-                f"No address is known for {self._provider}.", hint="Pass it as base_url."
+                f"No address is known for {self._provider}.", hint=f"{named}Pass it as base_url."
             )
         return Place(url=found.url, source=found.source, project=found.project)
 

@@ -84,12 +84,7 @@ class Attempts:
                     await self.aclose()
                     self._call.give_up_attempt()
                     continue
-                redact_error(error, links(self._call.request.messages))
-                if isinstance(error, StreamInterruptedError) and not self._call.started:
-                    error.before_any_text()
-                blame_address(error, self._endpoint.transport.address)
-                explain(error, self._call.request.messages, self._call.request.model)
-                explain_down(error, self._call.provider, self._endpoint.transport.address)
+                self._explain(error)
                 await self.aclose()
                 wait = self._wait(error)
                 if wait is None:  # frames below hold the server's response, which may echo a key
@@ -101,6 +96,17 @@ class Attempts:
                 if texts is None:
                     await self.aclose()
                 return texts
+
+    def _explain(self, error: LLMClientError) -> None:
+        """Complete an error: no secrets in it, and what to do next."""
+        redact_error(error, links(self._call.request.messages))
+        if isinstance(error, StreamInterruptedError) and not self._call.started:
+            error.before_any_text()
+        blame_address(error, self._endpoint.transport.address)
+        explain(error, self._call.request.messages, self._call.request.model)
+        explain_down(error, self._call.provider, self._endpoint.transport.address)
+        if "/v1/responses" in error.message and not error.hint:
+            error.hint = 'Use the Responses API: OpenAIClient(api="responses").'
 
     async def aclose(self) -> None:
         """Close the connection, or return it to the pool if the answer was read to its end."""

@@ -6,11 +6,13 @@ import contextlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting import bound_ratio, charge
 from llmkit.content.messages import LLMResponse, Usage
+from llmkit.content.parsing import value_of
 from llmkit.content.parts import Other, Text
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
@@ -329,6 +331,7 @@ class Call:
             note=self._note(found) if self._status == "ok" else "",
             raw_parts=found,
             parts=assembled(self.answer, self.provider),
+            reader=None if self.request.schema is None else partial(value_of, schema=self.request.schema),
         )
 
     def _note(self, found: tuple[dict[str, Any], ...]) -> str:

@@ -26,12 +26,15 @@ async def ask(question: Question) -> None:
     """Let a person answer; without one, the call is denied."""
     if _asker is not None:
         await _asker(question)
-    elif sys.stdin is not None and sys.stdin.isatty():
-        question.answer = await asyncio.to_thread(_in_terminal, question)
+    else:
+        await asyncio.to_thread(ask_here, question)
 
 
-def _in_terminal(question: Question) -> bool:
+def ask_here(question: Question) -> None:
+    """Let the person at the terminal answer, on this thread; without one, the call is denied."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
     call = question.call
     shown = json_text(call.arguments).encode("unicode_escape").decode()
     answer = input(f"Run the tool {question.tool.name} with {shown}? [y/N] ")
-    return answer.strip().lower() in {"y", "yes"}
+    question.answer = answer.strip().lower() in {"y", "yes"}

@@ -76,13 +76,17 @@ class Job:
             self.error = error
 
     async def run_async(self) -> None:
-        """Run the function: an `async` one here, within its time, a plain one in a thread."""
-        if not inspect.iscoroutinefunction(self.tool.function):
+        """Run the function: an `async` one here, within its time, a plain one in a thread.
+
+        One with a method `run_async` has both forms: it runs where it can be cancelled.
+        """
+        function = getattr(self.tool.function, "run_async", self.tool.function)
+        if not inspect.iscoroutinefunction(function):
             await self._in_thread()
             return
         try:
             async with asyncio.timeout(self.tool.timeout):
-                self.value = await self.tool.function(**self.arguments)
+                self.value = await function(**self.arguments)
         except TimeoutError:
             self.error = _too_slow(self.tool)
         except Exception as error:  # noqa: BLE001 - as above

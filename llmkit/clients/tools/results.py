@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.attachments import Attachment, attach
@@ -30,8 +31,9 @@ def result_of(call: ToolCall, value: Any, limit: int) -> ToolResult:
         >>> result_of(ToolCall("1", "rivers"), ["Rhine", "Elbe"], 100).content
         '["Rhine", "Elbe"]'
     """
-    if isinstance(value, ToolResult):
-        return value
+    if isinstance(value, ToolResult):  # a server's, which does not know the call
+        content = cut(redact(value.content), limit)
+        return replace(value, call_id=call.id, name=call.name, content=content)
     if (file := _file(value)) is not None:
         return ToolResult(
             call.id, call.name, f"({file.kind}: {file.name or file.media_type})", attachments=(file,)

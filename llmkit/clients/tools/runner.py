@@ -11,8 +11,10 @@ from llmkit.clients.tools.execution import Approval, Job, Question
 from llmkit.clients.tools.loop import Loop
 from llmkit.clients.tools.run import Run, Step
 from llmkit.content.messages import messages_of
+from llmkit.content.tools import spread
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.codec import TEMPERATURE
+from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -104,7 +106,7 @@ class ToolRunner(BaseLLMClient):
         loop = Loop(
             self,
             messages_of(messages),
-            tools=tools,
+            tools=await in_thread(spread, tools),  # a server may have to start first
             max_steps=max_steps,
             max_cost=max_cost,
             approve=approve,

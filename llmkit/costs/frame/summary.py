@@ -205,7 +205,12 @@ def _sums(
     data: pd.DataFrame, keys: list[pd.Series[Any]] | None = None, level: list[int] | None = None
 ) -> pd.DataFrame:
     groups = data.groupby(keys, level=level, observed=True, dropna=False, sort=True)
-    return groups.sum(min_count=1)  # unknown tokens stay unknown
+    table = groups.sum(min_count=1)  # unknown tokens stay unknown
+    if isinstance(table.index, pd.MultiIndex) and any(each.hasnans for each in table.index.levels):
+        # pandas 2.2 made "missing" a value of a level, which `loc` and `nlargest` do not find.
+        values = [table.index.get_level_values(each) for each in range(table.index.nlevels)]
+        table.index = pd.MultiIndex.from_arrays(values)
+    return table
 
 
 def _shown(table: pd.DataFrame, *, timed: bool) -> pd.DataFrame:

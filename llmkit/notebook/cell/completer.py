@@ -55,7 +55,7 @@ def _completions(others: Any, find: Callable[[str], Completions | None]) -> Any:
             yield from others(text, offset)
             return
         start = offset - len(found.fragment)
-        for choice in found.choices:
+        for choice in _shown(found):
             yield Completion(start, offset, choice.text, type=choice.kind, signature=choice.hint)
 
     return completions
@@ -70,9 +70,14 @@ def _complete(others: Any, find: Callable[[str], Completions | None]) -> Any:
         found = find((line_buffer or text or "")[:cursor_pos])
         if found is None:
             return others(text, line_buffer, cursor_pos)  # type: ignore[no-any-return]
-        return found.fragment, [choice.text for choice in found.choices]
+        return found.fragment, [choice.text for choice in _shown(found)]
 
     return completed
+
+
+def _shown(found: Completions) -> list[Choice]:
+    """Return what to offer: what is typed if nothing fits, or front ends would offer words of their own."""
+    return found.choices or [Choice(found.fragment)]
 
 
 def _inspected(inspect: Any, look_up: Callable[[str], str]) -> Any:

@@ -115,7 +115,11 @@ class TestAttach:
     @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
     def test_images_of_ipython(self, form):
         data = picture(form)
-        assert attach(DisplayedImage(data=data, format=form.lower())).data == data
+        try:
+            shown = DisplayedImage(data=data, format=form.lower())
+        except ValueError:
+            pytest.skip("IPython 7 does not know the format")
+        assert attach(shown).data == data
 
     def test_an_image_with_a_size_to_show(self):
         assert attach(DisplayedImage(data=PNG, format="png", width=20)).data == PNG

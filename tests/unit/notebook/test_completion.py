@@ -155,7 +155,7 @@ def test_descriptions_travel_beside_the_completions(shell):
 
 def test_a_front_end_that_knows_the_current_line_only_gets_the_same_words(shell):
     assert shell.shell.complete("mo", "%llm mo", 7) == ("mo", ["model", "models"])
-    assert shell.shell.complete("zz", "%llm model zz", 13) == ("zz", [])
+    assert shell.shell.complete("zz", "%llm model zz", 13) == ("zz", ["zz"])
     with pytest.warns(PendingDeprecationWarning):  # IPython's own words about this method
         assert "%timeit" in shell.shell.complete("%timei", "%timei", 6)[1]
 
