@@ -22,7 +22,8 @@ def lines(name):
 
 
 PINS = dict(line.split("==") for line in lines("constraints.txt"))
-WANTED = [Requirement(line) for line in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"])]
+EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [Requirement(line) for line in (*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["mcp"])]
 
 
 def canonical(name):
@@ -41,7 +42,7 @@ def test_the_pinned_python_is_one_that_the_project_takes():
 
 
 def test_binder_installs_the_package_with_the_constraints_and_nothing_else():
-    assert lines("requirements.txt") == ["-c constraints.txt", ".[lab]"]
+    assert lines("requirements.txt") == ["-c constraints.txt", ".[lab,mcp]"]
 
 
 def test_what_is_run_by_name_may_be_run():

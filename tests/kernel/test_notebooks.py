@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +60,8 @@ def prose(name):
 
 
 def execute(name, folder):
+    if name == "tools" and importlib.util.find_spec("mcp") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs the extra mcp")
     notebook = read(name)
     client = NotebookClient(notebook, timeout=LONGEST, resources={"metadata": {"path": str(folder)}})
     client.execute()
@@ -205,6 +209,30 @@ def test_providers_own_model_in_thirty_lines_fallback_and_wall(run):
     }.items():
         (line,) = providers.text(cell).strip().splitlines()
         assert line.startswith(start)
+
+
+@pytest.mark.kernel
+def test_tools_run_within_their_price_ask_and_are_played_back(run):
+    tools = run("tools")
+    assert tools.text("run").splitlines() == [
+        "- total_visitors(town='Bergen') gives 1690.",
+        "- busiest_month(town='Bergen') gives June.",
+    ]
+    paid, recorded = re.fullmatch(
+        r"2 requests for \$(\S+); the ledger has \$(\S+)\n", tools.text("cost")
+    ).groups()
+    assert float(paid) == float(recorded) > 0
+    by_price, by_steps = tools.text("cap").splitlines()
+    assert re.search(r"0\.008\}: max_cost after [1-5] calls, \$0\.00[0-7]", by_price)
+    assert "max_steps after 2 calls" in by_steps
+    assert "failed: The user did not allow this call." in tools.text("approval").splitlines()[0]
+    assert tools.text("approval").splitlines()[-3:][0].split() == ["April", "0", "0", "0"]
+    assert re.fullmatch(
+        r"first run: \$0\.0*[1-9]\d*; (.*) called 1 time.*\nsecond run: \$0\.0000; \1 called 1 time.*\n",
+        tools.text("replay"),
+    )
+    assert tools.text("mcp-server").endswith("approve='always'\n")
+    assert "gives closed" in tools.text("mcp-run")
 
 
 @pytest.fixture(scope="module")
