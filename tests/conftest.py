@@ -35,6 +35,10 @@ outside: list[str] = []
 """Where tests tried to connect to; each one fails its test."""
 
 
+FORMER_HTTP = "ByteStream.__aiter__"
+"""httpx, and some releases of httpx2, leave these generators to the loop, which closes them too late."""
+
+
 def is_local(host: object) -> bool:
     name = host.decode() if isinstance(host, bytes) else host
     if not name or name == "localhost":
@@ -193,7 +197,8 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     gc.collect()
     said = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]
-    assert not said
+    former = "TESTED_ENVIRONMENT" in os.environ  # and its HTTP library may be, too
+    assert not [message for message in said if not (former and FORMER_HTTP in message)]
 
 
 @pytest.fixture(params=callers.KINDS)

@@ -5,6 +5,7 @@ import openai
 import pytest
 
 from llmkit import sandbox
+from llmkit.core import compat
 
 QUESTION = [{"role": "user", "content": "Explain the tides"}]
 
@@ -162,7 +163,7 @@ async def test_a_used_up_quota_has_its_own_code(client):
 
 @pytest.mark.parametrize("fault", ["cut=3", "reset=3"])
 async def test_a_broken_connection_is_a_connection_error(client, fault):
-    with pytest.raises(openai.APIConnectionError):
+    with pytest.raises((openai.APIConnectionError, *compat.http_errors())):  # the SDK's before release 3
         await stream(client, model=f"sandbox!{fault}")
 
 
@@ -245,7 +246,7 @@ def formatted(schema, **more):
         ({"type": "yaml"}, "Supported values are"),
         ({"type": "json_object"}, "must contain the word 'json'"),
         ({"type": "json_schema"}, "json_schema.name"),
-        (formatted({"type": "array"}), "must be a JSON Schema of 'type"),
+        (formatted({"type": "array"}), "must be a JSON Schema of"),
         (
             formatted({**CITY, "additionalProperties": True}, strict=True),
             "'additionalProperties' is required",
