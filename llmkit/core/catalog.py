@@ -43,6 +43,8 @@ class Provider:
         fallbacks: Alternative model, by model.
         refuses: Patterns of models that refuse a parameter, by parameter.
         reasons: Patterns of models that reason, and can say so.
+        effort: Levels of effort, by pattern of models; the first that matches counts.
+        tiers: Factors of the price in other service tiers than the usual one.
         responses: Patterns of models that only the Responses API has; `None` if there is no such API.
     """
 
@@ -68,6 +70,8 @@ class Provider:
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     refuses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    effort: Mapping[str, str] = field(default_factory=dict)
+    tiers: Mapping[str, float] = field(default_factory=dict)
     responses: tuple[str, ...] | None = None
 
     def plain(self, model: str) -> str:
@@ -89,6 +93,21 @@ class Provider:
             ['temperature']
         """
         return frozenset(name for name, patterns in self.refuses.items() if matches(model, patterns))
+
+    def effort_levels(self, model: str) -> dict[str, int | str] | None:
+        """Return a model's levels of effort, and what is sent for each; `None` if the model is not listed.
+
+        Example:
+            >>> providers()["google"].effort_levels("gemini-2.5-flash")["none"]
+            0
+            >>> list(providers()["openai"].effort_levels("o3-mini"))
+            ['low', 'medium', 'high']
+        """
+        for pattern, levels in self.effort.items():
+            if fnmatch.fnmatchcase(model, pattern):
+                pairs = (level.partition("=") for level in levels.split())
+                return {level: int(tokens) if tokens else level for level, _, tokens in pairs}
+        return None
 
 
 def matches(model: str, patterns: Iterable[str]) -> bool:
@@ -136,6 +155,17 @@ def load(provider: str, field: str, place: str) -> Any:
             f"The {field} of {provider} cannot be loaded from {place!r}: {error}.",
             hint=f'In the catalogue, write {field} = "module:Class".',
         ) from error
+
+
+def tier_factor(listing: str, tier: str) -> float | None:
+    """Return the factor of a service tier by a provider's name in the price data; `None` if none is listed.
+
+    Example:
+        >>> tier_factor("google", "flex")
+        0.5
+    """
+    found = (known.tiers.get(tier) for known in providers().values() if known.prices == listing)
+    return next((factor for factor in found if factor is not None), None)
 
 
 def aliases() -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from llmkit.content.parsing import wanted, words
 from llmkit.content.template import CellError, interpolate
 from llmkit.core.redaction import redact
 from llmkit.core.suggestions import did_you_mean
+from llmkit.providers.choices import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -235,4 +236,5 @@ def _options(ask: CellRequest, place: NotebookContext, schema: Schema | None) ->
     """Return the arguments of `stream_text` that are set."""
     temperature = place.temperature if ask.temperature is None else ask.temperature
     chosen = {"temperature": temperature, "max_tokens": ask.max_tokens, "schema": schema}
+    chosen |= {name: getattr(ask, name) for name in WORDS}
     return {name: value for name, value in chosen.items() if value is not None} | dict(ask.params)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llmkit.core import catalog
 from llmkit.prices import rates
 from llmkit.prices.rates import Listing, Rates
 
@@ -81,7 +83,11 @@ def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Li
     # The library ignores the service tier if it uses another provider's model.
     context = _context(tier) if any(info is own for own in priced.models) else None
     exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
-    return _as_listing(info.get_prices(minute, context), exact=exact and not _SEARCHING.search(model))
+    factor = None if exact or tier is None else catalog.tier_factor(provider, tier.lower())
+    price = info.get_prices(minute, context)
+    exact = (exact or factor is not None) and not _SEARCHING.search(model)
+    listing = _as_listing(price, exact=exact)
+    return listing if factor is None else listing.times(Decimal(repr(factor)))
 
 
 def _as_listing(price: ModelPrice, *, exact: bool) -> Listing:

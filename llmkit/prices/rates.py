@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,6 +95,14 @@ class Rates(NamedTuple):
                 fees += usd * count
         # The surcharge applies to tokens, not to fees.
         return (millionths * (US_FACTOR if units.get(US_INFERENCE) else 1) + fees) / MILLION
+
+    def times(self, factor: Decimal) -> Rates:
+        """Return the rates with a factor on all tokens; fees stay."""
+        names = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+        others = {unit: usd * factor if unit in KINDS else usd for unit, usd in self.others.items()}
+        return self._replace(
+            others=MappingProxyType(others), **{name: getattr(self, name) * factor for name in names}
+        )
 
     def cover(self, tokens: Tokens, units: Mapping[str, int]) -> bool:
         """Whether everything used has a price, so that the sum is exact."""
@@ -260,6 +268,10 @@ class Listing:
     def at(self, input_tokens: int) -> Rates:
         """Return the rates for a prompt of this size; above a threshold, its rates apply to all tokens."""
         return self.rates[bisect_left(self.starts, input_tokens)]
+
+    def times(self, factor: Decimal) -> Listing:
+        """Return the prices in a service tier with a factor."""
+        return replace(self, rates=tuple(one.times(factor) for one in self.rates))
 
     def price(self, usage: Usage) -> tuple[Decimal, bool]:
         """Return the price in US dollars, and whether it covers everything used."""

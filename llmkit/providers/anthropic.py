@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.content.media import anthropic_image
 from llmkit.content.schema import for_anthropic, in_prompt
+from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers import parts_anthropic
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.choices import comes_again, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import ended
@@ -51,6 +53,12 @@ LIMITS = Limits(
 ANTHROPIC_MAX_TOKENS = 4096
 """Default output limit for Anthropic, whose API requires one."""
 
+_LEAST_BUDGET = 1024
+"""The smallest budget for thinking that Anthropic accepts."""
+
+_ROOM = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
+"""Tokens for thinking on top of the default output limit."""
+
 VERSION = "2026-10-21"
 """The API version; the same as in the official SDK."""
 
@@ -61,8 +69,17 @@ class AnthropicCodec(Codec):
     sandbox: ClassVar[str] = "anthropic"
     output_limit: ClassVar[int | None] = ANTHROPIC_MAX_TOKENS
     schema_fields: ClassVar[frozenset[str]] = frozenset({"output_config"})
+    tiers: ClassVar[Mapping[str, str]] = {"standard": "standard_only", "priority": "auto"}
     caches_unasked: ClassVar[bool] = False  # it takes what is marked with `cache_control`
     image_tokens = staticmethod(anthropic_image)
+
+    @classmethod
+    def most_output(cls, request: Request) -> int:
+        """Return the output limit where a request gives none; reasoning counts, so it needs room."""
+        room = _ROOM.get(request.effort or "none", 0)
+        return min(
+            ANTHROPIC_MAX_TOKENS + room, max(catalog.output_limit(request.model), ANTHROPIC_MAX_TOKENS)
+        )
 
     def encode(self, request: Request) -> WireRequest:
         """Encode the request; see `Codec.encode`."""
@@ -77,7 +94,7 @@ class AnthropicCodec(Codec):
             raise InvalidRequestError("Anthropic needs a user message besides the system prompt.")
         body: dict[str, Any] = {
             "model": request.model,
-            "max_tokens": request.max_tokens or ANTHROPIC_MAX_TOKENS,
+            "max_tokens": request.max_tokens or self.most_output(request),
             "messages": turns,
         }
         if request.stream:
@@ -211,11 +228,32 @@ def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
             _choice,
             {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}},
         ),
+        "service_tier": tier_of(request, AnthropicCodec.tiers),
+        "cache_control": {"type": "ephemeral"} if comes_again(request) else None,
+        **_thinking(request),
         **{_NAMES.get(name, name): value for name, value in request.extra.items()},
     }
     if isinstance(fields.get("stop_sequences"), str):
         fields["stop_sequences"] = [fields["stop_sequences"]]
     return {k: v for k, v in fields.items() if v is not None and k not in dropped}
+
+
+def _thinking(request: Request) -> dict[str, Any]:
+    """Return the fields for the chosen effort: the model decides how much it thinks, or has a budget."""
+    level = effort_of(request, "anthropic")
+    if level is None:
+        return {}
+    if level == "none":
+        return {"thinking": {"type": "disabled"}}
+    if isinstance(level, str):
+        return {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": level}}
+    limit = request.max_tokens or AnthropicCodec.most_output(request)
+    if limit <= _LEAST_BUDGET:
+        raise InvalidRequestError(
+            f"max_tokens is {limit}, but {request.model} needs more than {_LEAST_BUDGET:,} to reason.",
+            hint='Raise max_tokens, or use effort="none".',
+        )
+    return {"thinking": {"type": "enabled", "budget_tokens": min(level, limit - 1)}}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
@@ -235,6 +273,6 @@ def _with_format(request: Request) -> tuple[Request, dict[str, Any]]:
     wanted = None if "output_config" in request.without else for_anthropic(schema)
     if wanted is None:
         return replace(request, messages=in_prompt(request.messages, schema)), {}
-    return request, {
-        "output_config": {**lenient_object(request.extra.get("output_config")), "format": wanted}
-    }
+    given = _thinking(request).get("output_config", {})
+    given |= lenient_object(request.extra.get("output_config"))
+    return request, {"output_config": {**given, "format": wanted}}

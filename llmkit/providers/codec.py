@@ -52,6 +52,10 @@ class Request:
         schema: Required form of a JSON answer.
         tools: Tools that the model may call; dicts are the provider's own.
         tool_choice: `"auto"`, `"none"`, `"required"`, a tool's name, or the provider's own dict.
+        effort: How much the model reasons; a word of `choices.EFFORTS`.
+        tier: The service tier; a word of `choices.TIERS`.
+        cache: `"auto"` or `"off"`; `None` leaves it to the provider.
+        api: Which API is used, where a provider has two.
     """
 
     messages: tuple[LLMMessage, ...]
@@ -64,6 +68,10 @@ class Request:
     schema: Schema | None = None
     tools: tuple[Tool | Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    effort: str | None = None
+    tier: str | None = None
+    cache: str | None = None
+    api: str | None = None
 
     def __post_init__(self) -> None:
         """Validate the parameters.
@@ -213,6 +221,7 @@ class Codec(ABC):
         nested_parameters: ... that hold further parameters.
         schema_fields: Fields by which a schema is sent; where one is refused, the prompt asks for it.
         own_fields: Fields that nobody chose, and that are left out where a server refuses them.
+        tiers: The provider's names of the service tiers.
         caches_unasked: Whether a prompt may be written to a cache that was not asked for.
         former_temperature: Whether version 1 keys of recordings include the default
             temperature; a new wire format has no such recordings.
@@ -231,19 +240,34 @@ class Codec(ABC):
     )
     schema_fields: ClassVar[frozenset[str]] = frozenset()
     own_fields: ClassVar[frozenset[str]] = frozenset()
+    tiers: ClassVar[Mapping[str, str]] = {}
     caches_unasked: ClassVar[bool] = True
     former_temperature: ClassVar[bool] = False
 
     image_tokens = staticmethod(most_expensive_image)
     """Tokens of an image of this size (`None`: unknown) for this model, at most."""
 
-    def chosen(self, request: Request) -> Codec:  # noqa: ARG002 - a provider with two formats decides by it
-        """Return the wire format in which a request is sent: this one, unless a provider has several."""
+    def chosen(self, request: Request) -> Codec:
+        """Return the wire format in which a request is sent: this one, unless a provider has several.
+
+        Raises:
+            InvalidRequestError: If the request asks for another one.
+        """
+        if request.api not in {None, "auto"}:
+            raise InvalidRequestError(
+                f"api={request.api!r} is a choice of OpenAI's models; {request.model} has one API.",
+                hint="Leave api out.",
+            )
         return self
 
     def deny(self, error: LLMClientError) -> bool:  # noqa: ARG002 - as above
         """Note that a server does not have this format; whether another one is to be tried now."""
         return False
+
+    @classmethod
+    def most_output(cls, request: Request) -> int | None:  # noqa: ARG003 - reasoning may add to it
+        """Return the output limit where a request gives none; `None` if it is the model's own limit."""
+        return cls.output_limit
 
     @abstractmethod
     def encode(self, request: Request) -> WireRequest:

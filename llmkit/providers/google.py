@@ -16,6 +16,7 @@ from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers import parts_google
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.choices import TIERS, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
@@ -97,6 +98,7 @@ class GoogleCodec(Codec):
     limit_fields: ClassVar[frozenset[str]] = frozenset({"maxOutputTokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"responseJsonSchema", "responseMimeType"})
     former_temperature: ClassVar[bool] = True
+    tiers: ClassVar[Mapping[str, str]] = {name: name for name in TIERS}
     image_tokens = staticmethod(google_image)
 
     def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
@@ -108,7 +110,7 @@ class GoogleCodec(Codec):
         check(request.messages, LIMITS)
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
         request, wanted = self._with_format(request)
-        extra = {**wanted, **_tools(request), **extra}
+        extra = {**wanted, **_tools(request), **_choices(request), **extra}
         body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
             body["systemInstruction"] = {"parts": system}
@@ -268,6 +270,17 @@ def _tools(request: Request) -> dict[str, Any]:
         fields["tools"] = [*([{"functionDeclarations": declared}] if declared else []), *own]
     if (choice := fields.pop("tool_choice", None)) is not None:
         fields["toolConfig"] = choice
+    return fields
+
+
+def _choices(request: Request) -> dict[str, Any]:
+    """Return the fields for the chosen effort and service tier; a summary of the thoughts costs nothing."""
+    fields: dict[str, Any] = {}
+    if (level := effort_of(request, "google")) is not None:
+        amount = {"thinkingBudget": level} if isinstance(level, int) else {"thinkingLevel": level.upper()}
+        fields["thinkingConfig"] = {**amount, **({"includeThoughts": True} if level else {})}
+    if (tier := tier_of(request, GoogleCodec.tiers)) is not None:
+        fields["serviceTier"] = tier
     return fields
 
 

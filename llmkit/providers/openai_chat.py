@@ -14,6 +14,7 @@ from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError
 from llmkit.providers import parts_openai
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.choices import effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import WRONG_ADDRESS, of_event
 from llmkit.providers.finish_reasons import broken_off, called, ended
@@ -27,14 +28,14 @@ from llmkit.providers.json_fields import (
     lenient_object,
     loads,
 )
-from llmkit.providers.openai_responses import UNSUPPORTED, ResponsesCodec
+from llmkit.providers.openai_responses import OPENAI_TIERS, UNSUPPORTED, ResponsesCodec, openai_cache
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage_openai import note_tools, note_usage, note_usages
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
@@ -79,6 +80,7 @@ class OpenAICodec(Codec):
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_completion_tokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"response_format"})
     former_temperature: ClassVar[bool] = True
+    tiers: ClassVar[Mapping[str, str]] = OPENAI_TIERS
     image_tokens = staticmethod(openai_image)
 
     def __init__(
@@ -92,6 +94,7 @@ class OpenAICodec(Codec):
         self._official = official
         self._api = api
         self._at_home = at_home
+        self._provider = provider
         self._responses = ResponsesCodec(provider)
         known = catalog.providers().get(provider)
         self._only_there = None if known is None else known.responses
@@ -99,7 +102,8 @@ class OpenAICodec(Codec):
 
     def chosen(self, request: Request) -> Codec:
         """Return the Responses API's format for a request that goes there; see `Codec.chosen`."""
-        if self._api == "responses" or (self._api == "auto" and self._fits(request)):
+        api = request.api or self._api
+        if api == "responses" or (api == "auto" and self._fits(request)):
             return self._responses
         return self
 
@@ -137,6 +141,9 @@ class OpenAICodec(Codec):
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
             **tool_fields(request, function_tool, _choice),
+            "reasoning_effort": effort_of(request, self._provider if official else ""),
+            "service_tier": tier_of(request, self.tiers),
+            **(openai_cache(request) if official else {}),
             **request.extra,
         }
         for refused, other in ((limit, other_limit), (other_limit, limit)):

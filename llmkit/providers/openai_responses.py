@@ -5,6 +5,7 @@ Source: OpenAI API reference, "Create a model response", "The response object" a
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.content.media import openai_image
@@ -13,6 +14,7 @@ from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers import parts_responses
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.choices import comes_again, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, Request
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import called, ended
@@ -50,6 +52,11 @@ UNSUPPORTED = frozenset(
 )  # fmt: skip
 """Parameters of Chat Completions that the Responses API does not have."""
 
+OPENAI_TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
+
+EXPLICIT = ("gpt-5.[6-9]*", "gpt-6*")
+"""Models whose prompts are cached only where it is asked for, if one says so."""
+
 ENCRYPTED = "reasoning.encrypted_content"
 
 _ANSWERED = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -65,9 +72,11 @@ class ResponsesCodec(Codec):
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_output_tokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"text"})
     own_fields: ClassVar[frozenset[str]] = frozenset({"reasoning", "include"})
+    tiers: ClassVar[Mapping[str, str]] = OPENAI_TIERS
     image_tokens = staticmethod(openai_image)
 
     def __init__(self, provider: str = "openai") -> None:
+        self._provider = provider
         known = catalog.providers().get(provider)
         self._reasons = () if known is None else known.reasons
 
@@ -83,6 +92,8 @@ class ResponsesCodec(Codec):
             "max_output_tokens": request.max_tokens,
             **self._reasoning(request, extra),
             **tool_fields(request, _function_tool, _choice),
+            "service_tier": tier_of(request, self.tiers),
+            **openai_cache(request),
             **extra,
             "text": text or None,
         }
@@ -135,9 +146,11 @@ class ResponsesCodec(Codec):
 
     def _reasoning(self, request: Request, extra: dict[str, Any]) -> dict[str, Any]:
         """Return the fields that ask for a summary of reasoning, and for its encrypted form to send back."""
+        effort = effort_of(request, self._provider)
+        chosen = {} if effort is None else {"effort": effort}
         if self.own_fields & request.without or not catalog.matches(request.model, self._reasons):
-            return {}
-        wanted = {"summary": "auto", **lenient_object(extra.pop("reasoning", None))}
+            return {"reasoning": {**chosen, **lenient_object(extra.pop("reasoning", None))}} if chosen else {}
+        wanted = {"summary": "auto", **chosen, **lenient_object(extra.pop("reasoning", None))}
         include = as_list(extra.pop("include", None))
         return {"reasoning": wanted, "include": [*include, *([] if ENCRYPTED in include else [ENCRYPTED])]}
 
@@ -231,6 +244,16 @@ class ResponsesCodec(Codec):
         ended(answer, reason or status, response.get("error"))
         if refused:
             answer.finish_reason = "refusal"
+
+
+def openai_cache(request: Request) -> dict[str, Any]:
+    """Return the fields for the prompt cache: a key that the requests of a conversation have in common."""
+    if request.cache == "off" and catalog.matches(request.model, EXPLICIT):
+        return {"prompt_cache_options": {"mode": "explicit"}}  # without breakpoints, nothing is written
+    if not comes_again(request):
+        return {}
+    beginning = [message.content for message in request.messages if message.role != "assistant"][:2]
+    return {"prompt_cache_key": hashlib.sha256(repr(beginning).encode()).hexdigest()[:32]}
 
 
 def _function_tool(tool: Tool) -> dict[str, Any]:

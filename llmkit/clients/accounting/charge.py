@@ -191,7 +191,8 @@ def _usage(
 def _tier(request: Request, answer: Answer, codec: type[Codec]) -> str | None:
     """Return the service tier of the answer; if it is not reported, the requested one."""
     asked = (request.extra.get(name) for name in codec.tier_parameters)
-    return answer.tier or next((tier for tier in asked if isinstance(tier, str)), None)
+    named = next((tier for tier in asked if isinstance(tier, str)), None)
+    return answer.tier or named or codec.tiers.get(request.tier or "")
 
 
 def _price(

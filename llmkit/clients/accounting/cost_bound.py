@@ -79,7 +79,7 @@ def _output(request: Request, codec: type[Codec]) -> int:
     sendable = not codec.limit_fields <= request.without
     given = [request.max_tokens] if request.max_tokens and sendable else []
     given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
-    return max(given, default=codec.output_limit or catalog.output_limit(request.model))
+    return max(given, default=codec.most_output(request) or catalog.output_limit(request.model))
 
 
 def _numbers(extra: Any, names: frozenset[str], codec: type[Codec]) -> list[int]:
@@ -104,7 +104,12 @@ def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: date
     known = [
         price.nanos
         for tier in tiers(request, provider)
-        for each in _ways(most_expensive(usage, request, provider, when=when, tier=tier), provider, extra)
+        for each in _ways(
+            most_expensive(usage, request, provider, when=when, tier=tier),
+            provider,
+            extra,
+            asked=request.cache == "auto",
+        )
         if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
     ]
     return max(known, default=None)
@@ -150,17 +155,18 @@ def tiers(request: Request, provider: str) -> set[str | None]:
     codec = codec_of(provider)
     parameters = _parameters(request.extra, codec)
     asked = (value for name, value in parameters if name in codec.tier_parameters)
-    return {None, *(tier for tier in asked if isinstance(tier, str))}
+    return {None, *(tier for tier in (*asked, codec.tiers.get(request.tier or "")) if isinstance(tier, str))}
 
 
-def _ways(usage: Usage, provider: str, extra: str) -> list[Usage]:
+def _ways(usage: Usage, provider: str, extra: str, *, asked: bool) -> list[Usage]:
     """Return the ways in which the prompt may be counted: all of it may be written to or read from a cache.
 
     Anthropic caches only marked parts; other providers cache automatically.
     """
-    whole, marked = usage.input_tokens, "cache_control" in extra
+    whole = usage.input_tokens
     ways = [usage, replace(usage, cache_read_tokens=whole)]
-    if marked or codec_of(provider).caches_unasked:
+    marked = "cache_control" in extra
+    if marked or asked or codec_of(provider).caches_unasked:
         ways.append(replace(usage, cache_write_tokens=whole))
     if marked:
         ways.append(replace(usage, cache_write_tokens=whole, cache_write_1h_tokens=whole))

@@ -90,6 +90,9 @@ def _asked(request: Request) -> dict[str, Any]:
         "extra": request.extra,
         **({} if request.schema is None else {"schema": request.schema.json}),
         **_tools(request),
+        **{
+            name: word for name in ("effort", "tier", "cache") if (word := getattr(request, name)) is not None
+        },
     }
 
 

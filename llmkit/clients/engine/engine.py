@@ -28,6 +28,7 @@ from llmkit.content.tools import tools_among
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
+from llmkit.providers.choices import choices_among
 from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Request
 
 if TYPE_CHECKING:
@@ -305,6 +306,7 @@ class ProviderClient(ToolRunner):
             schema=schema,
             tools=tools,
             tool_choice=tool_choice,
+            **choices_among(extra),
         )
         if request.without and (dropped := self._endpoint.codec.dropped(request)):
             warn_refused(self._endpoint, request, dropped)

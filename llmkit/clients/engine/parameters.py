@@ -23,6 +23,9 @@ _DROPPABLE = frozenset(
 )
 _LOGPROBS = frozenset({"logprobs", "responselogprobs"})
 
+_EFFORT = frozenset({"reasoning", "output_config"})
+"""Fields that carry the effort which the user chose."""
+
 _NOT_SOUGHT = frozenset(
     {"model", "messages", "contents", "system", "systemInstruction", "stream", "generationConfig"}
 )
@@ -88,6 +91,8 @@ def is_chosen(name: str, request: Request) -> bool:
     given = request.temperature
     if name == "temperature" and given is not None and not isinstance(given, ContractTemperature):
         return True
+    if request.effort is not None and name in _EFFORT:
+        return True
     return any(same_name(name, chosen) for chosen in request.extra)
 
 
@@ -140,7 +145,7 @@ def _is_optional(name: str, request: Request, message: str, codec: Codec) -> boo
     if name not in codec.schema_fields:
         return name in codec.limit_fields or droppable(name)
     # A schema can go into the prompt, but the parameter may also contain values that the user set.
-    theirs = name in request.extra and "format" not in message
+    theirs = "format" not in message and (name in request.extra or (bool(request.effort) and name in _EFFORT))
     return request.schema is not None and not theirs
 
 

@@ -17,6 +17,7 @@ from llmkit.clients.tools.runner import ToolRunner
 from llmkit.content.messages import Usage, messages_of
 from llmkit.content.schema import in_prompt, schema_of
 from llmkit.content.tools import Tool, tools_among
+from llmkit.providers.choices import WORDS, choices_among
 from llmkit.providers.codec import TEMPERATURE, ContractTemperature, Request
 from llmkit.providers.openai_chat import function_tool
 
@@ -111,6 +112,7 @@ class RecordedClient(ToolRunner):
             schema=schema,
             tools=tools,
             tool_choice=tool_choice,
+            **choices_among(extra),
         )
         return Call(request, self.provider_name)
 
@@ -139,6 +141,7 @@ class RecordedClient(ToolRunner):
         if request.tools:  # in the form that most servers know
             tools = [function_tool(one) if isinstance(one, Tool) else one for one in request.tools]
             given |= {"tools": tools, "tool_choice": request.tool_choice}
+        given |= {name: getattr(request, name) for name in WORDS}
         return {name: value for name, value in given.items() if value is not None} | dict(request.extra)
 
 

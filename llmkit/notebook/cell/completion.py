@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmkit.notebook.cell.options import BY_NAME, flag, flags
 from llmkit.notebook.cell.subcommands import COMMANDS
 from llmkit.notebook.cell.values import FORMATS
+from llmkit.providers.choices import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -219,8 +220,9 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
         return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
     if option.field == "attachments":
         return [*_variables(word, known), *_files(word)]
-    forms = (Choice(name, kind="format") for name in FORMATS)
-    named = {"thread": _threads(known), "tags": _tags(known), "format": forms}
+    if words := {"format": FORMATS, **WORDS}.get(option.field):
+        return _matching((Choice(name, kind=option.field) for name in words), word)
+    named = {"thread": _threads(known), "tags": _tags(known)}
     return _matching(named.get(option.field, ()), word)
 
 

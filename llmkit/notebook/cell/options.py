@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.content.template import CellError
 from llmkit.core.suggestions import did_you_mean
 from llmkit.notebook.cell import values
+from llmkit.providers.choices import APIS, CACHES, EFFORTS, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,10 @@ class Option:
         flags = ", ".join(flag(name) for name in reversed(self.names))
         value = f"[{self.metavar}]" if self.bare is not None else self.metavar
         return f"{flags} {value}".strip()
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 OPTIONS = (
@@ -93,6 +98,22 @@ OPTIONS = (
     Option(
         "max_tokens", ("max-tokens", "k"), "maximum length of the answer, in tokens", "COUNT", values.count
     ),
+    Option(
+        "effort",
+        ("effort", "e"),
+        f"how much the model reasons: {_listed(EFFORTS)}",
+        "LEVEL",
+        values.word_of(EFFORTS),
+    ),
+    Option("tier", ("tier",), f"service tier: {_listed(TIERS)}", "TIER", values.word_of(TIERS)),
+    Option(
+        "cache",
+        ("cache",),
+        "auto lets the provider cache a conversation's prompt, off does not",
+        "auto|off",
+        values.word_of(CACHES),
+    ),
+    Option("api", ("api",), f"which API of OpenAI: {_listed(APIS)}", "API", values.word_of(APIS)),
     Option(
         "params",
         ("param", "p"),

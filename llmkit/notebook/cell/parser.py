@@ -37,6 +37,10 @@ class CellRequest:
     code: bool = False  # put the answer's code into the next cell
     temperature: float | None = None
     max_tokens: int | None = None
+    effort: str | None = None
+    tier: str | None = None
+    cache: str | None = None
+    api: str | None = None
     params: tuple[tuple[str, Any], ...] = ()  # provider parameters: name and value
     budget: float | None = None  # maximum cost of the call in US dollars
     tags: tuple[tuple[str, str], ...] = ()  # name and value

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IPYTHON_NAMES = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
 """Variables that must not be overwritten."""
@@ -16,7 +19,11 @@ FORMATS = ("md", "text", "json", "df", "code")
 MAX_CELLS = 100
 """Maximum number of cells that one question includes."""
 
-OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema": "--schema"}
+OWN_OPTIONS = {"model": "-m", "temperature": "-T", "max_tokens": "-k", "schema": "--schema"} | {
+    "effort": "-e",
+    "cache": "--cache",
+    "api": "--api",
+}
 """Parameters that `-p` does not take, and the option that does."""
 
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
@@ -98,6 +105,22 @@ def answer_format(text: str) -> str:
     if text not in FORMATS:
         raise ValueError(f"it must be one of {', '.join(FORMATS)}")
     return text
+
+
+def word_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    """Return what converts one of these words.
+
+    Example:
+        >>> word_of(("auto", "off"))("off")
+        'off'
+    """
+
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"it must be one of {', '.join(words)}")
+        return text
+
+    return convert
 
 
 def cells(text: str) -> tuple[int, ...]:
