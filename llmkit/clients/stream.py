@@ -42,6 +42,13 @@ class TextStream(AsyncGenerator[str, None]):
         self._source = source
         self._call = call
 
+    def __repr__(self) -> str:
+        call = self._call
+        state = "running" if call.attempts or call.replayed else "not begun"
+        if call.outcome is not None:
+            state = "complete" if call.response is not None else "incomplete"
+        return f"<TextStream {call.name}: {state}, {len(call.text):,} characters>"
+
     def __del__(self) -> None:
         if not sys.is_finalizing():  # at shutdown, nothing can be recorded
             self._call.abandon()

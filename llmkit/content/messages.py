@@ -21,6 +21,8 @@ from llmkit.content.parts import (
     text_of,
 )
 from llmkit.content.reasoning import thought
+from llmkit.core.brief import brief
+from llmkit.core.money import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,7 +83,7 @@ class LLMMessage:
     def __repr__(self) -> str:
         more = f", attachments={self.attachments!r}" if self.attachments else ""
         more += f", parts={self.parts!r}" if self.parts else ""
-        return f"LLMMessage(role={self.role!r}, content={self.content!r}{more})"
+        return f"LLMMessage(role={self.role!r}, content={brief(self.content, 200)}{more})"
 
     def _check_parts(self) -> None:
         given: object = self.parts
@@ -255,6 +257,18 @@ class LLMResponse:
             self.tokens_used = self.prompt_tokens + self.completion_tokens
         if not self.parts and self.content:
             self.parts = (Text(self.content),)
+
+    def __repr__(self) -> str:
+        priced = self.cost_estimate is not None
+        facts = [
+            brief(self.content) if self.content.strip() or not self.note else self.note,
+            f"{self.prompt_tokens:,}→{self.completion_tokens:,} tok" if self.tokens_used is not None else "",
+            format_money(self.cost_estimate) if priced or self.tokens_used is not None else "",
+            self.finish_reason or "",
+            "simulated" if self.simulated else "",
+            "replayed" if self.replayed else "",
+        ]
+        return f"<LLMResponse {self.provider}:{self.model} · {' · '.join(filter(None, facts))}>"
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit.content.attachments import Attachment
+from llmkit.core.brief import brief
 from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -19,8 +20,18 @@ INVENTED = "llmkit_"
 """Prefix of the identifiers of calls to which the provider gave none; they are not sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class _OneLine:
+    """Shows a part in one short line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (one.name for one in fields(self) if one.repr)  # type: ignore[arg-type]  # parts are dataclasses
+        return f"{type(self).__name__}({', '.join(f'{name}={brief(getattr(self, name))}' for name in shown)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Text(_OneLine):
     """Text.
 
     Args:
@@ -38,8 +49,8 @@ class Text:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+@dataclass(frozen=True, slots=True, repr=False)
+class Reasoning(_OneLine):
     """Reasoning of a model, or a summary of it.
 
     Args:
@@ -57,8 +68,8 @@ class Reasoning:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolCall(_OneLine):
     """A model's request to call a tool. Name and arguments are a model's words: do not trust them.
 
     Args:
@@ -90,8 +101,8 @@ class ToolCall:
             object.__setattr__(self, "raw", json_text(self.arguments))
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolResult(_OneLine):
     """The result of a tool, for the model.
 
     Args:
@@ -117,8 +128,8 @@ class ToolResult:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Citation(_OneLine):
     """A source of the answer. Title, address and quotation are not to be trusted.
 
     Args:
@@ -144,8 +155,8 @@ class Citation:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+@dataclass(frozen=True, slots=True, repr=False)
+class Media(_OneLine):
     """An image or a sound that the model made.
 
     Args:
@@ -164,8 +175,8 @@ class Media:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+@dataclass(frozen=True, slots=True, repr=False)
+class Other(_OneLine):
     """Any other part, such as the work of a provider's own tool, in the provider's format.
 
     Args:

@@ -85,8 +85,7 @@ def _lookup(provider: str, model: str, minute: datetime, tier: str | None) -> Li
     exact = tier is None or tier.lower() in USUAL or _varies(info, context, minute)
     factor = None if exact or tier is None else catalog.tier_factor(provider, tier.lower())
     price = info.get_prices(minute, context)
-    exact = (exact or factor is not None) and not _SEARCHING.search(model)
-    listing = _as_listing(price, exact=exact)
+    listing = _as_listing(price, exact=exact and not _SEARCHING.search(model))
     return listing if factor is None else listing.times(Decimal(repr(factor)))
 
 

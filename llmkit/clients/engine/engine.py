@@ -22,6 +22,7 @@ from llmkit.clients.fallback import Fallbacks
 from llmkit.clients.local_servers import explain_down
 from llmkit.clients.stream import TextStream
 from llmkit.clients.tools.runner import ToolRunner
+from llmkit.content.links import shown_link
 from llmkit.content.messages import LLMMessage, messages_of, shown_to
 from llmkit.content.schema import schema_of
 from llmkit.content.tools import tools_among
@@ -104,6 +105,14 @@ class ProviderClient(ToolRunner):
             warned=set(),
             credentials=credentials,
         )
+
+    def __repr__(self) -> str:
+        try:
+            place = "the sandbox" if self.simulated else shown_link(self.address)
+        except LLMClientError:  # a setting names an address that cannot be used; a call says so
+            place = "an unusable address"
+        model = f":{self.model}" if self.model else ""
+        return f"<{type(self).__name__} {self.provider_name}{model} at {place}>"
 
     async def generate_text(
         self,

@@ -45,6 +45,9 @@ class RecordedClient(ToolRunner):
         """Return the default model of a call."""
         return self.model or str(getattr(self.inner, "model", None) or self.provider_name)
 
+    def __repr__(self) -> str:
+        return f"<{type(self.inner).__name__} {self.provider_name}:{self.default_model()}, recorded>"
+
     async def generate_text(
         self,
         messages: list[LLMMessage],

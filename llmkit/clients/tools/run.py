@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from llmkit.core.brief import brief
 from llmkit.core.money import from_nanos
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Run:
         requests = sum(step.kind == "model" for step in self.trace)
         price = "price unknown" if self.cost is None else f"${self.cost:.4g}"
         calls = len(self.trace) - requests
-        return f"Run({self.stopped}: {requests} requests, {calls} tool calls, {price}, {self.text[:60]!r})"
+        return f"Run({self.stopped}: {requests} requests, {calls} tool calls, {price}, {brief(self.text)})"
 
     @property
     def text(self) -> str:
