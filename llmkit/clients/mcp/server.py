@@ -194,8 +194,9 @@ def mcp(
         ConfigurationError: If the arguments do not fit, or the extra `mcp` is not installed.
 
     Example:
-        >>> mcp("http://127.0.0.1:8000/mcp?session=1")
-        MCPServer('http://127.0.0.1:8000/mcp')
+        ```python
+        llmkit.run("What changed?", tools=llmkit.mcp(["uvx", "mcp-server-git"]))
+        ```
     """
     if importlib.util.find_spec("mcp") is None:
         raise ConfigurationError(
