@@ -111,10 +111,16 @@ class ServedRequest:
             return await self._plain(self.dialect.model(call.model))
         if not self.readable:
             raise RefusedError(400, "The body of the request is not a JSON object.")
-        ask = self.dialect.read(call)
+        ask = self._read()
         if call.action == "count":
             return await self._plain(self.dialect.count(ask.input_tokens))
         return await self._generate(ask)
+
+    def _read(self) -> Ask:
+        try:
+            return self.dialect.read(self.call)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RefusedError(400, f"A field of the request has a wrong type: {error}.") from None
 
     async def _generate(self, ask: Ask) -> web.StreamResponse:
         fault = self.fault

@@ -7,8 +7,16 @@ import uuid
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmkit.sandbox.answers.answers import topic, write
-from llmkit.sandbox.answers.extras import IMAGE_TOKENS, draw, sources, wants_image
+from llmkit.sandbox.answers.answers import write
+from llmkit.sandbox.answers.extras import (
+    IMAGE_TOKENS,
+    PAGES,
+    draw,
+    sources,
+    subject_of,
+    wants_image,
+    wants_sources,
+)
 from llmkit.sandbox.answers.thoughts import seal, think
 from llmkit.sandbox.answers.tool_calls import wanted
 from llmkit.sandbox.conversation import Answer, Invocation, Tokens
@@ -18,6 +26,10 @@ if TYPE_CHECKING:
     from llmkit.sandbox.answers.tool_calls import Wanted
     from llmkit.sandbox.conversation import Ask, Finish
     from llmkit.sandbox.faults import Fault
+
+
+_SHORT = 200
+"""Characters of an answer that is a fact."""
 
 
 class _Said(NamedTuple):
@@ -60,7 +72,12 @@ def _say(ask: Ask, fault: Fault, subject: str) -> _Said:
 
 
 def _text(ask: Ask, subject: str) -> str:
-    return f"Here is an image of {subject}." if wants_image(ask) else write(ask)
+    """Return the text; an answer that the sandbox does not know is what its pages say."""
+    if wants_image(ask):
+        return f"Here is an image of “{subject}”."
+    text = write(ask)
+    unknown = subject in text or len(text) > _SHORT
+    return PAGES.format(topic=subject) if wants_sources(ask) and unknown and not ask.wants_json else text
 
 
 def _limited(said: _Said, limit: int | None) -> _Said:
@@ -85,7 +102,7 @@ def reply(ask: Ask, fault: Fault) -> Answer:
         >>> reply(Ask(model="sandbox", turns=(Turn("user", "echo: Hi!"),)), parse("")).text
         'Hi!'
     """
-    subject = topic(ask.last_user_text)
+    subject = subject_of(ask.last_user_text)
     said = _limited(_say(ask, fault, subject), ask.max_tokens)
     text = "".join(said.pieces)
     image = draw(ask.last_user_text) if wants_image(ask) and said.finish == "stop" else None

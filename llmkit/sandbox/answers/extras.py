@@ -7,6 +7,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
+from llmkit.sandbox.answers.answers import topic
 from llmkit.sandbox.conversation import Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ _ASKS_SOURCES = re.compile(
 _ASKS_IMAGE = re.compile(
     r"\b(?:draw|paint|sketch|image|picture|illustration|logo|chart|plot|photo)\b", re.IGNORECASE
 )
+_WISHES = re.compile(
+    r"^(?:please\s+)?(?:draw|paint|sketch|plot|search(?:\s+the\s+web)?(?:\s+for)?|look up|find)\b:?\s*"
+    r"(?:an?\s+(?:image|picture|illustration|photo)\s+of\s+)?"
+    r"|[,;.]?\s*(?:and\s+)?(?:cite|with|name|give)\s+(?:me\s+|your\s+|the\s+|some\s+|an?\s+)?sources?\b",
+    re.IGNORECASE,
+)
 _CHART = re.compile(r"\b(?:chart|plot|graph|diagram)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"\S[^.!?\n]*[.!?]?")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -33,8 +40,28 @@ _WIDTH, _HEIGHT = 256, 192
 _EDGE = 16
 
 
-def sources(ask: Ask, text: str, topic: str) -> tuple[Source, ...]:
-    """Return the pages that a text is based on, if a search is offered and asked for.
+PAGES = "A page of example.org gives an overview of “{topic}”. Another page there goes into the details."
+"""What the sandbox finds about a topic."""
+
+
+def subject_of(text: str) -> str:
+    """Return what a prompt is about, without the wish for an image or sources.
+
+    Example:
+        >>> subject_of("Draw a blue boat and cite sources"), subject_of("Search the web for the tides")
+        ('blue boat', 'tides')
+    """
+    bare = _WISHES.sub(" ", text).strip()
+    return topic(bare) or topic(text) or "it"
+
+
+def wants_sources(ask: Ask) -> bool:
+    """Whether a search is offered and asked for."""
+    return ask.searches and bool(_ASKS_SOURCES.search(ask.last_user_text))
+
+
+def sources(ask: Ask, text: str, subject: str) -> tuple[Source, ...]:
+    """Return the pages that a text is based on, if a search is asked for.
 
     Example:
         >>> from llmkit.sandbox.conversation import Ask, Turn
@@ -42,12 +69,12 @@ def sources(ask: Ask, text: str, topic: str) -> tuple[Source, ...]:
         >>> [(one.url, one.start, one.end) for one in sources(asked, "The moon. The sun.", "tides")]
         [('https://example.org/tides', 0, 9), ('https://example.org/more/tides', 10, 18)]
     """
-    if not (ask.searches and _ASKS_SOURCES.search(ask.last_user_text)):
+    if not wants_sources(ask):
         return ()
     spans = [found.span() for found in _SENTENCE.finditer(text) if len(found[0]) > 1]
     chosen = spans[:1] + spans[1:][-1:]
-    slug = re.sub(r"\W+", "-", topic.lower()).strip("-")[:40] or "page"
-    pages = ((f"{topic}: an overview", slug), (f"More about {topic}", f"more/{slug}"))
+    slug = re.sub(r"\W+", "-", subject.lower()).strip("-")[:40] or "page"
+    pages = ((f"{subject}: an overview", slug), (f"More about {subject}", f"more/{slug}"))
     return tuple(
         Source(title, f"https://example.org/{path}", *span)
         for (title, path), span in zip(pages, chosen, strict=False)

@@ -26,15 +26,15 @@ def think(ask: Ask, topic: str, calls: Sequence[Wanted]) -> str:
     Example:
         >>> from llmkit.sandbox.conversation import Ask
         >>> think(Ask(model="sandbox", turns=(), effort="low"), "the tides", ())
-        'The question is about the tides; I recall the facts first.'
+        'The question is about “the tides”; I recall the facts first.'
     """
     if calls:
         named = " and ".join(dict.fromkeys(name for name, _ in calls))
-        first = f"The question is about {topic}. The tool {named} can find that out; I call it."
+        first = f"The question is about “{topic}”. The tool {named} can find that out; I call it."
     elif ask.done:
-        first = f"The result for {topic} is there; I say what it means."
+        first = f"The result for “{topic}” is there; I say what it means."
     else:
-        first = f"The question is about {topic}; I recall the facts first."
+        first = f"The question is about “{topic}”; I recall the facts first."
     return " ".join([first, *_CHECKS[: _SENTENCES.get(ask.effort, 2) - 1]])
 
 

@@ -29,7 +29,7 @@ def openai_problem(schema: Any, *, strict: bool) -> str | None:
     if not isinstance(schema, dict) or schema.get("type") != "object":
         kind = schema.get("type") if isinstance(schema, dict) else None
         return f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
-    for where, node in _nodes(schema) if strict else ():
+    for where, node in nodes(schema) if strict else ():
         if (problem := _strict_problem(node)) is not None:
             return f"In context={where}, {problem}."
     return None
@@ -62,7 +62,7 @@ def anthropic_problem(schema: Any) -> str | None:
     """
     if not isinstance(schema, dict):
         return "Field required"
-    for _, node in _nodes(schema):
+    for _, node in nodes(schema):
         if _is_open(node):
             return "For 'object' type, 'additionalProperties' must be explicitly set to false"
         if found := [word for word in _BOUNDS if word in node]:
@@ -70,7 +70,27 @@ def anthropic_problem(schema: Any) -> str | None:
     return None
 
 
-def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def is_schema(schema: Any) -> bool:
+    """Whether the types, properties and required names of a schema have the right form.
+
+    Example:
+        >>> is_schema({"type": "object", "properties": {"a": {"type": 5}}})
+        False
+    """
+    try:
+        return all(_is_node(node) for _, node in nodes(schema))
+    except (AttributeError, TypeError):
+        return False
+
+
+def _is_node(node: dict[str, Any]) -> bool:
+    kinds, required = node.get("type", "object"), node.get("required", [])
+    names = [*(kinds if isinstance(kinds, list) else [kinds]), *required]
+    some = kinds != [] and isinstance(required, list) and isinstance(node.get("properties", {}), dict)
+    return some and all(isinstance(name, str) for name in names)
+
+
+def nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     """Yield every part of a schema with its path."""
     if not isinstance(node, dict):
         return
@@ -81,5 +101,5 @@ def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
     }
     for name, parts in {**named, **listed}.items():
         for key, part in parts.items():
-            yield from _nodes(part, (*where, name, str(key)))
-    yield from _nodes(node.get("items"), (*where, "items"))
+            yield from nodes(part, (*where, name, str(key)))
+    yield from nodes(node.get("items"), (*where, "items"))

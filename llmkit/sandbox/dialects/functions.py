@@ -9,6 +9,7 @@ import orjson
 
 from llmkit.sandbox.conversation import Function, Invocation, Outcome
 from llmkit.sandbox.dialects.dialect import RefusedError
+from llmkit.sandbox.dialects.formats import is_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ def function(described: Any, where: str, schema_field: str = "parameters") -> Fu
         text = f"Invalid '{where}.name': expected letters, digits, '_' and '-', got {name!r}."
         raise RefusedError(400, text, code="invalid_value", param=f"{where}.name")
     kind = schema.get("type", "object") if isinstance(schema, dict) else schema
-    if schema is not None and str(kind).lower() != "object":
+    if schema is not None and not (str(kind).lower() == "object" and is_schema(schema)):
         text = f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'"
         raise RefusedError(400, f"{text}, got {kind!r}.", code="invalid_function_parameters", param=where)
     return Function(name, str(fields.get("description") or ""), schema or {})

@@ -94,7 +94,7 @@ async def test_chat_streams_calls_and_reasoning(chat):
     )
     thought = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
     assert thought.startswith(
-        "The question is about 17 × 23. The tool multiply can find that out; I call it."
+        "The question is about “17 × 23”. The tool multiply can find that out; I call it."
     )
     usage = chunks[-1].usage
     assert 0 < usage.completion_tokens_details.reasoning_tokens < usage.completion_tokens
@@ -133,6 +133,21 @@ async def test_chat_refuses_a_broken_loop(chat, change, why):
 async def test_chat_refuses_tools_that_the_api_refuses(chat, settings, why):
     with pytest.raises(openai.BadRequestError, match=why):
         await complete(chat, SUM, **settings)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": 5},
+        {"response_format": "json"},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": "f"}]}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": 5}}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"required": [5]}}}]},
+    ],
+)
+async def test_a_field_of_a_wrong_type_is_a_bad_request(chat, body):
+    with pytest.raises(openai.BadRequestError):
+        await complete(chat, SUM, extra_body=body)
 
 
 async def test_the_choice_of_a_tool_is_kept(chat):
@@ -455,7 +470,7 @@ async def test_gemini_grounds_stretches_of_the_text(gemini):
 async def test_gemini_draws(gemini):
     answer = await generate(gemini, "Draw a green tree", response_modalities=["TEXT", "IMAGE"])
     text, image = answer.candidates[0].content.parts
-    assert text.text == "Here is an image of Draw a green tree."
+    assert text.text == "Here is an image of “green tree”."
     assert Image.open(io.BytesIO(image.inline_data.data)).format == "PNG"
     details = answer.usage_metadata.candidates_tokens_details
     assert [(one.modality.value, one.token_count) for one in details] == [("IMAGE", 1290)]
