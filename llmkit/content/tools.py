@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_type_hints, overload
 
 from llmkit.content.parts import json_text
@@ -62,17 +65,27 @@ class Tool:
                 f"{self.name!r:.80} is not a name for a tool.",
                 hint="Use 1 to 64 letters, digits, _ and -: @llmkit.tool(name=…).",
             )
+        if not (self.approve in ("never", "always", "person") or callable(self.approve)):
+            raise InvalidRequestError(
+                f"approve must be 'never', 'always' or a function, got {self.approve!r:.40}."
+            )
+        for option, kinds in (("timeout", int | float), ("max_result", int)):
+            value = getattr(self, option)
+            if not (isinstance(value, kinds) and 0 < value < math.inf):
+                raise InvalidRequestError(f"{option} must be a positive number, got {value!r:.40}.")
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function itself."""
         return self.function(*arguments, **named)
 
-    def validated(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def validated(self, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the arguments of a call in the types of the function.
 
         Raises:
             ValueError: If they do not fit; the message says what is wrong, for the model.
         """
+        if arguments is None:
+            raise ValueError("they are not a JSON object")
         if self.arguments is None:
             _check_against(self.parameters, arguments)
             return dict(arguments)
@@ -82,6 +95,8 @@ class Tool:
             model = self.arguments.model_validate(arguments)
         except ValidationError as error:
             raise ValueError(problems(error)) from None
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__} while they were checked") from error
         fields = self.arguments.model_fields
         return {
             str(fields[name].alias): getattr(model, name) for name in fields if name in model.model_fields_set
@@ -219,8 +234,10 @@ def _of_function(function: Callable[..., Any], **options: Any) -> Tool:
             f"A {type(function).__name__} is not a tool.",
             hint="Pass functions, or the provider's own as dicts.",
         )
-    name = options.pop("name", None) or getattr(function, "__name__", "") or type(function).__name__
-    text = inspect.getdoc(function) or ""
+    inner = _inner(function)
+    name = options.pop("name", None) or getattr(function, "__name__", "") or getattr(inner, "__name__", "")
+    name = name or type(inner).__name__
+    text = inspect.getdoc(inner) or ""
     summary, described = _docstring(text)
     arguments = _arguments(function, name, described)
     schema = arguments.model_json_schema()
@@ -239,18 +256,16 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
     from pydantic import ConfigDict, Field, create_model
     from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        hints = {}
     fields: dict[str, Any] = {}
     try:
+        hints = _hints(function)
         for number, each in enumerate(inspect.signature(function).parameters.values()):
             if each.kind in {each.VAR_KEYWORD, each.VAR_POSITIONAL, each.POSITIONAL_ONLY}:
                 raise _unfit(name, f"its parameter {each.name} cannot be given by name")
             default = ... if each.default is each.empty else each.default
             told = Field(default, alias=each.name, description=described.get(each.name))
-            fields[f"p{number}"] = (hints.get(each.name, Any), told)  # names such as `json` would clash
+            kind = Any if each.annotation is each.empty else each.annotation
+            fields[f"p{number}"] = (hints.get(each.name, kind), told)  # names such as `json` would clash
         made: type[BaseModel] = create_model(
             "Arguments", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields
         )
@@ -265,6 +280,27 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
     except (TypeError, ValueError) as error:
         raise _unfit(name, str(error)) from error
     return made
+
+
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function itself, without arguments that `functools.partial` fixed."""
+    return _inner(function.func) if isinstance(function, functools.partial) else function
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of the parameters; that of the result need not exist."""
+    inner = _inner(function)
+    if isinstance(inner, type):
+        inner = inner.__init__  # type: ignore[misc]  # of this class, not of an instance
+    elif not hasattr(inner, "__annotations__") or not hasattr(inner, "__name__"):
+        inner = type(inner).__call__
+    inner = inspect.unwrap(inner)
+    names = getattr(inner, "__globals__", {})
+    parameters = FunctionType((lambda: None).__code__, names)
+    parameters.__annotations__ = {
+        name: kind for name, kind in inspect.get_annotations(inner).items() if name != "return"
+    }
+    return get_type_hints(parameters, include_extras=True)
 
 
 def _unfit(name: str, reason: str) -> InvalidRequestError:
@@ -312,11 +348,16 @@ def problems(error: Any) -> str:
 
 def _check_against(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     import jsonschema
+    from referencing import Registry
 
-    checker = jsonschema.validators.validator_for(dict(schema))(dict(schema))
-    problems = [
-        f"{'.'.join(map(str, one.absolute_path)) or 'arguments'}: {one.message}"
-        for one in checker.iter_errors(dict(arguments))
-    ]
+    try:
+        kind = jsonschema.validators.validator_for(dict(schema))
+        checker = kind(dict(schema), registry=Registry())  # which loads nothing that the schema refers to
+        problems = [
+            f"{'.'.join(map(str, one.absolute_path)) or 'arguments'}: {one.message}"
+            for one in checker.iter_errors(dict(arguments))
+        ]
+    except Exception as error:
+        raise ValueError(f"the tool's schema is invalid ({type(error).__name__})") from error
     if problems:
         raise ValueError("; ".join(problems)[:1000])
