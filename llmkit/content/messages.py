@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from llmkit.content.attachments import Attachment
@@ -133,8 +134,9 @@ def parts_of(message: LLMMessage) -> tuple[Part, ...]:
         return (Text(message.content),) if message.content else ()
     if message.content == text_of(message.parts):
         return message.parts
-    rest = tuple(part for part in message.parts if not isinstance(part, Text))
-    return (Text(message.content), *rest)
+    rest = [part for part in message.parts if not isinstance(part, Text)]
+    before = tuple(takewhile(lambda part: isinstance(part, Reasoning), rest))  # as a model writes it
+    return (*before, Text(message.content), *rest[len(before) :])
 
 
 def messages_of(given: Sequence[LLMMessage] | str) -> list[LLMMessage]:

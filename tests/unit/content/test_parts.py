@@ -92,6 +92,12 @@ class TestMessage:
     def test_a_message_of_text_is_as_it_was(self):
         assert repr(LLMMessage("user", "Hi")) == "LLMMessage(role='user', content='Hi')"
 
+    def test_changed_content_stays_behind_the_reasoning(self):
+        hidden, call = Reasoning("", {"type": "thinking", "signature": "x"}), ToolCall("1", "look")
+        message = LLMMessage("assistant", parts=(hidden, Text("Let me look."), call))
+        message.content = "I look."
+        assert parts_of(message) == (hidden, Text("I look."), call)
+
     def test_changed_content_takes_the_place_of_the_texts(self):
         message = LLMMessage("assistant", parts=(Text("Hi"), ToolCall("1", "f")))
         message.content = "Hello"
