@@ -145,7 +145,7 @@ def _kinds(request: Request, side: str) -> list[str]:
 def _searches(request: Request) -> int:
     """Return how many searches a request allows, if it says so."""
     tools = request.extra.get("tools")
-    listed = tools if isinstance(tools, list) else []
+    listed = [*(tools if isinstance(tools, list) else ()), *request.tools]
     limits: list[Any] = [tool.get("max_uses") for tool in listed if isinstance(tool, dict)]
     return sum(limit for limit in limits if _is_count(limit) and isinstance(limit, int))
 

@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from llmkit import prices
 from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
+from llmkit.content.tools import tool_of
 from llmkit.core import catalog
 from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS, AnthropicCodec
 from llmkit.providers.codec import Request
@@ -274,11 +276,17 @@ def test_a_bound_counts_the_most_expensive_kind_of_token(provider, model, units)
     assert bound.nanos >= nanos(provider, model, bound.input_tokens, 500, units=units)
 
 
+def len_of(text: str) -> int:
+    return len(text)
+
+
 def test_a_bound_counts_the_searches_that_a_request_allows_and_its_surcharges():
     model = "claude-opus-5-5"
     tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]
     plain = most(ask("Hi", model=model, extra={"tools": []}), "anthropic")
     searching = most(ask("Hi", model=model, extra={"tools": tools}), "anthropic")
     assert searching.nanos >= plain.nanos + 50_000_000
+    beside_a_function = most(replace(ask("Hi", model=model), tools=(tool_of(len_of), *tools)), "anthropic")
+    assert beside_a_function.nanos >= plain.nanos + 50_000_000
     there = most(ask("Hi", model=model, extra={"inference_geo": "us"}), "anthropic")
     assert there.nanos >= nanos("anthropic", model, there.input_tokens, 4096, units={"us_inference": 1})
