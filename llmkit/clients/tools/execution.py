@@ -8,12 +8,13 @@ import inspect
 import logging
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit.clients.tools.results import failed, raised, result_of
-from llmkit.content.parts import ToolCall, ToolResult
+from llmkit.content.parts import ToolCall, ToolResult, json_text
+from llmkit.core.errors import InvalidRequestError
 from llmkit.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -68,29 +69,42 @@ class Job:
         try:
             with _alarm(self.tool):
                 self.value = self.tool.function(**self.arguments)
-        except KeyboardInterrupt as error:
+                if inspect.isgenerator(self.value):
+                    self.value = list(self.value)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a tool's mistake goes to the model
             self.error = error
-        except SystemExit as error:
-            self.error = RuntimeError(f"SystemExit: {error}")
-        except Exception as error:  # noqa: BLE001 - a tool's mistake goes to the model
-            self.error = error
+        except BaseException as error:  # noqa: BLE001 - `sys.exit` in a tool must not end the program
+            self.error = _harmless(error)
 
     async def run_async(self) -> None:
         """Run the function: an `async` one here, within its time, a plain one in a thread.
 
         One with a method `run_async` has both forms: it runs where it can be cancelled.
         """
-        function = getattr(self.tool.function, "run_async", self.tool.function)
-        if not inspect.iscoroutinefunction(function):
+        both = getattr(self.tool.function, "run_async", None)
+        if inspect.iscoroutinefunction(both):
+            self.value = both(**self.arguments)
+        elif inspect.iscoroutinefunction(self.tool.function):
+            self.run()  # which only makes the coroutine
+        else:
             await self._in_thread()
-            return
+        if self.error is None and inspect.isawaitable(self.value):
+            await self._awaited()
+
+    async def _awaited(self) -> None:
+        """Wait for the value, within the tool's time."""
         try:
-            async with asyncio.timeout(self.tool.timeout):
-                self.value = await function(**self.arguments)
-        except TimeoutError:
-            self.error = _too_slow(self.tool)
+            async with asyncio.timeout(self.tool.timeout) as limit:
+                self.value = await self.value
+        except TimeoutError as error:
+            self.error = _too_slow(self.tool) if limit.expired() else error
         except Exception as error:  # noqa: BLE001 - as above
             self.error = error
+        except (SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # somebody else cancels the run
+                raise
+            self.error = _harmless(error)
 
     async def _in_thread(self) -> None:
         work = asyncio.ensure_future(asyncio.to_thread(self.run))
@@ -133,9 +147,14 @@ class Execution:
     Args:
         tools: The tools, by name.
         approve: Answers for all calls that need approval, or decides on each; `None` asks by a `Question`.
+
+    Raises:
+        InvalidRequestError: If `approve` is something else.
     """
 
     def __init__(self, tools: Mapping[str, Tool], approve: Approval) -> None:
+        if not (approve is None or isinstance(approve, bool) or callable(approve)):
+            raise InvalidRequestError(f"approve must be True, False or a function, got {approve!r:.40}.")
         self._tools = tools
         self._approve = approve
         self.done: Executed | None = None
@@ -159,8 +178,8 @@ class Execution:
                 yield question
                 decided = question.answer
             if isinstance(decided, ToolCall):
-                call, decided = decided, True
-            approved = bool(decided)
+                call, decided = _edited(call, decided), True
+            approved = decided is True
             if not approved:
                 refusal = "The user did not allow this call."
                 self.done = Executed(call, failed(call, refusal), approved=False, error=refusal)
@@ -180,11 +199,13 @@ class Execution:
         given = answer(question.call)
         if inspect.isawaitable(given):
             given = await given
-        return given if isinstance(given, ToolCall) else bool(given)
+        if not isinstance(given, bool | ToolCall):  # e.g. "no", the truthy answer of `input`
+            raise InvalidRequestError(f"approve must return True, False or a ToolCall, got {given!r:.40}.")
+        return given
 
     async def _run(self, call: ToolCall, tool: Tool, *, approved: bool | None) -> AsyncGenerator[Job, None]:
         try:
-            arguments = tool.validated(call.arguments or {})
+            arguments = tool.validated(call.arguments)
         except ValueError as error:
             problem = f"Invalid arguments: {error}"
             self.done = Executed(call, failed(call, problem), approved=approved, error=problem)
@@ -207,6 +228,27 @@ class Execution:
             error=result.content if result.is_error else "",
             interrupted=isinstance(failure, KeyboardInterrupt),
         )
+
+
+def _edited(call: ToolCall, given: ToolCall) -> ToolCall:
+    """Return a call with the arguments that somebody gave it.
+
+    Raises:
+        InvalidRequestError: If it is a call of another tool, whose approval nobody checked.
+    """
+    if given.name != call.name:
+        raise InvalidRequestError(
+            f"approve returned a call of {given.name!r:.80} instead of {call.name!r:.80}.",
+            hint="Change the arguments only, or return False.",
+        )
+    if given.raw != call.raw and given.arguments == call.arguments:  # `replace(call, raw=…)`
+        return replace(call, arguments=None, raw=given.raw)
+    raw = given.raw if given.arguments is None else json_text(given.arguments)
+    return replace(call, arguments=given.arguments, raw=raw)
+
+
+def _harmless(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 def _too_slow(tool: Tool) -> ToolTimeoutError:

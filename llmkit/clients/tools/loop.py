@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.cassettes.replay import current_mode
 from llmkit.clients.tools.execution import Approval, Executed, Execution, Job, Question
 from llmkit.clients.tools.memory import Memory
 from llmkit.clients.tools.results import failed
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from llmkit.clients.tools.runner import ToolRunner
-    from llmkit.content.parts import Part, ToolResult
+    from llmkit.content.parts import Part, ToolCall, ToolResult
 
 REPEATED = 3
 """Answers in a row with the same calls that end a run."""
@@ -75,13 +77,15 @@ class Loop:
         """
         try:
             for number in range(1, self._max_steps + 1):
-                async for event in self._ask(number):
-                    yield event
+                async with contextlib.aclosing(self._ask(number)) as asked:
+                    async for event in asked:
+                        yield event
                 response = self.run.response
                 if response is None or self._has_stopped() or not self._goes_on(response):
                     return
-                async for event in self._answer(number, response):
-                    yield event
+                async with contextlib.aclosing(self._answer(number, response)) as answered:
+                    async for event in answered:
+                        yield event
                 if self._has_stopped():
                     return
             self.run.stopped = "max_steps"
@@ -102,8 +106,9 @@ class Loop:
         ):
             stream = self._client.stream_text(self.run.messages, **options)
         try:
-            async for part in stream.events():
-                yield part
+            async with contextlib.aclosing(stream.events()) as parts:
+                async for part in parts:
+                    yield part
         except BudgetExceededError:
             if left is None:
                 raise
@@ -118,8 +123,9 @@ class Loop:
         """Return the arguments of a request; a forced call is forced in the first one only."""
         if not self._offered:
             return self._options
-        choice = self._choice if number == 1 or self._choice in {"auto", "none"} else "auto"
-        return {"tools": list(self._offered), "tool_choice": choice, **self._options}
+        choice = self._choice if number == 1 or self._choice == "none" else "auto"
+        chosen = {"tool_choice": choice} if self._tools or choice != "auto" else {}
+        return {"tools": list(self._offered), **chosen, **self._options}
 
     def _take(self, response: LLMResponse | None) -> None:
         """Add a whole answer to the conversation."""
@@ -130,6 +136,8 @@ class Loop:
 
     def _affords(self, left: int, options: dict[str, Any]) -> bool:
         """Whether a request fits into the rest; a budget guard looks again, but not for the sandbox."""
+        if current_mode() == "only":  # nothing is sent
+            return True
         if left <= 0:
             return False
         bound = self._client.bound(self.run.messages, **options)
@@ -167,7 +175,9 @@ class Loop:
         calls = response.tool_calls
         if not calls or self._choice == "none":
             return False
-        self._calls.append([(call.name, call.raw) for call in calls])
+        self._calls.append(
+            [(call.name, call.raw if call.arguments is None else call.arguments) for call in calls]
+        )
         if len(self._calls) >= REPEATED and all(one == self._calls[-1] for one in self._calls[-REPEATED:]):
             self.run.stopped = "repeated"
             return False
@@ -181,12 +191,13 @@ class Loop:
             if self._has_stopped():  # every call needs a result, or the conversation cannot go on
                 results.append(failed(call, "Not run: the user interrupted."))
                 continue
-            done = await memory.recorded(call, self._tools.get(call.name), replayed=response.replayed)
-            if done is None:
-                async for event in self._execution.execute(call):
+            known = await memory.recorded(call) if response.replayed else None
+            async with contextlib.aclosing(self._deal_with(call, known)) as asked:
+                async for event in asked:
                     yield event
-                done = self._execution.done
-                assert done is not None
+            done = self._execution.done
+            assert done is not None
+            if known is None:
                 await memory.keep(call, done)
             if done.interrupted:
                 self.run.stopped = "interrupted"
@@ -197,6 +208,19 @@ class Loop:
             yield step
         if results:
             self.run.messages.append(LLMMessage("user", parts=tuple(results)))
+
+    async def _deal_with(self, call: ToolCall, known: Executed | None) -> AsyncGenerator[Any, None]:
+        """Run a call, or take its recorded result; the outcome is in `done` of the execution."""
+        tool = self._tools.get(call.name)
+        if known is not None and tool is not None and not tool.rerun:
+            self._execution.done = known
+            return
+        async with contextlib.aclosing(self._execution.execute(call)) as asked:
+            async for event in asked:
+                yield event
+        done = self._execution.done
+        if known is not None and done is not None and done.approved is not False and not done.interrupted:
+            done.result = known.result  # the next recorded answer is the one to this result
 
     def _tool_step(self, number: int, done: Executed) -> Step:
         return Step(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import ToolCall
-    from llmkit.content.tools import Tool
 
 TOOL = "tool"
 """What stands instead of a provider in the recording of a result."""
@@ -39,12 +38,12 @@ class Memory:
         self._on = current_mode() != "off"
         self._messages = list(messages) if self._on else []
 
-    async def recorded(self, call: ToolCall, tool: Tool | None, *, replayed: bool) -> Executed | None:
-        """Return the recorded result of a call; `None` if the tool has to run."""
-        if not (self._on and replayed) or tool is None or tool.rerun:
+    async def recorded(self, call: ToolCall) -> Executed | None:
+        """Return the recorded result of a call, if there is one."""
+        result = await asyncio.to_thread(self._read, call) if self._on else None
+        if result is None:
             return None
-        result = await asyncio.to_thread(self._read, call)
-        return None if result is None else Executed(call, result, recorded=True)
+        return Executed(call, result, error=result.content if result.is_error else "", recorded=True)
 
     def _read(self, call: ToolCall) -> ToolResult | None:
         if (key := self._key(call)) is None:

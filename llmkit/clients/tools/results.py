@@ -31,24 +31,24 @@ def result_of(call: ToolCall, value: Any, limit: int) -> ToolResult:
         >>> result_of(ToolCall("1", "rivers"), ["Rhine", "Elbe"], 100).content
         '["Rhine", "Elbe"]'
     """
-    if isinstance(value, ToolResult):  # a server's, which does not know the call
-        content = cut(redact(value.content), limit)
-        return replace(value, call_id=call.id, name=call.name, content=content)
-    if (file := _file(value)) is not None:
-        return ToolResult(
-            call.id, call.name, f"({file.kind}: {file.name or file.media_type})", attachments=(file,)
-        )
-    return ToolResult(call.id, call.name, cut(redact(_text(value)), limit))
+    try:
+        return _result_of(call, value, limit)
+    except Exception as error:  # noqa: BLE001 - an object may fail at anything that it is asked
+        return raised(call, error)
 
 
 def failed(call: ToolCall, message: str, limit: int = 20_000) -> ToolResult:
     """Return an error as the result of a call."""
-    return ToolResult(call.id, call.name, cut(redact(message), limit), is_error=True)
+    return ToolResult(call.id, call.name, _written(message, limit), is_error=True)
 
 
 def raised(call: ToolCall, error: BaseException) -> ToolResult:
     """Return an exception as the result of a call: its type and message, no traceback."""
-    return failed(call, f"{type(error).__name__}: {error}".rstrip(": "))
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - an exception may fail to describe itself
+        said = ""
+    return failed(call, f"{type(error).__name__}: {said}".rstrip(": "))
 
 
 def cut(text: str, limit: int) -> str:
@@ -59,6 +59,22 @@ def cut(text: str, limit: int) -> str:
         'a long\n[cut: 6 of 13 characters]'
     """
     return text if len(text) <= limit else f"{text[:limit]}\n[cut: {limit:,} of {len(text):,} characters]"
+
+
+def _result_of(call: ToolCall, value: Any, limit: int) -> ToolResult:
+    if isinstance(value, ToolResult):  # e.g. of a server, which does not know the call
+        return replace(value, call_id=call.id, name=call.name, content=_written(value.content, limit))
+    file = _file(value)
+    if file is None or file.kind == "text":
+        return ToolResult(call.id, call.name, _written(_text(value) if file is None else file.text, limit))
+    return ToolResult(
+        call.id, call.name, f"({file.kind}: {file.name or file.media_type})", attachments=(file,)
+    )
+
+
+def _written(text: str, limit: int) -> str:
+    """Return a text as it may be sent: without keys and unpaired surrogates, and not too long."""
+    return cut(redact(text.encode(errors="replace").decode()), limit)
 
 
 def _file(value: Any) -> Attachment | None:

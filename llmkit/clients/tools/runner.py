@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +79,15 @@ class ToolRunner(BaseLLMClient):
         if on_step is not None and not callable(on_step):
             raise InvalidRequestError("on_step must be a function.")
         done: Run | None = None
-        async for event in self.run_stream(
+        stream = self.run_stream(
             messages, tools, max_steps=max_steps, max_cost=max_cost, approve=approve, **options
-        ):
-            if isinstance(event, Run):
-                done = event
-            elif isinstance(event, Step) and on_step is not None:
-                on_step(event)
+        )
+        async with contextlib.aclosing(stream):
+            async for event in stream:
+                if isinstance(event, Run):
+                    done = event
+                elif isinstance(event, Step) and on_step is not None:
+                    on_step(event)
         assert done is not None
         return done
 
@@ -112,11 +115,12 @@ class ToolRunner(BaseLLMClient):
             approve=approve,
             options=options,
         )
-        async for event in loop.events():
-            if isinstance(event, Question):
-                await approval.ask(event)
-            elif isinstance(event, Job):
-                await event.run_async()
-            else:
-                yield event
+        async with contextlib.aclosing(loop.events()) as events:
+            async for event in events:
+                if isinstance(event, Question):
+                    await approval.ask(event)
+                elif isinstance(event, Job):
+                    await event.run_async()
+                else:
+                    yield event
         yield loop.run

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -162,6 +163,49 @@ async def test_an_edited_call_runs_as_edited(server, peer, ledger):
     assert server.results(peer.bodies[1]) == [("call_1", "11")]
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda call: ToolCall("another", "add", {"a": 5, "b": 6}),
+        lambda call: replace(call, arguments={"a": 5, "b": 6}),
+        lambda call: replace(call, raw='{"a": 5, "b": 6}'),
+    ],
+    ids=["another id", "only arguments", "only text"],
+)
+async def test_an_edited_call_keeps_its_id_and_its_step_shows_what_ran(server, peer, ledger, edit):
+    guarded = llmkit.tool(approve=edit)(add)
+    done = await run(server, peer, [server.answer("", [ADD]), server.answer("Eleven.")], [guarded])
+    assert server.results(peer.bodies[1]) == [("call_1", "11")]
+    assert done.steps["arguments"][1] == '{"a": 5, "b": 6}'
+
+
+async def test_an_edited_call_without_a_json_object_does_not_run(server, peer, ledger):
+    def add(a: int = 1):
+        ran.append(a)
+
+    guarded = llmkit.tool(approve=lambda call: ToolCall(call.id, call.name, raw='{"a": '))(add)
+    call = ("call_1", "add", '{"a": 1}')
+    await run(server, peer, [server.answer("", [call]), server.answer("Well.")], [guarded])
+    assert ran == []
+    assert "not a JSON object" in server.results(peer.bodies[1])[0][1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda call: "no", "got 'no'"),
+        (lambda call: ToolCall(call.id, "delete", {}), "a call of 'delete' instead of 'add'"),
+        ("yes", "got 'yes'"),
+    ],
+    ids=["truthy text", "another tool", "no function"],
+)
+async def test_an_approval_that_is_none_runs_nothing(peer, ledger, answer, said):
+    server, guarded = SERVERS["chat"], llmkit.tool(approve="always")(add)
+    with pytest.raises(InvalidRequestError, match=said):
+        await run(server, peer, [server.answer("", [ADD])], [guarded], approve=answer)
+    assert ran == []
+
+
 async def test_true_does_not_answer_for_a_person(server, peer, ledger):
     guarded = llmkit.tool(approve="person")(add)
     await run(server, peer, [server.answer("", [ADD]), server.answer("Well.")], [guarded], approve=True)
@@ -241,11 +285,26 @@ async def test_a_loop_plays_back_without_the_server_and_without_the_tools(server
 
 
 async def test_a_tool_that_reruns_does_so_on_replay(server, peer, ledger, tmp_path):
-    again = llmkit.tool(rerun=True)(add)
-    for answers in ([server.answer("", [ADD]), server.answer("Three.")], [failure()]):
+    @llmkit.tool(rerun=True)
+    def add(a: int, b: int):
+        ran.append((a, b))
+        return len(ran)
+
+    for answers in ([server.answer("", [ADD]), server.answer("One.")], [failure()], [failure()]):
         with llmkit.replay(tmp_path / "r.replay"):
-            await run(server, peer, answers, [again])
-    assert ran == [(1, 2), (1, 2)]
+            done = await run(server, peer, answers, [add])
+        assert done.text == "One."  # the recorded result leads to the recorded answer
+    assert ran == [(1, 2)] * 3
+
+
+async def test_a_failed_call_plays_back_with_its_error(server, peer, ledger, tmp_path):
+    answers = [server.answer("", [("call_1", "add", '{"a": 1}')]), server.answer("Sorry.")]
+    with llmkit.replay(tmp_path / "r.replay"):
+        live = await run(server, peer, answers)
+    with llmkit.replay(tmp_path / "r.replay", mode="only"):
+        played = await run(server, peer, [failure()], max_cost=1e-9)
+    assert (played.text, played.stopped) == ("Sorry.", "done")
+    assert played.steps["error"][1] == live.steps["error"][1]
 
 
 async def test_parts_and_steps_come_while_it_runs(server, peer, ledger):
@@ -287,6 +346,114 @@ async def test_a_plain_function_runs_in_a_thread(peer, ledger):
         SERVERS["chat"], peer, [SERVERS["chat"].answer("", [ADD]), SERVERS["chat"].answer("Done.")], [add]
     )
     assert seen[0] is not threading.main_thread()
+
+
+class Adder:
+    __name__ = "add"
+
+    async def __call__(self, a: int, b: int):
+        return a + b
+
+
+async def own_timeout(a: int, b: int):
+    raise TimeoutError("The database is slow.")
+
+
+async def cancels(a: int, b: int):
+    raise asyncio.CancelledError
+
+
+async def exits(a: int, b: int):
+    raise SystemExit(3)
+
+
+def yields(a: int, b: int):
+    yield a
+    yield b
+
+
+def returns_a_result(a: int, b: int):
+    return ToolResult("another", "subtract", "3")
+
+
+def returns_a_file(a: int, b: int):
+    return llmkit.attach(b"a,b\n1,2\n", name="t.csv")
+
+
+def returns_half_a_character(a: int, b: int):
+    return "a\ud800b"
+
+
+class Broken:
+    def item(self):
+        raise KeyError("no such item")
+
+
+def returns_what_cannot_be_written(a: int, b: int):
+    return Broken()
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [
+        (Adder(), "3"),
+        (lambda a, b: asyncio.sleep(0, a + b), "3"),
+        (own_timeout, "TimeoutError: The database is slow."),
+        (cancels, "RuntimeError: CancelledError"),
+        (exits, "RuntimeError: SystemExit: 3"),
+        (yields, "[1, 2]"),
+        (returns_a_result, "3"),
+        (returns_a_file, "a,b\n1,2\n"),
+        (returns_half_a_character, "a?b"),
+        (returns_what_cannot_be_written, "KeyError: 'no such item'"),
+    ],
+)
+async def test_whatever_a_tool_is_or_does_the_model_gets_a_result(server, peer, ledger, function, result):
+    tool = llmkit.tool(name="add")(function)
+    done = await run(server, peer, [server.answer("", [ADD]), server.answer("Done.")], [tool])
+    assert server.results(peer.bodies[1]) == [("call_1", result)]
+    assert done.stopped == "done"
+
+
+async def test_the_order_of_arguments_does_not_hide_a_repetition(peer, ledger):
+    server = SERVERS["chat"]
+    calls = ['{"a": 1, "b": 2}', '{"b": 2, "a": 1}', '{"a":1,"b":2}']
+    done = await run(server, peer, [server.answer("", [("call_1", "add", raw)]) for raw in calls])
+    assert done.stopped == "repeated"
+
+
+async def test_a_choice_in_the_providers_form_holds_for_the_first_request(peer, ledger):
+    server = SERVERS["chat"]
+    choice = {"type": "function", "function": {"name": "add"}}
+    answers = [server.answer("", [ADD]), server.answer("Three.")]
+    await run(server, peer, answers, tool_choice=choice)
+    assert [body["tool_choice"] for body in peer.bodies] == [choice, "auto"]
+
+
+async def test_the_providers_own_tools_go_out_without_a_choice(server, peer, ledger):
+    await run(server, peer, [server.answer("Found.")], [{"type": "web_search"}])
+    assert "tool_choice" not in peer.bodies[0]
+    assert peer.bodies[0]["tools"] == [{"type": "web_search"}]
+
+
+@pytest.mark.parametrize("leave", ["early", "error"])
+async def test_a_run_that_is_left_leaves_its_row_and_no_task(server, peer, ledger, leave):
+    def fail(step):
+        raise RuntimeError("A mistake in on_step.")
+
+    before = asyncio.all_tasks()
+    if leave == "error":
+        with pytest.raises(RuntimeError, match="mistake"):
+            await run(server, peer, [server.answer("", [ADD])], on_step=fail)
+    else:
+        peer.scripts[server.model] = [[server.answer("Let me add.", [ADD])]]
+        async with server.client(peer.url) as client:
+            stream = client.run_stream(QUESTION, [add])
+            await anext(stream)
+            await stream.aclose()
+            assert len(ledger.df) == 1
+    assert list(ledger.df["step"]) == [1]
+    assert {task for task in asyncio.all_tasks() - before if "_serve" not in repr(task)} == set()
 
 
 async def test_anthropic_goes_on_after_a_pause(peer, ledger):
