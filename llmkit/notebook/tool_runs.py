@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.tools.approval import ask_here
@@ -52,15 +52,18 @@ def events(loop: Loop) -> Generator[Part | Step | Question | Job | None]:
 
 async def _in_turn(loop: Loop) -> AsyncGenerator[Part | Step | Turn, None]:
     """Yield the events of a run; it waits for what others have to do. An `async` tool runs on the bridge."""
-    async for event in loop.events():
-        if isinstance(event, Job) and inspect.iscoroutinefunction(event.tool.function):
-            await event.run_async()
-        elif isinstance(event, (Question, Job)):
-            turn = Turn(event)
-            yield turn
-            await turn.ended()
-        else:
-            yield event
+    async with aclosing(loop.events()) as items:
+        async for event in items:
+            if isinstance(event, Job) and inspect.iscoroutinefunction(event.tool.function):
+                await event.run_async()
+            elif isinstance(event, (Question, Job)):
+                turn = Turn(event)
+                yield turn
+                await turn.ended()
+                if isinstance(event, Job):
+                    await event.settle()
+            else:
+                yield event
 
 
 def run_here(loop: Loop, on_step: Callable[[Step], Any] | None = None) -> Run:

@@ -86,9 +86,9 @@ class AnthropicCodec(Codec):
         check(request.messages, LIMITS)
         request, output = _with_format(request)
         turns = [
-            {"role": m.role, "content": parts_anthropic.content(m)}
+            {"role": m.role, "content": content}
             for m in request.messages
-            if m.role != "system"
+            if m.role != "system" and (content := parts_anthropic.content(m))
         ]
         if not turns:
             raise InvalidRequestError("Anthropic needs a user message besides the system prompt.")

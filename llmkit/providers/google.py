@@ -304,9 +304,9 @@ def _choice(name: str) -> dict[str, Any]:
 def _turns(request: Request) -> list[dict[str, Any]]:
     """Return the conversation without its system prompt."""
     turns = [
-        {"role": "model" if m.role == "assistant" else "user", "parts": parts_google.contents(m)}
+        {"role": "model" if m.role == "assistant" else "user", "parts": parts}
         for m in request.messages
-        if m.role != "system"
+        if m.role != "system" and (parts := parts_google.contents(m))
     ]
     if not turns:
         raise InvalidRequestError("Gemini needs a user message besides the system prompt.")

@@ -61,7 +61,7 @@ def contents(message: LLMMessage) -> list[dict[str, Any]]:
     if not message.parts:
         return [*map(_data, media(message)), {"text": written(message)}]
     if message.role == "assistant":
-        return list(each_written(parts_of(message), _WRITERS)) or [{"text": message.content}]
+        return list(each_written(parts_of(message), _WRITERS))
     results = [each for part in message.parts if isinstance(part, ToolResult) for each in _result(part)]
     said = written(message)
     return [*results, *map(_data, media(message)), *([{"text": said}] if said else [])]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from llmkit.clients.engine.deadlines import CLOSE_GRACE, TRAILING_GRACE
 from llmkit.content.parts import Text
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
+from llmkit.providers.assembly import assembled
 
 if TYPE_CHECKING:
     from llmkit.clients.engine.call import Call
@@ -43,6 +44,7 @@ class ResponseReader:
         self._response = response
         self._codec = codec
         self._answer = call.answer
+        self._provider = call.provider
         self._answer.codec = codec
         self._clock = clock
         self._chunks = response.chunks()
@@ -147,6 +149,8 @@ class ResponseReader:
             error.retryable = _is_cut_off(self._ahead)
             raise
         self._answer.texts += [text] if text else []
+        if self._answer.events is not None:  # they would be without the text
+            self._answer.events, self._answer.whole = None, assembled(self._answer, self._provider)
         return [text] if text else []
 
     def _last(self) -> list[str]:

@@ -88,11 +88,12 @@ class Job:
             self.run()  # which only makes the coroutine
         else:
             await self._in_thread()
-        if self.error is None and inspect.isawaitable(self.value):
-            await self._awaited()
+        await self.settle()
 
-    async def _awaited(self) -> None:
-        """Wait for the value, within the tool's time."""
+    async def settle(self) -> None:
+        """Wait for the value of a function that returned an awaitable, within the tool's time."""
+        if self.error is not None or not inspect.isawaitable(self.value):
+            return
         try:
             async with asyncio.timeout(self.tool.timeout) as limit:
                 self.value = await self.value

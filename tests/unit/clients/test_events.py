@@ -78,6 +78,22 @@ async def test_reasoning_comes_before_the_first_text(peer):
         await stream.aclose()
 
 
+async def test_a_document_instead_of_a_stream_has_its_text_in_order(peer):
+    call = {**CALL, "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    message = {
+        "role": "assistant",
+        "reasoning_content": "Hm.",
+        "content": "Let me add.",
+        "tool_calls": [call],
+    }
+    body = {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    peer.scripts["m"] = [[http(200, json.dumps(body).encode())]]
+    async with client(peer) as one:
+        stream = one.stream_text(QUESTION)
+        check(await seen(stream))
+        check(stream.response.parts)
+
+
 async def test_the_text_alone_is_as_before(peer):
     peer.scripts["m"] = [[one] for one in (events(STREAM),)]
     async with client(peer) as asked:

@@ -306,3 +306,17 @@ def test_edited_arguments_are_sent(codec):
     written = json.dumps(back(codec, (call,)))
     assert '"a": 2' in written.replace("\\", "")
     assert '"a": 1' not in written.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "hidden", [Reasoning("Hm."), Media(Attachment("audio/wav", b"RIFF"))], ids=["reasoning", "sound"]
+)
+@pytest.mark.parametrize("codec", [MESSAGES, GEMINI], ids=["messages", "gemini"])
+def test_a_turn_of_which_nothing_can_be_sent_is_left_out(codec, hidden):
+    messages = (
+        LLMMessage("user", "Hi"),
+        LLMMessage("assistant", parts=(hidden,)),
+        LLMMessage("user", "And?"),
+    )
+    body = codec.encode(Request(messages=messages, model="m")).body
+    assert [turn["role"] for turn in body.get("messages") or body["contents"]] == ["user", "user"]
