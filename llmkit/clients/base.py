@@ -151,6 +151,7 @@ class BaseLLMClient(ABC):
         try:
             return await self.generate_text(messages, **kwargs)
         except RateLimitError as error:
+            # An exhausted quota is a rate-limit error, too, but waiting does not help.
             if not error.retryable:
                 raise
             self.logger.warning("Rate limit exceeded: %s", error)

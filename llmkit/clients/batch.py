@@ -146,6 +146,7 @@ def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError
         error.__cause__ = result
         return error
     if isinstance(result, BaseException) and not isinstance(result, LLMClientError):
+        # An interrupt or a cancellation ends the whole batch.
         raise result
     return result
 

@@ -49,6 +49,7 @@ class CodecClient(ProviderClient):
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
         codec = _declared(provider_name) if codec is None else codec
+        # Prices and budgets look the format up by the provider's name.
         note_codec(provider_name, codec)
         access = Access(provider_name, type(codec), api_key=api_key, base_url=base_url, own=None)
         super().__init__(provider_name, **access.parts(codec), **options)

@@ -70,6 +70,7 @@ class Fallbacks:
                 return await self._source.next()
             except LLMClientError as error:
                 before = len(self._failures)
+                # Another model must not continue a text that this one began.
                 hopeless = self._call.started or not worth_another_model(error)
                 other = None if hopeless else self._next_fallback()
                 for failure in self._failures:
@@ -117,6 +118,7 @@ def worth_another_model(error: LLMClientError) -> bool:
         >>> worth_another_model(LLMClientError("broken")), worth_another_model(InvalidRequestError("wrong"))
         (True, False)
     """
+    # First, because it is also an InvalidRequestError.
     if isinstance(error, ContextLengthError):
         return True
     same = (InvalidRequestError, BudgetExceededError, ConfigurationError, ReplayMissError)

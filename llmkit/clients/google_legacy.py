@@ -40,7 +40,9 @@ class GoogleGenerativeAIClient(ProviderClient):
         **options: Unpack[Options],
     ) -> None:
         api_key = wrapped(api_key)  # tracebacks show arguments
+        # If the package is missing, this says so now rather than at the first call.
         load_sdk()
+        # The key of the user's `configure()` must be redacted like all others.
         note(configuration() if client is not None else None)
         access = Access("google-legacy", GoogleCodec, api_key=api_key, base_url=base_url, own=client)
         sdk = LegacyTransport(

@@ -13,6 +13,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104
 
 def explain_down(error: LLMClientError, provider: str, address: str) -> None:
     """Say how to start a local server that did not answer."""
+    # Not a subclass: a server that does not run causes neither timeouts nor broken answers.
     down = type(error) is ProviderNotAvailableError and error.status_code is None and error.retryable
     if not (down and error.message.startswith("No answer from")):
         return

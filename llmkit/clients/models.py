@@ -75,6 +75,7 @@ class ModelManager:
             ['openai:gpt-b', 'openai:gpt-a']
         """
         chain = [model]
+        # Fallbacks may form a circle.
         while (other := self.fallback_models.get(chain[-1])) is not None and other not in chain:
             chain.append(other)
         return [f"{provider}:{name}" for name in chain[1:]]

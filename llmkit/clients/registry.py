@@ -68,6 +68,7 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
         'ollama'
     """
     found = resolve(name)
+    # An unknown name with an address is a compatible server.
     if options.get("base_url") and not naming.is_provider(found.provider):
         return CompatibleClient(found.provider, model=found.model, **options)
     factory = _factory(found.provider)
@@ -147,6 +148,7 @@ def _factory(provider: str) -> Callable[..., BaseLLMClient]:
     if (known := catalog.providers().get(provider)) is not None:
         factory: Callable[..., BaseLLMClient] = catalog.load(provider, "client", known.client)
         return factory
+    # Last, because it reads the metadata of all installed packages.
     for point in entry_points(group=ENTRY_POINTS, name=provider):
         loaded: Callable[..., BaseLLMClient] = point.load()
         return loaded
@@ -157,6 +159,7 @@ def _make(factory: Callable[..., BaseLLMClient], found: ModelName, options: dict
     """Call a client's class with the arguments that it accepts, which may not include `model`."""
     if factory is CompatibleClient or factory is CodecClient:
         return factory(found.provider, **options)
+    # Our own classes accept every option; a TypeError there is a bug and keeps its traceback.
     if found.provider in catalog.providers() and found.provider not in naming.registered:
         return factory(**options)
     options.pop("model", None)

@@ -114,6 +114,7 @@ class TextStream(AsyncGenerator[str, None]):
         """
         self._call.watched = True
         done: list[Part] = []
+        # A reader that stops early closes the connection now, not when garbage is collected.
         async with contextlib.aclosing(self._source):
             async for text in self._source:
                 answer = self._call.answer
@@ -141,6 +142,7 @@ class TextStream(AsyncGenerator[str, None]):
         tb: TracebackType | None = None,
     ) -> str:
         """Raise an exception at the current position of the stream."""
+        # The form with three arguments is deprecated, but part of the abstract class.
         error = typ if isinstance(typ, BaseException) else typ(*(() if val is None else (val,)))
         return await self._source.athrow(error.with_traceback(tb))
 
@@ -156,6 +158,7 @@ def _before(whole: tuple[Part, ...] | None, done: Sequence[Part]) -> Iterator[Pa
     for part in whole or ():
         if isinstance(part, Text):
             position += len(part.text)
+        # By identity, because two equal tool calls are two calls.
         elif not any(part is other for other in done):
             yield part
         if position > said:

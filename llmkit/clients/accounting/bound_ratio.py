@@ -18,6 +18,7 @@ def grown(name: str, nanos: int) -> int:
         100
     """
     charged, bound = _worst.get(name, (1, 1))
+    # Rounded up, because a bound must not be smaller than the charge.
     return -(-nanos * charged // bound)
 
 
@@ -30,6 +31,7 @@ def notice(name: str, bound: int, nanos: int, *, quiet: bool = False) -> None:
         _unreported.append(text)
         logger.log(logging.INFO if quiet else logging.WARNING, text)
     charged, before = _worst.get(name, (1, 1))
+    # Compares two ratios with integers, which is exact.
     if nanos * before > charged * bound:
         _worst[name] = (nanos, bound)
 

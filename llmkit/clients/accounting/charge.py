@@ -164,6 +164,7 @@ def _sum(usages: list[Usage]) -> Usage:
         known = [count for usage in usages if (count := getattr(usage, name)) is not None]
         return sum(known) if known else None
 
+    # A fee per request is due for each attempt; a usage without this unit is one request.
     units: dict[str, int] = {"requests": sum(usage.units.get("requests", 1) for usage in usages)}
     for unit, count in (item for usage in usages for item in usage.units.items() if item[0] != "requests"):
         units[unit] = units.get(unit, 0) + count
@@ -175,8 +176,10 @@ def _usage(
     request: Request, provider: str, answer: Answer, parts: Sequence[str], *, accepted: bool, whole: bool
 ) -> tuple[Usage | None, UsageSource | None]:
     said = answer.usage or Usage()
+    # Before the end, the counts are only those so far.
     if (whole or answer.ended) and None not in (said.input_tokens, said.output_tokens):
         return said, "reported"
+    # Providers do not charge for a request that they did not accept.
     if not any((parts, accepted, answer.usage)):
         return None, None
     # Providers send at least one token per chunk, so there are at least as many tokens as chunks.
@@ -198,9 +201,11 @@ def _tier(request: Request, answer: Answer, codec: type[Codec]) -> str | None:
 def _price(
     request: Request, provider: str, answer: Answer, usage: Usage, when: datetime, *, tier: str | None
 ) -> prices.Price | None:
+    # What the server says that it charges is better than any price list.
     if answer.cost_usd is not None:
         date = when.date().isoformat()
         return prices.Price(nanos=to_nanos(answer.cost_usd), source=answer.cost_source, date=date)
+    # The served model first: the requested name may be an alias without a price of its own.
     names = dict.fromkeys(name for name in (answer.model, request.model) if name)
     try:
         return prices.price(provider, tuple(names), usage, when=when, tier=tier)

@@ -59,6 +59,7 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
         CostBound(nanos=67650, input_tokens=51, output_tokens=100)
     """
     codec = codec_of(provider)
+    # Parameters may contain tools and schemas, which count as input.
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
     if request.tools:
         extra += described(request.tools)
@@ -68,6 +69,7 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
         before += tokens.upper_bound(instruction(request.schema)) + PER_TOOLS
     if request.tools or "tools" in extra:
         before += PER_TOOLS
+    # The limit applies to each choice, not to their sum.
     after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
     return CostBound(
         _nanos(request, provider, Usage(input_tokens=before, output_tokens=after), extra, when), before, after
@@ -76,6 +78,7 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
 
 def _output(request: Request, codec: type[Codec]) -> int:
     """Return the output limit of one answer: the request's, the wire format's or the model's."""
+    # If the server refused every name of the limit, the request has none.
     sendable = not codec.limit_fields <= request.without
     given = [request.max_tokens] if request.max_tokens and sendable else []
     given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
@@ -136,6 +139,7 @@ def _kinds(request: Request, side: str) -> list[str]:
     """Return the kinds of tokens with their own price that one side of a call may have."""
     if side == "output":
         return [unit for unit, of in KINDS.items() if of == "output"]
+    # Parameters name a modality in many ways; a false match only raises the bound.
     sent = json.dumps(dict(request.extra), default=str).lower() if request.extra else ""
     pictures = any(one.kind != "text" for message in request.messages for one in message.attachments)
     there = {"audio": "audio" in sent, "video": "video" in sent, "image": pictures or "image" in sent}
@@ -155,6 +159,7 @@ def tiers(request: Request, provider: str) -> set[str | None]:
     codec = codec_of(provider)
     parameters = _parameters(request.extra, codec)
     asked = (value for name, value in parameters if name in codec.tier_parameters)
+    # A provider may answer in the default tier although another was requested.
     return {None, *(tier for tier in (*asked, codec.tiers.get(request.tier or "")) if isinstance(tier, str))}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x6C6C6D72
 """`PRAGMA application_id` of a file of recordings: `llmr`."""
 
+# Repeated here, because clients must not import the ledger.
 LEDGER_ID = 0x6C6C6D6B
 VERSION = 2
 """Version of the format: 2 keeps all parts of an answer; answers of text alone are as in 1."""
@@ -79,6 +80,7 @@ class Cassette:
         row = (key, answer["recorded_at"], provider, model, pack(answer), pack(_without_keys(request)))
         with self._writing() as file:
             if "content" in answer:
+                # Only now, so that an older llmkit can read the file as long as all answers are text.
                 file.execute(f"PRAGMA user_version = {VERSION}")
             file.execute("INSERT OR REPLACE INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -122,6 +124,7 @@ class Cassette:
             return 0
         with self._writing() as file:
             number = file.execute("DELETE FROM recordings").rowcount
+        # SQLite refuses VACUUM inside a transaction.
         with self._writing(transaction=False) as file:
             file.execute("VACUUM")
         return number
@@ -149,6 +152,7 @@ class Cassette:
             file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
         except sqlite3.OperationalError as error:
             file.close()
+            # A read-only connection fails with these if there is a journal to roll back.
             if sqlite.code(error) not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
                 raise
             return sqlite.connect(self.path, timeout=self._timeout, write=True)
@@ -217,6 +221,7 @@ class Cassette:
                 f"{self.path} was locked by another process for {self._timeout:g} s.",
                 hint="Stop that process, or use another file.",
             )
+        # SQLITE_ERROR means that the table is missing or has other columns.
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}:
             return ConfigurationError(
                 f"{self.path} is damaged ({error}).",

@@ -91,6 +91,7 @@ class Player:
             pace = max(NATURAL, len(text) / PER_TOKEN / LONGEST)
         self._step = 0.0 if pace == "instant" else 1 / (float(pace) * PER_TOKEN)
         self._left = ([text] if text else []) if pace == "instant" else pieces(text)
+        # Taking from the end of a list is cheap, from its start it is not.
         self._left.reverse()
         self._due = 0.0
         self._clock = clock
@@ -105,6 +106,7 @@ class Player:
             await self._sleep(wait)
         now = self._clock()
         due: list[str] = []
+        # Several at once, because `sleep` often lasts longer than one chunk.
         while self._left and (not due or self._due <= now):
             due.append(self._left.pop())
             self._due += len(due[-1]) * self._step

@@ -59,6 +59,7 @@ class Replayed:
         self._source = source
         self._state = state
         self._asks = asked
+        # Kept here, because a fallback changes both in the call.
         self._who = (call.provider, call.request.model)
         self._asked: CanonicalRequest | None = None
         self._request: Any = None
@@ -103,6 +104,7 @@ class Replayed:
         if self._call.context.replay == "refresh":
             return self._live(key)
         if self._state.mode == "only":
+            # SQLite may wait for a lock, which must not block the event loop.
             return self._play(await asyncio.to_thread(self._recorded, key))
         return await self._shared(key)
 
@@ -112,6 +114,7 @@ class Replayed:
         if isinstance(joined, Recording):
             return self._play(joined)
         self._turn = joined
+        # Looked up after the wait, because an identical call may have recorded it meanwhile.
         recording = await asyncio.to_thread(self._found, key)
         if recording is None:
             return self._live(key)
@@ -136,6 +139,7 @@ class Replayed:
         try:
             await asyncio.to_thread(self._keep, key, recording)
         finally:
+            # Callers that wait get the answer even if it could not be written.
             self._complete(recording)
 
     def _complete(self, recording: Recording | None) -> None:
@@ -183,6 +187,7 @@ class Replayed:
     def _keep(self, key: str, recording: Recording) -> None:
         """Record an answer; a failure is logged and does not lose the answer."""
         provider, model = self._who
+        # A redacted text would be replayed as if it were the answer, so it is not stored at all.
         if redact(recording.text) != recording.text:
             _warn_once(
                 f"An answer of {provider}:{model} was not recorded because part of it looks like a key."

@@ -70,6 +70,7 @@ class Recording:
         written = values.get("content")
         content = None if written is None else tuple(map(part_of, written))
         changed = {"usage": usage, "recorded_at": time, "parts": parts, "content": content}
+        # An unknown name raises TypeError, which counts as damage.
         recording = cls(**{**values, **changed})
         if not all(isinstance(part, dict) for part in parts):
             raise ValueError("a part is not an object")
@@ -115,6 +116,7 @@ def unpack(data: bytes) -> Any:
 def _check_units(units: Any) -> None:
     counts = units.items() if isinstance(units, dict) else [("units", units)]
     for name, count in counts:
+        # `isinstance` would accept True and False.
         if type(count) is not int or count < 0:
             raise ValueError(f"{name!r:.40} is {count!r:.40}")
 

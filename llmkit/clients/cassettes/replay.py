@@ -83,6 +83,7 @@ class Replay:
     def use(self) -> None:
         """Make this the process's replay state."""
         global _chosen
+        # In a `with` statement this runs twice: in `replay` and on entry.
         if _chosen is not self:
             self._before, _chosen = _chosen, self
 
@@ -138,6 +139,7 @@ def replay(
     path = usual if file is None else _absolute(file)
     state = Replay(path, mode, checked(pace))
     if mode != "off":
+        # A wrong file is reported here rather than at the first call.
         state.cassette.check()
     if mode == "only" and not state.path.exists():
         raise ConfigurationError(

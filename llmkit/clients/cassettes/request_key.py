@@ -81,6 +81,7 @@ def canonical_client_request(call: Call) -> CanonicalRequest:
 
 
 def _asked(request: Request) -> dict[str, Any]:
+    # A default that nobody chose is not part of the request.
     chosen = not isinstance(request.temperature, ContractTemperature)
     return {
         "messages": list(map(canonical_message, request.messages)),
@@ -88,6 +89,7 @@ def _asked(request: Request) -> dict[str, Any]:
         "temperature": request.temperature if chosen else None,
         "max_tokens": request.max_tokens,
         "extra": request.extra,
+        # Left out if there is none, so that older recordings keep their keys.
         **({} if request.schema is None else {"schema": request.schema.json}),
         **_tools(request),
         **{
@@ -117,6 +119,7 @@ def canonical_message(message: LLMMessage) -> list[Any]:
     """Return a message as JSON values, with files as digests."""
     digests = [[one.media_type, one.name, one.url or f"sha256:{one.digest}"] for one in message.attachments]
     parts = [value for part in message.parts if (value := _part(part)) is not None]
+    # Left out if empty, so that older recordings keep their keys.
     more = [digests, parts] if parts else [digests] if digests else []
     return [message.role, message.content, *more]
 
@@ -149,6 +152,7 @@ def place(address: str, *, simulated: bool) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:  # not a URL; the call itself reports it
         return address
+    # A local server may have another port after each start.
     shown = "" if port is None or _is_loopback(host) else f":{port}"
     return f"{host}{shown}{parts.path.rstrip('/')}"
 

@@ -141,6 +141,7 @@ class SingleFlight(Generic[T]):
     ) -> T | Turn[T]:
         waiting = asyncio.wrap_future(future)
         while True:
+            # Unlike `wait_for`, this does not cancel the future when the time is up.
             await asyncio.wait({waiting}, timeout=self._patience)
             with self._lock:
                 if future.done():

@@ -113,6 +113,7 @@ class Credentials:
 
     def advance(self, used: Secret) -> Secret | None:
         """Switch to the next key, unless another call has done so already."""
+        # Errors that the sandbox simulates must not switch real keys.
         if used is _SANDBOX:
             return None
         if not self._wrapped:
@@ -144,6 +145,7 @@ class Access:
         self._own = own
         self._given: Place | None = None
         self._seen: tuple[settings.Settings, tuple[str | None, ...], Place] | None = None
+        # An empty address counts as none, as an empty environment variable does.
         if base_url is not None and base_url.strip(addresses.QUOTES):
             manner = addresses.Manner(protocol=codec.sandbox)
             if self._known is not None:
@@ -161,6 +163,7 @@ class Access:
         if self._own is None and self._is_sandbox(loaded):
             return Place(url=self._sandbox(), source="the sandbox", simulated=True)
         values = () if known is None else tuple(map(os.environ.get, known.base_url_env))
+        # Every request asks, and comparing these values is much cheaper than resolving them.
         if (seen := self._seen) is not None and seen[0] is loaded and seen[1] == values:
             return seen[2]
         place = self._found()
@@ -189,6 +192,7 @@ class Access:
 
     def is_simulated(self) -> bool:
         """Whether the sandbox answers."""
+        # Who names a server means that server, even while the sandbox is on.
         if self._own is not None or self._given is not None:
             return False
         return self._is_sandbox(settings.load())
@@ -216,6 +220,7 @@ class Access:
 
             def headers(request: OutgoingRequest) -> dict[str, str]:
                 own = _of_environment(place, names, custom)
+                # The user's own headers come last, so that they win.
                 return {**_COMMON, **codec.sign(key, request), **own}
 
             return place.url, headers
@@ -263,6 +268,7 @@ def blame_address(error: LLMClientError, address: str, otherwise: str = "") -> N
 
 def _check_trust(key: Secret, place: Place) -> None:
     """Raise if a key would go to an address that only a project file sets."""
+    # Code that passes a key to a client means that client's address.
     if key.source.startswith(ARGUMENT) or is_trusted(place.url):
         return
     url = addresses.take_apart(place.url)[0]

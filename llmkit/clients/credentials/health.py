@@ -49,6 +49,7 @@ async def check(
     except LLMClientError as error:
         return Health(provider=provider, ok=False, latency_s=perf_counter() - start, error=error)
     latency = perf_counter() - start
+    # The server wrote its `Date` about halfway through the request.
     skew = clock_skew(headers, began + latency / 2)
     return Health(provider=provider, ok=True, latency_s=latency, models=tuple(names), skew_s=skew)
 
@@ -63,6 +64,7 @@ def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
     Source:
         RFC 9110, 6.6.1: `Date` has whole seconds, so it is half a second behind on average.
     """
+    # A cache has answered, so the `Date` is older than this request.
     if "age" in headers:
         return None
     try:

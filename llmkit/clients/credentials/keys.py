@@ -152,6 +152,7 @@ def save_key(provider: str, value: str) -> None:
         raise ConfigurationError(
             f"The keyring did not store the key: {redact(str(error))}."
         ) from error.with_traceback(None)
+    # The cache may hold the former key, or that there was none.
     _from_keyring.cache_clear()
 
 
@@ -202,6 +203,7 @@ def _dotenv(path: Path, _stamp: int) -> Mapping[str, str]:
         hint = 'pip install "llmkit[dotenv]", or remove dotenv from your settings.'
         raise ConfigurationError("The package python-dotenv is not installed.", hint=hint) from error
     try:
+        # A key may contain a dollar sign.
         found = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:  # UnicodeDecodeError quotes the file
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}.") from None
@@ -228,6 +230,7 @@ def _secret(name: str, value: str) -> Secret:
     return Secret(value, name)
 
 
+# A keyring may be slow or show a dialog, so it is asked once.
 @lru_cache(maxsize=32)
 def _from_keyring(provider: str) -> Secret | None:
     try:

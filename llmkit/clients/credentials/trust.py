@@ -96,4 +96,5 @@ def _write(urls: list[str]) -> None:
         draft.replace(path)
     except OSError as error:
         raise ConfigurationError(f"Cannot write {path}: {error.strerror or error}.") from error
+    # Two changes may have the same modification time.
     _read.cache_clear()

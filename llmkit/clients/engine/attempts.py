@@ -57,6 +57,7 @@ class Endpoint:
 
     def there(self, model: str) -> str:
         """Return the key under which facts about a model on this server are kept."""
+        # The same model may accept a parameter on one server and refuse it on another.
         return f"{self.transport.address} {model}"
 
 
@@ -105,6 +106,7 @@ class Attempts:
         blame_address(error, self._endpoint.transport.address)
         explain(error, self._call.request.messages, self._call.request.model)
         explain_down(error, self._call.provider, self._endpoint.transport.address)
+        # Chat Completions refuses tools together with reasoning, and names the path that accepts them.
         if "/v1/responses" in error.message and not error.hint:
             error.hint = 'Use the Responses API: OpenAIClient(api="responses").'
 
@@ -128,6 +130,7 @@ class Attempts:
         if key is not None:
             self._key = call.key = key
         clock = Deadlines(endpoint.timeouts, call.end, call)
+        # For each attempt again, because the server may have denied the Responses API meanwhile.
         self._codec = endpoint.codec.chosen(call.request)
         wire = self._codec.encode(call.request)
         if wire.connect_timeout != endpoint.timeouts.connect:
@@ -145,6 +148,7 @@ class Attempts:
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next attempt; cells and logs show the pause."""
         call = self._call
+        # Cells and chats show the pause themselves; elsewhere the log is the only sign of it.
         level = logging.INFO if call.context.surface in {"magic", "chat"} else logging.WARNING
         logger.log(level, "%s: %s Retrying in %.1f s", call.name, error.message, seconds)
         call.waiting = Waiting(until=monotonic() + seconds, error=error, attempt=call.attempts + 1)
@@ -156,8 +160,10 @@ class Attempts:
     def _wait(self, error: LLMClientError) -> float | None:
         """Return the seconds before the next attempt; `None` to give up."""
         call = self._call
+        # Text that was delivered cannot be taken back; without an attempt, nothing was sent.
         if call.started or not call.attempts:
             return None
+        # These do not count as retries and need no pause, because the next request is a different one.
         if self._without_refused(error) or self._with_another_key(error):
             return 0.0
         self._retries += 1
@@ -178,6 +184,7 @@ class Attempts:
         credentials, used = self._endpoint.credentials, self._key
         if credentials is None or used is None or not blames_key(error):
             return False
+        # Other calls rotate the same keys, so `advance` may return one that already failed here.
         self._tried.append(used)
         other = credentials.advance(used)
         if other is None or any(other is key for key in self._tried):

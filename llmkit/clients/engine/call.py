@@ -92,6 +92,7 @@ class Call:
         self.simulated = simulated
         self.uid = os.urandom(16).hex()
         self.time = datetime.now(UTC)
+        # Taken now, because the answer may be read in a task or thread with another context.
         self.context = current_context()
         self.answer = Answer()
         self.attempts = 0
@@ -145,6 +146,7 @@ class Call:
 
     async def begin(self) -> None:
         """Start an attempt if the budgets allow it."""
+        # Before the call counts as sent: one that a budget refuses leaves no row.
         await self._admit()
         if not self.attempts:
             _under_way.add(self.uid)
@@ -159,6 +161,7 @@ class Call:
         LiteLLM's proxy reports a price (none or zero before a stream); Gemini reports the service tier.
         """
         self.accepted = True
+        # OpenAI and most compatible servers use the first name, Anthropic the second.
         self.request_id = headers.get("x-request-id") or headers.get("request-id")
         if usd := dollars(_number(headers.get("x-litellm-response-cost"))):
             self.answer.cost_usd, self.answer.cost_source = usd, "proxy"
@@ -174,8 +177,10 @@ class Call:
     def fall_back(self, request: Request, provider: str, *, simulated: bool) -> None:
         """Switch to another model, possibly of another provider."""
         self.give_up_attempt()
+        # The first model is kept, because the user asked for that one, however many were tried.
         self.fallback_from = self.fallback_from or self.name
         self.request, self.provider, self.simulated = request, provider, simulated
+        # Otherwise the row would name the source of the first provider's key.
         self.key = None
 
     def replay(self, recording: Recording) -> None:
@@ -225,6 +230,7 @@ class Call:
         """
         if self.outcome is not None:
             return None
+        # Before the record is handed over, so that `alone` below is about other calls only.
         _under_way.discard(self.uid)
         duration = perf_counter() - self._start
         spent = self._charge()
@@ -232,6 +238,7 @@ class Call:
         self.outcome = self._response(record, spent)
         if not (self.attempts or self.replayed):  # a call that was never sent leaves no record
             if self._guard is not None:
+                # The reservation of a call that was never sent must not hold back other calls.
                 self._guard.release(self.uid)
             return None
         recorder = current_recorder()
@@ -262,6 +269,7 @@ class Call:
             return
         self._guard = guard
         reservation = self._reservation()
+        # An attempt that costs no more than an earlier one is covered by its reservation.
         if reservation.nanos is None or reservation.nanos > self._reserved:
             await guard.admit(reservation)
             self._reserved = -1 if reservation.nanos is None else reservation.nanos
@@ -274,6 +282,7 @@ class Call:
         before = charge.total(self._charges)
         spent, self._bound = before.worst, most.nanos
         nanos = None if most.nanos is None else bound_ratio.grown(self.name, most.nanos)
+        # If this process dies, its reservation expires when the call would have been over.
         left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
         return CostReservation(
             uid=self.uid,
@@ -290,7 +299,9 @@ class Call:
 
     def _charge(self) -> charge.Charge:
         last = self._last_charge(parts=self._parts, whole=self._status == "ok")
+        # An estimated count says nothing about what the server charges.
         if self._bound is not None and last.source in {"reported", "incomplete"} and last.price is not None:
+            # Cells and chats show the message themselves; a log line would show it twice.
             quiet = self.context.surface in {"magic", "chat"}
             bound_ratio.notice(self.name, self._bound, last.price.nanos, quiet=quiet)
         return charge.total([*self._charges, last]) if self._charges else last
@@ -345,6 +356,7 @@ class Call:
         nanos = None if price is None else price.nanos
         status, cost, saved, at_most = self._status, nanos, None, spent.at_most
         if self.replayed:
+            # Nothing is paid for a replay; the price of the recorded tokens is what it saves.
             status, cost, saved, at_most = "replayed", 0, nanos, None
         return CallRecord(
             time=self.time,

@@ -32,11 +32,13 @@ async def validate_api_key(provider: str, api_key: str, **options: Any) -> KeySt
     Raises:
         ConfigurationError: If the provider is unknown.
     """
+    # Tracebacks show arguments, so the plain key must not stay in one.
     options["api_key"], api_key = wrapped(api_key), ""
     client = make_client(provider, **options)
     async with client:
         assert isinstance(client, ProviderClient)
         health = await client.health_check()
+    # Only a key that the provider knows has a rate limit.
     if health.ok or isinstance(health.error, RateLimitError):
         return KeyStatus.VALID
     return KeyStatus.INVALID if isinstance(health.error, AuthenticationError) else KeyStatus.UNREACHABLE

@@ -64,6 +64,7 @@ def timeouts(timeout: float | Timeouts | None) -> Timeouts:
         return Timeouts()
     if not total > 0:
         raise ConfigurationError(f"timeout must be > 0 seconds, got {total}.")
+    # A connection must not be allowed more time than the whole call.
     return Timeouts(connect=min(CONNECT_TIMEOUT, total), total=total)
 
 
@@ -106,6 +107,7 @@ class Deadlines:
         """Wait until the next deadline; a result that has already arrived is returned in any case."""
         task = self._waiting = asyncio.current_task()
         assert task is not None
+        # Somebody else may cancel the task as well; only our own request is taken back below.
         cancelling = task.cancelling()
         self._watch()
         try:
@@ -120,6 +122,7 @@ class Deadlines:
             self._waiting = None
             if self._expired:
                 self._expired = False
+                # Otherwise an `asyncio.timeout` or task group around the call would see a cancellation.
                 task.uncancel()
 
     def _watch(self) -> None:
@@ -154,4 +157,5 @@ class Deadlines:
         else:
             text = f"the first-token timeout of {self._limit:g} s expired"
         name = f"{self._call.provider}:{self._call.request.model}"
+        # After the total there is no time for a retry; after text, a retry would repeat it.
         return LLMTimeoutError(f"{name}: {text}.", retryable=not (total or self._call.started))

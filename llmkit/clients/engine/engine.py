@@ -95,6 +95,7 @@ class ProviderClient(ToolRunner):
         self._refusals: dict[str, frozenset[str]] = {}
         self._fallbacks = [_fallback_client(other) for other in fallback]
         named = [isinstance(other, str) for other in fallback]
+        # Only these are closed with this client; a client that was passed belongs to the caller.
         self._made = list(compress(self._fallbacks, named))
         self._endpoint = Endpoint(
             codec=codec,
@@ -210,6 +211,7 @@ class ProviderClient(ToolRunner):
         except TimeoutError as error:
             raise LLMTimeoutError(f"{endpoint.transport.address} did not list its models in time.") from error
         except LLMClientError as error:
+            # A provider's answer to a wrong key may repeat the key.
             redact_error(error)
             name = self.provider_name
             unlisted = f"If {name} has no list of models, name the model: {name}:MODEL. Otherwise: "
@@ -264,6 +266,7 @@ class ProviderClient(ToolRunner):
         Returns:
             The number; `None` if the provider's default applies.
         """
+        # Only the parameters matter here, and encoding large attachments takes time.
         bare = replace(request, messages=(LLMMessage(role="user", content="-"),))
         codec = self._endpoint.codec
         sent: float | None = codec.parameters(codec.encode(bare).body or {}).get("temperature")
@@ -298,6 +301,7 @@ class ProviderClient(ToolRunner):
         """Check the arguments and create the call."""
         defaults = settings.load()
         model = self._plain(model or self.default_model())
+        # This type is the default argument, so nobody chose a temperature and the settings decide.
         if isinstance(temperature, ContractTemperature) and defaults.temperature is not None:
             temperature = defaults.temperature
         schema = schema_of(

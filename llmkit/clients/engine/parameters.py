@@ -99,6 +99,7 @@ def is_chosen(name: str, request: Request) -> bool:
 def without_refused(error: LLMClientError, request: Request, codec: Codec) -> tuple[Request, frozenset[str]]:
     """Drop refused parameters if the request means the same without them."""
     unchanged = request, frozenset[str]()
+    # A message about the context length often names max_tokens, although that is not refused.
     if not isinstance(error, InvalidRequestError) or isinstance(error, ContextLengthError):
         return unchanged
     sent = codec.parameters(codec.encode(request).body or {})

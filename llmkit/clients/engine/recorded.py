@@ -85,6 +85,7 @@ class RecordedClient(ToolRunner):
 
     def take_over(self, call: Call, asked: Request) -> Source:
         """Call this client instead of one that failed; see `FallbackClient`."""
+        # What another server refuses says nothing about this client's.
         request = replace(asked, model=self.default_model(), without=frozenset())
         call.fall_back(request, self.provider_name, simulated=False)
         return self._source(call)
@@ -138,6 +139,7 @@ class RecordedClient(ToolRunner):
 
     def _options(self, request: Request) -> dict[str, Any]:
         """Return only the arguments that were set, because the other client has its own defaults."""
+        # The default may be only the provider's name, which is not a model: the client then uses its own.
         named = request.model if request.model != self.default_model() or self.model else None
         chosen = None if isinstance(request.temperature, ContractTemperature) else request.temperature
         given: dict[str, Any] = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
@@ -160,6 +162,7 @@ class Pieces:
         """Return the next chunk; `None` at the end."""
         if not self._begun:
             self._begun = True
+            # On the first read, because the other client's generator sends nothing before it.
             await self._call.begin()
         piece = await anext(self._source, None)
         return None if piece is None else [piece]
@@ -171,6 +174,7 @@ class Pieces:
 
 def _take_over(call: Call, response: LLMResponse) -> None:
     """Read the other client's metadata about its answer."""
+    # A client from another package may fill in only these two counts of the contract.
     tokens = Usage(input_tokens=response.prompt_tokens, output_tokens=response.completion_tokens)
     call.answer.usage = response.usage or tokens
     call.answer.model = response.model

@@ -22,6 +22,7 @@ async def accepted(response: StreamedResponse, codec: Codec) -> StreamedResponse
     """Return a response reader; an error status raises."""
     if 200 <= response.status < 300:
         return response
+    # Nothing follows a redirect, because its target would receive the key.
     if 300 <= response.status < 400:
         await response.aclose()
         raise _redirected(response) from response.cause
@@ -50,6 +51,7 @@ class ResponseReader:
         self._chunks = response.chunks()
         self._events = codec.framing()
         self._ahead = b""
+        # If there was nothing but blank lines and pings, the request can safely be repeated.
         self._blank = True
         self._document: bool | None = None if call.request.stream else True
         self._seen = False
@@ -100,6 +102,7 @@ class ResponseReader:
                 return texts
             if self._has_ended():
                 self._clock.moved(TRAILING_GRACE if self._answer.closed else CLOSE_GRACE)
+            # Reasoning is progress without text, so it restarts the idle timeout.
             elif self._answer.thinking:
                 self._answer.thinking = False
                 self._clock.moved()
@@ -133,6 +136,7 @@ class ResponseReader:
         except LLMClientError as error:
             self._failure = error
         self._seen = self._seen or bool(events)
+        # An empty text wakes the reader for parts that are not text.
         return texts[before:] or ([""] if answer.events else [])
 
     def _has_ended(self) -> bool:
@@ -146,6 +150,7 @@ class ResponseReader:
         try:
             text = self._codec.decode_body(self._ahead, self._answer)
         except BadResponseError as error:
+            # A body that was cut off on its way may arrive whole next time; any other will be invalid again.
             error.retryable = _is_cut_off(self._ahead)
             raise
         self._answer.texts += [text] if text else []
@@ -175,6 +180,7 @@ class ResponseReader:
 
 def _redirected(response: StreamedResponse) -> BadResponseError:
     target = urlsplit(response.headers.get("location") or "")
+    # Without the query, which may hold a key.
     place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
     return BadResponseError(
         f"The server redirects to {place or 'another address'} (HTTP {response.status}).",
@@ -197,6 +203,7 @@ def _is_cut_off(body: bytes) -> bool:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
+        # `json` reports an unterminated string at the string's start, not at the end of the text.
         return error.pos >= len(text) or error.msg.startswith("Unterminated string")
     except RecursionError:
         pass

@@ -51,8 +51,10 @@ class RetryPolicy:
             >>> RetryPolicy(max_retries=0).wait(RateLimitError("slow down"), 1) is None
             True
         """
+        # A retry after part of the answer would deliver that part twice.
         if not error.retryable or error.partial or attempt > self.max_retries:
             return None
+        # Providers may ask for an hour, and a cell that waits so long looks frozen.
         if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
             return None
         # Jitter spreads calls that failed together; none returns before the provider's time.
