@@ -220,6 +220,7 @@ def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
     # Newer models refuse a temperature, so the default one is not sent.
     unchosen = request.temperature is None or isinstance(request.temperature, ContractTemperature)
     fields = {
+        # The API takes the system prompt as a field, not as a message.
         "system": "\n\n".join(m.content for m in request.messages if m.role == "system") or None,
         "temperature": None if unchosen else request.temperature,
         **tool_fields(
@@ -234,6 +235,7 @@ def _optional(request: Request, dropped: frozenset[str]) -> dict[str, Any]:
         **{_NAMES.get(name, name): value for name, value in request.extra.items()},
     }
     if isinstance(fields.get("stop_sequences"), str):
+        # OpenAI's `stop` may be a single string.
         fields["stop_sequences"] = [fields["stop_sequences"]]
     return {k: v for k, v in fields.items() if v is not None and k not in dropped}
 

@@ -160,12 +160,14 @@ _NO_PARTS = re.compile(r"content[^.]{0,40} be a (valid )?str|expected .?(text|st
 
 def _file(one: Attachment) -> str:
     text = one.text
+    # The fence must be longer than every fence in the file.
     longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"File {one.name or 'without a name'}:\n{fence}\n{text.rstrip()}\n{fence}\n\n"
 
 
 def _encoded(one: Attachment) -> int:
+    # The length as base64, which is what the limits count.
     return (len(one.data) + 2) // 3 * 4
 
 

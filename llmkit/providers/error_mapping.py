@@ -73,6 +73,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
     except BadResponseError:
         said = ErrorDetails(_plain(body[:BODY].decode("utf-8", "replace")))
     wait = retry_after(headers)
+    # A server that knows the path names the model; others send a page or only "not found".
     astray = status in {404, 405} and (_PAGE.search(body[:BODY]) or not _OF_MODELS.search(f"{said}"))
     return _kind(status, said)(
         f"{(said.message or 'The server gave no reason').rstrip('.')} (HTTP {status}).",
@@ -241,6 +242,7 @@ _STATUSES: dict[int, type[LLMClientError]] = {
     403: PermissionDeniedError,
     404: ModelNotFoundError,
     408: ProviderNotAvailableError,
+    # A conflict between requests passes; the providers' SDKs retry it, too.
     409: ProviderNotAvailableError,
     413: ContextLengthError,
     429: RateLimitError,
@@ -294,6 +296,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"})
         (2.0, 0.5)
     """
+    # OpenAI's own header is more exact than the standard one.
     if (ms := seconds(headers.get("retry-after-ms"))) is not None:
         return ms / 1000
     value = headers.get("retry-after")
@@ -303,6 +306,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         when = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    # A zone of -0000 gives a time without zone; HTTP dates are in UTC.
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 

@@ -57,6 +57,7 @@ _FAILING = ("_error", "_timeout", "_overloaded")
 def ended(answer: Answer, reason: str, message: Any = None, broken: frozenset[str] = BROKEN) -> None:
     """Store the finish reason."""
     word = reason.lower()
+    # Gemini writes its words in capitals.
     answer.finish_reason = WORDS.get(word, word if reason.isupper() else reason)
     if word in broken or word.endswith(_FAILING):
         answer.broken = answer.broken or broken_off(word, message)

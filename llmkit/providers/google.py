@@ -110,6 +110,7 @@ class GoogleCodec(Codec):
         check(request.messages, LIMITS)
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
         request, wanted = self._with_format(request)
+        # The user's own fields come last, so that they win.
         extra = {**wanted, **_tools(request), **_choices(request), **extra}
         body: dict[str, Any] = {"contents": _turns(request)}
         if system := [{"text": m.content} for m in request.messages if m.role == "system"]:
@@ -148,6 +149,7 @@ class GoogleCodec(Codec):
         if isinstance(data, list) and data:  # a stream without alt=sse is a list of events
             return "".join(self._read(as_object(one), answer) for one in data)
         whole = as_object(data)
+        # The answer to a blocked prompt has no candidates.
         known = any(whole.get(name) for name in ("promptFeedback", "usageMetadata", "error"))
         if not (
             known or isinstance(whole.get("candidates"), list)
@@ -175,6 +177,7 @@ class GoogleCodec(Codec):
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""
+        # The API's default page has only 50 models.
         return WireRequest(path=f"/{self._version}/models?pageSize=1000")
 
     def decode_models(self, body: bytes) -> list[str]:
@@ -196,6 +199,7 @@ class GoogleCodec(Codec):
             merge(answer, "promptFeedback", {"promptFeedback": payload["promptFeedback"]})
         written = ""
         for candidate in map(as_object, as_list(payload.get("candidates"))):
+            # Google's JSON omits an index of 0.
             if candidate.get("index", 0) in (0, None):
                 written += self._candidate(candidate, answer)
             else:
@@ -209,6 +213,7 @@ class GoogleCodec(Codec):
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             answer.ended = True
             ended(answer, reason, candidate.get("finishMessage"), BROKEN)
+        # Most chunks have only the content and an index.
         if len(candidate) > 2:
             _sources(candidate, answer)
         written, before = "", answer.here
@@ -289,7 +294,9 @@ _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 def _declaration(tool: Tool) -> dict[str, Any]:
     empty = not tool.parameters.get("properties")
+    # The API refuses an object without properties.
     form = {} if empty else {"parametersJsonSchema": dict(tool.parameters)}
+    # The API requires a description.
     return {"name": tool.name, "description": tool.description or tool.name, **form}
 
 
@@ -321,6 +328,7 @@ def _generation(request: Request, extra: dict[str, Any], dropped: frozenset[str]
         **{name: value for name, value in extra.items() if name in _GENERATION},
     }
     if isinstance(config.get("stopSequences"), str):
+        # OpenAI's `stop` may be a single string.
         config["stopSequences"] = [config["stopSequences"]]
     return {k: v for k, v in config.items() if v is not None and k not in dropped}
 
@@ -332,6 +340,7 @@ def _path(model: str) -> str:
             f"{model!r:.80} is not a valid Gemini model name.",
             hint="Use a name like gemini-2.5-flash; %llm models google lists them.",
         )
+    # Tuned models have a path of their own: tunedModels/NAME.
     return model if "/" in model else f"models/{model}"
 
 

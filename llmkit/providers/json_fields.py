@@ -49,6 +49,7 @@ def _loads_slowly(data: bytes) -> Any:
     import json
 
     try:
+        # `utf-8-sig`, because a few servers begin with a byte order mark.
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadResponseError(

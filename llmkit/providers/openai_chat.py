@@ -109,6 +109,7 @@ class OpenAICodec(Codec):
 
     def deny(self, error: LLMClientError) -> bool:
         """Note that a server has no Responses API; see `Codec.deny`."""
+        # The hint tells an unknown path from an unknown model.
         missing = error.status_code in {404, 405} and error.hint == WRONG_ADDRESS
         if not missing or self._denied or self._api != "auto":
             return False
@@ -119,6 +120,7 @@ class OpenAICodec(Codec):
         """Whether a request goes to the Responses API, if nobody chose."""
         if self._only_there is None or self._at_home is None or not self._at_home():
             return False
+        # These models have no other API, whatever the parameters.
         if catalog.matches(request.model, self._only_there):
             return True
         return not (self._denied or UNSUPPORTED & request.extra.keys())
@@ -138,6 +140,7 @@ class OpenAICodec(Codec):
         optional = {
             "temperature": _temperature(request, official=official),
             limit: request.max_tokens,
+            # In a stream, OpenAI reports usage only when asked.
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
             **tool_fields(request, function_tool, _choice),
@@ -159,6 +162,7 @@ class OpenAICodec(Codec):
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Decode one event; see `Codec.decode`."""
+        # Nothing after [DONE] belongs to the answer.
         if answer.closed:
             return ""
         if data.startswith(DONE):
@@ -185,6 +189,7 @@ class OpenAICodec(Codec):
         choice = _first_choice(data, answer)
         if choice is None:
             raise BadResponseError("The answer has no choices.")
+        # A whole document needs no end marker, and some servers send no finish reason.
         answer.ended = True
         message = as_object(choice.get("message"))
         written = self._rest(message.get("content"), message, answer)

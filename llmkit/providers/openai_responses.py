@@ -100,6 +100,7 @@ class ResponsesCodec(Codec):
         body: dict[str, Any] = {
             "model": request.model,
             "input": parts_responses.items(messages, stored=stored),
+            # The API's default keeps each answer on the server.
             "store": stored,
         }
         if request.stream:
@@ -109,6 +110,7 @@ class ResponsesCodec(Codec):
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Decode one event; see `Codec.decode`."""
+        # This protocol has no [DONE], but proxies end any stream with it.
         if answer.closed or data.startswith(DONE):
             return ""
         payload = event(data)
@@ -195,6 +197,7 @@ class ResponsesCodec(Codec):
             known.update(_header(item))
             _annotate(number, item, answer)
         elif item:
+            # The whole item may have what no fragment had, such as encrypted reasoning.
             known.clear()
             known.update(item)
             _note_call(item, answer)
@@ -239,6 +242,7 @@ class ResponsesCodec(Codec):
             note(answer, {**report, **({"tool_usage": tools} if tools else {})}, read_usage)
         if response.get("error"):
             answer.broken = of_event({"error": response["error"]})
+        # The status of a refusal is `completed`, too.
         refused = answer.finish_reason == "refusal"
         reason = as_text(lenient_object(response.get("incomplete_details")).get("reason"))
         ended(answer, reason or status, response.get("error"))
@@ -260,6 +264,7 @@ def _function_tool(tool: Tool) -> dict[str, Any]:
     named = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
     return {
         "type": "function",
+        # The API's default is strict, which refuses optional properties.
         "strict": False,
         **{name: value for name, value in named.items() if value != ""},
     }
@@ -300,6 +305,7 @@ def _delta(kind: str, number: Any, payload: dict[str, Any], answer: Answer) -> N
     """Continue an item: reasoning, or the arguments of a call; other events only show progress."""
     answer.thinking = True
     delta = payload.get("delta")
+    # A blank line separates the sections of a summary; the first one needs none.
     if kind == "response.reasoning_summary_part.added" and payload.get("summary_index"):
         delta = "\n\n"
     elif kind in {"response.reasoning_summary_text.delta", "response.reasoning_text.delta"}:

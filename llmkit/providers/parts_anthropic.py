@@ -115,6 +115,7 @@ def _text(part: Text) -> dict[str, Any] | None:
 
 
 def _thinking(part: Reasoning) -> dict[str, Any] | None:
+    # The API refuses thinking without its signature.
     return dict(part.opaque or {}) if _is_signed(part) else None
 
 
@@ -133,6 +134,7 @@ _WRITERS: Writers = {Text: _text, Reasoning: _thinking, ToolCall: _use, Other: _
 
 def _is_signed(part: Reasoning) -> bool:
     opaque = part.opaque or {}
+    # Redacted thinking has `data` in place of a signature.
     kept = opaque.get("signature") or opaque.get("data")
     return opaque.get("type") in {"thinking", "redacted_thinking"} and bool(kept)
 

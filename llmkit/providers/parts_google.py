@@ -86,6 +86,7 @@ def _grounded(data: dict[str, Any]) -> Iterator[Citation]:
     unused = set(range(len(sources)))
     for support in map(lenient_object, as_list(data.get("groundingSupports"))):
         segment = lenient_object(support.get("segment"))
+        # Google's JSON omits a start of 0.
         start, end = segment.get("startIndex", 0), segment.get("endIndex")
         for index in as_list(support.get("groundingChunkIndices")):
             if isinstance(index, int) and 0 <= index < len(sources) and isinstance(end, int):
@@ -111,6 +112,7 @@ def in_characters(parts: list[Part]) -> Iterator[Part]:
 
 
 def _characters(text: bytes, place: int) -> int:
+    # A place inside a character must not fail the answer.
     return len(text[:place].decode(errors="ignore"))
 
 
@@ -124,6 +126,7 @@ def _text(part: Text) -> dict[str, Any] | None:
 
 
 def _written_call(part: ToolCall) -> dict[str, Any]:
+    # Gemini gives identifiers to some calls only, and does not know ours.
     named = {} if part.id.startswith(INVENTED) else {"id": part.id}
     call = {**named, "name": part.name, "args": dict(part.arguments or {})}
     return {"functionCall": call, **(part.opaque or {})}
@@ -147,6 +150,7 @@ _WRITERS: Writers = {Text: _text, ToolCall: _written_call, Media: _image, Other:
 
 def _result(result: ToolResult) -> Iterator[dict[str, Any]]:
     named = {} if result.call_id.startswith(INVENTED) else {"id": result.call_id}
+    # The names that Google documents for a failure and for a result.
     response = {"error" if result.is_error else "output": result.content}
     yield {"functionResponse": {**named, "name": result.name, "response": response}, **(result.opaque or {})}
     yield from map(_data, result.attachments)

@@ -67,6 +67,7 @@ def messages(message: LLMMessage) -> list[dict[str, Any]]:
     if message.role == "assistant":
         return [_assistant(message)]
     results = [part for part in message.parts if isinstance(part, ToolResult)]
+    # A tool's message can hold only text, so its files follow in a user's message.
     shown = [one for result in results for one in result.attachments]
     content = _content(message, shown)
     return [*map(_result, results), *([{"role": message.role, "content": content}] if content else [])]
@@ -145,6 +146,7 @@ def _assistant(message: LLMMessage) -> dict[str, Any]:
     parts = parts_of(message)
     calls = list(each_written(parts, {ToolCall: _written_call}))
     private = [dict(part.opaque) for part in parts if part.opaque and isinstance(part, Reasoning | Media)]
+    # OpenAI accepts `null` only beside calls.
     whole: dict[str, Any] = {"role": "assistant", "content": text_of(parts) or (None if calls else "")}
     _add_reasoning(whole, private, alone=not calls)
     for each in private:

@@ -80,6 +80,7 @@ def items(messages: Iterable[LLMMessage], *, stored: bool) -> list[dict[str, Any
     for message in messages:
         if message.role == "assistant" and message.parts:
             found += _output_items(parts_of(message), stored=stored)
+            # The result of a custom call has a type of its own, and only the call tells which it needs.
             custom |= {str(item.get("call_id")) for item in found if item.get("type") == "custom_tool_call"}
             continue
         results = (part for part in message.parts if isinstance(part, ToolResult))
@@ -141,6 +142,7 @@ def _message(text: Text) -> dict[str, Any] | None:
         else {
             "type": "output_text",
             "text": text.text,
+            # The API requires the field, even if it is empty.
             "annotations": [],
         }
     )
@@ -149,6 +151,7 @@ def _message(text: Text) -> dict[str, Any] | None:
 
 def _known_reasoning(part: Reasoning) -> dict[str, Any] | None:
     private = dict(part.opaque or {})
+    # The API requires a summary, even an empty one.
     return {"summary": [], **private} if private.get("type") == "reasoning" else None
 
 

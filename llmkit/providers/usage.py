@@ -90,6 +90,7 @@ def _adds_up(report: Report, read: Reader) -> bool:
     whole = all(
         any(_is_of(name, side) and _amount(value) for name, value in report.items()) for side in SIDES
     )
+    # Anthropic's last report has no total, but it lists the rounds of the call.
     if report.get("iterations"):
         return bool(usage.input_tokens and usage.output_tokens)
     total = token_count(report.get("total_tokens", report.get("totalTokenCount")))

@@ -60,6 +60,7 @@ def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
         for one in rounds
     ]
     return {
+        # Anthropic's `input_tokens` excludes tokens read from or written to the cache.
         "input_tokens": None if fresh is None else total(fresh, read, write),
         "output_tokens": tally("output_tokens"),
         "cache_read_tokens": read,
@@ -71,6 +72,7 @@ def _counts(rounds: list[dict[str, Any]]) -> dict[str, int | None]:
 def _is_other(iteration: dict[str, Any], model: str | None) -> bool:
     """Whether another model did this; names may lack their date."""
     theirs = as_name(iteration.get("model"))
+    # An advisor has its own model and price.
     if iteration.get("type") == "advisor_message":
         return True
     if theirs is None or model is None:

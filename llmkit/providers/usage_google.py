@@ -86,6 +86,7 @@ def _units(usage: dict[str, Any]) -> dict[str, int]:
     if usage.get("cacheTokensDetails"):
         for kind in set(KINDS.values()):
             if f"input_{kind}_tokens" in units:
+                # Details that omit a kind mean that none of it was cached.
                 units.setdefault(f"cache_{kind}_read_tokens", 0)
     if usage.get("groundedPrompts"):
         units["grounded_prompts"] = 1

@@ -89,8 +89,10 @@ def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int)
         return reasoning + (token_count(usage.get("citation_tokens")) or 0)
     whole = token_count(usage.get("total_tokens"))
     if whole is None:
+        # Fields of xAI, which counts reasoning beside the completion.
         own = "cost_in_usd_ticks" in usage or "num_sources_used" in usage
         return reasoning if own or reasoning > completion else 0
+    # The total shows whether the completion already includes the reasoning.
     return reasoning if whole == prompt + completion + reasoning else 0
 
 

@@ -75,6 +75,7 @@ class DirectTransport:
                 data=_payload(outgoing.body),
                 headers=headers,
                 timeout=_timeout(request.connect_timeout),
+                # aiohttp would send x-api-key and x-goog-api-key to another origin.
                 allow_redirects=False,
                 **_through(proxy, address),
             )
@@ -86,6 +87,7 @@ class DirectTransport:
             raise _no_way(error, take_apart(address)[0], proxy) from error
         except ValueError:  # its traceback would show the headers
             raise InvalidRequestError("The key or a header has characters that are not allowed.") from None
+        # For plain HTTP, the proxy's refusal arrives as an ordinary response.
         if response.status == 407 and proxy is not None:
             response.close()
             raise proxy_refused(407, proxy)
@@ -114,10 +116,12 @@ class _Kind(NamedTuple):
 def _timeout(connect: float) -> aiohttp.ClientTimeout:
     import aiohttp
 
+    # The engine has its own deadlines; aiohttp's default would end a call after five minutes.
     return aiohttp.ClientTimeout(total=None, connect=connect)
 
 
 def _kind(address: str, proxy: Proxy | None) -> _Kind:
+    # A wrong certificate file must not stop requests that use none, as to a local server.
     tls = certificates.named() if address.startswith("https:") else None
     return _Kind(tls, proxy if proxy is not None and proxy.socks else None)
 
@@ -140,6 +144,7 @@ class _Session:
     def drop(self) -> None:
         """Close everything without waiting, so that the garbage collector prints no warnings."""
         connector = self.http.connector
+        # Otherwise its destructor prints "Unclosed client session" under an unrelated cell.
         self.http.detach()
         with suppress(RuntimeError):  # the loop is closed
             for answer in self.answers:
@@ -235,6 +240,7 @@ class DirectResponse:
         self._answers.discard(self._response)
         if self._lost is not None:
             self._lost.remove_done_callback(self._leave)
+            # A connection serves many responses, and the callback must not be added for each.
             self._lost.remove_done_callback(_noted)
             self._lost.add_done_callback(_noted)
         if self._response.content.is_eof():

@@ -160,6 +160,7 @@ class PerLoop(Generic[K, T]):
             self._kept = kept = self._keep(_Kept(kept.close, kept.drop))
         if (made := kept.made.get((loop, kind))) is not None:
             return made[0]
+        # Each `asyncio.run` has a new loop, so the sessions of old ones would pile up.
         kept.forget_closed_loops()
         item = self._make(kind)
         open_: list[T] = [item]
@@ -170,6 +171,7 @@ class PerLoop(Generic[K, T]):
 
     def _keep(self, kept: _Kept[K, T]) -> _Kept[K, T]:
         """Close what is still open when this is collected or the process ends."""
+        # At the end of the process `_leave_all` does it, except for loops that still run.
         weakref.finalize(self, _leave, kept).atexit = False
         _KEPT.add(kept)
         return kept
@@ -265,6 +267,7 @@ def unreachable(error: BaseException, address: str) -> LLMClientError:
     tls = any(map(_of_tls, reasons))
     return ProviderNotAvailableError(
         f"No answer from {address}: {text}.",
+        # A certificate will be as wrong at the next attempt.
         retryable=not tls,
         hint="Check the address, the network and the server's certificate." if tls else None,
     )
@@ -278,7 +281,9 @@ def answered(error: BaseException) -> Any:
         while step is not None:
             places.append(step.tb_frame.f_locals)
             step = step.tb_next
+        # The innermost frame first, because it read the body.
         for place in reversed(places):
+            # The SDKs' names for a response, as attributes and local variables.
             for name in ("unwrapped_response", "response", "client_response"):
                 if _status(place.get(name)) is not None:
                     return place[name]
@@ -335,6 +340,7 @@ def _reason(error: BaseException) -> str:
 
 def _chain(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
+    # Causes can form a circle.
     while error is not None and error not in found:
         found.append(error)
         error = error.__cause__ or error.__context__

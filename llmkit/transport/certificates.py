@@ -34,6 +34,7 @@ def context(variables: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
         import httpx2
 
         return httpx2.create_ssl_context(trust_env=False)
+    # This context trusts nothing yet: the named certificates replace the default ones.
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for variable, text in variables:
         _load(tls, variable, text)

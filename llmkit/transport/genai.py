@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from llmkit.transport.base import StreamedResponse
 
+# The fields with bytes, which the SDK writes in the URL-safe alphabet.
 _BYTES = re.compile(r'(?<="data":")[\w=-]+(?=")|(?<="thoughtSignature":")[\w=-]+(?=")')
 
 
@@ -80,6 +81,7 @@ class GenAITransport:
             "model": request.path.rpartition(":")[0].split("/", 2)[-1].removeprefix("models/"),
             "contents": body.pop("contents"),
             "config": GenerateContentConfig(
+                # Without retry options, the SDK silently repeats a failed connection.
                 http_options=HttpOptions(extra_body=body, retry_options=HttpRetryOptions(attempts=1)),
                 should_return_http_response=not request.stream,
             ),
@@ -118,6 +120,7 @@ def _stay(client: Any) -> None:
     if http is not None:
         for one in (http, *getattr(http, "_loop_clients", {}).values()):
             one.follow_redirects = False
+        # For the clients that it creates later, one per event loop.
         getattr(http, "_client_kwargs", {})["follow_redirects"] = False
 
 
@@ -243,6 +246,7 @@ def _http_errors() -> tuple[type[Exception], ...]:
 
 
 def _unreadable(error: Exception) -> BadResponseError:
+    # The SDK's messages quote what the server sent.
     said = "".join(c if c.isprintable() else " " for c in str(error)[:300]) or type(error).__name__
     return BadResponseError(f"The google-genai SDK could not read the answer: {said}.")
 

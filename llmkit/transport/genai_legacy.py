@@ -166,6 +166,7 @@ def _default(kind: str) -> Any:
 
 def _prepare(session: Any, address: str) -> None:
     """Set the proxy and certificates of all our clients on the SDK's session."""
+    # requests reads these variables by its own rules; all our clients follow the same ones.
     session.trust_env = False
     if address.startswith("https:") and (named := certificates.named()):
         certificates.context(named)  # raises if invalid
@@ -194,6 +195,7 @@ def _stay(service: Any) -> None:
     """Prevent a service client from following redirects, which would send the key to another origin."""
     session = getattr(service.transport, "_session", None)  # gRPC has no session and no redirects
     if session is not None:
+        # requests then raises TooManyRedirects, from which `send` takes the redirect's status.
         session.max_redirects = 0
 
 
@@ -210,6 +212,7 @@ class Body:
         """Return the next chunk; `None` at the end."""
         with self._busy:
             piece = next(self._pieces, None)
+            # `leave` came while this thread was reading, and could not close.
             if self._left:
                 self._close()
             return piece

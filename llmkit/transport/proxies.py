@@ -66,6 +66,7 @@ class Proxy:
     def whole_url(self) -> str:
         """Return its URL with credentials; only for libraries without separate arguments."""
         login = f"{quote(self.name, safe='')}:{quote(self.password, safe='')}@" if self.name else ""
+        # Only with socks5h does requests leave host names to the proxy.
         url = self.url.replace("socks5://", "socks5h://").replace("socks://", "socks5h://")
         return url.replace("://", f"://{login}", 1)
 
@@ -75,6 +76,7 @@ class Proxy:
 
 def proxy_for(address: str) -> Proxy | None:
     """Return the proxy for a URL in the current environment."""
+    # No proxy can reach this machine's own servers, such as Ollama or the sandbox.
     if _is_here(address):
         return None
     return _proxy_for(address, environment.stamp())
@@ -98,6 +100,7 @@ def _proxy_for(address: str, _stamp: object) -> Proxy | None:
     given = _given()
     if _goes_straight(parts, given["no_proxy"] or given["NO_PROXY"] or ""):
         return None
+    # Lower case first, as in curl and the standard library.
     for variable in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"):
         if text := (given[variable] or "").strip(QUOTES):
             return _read(text, variable)
@@ -126,6 +129,7 @@ def proxy_refused(status: int, proxy: Proxy) -> ProviderNotAvailableError:
 def proxy_failed(error: Exception, proxy: Proxy) -> ProviderNotAvailableError:
     """Return the error for a proxy that is unreachable or fails."""
     last: BaseException = error
+    # The first exception has the operating system's reason.
     while (earlier := last.__cause__ or last.__context__) is not None:
         last = earlier
     reason = getattr(last, "strerror", None) or str(last) or type(last).__name__
@@ -152,6 +156,7 @@ def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
         proxy_type=ProxyType[(proxy.socks or "socks5").upper()],
         username=proxy.name or None,
         password=proxy.password or None,
+        # Internal names may be known only behind the proxy.
         rdns=True,
     )
 
@@ -198,6 +203,7 @@ def _fits(one: str, host: str, port: int | None) -> bool:
     if only not in (None, port):
         return False
     try:
+        # aiohttp itself does not understand ranges such as 10.0.0.0/8.
         return ipaddress.ip_address(host) in ipaddress.ip_network(one, strict=False)
     except ValueError:
         pass
@@ -210,6 +216,7 @@ def _fits(one: str, host: str, port: int | None) -> bool:
 def _split_port(one: str) -> tuple[str, int | None]:
     """Split off the port of an entry in `NO_PROXY`, if it has one."""
     name, colon, number = one.rpartition(":")
+    # A plain IPv6 address also ends in a colon and digits.
     if colon and number.isdigit() and (":" not in name or name.endswith("]")):
         return name.strip("[]"), int(number)
     return one.strip("[]"), None

@@ -40,6 +40,7 @@ class SDKTransport:
         sdk = importlib.import_module(self._sdk)
         http = compat.http_library(sdk)
         options: dict[str, Any] = {
+            # The engine retries, so that each attempt is shown and paid for in the record.
             "max_retries": 0,
             "follow_redirects": False,  # the SDKs would send x-api-key to another origin
             # With aiohttp, "pool" is the total time for a connection, including name resolution.

@@ -23,6 +23,7 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: T | None, error: Exception | None) -> None:
+        # The caller was cancelled in the meantime.
         if future.done():
             return
         if error is None:
