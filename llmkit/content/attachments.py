@@ -243,6 +243,7 @@ def _is_text(kind: str) -> bool:
 
 def _decoded(data: bytes) -> str | None:
     """Return a text file's text; `None` if it is not text."""
+    # Only a byte order mark tells UTF-16 with certainty.
     encoding = next((code for mark, code in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -267,6 +268,7 @@ def _made(data: bytes, name: str) -> Attachment:
 
 def _recoded(data: bytes) -> bytes | None:
     """Return text of another encoding as UTF-8; `None` if it is not text."""
+    # An Office file or an archive could be taken for text in an old encoding.
     if any(pattern.match(data) for pattern, _ in _OTHERS):
         return None
     text = decoded(data)
@@ -294,6 +296,7 @@ def _read(path: Path) -> bytes:
             hint="Pass a URL as a string, and other data as bytes.",
         )
     try:
+        # A device or a named pipe could be read without end.
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is not a regular file"
             raise InvalidRequestError(
@@ -317,6 +320,7 @@ def _too_large(shown: str, size: int) -> InvalidRequestError:
 
 def _picture(source: Any) -> bytes:
     """Return the picture of a figure or of an object with an image representation."""
+    # Axes have no `savefig`, but their figure does.
     figure: Any = source if hasattr(source, "savefig") else getattr(source, "figure", None)
     if hasattr(figure, "savefig"):
         file = io.BytesIO()

@@ -63,6 +63,7 @@ def describe_series(value: Any, limit: int) -> tuple[str, str]:
 def _whole(value: Any, limit: int) -> str:
     """Return the column types and all rows; empty if there are too many."""
     rows, columns = value.shape
+    # Checked first, because writing a large table only to measure it is slow.
     if rows > FEW or columns > COLUMNS:
         return ""
     body = "\n".join([*_columns(value, detail=0), f"All {rows} rows:", _csv(value)])
@@ -72,6 +73,7 @@ def _whole(value: Any, limit: int) -> str:
 def _columns(value: Any, *, detail: int) -> Iterator[str]:
     yield "Columns:"
     for place in range(min(value.shape[1], COLUMNS)):
+        # By position, because column names may occur twice.
         name = str(value.columns[place])[:80].replace("\n", " ")
         yield f"  {name}: {_facts(value.iloc[:, place], detail=detail)}"
     if value.shape[1] > COLUMNS:

@@ -27,11 +27,13 @@ def decoded(data: bytes) -> str | None:
         >>> decoded("# coding: latin-1\nname = 'Zoë'".encode("latin-1"))[-4:]
         "Zoë'"
     """
+    # A NUL byte means binary data, or UTF-16 without its mark.
     if b"\0" in data[:_SAMPLE]:
         return None
     for pattern in _DECLARED:
         if found := pattern.search(data[:_HEAD]):
             return _decode(data, found[1].decode("ascii"))
+    # Before the detector, which takes a few accented letters for another alphabet.
     if _is_western(data[:_SAMPLE]):
         return _decode(data, "cp1252")
     from charset_normalizer import from_bytes

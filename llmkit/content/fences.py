@@ -62,6 +62,7 @@ def _inside(lines: Iterator[str], mark: str, indent: int) -> Iterator[str]:
     """Yield a block's lines up to its end, without the indentation of its first line."""
     for line in lines:
         bare = line.strip()
+        # A closing fence is at least as long as its opening one; shorter ones are content.
         if len(bare) >= len(mark) and not bare.strip(mark[0]):
             return
         yield line[min(indent, len(line) - len(line.lstrip())) :]

@@ -23,6 +23,7 @@ def upright(data: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) not in {None, 1}
+            # Saving an animation would keep only one of its frames.
             if not turned or getattr(picture, "n_frames", 1) > 1:
                 return data
             return _saved(ImageOps.exif_transpose(picture), picture)
@@ -44,6 +45,7 @@ def from_array(array: Any) -> bytes:
 
     pixels = np.asarray(array)
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    # As in matplotlib: integers go up to 255, floats up to 1.
     most = 255 if flat.dtype.kind in "iu" else 1
     if not _is_picture(flat, most):
         raise _no_pixels(pixels)

@@ -118,6 +118,7 @@ def sequence(source: str) -> list[Any]:
 
 def distinct(values: Sequence[Any]) -> list[Any]:
     """Remove duplicate values, keeping the last of each."""
+    # As text, because objects cannot be hashed and True equals 1.
     keys = [json.dumps(value, sort_keys=True) for value in values]
     return [value for place, value in enumerate(values) if keys[place] not in keys[place + 1 :]]
 
@@ -203,6 +204,7 @@ def _spans(text: str) -> tuple[list[tuple[int, int, Any]], bool]:
             value, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             failed.append(start)
+            # A text with thousands of braces would otherwise take quadratic time.
             if len(failed) >= TRIES:
                 return spans, True
             continue

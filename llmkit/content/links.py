@@ -109,6 +109,7 @@ def secrets_of(url: str) -> list[str]:
     parts = _parts(url)
     if parts is None:
         return []
+    # A server may repeat them decoded.
     users = [unquote(one) for one in (parts.username, parts.password) if one]
     return users + [value for _, value in parse_qsl(parts.query)]
 

@@ -95,6 +95,7 @@ class LLMMessage:
                 raise TypeError(f"{type(one).__name__} is not a part: use those of llmkit.parts")
             if isinstance(one, _FOREIGN[self.role]):
                 raise ValueError(f"A message of role {self.role} cannot have a {type(one).__name__}")  # noqa: TRY004 - of the right type in the wrong place
+        # A copy, so that a list that the caller changes later does not change the message.
         self.parts = tuple(given)
         text = text_of(self.parts)
         if self.content not in {"", text}:
@@ -163,6 +164,7 @@ def shown_to(messages: Iterable[LLMMessage], provider: str) -> Iterator[LLMMessa
             yield message
         elif parts := tuple(for_provider(parts_of(message), provider)):
             yield LLMMessage(message.role, "", message.attachments, parts)
+        # A message with nothing left is dropped, because providers refuse empty ones.
         elif message.attachments:
             yield message
 

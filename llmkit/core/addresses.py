@@ -49,6 +49,7 @@ class Manner:
     def root(self, netloc: str) -> str:
         """Return the default path for this host, if known."""
         home = urlsplit(self.home)
+        # A path that fits the provider's own host says nothing about another host.
         return home.path if self.local or netloc == home.netloc else self.path
 
 
@@ -185,6 +186,7 @@ def _split(text: str, source: str) -> SplitResult:
             f"{source} is not a web address: its host or port cannot be read.",
             hint="Use the form https://host/v1.",
         )
+    # Addresses are shown in messages and stored, so they must not hold a password.
     if "@" in parts.netloc:
         raise ConfigurationError(
             f"{source}: the URL must not contain a user name or a password.", hint="Pass the key as api_key."
@@ -199,5 +201,6 @@ def _normalized_path(parts: SplitResult, manner: Manner) -> str:
     path = re.sub("/{2,}", "/", parts.path.rstrip("/"))
     if manner.protocol in ENDPOINTS:
         path = ENDPOINTS[manner.protocol].sub("", path).rstrip("/")
+    # Users often add the /v1 that the address already has.
     path = re.sub(r"(?:/v1){2,}$", "/v1", path)
     return manner.root(parts.netloc) if not path or path in manner.native else path

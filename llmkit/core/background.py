@@ -55,6 +55,7 @@ def _serve(loop: asyncio.AbstractEventLoop, grace: float) -> None:
     finally:
         if tasks := asyncio.all_tasks(loop):
             for task in tasks:
+                # Cancelled tasks can still close what they opened.
                 task.cancel()
             loop.run_until_complete(asyncio.wait(tasks, timeout=grace))
         loop.run_until_complete(loop.shutdown_asyncgens())  # closes the HTTP sessions

@@ -134,6 +134,7 @@ def providers() -> Mapping[str, Provider]:
         True
     """
     entries: dict[str, dict[str, Any]] = _data()["providers"]
+    # TOML's lists become tuples, because everybody shares these objects.
     return {name: Provider(name=name, **_frozen(entry)) for name, entry in entries.items()}
 
 
@@ -186,6 +187,7 @@ def output_limit(model: str) -> int:
     for tokens, patterns in limits["models"].items():
         if matches(name, patterns):
             return int(tokens)
+    # An unknown model counts as one with the longest answers, so that a budget holds.
     return int(limits["other"])
 
 

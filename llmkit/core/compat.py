@@ -25,6 +25,7 @@ def copies_lazily(pandas: ModuleType) -> bool:
 
 def http_library(sdk: ModuleType) -> Any:
     """Return the HTTP library of OpenAI's or Anthropic's SDK: httpx2, or httpx in former releases."""
+    # Both libraries may be loaded; the SDK's `Timeout` tells which one it uses.
     return next(http for http in _http_libraries() if http.Timeout is sdk.Timeout)
 
 

@@ -75,6 +75,7 @@ class LLMClientError(Exception):
         params: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
+        # Providers send line breaks, and a message is one line.
         self.message = " ".join(message.split())
         self.run: object = None
         self.provider = provider
@@ -88,6 +89,7 @@ class LLMClientError(Exception):
         self.params = params
 
     def __str__(self) -> str:
+        # The message is cut, not the hint, which says what to do.
         room = MAX_MESSAGE - len(self.hint) - 1
         message = self.message if len(self.message) <= room else self.message[: room - 1] + "…"
         return f"{message} {self.hint}".strip()

@@ -113,6 +113,7 @@ def lock_problem(path: Path) -> str:
         return ""
     import fcntl
 
+    # Not the file itself: closing it would drop the locks that SQLite holds on it.
     probe = path.with_name(f".{path.name}-lock-{os.getpid()}")
     try:
         with probe.open("w+b") as file:
@@ -132,12 +133,14 @@ def _mounts() -> list[tuple[str, str]]:
     with contextlib.suppress(OSError):
         return mountinfo(MOUNTS.read_text(errors="surrogateescape"))
     with contextlib.suppress(OSError, subprocess.SubprocessError):
+        # A network drive that does not answer must not block the caller.
         printed = subprocess.run(["/sbin/mount"], check=True, capture_output=True, timeout=5)
         return mount_output(os.fsdecode(printed.stdout))
     return []
 
 
 def _is_network(kind: str) -> bool:
+    # Unknown FUSE types count as remote, which is the safe error.
     return kind in NETWORK or ("fuse" in kind and kind not in LOCAL_FUSE)
 
 

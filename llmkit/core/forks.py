@@ -50,6 +50,7 @@ def _before() -> None:
 
 
 def _after() -> None:
+    # In reverse, so that an object resumes after those that it created.
     for thing in reversed(_resting.pop()):
         thing.after_fork()
 

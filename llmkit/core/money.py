@@ -27,6 +27,7 @@ def to_nanos(usd: Decimal | float) -> int:
     """
     if not math.isfinite(usd) or usd < 0:
         raise ValueError(f"An amount of money must be a finite number of dollars, 0 or more, not {usd}")
+    # `repr`, because the binary value of 0.1 is slightly more than 0.1.
     exact = usd if isinstance(usd, Decimal) else Decimal(repr(float(usd)))
     return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
 

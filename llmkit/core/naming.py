@@ -136,6 +136,7 @@ def owners(model: str) -> list[str]:
         ['openai']
     """
     known = catalog.providers().values()
+    # A superseded provider lists the same models, which would make their names ambiguous.
     main = [p.name for p in known if model in p.models and not p.superseded_by]
     return main or [p.name for p in known if any(model.startswith(prefix) for prefix in p.prefixes)]
 

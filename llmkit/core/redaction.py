@@ -69,6 +69,7 @@ class Secret:
         return self
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
+        # Pickles travel to other processes and to disk.
         return Secret, ("", f"{self.source}; a key is never pickled")
 
 
@@ -107,6 +108,7 @@ def redact(text: str) -> str:
     """
     low = text.lower()
     for secret in tuple(_seen):
+        # Searching a plain string first is much faster than a pattern that does not match.
         for sign, form in _forms(secret.reveal()):
             if sign in low:
                 text = form.sub(HIDDEN, text)
@@ -136,6 +138,7 @@ def _redact_chain(error: BaseException) -> None:
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
+        # The error's own traceback shows the user's code, which they need to see.
         if link is not error:
             link.__traceback__ = None
         _clean_one(link)
@@ -179,10 +182,12 @@ def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, bytes):
+        # This encoding maps every byte to a character and back.
         clean = redact(value.decode("latin-1"))
         return clean.encode("latin-1")
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
+    # Subclasses, such as named tuples, may need other arguments.
     if type(value) in {list, tuple}:
         return type(value)(map(_clean, value))
     return value
@@ -209,6 +214,7 @@ def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
     yield from _spelled_out(head)
     code = key.encode(errors="replace").hex()
     yield code, _compile(code)
+    # Base64 encodes three bytes together, so the text before a key shifts its code.
     for shift in range(3):
         code = _base64(key, shift)
         yield _sign(code), _compile("".join(_BASE64.get(char, char) for char in code))

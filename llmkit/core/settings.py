@@ -223,6 +223,7 @@ def load() -> Settings:
         True
     """
     here = os.getcwd()  # noqa: PTH109 - a tenth of the CPU of Path.cwd()
+    # The second is part of the cache key: an edited file is noticed within one second.
     return _load(here, int(time.monotonic()), environment.stamp())
 
 
@@ -236,6 +237,7 @@ def _load(folder: str, _second: int, _stamp: object) -> Settings:
     """Return the settings, read again if a variable changed; files are checked once a second."""
     values = _merged(_own_values(), *_file_values(Path(folder)))
     given = {name: text for name in _VARIABLES if (text := os.environ.get(name, "")).strip()}
+    # Variables override files, because they apply to this process alone.
     for name, names in _ENVIRONMENT.items():
         if (variable := next((n for n in names if n in given), None)) is not None:
             values[name] = _read(name, given[variable], f"the environment variable {variable}")
@@ -360,6 +362,7 @@ def _file_values(folder: Path) -> tuple[Mapping[str, Any], Path | None]:
                 stamp = path.stat().st_mtime_ns
             except OSError:
                 continue
+            # A folder may lie below the user's own settings file, which is not a project's.
             if path != own and (values := _parse(path, stamp)) is not None:
                 return values, path
     return {}, None
@@ -382,6 +385,7 @@ def _merged(own: Mapping[str, Any], project: Mapping[str, Any], file: Path | Non
         for name in ("aliases", "prices", "base_models", "base_urls", "magics")
         if name in own or name in project
     }
+    # Keys are not sent to these addresses until the user trusts them.
     projects = dict.fromkeys(project.get("base_urls", ()), str(file))
     return {**own, **project, **tables, **({"projects": projects} if projects else {})}
 
@@ -405,6 +409,7 @@ def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
         )
     values = {name: _read(name, value, str(path)) for name, value in table.items()}
     if (file := values.get("replay_file")) is not None:
+        # Relative to the settings file, because the current folder differs between tools.
         values["replay_file"] = str(path.parent / Path(file).expanduser())
     return values
 

@@ -23,6 +23,7 @@ def create(path: Path) -> None:
 
 def connect(path: Path, *, timeout: float, write: bool = False) -> sqlite3.Connection:
     """Connect to an existing file."""
+    # A URI, because only it can forbid to create the file.
     uri = f"{path.as_uri()}?mode={'rw' if write else 'ro'}"
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
 

@@ -28,6 +28,7 @@ def micros(time: datetime) -> int:
         >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
         1000000
     """
+    # Integer division of time spans is exact; a float of seconds is not.
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
 
 

@@ -34,6 +34,7 @@ DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), OpenAIDialect(), AnthropicD
 
 _JSON = "application/json"
 _SSE = "text/event-stream"
+# Enough for the attachments that providers accept; aiohttp's default is 1 MB.
 _LARGEST_BODY = 256 * 1024 * 1024
 _PAGE = "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Please sign in</h1></body></html>"
 _INVALID_KEY = "invalid"
@@ -79,6 +80,7 @@ class ServedRequest:
 
     def _read_fault(self) -> None:
         header = self.call.headers.get("x-llmkit-fault", "")
+        # In this order, because the last setting of an item wins.
         specs = (self.journal.fault, self.journal.next_failure(), self.model_fault, header)
         self.seen.fault = ";".join(filter(None, specs))
         try:
@@ -129,6 +131,7 @@ class ServedRequest:
         answer = reply(ask, fault)
         if ask.stream:
             return await self._stream(ask, answer)
+        # A whole answer arrives when the last token of a stream would have.
         await asyncio.sleep(self._pace().due(answer.length))
         return await self._plain(self.dialect.body(ask, answer))
 
@@ -186,6 +189,7 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], bool]:
 def _handler(journal: Journal, dialect: Dialect, action: Action) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         exchange = ServedRequest(journal, dialect, action, request, await request.read())
+        # Before the response, so that an open request can be seen, too.
         journal.requests.append(exchange.seen)
         try:
             response = await exchange.respond()
@@ -230,6 +234,7 @@ def build(journal: Journal) -> web.Application:
         for route in dialect.routes:
             handler = _handler(journal, dialect, route.action)
             app.router.add_route(route.method, mount + route.path, handler)
+    # Last, because the first route that matches wins.
     for dialect in {dialect.name: dialect for dialect in DIALECTS}.values():
         app.router.add_route("*", MOUNTS[dialect.name] + "/{rest:.*}", _nowhere(dialect))
     return app

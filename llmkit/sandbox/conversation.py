@@ -134,6 +134,7 @@ class Ask:
         outcomes = [outcome for turn in self.current for outcome in turn.outcomes]
         known = {outcome.id: outcome for outcome in outcomes if outcome.id}
         ordered = zip(calls, outcomes, strict=False)
+        # Results without an identifier, as from older Gemini clients, belong to the calls in order.
         by_order = [pair for pair in ordered if not pair[1].id]
         return by_order or [(call, known[call.id]) for call in calls if call.id in known]
 

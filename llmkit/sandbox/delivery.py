@@ -92,6 +92,7 @@ class Delivery:
         """Break the response; return whether it goes on afterwards."""
         kind, self._pending = self._pending, None
         assert kind is not None
+        # The client must have received all that comes before the break.
         await self._flush()
         return await self._breaks[kind]()
 

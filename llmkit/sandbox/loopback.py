@@ -161,6 +161,7 @@ class _Shared:
             return self.server
 
     def after_fork(self) -> None:
+        # A thread that held the lock at the fork does not exist in the child.
         self.lock = threading.Lock()
         if self.server:
             self.inherited.append(self.server)
