@@ -150,6 +150,10 @@ def token_count(value: Any) -> int | None:
     """
     if value.__class__ is int and 0 <= value <= MOST_TOKENS:  # the common case
         return int(value)
+    return _lenient_count(value)
+
+
+def _lenient_count(value: Any) -> int | None:
     # Some servers send counts as strings or as 12.0; int() of a long string is slow.
     if isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MOST_TOKENS)):
         value = int(value)

@@ -144,9 +144,7 @@ class OpenAICodec(Codec):
             "stream_options": {"include_usage": True} if request.stream else None,
             "response_format": response_format,
             **tool_fields(request, function_tool, _choice),
-            "reasoning_effort": effort_of(request, self._provider if official else ""),
-            "service_tier": tier_of(request, self.tiers),
-            **(openai_cache(request) if official else {}),
+            **self._words(request, official=official),
             **request.extra,
         }
         for refused, other in ((limit, other_limit), (other_limit, limit)):
@@ -154,11 +152,18 @@ class OpenAICodec(Codec):
         body: dict[str, Any] = {
             "model": request.model,
             "messages": [one for message in messages for one in parts_openai.messages(message)],
+            **({"stream": True} if request.stream else {}),
         }
-        if request.stream:
-            body["stream"] = True
         body |= {k: v for k, v in optional.items() if v is not None and k not in dropped}
         return WireRequest(path="/chat/completions", body=body, stream=request.stream)
+
+    def _words(self, request: Request, *, official: bool) -> dict[str, Any]:
+        """Return the fields for effort, tier and cache."""
+        return {
+            "reasoning_effort": effort_of(request, self._provider if official else ""),
+            "service_tier": tier_of(request, self.tiers),
+            **(openai_cache(request) if official else {}),
+        }
 
     def decode(self, data: bytes, answer: Answer) -> str:
         """Decode one event; see `Codec.decode`."""

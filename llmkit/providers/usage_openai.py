@@ -79,7 +79,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         cache_write_tokens=_most({**usage, **before}, _WRITTEN),
         cache_write_1h_tokens=token_count(longer),
         reasoning_tokens=reasoning,
-        units=_units(usage, before, after),
+        units={} if _is_text(usage, before, after) else _units(usage, before, after),
     )
 
 
@@ -96,9 +96,12 @@ def _beside(usage: dict[str, Any], prompt: int, completion: int, reasoning: int)
     return reasoning if whole == prompt + completion + reasoning else 0
 
 
+def _is_text(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a report counts text alone, which is the common case."""
+    return usage.keys() <= _PLAIN and not any(map(before.get, _MEDIA)) and not any(map(after.get, _MEDIA))
+
+
 def _units(usage: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
-    if usage.keys() <= _PLAIN and not any(map(before.get, _MEDIA)) and not any(map(after.get, _MEDIA)):
-        return {}  # the common case: text alone
     cached = lenient_object(before.get("cached_tokens_details"))
     tools = lenient_object(usage.get("server_tool_use"))
     units: dict[str, int | None] = {
