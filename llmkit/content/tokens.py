@@ -7,8 +7,9 @@ import os
 import re
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmkit.content.media import most_tokens
 from llmkit.content.parts import Citation, Media, Text, ToolResult, json_text, values_of
@@ -51,6 +52,56 @@ def estimate_prompt(
         + _of_parts(message, estimate, image_tokens, model)
         for message in messages
     )
+
+
+class TokenCount(int):
+    """A number of tokens; an estimate is shown with `≈`.
+
+    Attributes:
+        exact: Whether the provider counted.
+
+    Example:
+        >>> TokenCount(12, exact=False), TokenCount(12, exact=True) + 1
+        (≈12, 13)
+    """
+
+    exact: bool
+
+    def __new__(cls, tokens: int, *, exact: bool) -> Self:
+        """Make a count."""
+        made = super().__new__(cls, tokens)
+        made.exact = exact
+        return made
+
+    def __repr__(self) -> str:
+        return f"{'' if self.exact else '≈'}{int(self)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(TokenCount, exact=self.exact), (int(self),)
+
+
+def count_prompt(
+    messages: Iterable[LLMMessage], model: str, image_tokens: ImageTokens | None = None, further: str = ""
+) -> TokenCount:
+    """Count a conversation and a further text, such as that of tools, as well as possible without a network.
+
+    Example:
+        >>> from llmkit.content.messages import LLMMessage
+        >>> count_prompt([LLMMessage("user", "Hello, world")], "unknown")
+        ≈7
+    """
+
+    def of(text: str) -> int:
+        return count(text, model)
+
+    each = (
+        of(message.content)
+        + PER_MESSAGE
+        + _attached(message, of, image_tokens, model)
+        + _of_parts(message, of, image_tokens, model)
+        for message in messages
+    )
+    return TokenCount(sum(each) + of(further), exact=False)
 
 
 def upper_bound(text: str) -> int:

@@ -11,6 +11,7 @@ from llmkit.content.attachments import attach as attached
 from llmkit.content.messages import LLMMessage, LLMResponse, messages_of
 from llmkit.content.parsing import parse, repair
 from llmkit.content.schema import schema_of
+from llmkit.content.tools import spread
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.display.footer import build_footer
@@ -65,7 +66,7 @@ def ask(
         Rhine
     """
     asked = _Asked(question, model, options, system=system, schema=schema, files=attach)
-    offered = list(tools)
+    offered = spread(tools)
     if not offered:
         return bridge.run(asked.reply())
     done = run_here(asked.loop(offered), asked.on_step)
@@ -106,7 +107,7 @@ async def aask(
         ```
     """
     asked = _Asked(question, model, options, system=system, schema=schema, files=attach)
-    offered = list(tools)
+    offered = spread(tools)
     if not offered:
         return await asked.reply()
     done = await asked.client.run(asked.messages, offered, **asked.limits, **asked.options)
@@ -158,7 +159,7 @@ def run(
     """
     limits = {"max_steps": max_steps, "max_cost": max_cost, "approve": approve, "on_step": on_step}
     asked = _Asked(prompt, model, {**options, **limits}, system=system)
-    return run_here(asked.loop(list(tools)), asked.on_step)
+    return run_here(asked.loop(spread(tools)), asked.on_step)
 
 
 class _Asked:

@@ -59,6 +59,11 @@ _LEAST_BUDGET = 1024
 _ROOM = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
 """Tokens for thinking on top of the default output limit."""
 
+_COUNTED = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+"""Fields of a request that the endpoint for counting has, too."""
+
 VERSION = "2026-10-21"
 """The API version; the same as in the official SDK."""
 
@@ -161,6 +166,13 @@ class AnthropicCodec(Codec):
     def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
         """Return the parts of a whole answer; see `Codec.finish_parts`."""
         return parts_anthropic.with_citations(parts)
+
+    def count_request(self, request: Request) -> WireRequest:
+        """Return the request that counts tokens; see `Codec.count_request`."""
+        body = self.encode(request).body or {}
+        return WireRequest(
+            path="/v1/messages/count_tokens", body={name: body[name] for name in body.keys() & _COUNTED}
+        )
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""

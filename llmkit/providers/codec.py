@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from llmkit.content.media import most_expensive_image
 from llmkit.content.parts import Other, gap
-from llmkit.core.errors import InvalidRequestError
+from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers.error_mapping import of_status
 from llmkit.providers.json_fields import as_list, as_object, as_text, loads
 from llmkit.transport.base import WireRequest
@@ -316,6 +316,22 @@ class Codec(ABC):
     def dropped(self, request: Request) -> frozenset[str]:
         """Return the parameters to leave out; the user may have one that is named like a schema's field."""
         return request.without - self.schema_fields
+
+    def count_request(self, request: Request) -> WireRequest | None:  # noqa: ARG002 - many have none
+        """Return the free request that counts a prompt's tokens; `None` if there is no such endpoint."""
+        return None
+
+    def decode_count(self, body: bytes) -> int:
+        """Decode the answer to `count_request`.
+
+        Raises:
+            BadResponseError: If there is no count in it.
+        """
+        found = as_object(loads(body))
+        tokens = found.get("input_tokens", found.get("totalTokens"))
+        if not isinstance(tokens, int) or tokens < 0:
+            raise BadResponseError("The answer has no number of tokens.")
+        return tokens
 
     def models_request(self) -> WireRequest:
         """Return the free request for the list of models."""

@@ -66,6 +66,10 @@ _ASTRAY = re.compile(r"[?#%\\\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
 """Characters in a model name that would change the address of a request."""
 
 
+_COUNTED = frozenset({"contents", "systemInstruction", "tools", "toolConfig"})
+"""Fields of a request that are counted."""
+
+
 _NAMES = {"stop": "stopSequences"}
 
 
@@ -174,6 +178,14 @@ class GoogleCodec(Codec):
     def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
         """Return the parts of a whole answer; see `Codec.finish_parts`."""
         return parts_google.in_characters(parts)
+
+    def count_request(self, request: Request) -> WireRequest:
+        """Return the request that counts tokens; see `Codec.count_request`."""
+        whole, name = self.encode(request).body or {}, _path(request.model)
+        counted = {field: whole[field] for field in whole.keys() & _COUNTED}
+        if counted.keys() != {"contents"}:  # only a whole request may have more
+            counted = {"generateContentRequest": {"model": name, **counted}}
+        return WireRequest(path=f"/{self._version}/{name}:countTokens", body=counted)
 
     def models_request(self) -> WireRequest:
         """Return the request for the list of models."""

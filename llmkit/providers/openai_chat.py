@@ -201,6 +201,11 @@ class OpenAICodec(Codec):
         self._end(choice, data, answer)
         return written
 
+    def count_request(self, request: Request) -> WireRequest | None:
+        """Return the request that counts tokens, at OpenAI's own address; see `Codec.count_request`."""
+        known = self._is_official and not UNSUPPORTED & request.extra.keys()
+        return self._responses.count_request(request) if known else None
+
     def read_part(self, raw: dict[str, Any]) -> Iterable[Part]:
         """Return our parts; see `Codec.read_part`."""
         return parts_openai.read_part(raw)

@@ -57,6 +57,9 @@ OPENAI_TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
 EXPLICIT = ("gpt-5.[6-9]*", "gpt-6*")
 """Models whose prompts are cached only where it is asked for, if one says so."""
 
+_COUNTED = frozenset({"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text"})
+"""Fields of a request that the endpoint for counting has, too."""
+
 ENCRYPTED = "reasoning.encrypted_content"
 
 _ANSWERED = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -145,6 +148,12 @@ class ResponsesCodec(Codec):
     def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
         """Return the parts of a whole answer; see `Codec.finish_parts`."""
         return parts_responses.with_places(parts)
+
+    def count_request(self, request: Request) -> WireRequest:
+        """Return the request that counts tokens; see `Codec.count_request`."""
+        body = self.encode(request).body or {}
+        counted = {name: body[name] for name in body.keys() & _COUNTED}
+        return WireRequest(path="/responses/input_tokens", body=counted)
 
     def _reasoning(self, request: Request, extra: dict[str, Any]) -> dict[str, Any]:
         """Return the fields that ask for a summary of reasoning, and for its encrypted form to send back."""

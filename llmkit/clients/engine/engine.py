@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes.playback import replayed
+from llmkit.clients.cassettes.replay import current_mode
 from llmkit.clients.cassettes.request_key import canonical_request
 from llmkit.clients.credentials.access import blame_address
 from llmkit.clients.credentials.health import Health, check
@@ -25,7 +26,8 @@ from llmkit.clients.tools.runner import ToolRunner
 from llmkit.content.links import shown_link
 from llmkit.content.messages import LLMMessage, messages_of, shown_to
 from llmkit.content.schema import schema_of
-from llmkit.content.tools import tools_among
+from llmkit.content.tokens import TokenCount
+from llmkit.content.tools import spread, tools_among
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
@@ -33,14 +35,14 @@ from llmkit.providers.choices import choices_among
 from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from llmkit.clients.accounting.accounting import Source
     from llmkit.clients.base import BaseLLMClient
     from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.engine.recorded import RecordedClient
     from llmkit.content.messages import LLMResponse
-    from llmkit.transport.base import Transport
+    from llmkit.transport.base import Transport, WireRequest
 
 LIST_TIMEOUT = 30.0
 """Timeout of listing models, in seconds."""
@@ -201,21 +203,43 @@ class ProviderClient(ToolRunner):
 
     async def _listed(self) -> tuple[list[str], Mapping[str, str]]:
         """Return the provider's models and the response headers."""
+        codec, name = self._endpoint.codec, self.provider_name
+        unlisted = f"If {name} has no list of models, name the model: {name}:MODEL. Otherwise: "
+        body, headers = await self._free(codec.models_request(), "list its models", unlisted)
+        return codec.decode_models(body), headers
+
+    async def count_tokens(
+        self, messages: list[LLMMessage] | str, model: str | None = None, tools: Iterable[Any] = ()
+    ) -> TokenCount:
+        """Count the tokens of a prompt; see `ToolRunner.count_tokens`. Replay alone never asks a provider."""
+        options: dict[str, Any] = {"tools": spread(tools)} if tools else {}
+        request = self._call(messages_of(messages), model, TEMPERATURE, None, options, stream=False).request
+        codec = self._endpoint.codec.chosen(request)
+        wire = None if current_mode() == "only" else codec.count_request(request)
+        if wire is not None:
+            try:
+                body, _ = await self._free(wire, "count the tokens")
+                return TokenCount(codec.decode_count(body), exact=True)
+            except LLMClientError as error:
+                if error.status_code not in {404, 405, 501}:  # a server without the endpoint
+                    raise
+        return await super().count_tokens(list(request.messages), request.model, request.tools)
+
+    async def _free(
+        self, request: WireRequest, task: str, unknown: str = ""
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Send a request that costs nothing; return the body of its answer, and the headers."""
         endpoint = self._endpoint
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
-                response = await accepted(
-                    await endpoint.transport.send(endpoint.codec.models_request()), endpoint.codec
-                )
-                return endpoint.codec.decode_models(await read(response)), response.headers
+                response = await accepted(await endpoint.transport.send(request), endpoint.codec)
+                return await read(response), response.headers
         except TimeoutError as error:
-            raise LLMTimeoutError(f"{endpoint.transport.address} did not list its models in time.") from error
+            raise LLMTimeoutError(f"{endpoint.transport.address} did not {task} in time.") from error
         except LLMClientError as error:
             # A provider's answer to a wrong key may repeat the key.
             redact_error(error)
-            name = self.provider_name
-            unlisted = f"If {name} has no list of models, name the model: {name}:MODEL. Otherwise: "
-            blame_address(error, endpoint.transport.address, unlisted)
+            blame_address(error, endpoint.transport.address, unknown)
             explain_down(error, self.provider_name, endpoint.transport.address)
             error.provider = error.provider or self.provider_name
             raise

@@ -12,9 +12,11 @@ from llmkit.clients.tools.execution import Approval, Job, Question
 from llmkit.clients.tools.loop import Loop
 from llmkit.clients.tools.run import Run, Step
 from llmkit.content.messages import messages_of
-from llmkit.content.tools import spread
+from llmkit.content.tokens import TokenCount, count_prompt
+from llmkit.content.tools import described, spread, tools_of
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.codec import TEMPERATURE
+from llmkit.providers.formats import codec_of
 from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
@@ -42,6 +44,32 @@ class ToolRunner(BaseLLMClient):
     @abstractmethod
     def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
         """Return the most that a request can cost, in nano-dollars; `None` if its price is unknown."""
+
+    async def count_tokens(
+        self, messages: list[LLMMessage] | str, model: str | None = None, tools: Iterable[Any] = ()
+    ) -> TokenCount:
+        """Count the tokens of a prompt, by the provider's own free endpoint if it has one.
+
+        Args:
+            messages: The conversation, or one question.
+            model: The provider's model name; by default the client's model.
+            tools: The tools of the request.
+
+        Returns:
+            The number; `.exact` says whether the provider counted. Otherwise it is an estimate.
+
+        Raises:
+            LLMClientError: If the provider refuses to count.
+
+        Example:
+            ```python
+            tokens = await llmkit.client("sonnet").count_tokens("Name three rivers.")
+            ```
+        """
+        asked = messages_of(messages)
+        name = model or getattr(self, "model", None) or ""
+        further = described(tools_of(tools)) if tools else ""
+        return count_prompt(asked, name, codec_of(self.provider_name).image_tokens, further)
 
     async def run(
         self,
