@@ -126,10 +126,12 @@ def notebook_context(session: Session, request: CellRequest, scope: Scope) -> No
 
 
 def _report(session: Session, request: CellRequest, prompt: Prompt, names: list[str]) -> None:
-    from llmkit.notebook.commands.dryrun import dry_run
+    from llmkit.notebook.commands.dryrun import counted, dry_run
 
     runs = [SingleRun(session, request, prompt, name) for name in names]
     reports = [dry_run(prompt, run.name, run.stream) for run in runs]
+    if request.exact:
+        reports += [counted(run.name, run.stream) for run in runs]
     tags = ", ".join(f"{name}={value}" for name, value in call_context(session, request)["tags"].items())
     labels = [f"Tags in the ledger: {tags}."] if tags else []
     say("\n\n".join([*reports, *labels, *prompt.notes]))

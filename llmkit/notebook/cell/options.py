@@ -132,6 +132,7 @@ OPTIONS = (
         many=True,
     ),
     Option("dry_run", ("dry-run", "d"), "show the request and its price without sending it"),
+    Option("exact", ("exact",), "with -d: let the provider count the tokens, free of charge"),
     Option("refresh", ("refresh", "r"), "make a new call, and record its answer for replay"),
     Option("no_cache", ("no-cache",), "do not replay or record the answer"),
     Option("quiet", ("quiet", "q"), "display nothing"),

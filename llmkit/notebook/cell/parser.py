@@ -45,6 +45,7 @@ class CellRequest:
     budget: float | None = None  # maximum cost of the call in US dollars
     tags: tuple[tuple[str, str], ...] = ()  # name and value
     dry_run: bool = False  # show what would be sent, and send nothing
+    exact: bool = False  # let the provider count the tokens of a dry run
     refresh: bool = False  # make a new call although the answer is recorded
     no_cache: bool = False  # neither replay nor record
     quiet: bool = False

@@ -15,7 +15,9 @@ from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.core.money import format_money, from_nanos
 from llmkit.core.redaction import redact
+from llmkit.notebook.bridge import bridge
 from llmkit.notebook.request import Part
+from llmkit.providers.choices import WORDS
 from llmkit.providers.codec import ContractTemperature
 from llmkit.providers.formats import codec_of
 
@@ -45,6 +47,16 @@ def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream) -> str:
         *_parameters(request, name),
     ]
     return "\n".join([*lines, *(_letter(part) for part in parts)])
+
+
+def counted(name: ModelName, stream: TextStream) -> str:
+    """Let the provider count the tokens of a request, and report them with their price."""
+    request = stream.request
+    client = shared_client(str(name))
+    count = bridge.run(client.count_tokens(list(request.messages), request.model, request.tools))
+    price = prices.price(name.provider, (request.model,), Usage(input_tokens=int(count), output_tokens=0))
+    who = f"{name.provider} counts" if count.exact else f"{name.provider} does not count tokens; about"
+    return f"{who} {count:,} tokens of prompt: {format_money(None if price is None else price.usd)}."
 
 
 def _parts(outgoing: Prompt) -> list[Part]:
@@ -107,7 +119,8 @@ def _total(request: Request, provider: str) -> str:
 
 
 def _parameters(request: Request, name: ModelName) -> list[str]:
-    given = {"max_tokens": request.max_tokens, **request.extra}
+    choices = {choice: getattr(request, choice) for choice in WORDS}
+    given = {"max_tokens": request.max_tokens, **choices, **request.extra}
     sent = [f"{key}={value!r}" for key, value in given.items() if _is_sent(key, value, request)]
     sent = [*_temperature(request, name), *sent]
     return [redact(f"Parameters: {', '.join(sent)}.")] if sent else []

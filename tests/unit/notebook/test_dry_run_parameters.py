@@ -4,6 +4,9 @@ import pytest
 
 import llmkit
 from llmkit import LLMMessage
+from llmkit.content.template import CellError
+from llmkit.notebook.cell.completion import Known, complete
+from llmkit.notebook.cell.parser import parse_cell
 from tests.support import shells
 
 
@@ -46,3 +49,29 @@ async def test_the_client_tells_the_temperature_that_it_then_sends(server, recor
         told = client.temperature_of(stream.request)
         assert [piece async for piece in stream]
     assert server.requests[-1].body.get("temperature") == told
+
+
+def test_effort_tier_and_cache_are_listed(shell):
+    shown = shell.do("%%llm -d -m openai:gpt-5.4-mini -e low --tier flex --cache auto\nhi").text
+    assert "Parameters: effort='low', tier='flex', cache='auto'." in shown
+
+
+def test_a_wrong_word_is_refused_with_the_known_ones():
+    with pytest.raises(CellError, match="none, minimal, low, medium, high, xhigh, max"):
+        parse_cell("-e lots", "hi")
+
+
+def test_the_words_of_an_option_are_completed():
+    found = complete("%%llm --tier ", Known())
+    assert [choice.text for choice in found.choices] == ["standard", "flex", "priority"]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("anthropic", "anthropic counts"), ("sandbox", "sandbox does not count tokens; about")],
+)
+def test_the_provider_counts_where_it_is_asked_to(shell, monkeypatch, model, said):
+    monkeypatch.setenv("LLMKIT_SANDBOX", "1")
+    shown = shell.do(f"%%llm -d --exact -m {model}\nName three rivers.").text
+    assert f"{said} " in shown
+    assert " tokens of prompt: $" in shown
