@@ -42,8 +42,7 @@ def final(comparison: Comparison) -> dict[str, Any]:
 
 def _plain_text(entry: ModelAnswer) -> str:
     around = beside(entry.outcome)
-    said = "\n".join(filter(None, [around.text_above, spoken(entry.text), around.text_below]))
-    return f"── {entry.label} ──\n{said}\n{terminal_footer(entry)}\n"
+    return "\n".join(filter(None, [around.text_above, spoken(entry.text), around.text_below]))
 
 
 def grid(columns: Iterable[str], footer: str) -> str:

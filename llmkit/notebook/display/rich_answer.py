@@ -278,14 +278,19 @@ def final_data(
         html = render(text if status == "ok" else close_open(plain(text)))
     return {
         "text/html": beside.style + page(beside.above + html + beside.below, footer.html, cut=status != "ok"),
-        "text/plain": _plain_data(text, beside) or plain(str(footer)),
+        "text/plain": _plain_data(text, beside, footer),
         MIME_TYPE: dict(metadata),
     }
 
 
-def _plain_data(text: str, beside: Beside) -> str:
-    """Return an answer for front ends that show text, and for those who read the saved file."""
-    return "\n\n".join(filter(None, [beside.text_above, plain(printable(text)), beside.text_below]))
+def _plain_data(text: str, beside: Beside, footer: Footer) -> str:
+    """Return an answer for front ends that show text, and for those who read the saved file.
+
+    The footer of an answer without text says what came instead.
+    """
+    said = plain(printable(text))
+    last = "" if said else plain(str(footer))
+    return "\n\n".join(filter(None, [beside.text_above, said, beside.text_below, last]))
 
 
 def live_answer(shell: Any, *, quiet: bool = False, alone: bool = True, max_hz: float = MAX_HZ) -> LiveAnswer:
