@@ -434,7 +434,7 @@ class TestFrontEnd:
         ("typed", "expected"),
         [
             ("%%llm --m", ["--max-tokens", "--model"]),
-            ("%%llm sandbox:sandbox-", ["sandbox:sandbox-mini"]),
+            ("%%llm sandbox:sandbox-", ["sandbox:sandbox-mini", "sandbox:sandbox-thinking"]),
             ("x = %llm mod", ["model", "models"]),
             ("%%llm -v printe", ["printer"]),
             ("%%llm\ntell me {{printe", ["printer"]),
