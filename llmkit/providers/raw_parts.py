@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.messages import ALTERNATIVE
-from llmkit.content.parts import Reasoning
+from llmkit.content.parts import Reasoning, Text
 from llmkit.content.reasoning import spoken
 from llmkit.providers.codec import Mark
 
@@ -44,7 +44,7 @@ def merge(answer: Answer, key: object, piece: Part) -> None:
     """Add a fragment to the part with this key, or start the part."""
     known = answer.growing.get(key)
     if answer.events is not None:
-        _emit(answer, piece, begins=known is None)
+        _emit(answer, piece, known)
     if known is None:
         answer.growing[key] = piece
         answer.parts.append(piece)
@@ -94,13 +94,22 @@ def sentence(parts: Sequence[Part], text: str) -> str:
     return f"Besides its text, the answer has {_and(found)}.{_where(parts, found)}"
 
 
-def _emit(answer: Answer, piece: Part, *, begins: bool) -> None:
+def said(answer: Answer, text: str) -> None:
+    """Add a text to the events, after the parts that its block ends."""
+    assert answer.events is not None
+    if answer.emitted < len(answer.parts) and answer.marks[-1].is_text:
+        flush(answer)
+    answer.events.append(Text(text))
+
+
+def _emit(answer: Answer, piece: Part, known: Part | None) -> None:
     """Add a fragment to the events, if it is reasoning, after the parts that it ends."""
     assert answer.events is not None
-    if begins:
+    if known is None:
         flush(answer)
     if answer.codec is not None and _is_reasoning(piece):
-        pieces = (part for part in answer.codec.read_part(dict(piece)) if isinstance(part, Reasoning))
+        typed = {"type": (known or piece).get("type"), **piece}  # Anthropic names it only at the start
+        pieces = (part for part in answer.codec.read_part(typed) if isinstance(part, Reasoning))
         answer.events.extend(Reasoning(part.text) for part in pieces if part.text)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit.clients.engine.deadlines import CLOSE_GRACE, TRAILING_GRACE
-from llmkit.content.parts import Text
 from llmkit.core.errors import BadResponseError, LLMClientError, LLMTimeoutError, StreamInterruptedError
 from llmkit.providers.assembly import assembled
+from llmkit.providers.raw_parts import said
 
 if TYPE_CHECKING:
     from llmkit.clients.engine.call import Call
@@ -131,8 +131,8 @@ class ResponseReader:
             for _, event in events:
                 if text := decode(event, answer):
                     texts.append(text)
-                    if answer.events is not None:
-                        answer.events.append(Text(text))
+                    if answer.events is not None:  # a call would cost more than the text
+                        said(answer, text)
         except LLMClientError as error:
             self._failure = error
         self._seen = self._seen or bool(events)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 import llmkit
-from llmkit import LLMMessage, OpenAIClient
-from llmkit.parts import Reasoning, Text, ToolCall
+from llmkit import AnthropicClient, LLMMessage, OpenAIClient
+from llmkit.parts import Other, Reasoning, Text, ToolCall
 from tests.support.peer import Pause, Peer, events, http, opening
 
 QUESTION = [LLMMessage("user", "What is 1 + 2?")]
@@ -76,6 +76,32 @@ async def test_reasoning_comes_before_the_first_text(peer):
         assert await anext(parts) == Reasoning("H")
         assert stream.text == ""
         await stream.aclose()
+
+
+async def test_anthropics_reasoning_and_tools_come_between_the_texts(peer):
+    search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    blocks = [
+        ({"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "Hm."}),
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": "Let me look."}),
+        (search, {"type": "input_json_delta", "partial_json": '{"query": "x"}'}),
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": "Found."}),
+    ]
+    sent = [{"type": "message_start", "message": {"id": "m", "model": "m"}}]
+    for index, (start, delta) in enumerate(blocks):
+        sent.append({"type": "content_block_start", "index": index, "content_block": start})
+        sent.append({"type": "content_block_delta", "index": index, "delta": delta})
+    sent.append(
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+    )
+    sent.append({"type": "message_stop"})
+    peer.scripts["m"] = [[events(b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in sent))]]
+    async with AnthropicClient(api_key="k" * 20, base_url=peer.url, model="m", max_retries=0) as one:
+        stream = one.stream_text(QUESTION)
+        found = await seen(stream)
+    kinds = [type(part) for part in found]
+    assert kinds == [Reasoning, Text, Other, Text] == [type(part) for part in stream.response.parts]
+    assert found[0].text == "Hm."
+    assert found[2].data["input"] == {"query": "x"}
 
 
 async def test_a_document_instead_of_a_stream_has_its_text_in_order(peer):

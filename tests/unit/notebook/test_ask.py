@@ -1,5 +1,6 @@
 """`llmkit.ask` and `llmkit.run`: one line of Python, without `await`, on the thread that calls."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -196,6 +197,13 @@ async def test_an_async_tool_runs_while_the_caller_waits(peer, client):
 
     script(peer, SERVER.answer("", [ADD]), SERVER.answer("Three."))
     assert llmkit.run("What is 1 + 2?", client, tools=[add]).text == "Three."
+    assert SERVER.results(peer.bodies[1]) == [("call_1", "3")]
+
+
+def test_an_awaitable_of_a_plain_function_is_waited_for(peer, client):
+    script(peer, SERVER.answer("", [ADD]), SERVER.answer("Three."))
+    tool = llmkit.tool(name="add")(lambda a, b: asyncio.sleep(0, a + b))
+    llmkit.run("What is 1 + 2?", client, tools=[tool])
     assert SERVER.results(peer.bodies[1]) == [("call_1", "3")]
 
 
