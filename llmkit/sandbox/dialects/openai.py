@@ -27,7 +27,14 @@ from llmkit.sandbox.dialects.dialect import (
     whole_number,
 )
 from llmkit.sandbox.dialects.functions import effort, invocation, outcome, stray, unanswered
-from llmkit.sandbox.dialects.openai_fields import ROLES, check_format, choice, functions, missing
+from llmkit.sandbox.dialects.openai_fields import (
+    ROLES,
+    check_format,
+    choice,
+    functions,
+    missing,
+    service_tier,
+)
 from llmkit.sandbox.dialects.parts import from_url
 from llmkit.sandbox.pieces import split
 from llmkit.sandbox.reply import thought_mark
@@ -244,6 +251,7 @@ class OpenAIDialect(Dialect):
             searches=searches or body.get("web_search_options") is not None,
             draws="image" in (body.get("modalities") or ()),
             effort=_effort(body, call.model),
+            echo=service_tier(body.get("service_tier")),
         )
 
     def body(self, ask: Ask, answer: Answer) -> dict[str, Any]:
@@ -268,7 +276,7 @@ class OpenAIDialect(Dialect):
             "model": ask.model,
             "choices": [choice],
             **usage,
-            "service_tier": "default",
+            **ask.echo,
             "system_fingerprint": "fp_sandbox",
         }
 
@@ -281,7 +289,7 @@ class OpenAIDialect(Dialect):
             "object": "chat.completion.chunk",
             "created": answer.created,
             "model": ask.model,
-            "service_tier": "default",
+            **ask.echo,
             "system_fingerprint": "fp_sandbox",
             **({"usage": None} if counted else {}),
         }

@@ -20,6 +20,7 @@ ROLES: dict[str, Role] = {
     "function": "assistant",
 }
 """Roles of messages, and what they are to the sandbox."""
+_TIERS = ("auto", "default", "flex", "priority")
 _SEARCH = ("web_search", "openrouter:web_search")
 
 
@@ -68,6 +69,15 @@ def choice(given: Any, known: tuple[Function, ...], *, offered: bool = False) ->
 def _is_hosted(given: Any) -> bool:
     """Whether a choice is one of the provider's own tools."""
     return isinstance(given, dict) and given.get("type") != "function"
+
+
+def service_tier(given: Any) -> dict[str, str]:
+    """Return the field with the tier that serves a request: the one that was asked for."""
+    if given not in {None, *_TIERS}:
+        known = ", ".join(f"'{name}'" for name in _TIERS)
+        text = f"Invalid value: '{given}'. Supported values are: {known}."
+        raise RefusedError(400, text, code="invalid_value", param="service_tier")
+    return {"service_tier": "default" if given in {None, "auto"} else str(given)}
 
 
 def check_format(wanted: dict[str, Any], said: Any, where: str = "response_format") -> None:

@@ -11,7 +11,7 @@ from llmkit.sandbox.conversation import Ask, Turn
 from llmkit.sandbox.dialects.dialect import Frame, RefusedError, Route, Spare, whole_number
 from llmkit.sandbox.dialects.functions import effort, function, unique
 from llmkit.sandbox.dialects.openai import OpenAIDialect
-from llmkit.sandbox.dialects.openai_fields import check_format, choice, missing
+from llmkit.sandbox.dialects.openai_fields import check_format, choice, missing, service_tier
 from llmkit.sandbox.dialects.responses_input import turns
 from llmkit.sandbox.dialects.responses_output import events, items, ready
 
@@ -156,6 +156,7 @@ def _echo(body: dict[str, Any]) -> dict[str, Any]:
         "metadata": body.get("metadata") or {},
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
+        **service_tier(body.get("service_tier")),
         "store": body.get("store") is not False,
         "temperature": body.get("temperature", 1.0),
         "text": body.get("text") or {"format": {"type": "text"}},
@@ -176,7 +177,6 @@ def _response(ask: Ask, answer: Answer, **changes: Any) -> dict[str, Any]:
         "model": answer.model,
         "output": [],
         "previous_response_id": None,
-        "service_tier": "default",
         "truncation": "disabled",
         "usage": None,
         **ask.echo,

@@ -234,6 +234,17 @@ async def test_an_image_and_a_pdf_are_described(client):
 # --- errors and faults
 
 
+async def test_the_tier_that_was_asked_for_serves(client):
+    assert (await ask(client, service_tier="flex")).service_tier == "flex"
+    assert (await stream(client, service_tier="priority"))[-1].response.service_tier == "priority"
+    assert (await ask(client)).service_tier == "default"
+    messages = [{"role": "user", "content": "echo: Hi"}]
+    chat = await client.chat.completions.create(model="sandbox", messages=messages, service_tier="flex")
+    assert chat.service_tier == "flex"
+    with pytest.raises(openai.BadRequestError, match="Supported values are: 'auto'"):
+        await ask(client, service_tier="gold")
+
+
 async def test_an_error_inside_the_stream_is_an_event(client):
     last = (await stream(client, model="sandbox!error=3"))[-1]
     assert (last.type, last.code) == ("error", "server_is_overloaded")
