@@ -105,6 +105,7 @@ async def batch(
             "batch takes a list of prompts, not a string.", hint="Put the prompt into a list."
         )
     asked = list(prompts)
+    # Without dedupe, each place is its own key, so nothing is shared.
     places = [_identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)]
     different: dict[Hashable, str | list[LLMMessage]] = {}
     for place, prompt in zip(places, asked, strict=True):

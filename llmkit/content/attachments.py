@@ -278,6 +278,7 @@ def _recoded(data: bytes) -> bytes | None:
 def _content(source: Any) -> bytes:
     """Return the content of an open file; of a `BytesIO` all of it, whatever its position."""
     whole = getattr(source, "getvalue", None)
+    # One byte more than allowed shows that a file is too large.
     content = whole() if callable(whole) else source.read(LARGEST + 1)
     return content.encode() if isinstance(content, str) else bytes(content)
 

@@ -76,6 +76,7 @@ def _from(package: str, *names: str) -> Callable[[Any], bool]:
     """Return a type check for a package's class that does not import the package."""
 
     def fits(value: Any) -> bool:
+        # Subclasses count, too, such as a GeoDataFrame.
         kinds = type(value).__mro__
         return any(k.__module__.split(".")[0] == package and k.__name__ in names for k in kinds)
 
@@ -158,6 +159,7 @@ def _cut(text: str, limit: int) -> str:
     data = text.encode(errors="replace")
     if len(data) <= limit:
         return text
+    # This leaves room for the note, and drops a character that was cut in two.
     start = data[: limit - 20].decode(errors="ignore")
     whole, newline, _ = start.rpartition("\n")
     return (whole if newline and len(whole) > limit // 2 else start) + "\n… cut here"

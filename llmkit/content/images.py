@@ -44,6 +44,7 @@ def from_array(array: Any) -> bytes:
     from PIL import Image
 
     pixels = np.asarray(array)
+    # Pillow has no mode for a third axis with one channel.
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     # As in matplotlib: integers go up to 255, floats up to 1.
     most = 255 if flat.dtype.kind in "iu" else 1

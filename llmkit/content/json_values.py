@@ -151,6 +151,7 @@ def _with_later(fenced: Values, text: str, blocks: Sequence[Fence]) -> Values:
     """
     others = [block.code for block in blocks if block.language not in JSON_FENCES]
     for code in others:
+        # Code in another language may have braces that look like JSON.
         text = text.replace(code, "", 1)
     found = _between_words(text)
     known = flat(fenced.values)

@@ -95,6 +95,7 @@ def shown_link(url: str) -> str:
         return "an address"
     host = parts.netloc.rpartition("@")[2]
     text = f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
+    # Control characters could change what a terminal shows.
     text = _CONTROLS.sub("", text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 

@@ -64,6 +64,7 @@ def wanted(format: Format, schema: SchemaLike = None) -> Schema | None:  # noqa:
     if found is None or found.json is None:
         return None
     row, definitions = row_of(found.json)
+    # Providers require an object at the top of a schema.
     rows: dict[str, Any] = {"type": "array", "items": row}
     whole = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], **definitions}
     return Schema(whole, found.name)
@@ -95,6 +96,7 @@ def parse(
     try:
         return _parsed(said, format, schema, language)
     except BadResponseError as error:
+        # The answer was paid for, so the user can still read it.
         error.partial = text
         raise
 

@@ -119,6 +119,7 @@ def for_openai(schema: Schema) -> dict[str, Any] | None:
     """Return OpenAI's `response_format`, strict if the schema allows it."""
     if schema.json is None:
         return {"type": "json_object"}
+    # OpenAI requires an object at the top, without alternatives.
     if schema.json.get("type") != "object" or "anyOf" in schema.json:
         return None
     strict = _can_be_strict(schema.json)
@@ -145,6 +146,7 @@ def _of_type(given: Any) -> Schema:
     try:
         document = adapter_of(given).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        # Further lines only link to pydantic's documentation.
         reason = str(error).splitlines()[0]
         raise InvalidRequestError(
             f"Cannot create a JSON schema from {_called(given)}: {reason:.200}"
@@ -241,6 +243,7 @@ def _closed(schema: Mapping[str, Any], *, every: bool = False) -> Any:
             if every:
                 node["required"] = list(node.get("properties", {}))
         if every:
+            # OpenAI's strict schemas do not allow defaults.
             node.pop("default", None)
         return node
 

@@ -66,6 +66,7 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
 
     def fill(match: re.Match[str]) -> str:
         if match[1]:
+            # A backslash before other braces, as in LaTeX, is the user's own.
             return match[0][1:] if _NAME.match(match[2]) else match[0]
         found = _look_up(match[2], lookup)
         if found is None:
@@ -141,6 +142,7 @@ def _root(name: str, lookup: Mapping[str, Any]) -> Any:
 def _follow(value: Any, path: str, steps: list[re.Match[str]]) -> Any:
     for attribute, literal in (step.groups() for step in steps):
         try:
+            # `literal_eval`, because a prompt must not run code.
             value = getattr(value, attribute) if attribute else value[ast.literal_eval(literal)]
         except (AttributeError, LookupError, TypeError) as error:
             what = f".{attribute}" if attribute else f"[{literal}]"
@@ -164,6 +166,7 @@ def _text(value: Any) -> str:
 
 
 def _is_table(value: Any) -> bool:
+    # By name, because pandas must not be imported for this.
     return type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "to_string")
 
 

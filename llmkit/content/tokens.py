@@ -144,6 +144,7 @@ def _of_parts(
         files = part.attachments if isinstance(part, ToolResult) else ()
         if isinstance(part, Media):
             files = (part.attachment,)
+        # Files count by their pixels or pages, not as base64 text.
         plain = replace(part, attachments=()) if isinstance(part, ToolResult) else part
         written = "" if isinstance(plain, Media) else json_text(values_of(plain))
         total += count_text(written) + sum(most_tokens(one, image_tokens, model) for one in files)
@@ -173,6 +174,7 @@ def count(text: str, model: str) -> int:
         0
     """
     encode = _tiktoken(model)
+    # By default, tiktoken refuses a text that contains a special token, such as <|endoftext|>.
     return estimate(text) if encode is None else len(encode.encode(text, disallowed_special=()))
 
 

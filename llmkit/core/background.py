@@ -40,6 +40,7 @@ class Background:
                     target=_serve, args=(self._loop, self._grace), daemon=True, name=self._name
                 )
                 thread.start()
+                # A daemon thread would otherwise be ended in the middle of its work.
                 atexit.register(_stop, self._loop, thread, self._grace)
             return self._loop
 

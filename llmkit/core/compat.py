@@ -35,4 +35,5 @@ def http_errors() -> tuple[type[Exception], ...]:
 
 
 def _http_libraries() -> list[ModuleType]:
+    # A library that is not imported has raised nothing.
     return [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]

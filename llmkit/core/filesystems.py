@@ -145,6 +145,7 @@ def _is_network(kind: str) -> bool:
 
 
 def _unescaped(text: str) -> str:
+    # Linux writes blanks and backslashes in the table as octal codes.
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

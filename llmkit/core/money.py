@@ -58,8 +58,10 @@ def format_money(usd: float | None, *, about: bool = False) -> str:
     if usd is None or not math.isfinite(usd):
         return "$?"
     sign, amount = f"{'≈' if about else ''}{'-' if usd < 0 else ''}", abs(usd)
+    # From here on, two decimals give at least $1.00.
     if amount == 0 or amount >= 0.995:
         return f"{sign}${amount:,.2f}"
+    # Less than one nano-dollar, the ledger's unit.
     if amount < 1e-9:
         return f"{sign}<$0.000000001"
     # Rounded before the logarithm, because 0.0999 is shown as 0.10 and needs two decimals, not three.

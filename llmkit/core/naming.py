@@ -124,6 +124,7 @@ def is_model(word: str) -> bool:
     if colon:
         return bool(model.strip("/?!.:")) and is_provider(provider)
     listed = any(word in one.models for one in catalog.providers().values())
+    # Models have a hyphen and a digit in their names; few English words have both.
     named = re.fullmatch(r"[a-z][a-z0-9.]*-[\w.-]*\w", word) and any(map(str.isdecimal, word))
     return listed or bool(named and owners(word))
 

@@ -69,6 +69,7 @@ def _name(variables: tuple[str | None, ...], _stamp: object) -> str | None:
 def _variables(namespace: Mapping[str, Any] | None) -> tuple[str | None, ...]:
     """Return the values in a namespace that name a notebook, in the order of `VARIABLES`."""
     if namespace is None:
+        # In a kernel, `__main__` holds the user's variables.
         namespace = vars(sys.modules["__main__"]) if "__main__" in sys.modules else {}
     if not any(map(namespace.__contains__, VARIABLES)):  # the common case; every call looks
         return _UNSET

@@ -206,6 +206,7 @@ def _patterns(key: str) -> Iterator[tuple[str, re.Pattern[str]]]:
         yield _sign(head), _compile(written + r"(?:[\w.~*•…%+=-]|\\?/|\\u00..)*")
     else:
         yield _sign(head), _compile(rf"(?<![A-Z0-9]){written}(?![A-Z0-9])")
+    # Providers mask keys in their messages, as in sk-1****wxyz.
     start = key[:4]
     yield (
         start.lower(),

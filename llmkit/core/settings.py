@@ -163,6 +163,7 @@ def price_table(value: Any) -> dict[str, dict[str, float]]:
 
 
 def _price(model: str, entry: dict[str, Any]) -> dict[str, float]:
+    # A misspelt key would silently leave out a part of the price.
     if unknown := sorted(set(entry) - PRICE_KEYS):
         raise ValueError(f"the price of {model} has unknown keys: {', '.join(unknown)}")
     if "input" not in entry or "output" not in entry:

@@ -182,6 +182,7 @@ class LLMMonitor:
         with self._lock:
             kept = list(self._kept)
             if last is None and minutes is None and provider is None and model is None:
+                # The sums cover all calls, also those that are no longer kept.
                 return self._counts.metrics(kept)
         chosen = [seen for seen in kept if provider in {None, seen.provider} and model in {None, seen.model}]
         return _metrics(_window(chosen, last, minutes))
@@ -310,6 +311,7 @@ class _Counts:
     def metrics(self, kept: Iterable[_Seen]) -> Metrics:
         """Return the sums as metrics, with the percentiles of the given calls."""
         good = self._ends["ok"] + self._ends["replayed"]
+        # Cancelled calls count as neither, because the user ended them.
         bad = sum(self._ends[status] for status in FAILED)
         times = sorted(seen.seconds for seen in kept if seen.seconds is not None)
         return {
@@ -349,6 +351,7 @@ class _Alert:
             return None
         metrics = _metrics(_window(kept, self.last, None))
         beyond = self._beyond(metrics)
+        # One alert for each time that the limit is passed, not for each call.
         passed, self.armed = beyond and self.armed, not beyond
         return metrics if passed else None
 
@@ -402,6 +405,7 @@ def _stored(ledger: Ledger, since: date | str | None) -> Iterator[_Seen]:
     names = ["time", "uid", "status", "provider", "model", "input_tokens", "output_tokens", "cost_nanos"]
     names += ["duration_s", "first_token_s", "error", "simulated"]
     table = ledger.where(since=since).exact[names].sort_values("time", kind="stable").astype(object)
+    # Missing values of pandas become None, as in a record.
     for row in table.where(table.notna(), None).to_dict("records"):
         yield _seen(CallRecord(**{str(name): value for name, value in row.items()}))
 

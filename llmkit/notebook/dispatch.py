@@ -31,6 +31,7 @@ def run(
         _report(session, request, prompt, names)
         return None
     if request.out is not None:
+        # Before anything is sent: an answer that cannot be assigned would be paid for in vain.
         scope.check(request.out)
         note = scope.assignment_note(request.out)
         prompt = replace(prompt, notes=(*prompt.notes, *filter(None, [note])))
@@ -98,6 +99,7 @@ def _ask_several(
             on_keep=keep,
         )
     except Stopped as stopped:
+        # What came before the interrupt was paid for, too.
         note(stopped.reply)
         raise Stopped(kept_in(request.out), stopped.reply) from None
     note(comparison)

@@ -80,6 +80,7 @@ class Prompt:
     def sent_along(self) -> str:
         """A sentence that names the earlier inputs that are included; empty if there are none."""
         cells = [part for part in self.parts if part.title.startswith("In[")]
+        # The heading and the fence are not lines of the cell.
         lines = sum(part.text.count("\n") - 2 for part in cells)
         names = ", ".join(part.title for part in cells)
         return f"Sent along: {names} ({lines:,} line{'s' * (lines != 1)})." if cells else ""
@@ -164,6 +165,7 @@ def _cards(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterat
 
 def _cells(ask: CellRequest, place: NotebookContext, notes: list[str]) -> Iterator[Part]:
     for number in ask.cells:
+        # The last input is this question itself.
         if number >= len(place.inputs) - 1:
             last = max(0, len(place.inputs) - 2)
             hint = f"The last one is In[{last}]."

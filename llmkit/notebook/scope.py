@@ -20,6 +20,7 @@ from typing import Any
 from llmkit.content.template import CellError
 from llmkit.core import compat
 
+# The packages that stand between a magic and the code that calls it.
 _INTERNAL = frozenset({"IPython", "ipykernel", "llmkit", "decorator"})
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
@@ -45,6 +46,7 @@ class Scope(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self._hidden:
             raise CellError(self._hidden[name], hint="")
+        # As in Python: the function's names, then its module's; the notebook's come last.
         for names in (self._locals, self._module):
             if name in names:
                 return names[name]
@@ -124,6 +126,7 @@ def package_of(frame: FrameType) -> str:
 
 
 def _is_function(code: CodeType) -> bool:
+    # Only functions have this flag; module and class bodies keep their names in a dict.
     return bool(code.co_flags & inspect.CO_OPTIMIZED)
 
 
@@ -133,6 +136,7 @@ def _is_top_level(frame: FrameType, space: dict[str, Any]) -> bool:
 
 
 def _own(code: CodeType) -> set[str]:
+    # Variables that closures share are in cells, which Python lists apart.
     return {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
 
 
@@ -167,6 +171,7 @@ def _missing(code: CodeType) -> set[str]:
     if not _is_function(code):
         return set()
     instructions = list(dis.get_instructions(code))
+    # PEP 709: an inlined comprehension borrows a local of the function for its variable.
     borrowed = {each.argval for each in instructions if each.opname == "LOAD_FAST_AND_CLEAR"}
     return _own(code) - borrowed
 
@@ -194,6 +199,7 @@ def _path(code: CodeType, wanted: CodeType) -> list[CodeType] | None:
     for inner in code.co_consts:
         if not isinstance(inner, CodeType):
             continue
+        # By name and line, because the source was compiled anew.
         if (inner.co_qualname, inner.co_firstlineno) == (wanted.co_qualname, wanted.co_firstlineno):
             return [code]
         if (path := _path(inner, wanted)) is not None:

@@ -50,6 +50,7 @@ class Session:
     @property
     def own_variables(self) -> dict[str, Any]:
         """The user's variables without IPython's own."""
+        # IPython lists here what it has put into the namespace itself.
         hidden = self.shell.user_ns_hidden
         return {name: value for name, value in self.variables.items() if hidden.get(name) is not value}
 
@@ -84,6 +85,7 @@ class Session:
         from llmkit.notebook.commands.last_error import describe_error, failed, is_about_last_error
 
         error, source = failed(result), result.info.raw_cell if result.info else ""
+        # A failing `%llm fix` must not replace the error that it is about.
         if error is not None and not is_about_last_error(source):
             self.last_error = describe_error(source, error, result.execution_count)
 

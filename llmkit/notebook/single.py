@@ -66,6 +66,7 @@ class SingleRun:
     def _switch(self) -> str:
         """Say that the default model costs money if the previous default was free."""
         said = charges(self.name) if self._session.was_free and not is_free(self.name) else ""
+        # A message that this question does not show must come with a later one.
         if not self._request.dry_run and not (said and self._request.quiet):
             self._session.was_free = is_free(self.name)
         return said
@@ -94,6 +95,7 @@ class SingleRun:
             display.start(self._label)
             value = self._answer(display)
         except KeyboardInterrupt:
+            # The text so far was paid for, so it is kept.
             where = self._keep(self._finish(display, "cancelled"))
             raise Stopped(where, self.reply) from None
         except LLMClientError as error:
@@ -113,6 +115,7 @@ class SingleRun:
         except BudgetExceededError as error:
             if not agreed(error):
                 raise
+            # A new stream, because one can be read only once.
             self.stream = self._open()
             self._show(display)
         try:
@@ -148,11 +151,13 @@ class SingleRun:
         """Display the stream; with a notice, display only the notice."""
         feed = self._feeder(display, silent=bool(notice))
         filtered = Spoken()
+        # An interrupt must also end the call, which runs on the bridge's loop.
         with closing(bridge.stream(self.stream)) as pieces:
             for piece in pieces:
                 feed(filtered.feed(piece or ""))
                 thinking = THINKING if filtered.thinking or self.stream.thinking else ""
                 display.tick(countdown(self.stream.waiting) or notice or thinking)
+        # The filter holds back text that may be the beginning of a think tag.
         feed(filtered.rest())
 
     def _feeder(self, display: LiveAnswer, *, silent: bool = False) -> Callable[[str], None]:

@@ -125,6 +125,7 @@ def _check_replaceable(file: Path) -> None:
     if not file.exists():
         return
     with file.open(encoding="utf-8", errors="replace") as stream:
+        # An HTML page has its doctype before the mark.
         beginning = [stream.readline(200).strip() for _ in range(2)]
     if MARK not in beginning[:1] and beginning != [_DOCTYPE, MARK]:
         raise ConfigurationError(
@@ -164,6 +165,7 @@ def entry_html(entry: Entry, heading: str = "<h2>{}</h2>", *, mathml: bool = Tru
         said = text_html(entry.text.strip())
         text = f'<blockquote style="white-space:pre-wrap">{said}</blockquote>' if said else ""
     else:
+        # An answer that broke off may end within a fence or a formula.
         text = render(close_open(plain(entry.text)) if entry.cut else entry.text, mathml=mathml)
     parts = [
         heading.format(text_html(entry.heading)) if entry.heading else "",

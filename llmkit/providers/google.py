@@ -112,6 +112,7 @@ class GoogleCodec(Codec):
     def encode(self, request: Request) -> WireRequest:
         """Encode the request; see `Codec.encode`."""
         check(request.messages, LIMITS)
+        # Users write top_p or topP, but the API has only the latter.
         extra = {camel(_NAMES.get(name, name)): value for name, value in request.extra.items()}
         request, wanted = self._with_format(request)
         # The user's own fields come last, so that they win.

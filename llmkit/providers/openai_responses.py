@@ -162,6 +162,7 @@ class ResponsesCodec(Codec):
         if self.own_fields & request.without or not catalog.matches(request.model, self._reasons):
             return {"reasoning": {**chosen, **lenient_object(extra.pop("reasoning", None))}} if chosen else {}
         wanted = {"summary": "auto", **chosen, **lenient_object(extra.pop("reasoning", None))}
+        # What the user asked for is kept, and ours is added.
         include = as_list(extra.pop("include", None))
         return {"reasoning": wanted, "include": [*include, *([] if ENCRYPTED in include else [ENCRYPTED])]}
 

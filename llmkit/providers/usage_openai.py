@@ -48,6 +48,7 @@ def note_usage(usage: dict[str, Any], answer: Answer) -> None:
     note(answer, usage, read_usage)
     answer.tier = as_name(usage.get("service_tier")) or answer.tier  # proxies put it there
     if answer.cost_source == "provider" and ("cost" in usage or "cost_in_usd_ticks" in usage):
+        # From the merged report, because the last one may leave the cost out.
         answer.cost_usd = stated(answer.report or usage)
 
 

@@ -262,6 +262,7 @@ def _event(chunk: Any) -> bytes:
 
 def _json(chunk: Any) -> bytes:
     """Return an SDK object in the API's own spelling."""
+    # The excluded field is the SDK's own and did not come from the server's JSON.
     text: str = chunk.model_dump_json(by_alias=True, exclude_none=True, exclude={"sdk_http_response"})
     return _BYTES.sub(_standard, text).encode()
 

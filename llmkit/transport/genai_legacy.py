@@ -85,6 +85,7 @@ class LegacyTransport:
         """Return an error status that the SDK raised as its exception."""
         if error.code == 407 and (proxy := proxy_for(self.address)) is not None:
             raise proxy_refused(407, proxy) from error
+        # In Google's form, so that it is classified like an error of the server.
         body = orjson.dumps({"error": {"message": error.message, "status": type(error).__name__}})
         return LegacyResponse(Body(iter([body])), status=int(error.code or 500), cause=error)
 
@@ -115,6 +116,7 @@ class LegacyTransport:
             return self._of_own_model(request)
         from google.ai import generativelanguage as glm
 
+        # /v1beta/models/NAME:method becomes models/NAME.
         name = request.path.rpartition(":")[0].split("/", 2)[-1]
         message = glm.GenerateContentRequest.from_json(orjson.dumps({**request.body, "model": name}))
         service = self._service("Generative")

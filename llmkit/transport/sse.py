@@ -45,6 +45,7 @@ class SSEReader:
             if chunk.startswith(b"\n"):  # the second half of a split CRLF
                 chunk = chunk[1:]
         if b"\r" in chunk:
+            # The LF of this CRLF may come with the next bytes.
             self._cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._parts.append(chunk)

@@ -137,6 +137,7 @@ class Budget:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # A method of an open ledger cannot be pickled.
         names = (each.name for each in fields(self) if each.name != "_allow")
         return _kept, ({name: getattr(self, name) for name in names},)
 
@@ -149,6 +150,7 @@ class Budget:
             f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._rows()
         )
+        # MathJax would typeset what stands between two dollar signs.
         return f"<div class='mathjax_ignore tex2jax_ignore'><table>{rows}</table></div>"
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -206,6 +208,7 @@ class Budgets:
     async def admit(self, reservation: CostReservation) -> None:
         """Reserve the maximum cost of a call; see `BudgetGuard.admit`."""
         rules = self._rules
+        # A call that costs nothing passes every limit.
         if reservation.nanos == 0 or not (rules.any or reservation.cap_nanos is not None):
             return
         if reservation.nanos is None:
@@ -230,6 +233,7 @@ class Budgets:
         if written.done() and not written.result():  # it was refused
             return written
         noticed: Future[bool] = Future()
+        # From here on nobody can cancel it, so `set_result` cannot fail.
         noticed.set_running_or_notify_cancel()
 
         def look(used: Future[Amounts]) -> None:
@@ -309,12 +313,14 @@ class Budgets:
 
     def _look(self) -> None:
         """Read the limits; while another thread reads or changes them, the last known ones apply."""
+        # Only the first look waits, because no call may be sent before the limits are known.
         if not self._looking.acquire(blocking=self._until is None):
             return
         try:
             self._know(self._store.rules())
         except ConfigurationError as error:
             logger.info("Cannot read the budgets; the last known ones stay in effect: %s", error)
+            # This sets the time of the next look; otherwise every call would try again.
             self._know(self._rules)
         finally:
             self._looking.release()

@@ -238,6 +238,7 @@ def _facts(path: Path) -> str:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
         (rows,) = connection.execute("SELECT count(*) FROM calls").fetchone()
+    # The latest rows are still in the write-ahead log.
     parts = (path, path.with_name(f"{path.name}-wal"))
     size = sum(part.stat().st_size for part in parts if part.exists())
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -246,6 +247,7 @@ def _facts(path: Path) -> str:
 
 def _unwritable(path: Path) -> str:
     """Say why a ledger cannot be written, and what to do."""
+    # A folder that does not exist yet will be made in the nearest one that does.
     folder = next(place for place in (path.parent, *path.parents) if place.exists())
     if not (os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))):
         return "it cannot be written: change its owner, or set LLMKIT_LEDGER to another file"

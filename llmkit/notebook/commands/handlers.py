@@ -33,6 +33,7 @@ def _model(session: Session, command: Command) -> None:
             "The default must be one model.", hint="%%llm a,b sends a prompt to several."
         )
     if command.argument:
+        # An unknown name is refused now, not at the next question.
         resolve(command.argument)
         session.defaults.model = command.argument
     say(f"Model: {resolve(session.defaults.model or None)}")
@@ -110,8 +111,10 @@ def _set_alias(session: Session, name: str, target: str) -> None:
     from llmkit.clients.registry import resolve
     from llmkit.core.redaction import redact
 
+    # Aliases are listed in outputs, and a key may be typed here by mistake.
     if redact(name) != name:
         raise ConfigurationError("An alias must not look like a key.")
+    # Restored if the new alias leads to no model.
     before = dict(session.defaults.aliases)
     session.defaults.aliases = {**before, name: target}
     try:
@@ -228,6 +231,7 @@ def _budget(_session: Session, command: Command) -> Any:
         name, _, value = word.rpartition("=")
         changes[name or "daily"] = _limit(value)
     if command.argument == "off":
+        # `off` has removed only the daily limit so far.
         changes |= {"per_notebook": None, "per_call": None}
     return budget(**changes)
 

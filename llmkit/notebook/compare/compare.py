@@ -114,6 +114,7 @@ def run_compare(
             for step in steps:
                 progress.take(step)
     except KeyboardInterrupt:
+        # A second interrupt must not lose the answers.
         with uninterrupted():
             comparison = progress.finish(shell, on_keep)
         raise _stopped(comparison) from None
@@ -176,6 +177,7 @@ def _runs(
         else:
             bounds.append(cost_bound(run.stream.request, run.name.provider).nanos)
     known = [nanos for nanos in bounds if nanos is not None]
+    # One unknown price makes the sum unknown.
     return runs, math.fsum(known) / NANO if len(known) == len(bounds) else None
 
 

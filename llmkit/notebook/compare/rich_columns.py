@@ -97,6 +97,7 @@ class RichColumns(LiveColumns):
         """Put all answers into the one output."""
         data = final(comparison)  # takes a while: what is shown stays until then
         if self._alone:
+            # With `wait`, the old output stays until the new one arrives, without a flicker.
             self._publisher.clear_output(wait=True)
             self._shown = False
         self._publisher.publish(data, transient={"display_id": self._place}, update=self._shown)

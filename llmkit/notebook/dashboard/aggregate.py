@@ -132,6 +132,7 @@ def chosen(frame: pd.DataFrame, settings: DashboardSettings, now: datetime) -> N
 
 def microseconds(frame: pd.DataFrame) -> NDArray[np.int64]:
     """Return when the calls began, in microseconds since 1970."""
+    # The unit of a column of times differs between versions of pandas.
     return np.asarray(frame["time"].dt.as_unit("us").astype("int64"), dtype=np.int64)
 
 
@@ -162,6 +163,7 @@ class Board:
         self.total = _sums(self._data, np.zeros(len(codes), dtype=np.int64), 1).iloc[0]
         order = self._order()
         places = np.empty(len(order), dtype=np.int64)
+        # The inverse of the order: it gives each code its new place.
         places[order] = np.arange(len(order))
         self.codes = places[codes] if len(order) else codes
         self.groups = self.groups.iloc[order].reset_index(drop=True)
@@ -253,6 +255,7 @@ class Board:
     def listing(self, places: NDArray[np.intp], order: str = "newest", most: int = 200) -> pd.DataFrame:
         """Return the first of some rows."""
         rows = self._frame.take(places)
+        # Unknown prices come last.
         by = rows["cost_nanos"].fillna(-1).astype("int64")
         keys = by if order == "most expensive" else pd.Series(microseconds(rows), index=rows.index)
         # Of equal ones the newest, which is the last, comes first.
@@ -285,6 +288,7 @@ class Board:
             return np.arange(len(self.keys))
         metric = self.settings.metric
         column = SUMS.get(metric) or MEDIANS[metric]
+        # Groups without a value come last.
         values = self.groups[column].astype(float).fillna(-1.0)
         frame = pd.DataFrame({"value": values, "calls": self.groups["calls"], "label": self.labels})
         ordered = frame.sort_values(["value", "calls", "label"], ascending=[False, False, True])
@@ -356,6 +360,7 @@ def _slots(starts: NDArray[np.datetime64]) -> int:
 
 def tag_choices(frame: pd.DataFrame, most: int = 200) -> tuple[list[str], list[str]]:
     """Return the tags that calls have: their names, and `name=value`."""
+    # Many calls share one dictionary of tags, so each is read once.
     shared = {id(tags): tags for tags in frame["tags"]}
     pairs = {(str(name), str(value)) for tags in shared.values() for name, value in tags.items()}
     return sorted({name for name, _ in pairs}), [f"{name}={value}" for name, value in sorted(pairs)[:most]]

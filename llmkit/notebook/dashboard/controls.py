@@ -150,6 +150,7 @@ def _offer(menu: Any, options: list[tuple[str, str]]) -> None:
     if chosen not in [value for _, value in options]:
         options = [*options, (chosen, chosen)]
     if tuple(options) != tuple(menu.options):
+        # New options reset the value; both must reach the front end in one message.
         with menu.hold_sync():
             menu.options = options
             menu.value = chosen

@@ -159,6 +159,7 @@ class Dashboard:
     def _choose(self, settings: DashboardSettings) -> None:
         with self._lock:
             if settings.by != self._settings.by:
+                # A group keeps its colour until something else is grouped.
                 self._palette = view_model.Palette()
             self._settings, self._pick = settings, None
         self._want("board", "rows", "what_if")

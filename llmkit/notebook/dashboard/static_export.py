@@ -52,6 +52,7 @@ def _over_time(ax: Axes, shown: Mapping[str, Any]) -> None:
         base = [low + height for low, height in zip(base, heights, strict=True)]
         if series["marks"] and len(chart["series"]) > 1:
             entries.append((series["label"], series["color"]))
+    # A few bars must not fill the whole width.
     ax.set_xlim(-0.6, max(chart["slots"], 8) - 0.4)
     ax.set_ylim(0, chart["top"] * 1.02)
     ax.set_xticks([tick["at"] for tick in chart["ticks"]], [tick["label"] for tick in chart["ticks"]])
@@ -70,6 +71,7 @@ def _by_group(ax: Axes, shown: Mapping[str, Any]) -> None:
     )
     ax.set_yticks(range(len(bars)), names)
     for label in ax.get_yticklabels():
+        # A dollar sign in a name does not begin a formula.
         label.set_parse_math(False)
     ax.set_ylim(max(len(bars), 3) - 0.5, -0.5)
     ax.set_xlim(0, chart["top"])

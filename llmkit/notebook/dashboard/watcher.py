@@ -41,6 +41,7 @@ class Live:
     ) -> None:
         self._refresh, self._failed = refresh, failed
         self._views: set[str] = set()
+        # One thread, so that refreshes and exports never overlap.
         self._pool = ThreadPoolExecutor(1, "llmkit-dashboard")
         self._over = False
         bridge.submit(self._begin()).result()
@@ -107,6 +108,7 @@ class Live:
             await _wait(self._news, POLL if self._views else None)
             await _wait(self._urgent, rest)
             looked = bool(self._views) or self._urgent.is_set()
+            # Before the refresh, so that a call during it causes another one.
             self._news.clear()
             self._urgent.clear()
             if looked:
