@@ -266,13 +266,18 @@ class LLMResponse:
         priced = self.cost_estimate is not None
         facts = [
             brief(self.content) if self.content.strip() or not self.note else self.note,
-            f"{self.prompt_tokens:,}→{self.completion_tokens:,} tok" if self.tokens_used is not None else "",
+            self._tokens(),
             format_money(self.cost_estimate) if priced or self.tokens_used is not None else "",
             self.finish_reason or "",
             "simulated" if self.simulated else "",
             "replayed" if self.replayed else "",
         ]
         return f"<LLMResponse {self.provider}:{self.model} · {' · '.join(filter(None, facts))}>"
+
+    def _tokens(self) -> str:
+        if self.prompt_tokens is not None and self.completion_tokens is not None:
+            return f"{self.prompt_tokens:,}→{self.completion_tokens:,} tok"
+        return "" if self.tokens_used is None else f"{self.tokens_used:,} tok"
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

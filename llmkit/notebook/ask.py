@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.base import BaseLLMClient
@@ -44,7 +45,7 @@ def ask(
 
     Args:
         question: The question, or a conversation.
-        model: A name as for `llmkit.client`, or a client; by default the default model.
+        model: A name as for `llmkit.client`, or a client; by default that of `%llm model` or of the settings.
         system: The system prompt.
         schema: The form of the answer: a pydantic model, a dataclass, a `TypedDict`, a JSON schema, or
             `"json"`. `reply.value` is then an instance of that class, or JSON. An answer that does not fit
@@ -133,7 +134,7 @@ def run(
 
     Args:
         prompt: The task, or a conversation.
-        model: A name as for `llmkit.client`, or a client; by default the default model.
+        model: A name as for `llmkit.client`, or a client; by default that of `%llm model` or of the settings.
         tools: Functions, tools made by `llmkit.tool`, and the provider's own tools as dicts.
         system: The system prompt.
         max_steps: Maximum number of requests to the model.
@@ -176,7 +177,7 @@ class _Asked:
         files: Any = (),
     ) -> None:
         self.client: ToolRunner = (
-            recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
+            recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model or _session_model())
         )
         self.messages = _messages(question, system, files)
         self.limits = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
@@ -223,6 +224,16 @@ class _Asked:
         reply.run = done
         reply.footer = build_footer(response)
         return reply
+
+
+def _session_model() -> str | None:
+    """Return the default model of the notebook's session (`%llm model`), if there is one."""
+    if "IPython" not in sys.modules:  # a plain script stays without it
+        return None
+    from llmkit.notebook.session import find_session
+
+    session = find_session()
+    return None if session is None else session.defaults.model.partition(",")[0] or None
 
 
 def _read(response: LLMResponse, schema: SchemaLike) -> Any:

@@ -58,6 +58,11 @@ def test_a_response_says_what_it_is_and_what_it_cost():
     assert len(repr(LLMResponse(LONG, "mine", "echo"))) < 200
 
 
+def test_a_response_with_few_counts_shows_those():
+    assert repr(LLMResponse("Hi", "mine", "echo", 3)) == "<LLMResponse mine:echo · 'Hi' · 3 tok · $?>"
+    assert " tok" not in repr(LLMResponse("Hi", "mine", "echo", prompt_tokens=3))
+
+
 def test_a_response_without_a_price_says_so():
     assert "$?" in repr(LLMResponse("Hi", "mine", "echo", None, 1, 1))
 

@@ -17,6 +17,7 @@ import llmkit
 from llmkit import BadResponseError, InvalidRequestError, LLMClientError, LLMMessage
 from llmkit.notebook.bridge import bridge
 from llmkit.notebook.reply import Reply
+from tests.support import shells
 from tests.support.peer import SILENCE, Peer
 from tests.support.tool_servers import SERVERS, failure
 
@@ -54,6 +55,13 @@ def test_one_line_of_python_asks():
     assert (reply.text, reply.value, reply.complete) == ("Rhine", "Rhine", True)
     assert reply.cost == reply.response.cost_estimate > 0
     assert "simulated" in str(reply.footer)
+
+
+def test_the_default_model_is_that_of_the_notebook():
+    with shells.opened() as shell:
+        shell.do("%llm model sandbox:sandbox-mini")
+        ran = shell.do("import llmkit\nllmkit.ask('repeat exactly: Rhine').response.model")
+    assert ran.value == "sandbox-mini"
 
 
 async def test_aask_asks_on_the_running_loop():
