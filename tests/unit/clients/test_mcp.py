@@ -4,9 +4,11 @@ import asyncio
 import gc
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -325,6 +327,24 @@ def test_a_job_on_this_thread_calls_it(server):
     job = Job(named(server)["add"], {"a": 2, "b": 2})
     job.run()
     assert (job.error, job.value.content) == (None, "4")
+
+
+def test_an_interrupt_ends_a_waiting_call(server):
+    job = Job(named(server)["wait"], {"seconds": 30})
+    begun = time.monotonic()
+    threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    job.run()
+    assert isinstance(job.error, KeyboardInterrupt)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_synchronous_run_takes_a_server(server):
+    done = llmkit.run("What is 17 + 23?", "sandbox", tools=[server], approve=True)
+    assert (done.stopped, list(done.steps["kind"]), "40" in done.text) == (
+        "done",
+        ["model", "tool", "model"],
+        True,
+    )
 
 
 @pytest.mark.parametrize(
