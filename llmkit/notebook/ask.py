@@ -18,6 +18,7 @@ from llmkit.notebook.bridge import bridge
 from llmkit.notebook.display.footer import build_footer
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.tool_runs import run_here
+from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -108,7 +109,7 @@ async def aask(
         ```
     """
     asked = _Asked(question, model, options, system=system, schema=schema, files=attach)
-    offered = spread(tools)
+    offered = await in_thread(spread, tools)  # an MCP server may have to start first
     if not offered:
         return await asked.reply()
     done = await asked.client.run(asked.messages, offered, **asked.limits, **asked.options)

@@ -212,6 +212,17 @@ def test_providers_own_model_in_thirty_lines_fallback_and_wall(run):
 
 
 @pytest.mark.kernel
+def test_providers_show_reasoning_and_its_price(run):
+    providers = run("providers")
+    rows = [row.split()[1:] for row in providers.text("effort").splitlines() if re.match(r"\d ", row)]
+    assert [effort for effort, *_ in rows] == ["none", "low", "high"]
+    assert int(rows[0][1]) == 0 < int(rows[1][1]) < int(rows[2][1])
+    assert float(rows[0][2]) < float(rows[1][2]) < float(rows[2][2])
+    (html,) = (output.data["text/html"] for output in providers.outputs["effort-cell"])
+    assert "<details" in html
+
+
+@pytest.mark.kernel
 def test_tools_run_within_their_price_ask_and_are_played_back(run):
     tools = run("tools")
     assert tools.text("run").splitlines() == [

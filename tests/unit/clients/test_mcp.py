@@ -347,6 +347,11 @@ def test_a_synchronous_run_takes_a_server(server):
     )
 
 
+async def test_ask_takes_a_server_on_a_running_loop(server):
+    reply = await llmkit.aask("What is 17 + 23?", "sandbox", tools=server, approve=True)
+    assert "40" in reply.text
+
+
 @pytest.mark.parametrize(
     ("given", "options", "said"),
     [
