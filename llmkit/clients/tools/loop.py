@@ -191,14 +191,15 @@ class Loop:
             if self._has_stopped():  # every call needs a result, or the conversation cannot go on
                 results.append(failed(call, "Not run: the user interrupted."))
                 continue
-            known = await memory.recorded(call) if response.replayed else None
+            place = len(results)
+            known = await memory.recorded(call, place) if response.replayed else None
             async with contextlib.aclosing(self._deal_with(call, known)) as asked:
                 async for event in asked:
                     yield event
             done = self._execution.done
             assert done is not None
             if known is None:
-                await memory.keep(call, done)
+                await memory.keep(call, place, done)
             if done.interrupted:
                 self.run.stopped = "interrupted"
             results.append(done.result)

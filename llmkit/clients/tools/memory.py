@@ -38,15 +38,15 @@ class Memory:
         self._on = current_mode() != "off"
         self._messages = list(messages) if self._on else []
 
-    async def recorded(self, call: ToolCall) -> Executed | None:
-        """Return the recorded result of a call, if there is one."""
-        result = await asyncio.to_thread(self._read, call) if self._on else None
+    async def recorded(self, call: ToolCall, place: int) -> Executed | None:
+        """Return the recorded result of the call at this place in the answer, if there is one."""
+        result = await asyncio.to_thread(self._read, call, place) if self._on else None
         if result is None:
             return None
         return Executed(call, result, error=result.content if result.is_error else "", recorded=True)
 
-    def _read(self, call: ToolCall) -> ToolResult | None:
-        if (key := self._key(call)) is None:
+    def _read(self, call: ToolCall, place: int) -> ToolResult | None:
+        if (key := self._key(call, place)) is None:
             return None
         try:
             found = current().cassette.read(key)
@@ -55,11 +55,11 @@ class Memory:
         content = () if found is None or found.content is None else found.content
         return next((part for part in content if isinstance(part, ToolResult)), None)
 
-    async def keep(self, call: ToolCall, done: Executed) -> None:
+    async def keep(self, call: ToolCall, place: int, done: Executed) -> None:
         """Record a result, if replay is on; what looks like a key is not recorded."""
         if not self._on or done.interrupted or redact(done.result.content) != done.result.content:
             return
-        key = self._key(call)
+        key = self._key(call, place)
         if key is None:
             return
         recording = Recording(text="", recorded_at=datetime.now(UTC), content=(done.result,))
@@ -76,9 +76,11 @@ class Memory:
     def _call(self, call: ToolCall) -> dict[str, Any]:
         return {"name": call.name, "arguments": call.raw, "id": call.id}
 
-    def _key(self, call: ToolCall) -> str | None:
+    def _key(self, call: ToolCall, place: int) -> str | None:
+        """Return the key of a result; the same call twice in an answer may have two results."""
         try:
-            payload = {"messages": list(map(canonical_message, self._messages)), "call": self._call(call)}
+            conversation = list(map(canonical_message, self._messages))
+            payload = {"messages": conversation, "call": self._call(call), "place": place}
             return MARK + request_key(self._provider, TOOL, payload)
         except InvalidRequestError:
             return None
