@@ -87,7 +87,8 @@ class TextStream(AsyncGenerator[str, None]):
     @property
     def thinking(self) -> bool:
         """Whether the model reasons at present: the last event had reasoning, and no text."""
-        return self._call.answer.thinking
+        answer = self._call.answer
+        return answer.thinking and not answer.calls and self._call.outcome is None
 
     @property
     def request(self) -> Request:

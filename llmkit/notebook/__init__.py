@@ -6,9 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from llmkit import records
+from llmkit.clients.tools import approval
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from llmkit.clients.tools.execution import Question
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -33,6 +36,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.events.register("post_run_cell", session.note_failure)
     shell.input_transformers_cleanup.append(keep_questions)
     records.set_ambient(lambda: session.context)
+    approval.set_asker(_ask_in_cell)
     if magics.warm_up and has_kernel(shell):
         warm_up_soon(lambda: magics.model or None)
 
@@ -55,3 +59,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     kept = [t for t in shell.input_transformers_cleanup if getattr(t, "__name__", "") != "keep_questions"]
     shell.input_transformers_cleanup[:] = kept
     records.set_ambient(records.outside_cells)
+    approval.set_asker(None)
+
+
+async def _ask_in_cell(question: Question) -> None:
+    """Ask whether a tool may run, for `await client.run(…)`; what it takes loads with the first question."""
+    from llmkit.notebook.tools.asking import ask_in_cell
+
+    await ask_in_cell(question)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from llmkit.content.template import CellError
 from llmkit.notebook.display.error_messages import Stopped, kept_in
@@ -13,6 +14,9 @@ from llmkit.notebook.single import SingleRun
 from llmkit.notebook.streams import call_context
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.content.tools import Tool
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.compare.comparison import Comparison
     from llmkit.notebook.reply import Reply
@@ -27,7 +31,9 @@ def run(
     """Call one model or several, or show what would be sent; return what the magic returns."""
     prompt = gather(request, notebook_context(session, request, scope))
     names = _names(request.model or session.defaults.model)
+    tools = _tools(session, request, scope, names)
     if request.dry_run:
+        prompt = replace(prompt, options={**prompt.options, **({"tools": list(tools)} if tools else {})})
         _report(session, request, prompt, names)
         return None
     if request.out is not None:
@@ -38,7 +44,7 @@ def run(
     for line in filter(None, [announcement, prompt.sent_along]):
         say(line, quiet=request.quiet)
     # A cell magic has the cell's output to itself; a line magic may share it.
-    ask = _ask_several if len(names) > 1 else _ask_one
+    ask = _ask_several if len(names) > 1 else partial(_ask_one, tools=tools)
     source = session.shell.history_manager.input_hist_raw[-1].lstrip()
     result = ask(session, request, prompt, names, scope, alone=source.startswith("%%llm"))
     return _returned(session, source, result)
@@ -52,10 +58,33 @@ def _returned(session: Session, source: str, result: Reply | Comparison) -> Repl
     return None
 
 
+def _tools(
+    session: Session, request: CellRequest, scope: Scope, names: list[str]
+) -> tuple[Tool | Mapping[str, Any], ...]:
+    """Return the tools that a question names."""
+    if not request.tools:
+        for option, given in {"--max-steps": request.max_steps, "--max-cost": request.max_cost}.items():
+            if given is not None:
+                raise CellError(f"{option} needs tools.", hint="Name them with -x.")
+        return ()
+    if len(names) > 1:
+        raise CellError("-x works with one model only.", hint="Name one model.")
+    from llmkit.notebook.tools.names import named_tools
+
+    return named_tools(request.tool_names, scope, session.shell)
+
+
 def _ask_one(
-    session: Session, request: CellRequest, prompt: Prompt, names: list[str], scope: Scope, *, alone: bool
+    session: Session,
+    request: CellRequest,
+    prompt: Prompt,
+    names: list[str],
+    scope: Scope,
+    *,
+    alone: bool,
+    tools: tuple[Tool | Mapping[str, Any], ...] = (),
 ) -> Reply:
-    run = SingleRun(session, request, prompt, names[0])
+    run = _run_of(session, request, prompt, names[0], tools)
     if run.news:
         say(run.news, quiet=request.quiet)
     try:
@@ -66,6 +95,20 @@ def _ask_one(
     if run.interrupted:
         raise Stopped(kept_in(request.out), reply)
     return reply
+
+
+def _run_of(
+    session: Session,
+    request: CellRequest,
+    prompt: Prompt,
+    name: str,
+    tools: tuple[Tool | Mapping[str, Any], ...],
+) -> SingleRun:
+    if not tools:
+        return SingleRun(session, request, prompt, name)
+    from llmkit.notebook.tools.tool_run import ToolRun
+
+    return ToolRun(session, request, prompt, name, tools)
 
 
 def _ask_several(

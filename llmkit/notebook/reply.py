@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.parsing import code_in, parse
@@ -26,6 +27,14 @@ CUT = frozenset({"length", "content_filter"})
 """Reasons to finish that leave a text incomplete."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A run with tools, and how it is shown."""
+
+    run: Run
+    beside: Beside
+
+
 class Reply:
     """An answer in the notebook: text when it is used as text.
 
@@ -37,6 +46,7 @@ class Reply:
         form: The format that was asked for.
         value: What was read from the text in that format.
         ended: Whether the call ended well; an answer that was stopped or cut did not.
+        run: The run with tools that the answer ends, and how it is shown.
 
     Attributes:
         form: The format that was asked for.
@@ -59,8 +69,10 @@ class Reply:
         form: str = "md",
         value: Any = None,
         ended: bool = True,
+        run: ShownRun | None = None,
     ) -> None:
         self.response = response
+        self._run = run
         self.form = form
         self.footer: Footer | None = None
         self.run: Run | None = None
@@ -69,6 +81,11 @@ class Reply:
         self._value = value
         self._shell = shell
         self._made_in = execution_number(shell)
+
+    @property
+    def run(self) -> Run | None:
+        """The run with tools (`-x`): its `.steps`, `.messages`, `.cost`; `None` without tools."""
+        return None if self._run is None else self._run.run
 
     @property
     def text(self) -> str:
@@ -82,8 +99,8 @@ class Reply:
 
     @property
     def cost(self) -> float | None:
-        """Its price in US dollars; `None` if unknown."""
-        return self.response.cost_estimate
+        """Its price in US dollars, of all steps of a run; `None` if unknown."""
+        return self.response.cost_estimate if self._run is None else self._run.run.cost
 
     @property
     def code(self) -> str:
@@ -145,6 +162,8 @@ class Reply:
     @property
     def beside(self) -> Beside:
         """What is shown beside the text: reasoning, images, sources, calls of tools."""
+        if self._run is not None:
+            return self._run.beside
         from llmkit.notebook.display.parts import beside
 
         return beside(self.response)

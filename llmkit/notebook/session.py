@@ -29,6 +29,7 @@ class Session:
         last_reply: What `%llm last` shows.
         last_error: The cell that failed last; `None` if none failed since the extension was loaded.
         made_cells: Identifiers of the cells that have created a next cell.
+        allowed_tools: Tools that the user has allowed for the session; see `tools.asking`.
         was_free: Whether the last question that named no model was free.
     """
 
@@ -41,6 +42,7 @@ class Session:
         self.last_error: LastError | None = None
         self.made_cells: set[str] = set()
         self.was_free = False
+        self.allowed_tools: set[str] = set()
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -75,10 +77,10 @@ class Session:
 
     def extend_thread(self, name: str, prompt: Prompt, reply: Reply) -> None:
         """Add a question and its answer to a conversation."""
-        from llmkit.notebook.session_log import assistant_message
+        from llmkit.notebook.session_log import answer_messages
 
-        if (answer := assistant_message(reply)) is not None:
-            self.threads[name] = [*prompt.history, prompt.question, answer]
+        if answers := answer_messages(reply, len(prompt.messages)):
+            self.threads[name] = [*prompt.history, prompt.question, *answers]
 
     def note_failure(self, result: Any) -> None:
         """Store a failed cell for `%llm fix`; IPython calls this after each cell."""

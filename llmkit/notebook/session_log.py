@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.content.messages import LLMMessage
+from llmkit.content.messages import LLMMessage, LLMResponse
+from llmkit.content.parts import Media, Other, ToolCall, ToolResult
 from llmkit.content.reasoning import spoken
 from llmkit.notebook.display.footer import NO_FOOTER
-from llmkit.notebook.display.parts import NOTHING
+from llmkit.notebook.display.parts import NOTHING, beside, results_beside
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from llmkit.content.parts import Part
     from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.display.parts import Beside
     from llmkit.notebook.reply import Reply
@@ -56,11 +58,29 @@ def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> L
     )
 
 
-def assistant_message(reply: Reply) -> LLMMessage | None:
-    """Return an answer as the next message of a conversation; `None` if it has no text."""
+def answer_messages(reply: Reply, sent: int) -> list[LLMMessage]:
+    """Return an answer as the next messages of a conversation; none if it has no text.
+
+    Args:
+        reply: The answer; that of a run with tools brings its calls and their results along.
+        sent: Number of messages that were sent.
+    """
     text = spoken(reply.text)
-    kind = LLMMessage if reply.complete else IncompleteMessage
-    return kind(role="assistant", content=text) if text.strip() else None
+    if not text.strip():
+        return []
+    if not reply.complete or reply.response.tool_calls:
+        kind = LLMMessage if reply.complete else IncompleteMessage
+        return [kind(role="assistant", content=text)]
+    if reply.run is not None and reply.run.stopped == "done":
+        return reply.run.messages[sent:]
+    if text == reply.text and any(_goes_back(part) for part in reply.response.parts):
+        return [reply.response.message]
+    return [LLMMessage(role="assistant", content=text)]
+
+
+def _goes_back(part: Part) -> bool:
+    """Whether the provider needs a part of its answer back, beside the text."""
+    return part.opaque is not None or isinstance(part, Media | Other)
 
 
 def session_entries(log: Iterable[LogEntry]) -> list[Entry]:
@@ -70,14 +90,22 @@ def session_entries(log: Iterable[LogEntry]) -> list[Entry]:
 
 def thread_entries(messages: Iterable[LLMMessage]) -> list[Entry]:
     """Return a conversation as a transcript's entries."""
-    return [
-        Entry(
-            text=message.content,
-            quoted=message.role == "user",
-            notes=(INCOMPLETE,) if isinstance(message, IncompleteMessage) else (),
-        )
-        for message in messages
-    ]
+    said = list(messages)
+    calls = {part.id: part for message in said for part in message.parts if isinstance(part, ToolCall)}
+    return [_thread_entry(message, calls) for message in said]
+
+
+def _thread_entry(message: LLMMessage, calls: Mapping[str, ToolCall]) -> Entry:
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    if results:
+        return Entry(text="", beside=results_beside(results, calls))
+    answer = LLMResponse(message.content, "", "", parts=message.parts) if message.parts else None
+    return Entry(
+        text=message.content,
+        quoted=message.role == "user",
+        notes=(INCOMPLETE,) if isinstance(message, IncompleteMessage) else (),
+        beside=beside(answer, frozenset(calls)),
+    )
 
 
 def _entries(each: LogEntry) -> tuple[Entry, Entry]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import StdinNotImplementedError
 
 from llmkit.clients.registry import resolve
+from llmkit.clients.stream import TextStream
 from llmkit.content.messages import LLMMessage, LLMResponse, facts
 from llmkit.content.parsing import parse, repair
 from llmkit.content.reasoning import spoken
@@ -31,12 +32,14 @@ from llmkit.notebook.streams import call_context, open_stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.clients.stream import TextStream
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
     from llmkit.notebook.display.live import LiveAnswer
+    from llmkit.notebook.display.parts import Beside
+    from llmkit.notebook.reply import ShownRun
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.session import Session
+    from llmkit.notebook.tools.stream import ToolStream
     from llmkit.records import CallStatus
 
 
@@ -57,7 +60,7 @@ class SingleRun:
         self._prompt = prompt
         self.name = resolve(model or None)
         self._label = model or self.name.model or self.name.provider
-        self.stream = self._open()
+        self.stream: TextStream | ToolStream = self._open()
         self.news = "" if model else self._switch()
         self._notes = [*filter(None, [self.news]), *prompt.notes]
         self.reply: Reply | None = None
@@ -71,7 +74,7 @@ class SingleRun:
             self._session.was_free = is_free(self.name)
         return said
 
-    def _open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
+    def _open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream | ToolStream:
         """Open the call; nothing is sent before its first step."""
         return open_stream(
             self.name,
@@ -149,9 +152,10 @@ class SingleRun:
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
         """Display the stream; with a notice, display only the notice."""
-        feed = self._feeder(display, silent=bool(notice))
+        feed = self.feeder(display, silent=bool(notice))
         filtered = Spoken()
         # An interrupt must also end the call, which runs on the bridge's loop.
+        assert isinstance(self.stream, TextStream)
         with closing(bridge.stream(self.stream)) as pieces:
             for piece in pieces:
                 feed(filtered.feed(piece or ""))
@@ -160,7 +164,7 @@ class SingleRun:
         # The filter holds back text that may be the beginning of a think tag.
         feed(filtered.rest())
 
-    def _feeder(self, display: LiveAnswer, *, silent: bool = False) -> Callable[[str], None]:
+    def feeder(self, display: LiveAnswer, *, silent: bool = False) -> Callable[[str], None]:
         """Return what shows the pieces of the text as what they are."""
         form, terminal = self._prompt.format, isinstance(display, PlainAnswer)
         if silent or (terminal and form in READ):
@@ -178,7 +182,9 @@ class SingleRun:
         """Display the final answer and record it."""
         response = self.stream.response
         assert response is not None
-        reply = Reply(response, self._session.shell, form=self._prompt.format, value=value)
+        reply = Reply(
+            response, self._session.shell, form=self._prompt.format, value=value, run=self._tool_run
+        )
         if self._request.code:
             self._notes += filter(None, [put_next(self._session, reply.code)])
         reply.footer = self._finish(display, "ok", reply=reply)
@@ -188,7 +194,7 @@ class SingleRun:
     def _keep(self, footer: Footer | None, error: LLMClientError | None = None) -> str:
         """Record a partial or unusable answer, and say where it is."""
         stream, form = self.stream, self._prompt.format
-        if not stream.text.strip():
+        if not stream.text.strip() and self._tool_run is None:
             return ""
         response = outcome_of(stream) or LLMResponse(
             content=stream.text, provider=self.name.provider, model=stream.request.model
@@ -198,6 +204,7 @@ class SingleRun:
             self._session.shell,
             form="text" if form in READ else form,  # nothing was read from it
             ended=stream.response is not None,
+            run=self._tool_run,
         )
         reply.footer = footer
         self._remember(reply)
@@ -205,6 +212,11 @@ class SingleRun:
         if error is not None:
             error.add_note(f"The text so far is in {where}.")
         return where
+
+    @property
+    def _tool_run(self) -> ShownRun | None:
+        """The run with tools, if this is one."""
+        return None
 
     def _remember(self, reply: Reply) -> None:
         """Record an answer in the session: its thread, its log, `%llm last`."""
@@ -225,10 +237,13 @@ class SingleRun:
             footer = self._footer(status)
             final = None if reply is None else reply.shown
             text, html = (spoken(self.stream.text), None) if final is None else (final.text, final.html)
-            around = beside(self.stream.outcome)
-            display.finish(text, footer, facts_of(self.stream, error), status, html, beside=around)
+            display.finish(text, footer, facts_of(self.stream, error), status, html, beside=self._beside())
         self.interrupted = bool(late)
         return footer
+
+    def _beside(self) -> Beside:
+        """Return what is shown beside the text."""
+        return beside(self.stream.outcome)
 
     def _footer(self, status: CallStatus) -> Footer | None:
         from llmkit.clients.accounting import bound_ratio
@@ -266,7 +281,7 @@ def agreed(error: BudgetExceededError) -> bool:
     return True
 
 
-def facts_of(stream: TextStream, error: Exception | None = None) -> dict[str, Any]:
+def facts_of(stream: TextStream | ToolStream, error: Exception | None = None) -> dict[str, Any]:
     """Return the metadata of the output; empty if the call was interrupted before it was sent."""
     if stream.outcome is None:
         return {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.manager import start_new_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -50,7 +50,12 @@ class Kernel:
         )
 
     def run(
-        self, code: str, *, during: Callable[[Kernel, Result], None] | None = None, seconds: float = 60
+        self,
+        code: str,
+        *,
+        during: Callable[[Kernel, Result], None] | None = None,
+        seconds: float = 60,
+        answers: Sequence[str] | None = None,
     ) -> Result:
         """Run a cell to its end and apply its messages as a front end does.
 
@@ -58,15 +63,18 @@ class Kernel:
             code: The cell.
             during: Called after every message, e.g. to interrupt.
             seconds: When to give up.
+            answers: What a person types, in order; `None` if there is nobody.
         """
         result, places, clear = Result(), {}, False
         # After an error, some kernels would refuse a cell that comes soon.
-        request = self.client.execute(code, allow_stdin=False, stop_on_error=False)
+        request = self.client.execute(code, allow_stdin=answers is not None, stop_on_error=False)
+        typed = iter(answers or ())
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                message = self.client.get_iopub_msg(timeout=1)
+                message = self.client.get_iopub_msg(timeout=1 if answers is None else 0.2)
             except Empty:
+                self._type(typed)
                 continue
             if message["parent_header"].get("msg_id") != request:
                 continue
@@ -91,6 +99,14 @@ class Kernel:
                 during(self, result)
         result.reply = self._reply(request)
         return result
+
+    def _type(self, typed: Iterator[str]) -> None:
+        """Answer a question of the kernel, if it asks one."""
+        try:
+            self.client.get_stdin_msg(timeout=0.05)
+        except Empty:
+            return
+        self.client.input(next(typed))
 
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()

@@ -20,6 +20,7 @@ from llmkit.records import calling, current_context
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    from llmkit.clients.stream import TextStream
     from llmkit.clients.tools.runner import ToolRunner
     from llmkit.content.parts import Part, ToolCall, ToolResult
 
@@ -68,6 +69,7 @@ class Loop:
         self._cap = None if max_cost is None else to_nanos(max_cost)
         self._execution = Execution(self._tools, approve)
         self._calls: list[Any] = []
+        self.stream: TextStream | None = None  # of the last request
         self.run = Run(uid=uuid.uuid4().hex, messages=list(messages))
 
     async def events(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
@@ -104,7 +106,7 @@ class Loop:
         with calling(
             parent_uid=self.run.uid, step=number, cap_nanos=_lower(left, current_context().cap_nanos)
         ):
-            stream = self._client.stream_text(self.run.messages, **options)
+            stream = self.stream = self._client.stream_text(self.run.messages, **options)
         try:
             async with contextlib.aclosing(stream.events()) as parts:
                 async for part in parts:

@@ -93,6 +93,23 @@ OPTIONS = (
         "VAR",
         values.existing,
     ),
+    Option(
+        "tools",
+        ("tools", "x"),
+        "let the model call functions of the notebook; python runs code, mcp:NAME has a server's tools",
+        "NAMES",
+        values.tools,
+        many=True,
+    ),
+    Option(
+        "max_steps",
+        ("max-steps",),
+        "maximum requests to the model with -x, by default 8",
+        "COUNT",
+        values.count,
+    ),
+    Option("max_cost", ("max-cost",), "maximum price of all requests with -x", "USD", values.dollars),
+    Option("yes", ("yes",), "allow all tools but python without asking"),
     Option("code", ("code", "c"), "put the code of the answer into the next cell"),
     Option("temperature", ("temperature", "T"), "sampling temperature, 0 to 2", "NUMBER", values.temperature),
     Option(

@@ -34,6 +34,10 @@ class CellRequest:
     attachments: tuple[str, ...] = ()  # paths, URLs and names of variables
     format: str | None = None  # one of `values.FORMATS`; `None` is the default
     schema: str | None = None  # name of the variable that holds it
+    tools: tuple[str, ...] = ()  # names of tools, each maybe several with commas
+    max_steps: int | None = None  # requests of a run with tools
+    max_cost: float | None = None  # of a run with tools, in US dollars
+    yes: bool = False  # allow tools without asking, but never python
     code: bool = False  # put the answer's code into the next cell
     temperature: float | None = None
     max_tokens: int | None = None
@@ -51,6 +55,11 @@ class CellRequest:
     quiet: bool = False
     raw: bool = False  # leave `{{name}}` as it is
     help: bool = False  # show help; the prompt may be empty
+
+    @property
+    def tool_names(self) -> tuple[str, ...]:
+        """The names after `-x`."""
+        return tuple(name for names in self.tools for name in names.split(","))
 
     @property
     def system_variable(self) -> str | None:

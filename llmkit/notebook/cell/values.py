@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PYTHON = "python"
+"""Name of the tool that runs code in the kernel."""
+
+MCP = "mcp:"
+"""Beginning of a name of `-x` that stands for the tools of an MCP server."""
+
 IPYTHON_NAMES = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
 """Variables that must not be overwritten."""
 
@@ -57,6 +63,24 @@ def existing(text: str) -> str:
     """Return the name of a variable to read, optionally with attributes: `df` or `data.frame`."""
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
         raise ValueError("it must be a variable's name, like df")
+    return text
+
+
+def tools(text: str) -> str:
+    """Return names of tools: functions, `python`, or `mcp:NAME`, with commas between them.
+
+    Example:
+        >>> tools("add,load_sales,python")
+        'add,load_sales,python'
+    """
+    for name in text.split(","):
+        server = name.removeprefix(MCP)
+        if server != name and re.fullmatch(r"[A-Za-z0-9_][\w.-]*", server):
+            continue
+        try:
+            existing(name)
+        except ValueError:
+            raise ValueError("it must be names of functions, python or mcp:NAME, like add,load") from None
     return text
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llmkit.content.messages import LLMMessage
+from llmkit.content.parts import ToolCall, ToolResult
 from llmkit.content.reasoning import spoken
 from llmkit.notebook.session_log import IncompleteMessage
 
@@ -163,7 +164,7 @@ class Conversation:
     def adopt(self, messages: Sequence[LLMMessage]) -> None:
         """Show the branch that consists of these messages; missing ones are added."""
         node = self._root
-        for message in messages:
+        for message in filter(_is_turn, messages):
             role: Role = "user" if message.role == "user" else "assistant"
             if message.role == "system" or role == node.role:
                 continue  # questions and answers alternate
@@ -207,6 +208,11 @@ def as_message(node: Node) -> LLMMessage:
     """Return a message as the clients take it."""
     kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
     return kind(role=node.role, content=_said(node), attachments=node.attachments)
+
+
+def _is_turn(message: LLMMessage) -> bool:
+    """Whether a message is a question or an answer, and not a step of a run with tools."""
+    return not any(isinstance(part, ToolCall | ToolResult) for part in message.parts)
 
 
 def _is_same(node: Node, message: LLMMessage) -> bool:

@@ -13,6 +13,7 @@ from llmkit.content import tokens
 from llmkit.content.media import most_tokens
 from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
+from llmkit.content.tools import Tool, described
 from llmkit.core.money import format_money, from_nanos
 from llmkit.core.redaction import redact
 from llmkit.notebook.bridge import bridge
@@ -27,16 +28,17 @@ if TYPE_CHECKING:
     from llmkit.clients.registry import ModelName
     from llmkit.clients.stream import TextStream
     from llmkit.notebook.request import Prompt
+    from llmkit.notebook.tools.stream import ToolStream
     from llmkit.providers.codec import Request
 
 MAX_TEXT = 20_000
 """Longer parts are printed without their middle, in characters."""
 
 
-def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream) -> str:
+def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream | ToolStream) -> str:
     """Report what a call would send, to which address, and its price."""
     request, host = stream.request, _host(name)
-    parts = [*_parts(outgoing), *_schema(request)]
+    parts = [*_parts(outgoing), *_tools(request), *_schema(request)]
     rows = [_row(part, request, name.provider) for part in parts]
     lines = [
         f"Dry run: nothing was sent. A call would go to {name.provider}:{request.model} at {host}.",
@@ -77,6 +79,16 @@ def _schema(request: Request) -> list[Part]:
     if request.schema is None:
         return []
     return [Part(title="schema", role="system", text=instruction(request.schema))]
+
+
+def _tools(request: Request) -> list[Part]:
+    """Return what the model is told about each tool."""
+    return [
+        Part(title=f"tool {one.name}", role="system", text=described([one]))
+        if isinstance(one, Tool)
+        else Part(title=f"tool {one.get('type', 'of the provider')}", role="system", text=described([one]))
+        for one in request.tools
+    ]
 
 
 def _host(name: ModelName) -> str:

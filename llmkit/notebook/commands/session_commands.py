@@ -51,7 +51,8 @@ def thread(session: Session, command: Command) -> None:
             lines = [f"{name}: {len(messages)} messages" for name, messages in session.threads.items()]
             say("\n".join(lines) or "There are no conversations yet. %%llm -t starts one.")
         case [name] | ["show", name]:
-            said = (f"{_speaker(each)}: {each.content.strip()}" for each in _messages(session, name))
+            found = [each for each in _messages(session, name) if each.content.strip()]
+            said = (f"{_speaker(each)}: {each.content.strip()}" for each in found)
             say(plain("\n\n".join(said)))
         case ["delete", name]:
             _messages(session, name)  # raises if there is none

@@ -15,6 +15,7 @@ from llmkit.notebook.display.plain_text import plain
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.content.messages import LLMResponse
+    from llmkit.notebook.tools.stream import ToolStream
     from llmkit.records import CallStatus
 
 SIMULATED = "simulated"
@@ -91,7 +92,7 @@ def build_footer(
     )
 
 
-def outcome_of(stream: TextStream) -> LLMResponse | None:
+def outcome_of(stream: TextStream | ToolStream) -> LLMResponse | None:
     """Return the answer of a call as far as it came; `None` before its end, and if nothing was sent."""
     found = stream.outcome  # it says how a call ended that budgets, or a missing key, have refused, too
     return found if found is not None and (found.attempts or found.replayed) else None

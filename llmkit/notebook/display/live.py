@@ -27,8 +27,16 @@ class LiveAnswer:
     def feed(self, delta: str) -> None:
         """Take the next piece of text."""
 
-    def tick(self, notice: str = "") -> None:
-        """Bring the display up to date; to be called about ten times a second."""
+    def tick(self, notice: str = "", *, at_once: bool = False) -> None:
+        """Bring the display up to date; to be called about ten times a second.
+
+        Args:
+            notice: What the call waits for.
+            at_once: Show it even if the last update was just now.
+        """
+
+    def insert(self, html: str, text: str) -> None:
+        """Show something finished below the text so far; what is fed later follows it."""
 
     def finish(
         self,
@@ -51,7 +59,7 @@ class PlainAnswer(LiveAnswer):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._printed = False
+        self._printed = self._inserted = False
         self._last = "\n"
         self._notice = ""
 
@@ -63,7 +71,12 @@ class PlainAnswer(LiveAnswer):
         self._last = text[-1:] or self._last
         self._write(text)
 
-    def tick(self, notice: str = "") -> None:
+    def insert(self, html: str, text: str) -> None:  # noqa: ARG002 - a terminal shows text
+        """Print it on lines of its own."""
+        self._inserted = True
+        self.feed(("" if self._last == "\n" else "\n") + text + "\n")
+
+    def tick(self, notice: str = "", *, at_once: bool = False) -> None:  # noqa: ARG002 - it always does
         """Show on a line of its own what the call is waiting for, as long as it does."""
         if notice != self._notice and self._out.isatty():
             # Back to the start of the line, and what stands there is erased.
@@ -86,7 +99,8 @@ class PlainAnswer(LiveAnswer):
         self.tick()
         if not self._printed:
             self.feed(text)
-        for line in filter(None, [] if beside is None else [beside.text_above, beside.text_below]):
+        texts = [] if beside is None or self._inserted else [beside.text_above, beside.text_below]
+        for line in filter(None, texts):
             self.feed(("" if self._last == "\n" else "\n") + line)
         line = without_controls(str(footer or ""))
         if line and self._out.isatty():

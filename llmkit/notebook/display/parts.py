@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from llmkit.content.attachments import IMAGES
 from llmkit.content.media import pixels
-from llmkit.content.parts import ToolResult, json_text
+from llmkit.content.parts import ToolCall, ToolResult, json_text
 from llmkit.notebook.display.markdown.render import render, sanitise, text_html
 from llmkit.notebook.display.markdown.style import PARTS
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMResponse
-    from llmkit.content.parts import Citation, ToolCall
+    from llmkit.content.parts import Citation
 
 MAX_IMAGES = 4 * 2**20
 """Most bytes of images that one output shows: they are saved with the notebook."""
@@ -68,8 +68,12 @@ class Beside:
 NOTHING = Beside()
 
 
-def beside(response: LLMResponse | None) -> Beside:
+def beside(response: LLMResponse | None, answered: frozenset[str] = frozenset()) -> Beside:
     """Return what is shown beside the text of an answer.
+
+    Args:
+        response: The answer.
+        answered: Identifiers of calls of tools that were run, and are shown elsewhere.
 
     Example:
         >>> from llmkit.content.messages import LLMResponse
@@ -81,7 +85,8 @@ def beside(response: LLMResponse | None) -> Beside:
     if response is None or not response.parts:
         return NOTHING
     thoughts, sources = response.reasoning or "", _distinct(response.citations)
-    asked, others = response.tool_calls, response.alternatives
+    asked = [call for call in response.tool_calls if call.id not in answered]
+    others = response.alternatives
     texts = [
         *_media_texts(response.media),
         *(_source_text(number, one) for number, one in enumerate(sources, 1)),
@@ -137,6 +142,17 @@ def call_html(call: ToolCall, outcome: str, result: ToolResult | None = None) ->
     return fold(f"{signature(call)} → {outcome}", "".join(body))
 
 
+def results_beside(results: Sequence[ToolResult], calls: Mapping[str, ToolCall]) -> Beside:
+    """Return results of tools with their calls, for a conversation."""
+    pairs = [(calls.get(one.call_id, ToolCall(one.call_id, one.name)), one) for one in results]
+    words = ("error" if one.is_error else f"{len(one.content):,} characters" for one in results)
+    ended = [(call, outcome, one) for (call, one), outcome in zip(pairs, words, strict=True)]
+    lines = [f"▸ {signature(call)} → {outcome}" for call, outcome, _ in ended]
+    return Beside(
+        above="".join(call_html(*one) for one in ended), text_above=plain(printable("\n".join(lines)))
+    )
+
+
 def signature(call: ToolCall) -> str:
     """Write a call on one line.
 
@@ -145,11 +161,15 @@ def signature(call: ToolCall) -> str:
         >>> signature(ToolCall("1", "load_sales", {"year": 2026, "region": "EU"}))
         "load_sales(year=2026, region='EU')"
     """
-    given = call.arguments
-    inside = (
-        call.raw if given is None else ", ".join(f"{name}={_short(value)}" for name, value in given.items())
-    )
-    return one_line(f"{call.name}({inside})", MAX_SIGNATURE)
+    if call.arguments is None:
+        return one_line(f"{call.name}({call.raw})", MAX_SIGNATURE)
+    return signature_of(call.name, call.arguments)
+
+
+def signature_of(name: str, arguments: Mapping[str, Any]) -> str:
+    """Write a tool with its arguments on one line."""
+    pairs = (f"{key}={_short(value)}" for key, value in arguments.items())
+    return one_line(f"{name}({', '.join(pairs)})", MAX_SIGNATURE)
 
 
 def one_line(text: str, limit: int) -> str:
@@ -190,7 +210,12 @@ def _arguments(call: ToolCall) -> str:
 
 
 def _labelled(label: str, text: str) -> str:
-    return f'<p class="llmkit-label">{label}</p>{code_html(text)}'
+    return label_html(label) + code_html(text)
+
+
+def label_html(text: str) -> str:
+    """Return a text as the label of what follows."""
+    return f'<p class="llmkit-label">{text_html(text)}</p>'
 
 
 def _distinct(sources: Sequence[Citation]) -> list[Citation]:

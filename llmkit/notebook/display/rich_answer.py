@@ -17,6 +17,7 @@ from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
 from llmkit.notebook.display.markdown.blocks import Blocks
 from llmkit.notebook.display.markdown.partial import close_open
 from llmkit.notebook.display.markdown.render import page, render, render_partial, stylesheet
+from llmkit.notebook.display.markdown.style import PARTS
 from llmkit.notebook.display.parts import NOTHING
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.throttle import MAX_HZ, Throttle
@@ -112,13 +113,15 @@ class _Growing(LiveAnswer):
         self._changed = self._changed or bool(delta)
         self.tick()
 
-    def tick(self, notice: str = "") -> None:
+    def tick(self, notice: str = "", *, at_once: bool = False) -> None:
         """Bring text and status line up to date, if it is time to."""
         self._notice = notice
         now = self._clock()
         if not self._label:
             return
-        if self._changed and self._throttle.due(now):
+        if at_once:
+            self._next_status, self._changed = now, True
+        if self._changed and (at_once or self._throttle.due(now)):
             self._tick_text(now)
         if now >= self._next_status:
             self._draw_status()
@@ -245,14 +248,23 @@ class InlineAnswer(_Growing):
     def _draw_text(self) -> bool:
         sealed, self._sealed = self._sealed, ""
         self._html += render(sealed)
-        html = page(self._html + render_partial(self._blocks.tail), style=False) + self._status()
+        style = PARTS if "llmkit-fold" in self._html else ""
+        html = style + page(self._html + render_partial(self._blocks.tail), style=False) + self._status()
         if not self._fits(html):
             return False
         self._screen.update(self._place, html)
         return True
 
+    def insert(self, html: str, text: str) -> None:  # noqa: ARG002 - a notebook shows HTML
+        """Show something finished below the text so far."""
+        rest = self._sealed + "".join(self._blocks.finish())
+        self._sealed, self._blocks, self._changed = "", Blocks(), True
+        self._html += render(rest) + html
+        self._throttle.earn(html)
+        self.tick(self._notice)
+
     def _draw_status(self) -> None:
-        if not self._characters:
+        if not self._html and not self._characters:
             self._screen.update(self._place, self._status(), free=True)
 
 

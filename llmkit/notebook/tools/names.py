@@ -1,0 +1,64 @@
+"""The tools that a question names with `-x`: functions of the notebook, `python`, and servers' tools."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmkit.content.template import CellError
+from llmkit.content.tools import tool_of, tools_of
+from llmkit.core.errors import InvalidRequestError
+from llmkit.notebook.cell.values import MCP, PYTHON
+from llmkit.notebook.request import look_up
+from llmkit.notebook.tools.python_tool import python_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llmkit.content.tools import Tool
+
+
+def named_tools(
+    names: Iterable[str], variables: Mapping[str, Any], shell: Any
+) -> tuple[Tool | Mapping[str, Any], ...]:
+    """Return the tools of these names; nothing else of the notebook becomes a tool.
+
+    Raises:
+        CellError: If a name is not defined, or what it names is not a tool.
+    """
+    found: list[Any] = []
+    for name in dict.fromkeys(names):
+        try:
+            found += _tools(name, variables, shell)
+        except InvalidRequestError as error:
+            raise CellError(f"-x {name}: {error.message}", hint=error.hint or "") from error
+    try:
+        return tools_of(found)
+    except InvalidRequestError as error:
+        raise CellError(f"-x: {error.message}", hint=error.hint or "") from error
+
+
+def _tools(name: str, variables: Mapping[str, Any], shell: Any) -> Iterator[Tool | Mapping[str, Any]]:
+    if name == PYTHON:
+        yield python_tool(shell)
+    elif name.startswith(MCP):
+        yield from _of_server(name)
+    else:
+        value = look_up(name, variables, "-x")
+        several = isinstance(value, Iterable) and not isinstance(value, Mapping | str)
+        given = list(value) if several else [value]
+        if not given:
+            raise CellError(f"-x {name}: it has no tools.", hint="")
+        for one in given:
+            yield one if isinstance(one, Mapping) else tool_of(one)
+
+
+def _of_server(name: str) -> Iterable[Tool]:
+    """Return the tools of an MCP server that the user's settings name."""
+    try:
+        servers = importlib.import_module("llmkit.clients.mcp.server")
+    except ImportError:
+        raise CellError(f"-x {name}: this version of llmkit has no MCP.", hint="") from None
+    found: Iterable[Tool] = servers.tools_named(name)
+    return found
