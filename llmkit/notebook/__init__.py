@@ -62,8 +62,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     approval.set_asker(None)
 
 
-async def _ask_in_cell(question: Question) -> None:
-    """Ask whether a tool may run, for `await client.run(…)`; what it takes loads with the first question."""
+def _ask_in_cell(question: Question) -> None:
+    """Ask whether a tool may run, for runs from Python; what it takes loads with the first question."""
     from llmkit.notebook.tools.asking import ask_in_cell
 
-    await ask_in_cell(question)
+    ask_in_cell(question)

@@ -72,20 +72,15 @@ class Reply:
         run: ShownRun | None = None,
     ) -> None:
         self.response = response
-        self._run = run
+        self._shown_run = run
         self.form = form
         self.footer: Footer | None = None
-        self.run: Run | None = None
+        self.run: Run | None = None if run is None else run.run
         self.complete = ended and response.finish_reason not in CUT
         self.ended = ended
         self._value = value
         self._shell = shell
         self._made_in = execution_number(shell)
-
-    @property
-    def run(self) -> Run | None:
-        """The run with tools (`-x`): its `.steps`, `.messages`, `.cost`; `None` without tools."""
-        return None if self._run is None else self._run.run
 
     @property
     def text(self) -> str:
@@ -100,7 +95,7 @@ class Reply:
     @property
     def cost(self) -> float | None:
         """Its price in US dollars, of all steps of a run; `None` if unknown."""
-        return self.response.cost_estimate if self._run is None else self._run.run.cost
+        return self.response.cost_estimate if self.run is None else self.run.cost
 
     @property
     def code(self) -> str:
@@ -162,11 +157,11 @@ class Reply:
     @property
     def beside(self) -> Beside:
         """What is shown beside the text: reasoning, images, sources, calls of tools."""
-        if self._run is not None:
-            return self._run.beside
-        from llmkit.notebook.display.parts import beside
+        from llmkit.notebook.display.parts import beside, run_beside
 
-        return beside(self.response)
+        if self._shown_run is not None:
+            return self._shown_run.beside
+        return beside(self.response) if self.run is None else run_beside(self.run)
 
     def _parsed(self, format: Format, schema: SchemaLike = None) -> Any:  # noqa: A002 - as the option is called
         try:

@@ -201,6 +201,12 @@ def test_await_client_run_in_a_cell_asks_there_too(kernel, peer):
     assert value(kernel, "ran") == "['a.csv']"
 
 
+def test_llmkit_run_in_a_cell_asks_there_too(kernel, peer):
+    script(peer, CHAT.answer("", [DELETE]), CHAT.answer("Done."))
+    kernel.run(f"done = llmkit.run('Clean up.', {MODEL!r}, tools=[delete])", answers=["y"])
+    assert value(kernel, "done.text, ran") == "Done. ['a.csv']"
+
+
 def test_a_thread_carries_the_calls_and_their_results(kernel, peer):
     script(peer, CHAT.answer("", [LOAD]), CHAT.answer("Three."), CHAT.answer("Yes."))
     kernel.run(f"%%llm {MODEL} -x load_sales -t sales\nHow many?")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from llmkit.content.parts import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from llmkit.clients.tools.execution import Question
 
-_asker: Callable[[Question], Awaitable[None]] | None = None
+_asker: Callable[[Question], None] | None = None
 
 
-def set_asker(asker: Callable[[Question], Awaitable[None]] | None) -> None:
-    """Set who is asked; `None` goes back to the terminal."""
+def set_asker(asker: Callable[[Question], None] | None) -> None:
+    """Set who is asked, on the thread that waits for the answer; `None` goes back to the terminal."""
     global _asker  # noqa: PLW0603 - one process has one person before it
     _asker = asker
 
@@ -25,13 +25,16 @@ def set_asker(asker: Callable[[Question], Awaitable[None]] | None) -> None:
 async def ask(question: Question) -> None:
     """Let a person answer; without one, the call is denied."""
     if _asker is not None:
-        await _asker(question)
+        _asker(question)  # the thread is the notebook's, whose cell waits
     else:
         await asyncio.to_thread(ask_here, question)
 
 
 def ask_here(question: Question) -> None:
-    """Let the person at the terminal answer, on this thread; without one, the call is denied."""
+    """Let the person answer, on this thread; without one, the call is denied."""
+    if _asker is not None:
+        _asker(question)
+        return
     if sys.stdin is None or not sys.stdin.isatty():
         return
     call = question.call

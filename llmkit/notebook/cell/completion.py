@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.notebook.cell.options import BY_NAME, flag, flags
 from llmkit.notebook.cell.subcommands import COMMANDS
-from llmkit.notebook.cell.values import FORMATS
+from llmkit.notebook.cell.values import FORMATS, PYTHON
 from llmkit.providers.choices import WORDS
 
 if TYPE_CHECKING:
@@ -218,6 +218,8 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
     if option.field == "system":
         names = _variables(word[1:], known) if word[:1] == "@" else []
         return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
+    if option.field == "tools":
+        return _tools(word, known)
     if option.field == "attachments":
         return [*_variables(word, known), *_files(word)]
     if words := {"format": FORMATS, **WORDS}.get(option.field):
@@ -245,6 +247,18 @@ def _variables(word: str, known: Known) -> list[Choice]:
         if not name.startswith("_") or word.startswith("_")
     )
     return sorted(_matching(names, word))
+
+
+def _tools(word: str, known: Known) -> list[Choice]:
+    """Complete the last of several names: functions and other tools of the notebook, and `python`."""
+    start, comma, last = word.rpartition(",")
+    names = [
+        Choice(name, type(value).__name__, "variable")
+        for name, value in known.variables.items()
+        if callable(value) and not isinstance(value, type) and not name.startswith("_")
+    ]
+    found = _matching([*sorted(names), Choice(PYTHON, "run code in this kernel, after asking", "tool")], last)
+    return [Choice(f"{start}{comma}{each.text}", each.hint, each.kind) for each in found]
 
 
 def _files(word: str) -> list[Choice]:

@@ -6,7 +6,7 @@ All of it is a model's or a server's words: HTML shows them as text, and only we
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -21,6 +21,7 @@ from llmkit.notebook.display.plain_text import plain, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from llmkit.clients.tools.run import Run
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMResponse
     from llmkit.content.parts import Citation
@@ -59,10 +60,10 @@ class Beside:
         """The `style` element that it needs; empty if there is nothing."""
         return PARTS if self.above or self.below else ""
 
-    def after(self, above: str, text_above: str) -> Beside:
-        """Return this with something more above it."""
-        text = "\n".join(filter(None, [text_above, self.text_above]))
-        return Beside(above=above + self.above, below=self.below, text_above=text, text_below=self.text_below)
+    def after(self, other: Beside) -> Beside:
+        """Return this with what is above another answer above it."""
+        text = "\n".join(filter(None, [other.text_above, self.text_above]))
+        return replace(self, above=other.above + self.above, text_above=text)
 
 
 NOTHING = Beside()
@@ -140,6 +141,15 @@ def call_html(call: ToolCall, outcome: str, result: ToolResult | None = None) ->
         body.append(_labelled("Error" if result.is_error else "Result", result.content))
         body += _media_html(result.attachments)
     return fold(f"{signature(call)} → {outcome}", "".join(body))
+
+
+def run_beside(run: Run) -> Beside:
+    """Return what is shown beside the last answer of a run with tools: its calls above it."""
+    calls = {
+        call.id: call for message in run.messages for call in message.parts if isinstance(call, ToolCall)
+    }
+    found = [part for message in run.messages for part in message.parts if isinstance(part, ToolResult)]
+    return beside(run.response, frozenset(calls)).after(results_beside(found, calls))
 
 
 def results_beside(results: Sequence[ToolResult], calls: Mapping[str, ToolCall]) -> Beside:

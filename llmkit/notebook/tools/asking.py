@@ -58,8 +58,8 @@ def ask_person(question: Question, allowed: set[str]) -> None:
             say(f"{_name(question.tool)} was not run: there is nobody to ask.")
 
 
-async def ask_in_cell(question: Question) -> None:
-    """Ask for `await client.run(…)` in a cell; elsewhere than on the kernel's thread nobody can be asked."""
+def ask_in_cell(question: Question) -> None:
+    """Ask for a run from Python in a cell; only on the kernel's main thread can anybody be asked."""
     from llmkit.notebook.session import find_session
 
     session = find_session()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +55,6 @@ def _tools(name: str, variables: Mapping[str, Any], shell: Any) -> Iterator[Tool
 
 def _of_server(name: str) -> Iterable[Tool]:
     """Return the tools of an MCP server that the user's settings name."""
-    try:
-        servers = importlib.import_module("llmkit.clients.mcp.server")
-    except ImportError:
-        raise CellError(f"-x {name}: this version of llmkit has no MCP.", hint="") from None
-    found: Iterable[Tool] = servers.tools_named(name)
-    return found
+    from llmkit.clients.mcp.server import tools_named  # loads at the first use
+
+    return tools_named(name)

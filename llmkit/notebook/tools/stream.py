@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from concurrent.futures import Future
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from llmkit.clients.tools.execution import Job, Question
 from llmkit.clients.tools.run import Step
 from llmkit.content.parts import ToolResult
 from llmkit.notebook.tools.steps import Called, Event, around, called
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Sequence
 
     from llmkit.clients.engine.call import Waiting
+    from llmkit.clients.tools.execution import Job
     from llmkit.clients.tools.loop import Loop
     from llmkit.clients.tools.run import Run
     from llmkit.content.messages import LLMResponse
     from llmkit.notebook.display.parts import Beside
     from llmkit.providers.codec import Request
-
-
-@dataclass(slots=True, eq=False)
-class Errand:
-    """What another thread has to do before the run goes on: answer a question, or run a tool."""
-
-    event: Question | Job
-    done: Future[None] = field(default_factory=Future)
 
 
 class ToolStream:
@@ -53,20 +41,9 @@ class ToolStream:
         self._value: Any = None
         self._cost: float | None = None
 
-    async def errands(self) -> AsyncGenerator[Any, None]:
-        """Yield the events of the run; it waits after each `Errand` until that is done."""
-        async with aclosing(self.loop.events()) as events:
-            async for event in events:
-                if isinstance(event, Job) and inspect.iscoroutinefunction(event.tool.function):
-                    await event.run_async()
-                elif isinstance(event, Question | Job):
-                    errand = Errand(event)
-                    yield errand
-                    await asyncio.wrap_future(errand.done)
-                else:
-                    yield event
-                    continue
-                self._value = event.value if isinstance(event, Job) else None
+    def ran(self, job: Job) -> None:
+        """Note what a tool returned; its result comes next."""
+        self._value = job.value
 
     def note(self, event: object) -> Called | None:
         """Remember an event; returns a call that is over."""

@@ -13,15 +13,15 @@ from llmkit.clients.tools.loop import Loop
 from llmkit.clients.tools.run import Step
 from llmkit.content.parts import Reasoning, Text
 from llmkit.core.errors import BudgetExceededError
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.parts import one_line, signature_of
 from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.reply import ShownRun
 from llmkit.notebook.single import SingleRun
 from llmkit.notebook.streams import call_context, open_stream
+from llmkit.notebook.tool_runs import events as events_of
 from llmkit.notebook.tools.asking import ask_person
-from llmkit.notebook.tools.stream import Errand, ToolStream
+from llmkit.notebook.tools.stream import ToolStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ class ToolRun(SingleRun):
         context = asdict(records.current_context()) | call_context(self._session, self._request)
         shown = _Progress(self, display, notice)
         try:
-            with records.calling(**context), closing(bridge.stream(self.stream.errands())) as events:
+            with records.calling(**context), closing(events_of(self.stream.loop)) as events:
                 for event in events:
                     shown.take(event)
         except KeyboardInterrupt:
@@ -110,16 +110,13 @@ class ToolRun(SingleRun):
                 hint="Raise it, or shorten the answer with -k.",
             )
 
-    def do(self, errand: Errand) -> None:
+    def do(self, task: Question | Job) -> None:
         """Answer a question, or run a tool, on this thread."""
-        try:
-            if isinstance(errand.event, Question):
-                ask_person(errand.event, self._session.allowed_tools)
-            else:
-                errand.event.run()
-        finally:
-            if not errand.done.cancelled():
-                errand.done.set_result(None)
+        if isinstance(task, Question):
+            ask_person(task, self._session.allowed_tools)
+        else:
+            task.run()
+            self.stream.ran(task)
 
     @property
     def _tool_run(self) -> ShownRun:
@@ -154,7 +151,7 @@ class _Progress:
     def take(self, event: object) -> None:
         """Show one event; `None` is a tick of the clock."""
         stream = self._run.stream
-        if isinstance(event, Errand):
+        if isinstance(event, Question | Job):
             self._announce(event)
             self._run.do(event)
         elif isinstance(event, Text):
@@ -167,8 +164,8 @@ class _Progress:
         thinks = isinstance(event, Reasoning) or self._filter.thinking or stream.thinking
         self._display.tick(countdown(stream.waiting) or self._notice or (THINKING if thinks else ""))
 
-    def _announce(self, errand: Errand) -> None:
+    def _announce(self, task: Question | Job) -> None:
         """Say what runs now: a tool keeps this thread, so nothing is drawn until it is over."""
-        if isinstance(errand.event, Job):
-            call = signature_of(errand.event.tool.name, errand.event.arguments)
+        if isinstance(task, Job):
+            call = signature_of(task.tool.name, task.arguments)
             self._display.tick(f"running {one_line(call, 60)}", at_once=True)

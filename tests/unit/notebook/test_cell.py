@@ -196,7 +196,7 @@ class TestLineMagic:
         ("line", "message"),
         [
             ("--modle x hi", "Unknown option --modle. Did you mean --model?"),
-            ("-x hi", "Unknown option -x. If this is part of the prompt, begin the prompt with --."),
+            ("-z hi", "Unknown option -z. If this is part of the prompt, begin the prompt with --."),
             ("-model x hi", "-model has one dash too few. Write --model."),
             ("--m x hi", "Unknown option --m."),
             ("-T 2.5 hi", "-T '2.5': it must be a number from 0 to 2, like 0.7."),
