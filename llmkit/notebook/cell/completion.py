@@ -218,10 +218,8 @@ def _values(option: Option, word: str, known: Known) -> list[Choice]:
     if option.field == "system":
         names = _variables(word[1:], known) if word[:1] == "@" else []
         return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
-    if option.field == "tools":
-        return _tools(word, known)
-    if option.field == "attachments":
-        return [*_variables(word, known), *_files(word)]
+    if option.field in {"tools", "attachments"}:
+        return _tools(word, known) if option.field == "tools" else [*_variables(word, known), *_files(word)]
     if words := {"format": FORMATS, **WORDS}.get(option.field):
         return _matching((Choice(name, kind=option.field) for name in words), word)
     named = {"thread": _threads(known), "tags": _tags(known)}

@@ -51,7 +51,7 @@ def dry_run(outgoing: Prompt, name: ModelName, stream: TextStream | ToolStream) 
     return "\n".join([*lines, *(_letter(part) for part in parts)])
 
 
-def counted(name: ModelName, stream: TextStream) -> str:
+def counted(name: ModelName, stream: TextStream | ToolStream) -> str:
     """Let the provider count the tokens of a request, and report them with their price."""
     request = stream.request
     client = shared_client(str(name))
