@@ -229,6 +229,7 @@ def test_tools_run_within_their_price_ask_and_are_played_back(run):
         "- total_visitors(town='Bergen') gives 1690.",
         "- busiest_month(town='Bergen') gives June.",
     ]
+    assert "▸ total_visitors(town='Oslo') → 3600" in tools.text("cell")
     paid, recorded = re.fullmatch(
         r"2 requests for \$(\S+); the ledger has \$(\S+)\n", tools.text("cost")
     ).groups()
