@@ -73,15 +73,21 @@ def run_here(loop: Loop, on_step: Callable[[Step], Any] | None = None) -> Run:
     run so far as `.run`.
     """
     try:
+        # No branches here: on Python 3.12 and later an interrupt between a false branch and the next event
+        # skips the handler.
         for event in events(loop):
-            if isinstance(event, Question):
-                ask_here(event)
-            elif isinstance(event, Job):
-                event.run()
-            elif isinstance(event, Step) and on_step is not None:
-                on_step(event)
+            _handle(event, on_step)
     except KeyboardInterrupt as interrupt:
         loop.run.stopped = "interrupted"
         interrupt.run = loop.run  # type: ignore[attr-defined]  # as an error of the provider has it
         raise
     return loop.run
+
+
+def _handle(event: Part | Step | Question | Job | None, on_step: Callable[[Step], Any] | None) -> None:
+    if isinstance(event, Question):
+        ask_here(event)
+    elif isinstance(event, Job):
+        event.run()
+    elif isinstance(event, Step) and on_step is not None:
+        on_step(event)
