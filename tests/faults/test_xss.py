@@ -11,14 +11,17 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import llmkit
 from llmkit.clients.registry import resolve
+from llmkit.clients.tools.run import Step
 from llmkit.content.messages import ALTERNATIVE
-from llmkit.content.parts import Citation, Other, Reasoning, Text, ToolCall
+from llmkit.content.parts import Citation, Other, Reasoning, Text, ToolCall, ToolResult
+from llmkit.content.tools import Tool
 from llmkit.core.errors import LLMClientError
 from llmkit.costs.budgets.budget import Budget
 from llmkit.notebook.chat.conversation import Conversation
@@ -33,8 +36,10 @@ from llmkit.notebook.display.footer import Footer, build_footer
 from llmkit.notebook.display.live import MIME_TYPE, PlainAnswer
 from llmkit.notebook.display.markdown.render import page, render, render_partial, sanitise
 from llmkit.notebook.display.output import shown
-from llmkit.notebook.display.parts import beside
+from llmkit.notebook.display.parts import beside, call_html, results_beside
 from llmkit.notebook.display.rich_answer import FinalAnswer, InlineAnswer, RichAnswer
+from llmkit.notebook.tools.asking import show_call
+from llmkit.notebook.tools.steps import around, called
 from llmkit.notebook.transcript import Entry, to_html
 from tests.kernel.test_live import Clock, Front
 from tests.support.attacks import RUN, TERMINAL, attacks
@@ -153,6 +158,30 @@ def exported(text):
     return [body.replace(' style="white-space:pre-wrap"', "")]
 
 
+def steps(text):
+    call, result = ToolCall(text, text, {text: text}), ToolResult(text, text, text, is_error=True)
+    step = Step(step=1, kind="tool", name=text, arguments=text, seconds=1.0, error=text, uid=text)
+    done = called(step, result, text, 0.1)
+    front = Log()
+    live = InlineAnswer(front, Clock())
+    live.start(text)
+    live.insert(done.html, done.text)
+    live.finish(text, None, {}, beside=around([outcome(text), done]))
+    return [
+        *html_of(front),
+        page(call_html(call, text, result)),
+        page(results_beside([result], {text: call}).above),
+    ]
+
+
+def asking(text):
+    front = Log()
+    tool = Tool(name="delete", description=text, parameters={}, function=print)
+    show_call(SimpleNamespace(kernel=True, display_pub=front), ToolCall("1", "python", {"code": text}), tool)
+    show_call(SimpleNamespace(kernel=True, display_pub=front), ToolCall("1", text, {text: text}), tool)
+    return html_of(front)
+
+
 def tables(text):
     frame = pd.DataFrame({text: [text], "b": [f"$x$ {text}"]}, index=pd.Index([text], name=text))
     data = {"md": text, "text": text, "json": {text: [text]}, "code": text, "df": frame}
@@ -179,6 +208,8 @@ SLOW = {
     "magic among other outputs": growing(InlineAnswer),
     "magic, captured": growing(FinalAnswer),
     "comparison, streaming": comparing,
+    "steps of a run": steps,
+    "approval of a tool": asking,
     "chat": chatting,
     "exported page": exported,
     "formats and tables": tables,
