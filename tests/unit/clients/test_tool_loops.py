@@ -284,6 +284,15 @@ async def test_a_loop_plays_back_without_the_server_and_without_the_tools(server
     assert ran == [(1, 2)]
 
 
+async def test_the_same_call_twice_in_one_answer_plays_back(server, peer, ledger, tmp_path):
+    twice = [ADD, (ADD[0] if server is SERVERS["gemini"] else "call_2", *ADD[1:])]
+    for mode, answers in (("auto", [server.answer("", twice), server.answer("Six.")]), ("only", [failure()])):
+        with llmkit.replay(tmp_path / "r.replay", mode=mode):
+            done = await run(server, peer, answers)
+        assert (done.stopped, done.text) == ("done", "Six.")
+    assert ran == [(1, 2), (1, 2)]
+
+
 async def test_a_tool_that_reruns_does_so_on_replay(server, peer, ledger, tmp_path):
     @llmkit.tool(rerun=True)
     def add(a: int, b: int):
