@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 
 import anthropic
@@ -197,10 +198,10 @@ def of_sdk(client):
 def test_the_headers_are_those_of_the_sdks(monkeypatch, environment):
     for name, value in {"OPENAI_API_KEY": OLD, "ANTHROPIC_API_KEY": OLD, **environment}.items():
         monkeypatch.setenv(name, value)
-    for client, sdk in (
-        (llmkit.OpenAIClient(model="x"), openai.AsyncOpenAI()),
-        (llmkit.AnthropicClient(model="x"), anthropic.AsyncAnthropic()),
-    ):
+    pairs = [(llmkit.OpenAIClient(model="x"), openai.AsyncOpenAI())]
+    if os.environ.get("TESTED_ENVIRONMENT") != "lowest":  # former releases name a former version of the API
+        pairs.append((llmkit.AnthropicClient(model="x"), anthropic.AsyncAnthropic()))
+    for client, sdk in pairs:
         ours = {"content-type": "application/json", **sent(client)}
         assert ours.pop("user-agent") == f"llmkit/{llmkit.__version__}"
         assert ours == of_sdk(sdk)

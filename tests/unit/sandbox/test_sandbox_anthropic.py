@@ -1,7 +1,6 @@
 import base64
 
 import anthropic
-import httpx2
 import pytest
 
 from llmkit import sandbox
@@ -71,7 +70,8 @@ async def test_input_tokens_exclude_the_cache(client):
         100,
         20,
     )
-    assert (usage.output_tokens, usage.output_tokens_details.thinking_tokens) == (10, 7)
+    assert usage.output_tokens == 10
+    assert usage.to_dict()["output_tokens_details"]["thinking_tokens"] == 7
 
 
 async def test_counted_tokens_are_those_that_are_billed(client):
@@ -92,13 +92,13 @@ async def test_models_are_listed_and_described(client):
 async def test_an_unknown_model_is_not_found(client):
     with pytest.raises(anthropic.NotFoundError) as caught:
         await ask(client, model="no-such-model")
-    assert caught.value.type == "not_found_error"
+    assert caught.value.body["error"]["type"] == "not_found_error"
 
 
 async def test_the_key_invalid_is_refused(client):
     with pytest.raises(anthropic.AuthenticationError) as caught:
         await ask(client.with_options(api_key="invalid"))
-    assert caught.value.type == "authentication_error"
+    assert caught.value.body["error"]["type"] == "authentication_error"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_the_key_invalid_is_refused(client):
 async def test_a_wrong_request_says_what_is_wrong(client, settings, message):
     with pytest.raises(anthropic.BadRequestError, match=message) as caught:
         await ask(client, **settings)
-    assert caught.value.type == "invalid_request_error"
+    assert caught.value.body["error"]["type"] == "invalid_request_error"
 
 
 async def test_a_parameter_can_be_refused(client):
@@ -143,14 +143,15 @@ async def test_each_status_raises_its_class(client, fault, error, kind):
 
 
 async def test_a_cut_connection_is_noticed(client):
-    with pytest.raises(httpx2.RemoteProtocolError):
+    with pytest.raises(Exception, match="peer closed connection") as caught:  # of httpx or httpx2
         await stream(client, model="sandbox!cut=3")
+    assert type(caught.value).__name__ == "RemoteProtocolError"
 
 
 async def test_an_error_inside_the_stream_has_its_type(client):
     with pytest.raises(anthropic.APIStatusError) as caught:
         await stream(client, model="sandbox!error=3")
-    assert caught.value.type == "overloaded_error"
+    assert caught.value.body["error"]["type"] == "overloaded_error"
 
 
 async def test_a_clean_end_without_the_marker_has_no_stop_reason(client):
@@ -227,9 +228,10 @@ async def test_a_document_of_text_is_taken(client):
 )
 async def test_formats_that_the_api_refuses_are_refused(client, wanted, why):
     with pytest.raises(anthropic.BadRequestError, match=why):
-        await ask(client, output_config={"format": wanted})
+        await ask(client, extra_body={"output_config": {"format": wanted}})
 
 
 async def test_a_schema_is_followed(client):
-    answer = await ask(client, output_config={"format": {"type": "json_schema", "schema": CITY}})
+    wanted = {"type": "json_schema", "schema": CITY}
+    answer = await ask(client, extra_body={"output_config": {"format": wanted}})
     assert '"city"' in answer.content[0].text
