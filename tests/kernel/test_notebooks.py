@@ -24,7 +24,7 @@ LARGEST_PICTURE = 100_000  # bytes
 LARGEST_NOTEBOOK = 40_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CLOCKS = re.compile(
-    r"(?:<\s*)?\d+(?:\.\d+)? (?:s|ms|tok/s)\b|127\.0\.0\.1:\d+|\d+:\d\d:\d\d\.\d+|0x[0-9a-f]+"
+    r"(?:<\s*)?\d+(?:\.\d+)? (?:s|ms|tok/s)\b|127\.0\.0\.1:\d+|\d+:\d\d:\d\d\.\d+|0x[0-9a-f]+|fastest: \S+"
 )
 
 
