@@ -151,10 +151,12 @@ def test_yes_does_not_cover_python_but_the_variable_does(kernel, peer):
 
 def test_an_interrupt_inside_a_tool_ends_the_run_and_keeps_it(kernel, peer):
     script(peer, CHAT.answer("I wait.", [("c", "wait", '{"seconds": 25}')]), CHAT.answer("Done."))
-    begun = time.monotonic()
+    begun, stopped = time.monotonic(), []
 
     def stop(kernel, result):
-        if any("running wait" in str(output) for output in result.outputs):
+        if not stopped and any("running wait" in str(output) for output in result.outputs):
+            stopped.append(True)
+            time.sleep(0.5)  # the line is drawn just before the tool runs
             kernel.interrupt()
 
     result = kernel.run(f"%%llm {MODEL} -x wait -o out\nWait.", during=stop)
