@@ -433,7 +433,7 @@ class TestFrontEnd:
     @pytest.mark.parametrize(
         ("typed", "expected"),
         [
-            ("%%llm --m", ["--max-tokens", "--model"]),
+            ("%%llm --m", ["--max-cost", "--max-steps", "--max-tokens", "--model"]),
             ("%%llm sandbox:sandbox-", ["sandbox:sandbox-mini", "sandbox:sandbox-thinking"]),
             ("x = %llm mod", ["model", "models"]),
             ("%%llm -v printe", ["printer"]),

@@ -209,21 +209,29 @@ def _bare(words: list[str], *, cell: bool) -> list[str]:
 
 def _values(option: Option, word: str, known: Known) -> list[Choice]:
     """Return the values that an option may have."""
-    if option.field == "model":
-        start, comma, last = word.rpartition(",")
-        models = _matching(known.models(), last)
-        return [Choice(f"{start}{comma}{each.text}", each.hint, each.kind) for each in models]
-    if option.field in {"variables", "out", "schema"}:
-        return _variables(word, known)
-    if option.field == "system":
-        names = _variables(word[1:], known) if word[:1] == "@" else []
-        return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
-    if option.field in {"tools", "attachments"}:
-        return _tools(word, known) if option.field == "tools" else [*_variables(word, known), *_files(word)]
+    if (find := _FINDERS.get(option.field)) is not None:
+        return find(word, known)
     if words := {"format": FORMATS, **WORDS}.get(option.field):
         return _matching((Choice(name, kind=option.field) for name in words), word)
     named = {"thread": _threads(known), "tags": _tags(known)}
     return _matching(named.get(option.field, ()), word)
+
+
+def _models(word: str, known: Known) -> list[Choice]:
+    """Return the models that fit the last name of a list."""
+    start, comma, last = word.rpartition(",")
+    models = _matching(known.models(), last)
+    return [Choice(f"{start}{comma}{each.text}", each.hint, each.kind) for each in models]
+
+
+def _attachments(word: str, known: Known) -> list[Choice]:
+    return [*_variables(word, known), *_files(word)]
+
+
+def _system(word: str, known: Known) -> list[Choice]:
+    """Return the variables that may hold a system prompt: `@NAME`."""
+    names = _variables(word[1:], known) if word[:1] == "@" else []
+    return [Choice(f"@{each.text}", each.hint, each.kind) for each in names]
 
 
 def _commands() -> Iterator[Choice]:
@@ -274,3 +282,13 @@ def _matching(choices: Iterable[Choice], word: str) -> list[Choice]:
         if choice.text.startswith(word):
             found.setdefault(choice.text, choice)
     return list(found.values())[:MOST]
+
+
+_FINDERS: Mapping[str, Callable[[str, Known], list[Choice]]] = {
+    "model": _models,
+    **dict.fromkeys(("variables", "out", "schema"), _variables),
+    "system": _system,
+    "tools": _tools,
+    "attachments": _attachments,
+}
+"""Finds the values of an option whose values depend on the session."""

@@ -101,11 +101,18 @@ class PlainAnswer(LiveAnswer):
             self.feed(text)
         texts = [] if beside is None or self._inserted else [beside.text_above, beside.text_below]
         for line in filter(None, texts):
-            self.feed(("" if self._last == "\n" else "\n") + line)
+            self.feed(self._line_end() + line)
+        self._write(self._line_end() + self._closing(footer))
+
+    def _line_end(self) -> str:
+        return "" if self._last == "\n" else "\n"
+
+    def _closing(self, footer: Footer | None) -> str:
+        """Return the footer as a line, pale where the terminal can."""
         line = without_controls(str(footer or ""))
-        if line and self._out.isatty():
-            line = f"\x1b[2m{line}\x1b[0m"
-        self._write(("" if self._last == "\n" else "\n") + (f"{line}\n" if line else ""))
+        if not line:
+            return ""
+        return f"\x1b[2m{line}\x1b[0m\n" if self._out.isatty() else f"{line}\n"
 
     @property
     def _out(self) -> TextIO:

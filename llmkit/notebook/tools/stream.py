@@ -127,23 +127,24 @@ def summed(answers: Sequence[LLMResponse], seconds: float) -> LLMResponse | None
     """Return the last answer with the tokens and the price of all; a replayed one costs nothing."""
     if not answers:
         return None
-    replayed = all(one.replayed for one in answers)
-    priced = answers if replayed else [one for one in answers if not one.replayed]
+    live = [one for one in answers if not one.replayed]
+    replayed = not live
     return replace(
         answers[-1],
-        prompt_tokens=_sum([one.prompt_tokens for one in answers]),
-        completion_tokens=_sum([one.completion_tokens for one in answers]),
+        prompt_tokens=_sum(answers, "prompt_tokens"),
+        completion_tokens=_sum(answers, "completion_tokens"),
         tokens_used=None,
-        cost_estimate=_sum([one.cost_estimate for one in priced]),
-        saved_cost=_sum([one.saved_cost for one in answers]) if replayed else None,
+        cost_estimate=_sum(live or answers, "cost_estimate"),
+        saved_cost=_sum(answers, "saved_cost") if replayed else None,
         replayed=replayed,
         note="" if answers[-1].tool_calls else answers[-1].note,  # the calls are shown
         response_time=seconds or answers[-1].response_time,
     )
 
 
-def _sum(values: Sequence[Any]) -> Any:
-    """Return a sum; `None` if one of the values is unknown."""
+def _sum(answers: Sequence[LLMResponse], name: str) -> Any:
+    """Return the sum of an attribute; `None` if one of the values is unknown."""
+    values = [getattr(one, name) for one in answers]
     return None if any(value is None for value in values) else sum(values)
 
 
