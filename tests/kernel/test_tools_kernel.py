@@ -235,7 +235,7 @@ def test_a_dry_run_lists_the_tools_and_sends_nothing(kernel, peer):
         ("-x ran", "has no tools"),
         ("-x time", "is not a tool"),
         ("-x 'load sales'", "names of functions"),
-        ("-x load_sales,load_sales2", "load_sales2 is not defined"),
+        ("-x load_sales,load_sales2", "UsageError: -x load_sales2: load_sales2 is not defined"),
         ("-x mcp:../x", "names of functions"),
         ("--max-steps 3", "needs tools"),
     ],

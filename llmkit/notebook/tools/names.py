@@ -30,6 +30,8 @@ def named_tools(
     for name in dict.fromkeys(names):
         try:
             found += _tools(name, variables, shell)
+        except CellError:  # it names the option itself
+            raise
         except InvalidRequestError as error:
             raise CellError(f"-x {name}: {error.message}", hint=error.hint or "") from error
     try:
