@@ -101,9 +101,7 @@ async def batch(
 
     client = recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
     if isinstance(prompts, str):
-        raise InvalidRequestError(
-            "batch takes a list of prompts, not a string.", hint="Put the prompt into a list."
-        )
+        raise InvalidRequestError("batch takes a list of prompts, not a string.", hint="Pass [prompt].")
     asked = list(prompts)
     # Without dedupe, each place is its own key, so nothing is shared.
     places = [_identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)]
