@@ -17,6 +17,7 @@ from llmkit.core import catalog, settings
 from llmkit.transport.base import OutgoingRequest
 from tests.support.callers import QUESTION, SDKS, TEXT, read
 
+OLDEST = os.environ.get("TESTED_ENVIRONMENT") == "lowest"
 PATHS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "openai", "vllm": "openai"}
 OLD, NEW = "old-key-0123456789", "new-key-0123456789"
 
@@ -191,7 +192,10 @@ def of_sdk(client):
     [
         {},
         {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"},
-        {"OPENAI_CUSTOM_HEADERS": "x-one: 1\nx-two:two words\nnonsense"},
+        pytest.param(
+            {"OPENAI_CUSTOM_HEADERS": "x-one: 1\nx-two:two words\nnonsense"},
+            marks=pytest.mark.skipif(OLDEST, reason="openai 1.92 does not read it"),
+        ),
         {"ANTHROPIC_CUSTOM_HEADERS": "anthropic-beta: context-1m-2025-08-07"},
     ],
 )
@@ -199,7 +203,7 @@ def test_the_headers_are_those_of_the_sdks(monkeypatch, environment):
     for name, value in {"OPENAI_API_KEY": OLD, "ANTHROPIC_API_KEY": OLD, **environment}.items():
         monkeypatch.setenv(name, value)
     pairs = [(llmkit.OpenAIClient(model="x"), openai.AsyncOpenAI())]
-    if os.environ.get("TESTED_ENVIRONMENT") != "lowest":  # former releases name a former version of the API
+    if not OLDEST:  # former releases name a former version of the API
         pairs.append((llmkit.AnthropicClient(model="x"), anthropic.AsyncAnthropic()))
     for client, sdk in pairs:
         ours = {"content-type": "application/json", **sent(client)}
