@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting.accounting import accounted, finished
-from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.request_key import canonical_client_request
 from llmkit.clients.engine.call import Call
@@ -71,13 +70,6 @@ class RecordedClient(ToolRunner):
         """Stream an answer; see `ProviderClient.stream_text`."""
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(accounted(call, self._recorded(call)), call)
-
-    def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
-        """Return the most that a request can cost; see `ToolRunner.bound`."""
-        named = {name: options.pop(name, None) for name in ("model", "max_tokens")}
-        temperature = options.pop("temperature", TEMPERATURE)
-        call = self._call(messages, named["model"], temperature, named["max_tokens"], options, stream=True)
-        return cost_bound(call.request, self.provider_name).nanos
 
     def speaks(self, protocol: type[Codec]) -> bool:  # noqa: ARG002 - its parameters are unknown
         """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""

@@ -6,6 +6,7 @@ import contextlib
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.tools import approval
 from llmkit.clients.tools.execution import Approval, Job, Question
@@ -22,6 +23,7 @@ from llmkit.transport.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from llmkit.clients.engine.call import Call
     from llmkit.clients.stream import TextStream
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
@@ -42,8 +44,24 @@ class ToolRunner(BaseLLMClient):
         """Stream an answer; see `BaseLLMClient.stream_text`."""
 
     @abstractmethod
+    def _call(
+        self,
+        messages: list[LLMMessage],
+        model: str | None,
+        temperature: float,
+        max_tokens: int | None,
+        extra: dict[str, Any],
+        *,
+        stream: bool,
+    ) -> Call:
+        """Check the arguments and create the call."""
+
     def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
         """Return the most that a request can cost, in nano-dollars; `None` if its price is unknown."""
+        named = {name: options.pop(name, None) for name in ("model", "max_tokens")}
+        temperature = options.pop("temperature", TEMPERATURE)
+        call = self._call(messages, named["model"], temperature, named["max_tokens"], options, stream=True)
+        return cost_bound(call.request, self.provider_name).nanos
 
     async def count_tokens(
         self, messages: list[LLMMessage] | str, model: str | None = None, tools: Iterable[Any] = ()
