@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.support.lab import browse, serve_lab
+from tests.support.lab import browse, scroll_to, serve_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -35,7 +35,7 @@ def test_jupyterlab_typesets_nothing_in_our_notebooks_but_the_controls(tmp_path)
         typeset = []
         for number, (name, _) in enumerate(cells):
             cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
-            cell.scroll_into_view_if_needed()
+            scroll_to(cell)
             cell.locator(".jp-RenderedMarkdown *").first.wait_for(timeout=60_000)
             if number in (0, len(cells) - 1):
                 cell.locator("mjx-container").first.wait_for(timeout=60_000)

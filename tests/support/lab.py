@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +150,22 @@ def run_cell(page: Page, number: int) -> None:
         if cell.locator(".jp-InputPrompt").first.inner_text().strip() != "[ ]:":
             return
     pytest.fail(f"cell {number} did not start")
+
+
+def scroll_to(cell: Locator) -> None:
+    """Bring a cell into view; again if JupyterLab, which keeps only cells near the view, drew it anew."""
+    from playwright.sync_api import Error
+
+    for _ in range(20):
+        try:
+            cell.scroll_into_view_if_needed()
+        except Error as error:
+            if "not attached" not in error.message:
+                raise
+            logger.info("drawn anew while it was scrolled to: %s", cell)
+        else:
+            return
+    pytest.fail(f"{cell} does not stay in the page")
 
 
 def dismiss_dialogs(page: Page) -> None:
