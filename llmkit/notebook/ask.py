@@ -13,8 +13,8 @@ from llmkit.content.messages import LLMMessage, LLMResponse, messages_of
 from llmkit.content.parsing import parse, repair
 from llmkit.content.schema import schema_of
 from llmkit.content.tools import spread
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import BadResponseError, InvalidRequestError
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.display.footer import build_footer
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.tool_runs import run_here

@@ -13,9 +13,9 @@ from llmkit.clients.stream import TextStream
 from llmkit.content.messages import LLMMessage, LLMResponse, facts
 from llmkit.content.parsing import parse, repair
 from llmkit.content.reasoning import spoken
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import BadResponseError, BudgetExceededError, LLMClientError
 from llmkit.core.money import format_money
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.commands.model_prices import charges, is_free
 from llmkit.notebook.commands.next_cell import put_next
 from llmkit.notebook.display.error_messages import Stopped, countdown, foreign, kept_in, uninterrupted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.tools.approval import ask_here
 from llmkit.clients.tools.execution import Job, Question
 from llmkit.clients.tools.run import Run, Step
-from llmkit.notebook.bridge import bridge
+from llmkit.core.bridge import bridge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

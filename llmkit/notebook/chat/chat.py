@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.registry import resolve
 from llmkit.content.attachments import attach
 from llmkit.content.messages import LLMResponse, facts
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import ConfigurationError
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html

@@ -14,9 +14,9 @@ from llmkit.content.media import most_tokens
 from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.content.tools import Tool, described
+from llmkit.core.bridge import bridge
 from llmkit.core.money import format_money, from_nanos
 from llmkit.core.redaction import redact
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.request import Part
 from llmkit.providers.choices import WORDS
 from llmkit.providers.codec import ContractTemperature

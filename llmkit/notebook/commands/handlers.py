@@ -216,7 +216,7 @@ def _dashboard(_session: Session, command: Command) -> Any:
 
 def _doctor(session: Session, _command: Command) -> None:
     """Report what works: sources of keys (never the keys), providers, the ledger."""
-    from llmkit.notebook.bridge import bridge
+    from llmkit.core.bridge import bridge
     from llmkit.notebook.commands.doctor import examine
 
     say(bridge.run(examine(session.defaults.model or None)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.registry import resolve
 from llmkit.content.messages import LLMMessage
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.money import NANO, format_money
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
 from llmkit.notebook.compare.rich_columns import live_columns

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmkit.notebook.bridge import bridge
+from llmkit.core.bridge import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

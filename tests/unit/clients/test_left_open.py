@@ -78,7 +78,7 @@ LEFT = {
         gc.collect()
     """,
     "a call that runs when the process ends": """
-        from llmkit.notebook.bridge import bridge
+        from llmkit.core.bridge import bridge
         async def read():
             async for _ in make().stream_text(slow):
                 pass

@@ -15,7 +15,7 @@ from pydantic import BaseModel, field_validator
 
 import llmkit
 from llmkit import BadResponseError, InvalidRequestError, LLMClientError, LLMMessage
-from llmkit.notebook.bridge import bridge
+from llmkit.core.bridge import bridge
 from llmkit.notebook.reply import Reply
 from tests.support import shells
 from tests.support.peer import SILENCE, Peer

@@ -17,7 +17,7 @@ from llmkit import (
     attach,
     sandbox,
 )
-from llmkit.notebook.bridge import bridge
+from llmkit.core.bridge import bridge
 from llmkit.notebook.chat.conversation import Conversation
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import message_form, saved_html

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
-from llmkit.notebook.bridge import bridge
 from llmkit.notebook.dashboard import downloads, static_export, view_model
 from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS
 from llmkit.notebook.dashboard.dashboard import Dashboard

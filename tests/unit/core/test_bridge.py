@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from llmkit.notebook.bridge import Bridge, bridge
+from llmkit.core.bridge import Bridge, bridge
 
 
 async def count(to, ended=None):
@@ -66,7 +66,7 @@ def test_leaving_early_closes_the_source_before_going_on():
 
     with closing(bridge.stream(endless())) as stream:
         next(stream)
-    assert ended.wait(1)
+    assert ended.wait(60)
 
 
 def test_a_source_that_never_yields_is_cancelled():
@@ -110,7 +110,7 @@ def test_a_fork_gets_a_loop_of_its_own():
 def test_the_process_ends_quietly_with_a_session_open():
     code = """
 import llmkit
-from llmkit.notebook.bridge import bridge
+from llmkit.core.bridge import bridge
 client = llmkit.client("sandbox")
 print(bridge.run(client.generate_text([llmkit.LLMMessage("user", "repeat exactly: bye")])).content)
 """
