@@ -69,7 +69,13 @@ def url(protocol: ProtocolName = "openai") -> str:
 
 
 def start(
-    *, port: int = 0, first_token: float | None = None, rate: float | None = None, fault: str = ""
+    *,
+    port: int = 0,
+    first_token: float | None = None,
+    rate: float | None = None,
+    fault: str = "",
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
 ) -> SandboxServer:
     """Start a server of your own; stop it with `stop()` or a `with` block.
 
@@ -78,12 +84,15 @@ def start(
         first_token: Seconds before the first text; 0.15 by default.
         rate: Tokens per second, 0 is all at once; 60 by default.
         fault: Specification for every answer, as in `llmkit.sandbox.faults`.
+        requests_per_minute: Rate limit for each key and model; none by default. Answers then carry
+            the provider's headers, and a request above the limit gets its error 429.
+        tokens_per_minute: The same for tokens; at Anthropic for input and for output.
 
     Returns:
         The server, listening.
 
     Raises:
-        ValueError: If the fault specification is invalid.
+        ValueError: If the fault specification or a limit is invalid.
         OSError: If the port is in use.
 
     Example:
@@ -97,6 +106,8 @@ def start(
         first_token=FIRST_TOKEN if first_token is None else first_token,
         rate=RATE if rate is None else rate,
         fault=fault,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
     )
 
 

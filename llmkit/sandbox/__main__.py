@@ -29,6 +29,8 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         "--first-token", type=float, default=FIRST_TOKEN, help="seconds before the first text"
     )
     parser.add_argument("--fault", default="", help="specification for every answer")
+    parser.add_argument("--requests-per-minute", type=int, help="rate limit for each key and model")
+    parser.add_argument("--tokens-per-minute", type=int, help="the same for tokens")
     return parser.parse_args(words)
 
 
@@ -44,7 +46,12 @@ def main(words: list[str] | None = None) -> None:
     """Serve until interrupted."""
     options = _arguments(words)
     server = SandboxServer(
-        port=options.port, rate=options.rate, first_token=options.first_token, fault=options.fault
+        port=options.port,
+        rate=options.rate,
+        first_token=options.first_token,
+        fault=options.fault,
+        requests_per_minute=options.requests_per_minute,
+        tokens_per_minute=options.tokens_per_minute,
     )
     with server, suppress(KeyboardInterrupt):
         sys.stdout.write(banner(server))

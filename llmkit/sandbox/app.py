@@ -57,6 +57,7 @@ class ServedRequest:
         model, self.model_fault = split_model(self.named)
         self.call = Call(action=action, model=model, body=self.sent, query=request.query, headers=headers)
         self.fault = Fault()
+        self.metered: dict[str, int] = {}  # what it takes from the rate limits
         self.seen = SeenRequest(
             protocol=dialect.name,
             method=request.method,
@@ -128,12 +129,25 @@ class ServedRequest:
         fault = self.fault
         if fault.refuse and fault.refuse in self.dialect.settings(self.call):
             raise self.dialect.unsupported(fault.refuse)
+        self._admit(ask)
         answer = reply(ask, fault)
+        self.journal.limiter.charge(self._scope, self.dialect.metered_after(answer))
         if ask.stream:
             return await self._stream(ask, answer)
         # A whole answer arrives when the last token of a stream would have.
         await asyncio.sleep(self._pace().due(answer.length))
         return await self._plain(self.dialect.body(ask, answer))
+
+    @property
+    def _scope(self) -> tuple[str, ...]:
+        """Whose rate limits hold: those of a key and a model."""
+        return (self.dialect.name, self.dialect.key(self.call), self.call.model)
+
+    def _admit(self, ask: Ask) -> None:
+        """Count a request against the rate limits, or refuse it."""
+        self.metered = self.dialect.metered(ask)
+        if breach := self.journal.limiter.take(self._scope, self.metered):
+            raise self.dialect.limited(self.call.model, breach)
 
     def _pace(self) -> Pace:
         delay, rate = self.fault.delay, self.fault.rate
@@ -165,12 +179,15 @@ class ServedRequest:
         if self.call.action == "stream" and self.call.query.get("alt") != "sse":
             value = [value]  # a JSON array is a stream, too, and errors come inside it
         headers = self._headers(_JSON)
+        headers |= refused.headers
         if refused.retry_after:
             headers["retry-after"] = refused.retry_after
         return web.Response(body=orjson.dumps(value), status=refused.status, headers=headers)
 
     def _headers(self, content_type: str) -> dict[str, str]:
+        levels = self.journal.limiter.levels(self._scope, self.metered)
         return {
+            **self.dialect.limit_headers(levels),
             "content-type": content_type,
             "cache-control": "no-cache",
             self.dialect.request_id_header: f"req_{uuid.uuid4().hex[:24]}",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from llmkit.sandbox.clock import Clock
+    from llmkit.sandbox.rate_limits import RateLimiter
 
 KEPT_REQUESTS = 1000
 """Maximum number of requests that a server keeps."""
@@ -60,6 +64,8 @@ class Journal:
     first_token: float  # seconds between the start of a response and its first text
     rate: float  # tokens per second; 0 means all at once
     fault: str = ""  # specification for every answer
+    clock: Clock
+    limiter: RateLimiter
     failures: deque[str] = field(default_factory=deque)  # specifications for the next answers, one each
     # requests seen, the latest last
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))

@@ -7,15 +7,19 @@ import atexit
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from llmkit.sandbox.clock import Clock
 from llmkit.sandbox.faults import parse
 from llmkit.sandbox.journal import Journal
 from llmkit.sandbox.mounts import MOUNTS
+from llmkit.sandbox.rate_limits import Limits, RateLimiter
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -57,9 +61,16 @@ class SandboxServer:
         first_token: float = FIRST_TOKEN,
         rate: float = RATE,
         fault: str = "",
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         parse(fault)
-        self._journal = Journal(first_token=first_token, rate=rate, fault=fault)
+        self._clock = Clock(clock)
+        limiter = RateLimiter(Limits(requests_per_minute, tokens_per_minute), self._clock)
+        self._journal = Journal(
+            first_token=first_token, rate=rate, fault=fault, clock=self._clock, limiter=limiter
+        )
         self._socket = socket.create_server((HOST, port), backlog=_BACKLOG)
         self._port: int = self._socket.getsockname()[1]
         self._pid = os.getpid()
@@ -89,6 +100,14 @@ class SandboxServer:
         """Make the next requests fail."""
         parse(fault)
         self._journal.failures.extend([fault] * times)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once for the rate limits.
+
+        Raises:
+            ValueError: If the number of seconds is negative.
+        """
+        self._clock.advance(seconds)
 
     def stop(self) -> None:
         """Stop listening, abort open responses, and wait for the thread.

@@ -25,6 +25,7 @@ from llmkit.sandbox.dialects.dialect import (
 )
 from llmkit.sandbox.dialects.formats import anthropic_problem
 from llmkit.sandbox.dialects.parts import at_address, decoded
+from llmkit.sandbox.dialects.rate_headers import anthropic_headers, anthropic_limited
 from llmkit.sandbox.pieces import split
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role
     from llmkit.sandbox.dialects.dialect import Call, ProtocolName
+    from llmkit.sandbox.rate_limits import Breach, Level
 
 # The Messages API takes `system` among the messages, too, for instructions in mid-conversation.
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -307,6 +309,23 @@ class AnthropicDialect(Dialect):
         fallback = "api_error" if refused.status >= 500 else "invalid_request_error"
         kind = refused.code or _TYPES.get(refused.status, fallback)
         return {"type": "error", "error": {"type": kind, "message": refused.message}}
+
+    def metered(self, ask: Ask) -> dict[str, int]:
+        """See `Dialect.metered`; `max_tokens` counts nothing, but an empty bucket of output refuses."""
+        return {"requests": 1, "input-tokens": ask.input_tokens, "output-tokens": 0}
+
+    def metered_after(self, answer: Answer) -> dict[str, int]:
+        """See `Dialect.metered_after`."""
+        return {"output-tokens": _output(answer)}
+
+    def limit_headers(self, levels: Mapping[str, Level]) -> dict[str, str]:
+        """See `Dialect.limit_headers`."""
+        return anthropic_headers(levels)
+
+    def limited(self, model: str, breach: Breach) -> RefusedError:
+        """See `Dialect.limited`."""
+        del model
+        return anthropic_limited(breach)
 
     def invalid_key(self) -> RefusedError:
         """See `Dialect.invalid_key`."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llmkit.sandbox.conversation import Answer, Ask
+    from llmkit.sandbox.rate_limits import Breach, Level
 
 ProtocolName = Literal["openai", "anthropic", "google"]
 """The protocols that the sandbox speaks."""
@@ -40,6 +41,8 @@ class RefusedError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after: str | None = None,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
         details: tuple[dict[str, Any], ...] = (),
     ) -> None:
         super().__init__(message)
@@ -48,6 +51,8 @@ class RefusedError(Exception):
         self.code = code
         self.param = param
         self.retry_after = retry_after
+        self.kind = kind  # OpenAI's type of the error
+        self.headers = dict(headers or {})
         self.details = details
 
 
@@ -138,6 +143,24 @@ class Dialect(Protocol):
 
     def unsupported(self, parameter: str) -> RefusedError:
         """Return the error for a parameter that the model does not support."""
+        ...
+
+    def metered(self, ask: Ask) -> dict[str, int]:
+        """Return what a request takes from the rate limits before it is answered."""
+        return {"requests": 1, "tokens": ask.input_tokens}
+
+    def metered_after(self, answer: Answer) -> dict[str, int]:
+        """Return what an answer takes from the rate limits."""
+        del answer
+        return {}
+
+    def limit_headers(self, levels: Mapping[str, Level]) -> dict[str, str]:
+        """Return the headers for the state of the rate limits."""
+        del levels
+        return {}
+
+    def limited(self, model: str, breach: Breach) -> RefusedError:
+        """Return the error for a request above a rate limit."""
         ...
 
 

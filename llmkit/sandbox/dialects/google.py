@@ -25,6 +25,7 @@ from llmkit.sandbox.dialects.dialect import (
     whole_number,
 )
 from llmkit.sandbox.dialects.parts import at_address, decoded
+from llmkit.sandbox.dialects.rate_headers import google_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Role, Tokens
     from llmkit.sandbox.dialects.dialect import Call, ProtocolName
+    from llmkit.sandbox.rate_limits import Breach
 
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "assistant"}
 _STATUSES = {
@@ -286,6 +288,10 @@ class GoogleDialect(Dialect):
         if (wait := refused.retry_after) and wait.replace(".", "", 1).isdigit():
             details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{wait}s"})
         return {"error": error | ({"details": details} if details else {})}
+
+    def limited(self, model: str, breach: Breach) -> RefusedError:
+        """See `Dialect.limited`."""
+        return google_limited(model, breach)
 
     def invalid_key(self) -> RefusedError:
         """See `Dialect.invalid_key`."""

@@ -36,6 +36,7 @@ from llmkit.sandbox.dialects.openai_fields import (
     service_tier,
 )
 from llmkit.sandbox.dialects.parts import from_url
+from llmkit.sandbox.dialects.rate_headers import openai_headers, openai_limited
 from llmkit.sandbox.pieces import split
 from llmkit.sandbox.reply import thought_mark
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from llmkit.content.attachments import Attachment
     from llmkit.sandbox.conversation import Answer, Invocation, Source, Tokens
     from llmkit.sandbox.dialects.dialect import Call, ProtocolName
+    from llmkit.sandbox.rate_limits import Breach, Level
 
 _PARTS = ("text", "image_url", "input_audio", "refusal", "file")
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
@@ -332,9 +334,21 @@ class OpenAIDialect(Dialect):
         code = refused.code or _CODES.get(refused.status)
         kind = "server_error" if refused.status >= 500 else "invalid_request_error"
         if refused.status == 429:
-            kind = "insufficient_quota" if code == "insufficient_quota" else "requests"
+            kind = "insufficient_quota" if code == "insufficient_quota" else refused.kind or "requests"
         error = {"message": refused.message, "type": kind, "param": refused.param, "code": code}
         return {"error": error}
+
+    def metered(self, ask: Ask) -> dict[str, int]:
+        """See `Dialect.metered`; OpenAI counts the larger of the estimated prompt and `max_tokens`."""
+        return {"requests": 1, "tokens": max(ask.input_tokens, ask.max_tokens or 0)}
+
+    def limit_headers(self, levels: Mapping[str, Level]) -> dict[str, str]:
+        """See `Dialect.limit_headers`."""
+        return openai_headers(levels)
+
+    def limited(self, model: str, breach: Breach) -> RefusedError:
+        """See `Dialect.limited`."""
+        return openai_limited(model, breach)
 
     def invalid_key(self) -> RefusedError:
         """See `Dialect.invalid_key`."""
