@@ -78,7 +78,9 @@ async def merge_streams(runs: Sequence[ModelRun]) -> AsyncGenerator[Step | None,
     try:
         while left:
             try:
-                step = await asyncio.wait_for(steps.get(), TICK)
+                # Python 3.11's `wait_for` ignores a cancellation that comes together with the item.
+                async with asyncio.timeout(TICK):
+                    step = await steps.get()
             except TimeoutError:
                 yield None
                 continue

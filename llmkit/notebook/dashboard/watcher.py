@@ -118,5 +118,7 @@ class Live:
 
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    # Python 3.11's `wait_for` ignores a cancellation that comes together with the event.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -21,7 +21,7 @@ from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.drawing import final, grid
 from llmkit.notebook.compare.live_columns import LiveColumns, PlainColumns
 from llmkit.notebook.compare.measures import tokens_per_second
-from llmkit.notebook.compare.merged_streams import ModelRun
+from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
 from llmkit.notebook.compare.rich_columns import RichColumns
 from llmkit.notebook.display.error_messages import Stopped
 from tests.kernel.test_live import Clock, Front, long_answer
@@ -148,6 +148,34 @@ class TestAsking:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert recorder.statuses == ["cancelled", "cancelled"]
+
+    @pytest.mark.parametrize("turns", range(8))
+    async def test_a_cancellation_that_comes_together_with_text_is_not_lost(self, turns):
+        class Stream:
+            text, response, gate = "", None, asyncio.Event()
+
+            async def __aiter__(self):
+                while True:
+                    await self.gate.wait()
+                    self.gate.clear()
+                    yield "text"
+
+            async def aclose(self):
+                pass
+
+        async def read():
+            run = ModelRun(label="a", name=resolve("sandbox"), stream=Stream())
+            async for _ in merge_streams([run]):
+                pass
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.01)  # it waits for text by now
+        Stream.gate.set()
+        for _ in range(turns):  # of the loop, until the text has arrived
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 class TestResult:

@@ -31,7 +31,7 @@ from tests.unit.costs.test_charts import call
 from tests.unit.notebook.test_dashboard_aggregate import HOSTILE
 
 MONTH = "from llmkit.costs import demo\nbooks = demo.month(':memory:')"
-SECONDS = 20  # to wait for what should take a fraction of one
+SECONDS = 60  # to wait for what should take a fraction of one
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,26 @@ def test_many_calls_make_few_refreshes():
     live.close()
     assert len(seen) < 200
     assert all(later - before >= 0.2 for before, later in pairwise(seen[1:]))
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_it_can_be_closed_at_the_moment_in_which_a_call_comes(turns):
+    refreshed = threading.Semaphore(0)
+    live = Live(Ledger(":memory:"), refreshed.release, pytest.fail)
+    live.look("a view")
+    assert refreshed.acquire(timeout=SECONDS)
+
+    async def close():
+        await asyncio.sleep(0.01)  # it waits for news by now
+        live._news.set()
+        for _ in range(turns):  # of the loop, until the news has arrived
+            await asyncio.sleep(0)
+        live._task.cancel()
+        await asyncio.wait([live._task], timeout=SECONDS)
+        return live._task.done()
+
+    assert bridge.submit(close()).result()
+    live.close()
 
 
 def test_a_refresh_that_fails_is_reported_and_is_the_last(caplog):
