@@ -25,13 +25,16 @@ SDKS = {"openai": OpenAIClient, "anthropic": AnthropicClient, "google": GoogleAI
 
 
 def make(kind, server, **options):
-    """Make a client of a kind; `own …` is a user's own SDK client."""
+    """Make a client of a kind; see `KINDS`."""
     options = {"model": "sandbox", **options}
+    kind, _, http = kind.partition(" on ")
     if kind == "own openai":
-        sdk = openai.AsyncOpenAI(api_key="k", base_url=server.url("openai"))
+        http = openai.DefaultAioHttpClient() if http else None
+        sdk = openai.AsyncOpenAI(api_key="k", base_url=server.url("openai"), http_client=http)
         return OpenAIClient(client=sdk, **options)
     if kind == "own anthropic":
-        sdk = anthropic.AsyncAnthropic(api_key="k", base_url=server.url("anthropic"))
+        http = anthropic.DefaultAioHttpClient() if http else None
+        sdk = anthropic.AsyncAnthropic(api_key="k", base_url=server.url("anthropic"), http_client=http)
         return AnthropicClient(client=sdk, **options)
     if kind == "own google":
         http = genai.types.HttpOptions(base_url=server.url("google"), api_version="v1beta")
@@ -53,8 +56,18 @@ async def opened(kind, server, **options):
             await (sdk.close() if sdk is not None else client._endpoint.transport._client.aio.aclose())
 
 
-KINDS = ("openai", "anthropic", "google", "google-legacy", "own openai", "own anthropic", "own google")
-"""Every kind of client; `own …` is a user's own SDK client."""
+KINDS = (
+    "openai",
+    "anthropic",
+    "google",
+    "google-legacy",
+    "own openai",
+    "own anthropic",
+    "own google",
+    "own openai on aiohttp",
+    "own anthropic on aiohttp",
+)
+"""Every kind of client; `own …` is a user's own SDK client, `on aiohttp` with that HTTP library."""
 
 
 async def at_once(kinds, server, check, **options):

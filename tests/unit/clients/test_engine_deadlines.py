@@ -47,7 +47,7 @@ async def test_the_total_timeout_is_named(server, recorder):
         with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
             await read(client.stream_text(QUESTION))
 
-    server.fail_next("rate=20;tokens=200", times=7)
+    server.fail_next("rate=20;tokens=200", times=len(KINDS))
     await at_once(KINDS, server, check, timeout=0.9)
 
 
@@ -56,7 +56,7 @@ async def test_the_total_timeout_ends_a_whole_call(server, recorder):
         with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
             await client.generate_text(QUESTION)
 
-    server.fail_next("slow=9", times=7)
+    server.fail_next("slow=9", times=len(KINDS))
     await at_once(KINDS, server, check, timeout=0.9)
     assert len(server.requests) == len(KINDS)
 
