@@ -7,6 +7,7 @@ request means the same without it; otherwise the fallback is skipped.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -88,7 +89,7 @@ class Fallbacks:
         """Return the next model that can take the request with the same meaning."""
         while self._fallbacks:
             other = self._fallbacks.pop(0)
-            lost = [] if other.speaks(self._protocol) else sorted(self._asked.extra)
+            lost = [] if other.speaks(self._protocol) else _specific(self._asked)
             kept = [name for name in lost if not droppable(name)]
             if not kept:
                 return other
@@ -99,13 +100,22 @@ class Fallbacks:
 
     async def _go_on(self, other: FallbackClient, error: LLMClientError) -> None:
         await self._source.aclose()
-        failed, extra = self._call.name, self._asked.extra
+        failed, asked = self._call.name, self._asked
         if not other.speaks(self._protocol):
-            for name in sorted(extra):
+            for name in sorted(asked.extra):
                 warn_dropped(name, other.default_model())
-            extra = {}
-        self._source = other.take_over(self._call, replace(self._asked, extra=extra))
+            asked = replace(asked, extra={}, api=None)
+        self._source = other.take_over(self._call, asked)
         logger.warning("%s failed: %s Falling back to %s.", failed, error.message, self._call.name)
+
+
+def _specific(request: Request) -> list[str]:
+    """Return the names of what another protocol does not know."""
+    own = {
+        "tools": any(isinstance(tool, Mapping) for tool in request.tools),
+        "tool_choice": isinstance(request.tool_choice, Mapping),
+    }
+    return sorted({*request.extra, *(name for name, is_own in own.items() if is_own)})
 
 
 def worth_another_model(error: LLMClientError) -> bool:

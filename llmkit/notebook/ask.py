@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.registry import recorded, shared_client
 from llmkit.clients.tools.loop import Loop
+from llmkit.clients.tools.runner import finish
 from llmkit.content.attachments import attach as attached
 from llmkit.content.messages import LLMMessage, LLMResponse, messages_of
 from llmkit.content.parsing import parse, repair
@@ -71,8 +72,11 @@ def ask(
     offered = spread(tools)
     if not offered:
         return bridge.run(asked.reply())
-    done = run_here(asked.loop(offered), asked.on_step)
-    return bridge.run(asked.reply(done))
+    loop = asked.loop(offered)
+    run_here(loop, asked.on_step)
+    if asked.asks_again(loop):
+        run_here(loop, asked.on_step)
+    return asked.reply_of(loop.run)
 
 
 async def aask(
@@ -112,8 +116,11 @@ async def aask(
     offered = await in_thread(spread, tools)  # an MCP server may have to start first
     if not offered:
         return await asked.reply()
-    done = await asked.client.run(asked.messages, offered, **asked.limits, **asked.options)
-    return await asked.reply(done)
+    loop = asked.loop(offered)
+    await finish(loop, asked.on_step)
+    if asked.asks_again(loop):
+        await finish(loop, asked.on_step)
+    return asked.reply_of(loop.run)
 
 
 def run(
@@ -193,22 +200,38 @@ class _Asked:
         limits = {name: value for name, value in self.limits.items() if name != "on_step"}
         return Loop(self.client, self.messages, tools=tools, options=self.options, **limits)
 
-    async def reply(self, done: Run | None = None) -> Reply:
-        """Return the answer, of a run if there was one; if it does not fit, ask for it once more."""
-        if done is not None and (done.response is None or done.stopped != "done"):
-            return self._reply(done.response or LLMResponse("", self.client.provider_name, ""), done)
-        if done is None:
-            response, messages = await self._answer(self.messages), self.messages
-        else:
-            assert done.response is not None
-            response, messages = done.response, done.messages[:-1]
+    async def reply(self) -> Reply:
+        """Return the answer; if it does not fit, ask for it once more."""
+        response = await self._answer(self.messages)
         try:
-            return self._reply(response, done)
+            return self._reply(response)
         except BadResponseError as error:
             further = repair(response.content, error)
             if not further:
                 raise
-        return self._reply(await self._answer([*messages, *further]), done)
+        return self._reply(await self._answer([*self.messages, *further]), before=response)
+
+    def asks_again(self, loop: Loop) -> bool:
+        """Whether the last answer of a run does not fit; the run can then go on with what is wrong."""
+        done = loop.run
+        if self._schema is None or done.response is None or done.stopped != "done":
+            return False
+        try:
+            _read(done.response, self._schema)
+        except BadResponseError as error:
+            further = repair(done.response.content, error)
+            if further:
+                loop.ask_again(further[-1])
+            return bool(further)
+        return False
+
+    def reply_of(self, done: Run) -> Reply:
+        """Return the answer of a run."""
+        try:
+            return self._reply(done.response or LLMResponse("", self.client.provider_name, ""), done)
+        except BadResponseError as error:
+            error.run = done
+            raise
 
     async def _answer(self, messages: list[LLMMessage]) -> LLMResponse:
         stream = self.client.stream_text(messages, **self.options)
@@ -217,11 +240,13 @@ class _Asked:
         assert stream.response is not None
         return stream.response
 
-    def _reply(self, response: LLMResponse, done: Run | None) -> Reply:
+    def _reply(
+        self, response: LLMResponse, done: Run | None = None, before: LLMResponse | None = None
+    ) -> Reply:
         value, form, ended = None, "md", done is None or done.stopped == "done"
         if self._schema is not None and ended:
             value, form = _read(response, self._schema), "json"
-        reply = Reply(response, form=form, value=value, ended=ended)
+        reply = Reply(response, form=form, value=value, ended=ended, before=before)
         reply.run = done
         reply.footer = build_footer(response)
         return reply

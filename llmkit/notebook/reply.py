@@ -47,6 +47,7 @@ class Reply:
         value: What was read from the text in that format.
         ended: Whether the call ended well; an answer that was stopped or cut did not.
         run: The run with tools that the answer ends, and how it is shown.
+        before: The first answer, if it did not fit and was asked for once more.
 
     Attributes:
         form: The format that was asked for.
@@ -70,8 +71,10 @@ class Reply:
         value: Any = None,
         ended: bool = True,
         run: ShownRun | None = None,
+        before: LLMResponse | None = None,
     ) -> None:
         self.response = response
+        self._before = before
         self._shown_run = run
         self.form = form
         self.footer: Footer | None = None
@@ -94,8 +97,16 @@ class Reply:
 
     @property
     def cost(self) -> float | None:
-        """Its price in US dollars, of all steps of a run; `None` if unknown."""
-        return self.response.cost_estimate if self.run is None else self.run.cost
+        """Its price in US dollars, of all steps of a run and of a first answer in the wrong format.
+
+        `None` if it is unknown.
+        """
+        if self.run is not None:
+            return self.run.cost
+        last, first = self.response.cost_estimate, self._before
+        if first is None or last is None:
+            return last
+        return None if first.cost_estimate is None else first.cost_estimate + last
 
     @property
     def code(self) -> str:

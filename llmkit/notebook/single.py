@@ -65,6 +65,7 @@ class SingleRun:
         self._notes = [*filter(None, [self.news]), *prompt.notes]
         self.reply: Reply | None = None
         self.interrupted = False
+        self._first: LLMResponse | None = None  # the answer that had the wrong format
 
     def _switch(self) -> str:
         """Say that the default model costs money if the previous default was free."""
@@ -128,16 +129,19 @@ class SingleRun:
 
     def _repair(self, display: LiveAnswer, error: BadResponseError) -> Any:
         """Send the model its answer and the problem with it, in a second call."""
-        further, spent = repair(self.stream.text, error), self.stream.outcome
+        further = repair(self.stream.text, error)
         if not further:
             raise error
+        self._first = self.stream.outcome
+        self._notes.append(self._repeated(self._first))
         self.stream = self._open(tuple(further))
-        more = format_money(None if spent is None else spent.cost_estimate)
-        self._notes.append(
-            f"The first answer had the wrong format, so the call was repeated for another {more}."
-        )
         self._show(display, "retrying: the answer has the wrong format")
         return self._read()
+
+    def _repeated(self, first: LLMResponse | None) -> str:
+        """Return the note about a first answer in the wrong format."""
+        more = format_money(None if first is None else first.cost_estimate)
+        return f"The first answer had the wrong format, so the call was repeated for another {more}."
 
     def _read(self) -> Any:
         """Parse the answer's text according to its format."""
@@ -183,7 +187,12 @@ class SingleRun:
         response = self.stream.response
         assert response is not None
         reply = Reply(
-            response, self._session.shell, form=self._prompt.format, value=value, run=self._tool_run
+            response,
+            self._session.shell,
+            form=self._prompt.format,
+            value=value,
+            run=self._tool_run,
+            before=self._first,
         )
         if self._request.code:
             self._notes += filter(None, [put_next(self._session, reply.code)])
@@ -205,6 +214,7 @@ class SingleRun:
             form="text" if form in READ else form,  # nothing was read from it
             ended=stream.response is not None,
             run=self._tool_run,
+            before=self._first,
         )
         reply.footer = footer
         self._remember(reply)

@@ -8,6 +8,11 @@ from tests.support.peer import events, http
 USAGE = (20, 10)
 
 
+def document(answer):
+    """An answer that is not streamed."""
+    return http(200, json.dumps(answer).encode())
+
+
 class Chat:
     """Chat Completions."""
 
@@ -35,6 +40,16 @@ class Chat:
             b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks) + b"data: [DONE]\n\n"
         )
 
+    def whole(self, text="", calls=()):
+        called = [
+            {"id": name_id, "type": "function", "function": {"name": name, "arguments": raw}}
+            for name_id, name, raw in calls
+        ]
+        message = {"role": "assistant", "content": text or None, **({"tool_calls": called} if called else {})}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if called else "stop"}
+        usage = {"prompt_tokens": USAGE[0], "completion_tokens": USAGE[1]}
+        return document({"id": "c", "model": self.model, "choices": [choice], "usage": usage})
+
     def results(self, body):
         return [(one["tool_call_id"], one["content"]) for one in body["messages"] if one["role"] == "tool"]
 
@@ -48,6 +63,14 @@ class Responses(Chat):
         )
 
     def answer(self, text="", calls=(), finish=None):
+        whole = self._response(text, calls, finish)
+        sent = [{"type": f"response.{whole['status']}", "response": whole}]
+        return events(b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in sent))
+
+    def whole(self, text="", calls=()):
+        return document(self._response(text, calls))
+
+    def _response(self, text, calls, finish=None):
         items = []
         if text:
             block = {"type": "output_text", "text": text, "annotations": []}
@@ -70,8 +93,7 @@ class Responses(Chat):
         whole = {"id": "r", "model": self.model, "status": status, "output": items, "usage": usage}
         if finish == "length":
             whole["incomplete_details"] = {"reason": "max_output_tokens"}
-        sent = [{"type": f"response.{status}", "response": whole}]
-        return events(b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in sent))
+        return whole
 
     def results(self, body):
         found = (one for one in body["input"] if one.get("type") == "function_call_output")
@@ -103,6 +125,16 @@ class Messages:
         sent.append({"type": "message_stop"})
         return events(b"".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in sent))
 
+    def whole(self, text="", calls=()):
+        content = [{"type": "text", "text": text}] if text else []
+        content += [
+            {"type": "tool_use", "id": identifier, "name": name, "input": json.loads(raw)}
+            for identifier, name, raw in calls
+        ]
+        usage = {"input_tokens": USAGE[0], "output_tokens": USAGE[1]}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": self.model, "usage": usage}
+        return document(message | {"content": content, "stop_reason": "tool_use" if calls else "end_turn"})
+
     def results(self, body):
         blocks = [one for m in body["messages"] if isinstance(m["content"], list) for one in m["content"]]
         return [(one["tool_use_id"], one["content"]) for one in blocks if one["type"] == "tool_result"]
@@ -117,6 +149,13 @@ class Gemini:
         return GoogleAIClient(api_key="k" * 20, base_url=url, model=self.model, max_retries=0)
 
     def answer(self, text="", calls=(), finish=None):
+        whole = self._response(text, calls, finish)
+        return events(b"data: " + json.dumps(whole).encode() + b"\n\n")
+
+    def whole(self, text="", calls=()):
+        return document(self._response(text, calls))
+
+    def _response(self, text, calls, finish=None):
         parts = [{"text": text}] if text else []
         for identifier, name, raw in calls:
             try:
@@ -133,8 +172,7 @@ class Gemini:
             "candidatesTokenCount": USAGE[1],
             "totalTokenCount": sum(USAGE),
         }
-        whole = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": self.model}
-        return events(b"data: " + json.dumps(whole).encode() + b"\n\n")
+        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": self.model}
 
     def results(self, body):
         parts = [

@@ -41,6 +41,11 @@ class Loop:
         options: Further arguments of `stream_text`; a `tool_choice` that forces a call holds for the first
             request only.
 
+    Attributes:
+        run: The run so far.
+        stream: The last request.
+        outcomes: The answers by their step, complete or not.
+
     Raises:
         InvalidRequestError: If a limit is not positive, or `tools` is invalid.
     """
@@ -70,6 +75,8 @@ class Loop:
         self._execution = Execution(self._tools, approve)
         self._calls: list[Any] = []
         self.stream: TextStream | None = None  # of the last request
+        self.outcomes: dict[int, LLMResponse] = {}
+        self._number = 0
         self.run = Run(uid=uuid.uuid4().hex, messages=list(messages))
 
     async def events(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
@@ -78,7 +85,8 @@ class Loop:
         Whoever reads this sets `Question.answer` and calls `Job.run` before reading on.
         """
         try:
-            for number in range(1, self._max_steps + 1):
+            while self._number < self._max_steps:
+                self._number = number = self._number + 1
                 async with contextlib.aclosing(self._ask(number)) as asked:
                     async for event in asked:
                         yield event
@@ -95,6 +103,11 @@ class Loop:
             self.run.stopped = "error"
             error.run = self.run
             raise
+
+    def ask_again(self, problem: LLMMessage) -> None:
+        """Tell the model what is wrong with its last answer; `events` then goes on with one more request."""
+        self.run.messages.append(problem)
+        self._max_steps = max(self._max_steps, self._number + 1)
 
     async def _ask(self, number: int) -> AsyncGenerator[Part | Step, None]:
         """Send one request; the parts of its answer are yielded as they come."""
@@ -149,6 +162,7 @@ class Loop:
         """Add a request to the steps, however it ended."""
         if response is None or (response.attempts == 0 and not response.replayed):
             return
+        self.outcomes[number] = response
         step = Step(
             step=number,
             kind="model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -121,21 +122,20 @@ class ToolRunner(BaseLLMClient):
         Raises:
             InvalidRequestError: If `tools` or a limit is invalid.
             LLMClientError: If a request fails; `.run` is the run so far.
+            asyncio.CancelledError: If the task is cancelled; `.run` is the run so far.
         """
         if on_step is not None and not callable(on_step):
             raise InvalidRequestError("on_step must be a function.")
-        done: Run | None = None
-        stream = self.run_stream(
-            messages, tools, max_steps=max_steps, max_cost=max_cost, approve=approve, **options
+        loop = Loop(
+            self,
+            messages_of(messages),
+            tools=await in_thread(spread, tools),  # a server may have to start first
+            max_steps=max_steps,
+            max_cost=max_cost,
+            approve=approve,
+            options=options,
         )
-        async with contextlib.aclosing(stream):
-            async for event in stream:
-                if isinstance(event, Run):
-                    done = event
-                elif isinstance(event, Step) and on_step is not None:
-                    on_step(event)
-        assert done is not None
-        return done
+        return await finish(loop, on_step)
 
     async def run_stream(
         self,
@@ -155,18 +155,39 @@ class ToolRunner(BaseLLMClient):
         loop = Loop(
             self,
             messages_of(messages),
-            tools=await in_thread(spread, tools),  # a server may have to start first
+            tools=await in_thread(spread, tools),
             max_steps=max_steps,
             max_cost=max_cost,
             approve=approve,
             options=options,
         )
-        async with contextlib.aclosing(loop.events()) as events:
+        async with contextlib.aclosing(_driven(loop)) as events:
             async for event in events:
-                if isinstance(event, Question):
-                    await approval.ask(event)
-                elif isinstance(event, Job):
-                    await event.run_async()
-                else:
-                    yield event
+                yield event
         yield loop.run
+
+
+async def finish(loop: Loop, on_step: Callable[[Step], Any] | None = None) -> Run:
+    """Do a run to its end on the running event loop; what cancels it carries the run so far."""
+    try:
+        async with contextlib.aclosing(_driven(loop)) as events:
+            async for event in events:
+                if isinstance(event, Step) and on_step is not None:
+                    on_step(event)
+    except asyncio.CancelledError as cancelled:
+        loop.run.stopped = "interrupted"
+        cancelled.run = loop.run  # type: ignore[attr-defined]  # as an error of the provider has it
+        raise
+    return loop.run
+
+
+async def _driven(loop: Loop) -> AsyncGenerator[Part | Step, None]:
+    """Yield the events of a run; questions are asked and tools run here."""
+    async with contextlib.aclosing(loop.events()) as events:
+        async for event in events:
+            if isinstance(event, Question):
+                await approval.ask(event)
+            elif isinstance(event, Job):
+                await event.run_async()
+            else:
+                yield event

@@ -50,7 +50,8 @@ class ToolStream:
         if isinstance(event, ToolResult):
             self._result = event
         elif isinstance(event, Step) and event.kind == "model":
-            self._keep_answer()
+            # Not the last answer of the loop, which may have gone on: it runs on another thread.
+            self.history.append(self.loop.outcomes[event.step])
             self._cost = event.cost_usd
         elif isinstance(event, Step):
             assert self._result is not None

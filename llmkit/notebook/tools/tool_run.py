@@ -12,7 +12,7 @@ from llmkit.clients.tools.execution import Job, Question
 from llmkit.clients.tools.loop import Loop
 from llmkit.clients.tools.run import Step
 from llmkit.content.parts import Reasoning, Text
-from llmkit.core.errors import BudgetExceededError
+from llmkit.core.errors import BadResponseError, BudgetExceededError
 from llmkit.notebook.display.error_messages import countdown
 from llmkit.notebook.display.parts import one_line, signature_of
 from llmkit.notebook.display.thinking import THINKING, Spoken
@@ -26,7 +26,7 @@ from llmkit.notebook.tools.stream import ToolStream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmkit.content.messages import LLMMessage
+    from llmkit.content.messages import LLMMessage, LLMResponse
     from llmkit.content.tools import Tool
     from llmkit.notebook.cell.parser import CellRequest
     from llmkit.notebook.display.footer import Footer
@@ -67,14 +67,16 @@ class ToolRun(SingleRun):
         return super().run(alone=False)
 
     def _open(self, further: tuple[LLMMessage, ...] = ()) -> ToolStream:
-        """Prepare the run; a repair goes on with the conversation so far."""
+        """Prepare the run; a repair goes on with it."""
+        if further:
+            self.stream.loop.ask_again(further[-1])
+            return self.stream
         asked = self._request
-        before = self.stream.run.messages if further else self._prompt.messages
         options = dict(self._prompt.options)
         client = shared_client(str(self.name), tuple(self._session.defaults.fallback))
         loop = Loop(
             client,
-            [*before, *further[-1:]],
+            list(self._prompt.messages),
             tools=self._tools,
             max_steps=asked.max_steps or 8,
             max_cost=asked.max_cost,
@@ -85,6 +87,15 @@ class ToolRun(SingleRun):
         fallback = self._session.defaults.fallback
         request = open_stream(self.name, self._prompt.messages, options, context, fallback).request
         return ToolStream(loop, request)
+
+    def _repair(self, display: LiveAnswer, error: BadResponseError) -> Any:
+        """Let the model correct its last answer, unless the run was stopped at a limit."""
+        if self.stream.run.stopped != "done":
+            raise error
+        return super()._repair(display, error)
+
+    def _repeated(self, first: LLMResponse | None) -> str:  # noqa: ARG002 - the footer has the sum
+        return "The answer had the wrong format, so the model was asked once more."
 
     def _show(self, display: LiveAnswer, notice: str = "") -> None:
         """Show what happens, and do here what the run needs: answers of a person, and tools."""

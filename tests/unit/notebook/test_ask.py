@@ -186,7 +186,7 @@ def test_ask_runs_tools_and_types_what_comes_in_the_end(peer, client):
     script(peer, SERVER.answer("", [ADD]), SERVER.answer("Elbe"), SERVER.answer('{"name": "Elbe", "km": 3}'))
     reply = llmkit.ask("A river.", client, tools=[add], schema=River, max_steps=3)
     assert reply.value == River(name="Elbe", km=3)
-    assert [step.kind for step in reply.run.trace] == ["model", "tool", "model"]
+    assert [step.kind for step in reply.run.trace] == ["model", "tool", "model", "model"]
     assert [one["role"] for one in peer.bodies[2]["messages"]][-4:] == [
         "assistant", "tool", "assistant", "user",
     ]  # fmt: skip
