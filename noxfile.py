@@ -8,7 +8,10 @@ nox.options.error_on_missing_interpreters = False  # a session without its Pytho
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 HOSTED = "tests/environments/colab-2026-08.txt"
 # What former releases of other packages say of themselves is not ours to mend.
-FORMER = ("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning")
+FORMER = (
+    *("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning"),
+    *("-W", "ignore:Unclosed context <zmq.asyncio:ResourceWarning"),  # nbclient with jupyter_client 7
+)
 
 
 @nox.session(python=PYTHONS)

@@ -9,13 +9,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
 FRAME_LOCALS_CAN_BE_SET = sys.version_info >= (3, 13)
 """Whether the locals of a running function can be set from outside (PEP 667)."""
 
 DECORATOR_FILE = "<decorator-gen-"
 """How decorator before release 5 names the file of a function that it generates, which is in no module."""
+
+
+def is_top_level(code: CodeType) -> bool:
+    """Return whether code is a whole cell or module; IPython 7 names a cell's `<cell line: 1>`."""
+    return code.co_name.startswith(("<module>", "<cell line: "))
 
 
 def copies_lazily(pandas: ModuleType) -> bool:

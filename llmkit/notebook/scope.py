@@ -89,7 +89,7 @@ class Scope(Mapping[str, Any]):
     def assign(self, name: str, value: object) -> None:
         """Set a variable: the function's own if it has one of this name, else the notebook's."""
         frame = self._frame
-        if frame is None or _is_top_level(frame, self._space):
+        if frame is None or is_top_level(frame, self._space):
             self._space[name] = value
         elif not _is_function(frame.f_code) or name in _own(frame.f_code):
             frame.f_locals[name] = value
@@ -130,9 +130,9 @@ def _is_function(code: CodeType) -> bool:
     return bool(code.co_flags & inspect.CO_OPTIMIZED)
 
 
-def _is_top_level(frame: FrameType, space: dict[str, Any]) -> bool:
+def is_top_level(frame: FrameType, space: dict[str, Any]) -> bool:
     """Whether a frame is a cell's own; since Python 3.12 (PEP 709) it includes its comprehensions."""
-    return frame.f_globals is space and frame.f_code.co_name == "<module>"
+    return frame.f_globals is space and compat.is_top_level(frame.f_code)
 
 
 def _own(code: CodeType) -> set[str]:

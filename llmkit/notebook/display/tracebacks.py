@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core import compat
 from llmkit.core.errors import LLMClientError
 from llmkit.notebook.display.error_messages import headline
 from llmkit.notebook.display.plain_text import without_controls
@@ -150,7 +151,7 @@ def _place(frame: FrameType, line: int, shell: Any) -> str:
 
     file = frame.f_code.co_filename
     source = redact(linecache.getline(file, line, frame.f_globals).strip())
-    name = f", in {frame.f_code.co_name}" if frame.f_code.co_name != "<module>" else ""
+    name = "" if compat.is_top_level(frame.f_code) else f", in {frame.f_code.co_name}"
     shown = source if len(source) <= WIDTH else f"{source[: WIDTH - 1]}…"
     return without_controls(f"{_cell(file, shell)}, line {line}{name}\n    {shown}")
 

@@ -11,6 +11,7 @@ from llmkit.content.tools import Tool, tool
 from llmkit.core.errors import ConfigurationError
 from llmkit.notebook.cell.values import PYTHON
 from llmkit.notebook.display.plain_text import plain
+from llmkit.notebook.scope import is_top_level
 from llmkit.notebook.session import find_session
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run_code(shell: Any, code: str) -> str:
     shown = [str(one) for one in map(_text, captured.outputs) if one]
     said = [plain(captured.stdout).strip("\n"), plain(captured.stderr).strip("\n"), *shown]
     if error is not None:
-        said.append(_described(error))
+        said.append(_described(shell, error))
     return "\n".join(filter(None, said)) or "Done; the code printed nothing."
 
 
@@ -62,11 +63,11 @@ def _is_timeout(error: BaseException | None) -> bool:
     return isinstance(error, ToolTimeoutError)
 
 
-def _described(error: BaseException) -> str:
+def _described(shell: Any, error: BaseException) -> str:
     """Return an error's type, message and line in the code."""
     trace, line = error.__traceback__, getattr(error, "lineno", None)
     while trace is not None:
-        if trace.tb_frame.f_code.co_name == "<module>":
+        if is_top_level(trace.tb_frame, shell.user_ns):
             line = trace.tb_lineno
         trace = trace.tb_next
     place = f" (line {line})" if line else ""

@@ -57,6 +57,7 @@ def test_an_error_shows_its_sentence_and_the_users_line(shell, cell, name):
     assert "llmkit/" not in ran.text
     line = cell.splitlines()[-1] if "for piece" not in cell else cell.splitlines()[0]
     assert line.strip() in ran.text
+    assert ", in <" not in ran.text  # a cell's own code has no name
 
 
 REFUSALS = {
