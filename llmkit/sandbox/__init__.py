@@ -14,6 +14,7 @@ first; with the provider's search a prompt for sources gets pages of example.org
 a small PNG where the provider makes images. What must come back unchanged, such as signatures, is checked.
 Importing it is cheap; a server starts at the first `url()`.
 Every key except `"invalid"` is accepted, and every model except names that start with `no-such-`.
+Batches finish after `batch_seconds`; `advance` sets the clock forward.
 `llmkit.sandbox.faults` describes how to make an answer fail.
 """
 
@@ -76,6 +77,7 @@ def start(
     fault: str = "",
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
+    batch_seconds: float | None = None,
 ) -> SandboxServer:
     """Start a server of your own; stop it with `stop()` or a `with` block.
 
@@ -87,6 +89,8 @@ def start(
         requests_per_minute: Rate limit for each key and model; none by default. Answers then carry
             the provider's headers, and a request above the limit gets its error 429.
         tokens_per_minute: The same for tokens; at Anthropic for input and for output.
+        batch_seconds: Seconds that a batch takes; 5 by default, and more than 24 hours (Google: 48)
+            lets it expire. `advance` lets time pass at once.
 
     Returns:
         The server, listening.
@@ -99,6 +103,7 @@ def start(
         >>> with start(rate=0, first_token=0) as private:
         ...     private.fail_next("429;retry-after=2", times=2)
     """
+    from llmkit.sandbox.batches.store import BATCH_SECONDS
     from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
 
     return SandboxServer(
@@ -108,6 +113,7 @@ def start(
         fault=fault,
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
+        batch_seconds=BATCH_SECONDS if batch_seconds is None else batch_seconds,
     )
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from llmkit.sandbox.batches import anthropic, google, openai
+from llmkit.sandbox.batches.incoming import Endpoint, Incoming
 from llmkit.sandbox.delivery import Delivery, Pace
 from llmkit.sandbox.dialects.anthropic import AnthropicDialect
-from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Spare
+from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Route, Spare
 from llmkit.sandbox.dialects.google import GoogleDialect
 from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.dialects.responses import ResponsesDialect
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), OpenAIDialect(), AnthropicDialect(), GoogleDialect())
 """The protocols that are served; the first two share an address."""
 
+_ENDPOINTS: dict[type[Dialect], tuple[Endpoint, ...]] = {
+    OpenAIDialect: openai.ENDPOINTS,
+    AnthropicDialect: anthropic.ENDPOINTS,
+    GoogleDialect: google.ENDPOINTS,
+}
+"""The Batch APIs."""
+
 _JSON = "application/json"
 _SSE = "text/event-stream"
 # Enough for the attachments that providers accept; aiohttp's default is 1 MB.
@@ -45,8 +54,16 @@ class ServedRequest:
     """One request and its response."""
 
     def __init__(
-        self, journal: Journal, dialect: Dialect, action: Action, request: web.Request, raw: bytes
+        self,
+        journal: Journal,
+        dialect: Dialect,
+        route: Route | Endpoint,
+        request: web.Request,
+        raw: bytes,
     ) -> None:
+        self.endpoint = route if isinstance(route, Endpoint) else None
+        action: Action = route.action if isinstance(route, Route) else "batch"
+        self.raw = raw
         self.journal = journal
         self.dialect = dialect
         self.request = request
@@ -106,6 +123,8 @@ class ServedRequest:
 
     async def _act(self) -> web.StreamResponse:
         call = self.call
+        if self.endpoint:
+            return await self._batch(self.endpoint)
         if call.model.startswith(UNKNOWN_PREFIX):
             raise self.dialect.unknown_model(call.model)
         if call.action == "models":
@@ -118,6 +137,28 @@ class ServedRequest:
         if call.action == "count":
             return await self._plain(self.dialect.count(ask.input_tokens))
         return await self._generate(ask)
+
+    async def _batch(self, endpoint: Endpoint) -> web.StreamResponse:
+        """Answer a request to a Batch API or to its files."""
+        request = self.request
+        incoming = Incoming(
+            journal=self.journal,
+            dialect=self.dialect,
+            owner=self.dialect.key(self.call),
+            path=request.match_info,
+            query=request.query,
+            headers=self.call.headers,
+            body=self.sent,
+            raw=self.raw,
+            base=f"{request.scheme}://{request.host}{MOUNTS[self.dialect.name]}",
+        )
+        try:
+            sent = endpoint.answer(incoming)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RefusedError(400, f"A field of the request has a wrong type: {error}.") from None
+        if not isinstance(sent.value, bytes):
+            return await self._plain(sent.value, sent.headers)
+        return web.Response(body=sent.value, headers={**self._headers(sent.content_type), **sent.headers})
 
     def _read(self) -> Ask:
         try:
@@ -159,10 +200,10 @@ class ServedRequest:
         delivery = self._delivery(self._pace(), self.dialect.spare(ask), headers)
         return await delivery.send(self.dialect.frames(ask, answer))
 
-    async def _plain(self, value: Any) -> web.StreamResponse:
+    async def _plain(self, value: Any, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
         body = orjson.dumps(value)
         if self.fault.breaks is None:
-            return web.Response(body=body, headers=self._headers(_JSON))
+            return web.Response(body=body, headers={**self._headers(_JSON), **(headers or {})})
         if self.fault.breaks == "error":
             raise self.dialect.overloaded()
         # Half of the body counts as the one piece of text, so that a fault can come before or after it.
@@ -203,9 +244,9 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], bool]:
     return (value, True) if isinstance(value, dict) else ({}, False)
 
 
-def _handler(journal: Journal, dialect: Dialect, action: Action) -> Handler:
+def _handler(journal: Journal, dialect: Dialect, route: Route | Endpoint) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        exchange = ServedRequest(journal, dialect, action, request, await request.read())
+        exchange = ServedRequest(journal, dialect, route, request, await request.read())
         # Before the response, so that an open request can be seen, too.
         journal.requests.append(exchange.seen)
         try:
@@ -247,10 +288,10 @@ def build(journal: Journal) -> web.Application:
     app.on_response_prepare.append(_mark)
     app.router.add_get("/", _welcome)
     for dialect in DIALECTS:
-        mount = MOUNTS[dialect.name]
-        for route in dialect.routes:
-            handler = _handler(journal, dialect, route.action)
-            app.router.add_route(route.method, mount + route.path, handler)
+        routes: tuple[Route | Endpoint, ...] = (*dialect.routes, *_ENDPOINTS.get(type(dialect), ()))
+        for route in routes:
+            handler = _handler(journal, dialect, route)
+            app.router.add_route(route.method, MOUNTS[dialect.name] + route.path, handler)
     # Last, because the first route that matches wins.
     for dialect in {dialect.name: dialect for dialect in DIALECTS}.values():
         app.router.add_route("*", MOUNTS[dialect.name] + "/{rest:.*}", _nowhere(dialect))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from llmkit.sandbox.batches.store import BatchStore
     from llmkit.sandbox.clock import Clock
     from llmkit.sandbox.rate_limits import RateLimiter
 
@@ -66,6 +67,7 @@ class Journal:
     fault: str = ""  # specification for every answer
     clock: Clock
     limiter: RateLimiter
+    batches: BatchStore
     failures: deque[str] = field(default_factory=deque)  # specifications for the next answers, one each
     # requests seen, the latest last
     requests: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))

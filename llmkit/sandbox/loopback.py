@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from llmkit.sandbox.batches.store import BATCH_SECONDS, BatchStore
 from llmkit.sandbox.clock import Clock
 from llmkit.sandbox.faults import parse
 from llmkit.sandbox.journal import Journal
@@ -63,13 +64,20 @@ class SandboxServer:
         fault: str = "",
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
+        batch_seconds: float = BATCH_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         parse(fault)
         self._clock = Clock(clock)
         limiter = RateLimiter(Limits(requests_per_minute, tokens_per_minute), self._clock)
+        batches = BatchStore(clock=self._clock, seconds=batch_seconds)
         self._journal = Journal(
-            first_token=first_token, rate=rate, fault=fault, clock=self._clock, limiter=limiter
+            first_token=first_token,
+            rate=rate,
+            fault=fault,
+            clock=self._clock,
+            limiter=limiter,
+            batches=batches,
         )
         self._socket = socket.create_server((HOST, port), backlog=_BACKLOG)
         self._port: int = self._socket.getsockname()[1]
@@ -101,8 +109,13 @@ class SandboxServer:
         parse(fault)
         self._journal.failures.extend([fault] * times)
 
+    def fail_in_batch(self, fault: str, times: int = 1) -> None:
+        """Make the next requests inside batches fail; a fault's `status` and `tokens` hold there."""
+        parse(fault)
+        self._journal.batches.failures.extend([fault] * times)
+
     def advance(self, seconds: float) -> None:
-        """Let time pass at once for the rate limits.
+        """Let time pass at once for rate limits and batches.
 
         Raises:
             ValueError: If the number of seconds is negative.

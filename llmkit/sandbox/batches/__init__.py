@@ -1,0 +1,1 @@
+"""The Batch APIs and the files they need."""
