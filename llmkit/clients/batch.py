@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.limiter import answered, limiter_of
 from llmkit.clients.registry import recorded, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
@@ -67,7 +69,7 @@ async def batch(
     model: str | BaseLLMClient | None = None,
     *,
     system: str | None = None,
-    max_concurrent: int = 5,
+    max_concurrent: int | None = None,
     progress: bool = True,
     dedupe: bool = False,
     **options: Any,
@@ -78,7 +80,8 @@ async def batch(
         prompts: Strings or conversations.
         model: A name as for `llmkit.client`, or a client; by default the default model.
         system: System prompt for prompts that are strings.
-        max_concurrent: Maximum number of concurrent calls.
+        max_concurrent: Maximum number of concurrent calls. There are 8 at first, more while the server
+            answers, and fewer after a rate limit; by default up to 256.
         progress: Whether to show the bar.
         dedupe: Whether identical prompts share one call and its answer or error. The first response has the
             cost; the others have cost 0 and the amount in `saved_cost`, so that the sum equals the ledger's.
@@ -108,18 +111,17 @@ async def batch(
     different: dict[Hashable, str | list[LLMMessage]] = {}
     for place, prompt in zip(places, asked, strict=True):
         different.setdefault(place, prompt)
-    queue = RequestQueue(max_concurrent)
+    limiter = limiter_of(client, options.get("model"), max_concurrent)
+
+    def answer(asking: tuple[Hashable, str | list[LLMMessage]]) -> Awaitable[LLMResponse]:
+        return client.generate_text(_conversation(asking[1], system), **options)
+
+    answers: dict[Hashable, LLMResponse | LLMClientError] = {}
     with calling(surface="batch"), tqdm(total=len(different), disable=not progress, unit="call") as bar:
-
-        async def answer(prompt: str | list[LLMMessage]) -> LLMResponse:
-            try:
-                messages = _conversation(prompt, system)
-                return await queue.process_request(client.generate_text, messages, **options)
-            finally:
+        async with aclosing(answered(different.items(), answer, limiter=limiter)) as results:
+            async for (place, _), result in results:
+                answers[place] = _result(result)
                 bar.update()
-
-        results = await asyncio.gather(*map(answer, different.values()), return_exceptions=True)
-    answers = dict(zip(different, map(_result, results), strict=True))
     return list(_once_paid(places, answers))
 
 
@@ -138,15 +140,12 @@ def _once_paid(
             yield replace(answer, cost_estimate=0.0, saved_cost=saved)
 
 
-def _result(result: LLMResponse | BaseException) -> LLMResponse | LLMClientError:
+def _result(result: LLMResponse | Exception) -> LLMResponse | LLMClientError:
     """Return an answer or its error; clients of other packages may raise anything."""
     if isinstance(result, Exception) and not isinstance(result, LLMClientError):
         error = LLMClientError(f"Text generation failed: {type(result).__name__}: {result}")
         error.__cause__ = result
         return error
-    if isinstance(result, BaseException) and not isinstance(result, LLMClientError):
-        # An interrupt or a cancellation ends the whole batch.
-        raise result
     return result
 
 

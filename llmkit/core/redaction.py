@@ -7,7 +7,9 @@ and texts in the format of a known provider's keys.
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import os
 import re
 import weakref
 from collections.abc import Mapping, MutableMapping
@@ -29,6 +31,9 @@ HEAD = 16
 
 _SECRET = re.compile(r"key|token|secret|authorization|cookie", re.IGNORECASE)
 """Names of attributes and headers whose values are secret."""
+
+_SALT = os.urandom(32)
+"""Makes digests of keys useless to others."""
 
 _seen: weakref.WeakSet[Secret] = weakref.WeakSet()
 
@@ -52,6 +57,13 @@ class Secret:
     def reveal(self) -> str:
         """Return the key; only for sending."""
         return self._value()
+
+    @property
+    def digest(self) -> bytes:
+        """What tells keys apart within this process, and says nothing about them outside."""
+        return hashlib.blake2b(
+            self._value().encode("utf-8", "surrogatepass"), key=_SALT, digest_size=16
+        ).digest()
 
     def __repr__(self) -> str:
         return f"Secret({HIDDEN!r}, from {self.source})"

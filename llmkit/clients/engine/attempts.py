@@ -15,6 +15,8 @@ from llmkit.clients.engine.deadlines import Deadlines, Timeouts
 from llmkit.clients.engine.parameters import is_chosen, without_refused
 from llmkit.clients.engine.response_reader import ResponseReader, accepted
 from llmkit.clients.engine.retry import come_back
+from llmkit.clients.limiter.server import LimitKey
+from llmkit.clients.limiter.slot import admitted, current_slot
 from llmkit.clients.local_servers import explain_down
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.engine.call import Call
     from llmkit.clients.engine.retry import RetryPolicy
+    from llmkit.clients.limiter.server import Permit
     from llmkit.core.redaction import Secret
     from llmkit.providers.codec import Codec, Request
     from llmkit.transport.base import StreamedResponse, Transport, WireRequest
@@ -60,6 +63,11 @@ class Endpoint:
         # The same model may accept a parameter on one server and refuse it on another.
         return f"{self.transport.address} {model}"
 
+    def limit_key(self, model: str, key: Secret | None) -> LimitKey:
+        """Return whose rate limits apply to a request: a user's own SDK client stands for its key."""
+        whose = id(self.transport) if key is None else key.digest
+        return LimitKey(self.transport.address, whose, model)
+
 
 class Attempts:
     """The text of one call, over all its attempts."""
@@ -72,6 +80,7 @@ class Attempts:
         self._key: Secret | None = None
         self._tried: list[Secret] = []
         self._retries = 0
+        self._permit: Permit | None = None
 
     async def next(self) -> list[str] | None:
         """Return the next chunks of text; `None` at the end of the answer."""
@@ -86,7 +95,7 @@ class Attempts:
                     self._call.give_up_attempt()
                     continue
                 self._explain(error)
-                await self.aclose()
+                await self.aclose(error)
                 wait = self._wait(error)
                 if wait is None:  # frames below hold the server's response, which may echo a key
                     raise error.with_traceback(None) from error.__cause__
@@ -110,9 +119,12 @@ class Attempts:
         if "/v1/responses" in error.message and not error.hint:
             error.hint = 'Use the Responses API: OpenAIClient(api="responses").'
 
-    async def aclose(self) -> None:
+    async def aclose(self, error: LLMClientError | None = None) -> None:
         """Close the connection, or return it to the pool if the answer was read to its end."""
         reading, self._reading = self._reading, None
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.settle(self._call.answer.usage, error)
         if reading is not None:
             await reading.aclose()
 
@@ -123,6 +135,7 @@ class Attempts:
         key = (
             None if endpoint.credentials is None else await endpoint.credentials.obtain()
         )  # without a key, nothing is sent
+        await self._admitted(key)
         # Set once: all attempts, including fallbacks, share the total.
         if call.end is None and endpoint.timeouts.total is not None:
             call.end = monotonic() + endpoint.timeouts.total
@@ -139,8 +152,17 @@ class Attempts:
         call.heed(response.headers)
         return ResponseReader(response, self._codec, call, clock)
 
+    async def _admitted(self, key: Secret | None) -> None:
+        """Wait for the server's rate limits, if this call is one of many; that time is not the call's."""
+        call, asked = self._call, monotonic()
+        self._permit = await admitted(self._endpoint.limit_key(call.request.model, key))
+        if self._permit is not None and call.end is not None:
+            call.end += monotonic() - asked
+
     async def _send(self, wire: WireRequest) -> StreamedResponse:
         response = await self._endpoint.transport.send(wire)
+        if self._permit is not None:
+            self._permit.heed(response.headers)
         # Before an error is raised, because a call that the sandbox refuses is simulated, too.
         self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
         return await accepted(response, self._codec)
@@ -152,6 +174,8 @@ class Attempts:
         level = logging.INFO if call.context.surface in {"magic", "chat"} else logging.WARNING
         logger.log(level, "%s: %s Retrying in %.1f s", call.name, error.message, seconds)
         call.waiting = Waiting(until=monotonic() + seconds, error=error, attempt=call.attempts + 1)
+        if (slot := current_slot.get()) is not None:
+            slot.release()  # other calls of the job may use its place
         try:
             await asyncio.sleep(seconds)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from llmkit.clients.base import BaseLLMClient
     from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.engine.recorded import RecordedClient
+    from llmkit.clients.limiter.server import LimitKey
     from llmkit.content.messages import LLMResponse
     from llmkit.transport.base import Transport, WireRequest
 
@@ -272,6 +274,21 @@ class ProviderClient(ToolRunner):
     def simulated(self) -> bool:
         """Whether the sandbox answers."""
         return self._simulated() if callable(self._simulated) else self._simulated
+
+    def limit_key(self, model: str | None = None) -> LimitKey:
+        """Return whose rate limits apply to requests of this client.
+
+        Args:
+            model: The provider's model name; by default the client's model.
+
+        Returns:
+            The server, a digest of the key, and the model.
+        """
+        credentials = self._endpoint.credentials
+        key = None
+        with suppress(LLMClientError):  # without a key; the call says so
+            key = None if credentials is None else credentials.current()
+        return self._endpoint.limit_key(self._plain(model or self.default_model()), key)
 
     def temperature_of(self, request: Request) -> float | None:
         """Return the temperature that is sent with a request.
