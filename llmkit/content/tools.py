@@ -154,6 +154,11 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 class ToolSource(ABC):
     """Something that has tools, such as a server; `tools=` takes it in place of them."""
 
+    @property
+    def title(self) -> str:
+        """What a person reads of it."""
+        return type(self).__name__
+
     @abstractmethod
     def __iter__(self) -> Iterator[Tool]:
         """Return the tools that there are now."""

@@ -13,7 +13,7 @@ from llmkit.notebook.display.parts import NOTHING, beside, results_beside
 from llmkit.notebook.transcript import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llmkit.content.parts import Part
     from llmkit.notebook.display.footer import Footer
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 INCOMPLETE = "This answer is incomplete."
 """Shown under an incomplete answer."""
+
+
+NOT_RUN = "Not run: the run was stopped."
+"""Result of a call that a run did not come to."""
 
 
 class IncompleteMessage(LLMMessage):
@@ -59,23 +63,47 @@ def log_entry(number: int | None, label: str, prompt: Prompt, reply: Reply) -> L
 
 
 def answer_messages(reply: Reply, sent: int) -> list[LLMMessage]:
-    """Return an answer as the next messages of a conversation; none if it has no text.
+    """Return an answer as the next messages of a conversation; none if there is nothing to send back.
 
     Args:
         reply: The answer; that of a run with tools brings its calls and their results along.
         sent: Number of messages that were sent.
     """
     text = spoken(reply.text)
+    if reply.run is not None:
+        return _run_messages(reply, reply.run.messages[sent:], text)
     if not text.strip():
         return []
     if not reply.complete or reply.response.tool_calls:
         kind = LLMMessage if reply.complete else IncompleteMessage
         return [kind(role="assistant", content=text)]
-    if reply.run is not None and reply.run.stopped == "done":
-        return reply.run.messages[sent:]
     if text == reply.text and any(_goes_back(part) for part in reply.response.parts):
         return [reply.response.message]
     return [LLMMessage(role="assistant", content=text)]
+
+
+def _run_messages(reply: Reply, said: Sequence[LLMMessage], text: str) -> list[LLMMessage]:
+    """Return what a run with tools said: its last answer may be cut, or not be among its messages."""
+    messages = list(said)
+    if not reply.ended:
+        messages = [*answered(messages), *([IncompleteMessage("assistant", text)] if text.strip() else [])]
+    elif not reply.complete and messages and messages[-1].role == "assistant":
+        last = messages[-1]
+        messages[-1] = IncompleteMessage(last.role, last.content, last.attachments, last.parts)
+    return answered(messages)
+
+
+def answered(messages: Sequence[LLMMessage]) -> list[LLMMessage]:
+    """Return a conversation whose last calls of tools have results, as providers want it to go on.
+
+    Example:
+        >>> call = ToolCall("1", "add", {"a": 1})
+        >>> [message.role for message in answered([LLMMessage("assistant", parts=(call,))])]
+        ['assistant', 'user']
+    """
+    calls = [part for part in messages[-1].parts if isinstance(part, ToolCall)] if messages else []
+    results = tuple(ToolResult(call.id, call.name, NOT_RUN, is_error=True) for call in calls)
+    return [*messages, *([LLMMessage("user", parts=results)] if results else [])]
 
 
 def _goes_back(part: Part) -> bool:

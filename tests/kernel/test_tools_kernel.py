@@ -253,6 +253,6 @@ def test_steps_and_price_have_limits(kernel, peer):
 
     script(peer, load)
     html = kernel.run(f"%%llm {MODEL} -x load_sales --max-steps 2\nHow many?").data("text/html")[-1]
-    assert "stopped at --max-steps" in html
+    assert "stopped at max steps" in html
     refused = kernel.run(f"%%llm {MODEL} -x load_sales --max-cost 0.0000001\nHow many?")
     assert "may cost more than --max-cost" in refused.reply["evalue"]

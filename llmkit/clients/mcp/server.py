@@ -58,6 +58,11 @@ class MCPServer(ToolSource):
     def __repr__(self) -> str:
         return f"MCPServer({self._name!r})"
 
+    @property
+    def title(self) -> str:
+        """What errors and the chat call it."""
+        return self._name
+
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._made(waited(self._listed())))
 

@@ -28,6 +28,14 @@ REPEATED = 3
 """Answers in a row with the same calls that end a run."""
 
 
+def check_limits(max_steps: int, max_cost: float | None) -> None:
+    """Refuse limits of a run that are not positive."""
+    if max_steps < 1:
+        raise InvalidRequestError(f"max_steps must be 1 or more, got {max_steps}.")
+    if max_cost is not None and not max_cost > 0:
+        raise InvalidRequestError(f"max_cost must be a positive number of dollars, got {max_cost}.")
+
+
 class Loop:
     """One run of a model with tools.
 
@@ -61,10 +69,7 @@ class Loop:
         approve: Approval = None,
         options: dict[str, Any] | None = None,
     ) -> None:
-        if max_steps < 1:
-            raise InvalidRequestError(f"max_steps must be 1 or more, got {max_steps}.")
-        if max_cost is not None and not max_cost > 0:
-            raise InvalidRequestError(f"max_cost must be a positive number of dollars, got {max_cost}.")
+        check_limits(max_steps, max_cost)
         self._client = client
         self._options = dict(options or {})
         self._offered = tools_of(tools)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NAME = r"[\w.:/@*+][\w.:/@*+-]*"
 _THREAD = r"[^\W\d][\w-]*"
+_TOOLS = r"(?:-x|--tools) [\w.,:-]+|--max-steps [0-9]+|--max-cost [0-9.]+"
 _FILE = r"\S+\.(?:md|markdown)"
 _BUDGET = (
     r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)"
@@ -48,7 +49,8 @@ class Form:
 
     def usage(self, name: str) -> str:
         """Return how it is written."""
-        value = self.metavar if self.required or not self.metavar else f"[{self.metavar}]"
+        plain = self.required or not self.metavar or self.metavar.startswith("[")
+        value = self.metavar if plain else f"[{self.metavar}]"
         return " ".join(filter(None, ["%llm", name, value, self.switch and f"[{self.switch}]"]))
 
 
@@ -87,7 +89,11 @@ COMMANDS = {
         "NAME | show NAME | delete NAME | rename OLD NEW",
         rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
     ),
-    "chat": Form("open a chat, or continue a conversation (-t) in it", "THREAD", _THREAD),
+    "chat": Form(
+        "open a chat, or continue a conversation (-t) in it; -x names tools as in a cell",
+        "[-x NAMES] [--max-steps N] [--max-cost USD] [THREAD]",
+        rf"{_THREAD}|(?:{_THREAD} )?(?:{_TOOLS})(?: (?:{_TOOLS}))*|(?:(?:{_TOOLS}) )+{_THREAD}",
+    ),
     "last": Form("show the last answer again"),
     "replay": Form(
         "show or set whether recorded answers are replayed, at no cost",

@@ -4,6 +4,7 @@
 const PICTURES = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const LARGEST = 7_000_000; // bytes of all files of a question: Jupyter closes its socket at 10 MiB
 const PATIENCE = 5_000; // milliseconds after which a silent kernel is mentioned
+const HASTE = 400; // milliseconds before a question can be allowed
 const FADE = 6_000; // milliseconds after which a notice that needs no answer goes
 // What Ctrl and Cmd do to text stays in the chat, and Enter, which would run the cell under it.
 const EDITING = ["a", "c", "v", "x", "y", "z", "enter", "backspace", "delete", "home", "end"];
@@ -106,13 +107,47 @@ class Message {
     this.element.setAttribute("aria-busy", String(open));
     this.body = mine ? this.question(form, buffers) : this.answer(form);
     const parts = [this.body];
+    if (form.question) parts.push(this.asking(form.question));
     if (form.error) parts.push(this.failure(form));
     if (!mine) parts.push((this.foot = this.footer(form)));
     if (!open) parts.push((this.tools = this.toolbar(form)));
     const held = this.element.contains(document.activeElement);
     this.element.replaceChildren(...parts);
-    if (held) this.element.querySelector("button")?.focus();
+    if (form.question) this.askHere();
+    else if (this.asked && held) this.chat.input.focus();
+    else if (held) this.element.querySelector("button")?.focus();
+    this.asked = form.question ? this.asked : null;
     if (open) this.tick();
+  }
+
+  /** Ask whether a call may run: what runs is set as text, and only a button lets it. */
+  asking(question) {
+    const answer = (word) => this.chat.send({ type: "allow", question: question.name, answer: word });
+    const allow = button("Allow", "Allow this call", () => answer("allow"), { disabled: true });
+    const always = question.lasts ? button("Always allow", "Allow all calls of this tool in this session", () => answer("always"), { disabled: true }) : null;
+    // What was meant for something else, as the question came up, must not allow it.
+    setTimeout(() => [allow, always].forEach((one) => one && (one.disabled = false)), HASTE);
+    const title = make("p", { textContent: question.title, id: `llmkit-${question.name}` });
+    const code = make("pre", { textContent: question.code, tabIndex: 0, role: "region", "aria-label": "What will run" });
+    const box = make("div", { className: "llmkit-chat-ask", role: "alertdialog", tabIndex: -1, "aria-labelledby": title.id },
+      title, code, make("div", { className: "llmkit-chat-row" }, allow, always, button("Deny", "Deny this call", () => answer("deny"))));
+    box.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      answer("deny");
+    });
+    this.box = box;
+    this.newly = this.asked !== question.name;
+    this.asked = question.name;
+    return box;
+  }
+
+  /** Take the focus to a new question, unless the user is at work outside of the chat. */
+  askHere() {
+    const at = document.activeElement;
+    if (!at || at === document.body || this.chat.root.contains(at) || this.chat.root.closest(".jp-Cell, .cell")?.contains(at)) this.box.focus();
+    if (this.newly) this.box.scrollIntoView({ block: "nearest" });
   }
 
   question(form, buffers) {
@@ -270,7 +305,7 @@ class Message {
   /** End an answer whose kernel has gone. */
   cut() {
     if (this.form.state !== "open") return;
-    this.show({ ...this.form, state: "cancelled", text: this.body.textContent, sealed: this.sealedHtml ?? "", tail: this.tailHtml, warning: "⏹ stopped" });
+    this.show({ ...this.form, state: "cancelled", question: null, text: this.body.textContent, sealed: this.sealedHtml ?? "", tail: this.tailHtml, warning: "⏹ stopped" });
   }
 
   release() {
@@ -561,7 +596,8 @@ class ChatView {
     this.meter.value = head.window ? head.tokens / head.window : 0;
     this.cost.textContent = `Σ ${head.cost}${head.budget ? ` of ${head.budget}` : ""}${head.simulated ? " simulated" : ""}`;
     this.cost.classList.toggle("llmkit-warn", (head.share ?? 0) >= 0.8);
-    this.extra.textContent = [head.thread && `thread ${head.thread}`, head.variables.length && `knows ${head.variables.join(", ")}`].filter(Boolean).join(" · ");
+    const tools = head.tools ?? [];
+    this.extra.textContent = [head.thread && `thread ${head.thread}`, head.variables.length && `knows ${head.variables.join(", ")}`, tools.length && `may call ${tools.join(", ")}`].filter(Boolean).join(" · ");
     this.systemButton.textContent = head.system ? "System ✓" : "System";
   }
 
@@ -680,6 +716,9 @@ class ChatView {
 export default {
   render({ model, el }) {
     const view = new ChatView(model, el);
-    return () => view.dispose();
+    return () => {
+      view.send({ type: "gone" });
+      view.dispose();
+    };
   },
 };

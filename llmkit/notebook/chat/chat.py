@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
+from contextvars import copy_context
 from copy import copy
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.registry import resolve
+from llmkit.clients.tools.loop import check_limits
 from llmkit.content.attachments import attach
-from llmkit.content.messages import LLMResponse, facts
+from llmkit.content.messages import facts
 from llmkit.core.bridge import bridge
 from llmkit.core.errors import ConfigurationError
+from llmkit.notebook.chat.conversation import reply_of
 from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import entries, plain_text, saved_html
@@ -23,11 +28,13 @@ from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.session import Session, find_session
 from llmkit.notebook.shell import current_shell, has_kernel, say
+from llmkit.notebook.tools.executors import CallerExecutor, KernelExecutor
+from llmkit.notebook.tools.names import given_tools
 from llmkit.notebook.transcript import write_transcript
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from llmkit.notebook.chat.chat_widget import ChatWidget
     from llmkit.notebook.chat.conversation import Conversation, Node
     from llmkit.notebook.chat.runner import Turn
+    from llmkit.notebook.tool_runs import Turn as ThreadTurn
 
 INSTEAD = f'{NO_WIDGETS}: use .ask("…"), .df and .export("chat.md").'
 """What a front end without widgets shows: how to go on from Python."""
@@ -60,9 +68,15 @@ class Chat:
         starters: Questions to offer as buttons while there is none; by default some about the variables.
         budget: What the whole chat may cost, in US dollars; a call that may cost more than what is left is
             refused. By default there is no limit but those of `llmkit.budget`.
+        tools: Functions, tools made by `llmkit.tool` or `llmkit.mcp`, and the provider's own as dicts, which
+            the model may call. Plain functions run on the kernel's main thread, between cells. A call that
+            needs approval has buttons; one that nobody answers is not run.
+        max_steps: Maximum number of requests to the model for one answer with tools.
+        max_cost: Maximum price of one answer with tools, in US dollars.
 
     Raises:
         ConfigurationError: If the model is not known, a variable is not there, or the extension is needed.
+        InvalidRequestError: If `tools` or a limit is invalid.
 
     Example:
         >>> chat = Chat("sandbox")
@@ -81,8 +95,12 @@ class Chat:
         vars: Sequence[Any] | Mapping[str, Any] = (),  # noqa: A002 - the name that the specification gives it
         starters: Iterable[str] | None = None,
         budget: float | None = None,
+        tools: Iterable[Any] | Callable[..., Any] = (),
+        max_steps: int = 8,
+        max_cost: float | None = None,
     ) -> None:
         _check(model, thread, budget)
+        check_limits(max_steps, max_cost)
         self._shell = current_shell()
         self._take_variables(vars, Scope(_variables(self._shell), caller()))
         offered = _starters(self._names, self._given) if starters is None else starters
@@ -93,6 +111,9 @@ class Chat:
             variables=self._values,
             starters=tuple(map(str, offered)),
             budget=budget,
+            tools=given_tools(tools),
+            max_steps=max_steps,
+            max_cost=max_cost,
         )
         self._begin(settings)
 
@@ -117,9 +138,19 @@ class Chat:
             LLMClientError: If there is no whole answer; what had arrived stays in the chat.
             Stopped: If it was stopped, here or in the chat.
         """
-        files = [attach(one) for one in attachments]
+        files, executor = [attach(one) for one in attachments], CallerExecutor()
+        asked: list[asyncio.Task[Turn]] = []
+
+        async def work() -> AsyncGenerator[ThreadTurn, None]:
+            asked.append(asyncio.ensure_future(self._runner.ask(text, files, executor=executor)))
+            async for each in executor.serve(*asked):
+                yield each
+
         try:
-            return _reply(bridge.run(self._runner.ask(text, files)))
+            with closing(bridge.stream(work())) as turns:
+                for turn in filter(None, turns):
+                    executor.take(turn)
+            return _reply(asked[0].result())
         except Stopped:
             raise
         except KeyboardInterrupt:
@@ -141,7 +172,8 @@ class Chat:
             CancelledError: If it was stopped, in the chat or by a cancelled task.
         """
         files = [attach(one) for one in attachments]
-        turn = await asyncio.wrap_future(bridge.submit(self._runner.ask(text, files)))
+        executor = KernelExecutor(self._shell)
+        turn = await asyncio.wrap_future(bridge.submit(self._runner.ask(text, files, executor=executor)))
         try:
             return _reply(turn)
         except Stopped:  # a KeyboardInterrupt would end the event loop
@@ -226,10 +258,21 @@ class Chat:
             raise ConfigurationError("There is no answer to put into a cell.", hint="Ask something first.")
         self._shell.set_next_input(Reply(response).code or response.content)
 
+    def __copy__(self) -> Chat:
+        """Return a chat that goes on by itself from here, with the same tools."""
+        made = type(self).__new__(type(self))
+        made.__setstate__(self.__getstate__())
+        made._runner.settings.tools = self._runner.settings.tools  # noqa: SLF001 - of the same class
+        return made
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle has: the conversation and its settings, not its views."""
+        """Return what a pickle has: the conversation and its settings, not its views and tools."""
         settings = self._runner.settings
-        kept = {name: getattr(settings, name) for name in ("model", "system", "thread", "starters", "budget")}
+        kept = {
+            one.name: getattr(settings, one.name)
+            for one in fields(settings)
+            if one.name not in {"variables", "tools"}
+        }
         return {"settings": kept, "given": self._given, "names": self._names, "talk": self._runner.talk}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -257,6 +300,7 @@ class Chat:
             text = plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self)
             say(f"{text.rstrip()}\n{INSTEAD}")
             return
+        self._runner.shown_in = copy_context()
         self._copies.show(self._shell.display_pub, self._live())
 
     def _live(self) -> ChatWidget:
@@ -311,20 +355,19 @@ def _starters(*variables: Iterable[str]) -> tuple[str, ...]:
 def _reply(turn: Turn) -> Reply:
     """Return the answer of a turn, or raise why there is none."""
     if turn.error is not None:
-        if turn.reply.text.strip():
+        if turn.reply.text.strip() or turn.reply.run is not None:
             turn.error.add_note(f"The text so far is in {KEPT}.")
         raise turn.error
     if turn.reply.state == "cancelled" or turn.reply.response is None:
         raise _stopped(turn.reply)
-    return Reply(turn.reply.response)
+    return reply_of(turn.reply, ended=True)
 
 
 def _stopped(node: Node | None = None) -> Stopped:
     """Return the exception of an answer that was stopped; the text so far stays in the chat."""
-    if node is None or node.role == "user" or not node.text.strip():
+    if node is None or node.role == "user" or not (node.text.strip() or node.run):
         return Stopped()
-    response = node.response or LLMResponse(node.text, "", node.model)
-    return Stopped(KEPT, Reply(response, ended=False))
+    return Stopped(KEPT, reply_of(node, ended=False))
 
 
 def _names(given: Sequence[Any] | Mapping[str, Any], space: Mapping[str, Any]) -> list[str]:

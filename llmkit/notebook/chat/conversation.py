@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from llmkit.content.messages import LLMMessage
-from llmkit.content.parts import ToolCall, ToolResult
+from llmkit.content.messages import LLMMessage, LLMResponse
+from llmkit.content.parts import ToolResult
 from llmkit.content.reasoning import spoken
+from llmkit.notebook.reply import Reply, ShownRun
 from llmkit.notebook.session_log import IncompleteMessage
+from llmkit.notebook.tools.steps import around, events_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from llmkit.clients.tools.run import Run
     from llmkit.content.attachments import Attachment
-    from llmkit.content.messages import LLMResponse
+    from llmkit.notebook.tools.steps import Event
     from llmkit.records import CallStatus
 
 Role = Literal["user", "assistant"]
@@ -36,7 +40,10 @@ class Node:
     hidden: bool = False  # of a question: its turn is not sent to the model
     model: str = ""  # of an answer: the model, as the user named it
     error: str = ""  # one line
-    response: LLMResponse | None = None  # set when the call has ended
+    response: LLMResponse | None = None  # set when the call has ended; of a run with the sums of its steps
+    messages: tuple[LLMMessage, ...] = ()  # of an answer: what goes back to the model, if it is not `text`
+    events: tuple[Event, ...] = ()  # of an answer with tools: its answers and calls, in order
+    run: Run | None = None  # of an answer with tools
     children: list[Node] = field(default_factory=list)  # in the order of time
     chosen: Node | None = None  # the child that is shown
 
@@ -146,7 +153,7 @@ class Conversation:
         node = question.parent
         while node is not None and node.parent is not None:
             asked = node.parent
-            if not asked.hidden and _said(node).strip():
+            if not asked.hidden and (node.messages or _said(node).strip()):
                 sent += [node, asked]
             node = asked.parent
         return sent[::-1]
@@ -159,24 +166,32 @@ class Conversation:
 
     def messages(self) -> list[LLMMessage]:
         """Return `turns` as messages."""
-        return [as_message(node) for node in self.turns()]
+        return [message for node in self.turns() for message in as_messages(node)]
 
     def adopt(self, messages: Sequence[LLMMessage]) -> None:
         """Show the branch that consists of these messages; missing ones are added."""
         node = self._root
-        for message in filter(_is_turn, messages):
-            role: Role = "user" if message.role == "user" else "assistant"
-            if message.role == "system" or role == node.role:
+        for said in _turns(messages):
+            role: Role = "user" if _is_question(said[0]) else "assistant"
+            if role == node.role:
                 continue  # questions and answers alternate
-            known = next((child for child in node.children if _is_same(child, message)), None)
-            known = known or self._add_message(node, role, message)
+            known = next((child for child in node.children if _is_same(child, said)), None)
+            known = known or self._add_messages(node, role, said)
             node.chosen, node = known, known
         node.chosen = None
 
-    def _add_message(self, parent: Node, role: Role, message: LLMMessage) -> Node:
-        state: State = "cancelled" if isinstance(message, IncompleteMessage) else "ok"
+    def _add_messages(self, parent: Node, role: Role, said: Sequence[LLMMessage]) -> Node:
+        state: State = "cancelled" if isinstance(said[-1], IncompleteMessage) else "ok"
+        texts = [message.content for message in said if message.role == role]
+        more = role == "assistant" and any(message.parts for message in said)
         return self._add(
-            parent, role=role, text=message.content, attachments=message.attachments, state=state
+            parent,
+            role=role,
+            text=texts[-1] if texts else "",
+            attachments=said[0].attachments,
+            state=state,
+            messages=tuple(said) if more else (),
+            events=tuple(events_of(said)) if more else (),
         )
 
     def _last_answer(self) -> Node:
@@ -204,18 +219,38 @@ def question_of(node: Node) -> Node:
     return node if node.role == "user" or node.parent is None else node.parent
 
 
-def as_message(node: Node) -> LLMMessage:
-    """Return a message as the clients take it."""
+def reply_of(node: Node, *, ended: bool) -> Reply:
+    """Return an answer as what a cell would return; `ended` says whether its last call did."""
+    response = node.response or LLMResponse(node.text, "", node.model)
+    run = None if node.run is None else ShownRun(node.run, around(node.events))
+    return Reply(response, ended=ended, run=run)
+
+
+def as_messages(node: Node) -> list[LLMMessage]:
+    """Return a message as the clients take it; an answer with tools is several."""
+    if node.messages:
+        return list(node.messages)
     kind = IncompleteMessage if node.state in {"cancelled", "error"} else LLMMessage
-    return kind(role=node.role, content=_said(node), attachments=node.attachments)
+    return [kind(role=node.role, content=_said(node), attachments=node.attachments)]
 
 
-def _is_turn(message: LLMMessage) -> bool:
-    """Whether a message is a question or an answer, and not a step of a run with tools."""
-    return not any(isinstance(part, ToolCall | ToolResult) for part in message.parts)
+def _turns(messages: Iterable[LLMMessage]) -> Iterator[list[LLMMessage]]:
+    """Yield each question, and all messages of each answer together."""
+    said = (message for message in messages if message.role != "system")
+    for is_question, group in groupby(said, _is_question):
+        together = list(group)
+        yield from ([message] for message in together) if is_question else [together]
 
 
-def _is_same(node: Node, message: LLMMessage) -> bool:
+def _is_question(message: LLMMessage) -> bool:
+    """Whether a person asks; results of tools are a part of the answer."""
+    return message.role == "user" and not any(isinstance(part, ToolResult) for part in message.parts)
+
+
+def _is_same(node: Node, said: Sequence[LLMMessage]) -> bool:
+    if node.messages or len(said) > 1:
+        return list(node.messages) == list(said)
+    (message,) = said
     return message.content in (node.text, _said(node)) and node.attachments == message.attachments
 
 

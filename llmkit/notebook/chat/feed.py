@@ -62,6 +62,13 @@ class Feed:
         self._changed = self._changed or bool(delta)
         self.tick()
 
+    def insert(self, html: str) -> None:
+        """Show something finished below the text so far, such as a call of a tool."""
+        rest = "".join([*self._waiting, *self._blocks.finish()])
+        self._waiting, self._blocks = [], Blocks()
+        self._throttle.earn(html)
+        self._seal((render(rest, mathml=True) if rest else "") + html, "")
+
     def tick(self, notice: str = "") -> None:
         """Bring the views up to date, if it is time to."""
         now = self._throttle.clock()
@@ -75,7 +82,11 @@ class Feed:
     def _draw(self) -> None:
         sealed = render("".join(self._waiting), mathml=True) if self._waiting else ""
         before = "" if sealed else self._tail
-        tail = render_partial(self._blocks.tail)
+        self._seal(sealed, render_partial(self._blocks.tail), before)
+        self._waiting.clear()
+
+    def _seal(self, sealed: str, tail: str, before: str = "") -> None:
+        """Send a finished piece, and the open block as far as it differs from before."""
         keep = _common(before, tail)
         rest = tail[len(keep) :]
         message = {
@@ -86,7 +97,6 @@ class Feed:
             "tail": rest,
         }
         self._changed = False
-        self._waiting.clear()
         self._sealed += [sealed] if sealed else []
         self._tail = tail
         self._throttle.spend(sealed, rest)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.money import format_money
 from llmkit.notebook.display.footer import is_about, lacks_price
 from llmkit.notebook.model_list import context_window
+from llmkit.notebook.tools.steps import Called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from llmkit.content.messages import LLMResponse
-    from llmkit.notebook.chat.conversation import Conversation
+    from llmkit.notebook.chat.conversation import Conversation, Node
 
 
 def shown_cost(talk: Conversation) -> float:
@@ -30,11 +31,16 @@ def spent(talk: Conversation) -> float:
 
 def context_form(talk: Conversation) -> dict[str, Any]:
     """Return what the meter of the context shows: tokens of the last call, and the model's window."""
-    answered = (node.response for node in reversed(talk.branch) if node.response is not None)
-    last = next(answered, None)
+    last = next(filter(None, map(_last_response, reversed(talk.branch))), None)
     if last is None:
         return {"tokens": None, "window": None}
     return {"tokens": last.tokens_used, "window": context_window(last.provider, last.model)}
+
+
+def _last_response(node: Node) -> LLMResponse | None:
+    """Return the last response of a message; `response` has the sums of a run with tools."""
+    steps = [one for one in node.events if not isinstance(one, Called)]
+    return steps[-1] if node.response is not None and steps else node.response
 
 
 def money_form(talk: Conversation, budget: float | None) -> dict[str, Any]:

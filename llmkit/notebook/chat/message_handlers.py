@@ -35,6 +35,8 @@ class MessageHandlers:
             "system": lambda message: session.set_system(str(message.get("text", ""))),
             "restore": lambda message: self._restore(message.get("messages")),
             "export": self._export,
+            "allow": lambda message: session.approvals.answer(message.get("question"), message.get("answer")),
+            "gone": lambda message: session.view_closed(message.get("view")),
         }
 
     def receive(self, message: Mapping[str, Any], buffers: Iterable[Any]) -> None:
@@ -54,6 +56,7 @@ class MessageHandlers:
 
     async def _handle(self, message: Mapping[str, Any], buffers: list[bytes]) -> None:
         kind, node = message.get("type"), self._talk.find(message.get("node"))
+        self._views.opened(message.get("view"))
         if kind == "hello":
             await self._greet(message.get("view"))
         elif kind == "ask":

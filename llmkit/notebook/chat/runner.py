@@ -7,6 +7,7 @@ order. A handler of the front end's messages only hands them over: Stop works wh
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,28 +16,39 @@ from llmkit import records
 from llmkit.clients.registry import resolve
 from llmkit.content.describe import card
 from llmkit.content.messages import LLMMessage
+from llmkit.content.tools import Tool, tools_of
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.core.money import to_nanos
-from llmkit.notebook.chat.conversation import Conversation, as_message
+from llmkit.notebook.chat.approvals import SECONDS, Approvals
+from llmkit.notebook.chat.chat_call import ChatCall
+from llmkit.notebook.chat.conversation import Conversation, as_messages, reply_of
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.message_handlers import MessageHandlers
+from llmkit.notebook.chat.tool_turn import ToolTurn
 from llmkit.notebook.chat.views import Views
 from llmkit.notebook.display.error_messages import countdown, error_text, foreign
 from llmkit.notebook.display.footer import outcome_of
+from llmkit.notebook.display.parts import one_line
 from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.display.throttle import MAX_HZ
 from llmkit.notebook.ledger_loss import ledger_loss
-from llmkit.notebook.streams import open_stream
+from llmkit.notebook.session_log import answer_messages
+from llmkit.notebook.tools.executors import CallerExecutor, KernelExecutor
+from llmkit.notebook.tools.stream import ToolStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from contextvars import Context
 
     from llmkit.clients.stream import TextStream
+    from llmkit.clients.tools.execution import Question
     from llmkit.content.attachments import Attachment
     from llmkit.content.describe import Card
+    from llmkit.content.tools import ToolSource
     from llmkit.notebook.chat.conversation import Node
     from llmkit.notebook.chat.feed import Feed
     from llmkit.notebook.session import Session
+    from llmkit.notebook.tools.executors import Executor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +61,10 @@ class ChatSettings:
     variables: Callable[[], Mapping[str, Any]] = dict  # called for each question: variables change
     starters: tuple[str, ...] = ()  # offered while the chat is empty
     budget: float | None = None  # of the whole chat, in US dollars
+    tools: tuple[Tool | Mapping[str, Any] | ToolSource, ...] = ()  # that the model may call
+    max_steps: int = 8  # requests to the model for an answer with tools
+    max_cost: float | None = None  # of an answer with tools, in US dollars
+    patience: float = SECONDS  # how long a question about a tool waits for an answer
 
 
 @dataclass(slots=True)
@@ -57,6 +73,7 @@ class Turn:
 
     reply: Node
     error: LLMClientError | None = None
+    sent: int = 0  # messages
 
 
 class ChatRunner:
@@ -76,37 +93,59 @@ class ChatRunner:
         self._session = session
         self._keep = keep
         self._context = records.current_context()  # the cell that made the chat: its rows name it
+        self.shown_in: Context | None = None  # of the output that shows the chat
         self._task: asyncio.Task[Turn] | None = None
+        self._tool_turn: ToolTurn | None = None
+        self.approvals = Approvals(self.views, session.allowed_tools, settings.patience)
         self._thread: list[LLMMessage] = []
         self._handlers = MessageHandlers(self)
         self.follow_thread()
 
     async def ask(
-        self, text: str, attachments: Sequence[Attachment] = (), instead_of: Node | None = None
+        self,
+        text: str,
+        attachments: Sequence[Attachment] = (),
+        instead_of: Node | None = None,
+        executor: Executor | None = None,
     ) -> Turn:
-        """Ask a question, and wait for its answer."""
+        """Ask a question, and wait for its answer.
+
+        Args:
+            text: The question.
+            attachments: What goes with it.
+            instead_of: The question that it is another version of.
+            executor: Runs tools for code that waits; a view's question has the kernel's main thread for them.
+        """
         if not text.strip():
             raise ConfigurationError("The question is empty.", hint="Type a question.")
         self.check_idle()
         self.follow_thread()
         question = self.talk.ask(text, attachments=attachments, instead_of=instead_of)
-        return await self.answer(question)
+        return await self.answer(question, executor=executor)
 
-    async def answer(self, question: Node, model: str | None = None) -> Turn:
+    async def answer(
+        self, question: Node, model: str | None = None, executor: Executor | None = None
+    ) -> Turn:
         """Ask a question of the conversation, maybe again."""
         self.check_idle()
         chosen = model or self.model
         reply = self.talk.answer(question, state="open", model=chosen)
         feed = self.views.grow(reply)
         self.views.show_after(question.parent)
-        self._task = asyncio.get_running_loop().create_task(self._run(question, reply, chosen, feed))
+        self._task = asyncio.get_running_loop().create_task(self._run(question, reply, feed, executor))
         self._task.add_done_callback(lambda task: self._end_unstarted(task, reply))
         return await self._task
 
     def stop(self) -> None:
-        """Stop the answer that is under way, if there is one."""
-        if self._task is not None:
+        """Stop the answer that is under way, if there is one; an unanswered question is a denial."""
+        if self._task is not None and not (self._tool_turn is not None and self._tool_turn.stop()):
             self._task.cancel()
+
+    def view_closed(self, view: object = None) -> None:
+        """Deny what is asked if the last view has gone; `None` is all of them."""
+        self.views.closed(view)
+        if not self.views.are_open:
+            self.approvals.deny()
 
     @property
     def model(self) -> str:
@@ -168,6 +207,7 @@ class ChatRunner:
             "system": self.system,
             "variables": list(self.settings.variables()),
             "thread": self.settings.thread,
+            "tools": [_tool_name(one) for one in self.settings.tools],
             **context_form(self.talk),
             **money_form(self.talk, self.settings.budget),
         }
@@ -177,15 +217,20 @@ class ChatRunner:
         self.views.send(self.head)
         self._keep()
 
-    async def _run(self, question: Node, reply: Node, model: str, feed: Feed) -> Turn:
+    async def _run(self, question: Node, reply: Node, feed: Feed, executor: Executor | None) -> Turn:
         """Ask, and keep what comes; never raises, for also a failed answer stays in the conversation."""
-        stream: TextStream | None = None
+        stream: TextStream | ToolStream | None = None
         turn = Turn(reply)
         try:
-            stream = await asyncio.to_thread(
-                self._open, self.talk.context(question), model, asyncio.get_running_loop()
+            call = await asyncio.to_thread(
+                self._prepare, self.talk.context(question), reply.model, asyncio.get_running_loop()
             )
-            await _read(stream, feed)
+            turn.sent = len(call.messages)
+            stream = await asyncio.to_thread(call.open)
+            if isinstance(stream, ToolStream):
+                await self._read_run(stream, call, reply, feed, executor)
+            else:
+                await _read(stream, feed)
             reply.state = "ok"
         except asyncio.CancelledError:
             reply.state = "cancelled"
@@ -196,27 +241,59 @@ class ChatRunner:
         self._end(turn, stream)
         return turn
 
+    async def _read_run(
+        self, stream: ToolStream, call: ChatCall, reply: Node, feed: Feed, executor: Executor | None
+    ) -> None:
+        """Do a run with tools; a person is asked where they are: in the views, or in the cell that waits."""
+
+        async def ask(question: Question) -> None:
+            if executor is None or (self.views.are_open and not isinstance(executor, CallerExecutor)):
+                await self.approvals.ask(question, reply)
+            else:
+                await executor.ask(question, self._session.allowed_tools)
+
+        doer = executor or KernelExecutor(self._session.shell, self.shown_in)
+        turn = self._tool_turn = ToolTurn(stream, feed, doer, ask)
+        ticker = asyncio.get_running_loop().create_task(_tick(feed, stream, lambda: turn.notice))
+        try:
+            await turn.read(call.context)
+        finally:
+            self._tool_turn = None
+            ticker.cancel()
+        if stream.run.response is None:
+            raise BudgetExceededError(
+                "The first request may cost more than this answer may, so nothing was sent.",
+                needed=call.max_cost,
+                hint="Raise max_cost or budget of the chat.",
+            )
+
     def _end_unstarted(self, task: asyncio.Task[Turn], reply: Node) -> None:
         """End a turn that was stopped before its first step: only then is its task cancelled."""
         if task.cancelled():
             reply.state = "cancelled"
             self._end(Turn(reply), None)
 
-    def _open(self, context: list[Node], model: str, loop: asyncio.AbstractEventLoop) -> TextStream:
-        """Open the stream; nothing is sent before its first step. Runs in a thread: imports take a while."""
+    def _prepare(self, context: list[Node], model: str, loop: asyncio.AbstractEventLoop) -> ChatCall:
+        """Prepare a call; nothing is sent before its first step. Runs in a thread: imports take a while."""
         cards = self._cards()
         for note in (note for each in cards for note in each.notes):
             loop.call_soon_threadsafe(self.views.say, note, "alert")
-        messages = [*self._system(cards), *map(as_message, context)]
-        facts = asdict(self._context) | {"surface": "chat", "cap_nanos": self._cap()}
-        temperature = self._session.defaults.temperature
-        options = {} if temperature is None else {"temperature": temperature}
-        return open_stream(resolve(model), messages, options, facts, self._session.defaults.fallback)
+        defaults, settings = self._session.defaults, self.settings
+        return ChatCall(
+            name=resolve(model),
+            messages=[*self._system(cards), *(one for node in context for one in as_messages(node))],
+            options={} if defaults.temperature is None else {"temperature": defaults.temperature},
+            context=asdict(self._context) | {"surface": "chat", "cap_nanos": self._cap()},
+            fallback=tuple(defaults.fallback),
+            tools=tools_of(settings.tools),
+            max_steps=settings.max_steps,
+            max_cost=_least(settings.max_cost, self._left),
+        )
 
-    def _end(self, turn: Turn, stream: TextStream | None) -> None:
+    def _end(self, turn: Turn, stream: TextStream | ToolStream | None) -> None:
         reply = turn.reply
         if stream is not None:
-            reply.text, reply.response = stream.text, outcome_of(stream)
+            _keep(turn, stream)
         if turn.error is not None:
             reply.state = "error"
             reply.error = error_text(turn.error)
@@ -236,13 +313,16 @@ class ChatRunner:
         text = "\n\n".join(filter(None, [self.system.strip(), *(each.text for each in cards)]))
         return [LLMMessage(role="system", content=text)] if text else []
 
+    @property
+    def _left(self) -> float | None:
+        """What is left of the chat's budget, in US dollars."""
+        budget = self.settings.budget
+        return None if budget is None else max(budget - self.cost, 0.0)
+
     def _cap(self) -> int | None:
         """Return what the next call may cost, in billionths of a dollar."""
-        limits: list[float | None] = [self._session.defaults.budget]
-        if self.settings.budget is not None:
-            limits.append(max(self.settings.budget - self.cost, 0.0))
-        known = [cap for cap in limits if cap is not None]
-        return to_nanos(min(known)) if known else None
+        least = _least(self._session.defaults.budget, self._left)
+        return None if least is None else to_nanos(least)
 
     def _tell_alerts(self) -> None:
         from llmkit.clients.accounting import bound_ratio
@@ -256,10 +336,33 @@ class ChatRunner:
             self.views.say(f"The ledger cannot be written: {waiting} calls are kept in memory.", "error")
 
 
+def _keep(turn: Turn, stream: TextStream | ToolStream) -> None:
+    """Keep what came of a call, and what of it the next question brings along."""
+    reply = turn.reply
+    reply.text, reply.response = stream.text, outcome_of(stream)
+    if isinstance(stream, ToolStream):
+        reply.run, reply.events = stream.run, tuple(stream.history)
+    if reply.response is not None:
+        said = answer_messages(reply_of(reply, ended=stream.response is not None), turn.sent)
+        reply.messages = tuple(said) if any(message.parts for message in said) else ()
+
+
+def _tool_name(tool: Tool | Mapping[str, Any] | ToolSource) -> str:
+    """Return what the header calls a tool, or a server of tools."""
+    if isinstance(tool, Tool):
+        return tool.name
+    return one_line(str(tool.get("type", "tool")) if isinstance(tool, Mapping) else tool.title, 40)
+
+
+def _least(*amounts: float | None) -> float | None:
+    return min((amount for amount in amounts if amount is not None), default=None)
+
+
 async def _read(stream: TextStream, feed: Feed) -> None:
     """Show an answer while it arrives."""
     spoken = Spoken()
-    ticker = asyncio.get_running_loop().create_task(_tick(feed, stream, spoken))
+    thinks = lambda: THINKING if spoken.thinking or stream.thinking else ""  # noqa: E731 - a line is enough
+    ticker = asyncio.get_running_loop().create_task(_tick(feed, stream, thinks))
     try:
         async with aclosing(stream):
             async for piece in stream:
@@ -268,12 +371,11 @@ async def _read(stream: TextStream, feed: Feed) -> None:
         ticker.cancel()
 
 
-async def _tick(feed: Feed, stream: TextStream, spoken: Spoken) -> None:
-    """Show what arrived between two pieces, how long the call waits for another try, and who thinks."""
+async def _tick(feed: Feed, stream: TextStream | ToolStream, notice: Callable[[], str]) -> None:
+    """Show what arrived between two pieces, how long the call waits for another try, and what goes on."""
     while True:
         await asyncio.sleep(1 / MAX_HZ)
-        thinking = THINKING if spoken.thinking or stream.thinking else ""
-        feed.tick(countdown(stream.waiting) or thinking)
+        feed.tick(countdown(stream.waiting) or notice())
 
 
 def _may_allow(error: LLMClientError | None) -> str | None:

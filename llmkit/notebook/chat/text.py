@@ -13,12 +13,14 @@ from llmkit.notebook.display.markdown.style import PARTS
 from llmkit.notebook.display.parts import NOTHING, beside
 from llmkit.notebook.display.plain_text import plain, printable
 from llmkit.notebook.display.saved_copies import saved_copy
+from llmkit.notebook.tools.steps import around, run_footer
 from llmkit.notebook.transcript import Entry, entry_html, to_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llmkit.notebook.chat.conversation import Node
+    from llmkit.notebook.display.parts import Beside
     from llmkit.records import CallStatus
 
 
@@ -85,7 +87,7 @@ def _entry(node: Node) -> Entry:
     mine = node.role == "user"
     return Entry(
         text=node.text if mine else spoken(node.text),
-        beside=NOTHING if mine else beside(node.response),
+        beside=NOTHING if mine else beside_of(node),
         quoted=mine,
         heading=_speaker(node),
         notes=files,
@@ -105,14 +107,21 @@ def _footer(node: Node) -> Footer:
         return Footer(warning="⏹ stopped" if node.state == "cancelled" else "")
     status: CallStatus = "ok" if node.state == "open" else node.state
     footer = build_footer(node.response, label=node.model or None, status=status)
+    if node.run is not None:
+        footer = run_footer(footer, node.events, node.run.stopped)
     warning = "" if node.error else footer.warning  # the error says it
     return replace(footer, warning=warning)
 
 
 def _answer_html(node: Node) -> str:
-    text, around = spoken(node.text), beside(node.response)
+    text, near = spoken(node.text), beside_of(node)
     said = render(text if node.state == "ok" else close_open(plain(text)), mathml=True)
-    return around.above + said + around.below
+    return near.above + said + near.below
+
+
+def beside_of(node: Node) -> Beside:
+    """Return what stands above and below the text of an answer."""
+    return around(node.events) if node.events else beside(node.response)
 
 
 def _files(node: Node, first: int) -> tuple[list[dict[str, Any]], list[bytes]]:

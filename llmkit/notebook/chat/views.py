@@ -20,6 +20,21 @@ class Views:
         self._talk = talk
         self._publish = publish
         self._feed: Feed | None = None
+        self._question: dict[str, Any] | None = None
+        self._open: set[object] = set()
+
+    @property
+    def are_open(self) -> bool:
+        """Whether any view is on a page, as far as is known."""
+        return bool(self._open)
+
+    def opened(self, view: object) -> None:
+        """Note a view that asks for something."""
+        self._open |= set() if view is None else {str(view)}
+
+    def closed(self, view: object = None) -> None:
+        """Note a view that has gone from its page; `None` is all of them."""
+        self._open = set() if view is None else self._open - {str(view)}
 
     @property
     def growing(self) -> tuple[str, str] | None:
@@ -43,9 +58,14 @@ class Views:
         """End what `grow` began: from now on the answer is shown as it stands in the conversation."""
         self._feed = None
 
+    def ask(self, reply: Node, question: dict[str, Any] | None) -> None:
+        """Show a question within the answer that waits for it; `None` takes it away."""
+        self._question = question
+        self.show(reply)
+
     def show(self, node: Node, **more: Any) -> None:
         """Show one message anew."""
-        form, buffers = message_form(node, self._growing(node))
+        form, buffers = self._form(node)
         self._publish({"type": "message", "message": {**form, **more}}, buffers)
 
     def show_after(self, node: Node | None, view: object = None) -> None:
@@ -54,10 +74,12 @@ class Views:
         start, after = (shown.index(node) + 1, node.number) if node is not None and node in shown else (0, 0)
         forms, buffers = [], list[bytes]()
         for one in shown[start:]:
-            form, parts = message_form(one, self._growing(one), len(buffers))
+            form, parts = self._form(one, len(buffers))
             forms.append(form)
             buffers += parts
         self._publish({"type": "branch", "after": after, "messages": forms, "view": view}, buffers)
 
-    def _growing(self, node: Node) -> tuple[str, str] | None:
-        return self.growing if node.state == "open" else None
+    def _form(self, node: Node, first_buffer: int = 0) -> tuple[dict[str, Any], list[bytes]]:
+        arriving = node.state == "open"
+        form, buffers = message_form(node, self.growing if arriving else None, first_buffer)
+        return {**form, "question": self._question if arriving else None}, buffers

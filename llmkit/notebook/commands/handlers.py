@@ -273,10 +273,10 @@ def _replay(_session: Session, command: Command) -> None:
     say(current())
 
 
-def _chat(_session: Session, command: Command) -> Any:
-    from llmkit.notebook.chat.chat import Chat
+def _chat(session: Session, command: Command) -> Any:
+    from llmkit.notebook.commands.open_chat import open_chat
 
-    return Chat(thread=command.argument)
+    return open_chat(session, command.argument or "")
 
 
 def _help(_session: Session, command: Command) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.template import CellError
-from llmkit.content.tools import tool_of, tools_of
+from llmkit.content.tools import ToolSource, tool_of, tools_of
 from llmkit.core.errors import InvalidRequestError
 from llmkit.notebook.cell.values import MCP, PYTHON
 from llmkit.notebook.request import look_up
 from llmkit.notebook.tools.python_tool import python_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from llmkit.content.tools import Tool
 
@@ -38,6 +38,13 @@ def named_tools(
         return tools_of(found)
     except InvalidRequestError as error:
         raise CellError(f"-x: {error.message}", hint=error.hint or "") from error
+
+
+def given_tools(tools: Iterable[Any] | Callable[..., Any]) -> tuple[Any, ...]:
+    """Return what `tools=` was given; servers are asked for their tools at each question."""
+    given = [tools] if callable(tools) or isinstance(tools, Mapping | ToolSource) else list(tools)
+    here = tools_of(one for one in given if not isinstance(one, ToolSource))
+    return (*here, *(one for one in given if isinstance(one, ToolSource)))
 
 
 def _tools(name: str, variables: Mapping[str, Any], shell: Any) -> Iterator[Tool | Mapping[str, Any]]:

@@ -41,7 +41,8 @@ def python_tool(shell: Any) -> Tool:
 
 def run_code(shell: Any, code: str) -> str:
     """Run code in a shell as a cell without history, and return its output, its value and its error."""
-    with _undisturbed(shell), capture_output() as captured:
+    # The trap is set first: between cells, `run_cell` would set it, and take the values from the capture.
+    with _undisturbed(shell), shell.display_trap, capture_output() as captured:
         ran = shell.run_cell(code, store_history=False)
     error = ran.error_before_exec or ran.error_in_exec
     if isinstance(error, KeyboardInterrupt) or _is_timeout(error):

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmkit.content.parts import ToolCall
+from llmkit.content.messages import LLMResponse
+from llmkit.content.parts import ToolCall, ToolResult
 from llmkit.content.reasoning import spoken
 from llmkit.core.money import format_money
-from llmkit.notebook.display.footer import format_seconds
+from llmkit.notebook.display.footer import Footer, format_seconds
 from llmkit.notebook.display.markdown.render import render
 from llmkit.notebook.display.parts import NOTHING, Beside, beside, call_html, one_line, signature
 from llmkit.notebook.display.plain_text import plain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from llmkit.clients.tools.run import Step
-    from llmkit.content.messages import LLMResponse
-    from llmkit.content.parts import ToolResult
+    from llmkit.content.messages import LLMMessage
 
 SHORT = 40
 """Longest result that stands on a call's line, in characters."""
@@ -70,13 +70,56 @@ def _outcome(step: Step, result: ToolResult, value: Any) -> str:
     if step.approved is False:
         return "not allowed"
     if result.is_error:
-        return f"error: {one_line(result.content, 80)}"
+        return _result(result)
     if hasattr(value, "columns") and hasattr(value, "index"):  # a DataFrame
         return f"{len(value):,} rows"
     if isinstance(value, list | tuple | set | dict) and len(result.content) > SHORT:
         return f"{len(value):,} items"
+    return _result(result)
+
+
+def _result(result: ToolResult) -> str:
+    """Return a short result, or the length of a long one."""
+    if result.is_error:
+        return f"error: {one_line(result.content, 80)}"
     text = result.content.strip()
     return text if len(text) <= SHORT and "\n" not in text else f"{len(text):,} characters"
+
+
+def events_of(messages: Iterable[LLMMessage]) -> Iterator[Event]:
+    """Yield what a conversation says about a run with tools: its answers, its calls and their results."""
+    calls: dict[str, ToolCall] = {}
+    for message in messages:
+        if message.role == "assistant":
+            calls |= {part.id: part for part in message.parts if isinstance(part, ToolCall)}
+            yield LLMResponse(message.content, "", "", parts=message.parts)
+        for one in message.parts:
+            if isinstance(one, ToolResult):
+                yield Called(calls.get(one.call_id, ToolCall(one.call_id, one.name)), one, _result(one))
+
+
+LIMITS = {
+    "max_steps": "stopped at max steps",
+    "max_cost": "stopped at max cost",
+    "repeated": "stopped: the same call three times",
+    "interrupted": "interrupted in a tool",
+}
+"""What the footer says of a run that did not come to its end."""
+
+
+def run_footer(footer: Footer, events: Sequence[Event], stopped: str) -> Footer:
+    """Return the line under the last answer of a run, with its number of steps and why it stopped."""
+    calls = sum(isinstance(one, Called) for one in events)
+    counts = (_counted(len(events) - calls, "request"), _counted(calls, "tool call"))
+    facts = (*footer.facts[:1], *counts, *footer.facts[1:])
+    in_request = stopped == "interrupted" and not isinstance(events[-1], Called)
+    return replace(
+        footer, facts=facts, warning=footer.warning if in_request else LIMITS.get(stopped, footer.warning)
+    )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def around(events: Sequence[Event]) -> Beside:

@@ -27,13 +27,12 @@ class ToolStream:
 
     Attributes:
         loop: The run.
-        request: The first request.
         history: The answers, and the calls of tools, in order.
     """
 
-    def __init__(self, loop: Loop, request: Request) -> None:
+    def __init__(self, loop: Loop, request: Request | None = None) -> None:
         self.loop = loop
-        self.request = request
+        self._request = request
         self.history: list[Event] = []
         self._started = perf_counter()
         self._seconds = 0.0
@@ -71,6 +70,12 @@ class ToolStream:
         found = None if self.loop.stream is None else self.loop.stream.outcome
         if found is not None and not any(found is one for one in self.history):
             self.history.append(found)
+
+    @property
+    def request(self) -> Request:
+        """The first request."""
+        assert self._request is not None
+        return self._request
 
     @property
     def run(self) -> Run:
@@ -113,13 +118,6 @@ class ToolStream:
         return around(self.history)
 
     @property
-    def facts(self) -> tuple[str, ...]:
-        """How many requests and calls there were, for the footer."""
-        requests = len(self._answers)
-        calls = len(self.history) - requests
-        return (_counted(requests, "request"), _counted(calls, "tool call"))
-
-    @property
     def _answers(self) -> list[LLMResponse]:
         return [one for one in self.history if not isinstance(one, Called)]
 
@@ -135,6 +133,7 @@ def summed(answers: Sequence[LLMResponse], seconds: float) -> LLMResponse | None
         prompt_tokens=_sum(answers, "prompt_tokens"),
         completion_tokens=_sum(answers, "completion_tokens"),
         tokens_used=None,
+        attempts=_sum(answers, "attempts"),
         cost_estimate=_sum(live or answers, "cost_estimate"),
         saved_cost=_sum(answers, "saved_cost") if replayed else None,
         replayed=replayed,
@@ -147,7 +146,3 @@ def _sum(answers: Sequence[LLMResponse], name: str) -> Any:
     """Return the sum of an attribute; `None` if one of the values is unknown."""
     values = [getattr(one, name) for one in answers]
     return None if any(value is None for value in values) else sum(values)
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"

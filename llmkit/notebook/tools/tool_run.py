@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmkit import records
@@ -21,6 +21,7 @@ from llmkit.notebook.single import SingleRun
 from llmkit.notebook.streams import call_context, open_stream
 from llmkit.notebook.tool_runs import events as events_of
 from llmkit.notebook.tools.asking import ask_person
+from llmkit.notebook.tools.steps import run_footer
 from llmkit.notebook.tools.stream import ToolStream
 
 if TYPE_CHECKING:
@@ -36,14 +37,6 @@ if TYPE_CHECKING:
     from llmkit.notebook.request import Prompt
     from llmkit.notebook.session import Session
     from llmkit.records import CallStatus
-
-LIMITS = {
-    "max_steps": "stopped at --max-steps",
-    "max_cost": "stopped at --max-cost",
-    "repeated": "stopped: the same call three times",
-    "interrupted": "interrupted in a tool",
-}
-"""What the footer says of a run that did not come to its end."""
 
 
 class ToolRun(SingleRun):
@@ -111,7 +104,6 @@ class ToolRun(SingleRun):
         finally:
             self.stream.end()
         run = self.stream.run
-        self._warning = LIMITS.get(run.stopped, "")
         if run.stopped == "interrupted":
             raise KeyboardInterrupt
         if run.response is None:
@@ -140,10 +132,7 @@ class ToolRun(SingleRun):
         footer = super()._footer(status)
         if footer is None:
             return None
-        facts = (*footer.facts[:1], *self.stream.facts, *footer.facts[1:])
-        return replace(footer, facts=facts, warning=self._warning or footer.warning)
-
-    _warning = ""
+        return run_footer(footer, self.stream.history, self.stream.run.stopped)
 
 
 class _Progress:
