@@ -1,5 +1,6 @@
 import typing
 
+from . import frames as frames
 from . import parts as parts
 from . import sandbox as sandbox
 from .clients.anthropic import AnthropicClient as AnthropicClient

@@ -36,7 +36,7 @@ CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
 FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
 """The ends that count as errors."""
 
-Surface = Literal["magic", "chat", "api", "batch"]
+Surface = Literal["magic", "chat", "api", "batch", "table"]
 """What made the call."""
 
 

@@ -17,7 +17,7 @@ from llmkit.core.redaction import redact
 from llmkit.core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
 MAX_ROWS = 200
 """Maximum rows of a pandas object in a prompt; of a longer one, the first and last."""
@@ -65,18 +65,15 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
     notes: dict[str, None] = {}
 
     def fill(match: re.Match[str]) -> str:
-        if match[1]:
-            # A backslash before other braces, as in LaTeX, is the user's own.
-            return match[0][1:] if _NAME.match(match[2]) else match[0]
-        found = _look_up(match[2], lookup)
+        found = None if match[1] else _lookup(match[2], lookup)
         if found is None:
-            return match[0]
-        path, value = found
+            return _unescaped(match)
+        value = found.value(lookup)
         text = _text(value)
-        notes.update(dict.fromkeys(_notes(path, value, text)))
+        notes.update(dict.fromkeys(_notes(found.path, value, text)))
         safe = redact(text)
         if safe != text:
-            redacted[path] = None
+            redacted[found.path] = None
         return safe
 
     filled = _SLOT.sub(fill, text)
@@ -85,8 +82,39 @@ def interpolate(text: str, lookup: Mapping[str, Any]) -> Interpolated:
     return Interpolated(text=filled, redacted=tuple(redacted), notes=tuple(notes))
 
 
-def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Return a lookup and its value; `None` if the braces are JSON, LaTeX or similar."""
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """What stands between `{{` and `}}`.
+
+    Attributes:
+        slot: The text between the braces.
+        path: The lookup without its format.
+        name: Name of the variable.
+        steps: Its attributes and items.
+        conversion: `r` or `s` after an exclamation mark.
+        spec: The format after a colon.
+    """
+
+    slot: str
+    path: str
+    name: str
+    steps: list[re.Match[str]]
+    conversion: str | None
+    spec: str | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a name alone."""
+        return not (self.steps or self.conversion or self.spec)
+
+    def value(self, lookup: Mapping[str, Any]) -> Any:
+        """Return the value, formatted if it has a format."""
+        found = _follow(_root(self.name, lookup), self.name, self.steps)
+        return _formatted(found, self.slot, self.conversion, self.spec)
+
+
+def _lookup(slot: str, known: Container[str]) -> _Lookup | None:
+    """Read a slot; `None` if the braces are JSON, LaTeX or similar."""
     name = _NAME.match(slot)
     if name is None:
         return None
@@ -96,10 +124,72 @@ def _look_up(slot: str, lookup: Mapping[str, Any]) -> tuple[str, Any] | None:
         position = step.end()
     shape = _FORMAT.fullmatch(slot, position)
     if shape is None:
-        _refuse(slot, position, steps=bool(steps), known=name[1] in lookup)
+        _refuse(slot, position, steps=bool(steps), known=name[1] in known)
         return None
-    value = _follow(_root(name[1], lookup), name[1], steps)
-    return slot[:position].strip(), _formatted(value, slot, shape["conversion"], shape["spec"])
+    return _Lookup(slot, slot[:position].strip(), name[1], steps, shape["conversion"], shape["spec"])
+
+
+class Template:
+    r"""A prompt that is taken apart once, to be filled in many times.
+
+    Args:
+        text: The prompt, as for `interpolate`.
+        known: The names that can be looked up.
+
+    Attributes:
+        names: The names that it looks up, in order.
+        plain: Those that it looks up without attribute, item or format.
+
+    Example:
+        >>> Template("{{n}} of {{all[0]}}", ["n", "all"]).fill({"n": 1, "all": [7]})
+        '1 of 7'
+    """
+
+    def __init__(self, text: str, known: Container[str] = ()) -> None:
+        self._parts: list[str | _Lookup] = list(_taken_apart(text, known))
+        found = [part for part in self._parts if isinstance(part, _Lookup)]
+        self.names = list(dict.fromkeys(part.name for part in found))
+        others = {part.name for part in found if not part.is_plain}
+        self.plain = [name for name in self.names if name not in others]
+
+    def fill(self, lookup: Mapping[str, Any], clean: Container[str] = ()) -> str:
+        """Return the prompt with the values of a lookup.
+
+        Args:
+            lookup: The values.
+            clean: Names of texts that are known to hold no key; in other values keys are redacted.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            InvalidRequestError: If a name, attribute or item does not exist.
+        """
+        return "".join(
+            [part if isinstance(part, str) else self._filled(part, lookup, clean) for part in self._parts]
+        )
+
+    @staticmethod
+    def _filled(part: _Lookup, lookup: Mapping[str, Any], clean: Container[str]) -> str:
+        if part.name in clean and part.is_plain:
+            return str(lookup[part.name])
+        return redact(_text(part.value(lookup)))
+
+
+def _taken_apart(text: str, known: Container[str]) -> Iterator[str | _Lookup]:
+    """Yield the texts and the lookups of a prompt."""
+    position = 0
+    for match in _SLOT.finditer(text):
+        yield text[position : match.start()]
+        found = None if match[1] else _lookup(match[2], known)
+        yield _unescaped(match) if found is None else found
+        position = match.end()
+    yield text[position:]
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """Return braces that are no lookup; a backslash before LaTeX's is the user's own."""
+    return match[0][1:] if match[1] and _NAME.match(match[2]) else match[0]
 
 
 def _refuse(slot: str, position: int, *, steps: bool, known: bool) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmkit.core.background import Background
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
 T = TypeVar("T")
 
@@ -32,8 +32,16 @@ class Bridge(Background):
     def __init__(self) -> None:
         super().__init__("llmkit-bridge", CLOSE_GRACE)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and wait for it; an interrupt cancels it."""
+    def run(self, work: Coroutine[Any, Any, T], tick: Callable[[], object] | None = None) -> T:
+        """Run a coroutine on the loop and wait for it; an interrupt cancels it.
+
+        Args:
+            work: The coroutine.
+            tick: Called on this thread now and then while it runs.
+
+        Returns:
+            Its result.
+        """
         results: list[T] = []
 
         # A stream of one item: `stream` sees an interrupt at its next tick, and waits for the cleanup.
@@ -42,7 +50,8 @@ class Bridge(Background):
             yield ""
 
         for _ in self.stream(single()):
-            pass
+            if tick is not None:
+                tick()
         return results[0]
 
     def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:

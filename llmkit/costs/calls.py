@@ -59,8 +59,8 @@ class Calls:
 
         Args:
             **filters: `provider`, `model` (as requested), `notebook`, `status` (how a call ended),
-                `surface` (`"magic"`, `"chat"`, `"api"`, `"batch"`, …), `session`: one value, or a list of
-                alternatives. `since` (inclusive), `until` (exclusive): times, local without a zone. `tag`,
+                `surface` (`"magic"`, `"chat"`, `"api"`, `"batch"`, `"table"`, …), `session`: one value or
+                a list of them. `since` (inclusive), `until` (exclusive): times, local without a zone. `tag`,
                 `tags`: a name, `"name=value"`, or a list or dictionary of them; all must match.
                 `simulated`: `True` for the sandbox's calls only, `False` for real calls only.
 

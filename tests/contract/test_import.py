@@ -33,6 +33,7 @@ NAMES = [
     "aask",
     "ask",
     "run",
+    "frames",
     "APIKeyManager",
     "Alert",
     "AnthropicClient",

@@ -75,7 +75,7 @@ async def finished(call: Call, source: Source) -> LLMResponse:
 async def _acknowledged(future: Future[bool]) -> None:
     """Wait until a record is committed; a failed write is logged and does not lose the answer."""
     if not future.done():
-        await _ended(future)
+        await ended(future)
     if (problem := future.exception()) is not None:
         logger.warning("The call was not recorded: %s", problem)
 
@@ -84,7 +84,7 @@ _waiting: dict[tuple[asyncio.AbstractEventLoop, Future[bool]], list[asyncio.Futu
 """The waiters of each shared future, by event loop."""
 
 
-async def _ended(future: Future[bool]) -> None:
+async def ended(future: Future[bool]) -> None:
     """Wait for a future. When it completes, each event loop is woken once, however many calls wait there."""
     loop = asyncio.get_running_loop()
     waiters = _waiting.get((loop, future))

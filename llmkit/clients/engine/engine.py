@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from llmkit.clients.accounting.accounting import accounted, finished
 from llmkit.clients.cassettes.playback import replayed
 from llmkit.clients.cassettes.replay import current_mode
-from llmkit.clients.cassettes.request_key import canonical_request
+from llmkit.clients.cassettes.request_key import canonical_request, place
 from llmkit.clients.credentials.access import blame_address
 from llmkit.clients.credentials.health import Health, check
 from llmkit.clients.engine.attempts import Attempts, Endpoint, warn_refused
@@ -304,6 +304,11 @@ class ProviderClient(ToolRunner):
         codec = self._endpoint.codec
         sent: float | None = codec.parameters(codec.encode(bare).body or {}).get("temperature")
         return sent
+
+    @property
+    def place(self) -> str:
+        """The server, as far as it affects answers; the sandbox is one of its own."""
+        return place(self.address, simulated=self.simulated)
 
     def default_model(self) -> str:
         """Return the default model of a call.

@@ -44,6 +44,11 @@ class RecordedClient(ToolRunner):
         """Return the default model of a call."""
         return self.model or str(getattr(self.inner, "model", None) or self.provider_name)
 
+    @property
+    def place(self) -> str:
+        """The server, which only the other client knows."""
+        return ""
+
     def __repr__(self) -> str:
         return f"<{type(self.inner).__name__} {self.provider_name}:{self.default_model()}, recorded>"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
     from llmkit.content.messages import LLMMessage
     from llmkit.content.parts import Part
+    from llmkit.providers.codec import Request
 
 
 class ToolRunner(BaseLLMClient):
@@ -57,12 +58,16 @@ class ToolRunner(BaseLLMClient):
     ) -> Call:
         """Check the arguments and create the call."""
 
+    def prepared(self, messages: list[LLMMessage], **options: Any) -> Request:
+        """Return what `generate_text` would send with these arguments; nothing is sent."""
+        given = dict(options)
+        model, limit = given.pop("model", None), given.pop("max_tokens", None)
+        temperature = given.pop("temperature", TEMPERATURE)
+        return self._call(messages, model, temperature, limit, given, stream=False).request
+
     def bound(self, messages: list[LLMMessage], **options: Any) -> int | None:
         """Return the most that a request can cost, in nano-dollars; `None` if its price is unknown."""
-        named = {name: options.pop(name, None) for name in ("model", "max_tokens")}
-        temperature = options.pop("temperature", TEMPERATURE)
-        call = self._call(messages, named["model"], temperature, named["max_tokens"], options, stream=True)
-        return cost_bound(call.request, self.provider_name).nanos
+        return cost_bound(self.prepared(messages, **options), self.provider_name).nanos
 
     async def count_tokens(
         self, messages: list[LLMMessage] | str, model: str | None = None, tools: Iterable[Any] = ()

@@ -114,9 +114,12 @@ class Writer:
     issued, and the row is retried with the next row or flush.
     """
 
-    def __init__(self, commit: Callable[[list[Row]], None], name: str) -> None:
+    def __init__(
+        self, commit: Callable[[list[Row]], None], name: str, *, what: str = "calls to the ledger"
+    ) -> None:
         self._commit = commit
         self._name = name
+        self._what = what
         self.reset()
 
     def reset(self) -> None:
@@ -318,7 +321,7 @@ class Writer:
             with self._moving:
                 del self._kept[: len(chunk)]
         if self._problem:
-            logger.info("The ledger %s is writable again.", self._name)
+            logger.info("The %s %s is writable again.", self._what.rpartition(" ")[2], self._name)
         self._problem = self._unreported = None
         return True
 
@@ -326,7 +329,7 @@ class Writer:
         reason = str(error) or type(error).__name__
         if self._problem is None:  # once per outage, even if its reason changes
             self._unreported = (
-                f"Cannot write calls to the ledger {self._name}: {reason.rstrip('.')}. They are kept in"
+                f"Cannot write {self._what} {self._name}: {reason.rstrip('.')}. They are kept in"
                 " memory and written later, but lost if this process ends first."
             )
         self._problem = reason

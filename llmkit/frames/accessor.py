@@ -1,0 +1,82 @@
+"""`df.llm`: the verbs as methods of pandas and polars frames."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.late_import import when_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "llm"
+
+
+class _Method:
+    """A verb as a method; its module is loaded at its first use."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        verb = getattr(import_module("llmkit.frames"), self._name)
+
+        def method(accessor: FrameAccessor, *args: Any, **options: Any) -> Any:
+            return verb(accessor.frame, *args, **options)
+
+        signature = inspect.signature(verb)
+        first, *others = signature.parameters.values()
+        method.__signature__ = signature.replace(parameters=[first.replace(name="self"), *others])  # type: ignore[attr-defined]  # as inspect reads it
+        method.__doc__, method.__name__ = verb.__doc__, self._name
+        return method
+
+    def __get__(self, accessor: FrameAccessor | None, owner: type) -> Any:
+        return self._function if accessor is None else self._function.__get__(accessor, owner)
+
+
+class FrameAccessor:
+    """The verbs of `llmkit.frames` for one frame.
+
+    Args:
+        frame: The frame.
+
+    Example:
+        >>> import pandas as pd
+        >>> rivers = pd.DataFrame({"river": ["Rhine"]})
+        >>> FrameAccessor(rivers).map("repeat exactly: {{river}}", model="sandbox", progress=False)["llm"][0]
+        'Rhine'
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self.frame = frame
+
+    def __repr__(self) -> str:
+        verbs = ", ".join(name for name, one in vars(type(self)).items() if isinstance(one, _Method))
+        return f"<llmkit on {len(self.frame):,} rows: {verbs}>"
+
+    map = _Method()
+    amap = _Method()
+
+
+def register() -> None:
+    """Register `df.llm` for pandas and polars, as soon as they are loaded; neither is loaded for it."""
+    when_loaded("pandas", _for_pandas)
+    when_loaded("polars", _for_polars)
+
+
+def _for_pandas() -> None:
+    import pandas as pd
+
+    if not hasattr(pd.DataFrame, NAME):
+        pd.api.extensions.register_dataframe_accessor(NAME)(FrameAccessor)
+
+
+def _for_polars() -> None:
+    import polars as pl
+
+    if not hasattr(pl.DataFrame, NAME):
+        pl.api.register_dataframe_namespace(NAME)(FrameAccessor)

@@ -1,0 +1,1 @@
+"""The answers of rows: what a store of them does, and the stores."""

@@ -1,0 +1,252 @@
+"""Answers in an SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core import filesystems, sqlite
+from llmkit.core.errors import ConfigurationError
+from llmkit.costs.store.writer import Writer
+from llmkit.frames.answers.protocol import Answer, JobRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+VERSION = 1
+"""Version of the schema; a file of a newer one is refused."""
+
+TIMEOUT = 30.0
+"""Seconds to wait for another process that writes."""
+
+_MEMORY = ":memory:"
+_KEYS = 500
+"""Keys in one query; SQLite allows more, but a longer statement is not faster."""
+
+_ANSWER = ", ".join(Answer._fields)
+_JOB = tuple(JobRecord.__dataclass_fields__)
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS answers (
+        key BLOB PRIMARY KEY, status TEXT NOT NULL, text TEXT NOT NULL, value TEXT, error TEXT NOT NULL,
+        max_tokens INTEGER, model TEXT, input_tokens INTEGER, output_tokens INTEGER, cost_nanos INTEGER,
+        uid TEXT NOT NULL, time INTEGER NOT NULL, job TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS jobs (
+        id TEXT PRIMARY KEY, label TEXT NOT NULL, verb TEXT NOT NULL, mode TEXT NOT NULL,
+        provider TEXT NOT NULL, model TEXT NOT NULL, state TEXT NOT NULL,
+        rows INTEGER NOT NULL, done INTEGER NOT NULL, failed INTEGER NOT NULL,
+        submitted INTEGER NOT NULL, changed INTEGER NOT NULL, expires INTEGER, cost_nanos INTEGER,
+        state_json TEXT)""",
+    f"PRAGMA user_version = {VERSION}",
+)
+_PUT = f"""INSERT INTO answers ({_ANSWER}) VALUES ({", ".join("?" * len(Answer._fields))})
+    ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in Answer._fields[1:])}
+    WHERE excluded.status = 'ok' OR answers.status <> 'ok'"""  # noqa: S608 - names of our own
+_SAVE = f"INSERT OR REPLACE INTO jobs ({', '.join(_JOB)}) VALUES ({', '.join('?' * len(_JOB))})"  # noqa: S608 - as above
+
+
+class SqliteAnswers:
+    """A store in one SQLite file, readable by its owner only, or in the memory of this process.
+
+    Args:
+        path: The file, which is created at the first answer; `None` for memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = os.getpid()
+        self._problem: str | None = None
+        self._writer = Writer(self._commit, self.name, what="answers to the store")
+
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        return _MEMORY if self._path is None else str(self._path)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last answers could not be written."""
+        return self._problem
+
+    def get(self, keys: Collection[bytes]) -> dict[bytes, Answer]:
+        """Return the answers to some requests."""
+        if not self._exists():
+            return {}
+        found: dict[bytes, Answer] = {}
+        wanted = list(keys)
+        with self._reading() as connection:
+            for start in range(0, len(wanted), _KEYS):
+                some = wanted[start : start + _KEYS]
+                places = ",".join("?" * len(some))
+                rows = connection.execute(f"SELECT {_ANSWER} FROM answers WHERE key IN ({places})", some)  # noqa: S608 - places only
+                found.update((row[0], Answer._make(row)) for row in rows)
+        return found
+
+    def put(self, answer: Answer) -> Future[bool]:
+        """Queue an answer."""
+        self._renewed()
+        return self._writer.submit(_encodable(answer))
+
+    def save(self, job: JobRecord) -> None:
+        """Write a job's record."""
+        with self._writing() as connection:
+            connection.execute(_SAVE, [getattr(job, name) for name in _JOB])
+
+    def jobs(self) -> list[JobRecord]:
+        """Return all jobs, the latest first."""
+        if not self._exists():
+            return []
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT {', '.join(_JOB)} FROM jobs ORDER BY submitted DESC, id")  # noqa: S608 - as above
+            return [JobRecord(**dict(zip(_JOB, row, strict=True))) for row in rows]
+
+    def forget(self, before: int | None = None) -> int:
+        """Delete answers and jobs, and give their space back."""
+        self.flush()
+        if not self._exists():
+            return 0
+        end = 2**63 - 1 if before is None else before
+        with self._writing() as connection:
+            count = connection.execute("DELETE FROM answers WHERE time < ?", (end,)).rowcount
+            connection.execute("DELETE FROM jobs WHERE changed < ?", (end,))
+        with self._reading() as connection, suppress(sqlite3.OperationalError):  # others read it: next time
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
+
+    def size(self) -> int:
+        """Return the size on disk in bytes, with the write-ahead log."""
+        if self._path is None:
+            return 0
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Write queued answers."""
+        self._renewed()
+        return self._writer.flush(timeout)
+
+    def close(self) -> None:
+        """Write queued answers and close the file."""
+        self._renewed()
+        self._writer.stop()
+        with self._lock:
+            if self._connection is not None and self._path is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _exists(self) -> bool:
+        self._renewed()
+        return self._connection is not None or (self._path is not None and self._path.exists())
+
+    def _renewed(self) -> None:
+        """Forget the parent's connection and queue in a forked child: using them would corrupt the file."""
+        if self._pid != os.getpid():
+            self._pid, self._lock, self._connection = os.getpid(), threading.RLock(), None
+            self._writer.reset()
+
+    def _commit(self, answers: Sequence[Any]) -> None:
+        """Write a group of answers; called by the writing thread."""
+        try:
+            with self._writing() as connection:
+                connection.executemany(_PUT, answers)
+        except ConfigurationError as error:
+            self._problem = error.message
+            raise
+        self._problem = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock:
+                yield self._opened()
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable("read", error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, sqlite.transaction(self._opened()):
+                yield self._opened()
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable("write", error) from error
+
+    def _unusable(self, what: str, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"Cannot {what} the answers in {self.name}: {error}.",
+            hint="Free space or move the file away; store=False keeps nothing.",
+        )
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open(self._path)
+        return self._connection
+
+
+def _encodable(answer: Answer) -> Answer:
+    """Return an answer that SQLite can write: halves of characters, which a model may send, are replaced."""
+    try:
+        answer.text.encode()
+        answer.error.encode()
+    except UnicodeEncodeError:
+        return answer._replace(text=_whole(answer.text), error=_whole(answer.error))
+    return answer
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    """Open a store; create it, readable by its owner only, if it does not exist."""
+    if path is not None:
+        sqlite.create(path)
+    connection = sqlite3.connect(
+        _MEMORY if path is None else path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    try:
+        version = _version(connection, path)
+        if path is not None:
+            _journal(connection, path)
+        if version < VERSION:
+            with sqlite.transaction(connection):
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _version(connection: sqlite3.Connection, path: Path | None) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise ConfigurationError(
+            f"The answers in {path} are of a newer llmkit (version {version}, this one knows {VERSION}).",
+            hint="Update llmkit, or move the file away.",
+        )
+    return version
+
+
+def _journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Use a write-ahead log; on a network drive a rollback journal, because its machines share no memory."""
+    network = filesystems.network_type(path) is not None
+    mode, safety = ("TRUNCATE", "FULL") if network else ("WAL", "NORMAL")
+    end = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for another process that changes the mode.
+            if sqlite.code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    connection.execute(f"PRAGMA synchronous = {safety}")

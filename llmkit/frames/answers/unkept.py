@@ -1,0 +1,50 @@
+"""A store that keeps nothing, for `store=False`."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from llmkit.frames.answers.protocol import Answer, JobRecord
+
+
+class Unkept:
+    """Takes answers and jobs, and forgets them; their frame has them."""
+
+    name = "nothing is stored"
+    problem = None
+
+    def get(self, keys: Collection[bytes]) -> dict[bytes, Answer]:  # noqa: ARG002 - as in the protocol
+        """Return nothing."""
+        return {}
+
+    def put(self, answer: Answer) -> Future[bool]:  # noqa: ARG002 - the same
+        """Count as committed."""
+        done: Future[bool] = Future()
+        done.set_result(True)
+        return done
+
+    def save(self, job: JobRecord) -> None:
+        """Keep nothing."""
+
+    def jobs(self) -> list[JobRecord]:
+        """Return nothing."""
+        return []
+
+    def forget(self, before: int | None = None) -> int:  # noqa: ARG002 - the same
+        """Have nothing to forget."""
+        return 0
+
+    def size(self) -> int:
+        """Return 0."""
+        return 0
+
+    def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the same
+        """Have nothing to write."""
+        return True
+
+    def close(self) -> None:
+        """Have nothing to close."""

@@ -1,0 +1,207 @@
+"""What a verb sends for each row: a template, a column, a callable or a series of prompts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llmkit.content.attachments import attach
+from llmkit.content.messages import LLMMessage
+from llmkit.content.template import Template
+from llmkit.core.errors import InvalidRequestError, LLMClientError
+from llmkit.core.redaction import redact
+from llmkit.core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llmkit.frames.table import Table
+
+Prompt: TypeAlias = "str | Callable[[dict[str, Any]], str | list[LLMMessage]] | Any"
+"""A column's name, a template, a callable that gets a row as a dict, or a series of prompts."""
+
+CHUNK = 1000
+"""Values that are searched for keys at once, which is faster than one by one."""
+
+ROW = "row"
+"""Name by which a template can look up columns whose names are no identifiers: `{{row['order id']}}`."""
+
+_EXACT = re.compile(r"(?<!\\)\{\{([^{}]{1,300})\}\}")
+
+
+class RowError(InvalidRequestError):
+    """A row has no prompt: its callable failed, or its file cannot be attached."""
+
+    default_hint = ""
+
+
+class Prompts:
+    """The messages of each row.
+
+    Args:
+        table: The frame.
+        prompt: What to send.
+        system: The system prompt.
+        attach: Name of a column with a file for each row, or a list of them.
+
+    Raises:
+        InvalidRequestError: If a column does not exist, or the prompt is the same for all rows.
+    """
+
+    def __init__(self, table: Table, prompt: Prompt, system: str | None, attach: str | None) -> None:
+        self._text = _texts(table, prompt)
+        self._first = [] if system is None else [LLMMessage("system", system)]
+        self._files = None if attach is None else table.column(attach)
+        self.keeps = not isinstance(prompt, str)
+        self.reads_files = attach is not None
+
+    def messages(self, row: int) -> list[LLMMessage] | None:
+        """Return a row's messages; `None` if a value that it uses is missing.
+
+        Raises:
+            RowError: If the row has no prompt.
+        """
+        files = () if self._files is None else self._attached(row)
+        said = self._text(row)
+        if said is None or files is None:
+            return None
+        try:
+            if isinstance(said, str):
+                return [*self._first, LLMMessage("user", said, tuple(files))]
+            return [*self._first, *_with_files(list(said), tuple(files))]
+        except (TypeError, ValueError) as error:
+            raise RowError(f"{error}.") from error
+
+    def _attached(self, row: int) -> list[Any] | None:
+        assert self._files is not None
+        given = self._files[row]
+        if given is None:
+            return None
+        try:
+            return [attach(one) for one in (given if isinstance(given, (list, tuple)) else [given])]
+        except LLMClientError as error:
+            raise RowError(error.message) from error
+
+
+def _texts(table: Table, prompt: Prompt) -> Callable[[int], str | list[LLMMessage] | None]:
+    """Return a function from a row's number to its prompt."""
+    if isinstance(prompt, str):
+        if prompt in table.names:
+            return _cleaned(table.column(prompt)).__getitem__
+        return _Filled(table, prompt)
+    if callable(prompt):
+        return _Called(table, prompt)
+    try:
+        return table.series(list(prompt) if isinstance(prompt, tuple) else prompt).__getitem__
+    except TypeError:
+        raise InvalidRequestError(
+            f"A prompt must be a template, a column, a callable or a series, got {type(prompt).__name__}.",
+            hint='For example "Summarise: {{text}}".',
+        ) from None
+
+
+class _Filled:
+    """A template, filled in with the columns that it names."""
+
+    def __init__(self, table: Table, text: str) -> None:
+        self._template = Template(_with_exact_names(text, table.names), table.names)
+        names = self._template.names
+        if not names:
+            example = next(iter(table.names), "text")
+            raise InvalidRequestError(
+                f"The prompt {text!r:.60} names no column: it would be the same for every row.",
+                hint=f"Name one in double braces, such as {{{{{example}}}}}.",
+            )
+        whole = ROW in names and ROW not in table.names
+        _check_names([name for name in names if not (whole and name == ROW)], table)
+        self._columns = {name: table.column(name) for name in (table.names if whole else names)}
+        self._used = [name for name in names if name in self._columns]
+        self._whole = whole
+        self._clean = {name for name in self._template.plain if _is_clean(self._columns.get(name, ()))}
+
+    def __call__(self, row: int) -> str | None:
+        values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
+        if any(values[name] is None for name in self._used):
+            return None
+        if self._whole:
+            lookup = _Row(values)
+            values = {**values, ROW: lookup}
+            text = self._template.fill(values, self._clean)
+            return None if lookup.missing else text
+        return self._template.fill(values, self._clean)
+
+
+class _Row(dict[str, Any]):
+    """A row, which notes whether a missing value was used."""
+
+    missing = False
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        self.missing = self.missing or value is None
+        return value
+
+
+class _Called:
+    """A callable that gets each row as a dict; missing values are `None`."""
+
+    def __init__(self, table: Table, function: Callable[[dict[str, Any]], Any]) -> None:
+        self._function = function
+        self._names = table.names
+        self._columns = [table.column(name) for name in table.names]
+
+    def __call__(self, row: int) -> str | list[LLMMessage] | None:
+        values = dict(zip(self._names, (column[row] for column in self._columns), strict=True))
+        try:
+            said: str | list[LLMMessage] | None = self._function(values)
+        except Exception as error:
+            raise RowError(f"{type(error).__name__}: {error}") from error
+        if said is not None and not isinstance(said, (str, list)):
+            raise RowError(
+                f"The callable returned {type(said).__name__}, not a string or a list of messages."
+            )
+        return said
+
+
+def _check_names(names: Sequence[str], table: Table) -> None:
+    for name in names:
+        if name not in table.names:
+            hint = did_you_mean(name, table.names, f"Its columns: {', '.join(table.names[:20])}.")
+            raise InvalidRequestError(f"{{{{{name}}}}}: the frame has no column {name}.", hint=hint)
+
+
+def _with_exact_names(text: str, names: Sequence[str]) -> str:
+    """Replace `{{order id}}` by a lookup that the template understands, if a column has this very name."""
+    odd = {name for name in names if not name.isidentifier()}
+
+    def exact(match: re.Match[str]) -> str:
+        return f"{{{{{ROW}[{match[1].strip()!r}]}}}}" if match[1].strip() in odd else match[0]
+
+    return _EXACT.sub(exact, text) if odd else text
+
+
+def _is_clean(values: Sequence[Any]) -> bool:
+    """Whether the texts of these values hold nothing like a key."""
+    for start in range(0, len(values), CHUNK):
+        joined = "\n".join(str(value) for value in values[start : start + CHUNK])
+        if redact(joined) != joined:
+            return False
+    return True
+
+
+def _cleaned(values: list[Any]) -> list[str | None]:
+    """Return values as texts without keys."""
+    clean = _is_clean(values)
+    return [None if v is None else str(v) if clean else redact(str(v)) for v in values]
+
+
+def _with_files(messages: list[LLMMessage], files: tuple[Any, ...]) -> list[LLMMessage]:
+    """Add files to the last message of the user."""
+    if not files:
+        return messages
+    last = max((place for place, one in enumerate(messages) if one.role == "user"), default=None)
+    if last is None:
+        raise RowError("There is no message of the user to attach a file to.")
+    messages[last] = replace(messages[last], attachments=(*messages[last].attachments, *files))
+    return messages

@@ -1,0 +1,48 @@
+"""Running a job: on the bridge, or on the running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.bridge import bridge
+from llmkit.frames.progress import Line
+from llmkit.frames.stopped import JobInterrupted
+from llmkit.transport.threads import in_thread
+
+if TYPE_CHECKING:
+    from llmkit.frames.job import Job
+
+
+def run(job: Job) -> Any:
+    """Run a job on the bridge and wait for its frame, or for its plan.
+
+    Raises:
+        JobStopped: If the job ends before its last row, also by an interrupt.
+    """
+    job.prepare()
+    line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
+    try:
+        return bridge.run(job.run(), line.refresh)
+    except KeyboardInterrupt:
+        raise job.stopped("interrupted", "interrupted", kind=JobInterrupted) from None
+    finally:
+        line.end()
+
+
+async def arun(job: Job) -> Any:
+    """Run a job on the running event loop."""
+    await in_thread(job.prepare)
+    line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
+    shown = asyncio.create_task(_refreshed(line))
+    try:
+        return await job.run()
+    finally:
+        shown.cancel()
+        line.end()
+
+
+async def _refreshed(line: Line) -> None:
+    while True:
+        line.refresh()
+        await asyncio.sleep(0.1)

@@ -1,0 +1,71 @@
+"""The verb `map`. `frames.question` says how a verb is added."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.frames.job import Job
+from llmkit.frames.options import options_of
+from llmkit.frames.question import Question
+from llmkit.frames.running import arun, run
+from llmkit.frames.signatures import verb
+
+if TYPE_CHECKING:
+    from llmkit.frames.prompts import Prompt
+
+
+@verb
+def map(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:  # noqa: A001 - as Python calls it
+    """Ask a model the same of every row, and put its answers into a new column.
+
+    A failed row does not stop the others: its error is in `<out>_error`. What was answered is stored beside
+    the ledger and not paid again, also after an interrupt or in another kernel, in any order of the rows.
+
+    Args:
+        frame: A pandas or polars DataFrame, or a pyarrow Table.
+        prompt: A template such as `"Summarise: {{text}}"`, the name of a column, a callable that gets each
+            row as a dict and returns a string or a list of messages, or a series. A row with a missing value
+            in a column that is used is skipped.
+        out: Name of the new column.
+        **options: The options of all verbs.
+
+    Returns:
+        A copy of the frame with the columns `<out>` and `<out>_error`; with `dry_run=True` a `Plan`.
+
+    Raises:
+        InvalidRequestError: If the frame, the prompt or an option is not possible; nothing is sent.
+        JobStopped: If the job ends before its last row; `.frame` has what was answered.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"river": ["Rhine", "Elbe"]})
+        >>> frame = map(frame, "repeat exactly: {{river}}", out="said", model="sandbox", progress=False)
+        >>> frame["said"].tolist()
+        ['Rhine', 'Elbe']
+    """
+    return run(Job(frame, prompt, Question(), options_of({"out": out, **options})))
+
+
+@verb
+async def amap(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:
+    """Do what `map` does, on the running event loop; the rows' prompts are made in a thread.
+
+    Args:
+        frame: As for `map`.
+        prompt: As for `map`.
+        out: As for `map`.
+        **options: The options of all verbs.
+
+    Returns:
+        As for `map`.
+
+    Raises:
+        InvalidRequestError: As for `map`.
+        JobStopped: As for `map`.
+
+    Example:
+        ```python
+        frame = await llmkit.frames.amap(frame, "Summarise: {{text}}", out="summary")
+        ```
+    """
+    return await arun(Job(frame, prompt, Question(), options_of({"out": out, **options})))

@@ -1,0 +1,188 @@
+"""What every store of rows' answers keeps to; another one needs a line in `BACKENDS`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llmkit.core.errors import ConfigurationError
+from llmkit.costs.store.writer import LedgerWarning
+from llmkit.frames.answers.protocol import Answer, JobRecord
+from llmkit.frames.answers.sqlite import VERSION, SqliteAnswers
+from llmkit.frames.answers.unkept import Unkept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from llmkit.frames.answers.protocol import AnswerStore
+
+BACKENDS: dict[str, Callable[[Path], AnswerStore]] = {
+    "sqlite": lambda folder: SqliteAnswers(folder / "books.answers.sqlite"),
+    "memory": lambda folder: SqliteAnswers(None),
+}
+WRITING = """
+import sys
+from pathlib import Path
+from llmkit.frames.answers.sqlite import SqliteAnswers
+from llmkit.frames.answers.protocol import Answer
+store = SqliteAnswers(Path(sys.argv[1]))
+own = sys.argv[2].encode()
+futures = [store.put(Answer(b"%s:%d" % (own, n), "ok", text=str(n), time=n)) for n in range(200)]
+assert all(future.result(60) for future in futures)
+"""
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerStore]:
+    made = BACKENDS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+def put(store: AnswerStore, *answers: Answer) -> list[bool]:
+    return [future.result(60) for future in [store.put(answer) for answer in answers]]
+
+
+def job(name: str, submitted: int = 1, state: str = "running") -> JobRecord:
+    return JobRecord(
+        id=name, label="map llm", verb="map", mode="now", provider="openai", model="gpt-4o-mini",
+        state=state, rows=3, submitted=submitted, changed=submitted,
+    )  # fmt: skip
+
+
+def test_an_answer_comes_back_as_it_was_put(store):
+    whole = Answer(b"k", "length", "cut", '{"a":1}', "after 7 tokens", 7, "m", 1, 2, 3, "u", 9, "j")
+    bare = Answer(b"n", "ok")
+    assert put(store, whole, bare) == [True, True]
+    assert store.get([b"k", b"n", b"nothing"]) == {b"k": whole, b"n": bare}
+
+
+def test_half_a_character_does_not_keep_an_answer_from_being_written(store):
+    assert put(store, Answer(b"k", "ok", text="half \ud83d of it")) == [True]
+    assert store.get([b"k"])[b"k"].text == "half \ufffd of it"
+
+
+def test_many_keys_are_looked_up_at_once(store):
+    keys = [b"%d" % n for n in range(2500)]
+    put(store, *[Answer(key, "ok", text=key.decode()) for key in keys])
+    assert {one.text for one in store.get(keys).values()} == {key.decode() for key in keys}
+
+
+def test_an_error_never_replaces_an_answer_but_an_answer_an_error(store):
+    put(store, Answer(b"k", "rate_limit", error="slow"))
+    put(store, Answer(b"k", "ok", text="yes"))
+    put(store, Answer(b"k", "server", error="down"))
+    assert store.get([b"k"])[b"k"].text == "yes"
+
+
+def test_what_is_older_than_a_time_is_forgotten(store):
+    put(store, *[Answer(b"%d" % n, "ok", time=n) for n in range(10)])
+    store.save(job("old", 2))
+    store.save(job("new", 8))
+    assert store.forget(before=5) == 5
+    assert [one.id for one in store.jobs()] == ["new"]
+    assert store.forget() == 5
+    assert store.get([b"9"]) == {}
+
+
+def test_jobs_are_listed_from_the_latest_and_replaced_by_their_identifier(store):
+    store.save(job("a", 1))
+    store.save(job("b", 2))
+    store.save(job("a", 1, "done"))
+    assert [(one.id, one.state) for one in store.jobs()] == [("b", "running"), ("a", "done")]
+
+
+def test_a_closed_store_opens_again(tmp_path):
+    store = BACKENDS["sqlite"](tmp_path)
+    put(store, Answer(b"k", "ok"))
+    store.close()
+    assert set(store.get([b"k"])) == {b"k"}
+    store.close()
+
+
+def test_reading_creates_nothing(tmp_path):
+    store = BACKENDS["sqlite"](tmp_path)
+    assert (store.get([b"k"]), store.jobs(), store.forget(), store.size()) == ({}, [], 0, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_only_the_owner_can_read_it(tmp_path):
+    store = BACKENDS["sqlite"](tmp_path)
+    put(store, Answer(b"k", "ok"))
+    assert store.size() > 0
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    store.close()
+
+
+def test_processes_write_at_the_same_time(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    many = [subprocess.Popen([sys.executable, "-c", WRITING, str(path), str(n)]) for n in range(3)]
+    assert [one.wait(100) for one in many] == [0, 0, 0]
+    store = SqliteAnswers(path)
+    assert len(store.get([b"%d:%d" % (who, n) for who in range(3) for n in range(200)])) == 600
+    store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_a_forked_child_writes_with_a_connection_of_its_own(tmp_path):
+    store = BACKENDS["sqlite"](tmp_path)
+    put(store, Answer(b"parent", "ok"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, from Python 3.12 on
+        child = os.fork()
+    if not child:
+        os._exit(0 if put(store, Answer(b"child", "ok")) == [True] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert set(store.get([b"parent", b"child"])) == {b"parent", b"child"}
+    store.close()
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    newer = sqlite3.connect(path)
+    newer.execute(f"PRAGMA user_version = {VERSION + 1}")
+    newer.close()
+    with pytest.raises(ConfigurationError, match="of a newer llmkit"):
+        SqliteAnswers(path).get([b"k"])
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    path.write_text("no database " * 100)
+    with pytest.raises(ConfigurationError, match="Cannot read the answers"):
+        SqliteAnswers(path).get([b"k"])
+
+
+def test_an_answer_that_cannot_be_written_stays_in_memory_until_it_can(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    store = SqliteAnswers(path)
+    put(store, Answer(b"first", "ok"))
+    store._connection.execute("PRAGMA max_page_count = 1")
+    long = Answer(b"long", "ok", text="x" * 200_000)
+    assert put(store, long) == [False]
+    with pytest.warns(LedgerWarning, match="Cannot write answers to the store"):
+        store.flush()
+    assert "full" in (store.problem or "")
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    assert store.flush()
+    assert store.problem is None
+    assert store.get([b"long"])[b"long"] == long
+    store.close()
+
+
+def test_a_store_that_keeps_nothing_takes_everything():
+    nothing = Unkept()
+    assert put(nothing, Answer(b"k", "ok")) == [True]
+    nothing.save(job("a"))
+    assert (nothing.get([b"k"]), nothing.jobs(), nothing.forget(), nothing.size()) == ({}, [], 0, 0)
+    assert nothing.flush()
+    nothing.close()

@@ -1,0 +1,111 @@
+"""A provider on loopback for the rows of tables: what it answers depends on the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from llmkit import OpenAIClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def said(text: str, finish: str = "stop") -> dict[str, Any]:
+    """A whole answer in OpenAI's format: 9 tokens of prompt, 3 of answer."""
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+    }
+
+
+def failure(status: int, message: str, kind: str = "invalid_request_error") -> tuple[int, dict[str, Any]]:
+    """An error in OpenAI's format."""
+    return status, {"error": {"message": message, "type": kind, "code": kind}}
+
+
+class RowServer:
+    """OpenAI's wire format on loopback, without the sandbox's mark: its answers cost money.
+
+    Args:
+        answer: From the last message's text to a text, a whole body, or a status and a body.
+        delay: Seconds before each answer.
+
+    Attributes:
+        asked: The last messages' texts, as they came.
+        bodies: The requests' bodies.
+        at_once: The most requests that were open at the same time.
+        wanted: Number of requests after which ...
+        enough: ... is set.
+    """
+
+    def __init__(self, answer: Callable[[str], Any] = str.upper, delay: float = 0.0) -> None:
+        self.answer = answer
+        self.delay = delay
+        self.asked: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.at_once = 0
+        self.wanted = 0
+        self.enough = threading.Event()
+        self._open = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def client(self, **options: Any) -> OpenAIClient:
+        """A client of this server."""
+        return OpenAIClient("k", self.url, **{"model": "gpt-4o-mini", "max_retries": 0, **options})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(60)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/v1"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        content = body["messages"][-1]["content"]
+        prompt = content if isinstance(content, str) else content[-1].get("text", "")
+        self.asked.append(prompt)
+        self.bodies.append(body)
+        self._open += 1
+        if len(self.asked) == self.wanted:
+            self.enough.set()
+        self.at_once = max(self.at_once, self._open)
+        try:
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            found = self.answer(prompt)
+        finally:
+            self._open -= 1
+        if isinstance(found, str):
+            found = said(found)
+        status, body = found if isinstance(found, tuple) else (200, found)
+        return web.json_response(body, status=status)
