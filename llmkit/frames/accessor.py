@@ -60,6 +60,16 @@ class FrameAccessor:
 
     map = _Method()
     amap = _Method()
+    extract = _Method()
+    aextract = _Method()
+    classify = _Method()
+    aclassify = _Method()
+    filter = _Method()
+    afilter = _Method()
+    score = _Method()
+    ascore = _Method()
+    decide = _Method()
+    adecide = _Method()
 
 
 def register() -> None:
