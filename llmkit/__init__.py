@@ -13,6 +13,7 @@ from typing import Any
 import lazy_loader
 
 from llmkit import records
+from llmkit.core import rich_display
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,15 @@ def _recorder() -> records.Recorder:
 
 # The composition root: connects the clients, which write records, with the ledger, which stores them.
 records.set_recorder(_recorder)
+
+
+def _bundle(value: Any) -> dict[str, Any]:
+    """Return how a notebook shows a value; the module is imported by the first one."""
+    shown: dict[str, Any] = importlib.import_module("llmkit.notebook.display.response_view").bundle(value)
+    return shown
+
+
+rich_display.set_bundle(_bundle)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from llmkit.clients.base import BaseLLMClient
+from llmkit.clients.cassettes.request_key import canonical_message
 from llmkit.clients.limiter import answered, limiter_of
 from llmkit.clients.registry import recorded, shared_client
 from llmkit.content.messages import LLMMessage
+from llmkit.content.parts import json_text
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
 from llmkit.records import calling
 
@@ -151,16 +153,10 @@ def _result(result: LLMResponse | Exception) -> LLMResponse | LLMClientError:
 
 def _identity(prompt: str | list[LLMMessage], system: str | None) -> Hashable:
     """Return the key of identical prompts; an invalid conversation has a unique key."""
-    if isinstance(prompt, str):
-        return (*([] if system is None else [("system", system, ())]), ("user", prompt, ()))
     try:
-        return tuple((one.role, one.content, _files(one)) for one in prompt)
-    except (AttributeError, TypeError):  # the call itself reports the error
+        return json_text([canonical_message(one) for one in _conversation(prompt, system)])
+    except (AttributeError, TypeError, ValueError):  # the call itself reports the error
         return id(prompt)
-
-
-def _files(message: LLMMessage) -> Hashable:
-    return tuple((one.media_type, one.name, one.digest) for one in message.attachments)
 
 
 def _conversation(prompt: str | list[LLMMessage], system: str | None) -> list[LLMMessage]:

@@ -24,6 +24,7 @@ from llmkit.content.parts import (
 from llmkit.content.reasoning import thought
 from llmkit.core.brief import brief
 from llmkit.core.money import format_money
+from llmkit.core.rich_display import bundle_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -273,6 +274,9 @@ class LLMResponse:
             "replayed" if self.replayed else "",
         ]
         return f"<LLMResponse {self.provider}:{self.model} · {' · '.join(filter(None, facts))}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return bundle_of(self)
 
     def _tokens(self) -> str:
         if self.prompt_tokens is not None and self.completion_tokens is not None:

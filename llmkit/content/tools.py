@@ -28,6 +28,8 @@ Approve: TypeAlias = "Literal['never', 'always', 'person'] | Callable[[ToolCall]
 """Whether somebody has to allow a call: `"never"`, `"always"`, `"person"` (`approve=True` is not enough), or
 a function that decides on each call."""
 
+_CHOICES = ("auto", "none", "required")
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names that all providers accept."""
 
@@ -211,7 +213,9 @@ def tools_among(
     if callable(given) or isinstance(given, ToolSource):
         given = [given]
     if not isinstance(given, list | tuple) or not any(map(_is_ours, given)):
-        return (), None
+        # These words are ours, whosever the tools are.
+        is_ours = given and options.get("tool_choice") in _CHOICES
+        return (), options.pop("tool_choice") if is_ours else None
     del options["tools"]
     return tools_of(given), options.pop("tool_choice", None)
 

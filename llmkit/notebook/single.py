@@ -80,7 +80,7 @@ class SingleRun:
         return open_stream(
             self.name,
             [*self._prompt.messages, *further],
-            self._prompt.options,
+            {**({"cache": None} if further else {}), **self._prompt.options},  # a repair does not come again
             call_context(self._session, self._request),
             self._session.defaults.fallback,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit import records
 from llmkit.clients.registry import shared_client
 from llmkit.core.money import to_nanos
+from llmkit.providers.choices import AUTO_CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +31,9 @@ def open_stream(
     `options` are those of `stream_text`, and `context` those of `records.calling`.
     """
     client = shared_client(str(name), tuple(fallback))
+    again = {"cache": AUTO_CACHE} if any(message.role == "assistant" for message in messages) else {}
     with records.calling(**context):
-        stream: Any = client.stream_text(list(messages), name.model, **options)
+        stream: Any = client.stream_text(list(messages), name.model, **{**again, **options})
     return stream  # type: ignore[no-any-return]  # shared clients are metered: theirs is a TextStream
 
 

@@ -74,6 +74,7 @@ class AnthropicCodec(Codec):
     sandbox: ClassVar[str] = "anthropic"
     output_limit: ClassVar[int | None] = ANTHROPIC_MAX_TOKENS
     schema_fields: ClassVar[frozenset[str]] = frozenset({"output_config"})
+    own_fields: ClassVar[frozenset[str]] = frozenset({"cache_control"})
     tiers: ClassVar[Mapping[str, str]] = {"standard": "standard_only", "priority": "auto"}
     caches_unasked: ClassVar[bool] = False  # it takes what is marked with `cache_control`
     image_tokens = staticmethod(anthropic_image)

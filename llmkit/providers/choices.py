@@ -25,7 +25,27 @@ CACHES = ("auto", "off")
 APIS = ("auto", "responses", "chat")
 """Which of OpenAI's two APIs is used."""
 
+
+class Unchosen(str):
+    """A word that nobody chose: it is not part of what was asked."""
+
+    __slots__ = ()
+
+
+AUTO_CACHE = Unchosen("auto")
+"""`cache` of a conversation and of a run with tools, whose prompts come again."""
+
 WORDS = {"effort": EFFORTS, "tier": TIERS, "cache": CACHES, "api": APIS}
+
+
+def is_chosen(word: str | None) -> bool:
+    """Whether somebody chose a word.
+
+    Example:
+        >>> is_chosen("auto"), is_chosen(AUTO_CACHE), is_chosen(None)
+        (True, False, False)
+    """
+    return word is not None and not isinstance(word, Unchosen)
 
 
 def choices_among(extra: dict[str, Any]) -> dict[str, Any]:

@@ -265,6 +265,11 @@ class Codec(ABC):
         return False
 
     @classmethod
+    def sends_limit(cls, request: Request) -> bool:
+        """Whether `max_tokens` is sent: not if the server refused every name of it."""
+        return not cls.limit_fields <= request.without
+
+    @classmethod
     def most_output(cls, request: Request) -> int | None:  # noqa: ARG003 - reasoning may add to it
         """Return the output limit where a request gives none; `None` if it is the model's own limit."""
         return cls.output_limit
@@ -292,6 +297,10 @@ class Codec(ABC):
         The default keeps everything: a part of an unknown kind goes back to the provider as it came.
         """
         return (Other(kind_of(raw), raw),)
+
+    def as_sent(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Return a part that `decode` stored without what it added."""
+        return raw
 
     def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
         """Return the parts of a whole answer, completed by what no part tells alone."""

@@ -176,6 +176,10 @@ class GoogleCodec(Codec):
         """Return our parts; see `Codec.read_part`."""
         return parts_google.read_part(raw)
 
+    def as_sent(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Return a part without our identifier; see `Codec.as_sent`."""
+        return parts_google.unidentified(raw)
+
     def finish_parts(self, parts: list[Part]) -> Iterable[Part]:
         """Return the parts of a whole answer; see `Codec.finish_parts`."""
         return parts_google.in_characters(parts)
@@ -259,6 +263,7 @@ def _part_of(one: dict[str, Any], answer: Answer) -> str:
         return ""
     if "functionCall" in one:
         called(answer)
+        one = parts_google.identified(one, sum("functionCall" in part for part in answer.parts))
     if one.keys() - {"text", "thoughtSignature", "thought"}:
         answer.apart = answer.thinking = True
         merge(answer, len(answer.parts), one)

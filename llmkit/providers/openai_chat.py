@@ -79,6 +79,7 @@ class OpenAICodec(Codec):
     sandbox: ClassVar[str] = "openai"
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_completion_tokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"response_format"})
+    own_fields: ClassVar[frozenset[str]] = frozenset({"prompt_cache_key"})
     former_temperature: ClassVar[bool] = True
     tiers: ClassVar[Mapping[str, str]] = OPENAI_TIERS
     image_tokens = staticmethod(openai_image)
@@ -124,6 +125,11 @@ class OpenAICodec(Codec):
         if catalog.matches(request.model, self._only_there):
             return True
         return not (self._denied or UNSUPPORTED & request.extra.keys())
+
+    @classmethod
+    def sends_limit(cls, request: Request) -> bool:
+        """Whether `max_tokens` is sent, in whichever of the two formats; see `Codec.sends_limit`."""
+        return super().sends_limit(request) and ResponsesCodec.sends_limit(request)
 
     @property
     def _is_official(self) -> bool:

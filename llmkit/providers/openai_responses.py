@@ -60,6 +60,9 @@ EXPLICIT = ("gpt-5.[6-9]*", "gpt-6*")
 _COUNTED = frozenset({"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text"})
 """Fields of a request that the endpoint for counting has, too."""
 
+SUMMARY = frozenset({"reasoning", "include"})
+"""Fields that ask for a summary of reasoning."""
+
 ENCRYPTED = "reasoning.encrypted_content"
 
 _ANSWERED = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -74,7 +77,7 @@ class ResponsesCodec(Codec):
 
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_output_tokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"text"})
-    own_fields: ClassVar[frozenset[str]] = frozenset({"reasoning", "include"})
+    own_fields: ClassVar[frozenset[str]] = frozenset({*SUMMARY, "prompt_cache_key"})
     tiers: ClassVar[Mapping[str, str]] = OPENAI_TIERS
     image_tokens = staticmethod(openai_image)
 
@@ -89,7 +92,7 @@ class ResponsesCodec(Codec):
         extra = _renamed(request.extra)
         text, messages = _format(request, extra)
         stored = bool(extra.get("store", False))
-        dropped = self.dropped(request) - self.own_fields
+        dropped = self.dropped(request) - SUMMARY
         optional = {
             "temperature": None if request.temperature is None else float(request.temperature),
             "max_output_tokens": request.max_tokens,
@@ -159,7 +162,7 @@ class ResponsesCodec(Codec):
         """Return the fields that ask for a summary of reasoning, and for its encrypted form to send back."""
         effort = effort_of(request, self._provider)
         chosen = {} if effort is None else {"effort": effort}
-        if self.own_fields & request.without or not catalog.matches(request.model, self._reasons):
+        if SUMMARY & request.without or not catalog.matches(request.model, self._reasons):
             return {"reasoning": {**chosen, **lenient_object(extra.pop("reasoning", None))}} if chosen else {}
         wanted = {"summary": "auto", **chosen, **lenient_object(extra.pop("reasoning", None))}
         # What the user asked for is kept, and ours is added.
@@ -266,7 +269,8 @@ def openai_cache(request: Request) -> dict[str, Any]:
         return {"prompt_cache_options": {"mode": "explicit"}}  # without breakpoints, nothing is written
     if not comes_again(request):
         return {}
-    beginning = [message.content for message in request.messages if message.role != "assistant"][:2]
+    questions = [place for place, message in enumerate(request.messages) if message.role == "user"]
+    beginning = [message.content for message in request.messages[: questions[0] + 1]] if questions else []
     return {"prompt_cache_key": hashlib.sha256(repr(beginning).encode()).hexdigest()[:32]}
 
 

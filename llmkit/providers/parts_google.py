@@ -67,13 +67,34 @@ def contents(message: LLMMessage) -> list[dict[str, Any]]:
     return [*results, *map(_data, media(message)), *([{"text": said}] if said else [])]
 
 
+def identified(raw: dict[str, Any], place: int) -> dict[str, Any]:
+    """Return a call with an identifier; Gemini gives most calls none, and two may be equal."""
+    call = raw["functionCall"]
+    if not isinstance(call, dict) or call.get("id"):
+        return raw
+    name, text = str(call.get("name") or ""), json_text(call.get("args") or {})
+    return {**raw, "functionCall": {**call, "id": invented_id(name, text, place)}}
+
+
+def unidentified(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a part without the identifier that `identified` gave it."""
+    call = lenient_object(raw.get("functionCall"))
+    if not str(call.get("id") or "").startswith(INVENTED):
+        return raw
+    return {**raw, "functionCall": {name: value for name, value in call.items() if name != "id"}}
+
+
 def _call(raw: dict[str, Any]) -> ToolCall:
-    call = lenient_object(raw["functionCall"])
-    arguments, name = call.get("args"), str(call.get("name") or "")
-    text = json_text(arguments or {})
-    identifier = call.get("id") or invented_id(name, text, len(raw))
+    call = lenient_object(identified(raw, 0)["functionCall"])
+    arguments = call.get("args")
     given = arguments if isinstance(arguments, dict) else {} if arguments is None else None
-    return ToolCall(str(identifier), name, given, text, _signature(raw))
+    return ToolCall(
+        str(call.get("id") or INVENTED),
+        str(call.get("name") or ""),
+        given,
+        json_text(arguments or {}),
+        _signature(raw),
+    )
 
 
 def _signature(raw: dict[str, Any]) -> dict[str, Any] | None:

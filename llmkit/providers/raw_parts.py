@@ -54,8 +54,9 @@ def merge(answer: Answer, key: object, piece: Part) -> None:
 
 
 def gathered(answer: Answer) -> tuple[Part, ...]:
-    """Return the parts of an answer, in order of their start."""
-    return tuple(finished(part) for part in answer.parts if part.get("type") != ALTERNATIVE)
+    """Return the parts of an answer as the provider sent them, in order of their start."""
+    parts = (finished(part) for part in answer.parts if part.get("type") != ALTERNATIVE)
+    return tuple(parts if answer.codec is None else map(answer.codec.as_sent, parts))
 
 
 def flush(answer: Answer) -> None:

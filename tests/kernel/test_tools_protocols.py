@@ -154,3 +154,24 @@ def test_a_run_that_was_stopped_at_a_limit_is_not_asked_again(kernel, peer, name
     assert "stopped at --max-steps" in result.data("text/html")[-1]
     assert value(kernel, "out.run.stopped, len(out.run.steps), ran") == "max_steps 4 [(0, 2), (1, 2)]"
     assert len(peer.bodies) == 2
+
+
+def test_a_thread_asks_for_a_cache_once_its_prompt_comes_again(kernel, peer):
+    script(peer, "messages", *(SERVERS["messages"].answer("Yes.") for _ in range(3)))
+    for options in ("-t talk", "-t talk", "-t talk --cache off"):
+        kernel.run(f"%%llm anthropic:claude-haiku-5-5 {options}\nSure?")
+    assert ["cache_control" in body for body in peer.bodies] == [False, True, False]
+
+
+def test_a_repair_asks_for_no_cache_because_it_does_not_come_again(kernel, peer):
+    script(peer, "messages", SERVERS["messages"].answer("Three."), SERVERS["messages"].answer("3"))
+    kernel.run("%%llm anthropic:claude-haiku-5-5 -f json\nWhat is 1 + 2?")
+    assert ["cache_control" in body for body in peer.bodies] == [False, False]
+
+
+def test_a_response_as_the_value_of_a_cell_is_rendered(kernel, peer):
+    script(peer, "chat", SERVERS["chat"].whole("It is **3**."))
+    code = "await llmkit.client('openai:gpt-4o-mini').generate_text('What is 1 + 2?')"
+    result = kernel.run(code)
+    assert "<strong>3</strong>" in result.data("text/html")[-1]
+    assert result.data("text/plain")[-1].startswith("<LLMResponse openai:gpt-4o-mini")

@@ -78,10 +78,10 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
 
 def _output(request: Request, codec: type[Codec]) -> int:
     """Return the output limit of one answer: the request's, the wire format's or the model's."""
-    # If the server refused every name of the limit, the request has none.
-    sendable = not codec.limit_fields <= request.without
-    given = [request.max_tokens] if request.max_tokens and sendable else []
-    given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
+    given = _numbers(request.extra, codec.limit_parameters - request.without, codec)
+    given += [request.max_tokens] if request.max_tokens else []
+    if not codec.sends_limit(request):
+        given = []
     return max(given, default=codec.most_output(request) or catalog.output_limit(request.model))
 
 

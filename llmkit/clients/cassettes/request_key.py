@@ -15,6 +15,7 @@ from llmkit.content.parts import Citation, Media, Reasoning, Text, ToolResult, v
 from llmkit.content.tools import Tool, signature
 from llmkit.core.errors import InvalidRequestError
 from llmkit.providers.attachment_limits import without_media
+from llmkit.providers.choices import is_chosen
 from llmkit.providers.codec import ContractTemperature
 
 if TYPE_CHECKING:
@@ -88,14 +89,19 @@ def _asked(request: Request) -> dict[str, Any]:
         "model": request.model,
         "temperature": request.temperature if chosen else None,
         "max_tokens": request.max_tokens,
-        "extra": request.extra,
+        "extra": _extra(request),
         # Left out if there is none, so that older recordings keep their keys.
         **({} if request.schema is None else {"schema": request.schema.json}),
         **_tools(request),
-        **{
-            name: word for name in ("effort", "tier", "cache") if (word := getattr(request, name)) is not None
-        },
+        **{name: word for name in ("effort", "tier", "cache") if is_chosen(word := getattr(request, name))},
     }
+
+
+def _extra(request: Request) -> Mapping[str, Any]:
+    """Return the provider's parameters, among them the choice among its own tools."""
+    if request.tools or request.tool_choice is None:
+        return request.extra
+    return {**request.extra, "tool_choice": request.tool_choice}
 
 
 def _tools(request: Request) -> dict[str, Any]:

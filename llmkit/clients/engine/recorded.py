@@ -16,7 +16,7 @@ from llmkit.clients.tools.runner import ToolRunner
 from llmkit.content.messages import Usage, messages_of
 from llmkit.content.schema import in_prompt, schema_of
 from llmkit.content.tools import Tool, tools_among
-from llmkit.providers.choices import WORDS, choices_among
+from llmkit.providers.choices import WORDS, choices_among, is_chosen
 from llmkit.providers.codec import TEMPERATURE, ContractTemperature, Request
 from llmkit.providers.openai_chat import function_tool
 
@@ -142,8 +142,9 @@ class RecordedClient(ToolRunner):
         given: dict[str, Any] = {"model": named, "max_tokens": request.max_tokens, "temperature": chosen}
         if request.tools:  # in the form that most servers know
             tools = [function_tool(one) if isinstance(one, Tool) else one for one in request.tools]
-            given |= {"tools": tools, "tool_choice": request.tool_choice}
-        given |= {name: getattr(request, name) for name in WORDS}
+            given["tools"] = tools
+        given["tool_choice"] = request.tool_choice
+        given |= {name: word for name in WORDS if is_chosen(word := getattr(request, name))}
         return {name: value for name, value in given.items() if value is not None} | dict(request.extra)
 
 

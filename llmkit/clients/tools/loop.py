@@ -15,6 +15,7 @@ from llmkit.content.messages import LLMMessage, LLMResponse
 from llmkit.content.tools import Tool, tools_of
 from llmkit.core.errors import BudgetExceededError, InvalidRequestError, LLMClientError
 from llmkit.core.money import to_nanos
+from llmkit.providers.choices import AUTO_CACHE
 from llmkit.records import calling, current_context
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Loop:
     ) -> None:
         check_limits(max_steps, max_cost)
         self._client = client
-        self._options = dict(options or {})
+        self._options = {"cache": AUTO_CACHE, **(options or {})}
         self._offered = tools_of(tools)
         self._tools = {one.name: one for one in self._offered if isinstance(one, Tool)}
         self._choice = self._options.pop("tool_choice", "auto")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llmkit.core.brief import brief
 from llmkit.core.money import from_nanos
+from llmkit.core.rich_display import bundle_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,9 @@ class Run:
         price = "price unknown" if self.cost is None else f"${self.cost:.4g}"
         calls = len(self.trace) - requests
         return f"Run({self.stopped}: {requests} requests, {calls} tool calls, {price}, {brief(self.text)})"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return bundle_of(self)
 
     @property
     def text(self) -> str:

@@ -15,6 +15,7 @@ from llmkit import (
     OpenAIClient,
     ProviderNotAvailableError,
 )
+from llmkit.parts import Reasoning, Text, ToolCall, ToolResult
 
 
 @pytest.fixture
@@ -183,3 +184,31 @@ class TestDedupe:
 
     async def test_nothing_asked_is_nothing_answered(self, client):
         assert await llmkit.batch([], client, progress=False, dedupe=True) == []
+
+
+async def test_answers_carry_their_parts_and_calls(server, recorder):
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        raise AssertionError("batch runs nothing")
+
+    async with OpenAIClient("k", server.url(), model="sandbox-thinking", max_retries=0) as client:
+        first, second = await llmkit.batch(
+            ["What is 17 + 23?", "echo: Hi"], client, tools=[add], progress=False
+        )
+    assert (first.tool_calls[0].name, dict(first.tool_calls[0].arguments)) == ("add", {"a": 17, "b": 23})
+    assert second.reasoning
+    assert [type(part) for part in second.parts] == [Reasoning, Text]
+
+
+async def test_conversations_that_differ_in_their_parts_are_not_the_same(client, server):
+    call = LLMMessage("assistant", parts=(ToolCall("1", "add", {"a": 1}),))
+    asked = [
+        [
+            LLMMessage("user", "Add."),
+            call,
+            LLMMessage("user", "Well?", parts=(ToolResult("1", "add", text), Text("Well?"))),
+        ]
+        for text in ("3", "4", "3")
+    ]
+    await llmkit.batch(asked, client, dedupe=True, progress=False)
+    assert len(server.requests) == 2

@@ -113,10 +113,16 @@ def test_the_largest_limit_given_counts():
 
 @pytest.mark.parametrize(
     ("provider", "without"),
-    [("google", {"maxOutputTokens"}), ("openai", {"max_tokens", "max_completion_tokens"})],
+    [
+        ("google", {"maxOutputTokens"}),
+        ("openai", {"max_tokens", "max_completion_tokens"}),
+        ("openai", {"max_output_tokens"}),  # of the Responses API
+    ],
 )
 def test_a_limit_that_is_not_sent_does_not_count(provider, without):
     assert most(ask(max_tokens=100, without=frozenset(without)), provider).output_tokens == 16384
+    extra = {"max_completion_tokens": 100}
+    assert most(ask(extra=extra, without=frozenset(without)), provider).output_tokens == 16384
 
 
 def test_a_limit_that_is_sent_under_its_other_name_counts():

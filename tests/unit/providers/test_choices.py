@@ -11,9 +11,11 @@ from pydantic import TypeAdapter
 import llmkit
 from llmkit import InvalidRequestError, LLMMessage, Usage, prices
 from llmkit.clients.accounting.cost_bound import cost_bound
+from llmkit.clients.registry import recorded
 from llmkit.content.schema import schema_of
-from llmkit.content.tools import tools_of
+from llmkit.content.tools import tools_among, tools_of
 from llmkit.core import catalog
+from llmkit.parts import ToolCall, ToolResult
 from llmkit.providers.anthropic import AnthropicCodec
 from llmkit.providers.choices import CACHES, EFFORTS, TIERS
 from llmkit.providers.codec import Request
@@ -194,6 +196,88 @@ def test_the_requests_of_a_conversation_have_a_cache_key_in_common():
     assert "prompt_cache_key" not in sent("compatible", "gpt-5.4-mini", TALK, cache="auto")
     off = sent("openai", "gpt-6-luna", TALK, cache="off")
     assert off["prompt_cache_options"] == {"mode": "explicit"}
+
+
+def test_the_requests_of_a_run_have_a_cache_key_in_common():
+    tools, result = tools_of([look]), ToolResult("1", "look", "There.")
+    call = LLMMessage("assistant", parts=(ToolCall("1", "look", {"place": "here"}),))
+    further = (*HELLO, call, LLMMessage("user", parts=(result,)))
+    keys = [
+        sent("responses", "gpt-5.4-mini", messages, cache="auto", tools=tools)["prompt_cache_key"]
+        for messages in (HELLO, further)
+    ]
+    assert keys[0] == keys[1]
+
+
+async def test_a_run_asks_for_a_cache_unless_somebody_chose(tmp_path):
+    async with Peer() as peer, SERVERS["messages"].client(peer.url) as client:
+        peer.scripts[client.model] = [[SERVERS["messages"].answer("Here.")]]
+        for options in ({}, {"cache": "off"}, {"cache": None}):
+            await client.run("Look.", [look], **options)
+    assert ["cache_control" in body for body in peer.bodies] == [True, False, False]
+
+
+async def test_a_cache_that_nobody_chose_is_not_part_of_what_was_asked(tmp_path):
+    async with Peer() as peer, SERVERS["messages"].client(peer.url) as client:
+        peer.scripts[client.model] = [[SERVERS["messages"].answer("Here.")]]
+        with llmkit.replay(tmp_path / "r.replay"):
+            await client.run("Look.", [look])
+            done = await client.run("Look.", [look], cache=None)
+    assert (len(peer.bodies), done.text) == (1, "Here.")
+
+
+async def test_a_cache_that_a_server_does_not_know_is_left_out():
+    refusal = http(
+        400, json.dumps({"error": {"message": "cache_control: Extra inputs are not permitted"}}).encode()
+    )
+    async with Peer() as peer, SERVERS["messages"].client(peer.url) as client:
+        peer.scripts[client.model] = [[refusal], [SERVERS["messages"].answer("Here.")]]
+        done = await client.run("Look.", [look])
+    assert done.text == "Here."
+    assert ["cache_control" in body for body in peer.bodies] == [True, False]
+
+
+async def test_another_packages_client_gets_no_word_that_nobody_chose():
+    seen = []
+
+    class Other(llmkit.BaseLLMClient):
+        async def generate_text(self, messages, model=None, temperature=0.7, max_tokens=None, **kwargs):
+            seen.append(kwargs)
+            return llmkit.LLMResponse("Here.", "other", "m")
+
+        async def stream_text(self, messages, model=None, temperature=0.7, max_tokens=None, **kwargs):
+            seen.append(kwargs)
+            yield "Here."
+
+        async def close(self):
+            pass
+
+    client = recorded(Other("other"))
+    await client.run("Look.", [look])
+    await client.run("Look.", [look], cache="auto")
+    assert [kwargs.get("cache") for kwargs in seen] == [None, "auto"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "model", "fields"),
+    [
+        ("anthropic", "claude-sonnet-5-5", {"tool_choice": {"type": "any"}}),
+        ("openai", "gpt-5.4-mini", {"tool_choice": "required"}),
+        ("responses", "gpt-5.4-mini", {"tool_choice": "required"}),
+        ("google", "gemini-2.5-flash", {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}),
+    ],
+)
+def test_the_choice_among_a_providers_own_tools_is_in_its_own_words(codec, model, fields):
+    options = {"tools": [{"type": "web_search"}], "tool_choice": "required"}
+    tools, choice = tools_among(options)
+    body = sent(codec, model, tools=tools, tool_choice=choice, extra=options)
+    assert body.items() >= fields.items()
+    assert body["tools"] == [{"type": "web_search"}]
+
+
+def test_a_choice_in_a_providers_form_stays_as_it_is():
+    options = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "tool", "name": "web_search"}}
+    assert tools_among(dict(options)) == ((), None)
 
 
 def test_a_cache_that_is_written_is_in_the_bound():

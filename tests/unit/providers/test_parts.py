@@ -264,6 +264,15 @@ class TestGemini:
             {"functionResponse": {"name": "add", "response": {"output": "3"}}}
         ]
 
+    def test_equal_calls_of_an_answer_have_their_own_identifiers_streamed_and_not(self):
+        one, other = streamed(GEMINI, self.body(GEMINI_CALL), self.body(GEMINI_CALL))[1]
+        assert one.id != other.id
+        assert [part.id for part in whole(GEMINI, self.body(GEMINI_CALL, GEMINI_CALL))[1]] == [
+            one.id,
+            other.id,
+        ]
+        assert back(GEMINI, [one, other])["contents"][1]["parts"] == [GEMINI_CALL, GEMINI_CALL]
+
     def test_an_identifier_of_the_server_is_sent(self):
         _, parts = whole(GEMINI, self.body({"functionCall": {"id": "f1", "name": "add", "args": {}}}))
         assert back(GEMINI, parts)["contents"][1]["parts"][0]["functionCall"]["id"] == "f1"
