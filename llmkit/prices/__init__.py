@@ -125,10 +125,10 @@ def listing(
     return (
         _tabled("given", own or {}, provider, models)
         or _tabled("config", settings.load().prices, provider, models)
-        or _tabled("llmkit", catalog.prices(), provider, models)
+        or _built_in(provider, models, tier)
         or _local(known)
         or listed(_listings(known, provider), models, when or datetime.now(UTC), tier)
-        or _simulated(known)
+        or _simulated(known, tier)
     )
 
 
@@ -179,11 +179,23 @@ def _local(known: catalog.Provider | None) -> Listing | None:
     return Listing("local", (), (rates.FREE,)) if known is not None and known.local else None
 
 
-def _simulated(known: catalog.Provider | None) -> Listing | None:
+def _built_in(provider: str, models: tuple[str, ...], tier: str | None) -> Listing | None:
+    """Look up a price in our own table: of the sandbox's models, whichever provider they stand for."""
+    found = _tabled("llmkit", catalog.prices(), provider, models)
+    return None if found is None else _in_tier(found, tier)
+
+
+def _simulated(known: catalog.Provider | None, tier: str | None) -> Listing | None:
     """Price the sandbox's answers under any other name."""
     if known is None or not known.sandbox:
         return None
-    return Listing("llmkit", (), (rates.own(catalog.prices()["sandbox"]),))
+    return _in_tier(Listing("llmkit", (), (rates.own(catalog.prices()["sandbox"]),)), tier)
+
+
+def _in_tier(found: Listing, tier: str | None) -> Listing:
+    """Return the sandbox's prices in a service tier."""
+    factor = catalog.providers()["sandbox"].tiers.get(tier or "")
+    return found if factor is None else found.times(Decimal(repr(factor)))
 
 
 def _listings(known: catalog.Provider | None, provider: str) -> tuple[str, ...]:

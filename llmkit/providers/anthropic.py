@@ -14,6 +14,7 @@ from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers import parts_anthropic
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.batch_anthropic import AnthropicBatches
 from llmkit.providers.choices import comes_again, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import of_event
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from llmkit.content.parts import Part
     from llmkit.content.tools import Tool
     from llmkit.core.redaction import Secret
+    from llmkit.providers.batches import BatchFormat
     from llmkit.transport.base import OutgoingRequest
 
 
@@ -71,6 +73,7 @@ VERSION = "2026-10-21"
 class AnthropicCodec(Codec):
     """The Messages wire format."""
 
+    batches: ClassVar[BatchFormat | None] = AnthropicBatches()
     sandbox: ClassVar[str] = "anthropic"
     output_limit: ClassVar[int | None] = ANTHROPIC_MAX_TOKENS
     schema_fields: ClassVar[frozenset[str]] = frozenset({"output_config"})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmkit.content.tools import Tool
     from llmkit.core.errors import LLMClientError
     from llmkit.core.redaction import Secret
+    from llmkit.providers.batches import BatchFormat
     from llmkit.transport.base import Framing, OutgoingRequest
 
 
@@ -213,6 +214,7 @@ class Codec(ABC):
 
     Attributes:
         sandbox: Name of the sandbox's dialect that speaks this format; `""` if there is none.
+        batches: The provider's Batch API, if there is one.
         output_limit: Tokens of an answer where no limit is given; `None` if it is the model's own limit.
         limit_fields: Fields in which `Request.max_tokens` can be sent.
         limit_parameters: Users' parameters that limit an answer, and ...
@@ -228,6 +230,7 @@ class Codec(ABC):
     """
 
     sandbox: ClassVar[str] = ""
+    batches: ClassVar[BatchFormat | None] = None
     output_limit: ClassVar[int | None] = None
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens"})
     limit_parameters: ClassVar[frozenset[str]] = frozenset(

@@ -16,6 +16,7 @@ from llmkit.content.schema import in_prompt
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.providers import parts_google
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.batch_google import GoogleBatches
 from llmkit.providers.choices import TIERS, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, Request
 from llmkit.providers.error_mapping import of_event
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from llmkit.content.parts import Part
     from llmkit.content.tools import Tool
     from llmkit.core.redaction import Secret
+    from llmkit.providers.batches import BatchFormat
     from llmkit.transport.base import OutgoingRequest
 
 
@@ -98,6 +100,7 @@ _GENERATION = frozenset(
 class GoogleCodec(Codec):
     """The Gemini wire format."""
 
+    batches: ClassVar[BatchFormat | None] = GoogleBatches()
     sandbox: ClassVar[str] = "google"
     limit_fields: ClassVar[frozenset[str]] = frozenset({"maxOutputTokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"responseJsonSchema", "responseMimeType"})

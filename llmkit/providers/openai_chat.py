@@ -14,6 +14,7 @@ from llmkit.core import catalog
 from llmkit.core.errors import BadResponseError
 from llmkit.providers import parts_openai
 from llmkit.providers.attachment_limits import MB, Limits, check
+from llmkit.providers.batch_openai import OpenAIBatches
 from llmkit.providers.choices import effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
 from llmkit.providers.error_mapping import WRONG_ADDRESS, of_event
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from llmkit.content.parts import Part
     from llmkit.content.tools import Tool
     from llmkit.core.errors import LLMClientError
+    from llmkit.providers.batches import BatchFormat
 
 
 LIMITS = Limits(name="OpenAI", request=70 * MB, links=frozenset({"image"}))
@@ -77,6 +79,7 @@ class OpenAICodec(Codec):
     """The Chat Completions wire format, as OpenAI speaks it."""
 
     sandbox: ClassVar[str] = "openai"
+    batches: ClassVar[BatchFormat | None] = OpenAIBatches()
     limit_fields: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_completion_tokens"})
     schema_fields: ClassVar[frozenset[str]] = frozenset({"response_format"})
     own_fields: ClassVar[frozenset[str]] = frozenset({"prompt_cache_key"})
@@ -290,6 +293,7 @@ def _choice(name: str) -> dict[str, Any]:
 class CompatibleCodec(OpenAICodec):
     """The Chat Completions wire format, as any other server speaks it."""
 
+    batches = None  # few have one, and each has its own limits
     image_tokens = staticmethod(most_expensive_image)
 
 

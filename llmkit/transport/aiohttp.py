@@ -67,6 +67,7 @@ class DirectTransport:
         proxy = proxy_for(address)
         outgoing = _outgoing(place_of(address, request.path), request)
         headers = _Unshown({"content-type": "application/json", **sign(outgoing), **_login(proxy, address)})
+        headers.update(request.headers or {})
         session = await self._sessions.get(_kind(address, proxy))
         try:
             response = await session.http.request(
@@ -266,6 +267,8 @@ def _noted(lost: asyncio.Future[None]) -> None:
 
 
 def _outgoing(url: str, request: WireRequest) -> OutgoingRequest:
+    if request.content is not None:
+        return OutgoingRequest("POST", url, request.content)
     if request.body is None:
         return OutgoingRequest("GET", url, b"")
     return OutgoingRequest("POST", url, encode(request.body))

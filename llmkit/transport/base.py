@@ -47,6 +47,8 @@ class WireRequest:
     Attributes:
         path: Path below the API's base URL, e.g. `"/chat/completions"`.
         body: The JSON body; `None` makes it a GET.
+        content: A body that is already encoded, in place of `body`.
+        headers: Further headers; they replace those of the transport.
         stream: Whether to read the response as it arrives.
         connect_timeout: Seconds to wait for a connection.
     """
@@ -55,6 +57,8 @@ class WireRequest:
     body: Mapping[str, Any] | None = None
     stream: bool = False
     connect_timeout: float = CONNECT_TIMEOUT
+    content: bytes | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class OutgoingRequest(NamedTuple):

@@ -50,7 +50,7 @@ class Accounting:
         future = self._call.settle()
         await self._source.aclose()
         if future is not None and not isinstance(error, GeneratorExit):
-            await _acknowledged(future)
+            await acknowledged(future)
 
 
 async def accounted(call: Call, source: Source) -> AsyncGenerator[str, None]:
@@ -72,7 +72,7 @@ async def finished(call: Call, source: Source) -> LLMResponse:
     return call.response
 
 
-async def _acknowledged(future: Future[bool]) -> None:
+async def acknowledged(future: Future[bool]) -> None:
     """Wait until a record is committed; a failed write is logged and does not lose the answer."""
     if not future.done():
         await ended(future)

@@ -44,12 +44,15 @@ class CostBound(NamedTuple):
     output_tokens: int
 
 
-def cost_bound(request: Request, provider: str, *, when: datetime | None = None) -> CostBound:
+def cost_bound(
+    request: Request, provider: str, *, when: datetime | None = None, tier: str | None = None
+) -> CostBound:
     """Return the maximum usage of one request.
 
     Input and output count as the most expensive kind of token that they may have: images, audio, reasoning.
     The bound leaves out what is unknown in advance: tokens that the provider adds, such as search results,
-    and searches, unless the request limits their number (`max_uses`).
+    and searches, unless the request limits their number (`max_uses`). `tier` is the service tier where it
+    is certain, as in a batch.
 
     Example:
         >>> from llmkit.providers.codec import Request
@@ -71,9 +74,8 @@ def cost_bound(request: Request, provider: str, *, when: datetime | None = None)
         before += PER_TOOLS
     # The limit applies to each choice, not to their sum.
     after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
-    return CostBound(
-        _nanos(request, provider, Usage(input_tokens=before, output_tokens=after), extra, when), before, after
-    )
+    usage = Usage(input_tokens=before, output_tokens=after)
+    return CostBound(_nanos(request, provider, usage, extra, when=when, tier=tier), before, after)
 
 
 def _output(request: Request, codec: type[Codec]) -> int:
@@ -102,11 +104,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-def _nanos(request: Request, provider: str, usage: Usage, extra: str, when: datetime | None) -> int | None:
+def _nanos(
+    request: Request, provider: str, usage: Usage, extra: str, *, when: datetime | None, tier: str | None
+) -> int | None:
     """Return the highest price among the ways in which a provider may count the tokens."""
+    named = tiers(request, provider) if tier is None else {tier}
     known = [
         price.nanos
-        for tier in tiers(request, provider)
+        for tier in named
         for each in _ways(
             most_expensive(usage, request, provider, when=when, tier=tier),
             provider,

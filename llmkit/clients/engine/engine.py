@@ -171,6 +171,26 @@ class ProviderClient(ToolRunner):
         call = self._call(messages, model, temperature, max_tokens, kwargs, stream=True)
         return TextStream(accounted(call, self._source(call)), call)
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What sends the requests."""
+        return self._endpoint
+
+    def request(
+        self,
+        messages: list[LLMMessage],
+        model: str | None = None,
+        temperature: float = TEMPERATURE,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> Request:
+        """Check the arguments of `generate_text` and return the request that it would send.
+
+        Raises:
+            InvalidRequestError: If an argument is invalid.
+        """
+        return self._call(messages, model, temperature, max_tokens, kwargs, stream=False).request
+
     def speaks(self, protocol: type[Codec]) -> bool:
         """Whether parameters of a protocol can be sent unchanged; see `FallbackClient`."""
         return isinstance(self._endpoint.codec, protocol)

@@ -124,7 +124,7 @@ def _operation(incoming: Incoming, batch: Batch, *, is_new: bool = False) -> dic
     over = batch.is_over and not is_new
     # A batch that expired has no results at all, as the documentation says.
     has_output = over and batch.reason in {"completed", "canceled"}
-    output = _output(incoming, batch) if has_output else None
+    output = _output(incoming, batch) if has_output else {}
     state = _STATES[batch.reason] if over else "PENDING" if is_new else "RUNNING"
     metadata = {
         "@type": f"{_TYPES}GenerateContentBatch",
@@ -137,19 +137,18 @@ def _operation(incoming: Incoming, batch: Batch, *, is_new: bool = False) -> dic
         "state": f"BATCH_STATE_{state}",
         "name": batch.id,
         "priority": batch.fields["priority"],
+        **({"endTime": _time(batch.end)} if over else {}),
+        **({"output": output} if output else {}),
     }
-    if over:
-        metadata["endTime"] = _time(batch.end)
-    if output:
-        metadata["output"] = output
-    operation: dict[str, Any] = {"name": batch.id, "metadata": metadata}
-    if over:
-        operation["done"] = True
-        if batch.reason == "completed":
-            operation["response"] = {"@type": f"{_TYPES}GenerateContentBatchOutput", **(output or {})}
-        else:
-            operation["error"] = _why(batch)
-    return operation
+    ending = _ending(batch, output) if over else {}
+    return {"name": batch.id, "metadata": metadata, **ending}
+
+
+def _ending(batch: Batch, output: dict[str, Any]) -> dict[str, Any]:
+    """Return the response or the error of a batch that is over."""
+    if batch.reason == "completed":
+        return {"done": True, "response": {"@type": f"{_TYPES}GenerateContentBatchOutput", **output}}
+    return {"done": True, "error": _why(batch)}
 
 
 def _why(batch: Batch) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.dialects.responses import ResponsesDialect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from llmkit.sandbox.batches.incoming import Incoming
     from llmkit.sandbox.batches.store import Batch, Ended, StoredFile
@@ -30,6 +30,10 @@ _LATE = {
     "expired": ("batch_expired", "This request could not be executed before the completion window expired."),
     "canceled": ("batch_cancelled", "This request was not executed because the batch was cancelled."),
 }
+_TIMES = (
+    *("created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at"),
+    *("expired_at", "cancelling_at", "cancelled_at"),
+)
 _STATUS = {"completed": "completed", "failed": "failed", "canceled": "cancelled", "expired": "expired"}
 
 
@@ -122,23 +126,20 @@ def _items(data: bytes, endpoint: str) -> tuple[list[Item], list[dict[str, Any]]
     if len(lines) > _MOST or len(data) > _LARGEST:
         text = f"A batch has at most {_MOST:,} requests and {_LARGEST // 10**6} MB."
         return [], [_problem("request_limit_exceeded", text)]
-    items: list[Item] = []
-    problems, seen = [], set()
+    items: dict[str, Item] = {}
+    problems = []
     for number, line in enumerate(lines, 1):
-        item = _item(line, endpoint)
-        if isinstance(item, Item) and item.id in seen:
-            item = ("duplicate_custom_id", f"The custom_id '{item.id}' is used more than once.")
+        item = _item(line, endpoint, items)
         if isinstance(item, Item):
-            seen.add(item.id)
-            items.append(item)
+            items[item.id] = item
         else:
             problems.append(_problem(*item, number))
-    if len({item.model for item in items}) > 1:
+    if len({item.model for item in items.values()}) > 1:
         problems.append(_problem("mismatched_model", "All requests of a batch must name the same model."))
-    return items, problems
+    return list(items.values()), problems
 
 
-def _item(line: bytes, endpoint: str) -> Item | tuple[str, str]:
+def _item(line: bytes, endpoint: str, before: Container[str]) -> Item | tuple[str, str]:
     """Read one line of an input file; return the code and text of its error instead if it has one."""
     try:
         given = orjson.loads(line)
@@ -150,9 +151,17 @@ def _item(line: bytes, endpoint: str) -> Item | tuple[str, str]:
         return "missing_required_parameter", "Missing required parameter: 'custom_id'."
     if given.get("method") != "POST":
         return "invalid_method", "The method must be POST."
+    wrong = _misplaced(given, endpoint, before)
+    return wrong or Item(given["custom_id"], given["body"], str(given["body"].get("model") or ""))
+
+
+def _misplaced(given: dict[str, Any], endpoint: str, before: Container[str]) -> tuple[str, str] | None:
+    """Return the code and text of the error of a line that does not fit to its batch."""
+    if given["custom_id"] in before:
+        return "duplicate_custom_id", f"The custom_id '{given['custom_id']}' is used more than once."
     if given.get("url") != endpoint:
         return "invalid_url", f"The URL '{given.get('url')}' is not the batch's endpoint '{endpoint}'."
-    return Item(given["custom_id"], given["body"], str(given["body"].get("model") or ""))
+    return None
 
 
 def _problem(code: str, message: str, line: int | None = None) -> dict[str, Any]:
@@ -186,37 +195,40 @@ def _described(incoming: Incoming, batch: Batch, status: str | None = None) -> d
     over = batch.is_over and status is None
     if over and not batch.problems:
         _write_outputs(incoming, batch)
-    times: dict[str, int | None] = {
-        f"{name}_at": None for name in ("completed", "failed", "expired", "cancelled")
-    }
-    if over:
-        times[f"{_STATUS[batch.reason]}_at"] = int(batch.end)
-    failed = len(batch.items) - batch.count("succeeded") if over else 0
     return {
         "id": batch.id,
         "object": "batch",
-        "endpoint": batch.fields["endpoint"],
         "model": batch.items[0].model if batch.items else None,
         "errors": {"object": "list", "data": batch.problems} if over and batch.problems else None,
-        "input_file_id": batch.fields["input_file_id"],
         "completion_window": "24h",
         "status": status or (_STATUS[batch.reason] if over else "in_progress"),
         "output_file_id": batch.outputs.get("output"),
         "error_file_id": batch.outputs.get("error"),
-        "created_at": int(batch.created),
-        "in_progress_at": None if batch.problems or status == "validating" else int(batch.created),
-        "expires_at": int(batch.expires),
-        "finalizing_at": int(batch.end) if over and not batch.problems else None,
-        **times,
-        "cancelling_at": None if batch.cancelled is None else int(batch.cancelled),
-        "request_counts": {
-            "total": 0 if batch.problems else len(batch.items),
-            "completed": batch.count("succeeded") if over else batch.done(),
-            "failed": failed,
-        },
+        **_times(batch, over=over, begun=status != "validating"),
+        "request_counts": _counts(batch, over=over),
         "usage": _usage(batch.ended or ()),
-        "metadata": batch.fields["metadata"],
+        **batch.fields,
     }
+
+
+def _times(batch: Batch, *, over: bool, begun: bool) -> dict[str, int | None]:
+    times = dict.fromkeys(_TIMES)
+    times |= {"created_at": int(batch.created), "expires_at": int(batch.expires)}
+    if begun and not batch.problems:
+        times["in_progress_at"] = int(batch.created)
+    if over:
+        times[f"{_STATUS[batch.reason]}_at"] = int(batch.end)
+    if over and not batch.problems:
+        times["finalizing_at"] = int(batch.end)
+    if batch.cancelled is not None:
+        times["cancelling_at"] = int(batch.cancelled)
+    return times
+
+
+def _counts(batch: Batch, *, over: bool) -> dict[str, int]:
+    total = 0 if batch.problems else len(batch.items)
+    completed = batch.count("succeeded") if over else batch.done()
+    return {"total": total, "completed": completed, "failed": total - completed if over else 0}
 
 
 def _write_outputs(incoming: Incoming, batch: Batch) -> None:

@@ -1,0 +1,1 @@
+"""Jobs at the providers' Batch APIs: submit, look, fetch, cancel, find."""
