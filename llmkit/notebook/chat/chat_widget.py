@@ -15,3 +15,9 @@ class ChatWidget(MessageWidget):
 
     _esm = FOLDER / "chat.js"
     _css = STYLESHEET + PARTS_SHEET + (FOLDER / "chat.css").read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the widget; a question that it shows is denied."""
+        if self.comm is not None:
+            self._receive({"type": "closed"}, ())
+        super().close()

@@ -36,6 +36,7 @@ class MessageHandlers:
             "restore": lambda message: self._restore(message.get("messages")),
             "export": self._export,
             "allow": lambda message: session.approvals.answer(message.get("question"), message.get("answer")),
+            "closed": lambda _: session.view_closed(),
             "gone": lambda message: session.view_closed(message.get("view")),
         }
 

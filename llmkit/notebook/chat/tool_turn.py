@@ -90,7 +90,7 @@ class ToolTurn:
 
     async def _take(self, event: object) -> None:
         if isinstance(event, Question):
-            await self._wait("asking", self._ask(event))
+            await self._wait("waiting for your answer", self._ask(event))
         elif isinstance(event, Job):
             await self._run(event)
         elif isinstance(event, Text):

@@ -22,4 +22,5 @@ class MessageWidget(anywidget.AnyWidget):
 
     def __init__(self, name: str, receive: Callable[[Mapping[str, Any], Sequence[Any]], None]) -> None:
         super().__init__(name=name)
+        self._receive = receive
         self.on_msg(lambda _widget, message, buffers: receive(message, buffers))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import itertools
+import pickle
 import threading
 import time
 
@@ -14,8 +17,10 @@ from llmkit.core.bridge import bridge
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.session import Session
 from llmkit.notebook.tools.names import given_tools
-from tests.support.peer import SILENCE, opening
+from tests.support.peer import SILENCE, events, opening
+from tests.support.shells import opened
 from tests.support.tool_peer import CHAT, MODEL, script, serving
+from tests.support.tool_servers import SERVERS
 from tests.unit.notebook.test_chat import Views
 
 LOAD = ("call_1", "load_sales", '{"year": 2026}')
@@ -166,7 +171,7 @@ def test_a_question_that_nobody_can_answer_is_a_denial(peer, how):
     if how == "gone":
         front.send("gone")
     elif how == "closed":
-        bridge.loop().call_soon_threadsafe(front.runner.view_closed)
+        front.send("closed", view=None)
     assert "not allowed" in front.end()["sealed"]
     assert front.ran == []
 
@@ -352,3 +357,67 @@ def test_two_tools_of_one_name_and_wrong_limits_are_refused():
         Chat("sandbox", tools=[load_sales, load_sales])
     with pytest.raises(InvalidRequestError, match="max_steps"):
         Chat("sandbox", tools=[load_sales], max_steps=0)
+
+
+def said(body):
+    """The conversation in a request, in whatever protocol."""
+    return next(body[name] for name in ("messages", "input", "contents") if name in body)
+
+
+@pytest.fixture(params=SERVERS)
+def protocol(request, server):
+    """A server of one protocol, with a client that `llmkit.client` knows."""
+    kind, name = SERVERS[request.param], f"{request.param}-in-chat-{server.url[-5:]}"
+    llmkit.register(name, lambda **_: kind.client(server.url))
+    server.asked.clear()
+    server.bodies.clear()
+    return kind, f"{name}:{kind.model}"
+
+
+def test_a_thread_goes_from_cell_to_chat_and_back_with_its_steps(server, protocol):
+    kind, model = protocol
+    once = [kind.answer("I load.", [LOAD]), kind.answer("Three.")]
+    server.scripts = {kind.model: [[one] for one in [*once, *once, *once, kind.answer("Sure.")]]}
+    with opened() as shell:
+        shell.shell.user_ns["load_sales"] = Front()._tools()[0]
+        shell.do(f"%%llm {model} -x load_sales -t sales\nHow many?")
+        shell.do(f"%llm model {model}")
+        chat = shell.do("chat = %llm chat -x load_sales sales\nchat").value
+        assert chat.ask("Really?").text == "Three."
+        shell.do(f"%%llm {model} -x load_sales -t sales\nReally, really?")
+        assert chat.ask("Sure?").text == "Sure."
+    assert len(server.bodies) == 7
+    assert [content for _, content in kind.results(server.bodies[-1])] == ["[1, 2, 3]"] * 3
+    for before, after in itertools.pairwise(server.bodies):  # nothing is said otherwise later on
+        assert said(after)[: len(said(before))] == said(before)
+
+
+def test_what_the_provider_needs_back_comes_back_from_the_chat(server):
+    kind = SERVERS["gemini"]
+    llmkit.register("signed-in-chat", lambda **_: kind.client(server.url))
+    _, _, body = kind.answer("I load.", [LOAD]).partition(b"\r\n\r\n")
+    signed = events(body.replace(b'"functionCall"', b'"thoughtSignature": "c2ln", "functionCall"'))
+    server.bodies.clear()
+    server.scripts = {kind.model: [[signed], [kind.answer("Three.")], [kind.answer("Sure.")]]}
+    chat = Chat("signed-in-chat", tools=Front()._tools())
+    chat.ask("How many?")
+    chat.ask("Sure?")
+    assert "c2ln" in str(server.bodies[2])
+
+
+def test_a_copy_keeps_the_steps_and_the_tools_and_a_pickle_the_steps(peer):
+    script(
+        peer, CHAT.answer("", [LOAD]), CHAT.answer("Three."), CHAT.answer("", [LOAD]), CHAT.answer("Four.")
+    )
+    chat = Chat(MODEL, tools=Front()._tools())
+    chat.ask("How many?")
+    assert pickle.loads(pickle.dumps(chat)).messages == chat.messages
+    assert copy.copy(chat).ask("Now?").run.stopped == "done"
+    assert [one["role"] for one in peer.bodies[2]["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    assert len(chat.df) == 2
