@@ -162,7 +162,7 @@ class Choice(_Labelled):
 
     def column(self, name: str) -> Column:
         """Return the column of the answers."""
-        return Column(name, "object") if self.multi else super().column(name)
+        return Column(name, "labels") if self.multi else super().column(name)
 
     @property
     def longest(self) -> Any:

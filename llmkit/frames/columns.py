@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["text", "int", "float", "bool", "category", "ordered", "datetime", "date", "object"]
-"""Types of columns; `object` is a list, a struct or any JSON value, as the frame has them."""
+Kind = Literal["text", "int", "float", "bool", "category", "ordered", "labels", "datetime", "date", "object"]
+"""Types of columns; `labels` is a list of texts, `object` any other JSON value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def for_polars(column: Column, values: Sequence[Any]) -> Any:
         "bool": pl.Boolean,
         "category": pl.Categorical,
         "ordered": pl.Enum(list(column.labels)) if column.kind == "ordered" else None,
+        "labels": pl.List(pl.String),
         "date": pl.Date,
     }
     return pl.Series(column.name, list(values), dtype=kinds.get(column.kind), strict=False)
@@ -73,6 +74,7 @@ def for_pyarrow(column: Column, values: Sequence[Any]) -> Any:
         "int": pa.int64(),
         "float": pa.float64(),
         "bool": pa.bool_(),
+        "labels": pa.list_(pa.string()),
         "date": pa.date32(),
     }
     return pa.array(values, kinds.get(column.kind))

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from llmkit.sandbox.answers.labels import by_words, described, holds, level, way_out
+
 if TYPE_CHECKING:
     from llmkit.sandbox.conversation import Ask
 
@@ -105,20 +107,40 @@ def _sentence(name: str, subject: str) -> str:
     return f"sample {name.replace('_', ' ')}"
 
 
-def by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str) -> Any:
+def by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str, prompt: str = "") -> Any:
     """Invent a value that a JSON schema, or Google's dialect of it, allows."""
     schema = plain_schema(schema, root)
     if options := schema.get("enum"):
-        return choose(options, subject)
+        return _option(options, key, subject, prompt)
     kind = schema.get("type", "object" if "properties" in schema else "string")
     kind = (kind[0] if isinstance(kind, list) else kind).lower()
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: by_schema(part, root, name, subject) for name, part in properties.items()}
+        return {name: by_schema(part, root, name, subject, prompt) for name, part in properties.items()}
     if kind == "array":
-        items = [by_schema(schema.get("items", {}), root, key, subject)]
-        return items * max(1, schema.get("minItems", 2))
+        return _items(schema, root, key, subject, prompt)
+    if kind == "boolean" and (asked := described(key, prompt)):
+        return holds(asked.question, subject)
     return _scalar(kind, schema, key, subject)
+
+
+def _option(options: list[Any], key: str, subject: str, prompt: str) -> Any:
+    """Choose one of some values, by what the prompt says of them."""
+    asked = described(key, prompt)
+    if asked is None or not asked.labels:
+        return choose(options, subject)
+    if asked.is_scale:
+        return level(options, subject)
+    return next(iter(by_words(options, subject, asked.labels)), way_out(options))
+
+
+def _items(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str, prompt: str) -> list[Any]:
+    """Invent the items of a list: those labels that fit, or twice the same."""
+    item = plain_schema(schema.get("items", {}), root)
+    asked = described(key, prompt)
+    if (options := item.get("enum")) and asked is not None and asked.labels:
+        return by_words(options, subject, asked.labels)
+    return [by_schema(item, root, key, subject, prompt)] * max(1, schema.get("minItems", 2))
 
 
 def plain_schema(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +210,7 @@ def write_json(ask: Ask) -> str:
     subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
     value: Any
     if schema := ask.schema or _spoken_schema(prompt):
-        value = by_schema(schema, schema, "answer", subject)
+        value = by_schema(schema, schema, "answer", subject, prompt)
     elif keys := _named_keys(prompt):
         value = {key: _by_hint(key, hint, subject) for key, hint in keys.items()}
     elif _ARRAY.search(prompt):

@@ -1,0 +1,110 @@
+"""Labels, levels and conditions: judged by the words that a text shares with them, without a model.
+
+A prompt describes a question as `llmkit.frames` does: `NAME: QUESTION`, and below it a line for each label,
+`- LABEL: DESCRIPTION`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LABEL = re.compile(r"^- ([^:\n]+?)(?:: (.+))?$", re.MULTILINE)
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_COMMON = re.compile(
+    r"the|and|for|are|was|were|has|have|had|not|but|you|your|our|its|his|her|their|this|that|these|those|with"
+    r"|from|does|did|can|will|would|there|here|when|where|what|which|who|how|why|all|any|one|only|very|just|too"
+    r"|input|holds?|true|false|yes|answer|question|text|message|ask(?:s|ed)?|mention(?:s|ed)?|about|contains?"
+    r"|writer|customer"
+)
+_STRONG = re.compile(
+    r"!|\b(?:never|again|still|unacceptable|outrageous|terrible|awful|worst|furious|angry|now|immediately"
+    r"|annoying|annoyed|useless|ridiculous|disappointed|frustrat\w*)\b",
+    re.IGNORECASE,
+)
+_WAY_OUT = re.compile(r"\b(?:none|other|neither)\b", re.IGNORECASE)
+_STEM = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a prompt says of a question.
+
+    Attributes:
+        question: The question.
+        labels: Descriptions by label; empty ones if there are none.
+    """
+
+    question: str
+    labels: dict[str, str]
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether the labels are levels."""
+        return "lowest to the highest" in self.question
+
+
+def described(name: str, prompt: str) -> Described | None:
+    r"""Return what a prompt says of a question; `None` if it is silent about it.
+
+    Example:
+        >>> described("team", "team: Who answers? One of:\n- a: money\n- b").labels
+        {'a': 'money', 'b': ''}
+    """
+    found = re.search(rf"^{re.escape(name)}: (.*)\n?((?:- .*\n?)*)", prompt, re.MULTILINE)
+    return None if found is None else Described(found[1], dict(_LABEL.findall(found[2])))
+
+
+def by_words(options: Sequence[Any], text: str, labels: dict[str, str]) -> list[Any]:
+    """Return the labels whose words occur in a text, those with most words first.
+
+    Example:
+        >>> by_words(["a", "b"], "Charged twice!", {"a": "it crashes", "b": "charges, refunds"})
+        ['b']
+    """
+    there = _stems(text)
+    shared = {place: len(there & _stems(f"{one} {labels.get(one, '')}")) for place, one in enumerate(options)}
+    best = sorted((place for place, count in shared.items() if count), key=lambda place: -shared[place])
+    return [options[place] for place in best]
+
+
+def way_out(options: Sequence[Any]) -> Any:
+    """Return the label for what fits none, if there is one; else the first.
+
+    Example:
+        >>> way_out(["billing", "none of these"])
+        'none of these'
+    """
+    return next(
+        (one for one in options if re.search(r"\b(?:none|other|neither)\b", str(one), re.IGNORECASE)),
+        options[0],
+    )
+
+
+def level(levels: Sequence[Any], text: str) -> Any:
+    """Return a level by the number of strong words and exclamation marks.
+
+    Example:
+        >>> level(["calm", "annoyed", "furious"], "Still broken!")
+        'furious'
+    """
+    return levels[min(len(_STRONG.findall(text)), len(levels) - 1)]
+
+
+def holds(condition: str, text: str) -> bool:
+    """Whether a text has a word of a condition.
+
+    Example:
+        >>> holds("mentions a refund", "Where are my refunds?")
+        True
+    """
+    return bool(_stems(condition) & _stems(text))
+
+
+def _stems(text: str) -> frozenset[str]:
+    """Return the beginnings of the words that say something."""
+    return frozenset(word[:_STEM] for word in _WORD.findall(text.lower()) if not _COMMON.fullmatch(word))
