@@ -1,5 +1,9 @@
 """One command each, the same as CI's steps; see CONTRIBUTING.md."""
 
+import itertools
+import re
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -30,9 +34,13 @@ def coverage(session: nox.Session) -> None:
 
 
 def headless(session: nox.Session, *options: str, **environment: str) -> None:
-    """Run all tests but those of browsers; kernels apart, for jupyter_client 7 applies nest-asyncio."""
-    for kind in ("kernel and not browser", "not (kernel or browser)"):
-        session.run("pytest", "-m", kind, *options, *session.posargs, env=environment)
+    """Run the chosen tests, or all but those of browsers.
+
+    Kernels run apart, for jupyter_client 7 applies nest-asyncio.
+    """
+    everything = (["-m", "kernel and not browser"], ["-m", "not (kernel or browser)"])
+    for chosen in [session.posargs] if session.posargs else everything:
+        session.run("pytest", *options, *chosen, env=environment)
 
 
 def installed(session: nox.Session) -> set[str]:
@@ -53,10 +61,26 @@ def hosted(session: nox.Session) -> None:
     headless(session, *FORMER, TESTED_ENVIRONMENT="hosted")
 
 
+def lower_bounds() -> str:
+    """Return the oldest release of each dependency of `test-headless`, as pip's constraints."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    itself, *tools = extras["test-headless"]
+    named = re.findall(r"[\w-]+", itself.partition("[")[2])
+    bounds = [
+        *project["dependencies"],
+        *tools,
+        *itertools.chain.from_iterable(extras[name] for name in named),
+    ]
+    return "\n".join(bound.replace(">=", "==") for bound in bounds)
+
+
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """The oldest release of every dependency, all at once."""
-    session.install("--resolution", "lowest-direct", "-e", ".[test-headless]")
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text(lower_bounds(), encoding="utf-8")
+    session.install("--constraint", str(constraints), "-e", ".[test-headless]")
     headless(session, *FORMER, TESTED_ENVIRONMENT="lowest")
 
 

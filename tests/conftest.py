@@ -6,6 +6,7 @@ import gc
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from concurrent.futures import Future
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llmkit.records import CallRecord
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: `pytest &` in a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine may stall for a second; a slow example is no failure.
 hypothesis.settings.register_profile("full", deadline=None, max_examples=100)

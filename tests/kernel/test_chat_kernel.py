@@ -129,7 +129,9 @@ def test_a_thread_is_shared_with_cells(kernel):
 def test_a_question_from_a_cell_can_be_interrupted_and_put_into_a_cell(kernel):
     kernel.run("chat = llmkit.Chat('sandbox:sandbox!stall=3')")
     page = Page(kernel, kernel.run("chat"))
-    asked = kernel.client.execute("chat.ask('repeat exactly: one two three four')", allow_stdin=False)
+    asked = kernel.client.execute(
+        "chat.ask('repeat exactly: one two three four')", allow_stdin=False, stop_on_error=False
+    )
     page.custom("grow")
     kernel.interrupt()
     error = page.wait(lambda m: m["msg_type"] == "error" and m["parent_header"]["msg_id"] == asked)
@@ -138,12 +140,12 @@ def test_a_question_from_a_cell_can_be_interrupted_and_put_into_a_cell(kernel):
         lambda m: m["parent_header"]["msg_id"] == asked and m["content"].get("execution_state") == "idle"
     )
     kernel.client.get_shell_msg(timeout=10)
-    assert (
-        kernel.run(
-            "chat.model = 'sandbox'\nreply = chat.ask('repeat exactly: ```python\\n1 + 1\\n```')"
-        ).status
-        == "ok"
-    )
+    again = "chat.model = 'sandbox'\nreply = chat.ask('repeat exactly: ```python\\n1 + 1\\n```')"
+    answer, end = kernel.run(again), time.monotonic() + 60
+    # On a slow machine, the stopped call is closed after its cell has ended.
+    while "still answering" in answer.reply.get("evalue", "") and time.monotonic() < end:
+        answer = kernel.run(again)
+    assert answer.status == "ok", answer.reply
     done = kernel.run("chat.to_cell()")
     (payload,) = done.reply["payload"]
     assert payload["text"] == "1 + 1"
