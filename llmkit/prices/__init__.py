@@ -79,9 +79,17 @@ def total(found: Listing, usage: Usage, consulted: Callable[[str], Listing | Non
     usd, exact = found.price(usage)
     for model, part in others.items():
         other = consulted(model)
-        more, known = (Decimal(0), False) if other is None else other.price(part)
+        more, known = (Decimal(0), False) if other is None else other.price(_drawn(part, other))
         usd, exact = usd + more, exact and known
     return usd, exact
+
+
+def _drawn(part: Usage, found: Listing) -> Usage:
+    """Return the usage of a consulted model; the output of one without a price for images is images."""
+    if "output_image_tokens" in found.at(part.input_tokens or 0).others:
+        return part
+    units = {unit: count for unit, count in part.units.items() if unit != "output_image_tokens"}
+    return replace(part, units=units)
 
 
 def _parted(usage: Usage) -> tuple[Usage, dict[str, Usage]]:
@@ -96,7 +104,10 @@ def _parted(usage: Usage) -> tuple[Usage, dict[str, Usage]]:
     units = {unit: count for unit, count in usage.units.items() if unit not in names}
     fields = Usage.__dataclass_fields__.keys() - {"units"}
     consulted = {
-        model: Usage(**{unit: count for unit, count in parts.items() if unit in fields})
+        model: Usage(
+            **{unit: count for unit, count in parts.items() if unit in fields},
+            units={unit: count for unit, count in parts.items() if unit not in fields},
+        )
         for model, parts in counts.items()
     }
     return replace(usage, units=units), consulted

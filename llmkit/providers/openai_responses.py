@@ -31,7 +31,7 @@ from llmkit.providers.json_fields import (
 from llmkit.providers.raw_parts import merge
 from llmkit.providers.tool_fields import tool_fields
 from llmkit.providers.usage import note
-from llmkit.providers.usage_responses import read_usage
+from llmkit.providers.usage_responses import read_usage, reported
 from llmkit.transport.base import WireRequest
 
 if TYPE_CHECKING:
@@ -249,10 +249,8 @@ class ResponsesCodec(Codec):
         if status in {"queued", "in_progress"}:
             raise _background()
         answer.ended = True
-        report = lenient_object(response.get("usage"))
-        tools = lenient_object(response.get("tool_usage"))
-        if report or tools:
-            note(answer, {**report, **({"tool_usage": tools} if tools else {})}, read_usage)
+        if report := reported(response):
+            note(answer, report, read_usage)
         if response.get("error"):
             answer.broken = of_event({"error": response["error"]})
         # The status of a refusal is `completed`, too.

@@ -147,6 +147,11 @@ def _tools(tools: Any) -> tuple[tuple[Function, ...], list[str]]:
     return unique(found), hosted
 
 
+def _complete(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool as the server repeats it: with the model that makes the images."""
+    return {"model": "sandbox", **tool} if tool.get("type") == "image_generation" else tool
+
+
 def _echo(body: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a response repeats."""
     reasoning = body.get("reasoning") or {}
@@ -161,7 +166,7 @@ def _echo(body: dict[str, Any]) -> dict[str, Any]:
         "temperature": body.get("temperature", 1.0),
         "text": body.get("text") or {"format": {"type": "text"}},
         "tool_choice": body.get("tool_choice") or "auto",
-        "tools": body.get("tools") or [],
+        "tools": list(map(_complete, body.get("tools") or [])),
         "top_p": body.get("top_p", 1.0),
     }
 

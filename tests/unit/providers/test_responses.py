@@ -1,13 +1,14 @@
 """The Responses API, as OpenAI documents it, checked with the types of its SDK."""
 
 import json
+from dataclasses import replace
 
 import openai.types.responses as sdk
 import pytest
 from openai.types.responses.response_input_param import ResponseInputParam
 from pydantic import TypeAdapter
 
-from llmkit import InvalidRequestError, LLMMessage, Usage, attach
+from llmkit import InvalidRequestError, LLMMessage, Usage, attach, prices
 from llmkit.content.schema import schema_of
 from llmkit.core.errors import BadResponseError, RateLimitError
 from llmkit.parts import Citation, Media, Other, Reasoning, Text, ToolCall, ToolResult
@@ -100,6 +101,16 @@ def response(*output, status="completed", **more):
     }
     sdk.Response.model_validate(whole | more)
     return whole | more
+
+
+def usage_of_images(asked, drawn):
+    image = {
+        "input_tokens": asked,
+        "input_tokens_details": {"image_tokens": 0, "text_tokens": asked},
+        "output_tokens": drawn,
+        "total_tokens": asked + drawn,
+    }
+    return {"image_gen": image, "web_search": {"num_requests": 0}}
 
 
 def whole(*output, **more):
@@ -205,17 +216,75 @@ class TestReading:
 
     def test_tools_of_the_server_are_counted(self):
         image = {
-            "input_tokens": 5,
-            "output_tokens": 9,
-            "total_tokens": 14,
-            "input_tokens_details": {"image_tokens": 0, "text_tokens": 5},
+            "input_tokens": 500,
+            "output_tokens": 4000,
+            "total_tokens": 4500,
+            "input_tokens_details": {"image_tokens": 200, "text_tokens": 300},
+            "output_tokens_details": {"image_tokens": 3800, "text_tokens": 200},
         }
-        _, answer = whole(message("Hi"), tool_usage={"web_search": {"num_requests": 2}, "image_gen": image})
+        tools = [{"type": "image_generation", "model": "gpt-image-1.5"}]
+        tool_usage = {"web_search": {"num_requests": 2}, "image_gen": image}
+        _, answer = whole(IMAGE, message("Hi"), tool_usage=tool_usage, tools=tools)
         assert answer.usage.units == {
             "web_searches": 2,
-            "image_generation:input_tokens": 5,
-            "image_generation:output_tokens": 9,
+            "gpt-image-1.5:input_tokens": 500,
+            "gpt-image-1.5:input_image_tokens": 200,
+            "gpt-image-1.5:output_tokens": 4000,
+            "gpt-image-1.5:output_image_tokens": 3800,
         }
+        alone = prices.price("openai", ("gpt-5.4-mini",), replace(answer.usage, units={}))
+        price = prices.price("openai", ("gpt-5.4-mini",), answer.usage)
+        of_image = (300 * 5 + 200 * 8 + 200 * 10 + 3800 * 32) / 1e6  # gpt-image-1.5
+        assert price.usd == pytest.approx(alone.usd + of_image + 2 * 0.01)
+        assert price.exact
+
+    @pytest.mark.parametrize(
+        ("changes", "units"),
+        [
+            ({}, {"image_generation:images_not_counted": 1}),
+            ({"tools": [{"type": "image_generation", "model": "m"}]}, {"m:images_not_counted": 1}),
+            (
+                {"tool_usage": usage_of_images(2000, 9)},
+                {
+                    "image_generation:input_tokens": 2000,
+                    "image_generation:output_tokens": 9,
+                    "image_generation:output_image_tokens": 9,
+                    "image_generation:cache_not_counted": 1,
+                },
+            ),
+        ],
+    )
+    def test_an_image_whose_price_is_not_known_makes_the_price_incomplete(self, changes, units):
+        _, answer = whole(IMAGE, message("Hi"), **changes)
+        assert answer.usage.units == units
+        assert not prices.price("openai", ("gpt-5.4-mini",), answer.usage).exact
+
+    def test_the_output_of_a_model_for_images_is_images(self):
+        tools = [{"type": "image_generation", "model": "gpt-image-2"}]
+        _, answer = whole(IMAGE, tools=tools, tool_usage=usage_of_images(500, 4000))
+        price = prices.price("openai", ("gpt-5.4-mini",), answer.usage)
+        alone = prices.price("openai", ("gpt-5.4-mini",), replace(answer.usage, units={}))
+        assert price.usd == pytest.approx(alone.usd + (500 * 5 + 4000 * 30) / 1e6)
+        assert price.exact
+
+    def test_searches_without_a_report_are_counted_and_unlisted_fees_are_marked(self):
+        search = {"type": "search", "query": "rivers", "queries": ["rivers"]}
+        searches = [
+            {"type": "web_search_call", "id": f"ws_{n}", "status": "completed", "action": action}
+            for n, action in enumerate((search, {"type": "open_page", "url": "https://e.org"}, search))
+        ]
+        assert whole(*searches, message("Hi"))[1].usage.units == {"web_searches": 2}
+        code = {
+            "type": "code_interpreter_call",
+            "id": "ci_1",
+            "status": "completed",
+            "code": "1",
+            "container_id": "c",
+            "outputs": None,
+        }
+        _, answer = whole(code, message("Hi"))
+        assert answer.usage.units == {"server_tools": 1}
+        assert not prices.price("openai", ("gpt-5.4-mini",), answer.usage).exact
 
     @pytest.mark.parametrize("read", [whole, streamed])
     def test_a_call_is_the_finish_reason(self, read):

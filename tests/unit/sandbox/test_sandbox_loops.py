@@ -93,6 +93,20 @@ async def test_a_call_is_the_same_streamed_and_plain(connect, streamed):
     assert answer.finish_reason == "tool_calls"
 
 
+async def test_what_the_tools_of_the_server_did_is_in_the_price(server):
+    async with CLIENTS["responses"](server, api_key="k" * 20, model="sandbox") as client:
+        drawn = await client.generate_text(
+            [LLMMessage("user", "Draw a red boat")], tools=[{"type": "image_generation"}]
+        )
+        found = await client.generate_text(
+            [LLMMessage("user", "Search the web for rivers")], tools=[{"type": "web_search"}]
+        )
+    tokens = [(one.prompt_tokens * 1 + one.completion_tokens * 4) / 1e6 for one in (drawn, found)]
+    assert drawn.cost_estimate == pytest.approx(tokens[0] + (4 * 1 + 1290 * 30) / 1e6)
+    assert found.cost_estimate == pytest.approx(tokens[1] + 0.01)
+    assert (drawn.usage_source, found.usage_source) == ("reported", "reported")
+
+
 async def test_a_signature_that_was_changed_is_refused(server):
     async with CLIENTS["messages"](server, api_key="k" * 20, model="sandbox-thinking") as client:
         answer = await client.generate_text("What is 17 * 23?", tools=[multiply])
