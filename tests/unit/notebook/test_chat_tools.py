@@ -397,6 +397,7 @@ def test_what_the_provider_needs_back_comes_back_from_the_chat(server):
     llmkit.register("signed-in-chat", lambda **_: kind.client(server.url))
     _, _, body = kind.answer("I load.", [LOAD]).partition(b"\r\n\r\n")
     signed = events(body.replace(b'"functionCall"', b'"thoughtSignature": "c2ln", "functionCall"'))
+    server.asked.clear()
     server.bodies.clear()
     server.scripts = {kind.model: [[signed], [kind.answer("Three.")], [kind.answer("Sure.")]]}
     chat = Chat("signed-in-chat", tools=Front()._tools())
