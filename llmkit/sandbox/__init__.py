@@ -14,6 +14,8 @@ first; with the provider's search a prompt for sources gets pages of example.org
 a small PNG where the provider makes images. What must come back unchanged, such as signatures, is checked.
 Importing it is cheap; a server starts at the first `url()`.
 Every key except `"invalid"` is accepted, and every model except names that start with `no-such-`.
+The Decisions APIs of OpenAI and Google judge an input with made-up probabilities; a question with the word
+`refuse` is refused.
 Batches finish after `batch_seconds`; `advance` sets the clock forward.
 `llmkit.sandbox.faults` describes how to make an answer fail.
 """

@@ -10,13 +10,15 @@ import orjson
 from aiohttp import web
 
 from llmkit.sandbox.batches import anthropic, google, openai
-from llmkit.sandbox.batches.incoming import Endpoint, Incoming
+from llmkit.sandbox.decisions import google as decisions_google
+from llmkit.sandbox.decisions import openai as decisions_openai
 from llmkit.sandbox.delivery import Delivery, Pace
 from llmkit.sandbox.dialects.anthropic import AnthropicDialect
 from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, Frame, RefusedError, Route, Spare
 from llmkit.sandbox.dialects.google import GoogleDialect
 from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.dialects.responses import ResponsesDialect
+from llmkit.sandbox.endpoints import Endpoint, Incoming
 from llmkit.sandbox.faults import Fault, parse, split_model
 from llmkit.sandbox.journal import SeenRequest
 from llmkit.sandbox.mounts import MOUNTS, NOTE
@@ -35,11 +37,11 @@ DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), OpenAIDialect(), AnthropicD
 """The protocols that are served; the first two share an address."""
 
 _ENDPOINTS: dict[type[Dialect], tuple[Endpoint, ...]] = {
-    OpenAIDialect: openai.ENDPOINTS,
+    OpenAIDialect: (*openai.ENDPOINTS, *decisions_openai.ENDPOINTS),
     AnthropicDialect: anthropic.ENDPOINTS,
-    GoogleDialect: google.ENDPOINTS,
+    GoogleDialect: (*google.ENDPOINTS, *decisions_google.ENDPOINTS),
 }
-"""The Batch APIs."""
+"""The Batch APIs and the Decisions APIs."""
 
 _JSON = "application/json"
 _SSE = "text/event-stream"
@@ -62,7 +64,7 @@ class ServedRequest:
         raw: bytes,
     ) -> None:
         self.endpoint = route if isinstance(route, Endpoint) else None
-        action: Action = route.action if isinstance(route, Route) else "batch"
+        action: Action = route.action if isinstance(route, Route) else "endpoint"
         self.raw = raw
         self.journal = journal
         self.dialect = dialect
@@ -124,7 +126,7 @@ class ServedRequest:
     async def _act(self) -> web.StreamResponse:
         call = self.call
         if self.endpoint:
-            return await self._batch(self.endpoint)
+            return await self._handle(self.endpoint)
         if call.model.startswith(UNKNOWN_PREFIX):
             raise self.dialect.unknown_model(call.model)
         if call.action == "models":
@@ -138,8 +140,8 @@ class ServedRequest:
             return await self._plain(self.dialect.count(ask.input_tokens))
         return await self._generate(ask)
 
-    async def _batch(self, endpoint: Endpoint) -> web.StreamResponse:
-        """Answer a request to a Batch API or to its files."""
+    async def _handle(self, endpoint: Endpoint) -> web.StreamResponse:
+        """Answer a request to a Batch API, to its files, or to a Decisions API."""
         request = self.request
         incoming = Incoming(
             journal=self.journal,
@@ -150,6 +152,8 @@ class ServedRequest:
             headers=self.call.headers,
             body=self.sent,
             raw=self.raw,
+            model=self.call.model,
+            admit=self._admit,
             base=f"{request.scheme}://{request.host}{MOUNTS[self.dialect.name]}",
         )
         try:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.sandbox.batches.incoming import Endpoint, Sent, finished, page, whole
+from llmkit.sandbox.batches.processing import finished, page, whole
 from llmkit.sandbox.batches.store import Item, new_id
 from llmkit.sandbox.dialects.dialect import RefusedError
+from llmkit.sandbox.endpoints import Endpoint, Sent
 
 if TYPE_CHECKING:
-    from llmkit.sandbox.batches.incoming import Incoming
     from llmkit.sandbox.batches.store import Batch, Ended
+    from llmkit.sandbox.endpoints import Incoming
 
 _MOST = 100_000
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")

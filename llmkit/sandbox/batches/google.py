@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.sandbox.batches.incoming import Endpoint, Sent, finished, page, whole
+from llmkit.sandbox.batches.processing import finished, page, whole
 from llmkit.sandbox.batches.store import Item, new_id
 from llmkit.sandbox.dialects.dialect import RefusedError, pick
+from llmkit.sandbox.endpoints import Endpoint, Sent
 
 if TYPE_CHECKING:
-    from llmkit.sandbox.batches.incoming import Incoming
     from llmkit.sandbox.batches.store import Batch, Ended, StoredFile
+    from llmkit.sandbox.endpoints import Incoming
 
 _TYPES = "type.googleapis.com/google.ai.generativelanguage.v1main."
 _STATES = {"completed": "SUCCEEDED", "failed": "FAILED", "canceled": "CANCELLED", "expired": "EXPIRED"}

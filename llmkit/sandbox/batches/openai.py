@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmkit.sandbox.batches.incoming import Endpoint, Sent, finished, page, whole
 from llmkit.sandbox.batches.multipart import fields_of
+from llmkit.sandbox.batches.processing import finished, page, whole
 from llmkit.sandbox.batches.store import Item, new_id
 from llmkit.sandbox.dialects.dialect import RefusedError
 from llmkit.sandbox.dialects.openai import OpenAIDialect
 from llmkit.sandbox.dialects.responses import ResponsesDialect
+from llmkit.sandbox.endpoints import Endpoint, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from llmkit.sandbox.batches.incoming import Incoming
     from llmkit.sandbox.batches.store import Batch, Ended, StoredFile
     from llmkit.sandbox.dialects.dialect import Dialect
+    from llmkit.sandbox.endpoints import Incoming
 
 _DIALECTS: dict[str, Dialect] = {
     "/v1/chat/completions": OpenAIDialect(),

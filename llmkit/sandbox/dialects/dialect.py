@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ProtocolName = Literal["openai", "anthropic", "google"]
 """The protocols that the sandbox speaks."""
 
-Action = Literal["generate", "stream", "count", "models", "model", "batch"]
+Action = Literal["generate", "stream", "count", "models", "model", "endpoint"]
 """The purpose of a route; `stream` if the path selects streaming, as Google's does."""
 
 MODELS = ("sandbox", "sandbox-mini", "sandbox-thinking")

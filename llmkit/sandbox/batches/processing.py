@@ -1,9 +1,8 @@
-"""A request to a Batch API, its reply, and how the requests inside a batch are answered."""
+"""How the requests inside a batch are answered, and the pages of a list."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from llmkit.sandbox.batches.store import Ended
 from llmkit.sandbox.dialects.dialect import UNKNOWN_PREFIX, Call, RefusedError
@@ -12,56 +11,9 @@ from llmkit.sandbox.journal import SeenRequest
 from llmkit.sandbox.reply import reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llmkit.sandbox.batches.store import Batch, BatchStore, Item
+    from llmkit.sandbox.batches.store import Batch, Item
     from llmkit.sandbox.dialects.dialect import Dialect
-    from llmkit.sandbox.journal import Journal
-
-_JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A request to a Batch API or to its files."""
-
-    journal: Journal
-    dialect: Dialect
-    owner: str  # the key
-    path: Mapping[str, str]  # the parts of the path that vary
-    query: Mapping[str, str]
-    headers: Mapping[str, str]  # names in lower case
-    body: dict[str, Any]  # the JSON object; empty if there was none
-    raw: bytes = field(repr=False)
-    base: str  # address of the protocol, as the client sees it
-
-    @property
-    def store(self) -> BatchStore:
-        """Batches and files of the server."""
-        return self.journal.batches
-
-    def batch(self, batch_id: str) -> Batch:
-        """Return a batch, or refuse the request."""
-        found = self.store.batch(batch_id, self.owner)
-        if found is None:
-            raise RefusedError(404, f"No batch found with id '{batch_id}'.")
-        return found
-
-
-class Sent(NamedTuple):
-    """What a Batch API replies."""
-
-    value: Any  # to be sent as JSON, or bytes
-    content_type: str = _JSON
-    headers: Mapping[str, str] = {}
-
-
-class Endpoint(NamedTuple):
-    """A route of a Batch API, and what answers it."""
-
-    method: str
-    path: str
-    answer: Callable[[Incoming], Sent]
+    from llmkit.sandbox.endpoints import Incoming
 
 
 def finished(incoming: Incoming, batch: Batch, dialect: Dialect | None = None) -> list[Ended]:
