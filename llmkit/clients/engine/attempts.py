@@ -18,7 +18,7 @@ from llmkit.clients.engine.retry import come_back
 from llmkit.clients.limiter.server import LimitKey
 from llmkit.clients.limiter.slot import admitted, current_slot
 from llmkit.clients.local_servers import explain_down
-from llmkit.core.errors import LLMClientError, StreamInterruptedError
+from llmkit.core.errors import LLMClientError, RateLimitError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
 from llmkit.providers.attachment_limits import explain, links
 
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Credentials
     from llmkit.clients.engine.call import Call
     from llmkit.clients.engine.retry import RetryPolicy
-    from llmkit.clients.limiter.server import Permit
+    from llmkit.clients.limiter.permit import Permit
     from llmkit.core.redaction import Secret
     from llmkit.providers.codec import Codec, Request
     from llmkit.transport.base import StreamedResponse, Transport, WireRequest
 
 SANDBOX_HEADER = "x-llmkit-sandbox"
+
+LIMITED_IN_A_JOB = 5
+"""Rate limits that count as one failure in a job."""
 
 logger = logging.getLogger("llmkit.clients.attempts")
 
@@ -79,7 +82,7 @@ class Attempts:
         self._codec = endpoint.codec
         self._key: Secret | None = None
         self._tried: list[Secret] = []
-        self._retries = 0
+        self._retries = self._limited = 0
         self._permit: Permit | None = None
 
     async def next(self) -> list[str] | None:
@@ -155,7 +158,7 @@ class Attempts:
     async def _admitted(self, key: Secret | None) -> None:
         """Wait for the server's rate limits, if this call is one of many; that time is not the call's."""
         call, asked = self._call, monotonic()
-        self._permit = await admitted(self._endpoint.limit_key(call.request.model, key))
+        self._permit = await admitted(self._endpoint.limit_key(call.request.model, key), call.request)
         if self._permit is not None and call.end is not None:
             call.end += monotonic() - asked
 
@@ -190,13 +193,21 @@ class Attempts:
         # These do not count as retries and need no pause, because the next request is a different one.
         if self._without_refused(error) or self._with_another_key(error):
             return 0.0
-        self._retries += 1
-        wait = self._endpoint.retry.wait(error, self._retries)
+        wait = self._endpoint.retry.wait(error, self._failed(error))
         if wait is not None and self._has_time_for(wait):
             return wait
         if error.retryable and error.retry_after:
             error.hint = come_back(error.retry_after)
         return None
+
+    def _failed(self, error: LLMClientError) -> int:
+        """Count a failure and return how many there were."""
+        # In a job, the limiter spaces the requests, and a call may meet a limit more often than one alone.
+        if isinstance(error, RateLimitError) and current_slot.get() is not None:
+            self._limited += 1
+            return -(-self._limited // LIMITED_IN_A_JOB)
+        self._retries += 1
+        return self._retries
 
     def _has_time_for(self, wait: float) -> bool:
         """Whether the call's total timeout leaves time for another attempt after this pause."""

@@ -6,20 +6,30 @@ import asyncio
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from llmkit.clients.engine.retry import come_back
 from llmkit.clients.limiter.clock import LoopClock
 from llmkit.clients.limiter.concurrency import Concurrency
-from llmkit.core.errors import QuotaExceededError, RateLimitError
+from llmkit.clients.limiter.demand import Expectation
+from llmkit.clients.limiter.permit import Permit
+from llmkit.core.errors import QuotaExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable
 
     from llmkit.clients.limiter.clock import Clock, Timer
+    from llmkit.clients.limiter.rate_headers import Unit
     from llmkit.clients.limiter.slot import Slot
-    from llmkit.content.messages import Usage
-    from llmkit.core.errors import LLMClientError
+    from llmkit.clients.limiter.token_bucket import TokenBucket
+    from llmkit.providers.codec import Request
+
+LONGEST_WAIT = 65.0
+"""Seconds to wait for a limit, those of a whole minute included; a job that waits longer looks frozen."""
+
+SHORTEST_WAIT = 0.001
+"""Seconds; so that rounding does not make a timer of no time."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 """Seconds without requests after a rate limit of unknown length; doubled while further ones follow."""
@@ -39,7 +49,11 @@ class LimitKey(NamedTuple):
     model: str
 
 
-Turn: TypeAlias = "asyncio.Future[Permit]"
+class _Turn(NamedTuple):
+    """A request that waits for the limits."""
+
+    permit: Permit
+    granted: asyncio.Future[None]
 
 
 class ServerLimiter:
@@ -48,15 +62,21 @@ class ServerLimiter:
     Attributes:
         concurrency: How many may be under way.
         held: How many are under way, or about to be.
+        buckets: What is left of its limits, as far as it tells.
+        expected: What its requests need.
+        under_way: The requests that were sent and are not over.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.concurrency = Concurrency()
         self.held = 0
+        self.buckets: dict[Unit, TokenBucket] = {}
+        self.expected = Expectation()
+        self.under_way: set[Permit] = set()
         self._clock: Clock = clock or LoopClock()
         self._blocked_until = self._blocked_at = float("-inf")
         self._pause = FIRST_PAUSE
-        self._turns: deque[Turn] = deque()
+        self._turns: deque[_Turn] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
         self._jobs: list[Callable[[], None]] = []
         self._timer: Timer | None = None
@@ -107,14 +127,48 @@ class ServerLimiter:
                 self.release()
             raise
 
-    async def admit(self) -> Permit:
-        """Wait until a request would not certainly be refused."""
-        if not self._turns and self._delay() <= 0:
-            return self._permit()
-        turn: Turn = asyncio.get_running_loop().create_future()
+    async def admit(self, request: Request, slot: Slot) -> Permit:
+        """Wait until a request would not certainly be refused.
+
+        Raises:
+            QuotaExceededError: If that will take minutes.
+        """
+        permit = Permit(self, slot, request)
+        if not self._turns and self._delay(permit) <= 0:
+            permit.use()
+            return permit
+        turn = _Turn(permit, asyncio.get_running_loop().create_future())
         self._turns.append(turn)
-        self._serve()
-        return await turn
+        self.serve()
+        try:
+            await turn.granted
+        except asyncio.CancelledError:
+            if turn.granted.done() and not turn.granted.cancelled():
+                permit.give_back()
+            raise
+        return permit
+
+    def serve(self) -> None:
+        """Let those go whose turn it is; set a timer for the next one."""
+        if not self._turns:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._turns:
+            turn = self._turns[0]
+            if not turn.granted.done():  # else its call was cancelled
+                delay = self._delay(turn.permit)
+                if self._is_hopeless(delay):
+                    turn.granted.set_exception(_exhausted(delay))
+                elif delay > 0:
+                    self._timer = self._clock.call_later(max(delay, SHORTEST_WAIT), self.serve)
+                    return
+                else:
+                    turn.permit.use()
+                    turn.granted.set_result(None)
+            self._turns.popleft()
+        self._start_more()
 
     def succeeded(self) -> None:
         """An answer came."""
@@ -133,26 +187,20 @@ class ServerLimiter:
         self._blocked_at = now
         self._blocked_until = max(self._blocked_until, now + retry_after)
 
-    def _permit(self) -> Permit:
-        return Permit(self, self._clock.time())
+    def _delay(self, permit: Permit) -> float:
+        """Return the seconds until a request may be sent; not more than 0 for now."""
+        now = self._clock.time()
+        delay = self._blocked_until - now
+        for unit, bucket in self.buckets.items():
+            delay = max(delay, bucket.delay(permit.demand.of(unit), now))
+        return delay
 
-    def _delay(self) -> float:
-        """Return the seconds until a request may be sent."""
-        return self._blocked_until - self._clock.time()
-
-    def _serve(self) -> None:
-        """Let those go whose turn it is; set a timer for the others."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._turns:
-            if (delay := self._delay()) > 0:
-                self._timer = self._clock.call_later(delay, self._serve)
-                return
-            turn = self._turns.popleft()
-            if not turn.done():
-                turn.set_result(self._permit())
-        self._start_more()
+    def _is_hopeless(self, delay: float) -> bool:
+        """Whether a limit is one of hours or days, and used up; what is under way may give back a part."""
+        if delay <= LONGEST_WAIT or self.under_way:
+            return False
+        blocked = self._blocked_until - self._clock.time() > LONGEST_WAIT
+        return blocked or not all(bucket.is_brief for bucket in self.buckets.values())
 
     def _start_more(self) -> None:
         """Let the jobs start further calls, each one first in its turn."""
@@ -164,31 +212,12 @@ class ServerLimiter:
             self._jobs.append(self._jobs.pop(0))
 
 
-class Permit:
-    """The leave to send one request, and what its response says about the limits.
-
-    Attributes:
-        slot: The call that sends it.
-    """
-
-    __slots__ = ("_sent", "_server", "slot")
-
-    def __init__(self, server: ServerLimiter, sent: float) -> None:
-        self._server = server
-        self._sent = sent
-        self.slot: Slot | None = None
-
-    def heed(self, headers: Mapping[str, str]) -> None:
-        """Read what a response says about the limits, whatever its status."""
-
-    def settle(self, usage: Usage | None, error: LLMClientError | None) -> None:
-        """The request is over: with its usage if it was answered, or with an error, perhaps a rate limit."""
-        if isinstance(error, RateLimitError) and not isinstance(error, QuotaExceededError):
-            self._server.refused(self._sent, error.retry_after)
-        elif error is None and usage is not None:
-            self._server.succeeded()
-            if self.slot is not None:
-                self.slot.answered = True
+def _exhausted(delay: float) -> QuotaExceededError:
+    return QuotaExceededError(
+        "The rate limit is used up, and the request was not sent.",
+        retry_after=delay,
+        hint=come_back(delay),
+    )
 
 
 _limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[LimitKey, ServerLimiter]] = WeakKeyDictionary()

@@ -11,7 +11,9 @@ from llmkit.core.errors import RateLimitError
 
 if TYPE_CHECKING:
     from llmkit.clients.limiter.limiter import Limiter
-    from llmkit.clients.limiter.server import LimitKey, Permit
+    from llmkit.clients.limiter.permit import Permit
+    from llmkit.clients.limiter.server import LimitKey
+    from llmkit.providers.codec import Request
 
 current_slot: ContextVar[Slot | None] = ContextVar("llmkit_slot", default=None)
 """The slot of the call in whose task this code runs; `None` outside jobs, where nothing is limited."""
@@ -43,7 +45,7 @@ class Slot:
             self._limiter.in_flight -= 1
             self._server.release()
 
-    async def admit(self, key: LimitKey) -> Permit:
+    async def admit(self, key: LimitKey, request: Request) -> Permit:
         """Wait until a request of this call may be sent, to whichever server it goes."""
         if self.stopped:
             raise asyncio.CancelledError
@@ -56,9 +58,7 @@ class Slot:
             await server.hold_again()
             self._held = True
             self._limiter.in_flight += 1
-        permit = await server.admit()
-        permit.slot = self
-        return permit
+        return await server.admit(request, self)
 
     def report(self, result: object) -> None:
         """The call has a result, which tells about limits if the client does not."""
@@ -70,11 +70,15 @@ class Slot:
             self._server.refused(self._started, result.retry_after)
 
 
-async def admitted(key: LimitKey) -> Permit | None:
+async def admitted(key: LimitKey, request: Request) -> Permit | None:
     """Wait until a request may be sent; only calls of a job wait, and have a permit.
 
     Args:
-        key: The server, key and model of the request.
+        key: Whose limits apply.
+        request: The request.
+
+    Raises:
+        QuotaExceededError: If a limit will not allow it for minutes.
     """
     slot = current_slot.get()
-    return None if slot is None else await slot.admit(key)
+    return None if slot is None else await slot.admit(key, request)
