@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.origin import notebook_name
+from llmkit.core.processes import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llmkit.content.messages import LLMMessage, LLMResponse
+    from llmkit.content.usage_bound import UsageBound
 
 T = TypeVar("T")
 
 logger = logging.getLogger("llmkit.records")
 
-CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed"]
-"""How a call ended. `interrupted`: its stream was cut; `cancelled`: the caller stopped or left it."""
+CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed", "lost"]
+"""How a call ended. `interrupted`: its stream was cut; `cancelled`: the caller stopped or left it;
+`lost`: its process died before the end."""
 
 FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
 """The ends that count as errors."""
@@ -122,6 +125,38 @@ class CallRecord:
     step: int | None = None
 
 
+@dataclass(slots=True, kw_only=True)  # not frozen: every call makes one
+class CallIntent:
+    """A call that is about to be sent: what its row needs if its process dies before the call ends.
+
+    Attributes:
+        uid: Identifier of the call, as in its record.
+        time: When the call began (aware, UTC).
+        context: Where the call is made.
+        input_tokens: Estimated tokens of the prompt.
+        most: The most that the request can use.
+        lease_s: Seconds after which the call has ended in any case.
+        at_most_nanos: The most that the call can cost in nano-dollars, if that was computed.
+        spent_nanos: Cost of earlier attempts, in nano-dollars.
+        owner: The process, see `core.processes`.
+    """
+
+    uid: str
+    time: datetime
+    provider: str
+    model: str
+    context: CallContext
+    input_tokens: int
+    most: UsageBound
+    lease_s: float
+    session: str | None = None
+    simulated: bool = False
+    fallback_from: str | None = None
+    at_most_nanos: int | None = None
+    spent_nanos: int = 0
+    owner: str = field(default_factory=owner)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostReservation:
     """The most that a call can cost, held in the budgets while it runs; amounts in nano-dollars.
@@ -133,6 +168,7 @@ class CostReservation:
             next one. `None` if the model has no known price.
         lease_s: Seconds after which the call has ended in any case.
         cap_nanos: Limit of this call alone (`-b`).
+        intent: The call, to be stored with its reservation.
     """
 
     uid: str
@@ -145,15 +181,19 @@ class CostReservation:
     lease_s: float
     notebook: str | None = None
     cap_nanos: int | None = None
+    intent: CallIntent | None = None
 
 
 class BudgetGuard(Protocol):
     """Decides whether a call may be sent."""
 
-    async def admit(self, reservation: CostReservation) -> None:
+    async def admit(self, reservation: CostReservation) -> bool:
         """Reserve what a call may cost, before each attempt; the last amount replaces the ones before.
 
         `Recorder.record` releases the reservation, in the transaction that writes the record.
+
+        Returns:
+            Whether a reservation was stored, and with it the intent of the call.
 
         Raises:
             BudgetExceededError: If the amount does not fit into a budget.
@@ -171,6 +211,14 @@ class Recorder(Protocol):
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return the guard to ask before a call is sent; `None` if neither it nor a budget has a limit."""
+        ...
+
+    def intend(self, intent: CallIntent) -> None:
+        """Take a call that is about to be sent; must not block or raise.
+
+        It is stored while the request travels, and its record takes it away. If the process dies before, the
+        ledger writes a record with the status `lost`.
+        """
         ...
 
     def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:

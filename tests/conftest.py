@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from llmkit.records import CallRecord
+    from llmkit.records import CallIntent, CallRecord
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: `pytest &` in a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -150,6 +150,7 @@ class MemoryRecorder:
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
+        self.intents: list[CallIntent] = []
         self.alone: list[bool] = []
         self.held: list[Future[bool]] | None = None
 
@@ -163,6 +164,9 @@ class MemoryRecorder:
         else:
             self.held.append(future)
         return future
+
+    def intend(self, intent):
+        self.intents.append(intent)
 
     def guard(self, cap_nanos):
         return None

@@ -120,15 +120,28 @@ def upper_bound(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) - pairs
 
 
+def size(text: str) -> int:
+    """Return a number of tokens that a text never exceeds: its bytes. Unlike `upper_bound`, it takes no time.
+
+    Example:
+        >>> size("Hello, world"), size("日本")
+        (12, 6)
+    """
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def upper_bound_prompt(
-    messages: Iterable[LLMMessage], image_tokens: ImageTokens | None = None, model: str = ""
+    messages: Iterable[LLMMessage],
+    image_tokens: ImageTokens | None = None,
+    model: str = "",
+    count_text: Callable[[str], int] = upper_bound,
 ) -> int:
     """Return a number of tokens that a conversation very rarely exceeds."""
     return sum(
-        upper_bound(message.content)
+        count_text(message.content)
         + MOST_PER_MESSAGE
-        + _attached(message, upper_bound, image_tokens, model)
-        + _of_parts(message, upper_bound, image_tokens, model)
+        + _attached(message, count_text, image_tokens, model)
+        + _of_parts(message, count_text, image_tokens, model)
         for message in messages
     )
 

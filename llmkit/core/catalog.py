@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 import tomllib
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,7 @@ def aliases() -> Mapping[str, str]:
     return aliases
 
 
+@lru_cache(maxsize=1024)
 def output_limit(model: str) -> int:
     """Return a model's maximum output in tokens.
 

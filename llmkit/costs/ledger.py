@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llmkit.costs.pricing.corrections import Corrected
     from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Total
-    from llmkit.records import BudgetGuard, CallRecord
+    from llmkit.records import BudgetGuard, CallIntent, CallRecord
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,10 @@ class Ledger(Calls, forks.ForkAware):
             except Exception:  # a subscriber's error must not break the call
                 logger.exception("A subscriber of the ledger failed: %r", callback)
         return future
+
+    def intend(self, intent: CallIntent) -> None:
+        """Take a call that is about to be sent; see `llmkit.records.Recorder`."""
+        self._store.intend(intent)
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return the guard of the budgets; see `llmkit.records.Recorder`."""

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llmkit.content.usage_bound import UsageBound
 from llmkit.core.errors import BudgetExceededError, ConfigurationError
+from llmkit.core.processes import Process
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
@@ -32,7 +34,7 @@ from llmkit.costs.store.sqlite.location import MEMORY
 from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.sums import NOTHING, Tally
-from llmkit.records import CallRecord, CostReservation
+from llmkit.records import CallContext, CallIntent, CallRecord, CostReservation
 from tests.support.reference_store import ReferenceStore, places
 
 if TYPE_CHECKING:
@@ -807,6 +809,197 @@ class TestReservations:
         future = store.settled(micros(START), "a.ipynb")
         assert future.result(10) == Amounts(5, 0, 5, 0)
         assert store.unwritten() == []
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """A process that has ended."""
+    code = "from llmkit.core.processes import owner; print(owner())"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def intent(**changes):
+    fields = {"uid": uuid.uuid4().hex, "time": START, "provider": "openai", "model": "gpt-4o-mini"}
+    fields |= {"context": CallContext(), "input_tokens": 1000, "most": UsageBound(4000, 500), "lease_s": 60}
+    return CallIntent(**fields | changes)
+
+
+def of_another_host(owner):
+    return Process.parse(owner)._replace(host="elsewhere").text()
+
+
+def rows_of(store):
+    return [dict(zip(COLUMNS, row[1:], strict=True)) for row in everything(store)]
+
+
+def sent(bench, *intents):
+    """Hand intents to a store, and return another one of the same place once they are stored."""
+    store = bench.open()
+    for each in intents:
+        store.intend(each)
+    store.close()
+    return bench.open()
+
+
+@pytest.mark.parametrize("bench", [name for name, each in BACKENDS.items() if each.shared], indirect=True)
+class TestIntents:
+    def test_a_call_whose_process_died_gets_a_row(self, bench, dead):
+        context = CallContext(
+            surface="table", notebook="a.ipynb", cell_id="c", execution_count=3, tags={"p": "ü"},
+            parent_uid="f" * 32, step=2,
+        )  # fmt: skip
+        lost = intent(owner=dead, context=context, session="s", fallback_from="openai:o3")
+        (row,) = rows_of(sent(bench, lost))
+        assert row["time"] == micros(START)
+        known = {name: row[name] for name in ("uid", "status", "surface", "provider", "model", "notebook")}
+        assert known == {
+            "uid": lost.uid, "status": "lost", "surface": "table", "provider": "openai",
+            "model": "gpt-4o-mini", "notebook": "a.ipynb",
+        }  # fmt: skip
+        assert (row["cell_id"], row["execution_count"], row["session"]) == ("c", 3, "s")
+        assert (row["parent_uid"], row["step"], row["fallback_from"]) == ("f" * 32, 2, "openai:o3")
+        assert json.loads(row["tags"]) == {"p": "ü"}
+        assert (row["input_tokens"], row["usage_source"], row["simulated"]) == (1000, "estimated", 0)
+        assert row["cost_nanos"] == 150 * 1000 + 600 * row["output_tokens"]
+        assert row["at_most_nanos"] == 150 * 4000 + 600 * 500
+
+    def test_the_estimate_counts_as_spent_and_the_rest_of_the_bound_as_uncertain(self, bench, dead):
+        store = sent(bench, intent(owner=dead))
+        amounts = used(store)
+        (row,) = rows_of(store)
+        assert amounts == Amounts(spent=row["cost_nanos"], uncertain=row["at_most_nanos"] - row["cost_nanos"])
+        assert store.sums()[False].estimated == 1
+
+    def test_the_usual_answer_of_the_model_is_what_the_ledger_knows_of_it(self, bench, dead):
+        store = bench.open()
+        write(store, *(call(model="gpt-4o-mini", output_tokens=tokens) for tokens in (20, 30, 40)))
+        write(store, call(model="gpt-4o-mini", output_tokens=9000, status="error"))
+        store = sent(bench, intent(owner=dead), intent(owner=dead, most=UsageBound(9, 25)))
+        assert sorted(row["output_tokens"] for row in rows_of(store)[-2:]) == [25, 30]
+
+    def test_a_model_without_a_price_leaves_the_cost_unknown(self, bench, dead):
+        (row,) = rows_of(sent(bench, intent(owner=dead, model="no-such-model")))
+        assert (row["status"], row["cost_nanos"], row["at_most_nanos"]) == ("lost", None, None)
+
+    def test_earlier_attempts_and_a_bound_that_is_known_count(self, bench, dead):
+        (row,) = rows_of(sent(bench, intent(owner=dead, spent_nanos=10**9, at_most_nanos=3 * 10**9)))
+        assert (row["cost_nanos"] > 10**9, row["at_most_nanos"]) == (True, 3 * 10**9)
+
+    def test_a_call_of_the_sandbox_is_simulated_and_spends_nothing(self, bench, dead):
+        store = sent(bench, intent(owner=dead, simulated=True))
+        assert [row["simulated"] for row in rows_of(store)] == [1]
+        assert used(store) == Amounts()
+
+    def test_a_living_process_keeps_its_calls_however_long_they_take(self, bench):
+        store = sent(bench, intent())
+        bench.clock.now += timedelta(days=1)
+        assert store.recover() == 0
+        assert rows_of(store) == []
+
+    def test_a_process_of_another_host_has_until_the_end_of_its_lease(self, bench, dead):
+        store = sent(bench, intent(owner=of_another_host(dead)), intent(owner="?"))
+        bench.clock.now += timedelta(seconds=60)
+        assert rows_of(store) == []
+        bench.clock.now += timedelta(seconds=60)
+        assert [row["status"] for row in rows_of(store)] == ["lost", "lost"]
+
+    def test_a_call_that_ended_leaves_nothing_to_find(self, bench, dead):
+        over = intent(owner=dead)
+        store = sent(bench, over)
+        write(store, call(uid=over.uid, cost_nanos=5))
+        assert store.recover() == 0
+        assert [row["status"] for row in rows_of(store)] == ["ok"]
+
+    def test_a_call_that_ends_at_once_leaves_nothing_to_find(self, bench, dead):
+        over = intent(owner=dead)
+        store = bench.open()
+        store.intend(over)
+        write(store, call(uid=over.uid, cost_nanos=5))
+        store.close()
+        assert [row["status"] for row in rows_of(bench.open())] == ["ok"]
+
+    def test_a_call_that_was_never_sent_leaves_nothing_to_find(self, bench, dead):
+        store = bench.open()
+        store.change_rules({"daily": 10**9})
+        plan = reservation(5)
+        store.reserve(replace(plan, intent=intent(uid=plan.uid, owner=dead))).result(10)
+        store.release(plan.uid)
+        store.close()
+        assert rows_of(bench.open()) == []
+
+    def test_a_later_intent_replaces_the_first(self, bench, dead):
+        first = intent(owner=dead)
+        store = sent(bench, first, replace(first, model="gpt-4o"))
+        assert [row["model"] for row in rows_of(store)] == ["gpt-4o"]
+
+    def test_a_reservation_stores_the_intent_and_gives_way_to_its_row(self, bench, dead):
+        store = bench.open()
+        store.change_rules({"daily": 10**9})
+        plan = reservation(10**9)
+        lost = intent(uid=plan.uid, owner=dead, at_most_nanos=10**9)
+        store.reserve(replace(plan, intent=lost)).result(10)
+        (row,) = rows_of(store)
+        assert row["at_most_nanos"] == 10**9
+        spent = row["cost_nanos"]
+        assert used(store) == Amounts(spent=spent, uncertain=10**9 - spent)
+        with pytest.raises(BudgetExceededError):
+            store.reserve(reservation(1)).result(10)
+
+    def test_the_row_of_a_call_that_lives_after_all_replaces_the_lost_one(self, bench, dead):
+        late = intent(owner=dead)
+        store = sent(bench, late)
+        lost = store.read()
+        assert used(store).spent > 0
+        write(store, call(uid=late.uid, cost_nanos=7, usage_source="reported"))
+        (row,) = rows_of(store)
+        assert (row["status"], row["cost_nanos"], row["at_most_nanos"]) == ("ok", 7, None)
+        assert used(store) == Amounts(spent=7)
+        sums = store.sums()[False]
+        assert (sums.calls, sums.nanos, sums.estimated) == (1, 7, 0)
+        assert store.read().epoch != lost.epoch
+
+    def test_it_ends_its_later_reservations_too(self, bench, dead):
+        late = intent(owner=dead)
+        store = sent(bench, late)
+        assert len(rows_of(store)) == 1
+        store.change_rules({"daily": 10**10})
+        store.reserve(replace(reservation(5), uid=late.uid, intent=late)).result(10)
+        write(store, call(uid=late.uid, cost_nanos=7))
+        assert used(store) == Amounts(spent=7)
+        assert store.recover() == 0
+        assert [row["status"] for row in rows_of(store)] == ["ok"]
+
+    def test_a_lost_call_can_be_settled(self, bench, dead):
+        lost = intent(owner=dead)
+        ledger = Ledger(store=sent(bench, lost))
+        ledger.settle(lost.uid, 0.25)
+        assert used(ledger.flushed_store()) == Amounts(spent=250_000_000)
+
+    def test_whoever_looks_at_once_there_is_one_row(self, bench, dead):
+        sent(bench, *(intent(owner=dead) for _ in range(20)))
+        stores, found, together = bench.several(6), [], threading.Barrier(6)
+
+        def look(store):
+            together.wait(60)
+            found.append(store.recover())
+            found.extend(0 for _ in everything(store))
+
+        threads = [threading.Thread(target=look, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sum(found) <= 20
+        assert len(set(uids(everything(stores[0])))) == len(everything(stores[0])) == 20
+
+
+def test_a_place_in_memory_keeps_no_intents(dead):
+    store = SQLiteStore(MEMORY)
+    store.intend(intent(owner=dead))
+    assert store.flush()
+    assert (store.recover(), everything(store)) == (0, [])
 
 
 class TestTrouble:

@@ -19,8 +19,8 @@ REPLACED = """
     Carrier DirectCarrier SDKCarrier GenAICarrier LegacyCarrier Tape Flights Seat Told Intent Ceiling Bill
     Books MeteredClient Lane Outgoing Trouble Shown Asking FAREWELL LAST_WORD StandIn Flight Errands Reading
     Exchange SCHEMA_NAMES carrier carriers tape tapes seat pilot land landed boarded flight flights bill bills
-    intent caps change_caps moments holds tariff lane lanes race errand errands trouble in_trouble stand_in
-    stand_ins mend asked_on_wire asked_of_client _bill _bills _caps _flights _intent _lanes _seat _stand_ins
+    caps change_caps moments holds tariff lane lanes race errand errands trouble in_trouble stand_in
+    stand_ins mend asked_on_wire asked_of_client _bill _bills _caps _flights _lanes _seat _stand_ins
     _trouble
 """
 MOVED = """

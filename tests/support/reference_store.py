@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from llmkit.core import processes
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import from_micros, micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.price_rules import is_estimated, is_unpriced
+from llmkit.costs.store import lost
 from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import COLUMNS, TIME, UID, encode, salvage
@@ -37,6 +39,7 @@ class Place:
     spending: dict = field(default_factory=dict)
     uncertain: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    intents: dict = field(default_factory=dict)
     full: bool = False
     damaged: bool = False
 
@@ -63,10 +66,31 @@ class ReferenceStore:
             return done(False)
         return done(self.flush())
 
+    def intend(self, intent):
+        if not self._place.full:
+            self._place.intents[intent.uid] = (intent, micros(self._clock()) + lease(intent))
+
+    def recover(self):
+        place, now = self._place, micros(self._clock())
+        if place.full:
+            return 0
+        with place.lock:
+            lost_ones = [intent for intent, ends in place.intents.values() if is_lost(intent, ends <= now)]
+            for intent in lost_ones:
+                answers = [
+                    row.output_tokens
+                    for row in map(record_of, (row for _, row in place.rows))
+                    if (row.provider, row.model, row.status) == (intent.provider, intent.model, "ok")
+                ]
+                usual = round(sum(answers) / len(answers)) if answers else None
+                self._write(salvage(encode(lost.record_of(intent, usual))))
+            return len(lost_ones)
+
     def unwritten(self):
         return list(self._waiting)
 
     def read(self, after=0, limit=None, choice=ALL):
+        self.recover()
         with self._readable() as place:
             rows = [(number, *row) for number, row in place.rows if number > after][:limit]
             last = rows[-1][0] if rows else after
@@ -121,8 +145,10 @@ class ReferenceStore:
 
     def release(self, uid):
         self._place.reservations.pop(uid, None)
+        self._place.intents.pop(uid, None)
 
     def amounts(self, time, notebook):
+        self.recover()
         waiting, used = self.unwritten(), Amounts()
         with self._readable() as place:
             used = self._used(place, local_day(time), notebook, "")
@@ -155,11 +181,18 @@ class ReferenceStore:
 
     def _write(self, row):
         place, record = self._place, record_of(row)
-        if any(row[UID] == other[UID] for _, other in place.rows):
-            return
+        place.reservations.pop(record.uid, None)
+        place.intents.pop(record.uid, None)
+        for index, (number, other) in enumerate(place.rows):
+            if row[UID] == other[UID]:
+                if record_of(other).status == "lost" != record.status:
+                    place.rows[index] = (number, row)
+                    place.epoch = uuid.uuid4().hex
+                    self._spend(record, spent(record) - spent(record_of(other)))
+                    self._doubt(record)
+                return
         place.last += 1
         place.rows.append((place.last, row))
-        place.reservations.pop(record.uid, None)
         self._spend(record, spent(record))
         self._doubt(record)
 
@@ -202,7 +235,9 @@ class ReferenceStore:
             used = self._used(place, day, reservation.notebook, reservation.uid)
             if error := arithmetic.refusal(arithmetic.read(place.rules), used, reservation):
                 raise error
-            ends = micros(self._clock()) + reservation.lease_s * 10**6 + MARGIN
+            ends = micros(self._clock()) + lease(reservation)
+            if reservation.intent is not None:
+                place.intents[reservation.uid] = (reservation.intent, ends)
             place.reservations[reservation.uid] = (day, reservation.notebook, reservation.nanos, ends)
 
     def _used(self, place, day, notebook, without):
@@ -221,6 +256,7 @@ class ReferenceStore:
         return Amounts(sums[0][0], sums[1][0], sums[0][1], sums[1][1], *sums[2])
 
     def _all(self):
+        self.recover()
         with self._readable() as place:
             known = {row[UID] for _, row in place.rows}
             return [row for _, row in place.rows] + [r for r in self._waiting if r[UID] not in known]
@@ -268,6 +304,17 @@ def fits(record, choice):
         and choice.simulated in {None, record.simulated}
         and all(name in record.tags and value in {None, record.tags[name]} for name, value in choice.tags)
     )
+
+
+def lease(call):
+    return call.lease_s * 10**6 + MARGIN
+
+
+def is_lost(intent, ended):
+    """Whether the process of an intent is dead, or its lease has ended and nobody can tell."""
+    process = processes.Process.parse(intent.owner)
+    alive = None if process is None else processes.is_alive(process)
+    return ended if alive is None else not alive
 
 
 def spent(record):

@@ -12,6 +12,7 @@ from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import to_nanos
+from llmkit.prices import worst_case
 from llmkit.providers.formats import codec_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llmkit.content.messages import UsageSource
+    from llmkit.content.usage_bound import UsageBound
     from llmkit.providers.codec import Answer, Codec, Request
 
 logger = logging.getLogger("llmkit.clients.accounting")
@@ -78,19 +80,19 @@ def _bound(
     request: Request, provider: str, answer: Answer, price: prices.Price | None, when: datetime
 ) -> int | None:
     """Return the maximum cost of a partial answer, if it is more than its price."""
-    from llmkit.clients.accounting import cost_bound  # only few calls need it
+    from llmkit.clients.accounting.cost_bound import usage_bound  # only few calls need it
 
     try:
-        most = cost_bound.cost_bound(request, provider, when=when)
+        most = usage_bound(request, provider)
+        nanos = worst_case.nanos(provider, request.model, most, when)
     except ConfigurationError as error:  # as in `_price`
         logger.warning("Cannot bound the cost of the call: %s", error)
         return None
-    nanos = most.nanos
     said = answer.usage
     if said is not None and said.input_tokens is not None and answer.cost_usd is None:
         # The prompt was counted; only the output is unknown.
         counted = replace(said, output_tokens=max(most.output_tokens, said.output_tokens or 0))
-        nanos = max(_nanos_by_tier(request, provider, answer, counted, when), default=nanos)
+        nanos = max(_nanos_by_tier(request, provider, answer, counted, most=most, when=when), default=nanos)
     if nanos is None:
         return None
     nanos = bound_ratio.grown(f"{provider}:{request.model}", nanos)
@@ -98,13 +100,11 @@ def _bound(
 
 
 def _nanos_by_tier(
-    request: Request, provider: str, answer: Answer, counted: Usage, when: datetime
+    request: Request, provider: str, answer: Answer, counted: Usage, *, most: UsageBound, when: datetime
 ) -> Iterator[int]:
     """Yield the maximum cost of these tokens, for each service tier that may have answered."""
-    from llmkit.clients.accounting import cost_bound
-
-    for tier in [answer.tier] if answer.tier else cost_bound.tiers(request, provider):
-        usage = cost_bound.most_expensive(counted, request, provider, when=when, tier=tier)
+    for tier in [answer.tier] if answer.tier else most.tiers:
+        usage = worst_case.most_expensive(counted, provider, request.model, most, when=when, tier=tier)
         price = _price(request, provider, answer, usage, when, tier=tier)
         if price is not None:
             yield price.nanos

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit import prices
 from llmkit.content import tokens
-from llmkit.content.messages import Usage
 from llmkit.content.schema import instruction
 from llmkit.content.tools import described
+from llmkit.content.usage_bound import UsageBound
 from llmkit.core import catalog
-from llmkit.prices.rates import KINDS, MODALITIES, US_INFERENCE
+from llmkit.prices import worst_case
+from llmkit.prices.rates import MODALITIES
 from llmkit.providers.formats import codec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from llmkit.providers.codec import Codec, Request
@@ -61,21 +60,51 @@ def cost_bound(
         >>> cost_bound(Request(messages=hello, model="gpt-4o-mini", max_tokens=100), "openai")
         CostBound(nanos=67650, input_tokens=51, output_tokens=100)
     """
+    most = usage_bound(request, provider)
+    if tier is not None:
+        most = most._replace(tiers=(tier,))
+    nanos = worst_case.nanos(provider, request.model, most, when)
+    return CostBound(nanos, most.input_tokens, most.output_tokens)
+
+
+def usage_bound(
+    request: Request, provider: str, count: Callable[[str], int] = tokens.upper_bound
+) -> UsageBound:
+    """Return the most that one request can use.
+
+    Args:
+        request: The request.
+        provider: Its provider.
+        count: Function that returns the most tokens of a text; `tokens.size` is faster but less close.
+
+    Returns:
+        The bound, for `worst_case.nanos`.
+    """
     codec = codec_of(provider)
     # Parameters may contain tools and schemas, which count as input.
     extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
     if request.tools:
         extra += described(request.tools)
-    before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model)
-    before += tokens.upper_bound(extra) + PER_REQUEST
+    before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model, count)
+    before += count(extra) + PER_REQUEST
     if request.schema is not None:
-        before += tokens.upper_bound(instruction(request.schema)) + PER_TOOLS
+        before += count(instruction(request.schema)) + PER_TOOLS
     if request.tools or "tools" in extra:
         before += PER_TOOLS
     # The limit applies to each choice, not to their sum.
     after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
-    usage = Usage(input_tokens=before, output_tokens=after)
-    return CostBound(_nanos(request, provider, usage, extra, when=when, tier=tier), before, after)
+    # Anthropic caches only marked parts; other providers cache automatically.
+    marked = "cache_control" in extra
+    return UsageBound(
+        input_tokens=before,
+        output_tokens=after,
+        input_kinds=tuple(_input_kinds(request)),
+        searches=_searches(request),
+        in_the_us=request.extra.get("inference_geo") == "us",
+        tiers=_tiers(request, codec),
+        cached=marked or request.cache == "auto" or codec.caches_unasked,
+        cached_1h=marked,
+    )
 
 
 def _output(request: Request, codec: type[Codec]) -> int:
@@ -104,46 +133,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-def _nanos(
-    request: Request, provider: str, usage: Usage, extra: str, *, when: datetime | None, tier: str | None
-) -> int | None:
-    """Return the highest price among the ways in which a provider may count the tokens."""
-    named = tiers(request, provider) if tier is None else {tier}
-    known = [
-        price.nanos
-        for tier in named
-        for each in _ways(
-            most_expensive(usage, request, provider, when=when, tier=tier),
-            provider,
-            extra,
-            asked=request.cache == "auto",
-        )
-        if (price := prices.price(provider, (request.model,), each, when=when, tier=tier)) is not None
-    ]
-    return max(known, default=None)
-
-
-def most_expensive(
-    usage: Usage, request: Request, provider: str, *, when: datetime | None, tier: str | None
-) -> Usage:
-    """Return a usage with all tokens of the most expensive kind, plus other possible fees."""
-    found = prices.listing(provider, (request.model,), when=when, tier=tier)
-    others = {} if found is None else found.at(usage.input_tokens or 0).others
-    units = dict(usage.units)
-    for side, total in (("input", usage.input_tokens), ("output", usage.output_tokens)):
-        kinds = [unit for unit in _kinds(request, side) if others.get(unit, 0) > 0]
-        if kinds and total:
-            units[max(kinds, key=lambda unit: others[unit])] = total
-    units["web_searches"] = max(_searches(request), units.get("web_searches", 0))
-    if request.extra.get("inference_geo") == "us":
-        units[US_INFERENCE] = 1
-    return replace(usage, units={unit: number for unit, number in units.items() if number})
-
-
-def _kinds(request: Request, side: str) -> list[str]:
-    """Return the kinds of tokens with their own price that one side of a call may have."""
-    if side == "output":
-        return [unit for unit, of in KINDS.items() if of == "output"]
+def _input_kinds(request: Request) -> list[str]:
+    """Return the kinds of tokens with their own price that the prompt may have."""
     # Parameters name a modality in many ways; a false match only raises the bound.
     sent = json.dumps(dict(request.extra), default=str).lower() if request.extra else ""
     pictures = any(one.kind != "text" for message in request.messages for one in message.attachments)
@@ -159,25 +150,10 @@ def _searches(request: Request) -> int:
     return sum(limit for limit in limits if _is_count(limit) and isinstance(limit, int))
 
 
-def tiers(request: Request, provider: str) -> set[str | None]:
+def _tiers(request: Request, codec: type[Codec]) -> tuple[str | None, ...]:
     """Return the service tiers that may answer: the requested one, or the default one."""
-    codec = codec_of(provider)
     parameters = _parameters(request.extra, codec)
     asked = (value for name, value in parameters if name in codec.tier_parameters)
+    named = [tier for tier in (*asked, codec.tiers.get(request.tier or "")) if isinstance(tier, str)]
     # A provider may answer in the default tier although another was requested.
-    return {None, *(tier for tier in (*asked, codec.tiers.get(request.tier or "")) if isinstance(tier, str))}
-
-
-def _ways(usage: Usage, provider: str, extra: str, *, asked: bool) -> list[Usage]:
-    """Return the ways in which the prompt may be counted: all of it may be written to or read from a cache.
-
-    Anthropic caches only marked parts; other providers cache automatically.
-    """
-    whole = usage.input_tokens
-    ways = [usage, replace(usage, cache_read_tokens=whole)]
-    marked = "cache_control" in extra
-    if marked or asked or codec_of(provider).caches_unasked:
-        ways.append(replace(usage, cache_write_tokens=whole))
-    if marked:
-        ways.append(replace(usage, cache_write_tokens=whole, cache_write_1h_tokens=whole))
-    return ways
+    return tuple(dict.fromkeys((None, *named)))

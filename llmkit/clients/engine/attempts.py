@@ -167,7 +167,8 @@ class Attempts:
         if self._permit is not None:
             self._permit.heed(response.headers)
         # Before an error is raised, because a call that the sandbox refuses is simulated, too.
-        self._call.simulated = self._call.simulated or SANDBOX_HEADER in response.headers
+        if SANDBOX_HEADER in response.headers:
+            self._call.answered_by_sandbox()
         return await accepted(response, self._codec)
 
     async def _pause(self, seconds: float, error: LLMClientError) -> None:

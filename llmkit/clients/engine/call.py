@@ -11,6 +11,8 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting import bound_ratio, charge
+from llmkit.clients.accounting.cost_bound import cost_bound, usage_bound
+from llmkit.content import tokens
 from llmkit.content.messages import LLMResponse, Usage
 from llmkit.content.parsing import value_of
 from llmkit.content.parts import Other, Text
@@ -18,9 +20,11 @@ from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
 from llmkit.providers.assembly import assembled
 from llmkit.providers.codec import Answer, Request, kind_of
+from llmkit.providers.formats import codec_of
 from llmkit.providers.json_fields import dollars
 from llmkit.providers.raw_parts import gathered, sentence
 from llmkit.records import (
+    CallIntent,
     CallRecord,
     CallStatus,
     CostReservation,
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from llmkit.clients.cassettes.recording import Recording
     from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
-    from llmkit.records import BudgetGuard, Observation
+    from llmkit.records import BudgetGuard, Observation, Recorder
 
 UNSAID = "The server sent no finish reason; the answer may be incomplete."
 
@@ -114,6 +118,7 @@ class Call:
         self._guard: BudgetGuard | None = None
         self._reserved = -1
         self._bound: int | None = None
+        self._changed = False  # whether the intent that was stored does not say what is asked now
         self._observation: Observation | None = None
 
     @property
@@ -146,11 +151,15 @@ class Call:
 
     async def begin(self) -> None:
         """Start an attempt if the budgets allow it."""
+        recorder = current_recorder()
         # Before the call counts as sent: one that a budget refuses leaves no row.
-        await self._admit()
+        stored = await self._admit(recorder)
         if not self.attempts:
             _under_way.add(self.uid)
             self._observation = observation(self._started)
+        if recorder is not None and not stored and (not self.attempts or self._changed):
+            recorder.intend(self._intent())
+        self._changed = False
         self.attempts += 1
         self.answer = Answer(events=[] if self.watched else None)
         self.accepted = False
@@ -167,10 +176,19 @@ class Call:
             self.answer.cost_usd, self.answer.cost_source = usd, "proxy"
         self.answer.tier = headers.get("x-gemini-service-tier")
 
+    def answered_by_sandbox(self) -> None:
+        """Note that the sandbox answers, which only its response tells where an address leads to it."""
+        if not self.simulated:
+            self.simulated = True
+            if (recorder := current_recorder()) is not None:
+                recorder.intend(self._intent())
+
     def give_up_attempt(self) -> None:
         """Store the usage of an attempt that will be followed by another."""
         if self.attempts:
-            self._charges.append(self._last_charge(parts=(), whole=False))
+            spent = self._last_charge(parts=(), whole=False)
+            self._charges.append(spent)
+            self._changed = self._changed or spent.usage is not None
             self.answer = Answer()
             self.accepted = False  # the next one may be refused or not happen
 
@@ -180,6 +198,7 @@ class Call:
         # The first model is kept, because the user asked for that one, however many were tried.
         self.fallback_from = self.fallback_from or self.name
         self.request, self.provider, self.simulated = request, provider, simulated
+        self._changed = True
         # Otherwise the row would name the source of the first provider's key.
         self.key = None
 
@@ -261,40 +280,68 @@ class Call:
             simulated=self.simulated,
         )
 
-    async def _admit(self) -> None:
-        """Ask the budget guard, if there is one; the sandbox costs nothing."""
-        recorder = None if self.simulated else current_recorder()
-        guard = None if recorder is None else recorder.guard(self.context.cap_nanos)
+    async def _admit(self, recorder: Recorder | None) -> bool:
+        """Ask the budget guard, if there is one; return whether the intent of the call is stored.
+
+        The sandbox costs nothing.
+        """
+        guard = None if recorder is None or self.simulated else recorder.guard(self.context.cap_nanos)
         if guard is None:
-            return
+            return False
         self._guard = guard
         reservation = self._reservation()
         # An attempt that costs no more than an earlier one is covered by its reservation.
-        if reservation.nanos is None or reservation.nanos > self._reserved:
-            await guard.admit(reservation)
-            self._reserved = -1 if reservation.nanos is None else reservation.nanos
+        if reservation.nanos is not None and reservation.nanos <= self._reserved:
+            return False
+        stored = await guard.admit(reservation)
+        self._reserved = -1 if reservation.nanos is None else reservation.nanos
+        return stored
+
+    def _intent(self, at_most: int | None = None) -> CallIntent:
+        """Return what the ledger needs if this process dies before the call ends."""
+        request, provider = self.request, self.provider
+        before = charge.total(self._charges) if self._charges else None
+        return CallIntent(
+            uid=self.uid,
+            time=self.time,
+            provider=provider,
+            model=request.model,
+            context=self.context,
+            input_tokens=tokens.estimate_prompt(
+                request.messages, codec_of(provider).image_tokens, request.model
+            ),
+            most=usage_bound(request, provider, tokens.size),
+            lease_s=self._lease(),
+            session=session_id(),
+            simulated=self.simulated,
+            fallback_from=self.fallback_from,
+            at_most_nanos=at_most,
+            spent_nanos=0 if before is None or before.price is None else before.price.nanos,
+        )
+
+    def _lease(self) -> float:
+        """Return the seconds after which the call is over, also if this process dies."""
+        return ENDLESS if self.end is None else max(0.0, self.end - monotonic())
 
     def _reservation(self) -> CostReservation:
         """Return the maximum cost of the call: the cost so far plus the worst case of the next attempt."""
-        from llmkit.clients.accounting.cost_bound import cost_bound  # only needed with a budget
-
         most = cost_bound(self.request, self.provider)
         before = charge.total(self._charges)
         spent, self._bound = before.worst, most.nanos
         nanos = None if most.nanos is None else bound_ratio.grown(self.name, most.nanos)
-        # If this process dies, its reservation expires when the call would have been over.
-        left = ENDLESS if self.end is None else max(0.0, self.end - monotonic())
+        at_most = None if nanos is None or spent is None else spent + nanos
         return CostReservation(
             uid=self.uid,
             time=self.time,
             provider=self.provider,
             model=self.request.model,
-            nanos=None if nanos is None or spent is None else spent + nanos,
+            nanos=at_most,
             input_tokens=most.input_tokens,
             output_tokens=most.output_tokens,
-            lease_s=left,
+            lease_s=self._lease(),
             notebook=self.context.notebook,
             cap_nanos=self.context.cap_nanos,
+            intent=self._intent(at_most),
         )
 
     def _charge(self) -> charge.Charge:

@@ -205,20 +205,21 @@ class Budgets:
             self._look()
         return self if cap_nanos is not None or self._rules.any else None
 
-    async def admit(self, reservation: CostReservation) -> None:
+    async def admit(self, reservation: CostReservation) -> bool:
         """Reserve the maximum cost of a call; see `BudgetGuard.admit`."""
         rules = self._rules
         # A call that costs nothing passes every limit.
         if reservation.nanos == 0 or not (rules.any or reservation.cap_nanos is not None):
-            return
+            return False
         if reservation.nanos is None:
             self._weigh(rules, reservation)
-            return
-        if rules.shared:
+        elif rules.shared:
             self._reserves = True
             await asyncio.wrap_future(self._store.reserve(reservation))
+            return True
         elif (error := arithmetic.refusal(rules, Amounts(), reservation)) is not None:
             raise error
+        return False
 
     def release(self, uid: str) -> None:
         """Release a reservation; see `BudgetGuard.release`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmkit.costs.store.filters import Filters
     from llmkit.costs.store.rows import Row
     from llmkit.costs.sums import Sums
-    from llmkit.records import CallRecord, CostReservation
+    from llmkit.records import CallIntent, CallRecord, CostReservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,26 @@ class Store(Protocol):
         The future is `True` once the row is committed, `False` if it stays in memory; rows that are
         committed together may share a future. A call that exists already (same `time` and `uid`) is
         skipped. A value that does not fit its column becomes `None` (`rows.salvage`). The same transaction
-        releases the call's reservation and adds a real call's cost to its local day. `alone` means that no
-        other call is running, so no further rows will be committed with this one.
+        releases the call's reservation, removes its intent, and adds a real call's cost to its local day.
+        `alone` means that no other call is running, so no further rows will be committed with this one.
+        """
+        ...
+
+    def intend(self, intent: CallIntent) -> None:
+        """Take a call that is about to be sent; never blocks, never raises.
+
+        It is stored within milliseconds, and the transaction that writes the call's row removes it. A later
+        intent of the call replaces it. A store whose rows end with its process keeps none.
+        """
+        ...
+
+    def recover(self) -> int:
+        """Write a row for each intent whose process is dead; return their number.
+
+        `core.processes` tells who is dead; where it cannot, an intent lasts as long as a reservation. The row
+        is `lost.record_of`, and there is exactly one, whoever else does the same. If the call ends after all,
+        `append` replaces that row, and spending and uncertain amounts with it. Reading rows, sums or amounts
+        does this first; a store that cannot be written now returns 0.
         """
         ...
 
@@ -167,13 +185,15 @@ class Store(Protocol):
         not fit together are never both admitted, even if a process dies. Rows that were appended before
         count. A reservation ends with the row of its call, with `release`, or after the call's lease.
 
+        The same transaction stores the intent of the call, if the reservation has one.
+
         The future raises `BudgetExceededError` if the call does not fit, and `ConfigurationError` if the
         store cannot decide.
         """
         ...
 
     def release(self, uid: str) -> None:
-        """Release a call's reservation after the work that is queued; never blocks, never raises."""
+        """Release reservation and intent of a call after the work that is queued; never blocks or raises."""
         ...
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:

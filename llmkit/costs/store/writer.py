@@ -3,6 +3,8 @@
 It also runs jobs, such as a reservation, in order with the rows. It is independent of the database: a store
 passes the function that commits rows, and the jobs.
 
+Intents of calls are written by the same thread when they are due, also if no row comes.
+
 Rows of a group share a future, so that a group costs one notification. While several callers queue rows,
 the thread waits `LINGER` for more rows before it commits.
 """
@@ -19,10 +21,13 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from llmkit.costs.store.pending import PendingIntents
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from llmkit.costs.store.rows import Row
+    from llmkit.records import CallIntent
 
 T = TypeVar("T")
 
@@ -89,9 +94,12 @@ class _WakeUp:
         """Make the thread end after it has written the rows queued so far."""
         self._tokens.put(False)  # noqa: FBT003 - a token
 
-    def wait(self) -> bool:
-        """Wait for work; return whether to continue afterwards."""
-        return self._tokens.get()
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for work, at most for some seconds; return whether to continue afterwards."""
+        try:
+            return self._tokens.get(timeout=seconds)
+        except Empty:
+            return True
 
     def linger(self) -> bool:
         """Wait briefly for more rows; return whether to continue afterwards."""
@@ -132,6 +140,8 @@ class Writer:
         self._members: Counter[Future[bool]] = Counter()
         self._crowded = False
         self._wake_up = _WakeUp()
+        self.intents = PendingIntents()
+        self._expects = False  # whether the thread looks for intents by itself
         self._kept: list[Row] = []
         self._moving = threading.RLock()
         self.writing = threading.RLock()
@@ -154,6 +164,13 @@ class Writer:
         job = Job(work)
         self.submit(job)
         return job.future
+
+    def intend(self, intent: CallIntent) -> None:
+        """Queue an intent; never blocks, never raises. `commit` takes it from `intents`."""
+        self.intents.add(intent)
+        if not self._expects:
+            self._expects = True
+            self._wake(_WakeUp.set)
 
     def submit(self, row: Row | Job[Any] | None) -> Future[bool]:
         """Queue a row; never blocks, never raises."""
@@ -229,7 +246,8 @@ class Writer:
         if thread is not None and thread is not threading.current_thread():
             wake_up.close()
             thread.join(timeout)
-        if self._fresh:  # queued while the thread ended
+        self.intents.hurry()
+        if self._fresh or self.intents.due() == 0:  # queued while the thread ended
             self._write()
         return not self.unwritten()
 
@@ -262,12 +280,21 @@ class Writer:
     def _run(self, wake_up: _WakeUp) -> None:
         going = True
         while going:
-            going = wake_up.wait()
+            going = wake_up.wait(self._until_due())
             if going and self._crowded:
                 going = wake_up.linger()
             wake_up.clear()
-            if self._fresh:
+            if self._fresh or self._until_due() == 0:
                 self._write()
+
+    def _until_due(self) -> float | None:
+        """Return the seconds until an intent has to be written; `None` if there is none, or writing fails."""
+        if self._problem is not None:  # tried again with the next row
+            return None
+        self._expects = False  # before the look: who adds an intent after it wakes the thread
+        seconds = self.intents.due()
+        self._expects = seconds is not None
+        return seconds
 
     def _write(self) -> None:
         """Write the queue: the rows up to a job, then the job, and so on."""
@@ -311,7 +338,7 @@ class Writer:
                 self._group = _uncancellable()
 
     def _drain(self) -> bool:
-        while self._kept:
+        while self._kept or self.intents.due() == 0:
             chunk = self._kept[:CHUNK]
             try:
                 self._commit(chunk)

@@ -175,7 +175,7 @@ def test_taking_back_what_never_was_is_an_error(ledger):
 def test_frames_sums_and_snapshots_of_other_processes_follow(ledger, monkeypatch):
     monkeypatch.setattr("llmkit.costs.frame.frame.READ", 5)
     monkeypatch.setattr("llmkit.costs.frame.frame.FEWEST", 5)
-    monkeypatch.setattr("llmkit.costs.store.sqlite.sqlite_store.ROLL", 3)
+    monkeypatch.setattr("llmkit.costs.store.sqlite.inserts.ROLL", 3)
     write(ledger, *(call(model="mn"[number % 2]) for number in range(23)))
     with closing(Ledger(ledger.path)) as other:
         assert other.total().usd == pytest.approx(other.summary()["cost_usd"].sum()) == 0.115

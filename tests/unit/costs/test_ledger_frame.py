@@ -27,7 +27,7 @@ records = st.builds(
     CallRecord,
     time=st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     uid=st.uuids().map(lambda uid: uid.hex),
-    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed", "lost"]),
     surface=st.sampled_from(["magic", "chat", "api", "batch"]),
     provider=st.text(max_size=8),
     model=st.text(max_size=8),
@@ -88,6 +88,7 @@ def test_the_columns_are_these_in_this_order(ledger):
         "interrupted",
         "cancelled",
         "replayed",
+        "lost",
     ]
 
 

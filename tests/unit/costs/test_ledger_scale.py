@@ -23,7 +23,7 @@ from llmkit.costs.frame.summary import rolled, spending, summarise
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.filters import Filters
 from llmkit.costs.store.rows import COLUMNS, encode
-from llmkit.costs.store.sqlite import queries, schema
+from llmkit.costs.store.sqlite import inserts, queries, schema
 from llmkit.costs.store.sqlite import sqlite_store as store
 from llmkit.costs.store.sqlite.queries import statement
 from llmkit.records import CallRecord
@@ -235,7 +235,7 @@ cheap = st.builds(
     CallRecord,
     time=st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 4), timezones=st.just(UTC)),  # noqa: DTZ001
     uid=st.uuids().map(lambda uid: uid.hex),
-    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed", "lost"]),
     provider=st.sampled_from(["a", "b", ""]),
     model=st.sampled_from(["m", "n"]),
     notebook=st.sampled_from([None, "", "x", "y"]),
@@ -264,7 +264,7 @@ def agree(ledger, by, simulated=None):
 )
 def test_daily_sums_agree_with_the_rows_to_the_billionth(calls, by, simulated, every, before):
     with pytest.MonkeyPatch.context() as patch, closing(Ledger(":memory:")) as ledger:
-        patch.setattr(store, "ROLL", every)
+        patch.setattr(inserts, "ROLL", every)
         for record in calls:
             ledger.record(record).result(10)
         agree(ledger, by, simulated)

@@ -21,7 +21,7 @@ from llmkit.costs.price_rules import (
 from llmkit.records import CallRecord
 
 FIELDS = {
-    "status": ("ok", "error", "interrupted", "cancelled", "replayed"),
+    "status": ("ok", "error", "interrupted", "cancelled", "replayed", "lost"),
     "cost_nanos": (None, 0, 5),
     "input_tokens": (None, 0, 3),
     "output_tokens": (None, 2),

@@ -72,7 +72,7 @@ records = st.builds(
     CallRecord,
     time=st.datetimes(datetime(2024, 1, 1), datetime(2027, 3, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     uid=st.uuids().map(lambda uid: uid.hex),
-    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed", "lost"]),
     provider=st.sampled_from(
         ["openai", "anthropic", "google", "deepseek", "perplexity", "sandbox", "ollama", "nobody"]
     ),

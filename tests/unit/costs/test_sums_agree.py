@@ -153,7 +153,7 @@ calls = st.builds(
     CallRecord,
     time=times,
     uid=st.uuids().map(lambda uid: uid.hex),
-    status=st.sampled_from(["ok", "ok", "error", "cancelled", "interrupted", "replayed"]),
+    status=st.sampled_from(["ok", "ok", "error", "cancelled", "interrupted", "replayed", "lost"]),
     surface=st.sampled_from(["api", "magic"]),
     provider=st.sampled_from(["openai", "anthropic"]),
     model=st.sampled_from(["m", "n", "o"]),

@@ -30,7 +30,7 @@ rows = st.builds(
     dict,
     time=st.datetimes(datetime(2026, 10, 20), datetime(2026, 11, 22), timezones=st.just(UTC)),  # noqa: DTZ001
     uid=st.uuids().map(lambda uid: uid.hex),
-    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed"]),
+    status=st.sampled_from(["ok", "error", "interrupted", "cancelled", "replayed", "lost"]),
     provider=names,
     model=names,
     notebook=st.none() | names,

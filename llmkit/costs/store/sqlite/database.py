@@ -112,6 +112,17 @@ def _checked(uri: str, timeout: float) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
+def patient(connection: sqlite3.Connection, seconds: float) -> Iterator[sqlite3.Connection]:
+    """Wait at most some seconds for locks, and as usual afterwards."""
+    (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+    try:
+        yield connection
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+@contextlib.contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Run several queries on the same state."""
     connection.execute("BEGIN")

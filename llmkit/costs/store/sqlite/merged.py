@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmkit.costs.store.rows import Row
-    from llmkit.records import CallRecord
+    from llmkit.records import CallIntent, CallRecord
 
 WAIT = 30.0
 """Seconds to wait for a file that another process has locked."""
@@ -43,7 +43,7 @@ _NOTES = (
 
 _TAKE = (
     f"INSERT INTO main.calls ({', '.join(COLUMNS)}) SELECT {{columns}} FROM source.calls"  # noqa: S608 - names
-    " WHERE id > ? ORDER BY id ON CONFLICT (time, uid) DO NOTHING"
+    f" WHERE id > ? ORDER BY id{schema.REPLACES_LOST}"
 )
 
 _CORRECTIONS = "SELECT 1 FROM source.sqlite_master WHERE name = 'corrections'"
@@ -116,6 +116,10 @@ class MergedStore(SQLiteStore):
 
     def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:  # noqa: ARG002 - whatever it is
         """Refuse a record."""
+        self._refuse("record calls")
+
+    def intend(self, intent: CallIntent) -> NoReturn:  # noqa: ARG002 - whatever it is
+        """Refuse a call."""
         self._refuse("record calls")
 
     def delete(self, before: int | None = None) -> int:  # noqa: ARG002 - whatever it is
@@ -202,8 +206,12 @@ class MergedStore(SQLiteStore):
 
 
 def _lighten(connection: sqlite3.Connection) -> None:
-    """Drop the triggers, which only a writable ledger needs: they take half the time of a row."""
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+    """Drop the triggers, which only a writable ledger needs: they take half the time of a row.
+
+    What remains is the one that gives a new epoch where a copy has a call that another copy lost.
+    """
+    query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name <> 'calls_changed'"
+    for (name,) in connection.execute(query).fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute("CREATE INDEX corrections_call ON corrections (time, uid)")
 

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
-from llmkit.costs.store.sqlite import schema
+from llmkit.costs.store.sqlite import intents, schema
 
 if TYPE_CHECKING:
     import sqlite3
 
     from llmkit.records import CostReservation
-
-MARGIN = 30 * 1_000_000
-"""Microseconds that a reservation outlives its call: its row may wait 30 seconds for a lock."""
 
 LARGEST = 10**18
 """Maximum reservation, a billion dollars: sums of reservations must fit into 64 bits."""
@@ -68,14 +65,17 @@ def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now
     used = amounts(connection, time, reservation.notebook, now=now, without=reservation.uid)
     if (error := arithmetic.refusal(limits, used, reservation)) is not None:
         raise error
-    expires = now + round(reservation.lease_s * 1_000_000) + MARGIN
+    expires = intents.ends(reservation.lease_s, now)
     row = (reservation.uid, time, reservation.notebook or "", min(reservation.nanos, LARGEST), expires)
     connection.execute(f"INSERT OR REPLACE INTO holds VALUES (?, {DAY}, ?, ?, ?)", row)  # noqa: S608 - names
+    if reservation.intent is not None:
+        intents.write(connection, [reservation.intent], now=now)
 
 
 def release(connection: sqlite3.Connection, uid: str) -> None:
-    """Release a reservation."""
+    """Release a reservation, and the intent that was stored with it."""
     connection.execute("DELETE FROM holds WHERE uid = ?", (uid,))
+    connection.execute("DELETE FROM intents WHERE uid = ?", (uid,))
 
 
 def _text(connection: sqlite3.Connection) -> str | None:

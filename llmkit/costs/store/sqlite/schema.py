@@ -33,6 +33,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     (),
     (),
     ("parent_uid", "step"),
+    (),
 )
 """Columns added after version 1, one tuple per version. Add new fields of `CallRecord` here."""
 
@@ -42,10 +43,16 @@ def estimated(names: Collection[str] = COLUMNS) -> str:
     return estimated_sql("at_most_nanos" if "at_most_nanos" in names else "NULL")
 
 
-# Only duplicates are skipped. `INSERT OR IGNORE` would drop a row that violates any constraint.
+REPLACES_LOST = (
+    f" ON CONFLICT (time, uid) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS)}"
+    " WHERE calls.status = 'lost' AND excluded.status <> 'lost'"
+)
+"""Other duplicates are skipped. A call that was taken for lost and ends after all has the later row."""
+
+# `INSERT OR IGNORE` would drop a row that violates any constraint.
 INSERT = (
     f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names
-    " ON CONFLICT (time, uid) DO NOTHING"
+    f"{REPLACES_LOST}"
 )
 
 
@@ -194,6 +201,20 @@ UNCERTAIN = (
 # update a new column in the tables of sums.
 ESTIMATES = (f"CREATE INDEX calls_estimated ON calls (time) WHERE {estimated()}",)
 
+INTENTS = (
+    # Calls under way, as JSON; `expires` (microseconds) is for processes of other hosts. They are not in
+    # `holds`, because older versions insert there by position, and delete what has expired.
+    (
+        "CREATE TABLE intents (uid TEXT PRIMARY KEY, owner TEXT NOT NULL, expires INTEGER NOT NULL,"
+        " call TEXT NOT NULL) WITHOUT ROWID"
+    ),
+    "CREATE TRIGGER calls_ended AFTER INSERT ON calls BEGIN DELETE FROM intents WHERE uid = new.uid; END",
+    (
+        "CREATE TRIGGER calls_found AFTER UPDATE OF status ON calls BEGIN"
+        " DELETE FROM intents WHERE uid = new.uid; DELETE FROM holds WHERE uid = new.uid; END"
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
@@ -203,7 +224,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_added(ADDED[4])),
     (*_added(ADDED[5]), *UNCERTAIN),
     (*_added(ADDED[6]), *ESTIMATES),
-    *(tuple(_added(names)) for names in ADDED[7:]),
+    tuple(_added(ADDED[7])),
+    (*_added(ADDED[8]), *INTENTS),
 )
 """Statements that migrate a file from version n to n + 1, one tuple per version."""
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import math
 import os
 import sqlite3
-import sys
 import threading
-import weakref
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +20,18 @@ from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
-from llmkit.costs.store.rows import COLUMNS, TIME, encode, salvage
-from llmkit.costs.store.sqlite import corrections, database, queries, reservations, rollups, schema
+from llmkit.costs.store.rows import COLUMNS, TIME, encode
+from llmkit.costs.store.sqlite import (
+    corrections,
+    database,
+    exits,
+    intents,
+    queries,
+    reservations,
+    rollups,
+    schema,
+)
+from llmkit.costs.store.sqlite.inserts import Inserts
 from llmkit.costs.store.sqlite.location import MEMORY
 from llmkit.costs.store.writer import Writer
 
@@ -36,15 +43,12 @@ if TYPE_CHECKING:
     from llmkit.costs.store.protocol import Change
     from llmkit.costs.store.rows import Row
     from llmkit.costs.sums import Sums
-    from llmkit.records import CallRecord, CostReservation
+    from llmkit.records import CallIntent, CallRecord, CostReservation
 
 T = TypeVar("T")
 
 PAGE = 25_000
 """Maximum number of rows per read; limits the memory for Python objects."""
-
-ROLL = 1000
-"""Number of rows after which a process adds them to the daily sums."""
 
 BRIEFLY = 1.0
 """Seconds to wait for a lock while writing fails, so that no call waits half a minute."""
@@ -60,6 +64,9 @@ PAUSE = 1.0
 
 AT_ONCE = 0.05
 """Seconds to wait for a lock to read the budgets; it blocks an event loop."""
+
+LOOK = 60.0
+"""Seconds after which a process that writes looks again for calls of processes that died."""
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +98,7 @@ class SQLiteStore(forks.ForkAware):
         self._writer = Writer(self._commit, str(self.path))
         self.in_child()
         forks.watch(self)
-        _stores.add(self)
+        exits.at_exit(self)
 
     @property
     def name(self) -> str:
@@ -118,6 +125,7 @@ class SQLiteStore(forks.ForkAware):
             refused.set_result(False)
             return refused
         self._mind_multiprocessing()
+        self._writer.intents.forget(record.uid)
         try:
             if alone and self._commit_here(row):
                 return _COMMITTED
@@ -125,6 +133,25 @@ class SQLiteStore(forks.ForkAware):
             self._writer.submit(row)
             raise
         return self._writer.submit(row)
+
+    def intend(self, intent: CallIntent) -> None:
+        """Take a call that is about to be sent; see `Store.intend`."""
+        if not self._in_memory:
+            self._writer.intend(intent)
+
+    def recover(self) -> int:
+        """Write the rows of lost calls; see `Store.recover`."""
+        if self._in_memory or not self.path.exists() or not self._writer.writing.acquire(timeout=BRIEFLY):
+            return 0
+        try:
+            with database.patient(self._connected(), BRIEFLY) as connection:
+                return intents.recover(connection, now=self._now())
+        except (sqlite3.Error, OSError, ConfigurationError):
+            logger.debug("Cannot write lost calls to %s.", self.path, exc_info=True)
+            return 0
+        finally:
+            self._look_after = monotonic() + LOOK
+            self._writer.writing.release()
 
     def unwritten(self) -> list[Row]:
         """Return the rows that wait; see `Store.unwritten`."""
@@ -292,7 +319,8 @@ class SQLiteStore(forks.ForkAware):
         self._here_after = 0.0  # when callers' threads may commit, in the time of `time.monotonic`
         self._logged = CHECKPOINT  # commits since the last checkpoint
         self._finalizer = False
-        self._unrolled = ROLL  # the first rows of a process are added at once, because it may write few
+        self._look_after = 0.0  # when to look for lost calls again, in the time of `time.monotonic`
+        self._inserts = Inserts()
 
     def _commit_here(self, row: Row) -> bool:
         """Commit a row on the caller's thread, if that waits for neither a lock nor the disk.
@@ -312,8 +340,7 @@ class SQLiteStore(forks.ForkAware):
             if self._waits:
                 connection.execute("PRAGMA busy_timeout = 0")
                 self._waits = False
-            connection.execute(schema.INSERT, row)
-            self._unrolled += 1
+            self._inserts.one(connection, row)
             self._logged += 1
         except Exception:  # noqa: BLE001 - whatever it is: the writing thread tries again, and says what is wrong
             return False
@@ -326,7 +353,7 @@ class SQLiteStore(forks.ForkAware):
 
     def _is_quick(self, now: float) -> bool:
         """Whether the next commit is one row alone, with no sums and no checkpoint due, on a quick disk."""
-        due = self._logged >= CHECKPOINT or self._unrolled + 1 >= ROLL
+        due = self._logged >= CHECKPOINT or self._inserts.next_adds_up
         return not (due or self._here or now < self._here_after or self._writer.has_work())
 
     def _checkpoint(self, connection: sqlite3.Connection, rows: int) -> None:
@@ -338,43 +365,19 @@ class SQLiteStore(forks.ForkAware):
 
     def _commit(self, rows: list[Row]) -> None:
         connection = self._connected()
-        recovering = self._writer.is_failing
+        recovering, under_way = self._writer.is_failing, self._writer.intents.ripe()
         try:
-            self._checkpoint(connection, len(rows))
-            self._insert(connection, rows)
+            self._checkpoint(connection, len(rows) + len(under_way))
+            self._inserts.several(connection, rows, under_way, now=self._now())
+            self._writer.intents.stored(under_way)
         except sqlite3.Error:
             recovering = True
             raise
         finally:
             if recovering and not self._in_memory:
                 self._disconnect()  # the next attempt opens the file anew, with the patience it deserves
-
-    def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
-        try:
-            if len(rows) == 1 and self._unrolled + 1 < ROLL:  # one statement is a transaction
-                connection.execute(schema.INSERT, rows[0])
-                self._unrolled += 1
-                return
-            with sqlite.transaction(connection):
-                connection.executemany(schema.INSERT, rows)
-                self._roll(connection, len(rows))
-        except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
-            with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out
-                connection.executemany(schema.INSERT, map(salvage, rows))
-
-    def _roll(self, connection: sqlite3.Connection, rows: int) -> None:
-        """Add rows to the daily sums, now and then; whatever goes wrong with these, the rows are written."""
-        self._unrolled += rows
-        if self._unrolled < ROLL:
-            return
-        connection.execute("SAVEPOINT roll")
-        try:
-            self._unrolled = ROLL if rollups.roll(connection) else 0
-        except sqlite3.Error:
-            logger.debug("Cannot write the daily sums of %s.", self.path, exc_info=True)
-            self._unrolled = 0
-            connection.execute("ROLLBACK TO roll")
-        connection.execute("RELEASE roll")
+        if not recovering and monotonic() >= self._look_after:
+            self.recover()
 
     def _catch_up(self) -> None:
         """Add what the daily sums lack, step by step, so that rows can be written in between."""
@@ -447,7 +450,22 @@ class SQLiteStore(forks.ForkAware):
     def _reader(
         self, lock: threading.RLock | None = None, patience: float | None = None
     ) -> Iterator[sqlite3.Connection | None]:
-        """Yield a connection to the committed rows, or `None` if there is no file."""
+        """Yield a connection to the committed rows, with those of lost calls; `None` if there is no file."""
+        with self._committed(lock, patience) as connection:
+            if lock is not None or connection is None or not self._lacks_rows(connection):
+                yield connection
+                return
+        self.recover()
+        with self._committed(lock, patience) as connection:
+            yield connection
+
+    def _lacks_rows(self, connection: sqlite3.Connection) -> bool:
+        return not self._in_memory and bool(intents.abandoned(connection, now=self._now()))
+
+    @contextlib.contextmanager
+    def _committed(
+        self, lock: threading.RLock | None, patience: float | None
+    ) -> Iterator[sqlite3.Connection | None]:
         patience = self._busy_timeout if patience is None else patience
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._explained("read"))
@@ -474,25 +492,9 @@ class SQLiteStore(forks.ForkAware):
             ) from error
 
     def _mind_multiprocessing(self) -> None:
-        """Register a finalizer for workers of `multiprocessing`, which end without `atexit`."""
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None and not self._finalizer:
-            util.Finalize(None, _finish_one, args=(weakref.ref(self),), exitpriority=0)
-            self._finalizer = True
+        if not self._finalizer:
+            self._finalizer = exits.at_worker_exit(self)
 
 
 _COMMITTED: Future[bool] = Future()
 _COMMITTED.set_result(True)
-_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
-
-
-def _finish_one(reference: weakref.ref[SQLiteStore]) -> None:
-    store = reference()
-    if store is not None:
-        store.finish()
-
-
-@atexit.register
-def _finish_all() -> None:
-    for store in list(_stores):
-        store.finish()
