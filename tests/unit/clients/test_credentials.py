@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import stat
 
 import anthropic
@@ -16,8 +15,8 @@ from llmkit.clients.registry import shared_client
 from llmkit.core import catalog, settings
 from llmkit.transport.base import OutgoingRequest
 from tests.support.callers import QUESTION, SDKS, TEXT, read
+from tests.support.releases import OLDEST
 
-OLDEST = os.environ.get("TESTED_ENVIRONMENT") == "lowest"
 PATHS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "openai", "vllm": "openai"}
 OLD, NEW = "old-key-0123456789", "new-key-0123456789"
 

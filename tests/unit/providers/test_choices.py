@@ -23,6 +23,7 @@ from llmkit.providers.google import GoogleCodec
 from llmkit.providers.openai_chat import CompatibleCodec, OpenAICodec
 from llmkit.providers.openai_responses import ResponsesCodec
 from tests.support.peer import Peer, http
+from tests.support.releases import NEWER_SDK
 from tests.support.tool_servers import SERVERS
 
 HELLO = (LLMMessage("user", "Hello"),)
@@ -72,7 +73,9 @@ def test_effort_in_the_words_of_the_provider(codec, model, effort, fields):
     [
         ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
         ("gemini-2.5-flash", "high", {"thinkingBudget": 24576, "includeThoughts": True}),
-        ("gemini-3.8-flash", "low", {"thinkingLevel": "LOW", "includeThoughts": True}),
+        pytest.param(
+            "gemini-3.8-flash", "low", {"thinkingLevel": "LOW", "includeThoughts": True}, marks=NEWER_SDK
+        ),
     ],
 )
 def test_effort_at_gemini_is_a_level_or_a_budget(model, effort, config):
@@ -81,6 +84,7 @@ def test_effort_at_gemini_is_a_level_or_a_budget(model, effort, config):
     google.ThinkingConfig.model_validate(found)
 
 
+@NEWER_SDK
 @pytest.mark.parametrize(
     "model", ["claude-sonnet-5-5", "claude-opus-4-6", "claude-haiku-4-5", "claude-opus-4-1"]
 )
@@ -92,6 +96,7 @@ def test_anthropic_s_sdk_knows_what_is_sent(model):
         assert body["thinking"].get("budget_tokens", 0) < body["max_tokens"] <= catalog.output_limit(model)
 
 
+@NEWER_SDK
 def test_openai_s_sdk_knows_every_effort():
     for effort in EFFORTS:
         TypeAdapter(openai.types.shared_params.Reasoning).validate_python({"effort": effort})
