@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_type_hints, overload
@@ -16,7 +16,7 @@ from llmkit.content.parts import json_text
 from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from pydantic import BaseModel
 
@@ -175,7 +175,9 @@ def spread(given: Any) -> list[Any]:
     """
     if isinstance(given, str | Mapping | ToolSource) or callable(given):
         given = [given]
-    return [tool for one in given for tool in (one if isinstance(one, ToolSource) else [one])]
+    if not isinstance(given, Iterable | None):
+        raise _no_tool(given)
+    return [tool for one in given or () for tool in (one if isinstance(one, ToolSource) else [one])]
 
 
 def tool_of(given: Tool | Callable[..., Any]) -> Tool:
@@ -198,11 +200,20 @@ def tools_of(given: Iterable[Any]) -> tuple[Tool | Mapping[str, Any], ...]:
         [{'type': 'web_search'}]
     """
     found = [dict(one) if isinstance(one, Mapping) else tool_of(one) for one in spread(given)]
-    names = [one.name for one in found if isinstance(one, Tool)]
-    for name in names:
+    names = [one.name if isinstance(one, Tool) else _name_in(one) for one in found]
+    for name in filter(None, names):
         if names.count(name) > 1:
-            raise InvalidRequestError(f"Two tools are named {name}.", hint="Rename one: llmkit.tool(name=…).")
+            raise InvalidRequestError(
+                f"Two tools are named {name:.80}.", hint="Rename one: llmkit.tool(name=…)."
+            )
     return tuple(found)
+
+
+def _name_in(given: Mapping[str, Any]) -> str:
+    """Return the name of a function that is described in a provider's form; empty for other tools."""
+    inner = given.get("function")
+    name = inner.get("name") if isinstance(inner, Mapping) else given.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def tools_among(
@@ -210,14 +221,26 @@ def tools_among(
 ) -> tuple[tuple[Tool | Mapping[str, Any], ...], str | Mapping[str, Any] | None]:
     """Take `tools` and `tool_choice` out of a call's options; the provider's own dicts alone stay there."""
     given = options.get("tools")
+    if given is None:
+        options.pop("tools", None)
     if callable(given) or isinstance(given, ToolSource):
         given = [given]
+    for one in [given] if isinstance(given, str) else given if isinstance(given, list | tuple) else ():
+        if one is None or isinstance(one, str | int | float):
+            raise _no_tool(one)
     if not isinstance(given, list | tuple) or not any(map(_is_ours, given)):
         # These words are ours, whosever the tools are.
         is_ours = given and options.get("tool_choice") in _CHOICES
         return (), options.pop("tool_choice") if is_ours else None
     del options["tools"]
     return tools_of(given), options.pop("tool_choice", None)
+
+
+def _no_tool(given: Any) -> InvalidRequestError:
+    own = "Pass the function itself, not its name." if isinstance(given, str) else ""
+    return InvalidRequestError(
+        f"{given!r:.40} is not a tool.", hint=own or "Pass functions, or the provider's own tools as dicts."
+    )
 
 
 def _is_ours(given: Any) -> bool:
@@ -239,10 +262,7 @@ def _of_function(function: Callable[..., Any], **options: Any) -> Tool:
     if unknown:
         raise InvalidRequestError(f"llmkit.tool has no option {min(unknown)}.")
     if not callable(function):
-        raise InvalidRequestError(
-            f"A {type(function).__name__} is not a tool.",
-            hint="Pass functions, or the provider's own as dicts.",
-        )
+        raise _no_tool(function)
     inner = _inner(function)
     name = options.pop("name", None) or getattr(function, "__name__", "") or getattr(inner, "__name__", "")
     name = name or type(inner).__name__
@@ -285,7 +305,7 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
         PydanticUserError,
         NameError,
     ) as error:
-        raise _unfit(name, str(error).splitlines()[0]) from error
+        raise _unfit(name, str(error).splitlines()[0].partition(". Set ")[0]) from error
     except (TypeError, ValueError) as error:
         raise _unfit(name, str(error)) from error
     return made

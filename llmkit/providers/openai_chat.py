@@ -362,8 +362,11 @@ def _format(request: Request) -> tuple[dict[str, Any] | None, tuple[LLMMessage, 
 
 def _first_choice(data: dict[str, Any], answer: Answer) -> dict[str, Any] | None:
     """Return choice 0, and store the text of the others; the usage chunk has none."""
+    choices = as_list(data.get("choices"))
+    if len(choices) == 1 and (only := as_object(choices[0])).get("index", 0) in (0, None):  # the common case
+        return only
     first = None
-    for choice in map(as_object, as_list(data.get("choices"))):
+    for choice in map(as_object, choices):
         index = choice.get("index", 0)
         if first is None and index in (0, None):
             first = choice

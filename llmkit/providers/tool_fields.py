@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.tools import Tool
 from llmkit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llmkit.providers.codec import Request
 
@@ -42,13 +43,14 @@ def tool_fields(
 
 def _chosen(request: Request, named: Callable[[str], Any], words: Mapping[str, Any]) -> Any:
     choice = request.tool_choice
-    if not isinstance(choice, str):
+    if isinstance(choice, Mapping):
         return choice
+    word = choice if isinstance(choice, str) else ""
     names = [one.name for one in request.tools if isinstance(one, Tool)]
-    if choice in names:
-        return named(choice)
-    if choice in words:
-        return words[choice]
+    if word in names:
+        return named(word)
+    if word in words:
+        return words[word]
     raise InvalidRequestError(
         f"tool_choice is {choice!r:.80}, but there is no such tool.",
         hint=f"Use auto, none, required{''.join(f', {name}' for name in names)}.",

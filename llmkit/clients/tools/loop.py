@@ -75,7 +75,11 @@ class Loop:
         self._options = {"cache": AUTO_CACHE, **(options or {})}
         self._offered = tools_of(tools)
         self._tools = {one.name: one for one in self._offered if isinstance(one, Tool)}
-        self._choice = self._options.pop("tool_choice", "auto")
+        self._choice = self._options.pop("tool_choice", None) or "auto"
+        if not self._offered and self._choice not in {"auto", "none"}:
+            raise InvalidRequestError(
+                f"tool_choice is {self._choice!r:.80}, but there are no tools.", hint="Pass tools=[…]."
+            )
         self._max_steps = max_steps
         self._cap = None if max_cost is None else to_nanos(max_cost)
         self._execution = Execution(self._tools, approve)

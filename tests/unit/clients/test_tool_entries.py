@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 import llmkit
-from llmkit import BadResponseError, Ledger, LLMClientError, records
+from llmkit import BadResponseError, InvalidRequestError, Ledger, LLMClientError, LLMMessage, records
 from llmkit.clients.tools.run import Run
 from llmkit.core.money import to_nanos
 from tests.support.tool_peer import serving
@@ -263,3 +263,63 @@ async def test_a_question_in_a_form_plays_back_with_its_repair(ask, site, tmp_pa
             reply = await ask(site.client, [add])
         assert reply.value == Total(3)
     assert (len(site.bodies), reply.cost, ran) == (3, 0, [(1, 2)])
+
+
+class Weird:
+    """Nothing that JSON has."""
+
+
+def odd(thing: Weird):
+    """Take a thing."""
+
+
+BAD = {
+    "a number": ([3], {}, "3 is not a tool"),
+    "no list": (3, {}, "3 is not a tool"),
+    "a name": (["add"], {}, "'add' is not a tool. Pass the function itself"),
+    "a name alone": ("add", {}, "'add' is not a tool. Pass the function itself"),
+    "nothing in a list": ([None], {}, "None is not a tool"),
+    "no schema": ([odd], {}, "The function odd has no JSON schema"),
+    "one name twice": ([add, add], {}, "Two tools are named add"),
+    "one name twice, once described": (
+        [add, {"type": "function", "function": {"name": "add"}}],
+        {},
+        "Two tools are named add",
+    ),
+    "another tool chosen": (
+        [add],
+        {"tool_choice": "subtract"},
+        "there is no such tool. Use auto, none, required, add",
+    ),
+    "a number chosen": ([add], {"tool_choice": 3}, "tool_choice is 3"),
+    "an effort that is none": ([add], {"effort": "huge"}, "Use one of none, minimal"),
+}
+
+
+async def _generate(client, tools, **options):
+    return await client.generate_text([LLMMessage("user", QUESTION)], tools=tools, **options)
+
+
+@pytest.mark.parametrize("way", [*ENTRIES, "generate_text"])
+@pytest.mark.parametrize("case", BAD)
+async def test_what_is_no_tool_is_one_error_in_every_way_and_nothing_is_sent(site, way, case):
+    tools, options, said = BAD[case]
+    if way == "generate_text" and case == "no list":
+        return  # a dict or list of the provider is not looked into
+    with pytest.raises(InvalidRequestError) as caught:
+        await {**ENTRIES, "generate_text": _generate}[way](site.client, tools, **options)
+    assert said in str(caught.value)
+    assert site.bodies == []
+    assert site.ledger.df["cost_usd"].sum() == 0
+
+
+async def test_a_choice_without_tools_is_not_left_out_in_silence(site):
+    with pytest.raises(InvalidRequestError, match="there are no tools"):
+        await site.client.run(QUESTION, [], tool_choice="required")
+
+
+@pytest.mark.parametrize("tools", [None, [], ()])
+async def test_no_tools_are_no_tools(site, tools):
+    site.script(site.server.answer("Three."))
+    done = await site.client.run(QUESTION, tools)
+    assert (done.text, "tools" in site.bodies[0]) == ("Three.", False)

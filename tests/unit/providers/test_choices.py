@@ -1,6 +1,7 @@
 """`effort`, `tier`, `cache` and `api`: what each provider gets, what it costs, and what is refused."""
 
 import json
+from datetime import UTC, datetime
 
 import anthropic.types
 import openai.types.shared_params
@@ -176,6 +177,17 @@ TALK = (*HELLO, LLMMessage("assistant", "Hi."), LLMMessage("user", "How are you?
 def look(place: str) -> str:
     """Look at a place."""
     return place
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_the_factor_of_a_tier_is_that_of_the_models_whose_tiers_are_listed(tier):
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+    day = datetime(2026, 11, 28, tzinfo=UTC)
+    one, other = (
+        prices.price("google", ("gemini-3.8-flash-tts",), usage, when=day, tier=each) for each in (tier, None)
+    )
+    assert one.exact
+    assert one.nanos / other.nanos == pytest.approx(catalog.tier_factor("google", tier))
 
 
 def test_a_cache_is_asked_for_where_the_prompt_comes_again():
