@@ -356,6 +356,7 @@ def _of_notebook(name: str | None) -> CallContext:
 
 
 _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", default=None)
+_own_recorder: ContextVar[Recorder | None] = ContextVar("llmkit_recorder", default=None)
 _ambient: Callable[[], CallContext] = outside_cells
 _recorder: Callable[[], Recorder] | None = None
 _observers: tuple[Observer, ...] = ()
@@ -431,7 +432,26 @@ def set_recorder(source: Callable[[], Recorder]) -> Callable[[], Recorder] | Non
 
 def current_recorder() -> Recorder | None:
     """Return the recorder, if there is one."""
+    if (own := _own_recorder.get()) is not None:
+        return own
     return _recorder() if _recorder is not None else None
+
+
+@contextlib.contextmanager
+def recording_to(recorder: Recorder | None) -> Iterator[None]:
+    """Give the records of the calls made inside the block to another recorder; `None` changes nothing.
+
+    Args:
+        recorder: It passes them on to the one that was current before.
+
+    Yields:
+        Nothing.
+    """
+    token = _own_recorder.set(recorder or _own_recorder.get())
+    try:
+        yield
+    finally:
+        _own_recorder.reset(token)
 
 
 def observe(observer: Observer) -> Callable[[], None]:

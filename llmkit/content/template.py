@@ -102,14 +102,11 @@ class _Lookup:
     conversion: str | None
     spec: str | None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is a name alone."""
-        return not (self.steps or self.conversion or self.spec)
-
     def value(self, lookup: Mapping[str, Any]) -> Any:
         """Return the value, formatted if it has a format."""
-        found = _follow(_root(self.name, lookup), self.name, self.steps)
+        found = _root(self.name, lookup)
+        if self.steps:
+            found = _follow(found, self.name, self.steps)
         return _formatted(found, self.slot, self.conversion, self.spec)
 
 
@@ -138,7 +135,6 @@ class Template:
 
     Attributes:
         names: The names that it looks up, in order.
-        plain: Those that it looks up without attribute, item or format.
 
     Example:
         >>> Template("{{n}} of {{all[0]}}", ["n", "all"]).fill({"n": 1, "all": [7]})
@@ -147,17 +143,14 @@ class Template:
 
     def __init__(self, text: str, known: Container[str] = ()) -> None:
         self._parts: list[str | _Lookup] = list(_taken_apart(text, known))
-        found = [part for part in self._parts if isinstance(part, _Lookup)]
-        self.names = list(dict.fromkeys(part.name for part in found))
-        others = {part.name for part in found if not part.is_plain}
-        self.plain = [name for name in self.names if name not in others]
+        self.names = list(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Lookup)))
 
-    def fill(self, lookup: Mapping[str, Any], clean: Container[str] = ()) -> str:
+    def fill(self, lookup: Mapping[str, Any], *, redacting: bool = True) -> str:
         """Return the prompt with the values of a lookup.
 
         Args:
             lookup: The values.
-            clean: Names of texts that are known to hold no key; in other values keys are redacted.
+            redacting: Whether keys are left out, as they have to be before the prompt is sent.
 
         Returns:
             The prompt.
@@ -165,15 +158,10 @@ class Template:
         Raises:
             InvalidRequestError: If a name, attribute or item does not exist.
         """
-        return "".join(
-            [part if isinstance(part, str) else self._filled(part, lookup, clean) for part in self._parts]
-        )
-
-    @staticmethod
-    def _filled(part: _Lookup, lookup: Mapping[str, Any], clean: Container[str]) -> str:
-        if part.name in clean and part.is_plain:
-            return str(lookup[part.name])
-        return redact(_text(part.value(lookup)))
+        texts = [part if isinstance(part, str) else _text(part.value(lookup)) for part in self._parts]
+        if redacting:
+            texts[1::2] = map(redact, texts[1::2])  # between them is what the user wrote
+        return "".join(texts)
 
 
 def _taken_apart(text: str, known: Container[str]) -> Iterator[str | _Lookup]:

@@ -158,8 +158,8 @@ class Calls:
         """Group calls and add them up.
 
         Args:
-            by: A column of `df`, or several; `"hour"`, `"day"`, `"week"`, `"month"` (local time); or
-                `"tag:"` and the name of a tag.
+            by: A column of `df`, or several; `"hour"`, `"day"`, `"week"`, `"month"` (local time); `"job"`,
+                the name of a job over a table; or `"tag:"` and the name of a tag.
             **filters: As in `total`.
 
         Returns:
@@ -178,7 +178,7 @@ class Calls:
         from llmkit.costs.frame.files import LedgerFrame
         from llmkit.costs.frame.frame import COLUMNS
 
-        names = texts(by, "by")
+        names = [summary.JOB if name == "job" else name for name in texts(by, "by")]
         if not names:
             raise ConfigurationError(
                 "by must name at least one column.",
@@ -191,7 +191,7 @@ class Calls:
         table = summary.rolled(self.ledger.flushed_store(), names, simulated, calls.filters)
         if table is None:
             table = summary.summarise(summary.spending(calls.exact[summary.needed(names)], simulated), names)
-        return LedgerFrame(table)
+        return LedgerFrame(table.rename_axis(index={summary.JOB: "job"}))
 
     @property
     def plot(self) -> Charts:

@@ -1,7 +1,11 @@
 from .answer_types import Choice as Choice
 from .answer_types import Score as Score
 from .answer_types import YesNo as YesNo
+from .plan import Plan as Plan
 from .stopped import JobStopped as JobStopped
+from .stored import answer as answer
+from .stored import forget as forget
+from .stored import jobs as jobs
 from .typed_verbs import aclassify as aclassify
 from .typed_verbs import adecide as adecide
 from .typed_verbs import aextract as aextract

@@ -53,6 +53,11 @@ class AskedModel:
         self.max_tokens = given or _limit(self.provider, asked.model, asked.effort, question.output)
         self.options["max_tokens"] = self.max_tokens
         self.request = self.client.prepared(probe, **self.options)
+        if options.max_cost is not None and self.client.bound(probe, **self.options) is None:
+            raise InvalidRequestError(
+                f"max_cost needs the price of {self.name}, which is unknown.",
+                hint="Add it to [tool.llmkit.prices], or leave max_cost out.",
+            )
         self.keys = Keys(self.request, self.provider, self.client.place, question.identity)
 
     @property

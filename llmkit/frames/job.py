@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.accounting.accounting import ended
 from llmkit.clients.limiter import answered, limiter_of
 from llmkit.core.errors import ConfigurationError, LLMClientError
+from llmkit.core.money import to_nanos
 from llmkit.core.timestamps import micros
 from llmkit.frames.answers.location import answer_store
 from llmkit.frames.answers.protocol import OK, UNANSWERED, Answer, JobRecord
 from llmkit.frames.asked_model import AskedModel
+from llmkit.frames.cost_wall import MaxCostReachedError, walled
 from llmkit.frames.failures import STOPS, Refusals, kind_of, message_of
 from llmkit.frames.progress import Progress
 from llmkit.frames.prompts import Prompt, Prompts
@@ -21,7 +23,7 @@ from llmkit.frames.requests import Requests
 from llmkit.frames.results import Layout
 from llmkit.frames.stopped import AGAIN, UNSTORED, JobStopped
 from llmkit.frames.table import Table
-from llmkit.records import calling, current_context
+from llmkit.records import calling, current_context, recording_to
 from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
@@ -78,8 +80,6 @@ class Job:
         self.wanted = [key for key in self.requests.first if self._asks(self.answers.get(key))]
         self._count()
         self.progress.simulated = bool(getattr(self.model.client, "simulated", False))
-        if self.wanted:
-            self._save("running")
 
     def _count(self) -> None:
         """Count what is done before anything is asked."""
@@ -109,6 +109,7 @@ class Job:
         """
         if self.wanted:
             state = "stopped"
+            await in_thread(self._save, "running")
             try:
                 await self._ask_all()
                 state = "done"
@@ -128,15 +129,17 @@ class Job:
         self.progress.in_flight = lambda: limiter.in_flight
         refusals, reason = Refusals(), None
         labels = {**current_context().tags, **self.options.tags, TAG: self.label}
-        with calling(surface="table", tags=labels):
+        most = self.options.max_cost
+        recorder = None if most is None else walled(to_nanos(most))
+        with calling(surface="table", tags=labels), recording_to(recorder):
             async with aclosing(answered(self.wanted, self._ask, limiter=limiter)) as results:
                 async for key, result in results:
                     reason = await self._reason_to_stop(key, result, refusals)
                     if reason is not None:
                         break
         if reason is not None:  # only now, because calls under way may have been answered meanwhile
-            stopped = self.stopped(reason.message, type(reason).__name__, hint=reason.hint)
-            raise stopped from reason
+            word = "max_cost" if isinstance(reason, MaxCostReachedError) else type(reason).__name__
+            raise self.stopped(reason.message, word, hint=reason.hint) from reason
 
     async def _reason_to_stop(
         self, key: bytes, result: tuple[Answer, Exception | None] | Exception, refusals: Refusals

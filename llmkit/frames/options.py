@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType
@@ -28,6 +29,7 @@ class Options:
         system: The system prompt.
         attach: Name of a column with a file for each row, or a list of files.
         mode: `"now"`, or `"flex"` for the provider's cheaper and slower tier.
+        max_cost: The most that the calls may cost together, in US dollars: each reserves its maximum.
         max_tokens: Output limit of an answer; by default 4,096, or what the verb needs, and room to reason.
         limit: Asks only the first rows; later, all rows do not pay for them again.
         on_error: `"keep"` notes a row's error in its column; `"raise"` stops at the first one.
@@ -41,6 +43,7 @@ class Options:
         meta: Whether to add `_status`, `_model`, `_input_tokens`, `_output_tokens`, `_cost` and `_uid`.
         tags: Labels of the calls in the ledger.
         progress: Whether to show a line while it runs.
+        dry_run: Whether to send nothing and return a `Plan`: what it would cost.
         params: Further parameters of the calls, such as `temperature` or `effort`.
     """
 
@@ -49,6 +52,7 @@ class Options:
     system: str | None = None
     attach: str | None = None
     mode: Literal["now", "flex"] = "now"
+    max_cost: float | None = None
     max_tokens: int | None = None
     limit: int | None = None
     on_error: Literal["keep", "raise"] = "keep"
@@ -61,6 +65,7 @@ class Options:
     meta: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     progress: bool = True
+    dry_run: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,7 +84,9 @@ class Options:
                 raise InvalidRequestError(
                     f"{name} must be a whole number of at least {least}, got {value!r:.40}."
                 )
-        for name in ("dedupe", "replace", "meta", "progress"):
+        if self.max_cost is not None and not _is_amount(self.max_cost):
+            raise InvalidRequestError(f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.")
+        for name in ("dedupe", "replace", "meta", "progress", "dry_run"):
             _one_of(name, getattr(self, name), (True, False))
 
     def _check_texts(self) -> None:
@@ -139,3 +146,9 @@ def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
         raise InvalidRequestError(
             f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r:.40}.", hint=""
         )
+
+
+def _is_amount(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and value > 0

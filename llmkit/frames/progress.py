@@ -140,10 +140,11 @@ class Unshown:
 _make: Callable[[], Display] = Console
 
 
-def set_display(make: Callable[[], Display]) -> None:
-    """Set the function that makes the display of each job: the notebook floor has a better one."""
-    global _make  # noqa: PLW0603 - one process has one notebook
-    _make = make
+def set_display(make: Callable[[], Display]) -> Callable[[], Display]:
+    """Set the function that makes the display of each job, and return the one before."""
+    global _make
+    before, _make = _make, make
+    return before
 
 
 class Line:

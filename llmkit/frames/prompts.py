@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llmkit.content.attachments import attach
 from llmkit.content.messages import LLMMessage
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Prompt: TypeAlias = "str | Callable[[dict[str, Any]], str | list[LLMMessage]] | Any"
 """A column's name, a template, a callable that gets a row as a dict, or a series of prompts."""
-
-CHUNK = 1000
-"""Values that are searched for keys at once, which is faster than one by one."""
 
 ROW = "row"
 """Name by which a template can look up columns whose names are no identifiers: `{{row['order id']}}`."""
@@ -56,14 +53,21 @@ class Prompts:
         self.keeps = not isinstance(prompt, str)
         self.reads_files = attach is not None
 
-    def messages(self, row: int) -> list[LLMMessage] | None:
+    def messages(self, row: int, *, sending: bool = True) -> list[LLMMessage] | None:
         """Return a row's messages; `None` if a value that it uses is missing.
+
+        Args:
+            row: The row's number.
+            sending: Whether to leave out keys that columns may hold; else the messages identify the row.
+
+        Returns:
+            The messages.
 
         Raises:
             RowError: If the row has no prompt.
         """
         files = () if self._files is None else self._attached(row)
-        said = self._text(row)
+        said = self._text(row, sending=sending)
         if said is None or files is None:
             return None
         try:
@@ -84,21 +88,41 @@ class Prompts:
             raise RowError(error.message) from error
 
 
-def _texts(table: Table, prompt: Prompt) -> Callable[[int], str | list[LLMMessage] | None]:
-    """Return a function from a row's number to its prompt."""
+class _Text(Protocol):
+    """From a row's number to its prompt; `None` if a value that it uses is missing."""
+
+    def __call__(self, row: int, *, sending: bool) -> str | list[LLMMessage] | None: ...
+
+
+def _texts(table: Table, prompt: Prompt) -> _Text:
+    """Return what makes the prompts."""
     if isinstance(prompt, str):
         if prompt in table.names:
-            return _cleaned(table.column(prompt)).__getitem__
+            return _Column(table.column(prompt))
         return _Filled(table, prompt)
     if callable(prompt):
         return _Called(table, prompt)
     try:
-        return table.series(list(prompt) if isinstance(prompt, tuple) else prompt).__getitem__
+        given = table.series(prompt)
     except TypeError:
         raise InvalidRequestError(
             f"A prompt must be a template, a column, a callable or a series, got {type(prompt).__name__}.",
             hint='For example "Summarise: {{text}}".',
         ) from None
+    return lambda row, sending: given[row]  # noqa: ARG005 - as it was made by the user
+
+
+class _Column:
+    """Values of a column as prompts."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = values
+
+    def __call__(self, row: int, *, sending: bool) -> str | None:
+        value = self._values[row]
+        if value is None:
+            return None
+        return redact(str(value)) if sending else str(value)
 
 
 class _Filled:
@@ -118,18 +142,17 @@ class _Filled:
         self._columns = {name: table.column(name) for name in (table.names if whole else names)}
         self._used = [name for name in names if name in self._columns]
         self._whole = whole
-        self._clean = {name for name in self._template.plain if _is_clean(self._columns.get(name, ()))}
 
-    def __call__(self, row: int) -> str | None:
+    def __call__(self, row: int, *, sending: bool) -> str | None:
         values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
         if any(values[name] is None for name in self._used):
             return None
         if self._whole:
             lookup = _Row(values)
             values = {**values, ROW: lookup}
-            text = self._template.fill(values, self._clean)
+            text = self._template.fill(values, redacting=sending)
             return None if lookup.missing else text
-        return self._template.fill(values, self._clean)
+        return self._template.fill(values, redacting=sending)
 
 
 class _Row(dict[str, Any]):
@@ -151,7 +174,8 @@ class _Called:
         self._names = table.names
         self._columns = [table.column(name) for name in table.names]
 
-    def __call__(self, row: int) -> str | list[LLMMessage] | None:
+    def __call__(self, row: int, *, sending: bool) -> str | list[LLMMessage] | None:
+        del sending  # what a callable makes is sent as it is
         values = dict(zip(self._names, (column[row] for column in self._columns), strict=True))
         try:
             said: str | list[LLMMessage] | None = self._function(values)
@@ -179,21 +203,6 @@ def _with_exact_names(text: str, names: Sequence[str]) -> str:
         return f"{{{{{ROW}[{match[1].strip()!r}]}}}}" if match[1].strip() in odd else match[0]
 
     return _EXACT.sub(exact, text) if odd else text
-
-
-def _is_clean(values: Sequence[Any]) -> bool:
-    """Whether the texts of these values hold nothing like a key."""
-    for start in range(0, len(values), CHUNK):
-        joined = "\n".join(str(value) for value in values[start : start + CHUNK])
-        if redact(joined) != joined:
-            return False
-    return True
-
-
-def _cleaned(values: list[Any]) -> list[str | None]:
-    """Return values as texts without keys."""
-    clean = _is_clean(values)
-    return [None if v is None else str(v) if clean else redact(str(v)) for v in values]
 
 
 def _with_files(messages: list[LLMMessage], files: tuple[Any, ...]) -> list[LLMMessage]:

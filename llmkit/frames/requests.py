@@ -54,7 +54,7 @@ class Requests:
 
     def _key(self, row: int, keys: Keys, seen: Counter[bytes] | None) -> bytes | None:
         try:
-            messages = self._prompts.messages(row)
+            messages = self._prompts.messages(row, sending=self._prompts.keeps)
         except RowError as error:
             self.errors[row] = f"prompt: {error.message}"
             return None

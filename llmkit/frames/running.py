@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.bridge import bridge
+from llmkit.frames.plan import plan_of
 from llmkit.frames.progress import Line
 from llmkit.frames.stopped import JobInterrupted
 from llmkit.transport.threads import in_thread
@@ -21,6 +22,8 @@ def run(job: Job) -> Any:
         JobStopped: If the job ends before its last row, also by an interrupt.
     """
     job.prepare()
+    if job.options.dry_run:
+        return plan_of(job)
     line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
     try:
         return bridge.run(job.run(), line.refresh)
@@ -33,6 +36,8 @@ def run(job: Job) -> Any:
 async def arun(job: Job) -> Any:
     """Run a job on the running event loop."""
     await in_thread(job.prepare)
+    if job.options.dry_run:
+        return await in_thread(plan_of, job)
     line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
     shown = asyncio.create_task(_refreshed(line))
     try:

@@ -11,6 +11,7 @@ from llmkit.frames.decision import Decision
 from llmkit.frames.extraction import Extraction
 from llmkit.frames.job import Job
 from llmkit.frames.options import options_of
+from llmkit.frames.plan import Plan
 from llmkit.frames.running import arun, run
 from llmkit.frames.signatures import verb
 from llmkit.frames.stopped import JobStopped
@@ -234,6 +235,8 @@ def filter(  # noqa: A001 - as Python calls it
     except JobStopped as stopped:
         stopped.frame = _filtered(stopped.frame, out, keep=keep)
         raise
+    if isinstance(found, Plan):
+        return found
     return _told(_filtered(found, out, keep=keep), out, keep=keep)
 
 
@@ -277,6 +280,8 @@ async def afilter(
     except JobStopped as stopped:
         stopped.frame = _filtered(stopped.frame, out, keep=keep)
         raise
+    if isinstance(found, Plan):
+        return found
     return _told(_filtered(found, out, keep=keep), out, keep=keep)
 
 

@@ -70,6 +70,14 @@ def test_half_a_character_does_not_keep_an_answer_from_being_written(store):
     assert store.get([b"k"])[b"k"].text == "half \ufffd of it"
 
 
+def test_an_answer_is_found_by_its_call(store):
+    put(store, Answer(b"k", "ok", text="yes", uid="u" * 32), Answer(b"n", "server"))
+    found = store.of_call("u" * 32)
+    assert found is not None
+    assert found.text == "yes"
+    assert store.of_call("v" * 32) is None
+
+
 def test_many_keys_are_looked_up_at_once(store):
     keys = [b"%d" % n for n in range(2500)]
     put(store, *[Answer(key, "ok", text=key.decode()) for key in keys])
@@ -183,6 +191,7 @@ def test_a_store_that_keeps_nothing_takes_everything():
     nothing = Unkept()
     assert put(nothing, Answer(b"k", "ok")) == [True]
     nothing.save(job("a"))
+    assert nothing.of_call("u") is None
     assert (nothing.get([b"k"]), nothing.jobs(), nothing.forget(), nothing.size()) == ({}, [], 0, 0)
     assert nothing.flush()
     nothing.close()

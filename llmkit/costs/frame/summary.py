@@ -29,6 +29,9 @@ PERIODS = {"hour": "h", "day": "D", "week": "W", "month": "M"}
 TAG = "tag:"
 """Prefix of a tag's name in place of a column."""
 
+JOB = "tag:job"
+"""The tag that calls of a job over a table have."""
+
 SLICE = 250_000
 """Calls that are added up at once; limits the memory."""
 

@@ -115,6 +115,10 @@ class AnswerStore(Protocol):
         """Return the answers to some requests, those that are there."""
         ...
 
+    def of_call(self, uid: str) -> Answer | None:
+        """Return the answer that a call gave, by its row in the ledger; `None` if it is not there."""
+        ...
+
     def put(self, answer: Answer) -> Future[bool]:
         """Queue an answer; never blocks, never raises.
 

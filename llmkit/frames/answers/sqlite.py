@@ -79,8 +79,9 @@ class SqliteAnswers:
         """Return the answers to some requests."""
         if not self._exists():
             return {}
-        found: dict[bytes, Answer] = {}
         wanted = list(keys)
+        waiting = {answer[0]: Answer._make(answer) for answer in self._writer.unwritten()}
+        found = {key: waiting[key] for key in wanted if key in waiting} if waiting else {}
         with self._reading() as connection:
             for start in range(0, len(wanted), _KEYS):
                 some = wanted[start : start + _KEYS]
@@ -88,6 +89,14 @@ class SqliteAnswers:
                 rows = connection.execute(f"SELECT {_ANSWER} FROM answers WHERE key IN ({places})", some)  # noqa: S608 - places only
                 found.update((row[0], Answer._make(row)) for row in rows)
         return found
+
+    def of_call(self, uid: str) -> Answer | None:
+        """Return the answer that a call gave."""
+        if not self._exists():
+            return None
+        with self._reading() as connection:
+            row = connection.execute(f"SELECT {_ANSWER} FROM answers WHERE uid = ?", [uid]).fetchone()  # noqa: S608 - as above
+        return None if row is None else Answer._make(row)
 
     def put(self, answer: Answer) -> Future[bool]:
         """Queue an answer."""

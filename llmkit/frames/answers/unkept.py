@@ -21,6 +21,10 @@ class Unkept:
         """Return nothing."""
         return {}
 
+    def of_call(self, uid: str) -> Answer | None:  # noqa: ARG002 - the same
+        """Return nothing."""
+        return None
+
     def put(self, answer: Answer) -> Future[bool]:  # noqa: ARG002 - the same
         """Count as committed."""
         done: Future[bool] = Future()
