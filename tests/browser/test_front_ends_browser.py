@@ -62,7 +62,21 @@ CELLS = {
     "a comparison": "%%llm sandbox,sandbox:sandbox!status=401\nrepeat exactly: {{answer}}",
     "a chat": "chat = llmkit.Chat('sandbox')\n_ = chat.ask('repeat exactly: ' + answer)\nchat",
     "a dashboard": "llmkit.ledger.dashboard(since='2026-10-01', simulated=True)",
+    "reasoning and sources": "%%llm sonnet -e high -x search\nTides? Cite sources.",
+    "an image": '%%llm google:gemini-2.5-flash-image -p responseModalities=["TEXT","IMAGE"]\nDraw a boat.',
+    "steps of tools": '%%llm sonnet -x say\nSay the word "{{attack}}".',
 }
+ATTACK = "<img src='http://evil.example/x.png' onerror='window.__ran=1'>"
+TOOLS = """
+%load_ext llmkit
+%env LLMKIT_SANDBOX=1
+import llmkit
+search = {"type": "web_search_20250305", "name": "web_search"}
+attack = "<img src='http://evil.example/x.png' onerror='window.__ran=1'>"
+def say(word: str):
+    "Say a word."
+    return word + " **said** " + attack
+"""
 PAGES = {
     **{f"bare, {theme}": (bare, theme) for theme in front_ends.BARE},
     **{f"VS Code, {theme}": (vscode, theme) for theme in front_ends.VSCODE},
@@ -102,9 +116,9 @@ class Listener:
     def send(self, message, buffers=()):
         self.messages.append(message)
 
-    def wait(self, kind, seconds=20):
+    def wait(self, kind, condition=lambda _: True, seconds=60):
         end = time.monotonic() + seconds
-        while not any(message["type"] == kind for message in self.messages):
+        while not any(message["type"] == kind and condition(message) for message in [*self.messages]):
             assert time.monotonic() < end, self.messages
             time.sleep(0.02)
 
@@ -140,7 +154,7 @@ def saved(tmp_path_factory, ledger):
         LLMKIT_SANDBOX_RATE="0",
         LLMKIT_SANDBOX_FIRST_TOKEN="0",
     )
-    kernel.run(f"%load_ext llmkit\nimport llmkit\nanswer = {ANSWER!r}")
+    kernel.run(f"{TOOLS}\nanswer = {ANSWER!r}\n%llm model sandbox")
     outputs = [html for cell in CELLS.values() for html in kernel.run(cell).data("text/html")]
     middle = []
 
@@ -158,18 +172,28 @@ def saved(tmp_path_factory, ledger):
 @pytest.fixture(scope="module")
 def scenes(ledger):
     """What a chat and a dashboard tell a view that opens."""
-    chat = llmkit.Chat("sandbox", budget=1.0)
+
+    @llmkit.tool(approve="always")
+    def say(word: str) -> str:
+        """Say a word."""
+        return word
+
+    chat = llmkit.Chat("sandbox", budget=1.0, tools=[say])
     chat.ask(f"repeat exactly: {ANSWER}")
     said = {"chat": Listener("chat"), "dashboard": Listener("dashboard")}
     chat._widget = said["chat"]
     chat._receive({"type": "hello", "view": "1"}, [])
     said["chat"].wait("branch")
+    chat._receive({"type": "ask", "text": f'Say the word "{ATTACK}".', "view": "1"}, [])
+    said["chat"].wait("message", lambda one: one["message"]["question"])
     board = Dashboard(ledger.where(), since=date(2026, 10, 1))
     board._view = said["dashboard"]
     board._receive({"type": "hello", "view": "1"})
     said["dashboard"].wait("what_if")
     board.close()
-    return {kind: {"name": one.name, "messages": one.messages} for kind, one in said.items()}
+    told = {kind: {"name": one.name, "messages": list(one.messages)} for kind, one in said.items()}
+    chat.stop()
+    return told
 
 
 def as_url(script):
@@ -219,6 +243,8 @@ def test_the_live_chat_and_dashboard_can_be_read_under_a_policy_without_eval(bro
     shown = show(browser, build(["".join([styles, *boxes, script])], *how), **files)
     (frame,) = shown.frames
     frame.locator(".llmkit-chat math").first.wait_for(timeout=20_000)
+    assert "onerror" in frame.get_by_role("alertdialog").inner_text()
+    frame.get_by_role("button", name="Allow this call").and_(frame.locator(":enabled")).wait_for()
     frame.locator(".llmkit-dash svg rect").first.wait_for(timeout=20_000)
     shown.picture(ARTEFACTS / f"widgets {name}.png")
     assert shown.pale() == []

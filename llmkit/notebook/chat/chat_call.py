@@ -31,17 +31,31 @@ class ChatCall:
     tools: tuple[Tool | Mapping[str, Any], ...]
     max_steps: int
     max_cost: float | None  # of all requests, in US dollars
+    left: float | None  # of the chat's budget, which simulated answers do not use
 
     def open(self) -> TextStream | ToolStream:
         """Open the call; nothing is sent before its first step."""
         if not self.tools:
             return open_stream(self.name, self.messages, self.options, self.context, self.fallback)
+        client = shared_client(str(self.name), self.fallback)
+        free = getattr(client, "simulated", False)
         loop = Loop(
-            shared_client(str(self.name), self.fallback),
+            client,
             self.messages,
             tools=self.tools,
             max_steps=self.max_steps,
-            max_cost=self.max_cost or None,  # with nothing left, the context refuses the first request
+            # With nothing left, the context refuses the first request.
+            max_cost=self.max_cost if free or not self.left else least(self.max_cost, self.left),
             options={"model": self.name.model, **self.options},
         )
         return ToolStream(loop)
+
+
+def least(*amounts: float | None) -> float | None:
+    """Return the lowest of the amounts that there are.
+
+    Example:
+        >>> least(0.5, None, 0.2), least(None)
+        (0.2, None)
+    """
+    return min((amount for amount in amounts if amount is not None), default=None)

@@ -20,7 +20,7 @@ from llmkit.content.tools import Tool, tools_of
 from llmkit.core.errors import BudgetExceededError, ConfigurationError, LLMClientError
 from llmkit.core.money import to_nanos
 from llmkit.notebook.chat.approvals import SECONDS, Approvals
-from llmkit.notebook.chat.chat_call import ChatCall
+from llmkit.notebook.chat.chat_call import ChatCall, least
 from llmkit.notebook.chat.conversation import Conversation, as_messages, reply_of
 from llmkit.notebook.chat.header import context_form, money_form, spent
 from llmkit.notebook.chat.message_handlers import MessageHandlers
@@ -263,7 +263,7 @@ class ChatRunner:
         if stream.run.response is None:
             raise BudgetExceededError(
                 "The first request may cost more than this answer may, so nothing was sent.",
-                needed=call.max_cost,
+                needed=least(call.max_cost, call.left),
                 hint="Raise max_cost or budget of the chat.",
             )
 
@@ -287,7 +287,8 @@ class ChatRunner:
             fallback=tuple(defaults.fallback),
             tools=tools_of(settings.tools),
             max_steps=settings.max_steps,
-            max_cost=_least(settings.max_cost, self._left),
+            max_cost=settings.max_cost,
+            left=self._left,
         )
 
     def _end(self, turn: Turn, stream: TextStream | ToolStream | None) -> None:
@@ -321,8 +322,8 @@ class ChatRunner:
 
     def _cap(self) -> int | None:
         """Return what the next call may cost, in billionths of a dollar."""
-        least = _least(self._session.defaults.budget, self._left)
-        return None if least is None else to_nanos(least)
+        cap = least(self._session.defaults.budget, self._left)
+        return None if cap is None else to_nanos(cap)
 
     def _tell_alerts(self) -> None:
         from llmkit.clients.accounting import bound_ratio
@@ -352,10 +353,6 @@ def _tool_name(tool: Tool | Mapping[str, Any] | ToolSource) -> str:
     if isinstance(tool, Tool):
         return tool.name
     return one_line(str(tool.get("type", "tool")) if isinstance(tool, Mapping) else tool.title, 40)
-
-
-def _least(*amounts: float | None) -> float | None:
-    return min((amount for amount in amounts if amount is not None), default=None)
 
 
 async def _read(stream: TextStream, feed: Feed) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from llmkit.content.parts import Citation, Media, Reasoning, Text, ToolCall
 from llmkit.core.money import format_money
 from llmkit.costs.price_rules import inexact, may_cost
 from llmkit.notebook.display.markdown.tex import UNTOUCHED
 from llmkit.notebook.display.plain_text import plain
+from llmkit.providers.raw_parts import sentence
 
 if TYPE_CHECKING:
     from llmkit.clients.stream import TextStream
@@ -25,6 +27,9 @@ _ENDINGS = {
     "interrupted": "⚠ cut off: the answer is incomplete",
     "error": "⚠ failed: the answer is incomplete",
 }
+_SHOWN = (Text, Reasoning, Citation, Media, ToolCall)
+"""Parts that stand beside the text, so that no note has to say that they came."""
+
 _FINISHES = {
     "length": "stopped at max tokens",
     "content_filter": "stopped by the provider's content filter",
@@ -105,7 +110,10 @@ def _ending(response: LLMResponse, status: CallStatus) -> str:
 
 
 def _notes(response: LLMResponse) -> list[str]:
-    notes = [response.note] if response.note else []
+    note = response.note
+    if note and response.content.strip() and all(isinstance(part, _SHOWN) for part in response.parts):
+        note = note.removeprefix(sentence(response.raw_parts, response.content)).strip()
+    notes = [note] if note else []
     if response.fallback_from is not None:
         notes.append(f"{response.fallback_from} failed; {response.provider}:{response.model} answered.")
     return notes

@@ -108,10 +108,10 @@ LIMITS = {
 
 
 def run_footer(footer: Footer, events: Sequence[Event], stopped: str) -> Footer:
-    """Return the line under the last answer of a run, with its number of steps and why it stopped."""
+    """Return the line under the last answer of a run: with its steps, if there are several, and its limit."""
     calls = sum(isinstance(one, Called) for one in events)
     counts = (_counted(len(events) - calls, "request"), _counted(calls, "tool call"))
-    facts = (*footer.facts[:1], *counts, *footer.facts[1:])
+    facts = (*footer.facts[:1], *(counts if len(events) > 1 else ()), *footer.facts[1:])
     in_request = stopped == "interrupted" and not isinstance(events[-1], Called)
     return replace(
         footer, facts=facts, warning=footer.warning if in_request else LIMITS.get(stopped, footer.warning)

@@ -277,6 +277,11 @@ def test_a_budget_is_a_wall_for_all_requests_of_an_answer(peer):
         Chat(MODEL, tools=front._tools(), max_cost=0.0000001).ask("How many?")
 
 
+def test_simulated_answers_use_no_budget(monkeypatch):
+    monkeypatch.setenv("LLMKIT_SANDBOX", "1")
+    assert Chat("sandbox", tools=Front()._tools(), budget=0.01).ask("repeat exactly: yes").text == "yes"
+
+
 def test_a_run_that_reaches_its_limit_says_so_and_can_go_on(peer):
     script(peer, CHAT.answer("Loading.", [LOAD]), CHAT.answer("Three."))
     chat = Chat(MODEL, tools=Front()._tools(), max_steps=1)

@@ -102,7 +102,7 @@ _COMPARE = """
 _PARTS = """
 .llmkit details.llmkit-fold { margin: .4em 0 0; font-size: .92em; }
 .llmkit-fold > summary { cursor: pointer; color: var(--mute); }
-.llmkit-fold > summary:focus-visible { outline: 2px solid var(--link); }
+.llmkit-fold > summary:focus-visible { outline: 2px solid var(--link); outline-offset: -2px; }
 .llmkit-folded { border-left: 2px solid var(--line); margin: .2em 0 .4em .3em; padding-left: .9em; }
 .llmkit-folded > :first-child { margin-top: 0; }
 .llmkit p.llmkit-label { font-size: .9em; color: var(--mute); font-weight: 600; }
