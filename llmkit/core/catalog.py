@@ -46,6 +46,7 @@ class Provider:
         effort: Levels of effort, by pattern of models; the first that matches counts.
         tiers: Factors of the price in other service tiers than the usual one.
         responses: Patterns of models that only the Responses API has; `None` if there is no such API.
+        decisions: Patterns of models that the provider's Decisions API has.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Provider:
     effort: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, float] = field(default_factory=dict)
     responses: tuple[str, ...] | None = None
+    decisions: tuple[str, ...] = ()
 
     def plain(self, model: str) -> str:
         """Return a model name without meaningless prefixes.

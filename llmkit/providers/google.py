@@ -19,6 +19,8 @@ from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.batch_google import GoogleBatches
 from llmkit.providers.choices import TIERS, effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, Request
+from llmkit.providers.decisions import questions_of
+from llmkit.providers.decisions_google import GoogleDecisionsCodec
 from llmkit.providers.error_mapping import of_event
 from llmkit.providers.finish_reasons import BROKEN as BROKEN_OFF
 from llmkit.providers.finish_reasons import called, ended
@@ -111,6 +113,12 @@ class GoogleCodec(Codec):
     def __init__(self, version: str = "v1beta", *, schemas: bool = True) -> None:
         self._version = version
         self._schemas = schemas
+
+    def chosen(self, request: Request) -> Codec:
+        """Return the format of the Decisions API for a request with questions; see `Codec.chosen`."""
+        if questions_of(request) is not None:
+            return GoogleDecisionsCodec(request)
+        return super().chosen(request)
 
     def encode(self, request: Request) -> WireRequest:
         """Encode the request; see `Codec.encode`."""

@@ -17,6 +17,8 @@ from llmkit.providers.attachment_limits import MB, Limits, check
 from llmkit.providers.batch_openai import OpenAIBatches
 from llmkit.providers.choices import effort_of, tier_of
 from llmkit.providers.codec import Answer, Codec, ContractTemperature, Request
+from llmkit.providers.decisions import questions_of
+from llmkit.providers.decisions_openai import OpenAIDecisionsCodec
 from llmkit.providers.error_mapping import WRONG_ADDRESS, of_event
 from llmkit.providers.finish_reasons import broken_off, called, ended
 from llmkit.providers.json_fields import (
@@ -75,6 +77,9 @@ API: TypeAlias = Literal["auto", "responses", "chat"]
 """Which of OpenAI's two APIs to use: `"auto"` is the Responses API at OpenAI's own address."""
 
 
+_DECISIONS = OpenAIDecisionsCodec()
+
+
 class OpenAICodec(Codec):
     """The Chat Completions wire format, as OpenAI speaks it."""
 
@@ -105,7 +110,9 @@ class OpenAICodec(Codec):
         self._denied = False
 
     def chosen(self, request: Request) -> Codec:
-        """Return the Responses API's format for a request that goes there; see `Codec.chosen`."""
+        """Return the format of the Responses or the Decisions API for what goes there; see `Codec.chosen`."""
+        if questions_of(request) is not None:
+            return _DECISIONS
         api = request.api or self._api
         if api == "responses" or (api == "auto" and self._fits(request)):
             return self._responses

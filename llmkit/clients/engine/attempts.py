@@ -21,6 +21,7 @@ from llmkit.clients.local_servers import explain_down
 from llmkit.core.errors import LLMClientError, RateLimitError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
 from llmkit.providers.attachment_limits import explain, links
+from llmkit.providers.decisions import DecisionsCodec
 
 if TYPE_CHECKING:
     from llmkit.clients.credentials.access import Credentials
@@ -231,7 +232,9 @@ class Attempts:
     def _in_another_format(self, error: LLMClientError) -> bool:
         """Use the provider's other wire format, if the server does not have this one."""
         codec = self._endpoint.codec
-        if self._codec is codec or self._call.started or not codec.deny(error):
+        if self._codec is codec or isinstance(self._codec, DecisionsCodec):
+            return False
+        if self._call.started or not codec.deny(error):
             return False
         address = self._endpoint.transport.address
         logger.warning("%s has no Responses API; llmkit uses Chat Completions there.", address)
