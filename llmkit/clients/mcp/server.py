@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from llmkit.clients.cassettes.replay import current_mode
+from llmkit.clients.mcp import recorded_tools
 from llmkit.clients.mcp.connection import Connection, background
 from llmkit.clients.mcp.convert import digest, names_of, result_of, schema_of
 from llmkit.clients.mcp.endpoint import endpoint_of
 from llmkit.content.tools import Tool, ToolSource
 from llmkit.core import settings
-from llmkit.core.errors import BadResponseError, ConfigurationError
+from llmkit.core.errors import BadResponseError, ConfigurationError, ProviderNotAvailableError
 from llmkit.core.suggestions import did_you_mean, texts
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from llmkit.content.tools import Approve
 
 T = TypeVar("T")
+
+logger = logging.getLogger("llmkit.mcp")
 
 _TICK = 0.1
 """Seconds between two chances for an interrupt, while a thread waits for a server."""
@@ -64,7 +69,7 @@ class MCPServer(ToolSource):
         return self._name
 
     def __iter__(self) -> Iterator[Tool]:
-        return iter(self._made(waited(self._listed())))
+        return iter(self._made(self._offered()))
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +78,21 @@ class MCPServer(ToolSource):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _offered(self) -> list[dict[str, Any]]:
+        """Return the server's list of tools; under replay the recorded one, if the server is not asked."""
+        recorded = recorded_tools.read(self._identity)
+        if recorded is not None and current_mode() == "only":
+            return recorded
+        try:
+            listed = waited(self._listed())
+        except (ProviderNotAvailableError, ConfigurationError) as error:
+            if recorded is None:
+                raise
+            logger.warning("%s The tools that it had when the answers were recorded are offered.", error)
+            return recorded
+        recorded_tools.keep(self._identity, self._name, listed)
+        return listed
 
     async def _listed(self) -> list[dict[str, Any]]:
         listed = await self._connection.listed()
@@ -117,7 +137,7 @@ class MCPServer(ToolSource):
             BadResponseError: If the server describes it differently now: what was allowed was another tool.
         """
         await self._connection.connect()
-        if self._connection.changed:
+        if self._connection.changed or not self._described:
             await self._listed()
         if pinned not in self._described:
             raise BadResponseError(
