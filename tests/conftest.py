@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +118,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
+    # The files of kernels' sockets: their paths must be short.
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="llmkit-") as runtime:
         for name in provider_variables():
             patch.delenv(name, raising=False)
         for name in (*FOLDERS, *JUPYTER):
             patch.setenv(name, str(home if name == "HOME" else home / name.lower()))
+        patch.setenv("JUPYTER_RUNTIME_DIR", runtime)
         patch.setenv("LLMKIT_LEDGER", ":memory:")
         patch.setenv("LLMKIT_SANDBOX_RATE", "0")
         patch.setenv("LLMKIT_SANDBOX_FIRST_TOKEN", "0")

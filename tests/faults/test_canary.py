@@ -24,6 +24,7 @@ from nbclient import NotebookClient
 from traitlets.config import Config
 
 from llmkit import AnthropicClient, GoogleAIClient, GoogleGenerativeAIClient, LLMMessage, OpenAIClient
+from tests.support.kernels import RUNNING
 
 CANARY = "cnry/Zq7+Lw9_xK.2mVb~84tRgHs=pQ"
 """A key of no known shape, with characters that every encoding writes in another way."""
@@ -271,7 +272,7 @@ def test_no_call_leaves_its_key_anywhere(gossip, tmp_path):
         "LLMKIT_LEDGER": str(tmp_path / "ledger.sqlite"),
     }
     client = Listening(
-        notebook, timeout=100, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, **RUNNING, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.heard = []
     client.execute(env={**os.environ, **environment})
@@ -316,7 +317,7 @@ async def test_a_cancelled_wait_does_not_show_the_key_that_a_library_holds(gossi
         shell.run_line_magic("xmode", "Verbose")
         code = shell.transform_cell("await client.generate_text(question)")
         cell = asyncio.create_task(shell.run_cell_async(code, transformed_cell=code))
-        assert await asyncio.to_thread(gossip[0].asked.wait, 20)
+        assert await asyncio.to_thread(gossip[0].asked.wait, 60)
         cell.cancel()
         result = await cell
     assert isinstance(result.error_in_exec, asyncio.CancelledError)

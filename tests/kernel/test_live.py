@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
 from llmkit.notebook.display.footer import Footer
 from llmkit.notebook.display.live import MIME_TYPE, LiveAnswer, PlainAnswer
 from llmkit.notebook.display.rich_answer import FinalAnswer, InlineAnswer, RichAnswer, live_answer
+from tests.support.kernels import RUNNING, start_kernel
 
 ROOT = str(Path(__file__).parents[2])
 FOOTER = Footer(facts=("sonnet", "$0.0056"))
@@ -322,10 +322,11 @@ def kernel(tmp_path_factory):
         "IPYTHONDIR": str(home),
         "PYTHONPATH": ROOT,
     }
-    manager, client = start_new_kernel(env=env)
+    manager, client = start_kernel(env=env)
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
 
 
 def run_cell(client, code):
@@ -377,7 +378,7 @@ class TestKernel:
         (tmp_path / "answer.md").write_text(long_answer(1_500))
         path = f"import sys; sys.path.insert(0, {ROOT!r})"
         cell = nbformat.v4.new_code_cell(path + CELL.format(path=str(tmp_path / "answer.md"), alone=True))
-        notebook = NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=60).execute()
+        notebook = NotebookClient(nbformat.v4.new_notebook(cells=[cell]), **RUNNING).execute()
         (output,) = notebook.cells[0].outputs
         assert output.output_type == "display_data"
         assert 'class="llmkit' in output.data["text/html"]

@@ -14,12 +14,12 @@ import pytest
 from matplotlib.image import imread
 from nbclient import NotebookClient
 
+from tests.support.kernels import RUNNING
 from tests.support.month import simulated_month
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-LONGEST = 60  # seconds, a guard against hanging
 LARGEST_PICTURE = 100_000  # bytes
 LARGEST_NOTEBOOK = 40_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -63,7 +63,7 @@ def execute(name, folder):
     if name == "tools" and importlib.util.find_spec("mcp") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs the extra mcp")
     notebook = read(name)
-    client = NotebookClient(notebook, timeout=LONGEST, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, **RUNNING, resources={"metadata": {"path": str(folder)}})
     client.execute()
     outputs = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     return Run(outputs, sorted(path.name for path in folder.iterdir()))

@@ -4,15 +4,62 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-from jupyter_client.manager import start_new_kernel
+import pytest
+from jupyter_client.manager import AsyncKernelManager, KernelManager
+from traitlets import default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+SECONDS = 100
+"""To wait for what takes one or two."""
+
+
+class _OnFiles:
+    """Sockets that are files: a free port may be taken by others before the kernel has bound it."""
+
+    @default("transport")
+    def _transport_default(self) -> str:
+        return "ipc"
+
+    @default("connection_file")
+    def _connection_file_default(self) -> str:
+        return str(Path(os.environ["JUPYTER_RUNTIME_DIR"], f"{uuid.uuid4().hex[:12]}.json"))
+
+
+class Manager(_OnFiles, KernelManager):
+    """Starts kernels for the tests."""
+
+
+class AsyncManager(_OnFiles, AsyncKernelManager):
+    """The same, for `NotebookClient`."""
+
+
+RUNNING = {"kernel_manager_class": AsyncManager, "timeout": SECONDS, "startup_timeout": SECONDS}
+"""How `NotebookClient` runs a notebook for the tests."""
+
+
+def start_kernel(**options: Any) -> tuple[Manager, BlockingKernelClient]:
+    """Start a kernel and wait until it answers."""
+    manager = Manager(kernel_name="python3")
+    manager.start_kernel(**options)
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=SECONDS)
+    except RuntimeError:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        raise
+    return manager, client
 
 
 @dataclass
@@ -45,16 +92,14 @@ class Kernel:
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.manager, self.client = start_new_kernel(
-            kernel_name="python3", cwd=str(folder), env={**os.environ, **environment}
-        )
+        self.manager, self.client = start_kernel(cwd=str(folder), env={**os.environ, **environment})
 
     def run(
         self,
         code: str,
         *,
         during: Callable[[Kernel, Result], None] | None = None,
-        seconds: float = 60,
+        seconds: float = SECONDS,
         answers: Sequence[str] | None = None,
     ) -> Result:
         """Run a cell to its end and apply its messages as a front end does.
@@ -97,6 +142,8 @@ class Kernel:
                     places.setdefault(place, []).append(output)
             if during is not None:
                 during(self, result)
+        else:
+            pytest.fail(f"The cell did not end: {code}")
         result.reply = self._reply(request)
         return result
 
@@ -118,6 +165,6 @@ class Kernel:
 
     def _reply(self, request: str) -> dict[str, Any]:
         while True:
-            message = self.client.get_shell_msg(timeout=10)
+            message = self.client.get_shell_msg(timeout=SECONDS)
             if message["parent_header"].get("msg_id") == request:
                 return message["content"]

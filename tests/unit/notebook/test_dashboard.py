@@ -26,6 +26,7 @@ from llmkit.notebook.dashboard.watcher import Live
 from tests.kernel.test_chat_kernel import Page, state
 from tests.kernel.test_chat_kernel import kernel as kernel  # noqa: PLC0414 - a fixture
 from tests.kernel.test_chat_kernel import ledger as ledger  # noqa: PLC0414 - a fixture
+from tests.support.kernels import RUNNING
 from tests.support.month import simulated_calls, simulated_month
 from tests.unit.costs.test_charts import call
 from tests.unit.notebook.test_dashboard_aggregate import HOSTILE
@@ -246,7 +247,7 @@ def test_the_chart_of_medians_and_names_with_dollar_signs_are_drawn(show):
 def test_a_notebook_that_is_run_without_a_browser_has_the_picture_and_no_rows_in_its_state(tmp_path):
     source = f"{MONTH}\nbooks.dashboard(since='all', by='notebook')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, **RUNNING, resources={"metadata": {"path": str(tmp_path)}}).execute()
     widget, copy = notebook.cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in widget["data"]
     html = copy["data"]["text/html"]
