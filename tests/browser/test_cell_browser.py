@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from pathlib import Path
 
-import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from tests.support.lab import browse, run_cell, serve_lab, violations, write_notebook
+from tests.support.lab import (
+    browse,
+    expect,
+    interrupt,
+    run_cell,
+    saved_when,
+    serve_lab,
+    violations,
+    write_notebook,
+)
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 HOSTILE = """<img src=x onerror="window.__ran=1"><script>window.__ran=1</script>
 [link](javascript:window.__ran=1) ![remote](http://evil.example/x.png)"""
 CONTROL = """<img src="http://evil.example/control.png"><img src="data:,x"
 onerror="window.__control = (window.__control || 0) + 1">"""
+TOPS = "columns => columns.map((column) => column.getBoundingClientRect().y)"
 SHOW_ALL = """
 from tests.support.attacks import attacks
 from tests.faults.test_xss import SINKS, SLOW
@@ -46,22 +54,21 @@ def test_an_answer_streams_and_ends_with_its_cost(lab):
     write_notebook(
         folder / "stream.ipynb",
         "%load_ext llmkit",
-        "%%llm sandbox:sandbox!rate=60\nPlan a survey. Use a table.",
+        "%%llm sandbox:sandbox!rate=30\nPlan a survey. Use a table.",
     )
     with browse(address, "stream.ipynb") as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.get_by_text("● sandbox").wait_for(timeout=60_000)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
+        page.get_by_text("● sandbox").wait_for()
+        page.locator(".jp-OutputArea h1").wait_for()
         page.screenshot(path=ARTEFACTS / "streaming.png")
-        page.get_by_text("Σ $").wait_for(timeout=60_000)
-        assert page.locator(".jp-OutputArea-child").count() == 1
-        assert page.locator(".jp-OutputArea table").count() == 1
-        assert page.locator(".jp-OutputArea mjx-container").count() >= 1
+        page.get_by_text("Σ $").wait_for()
+        expect(page.locator(".jp-OutputArea-child")).to_have_count(1)
+        expect(page.locator(".jp-OutputArea table")).to_have_count(1)
+        page.locator(".jp-OutputArea mjx-container").first.wait_for()
         page.screenshot(path=ARTEFACTS / "finished.png")
-        page.keyboard.press("Control+s")
         page.locator(".jp-DirListing-item[title*='stream.ipynb']").wait_for()
-        saved = read_when_saved(folder / "stream.ipynb")
+        saved = saved_when(page, folder / "stream.ipynb", lambda notebook: "Σ $" in str(notebook))
     (output,) = saved.cells[1].outputs
     assert set(output.data) == {"text/html", "text/plain", "application/vnd.llmkit.v1+json"}
 
@@ -71,21 +78,19 @@ def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
     write_notebook(
         folder / "stop.ipynb",
         "%load_ext llmkit",
-        "%%llm sandbox:sandbox!rate=15\nPlan a survey. Use a table.",
+        "%%llm sandbox:sandbox!stall=60\nPlan a survey. Use a table.",
         "40 + 2",
     )
     with browse(address, "stop.ipynb", dark=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
-        page.locator(
-            "[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt]"
-        ).first.click()
-        page.get_by_text("⏹ stopped").wait_for(timeout=60_000)
-        assert page.locator(".jp-OutputArea h1").count() == 1
+        page.locator(".jp-OutputArea h1").wait_for()
+        interrupt(page)
+        page.get_by_text("⏹ stopped").wait_for()
+        expect(page.locator(".jp-OutputArea h1")).to_have_count(1)
         page.screenshot(path=ARTEFACTS / "stopped-dark.png")
         run_cell(page, 2)
-        page.get_by_text("42", exact=True).wait_for(timeout=60_000)
+        page.get_by_text("42", exact=True).wait_for()
 
 
 def test_nothing_a_model_writes_runs_or_is_fetched(lab):
@@ -105,23 +110,22 @@ def test_nothing_a_model_writes_runs_or_is_fetched(lab):
         tried = watch(page)
         for number in range(5):
             run_cell(page, number)
-        page.wait_for_function("window.__control === 2", timeout=90_000)
+        page.wait_for_function("window.__control === 2", timeout=100_000)
+        until(lambda: page.evaluate("true") and len(tried) >= 2)
         assert page.evaluate("window.__ran") is None
         assert [url for url in tried if "control" not in url] == []
-        assert len(tried) >= 2
-        page.keyboard.press("Control+s")
-        saved = read_when_saved(folder / "hostile.ipynb", cell=4)
+        saved = saved_when(page, folder / "hostile.ipynb", lambda notebook: notebook.cells[4].outputs)
     assert len(saved.cells[3].outputs) == len(saved.cells[3].outputs[0].data) == 2
     with browse(address, "hostile.ipynb") as page:
         tried = watch(page)
-        page.locator(".jp-OutputArea").get_by_text("the last payload").wait_for(timeout=60_000)
+        page.locator(".jp-OutputArea").get_by_text("the last payload").wait_for()
         assert page.evaluate("window.__ran") is None
         assert [url for url in tried if "control" not in url] == []
         html = HTMLExporter().from_notebook_node(saved)[0]
         (folder / "hostile.html").write_text(html, encoding="utf-8")
         tried.clear()
         page.goto(f"file://{folder}/hostile.html")
-        page.wait_for_function("window.__control === 2", timeout=60_000)
+        page.wait_for_function("window.__control === 2")
         assert page.evaluate("window.__ran") is None
         assert [url for url in tried if "control" not in url] == []
 
@@ -145,17 +149,19 @@ def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
     with browse(address, "compare.ipynb", dark=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.get_by_text("at most $").first.wait_for(timeout=60_000)
-        page.locator(".llmkit-column h1").first.wait_for(timeout=60_000)
-        assert page.locator(".llmkit-column").count() == 3
-        page.get_by_text(" of at most ").wait_for(timeout=60_000)
-        tops = [page.locator(".llmkit-column").nth(number).bounding_box()["y"] for number in range(3)]
+        page.get_by_text("at most $").first.wait_for()
+        page.locator(".llmkit-column h1").first.wait_for()
+        expect(page.locator(".llmkit-column")).to_have_count(3)
+        page.get_by_text(" of at most ").wait_for()
+        expect(page.locator(".llmkit-column")).to_have_count(3)
+        tops = page.locator(".llmkit-column").evaluate_all(TOPS)
+        assert len(tops) == 3
         assert len(set(tops)) == 1
-        assert page.locator(".llmkit-failed").count() == 1
+        expect(page.locator(".llmkit-failed")).to_have_count(1)
         assert violations(page, ".llmkit") == []
         page.screenshot(path=ARTEFACTS / "compare-dark.png")
         run_cell(page, 2)
-        page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for(timeout=60_000)
+        page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for()
 
 
 def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
@@ -163,35 +169,29 @@ def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
     write_notebook(
         folder / "classic.ipynb",
         "%load_ext llmkit",
-        "%%llm sandbox:sandbox!rate=15\nPlan a survey. Use a table.",
+        "%%llm sandbox:sandbox!stall=60\nPlan a survey. Use a table.",
         "%%llm\nPlan a survey. Use a table.",
     )
     with browse(address, "classic.ipynb", classic=True) as page:
         run_cell(page, 0)
         run_cell(page, 1)
-        page.locator(".jp-OutputArea h1").wait_for(timeout=60_000)
-        page.keyboard.press("Escape")
-        page.keyboard.press("i")
-        page.keyboard.press("i")
-        page.get_by_text("⏹ stopped").wait_for(timeout=60_000)
+        page.locator(".jp-OutputArea h1").wait_for()
+        stopped = page.get_by_text("⏹ stopped")
+        until(lambda: press_twice(page, "i") or stopped.count())
+        stopped.wait_for()
         run_cell(page, 2)
-        page.get_by_text("Σ ").nth(1).wait_for(timeout=60_000)  # the first one is an estimate: Σ ≈$
-        assert page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea-child").count() == 1
+        page.get_by_text("Σ ").nth(1).wait_for()  # the first one is an estimate: Σ ≈$
+        expect(page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea-child")).to_have_count(1)
         page.screenshot(path=ARTEFACTS / "notebook7.png")
-        page.keyboard.press("Control+s")
-        read_when_saved(folder / "classic.ipynb", cell=2)
+        saved_when(page, folder / "classic.ipynb", lambda notebook: "Σ " in str(notebook.cells[2].outputs))
     with browse(address, "classic.ipynb", classic=True) as page:
-        page.get_by_text("Σ ").nth(1).wait_for(timeout=60_000)
-        assert page.get_by_text("⏹ stopped").count() == 1
+        page.get_by_text("Σ ").nth(1).wait_for()
+        expect(page.get_by_text("⏹ stopped")).to_have_count(1)
 
 
-def read_when_saved(path, cell=1, seconds=20):
-    """Read a notebook once JupyterLab has written all of it, with its outputs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(nbformat.reader.NotJSONError):  # it is being written
-            notebook = nbformat.read(path, 4)
-            if notebook.cells[cell].outputs:
-                return notebook
-        time.sleep(0.2)
-    pytest.fail("the notebook was not saved")
+def press_twice(page, key):
+    """Press a key of the notebook twice; on a slow machine too slowly at times."""
+    page.keyboard.press("Escape")
+    page.keyboard.press(key)
+    page.keyboard.press(key)
+    page.wait_for_timeout(1_000)

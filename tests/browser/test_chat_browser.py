@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tests.support.lab import browse, run_cell, serve_lab, violations, write_notebook
+from tests.support.lab import (
+    browse,
+    expect,
+    interrupt,
+    run_cell,
+    saved_when,
+    serve_lab,
+    violations,
+    write_notebook,
+)
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 CHAT = "import llmkit\nchat = llmkit.Chat('sandbox:sandbox!rate=80', starters=['Explain generators'])\nchat"
 HOSTILE = "<img src=x onerror=\"document.title='HACKED'\"><script>document.title='HACKED'</script>"
-PASTE = """([box, name, type]) => {
+LONG = "repeat exactly: # Long\n\n" + "word " * 4000
+PASTE = """(box, [name, type]) => {
     const data = new DataTransfer();
     const canvas = document.createElement('canvas');
     canvas.width = canvas.height = 40;
@@ -45,7 +55,7 @@ class Chat:
     def __init__(self, page, number=0):
         self.page = page
         self.root = page.locator(".llmkit-chat").nth(number)
-        self.root.wait_for(timeout=60_000)
+        self.root.wait_for()
         self.box = self.root.get_by_label("Your question", exact=True).and_(self.root.locator("textarea"))
         self.answers = self.root.locator(".llmkit-chat-message.assistant")
 
@@ -55,7 +65,7 @@ class Chat:
 
     def done(self, count):
         """Wait until the n-th answer shown is over."""
-        self.answers.nth(count - 1).get_by_role("toolbar").wait_for(timeout=60_000)
+        self.answers.nth(count - 1).get_by_role("toolbar").wait_for()
 
     def button(self, name, within=None):
         return (within or self.root).get_by_role("button", name=name)
@@ -66,6 +76,12 @@ def save(page):
     page.keyboard.press("Control+s")
 
 
+def read_when(path, text):
+    """Read a notebook once a text stands in it."""
+    until(lambda: text in path.read_text())
+    return nbformat.read(path, 4)
+
+
 def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
     address, folder = lab
     write_notebook(folder / "talk.ipynb", CHAT, "import time; time.sleep(600)", CHAT)
@@ -73,8 +89,7 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         run_cell(page, 0)
         chat = Chat(page)
         chat.button("Explain generators").click()
-        chat.answers.first.locator("h1").wait_for(timeout=60_000)
-        assert chat.answers.first.get_attribute("aria-busy") == "true"
+        chat.answers.first.and_(page.locator("[aria-busy=true]")).locator("h1").wait_for()
         page.screenshot(path=ARTEFACTS / "chat-streaming.png")
         chat.done(1)
 
@@ -83,12 +98,12 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         other = Chat(page, 1)
         chat.button("Explain generators").wait_for(state="hidden")
         run_cell(page, 1)
-        other.ask("Explain asyncio with a table")
-        chat.ask("repeat exactly: " + HOSTILE + " " + "word " * 400)
-        chat.answers.nth(1).get_by_text("onerror").wait_for(timeout=60_000)
-        other.answers.first.locator("h1").wait_for(timeout=60_000)
+        other.ask(LONG)
+        chat.ask("repeat exactly: " + HOSTILE + " " + "word " * 4000)
+        chat.answers.nth(1).get_by_text("onerror").wait_for()
+        other.answers.first.locator("h1").wait_for()
         chat.button("Stop the answer").click()
-        chat.root.locator(".llmkit-warn", has_text="stopped").wait_for(timeout=60_000)
+        chat.root.locator(".llmkit-warn", has_text="stopped").wait_for()
         assert other.answers.first.get_attribute("aria-busy") == "true"
         other.box.press("Escape")
         other.done(1)
@@ -103,46 +118,33 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         page.keyboard.press("ControlOrMeta+a")
         page.keyboard.type("repeat exactly: edited")
         page.keyboard.press("Enter")
-        chat.answers.nth(1).get_by_text("edited", exact=True).wait_for(timeout=60_000)
+        chat.answers.nth(1).get_by_text("edited", exact=True).wait_for()
         chat.done(2)
         chat.button("Previous version").last.click()
         chat.answers.nth(1).get_by_text("onerror").wait_for()
         chat.button("Next version", chat.root.locator(".user").nth(1)).click()
         chat.answers.nth(1).get_by_text("edited", exact=True).wait_for()
 
-        page.evaluate(PASTE, [chat.box.element_handle(), "dot.png", "image/png"])
+        chat.box.evaluate(PASTE, ["dot.png", "image/png"])
         chat.root.locator(".llmkit-chat-composer img").wait_for()
         chat.ask("What is in this picture?")
         chat.root.locator(".llmkit-chat-message img").wait_for()
         chat.done(3)
-        assert chat.root.locator(".llmkit-chat-composer img").count() == 0
+        expect(chat.root.locator(".llmkit-chat-composer img")).to_have_count(0)
         page.screenshot(path=ARTEFACTS / "chat.png")
         assert violations(page, ".llmkit-chat") == []
         assert "HACKED" not in page.title()
-        assert page.locator("[class*=llmkit-saved-]:visible").count() == 0
-        page.locator(
-            "[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt]"
-        ).first.click()
-        save(page)
-        saved = read_when(folder / "talk.ipynb", "dot.png")
+        expect(page.locator("[class*=llmkit-saved-]:visible")).to_have_count(0)
+        interrupt(page)
+        saved = saved_when(page, folder / "talk.ipynb", lambda notebook: "dot.png" in str(notebook))
         assert "sandbox!rate" not in str(saved.metadata)
     shutil.copy(folder / "talk.ipynb", folder / "again.ipynb")
     with browse(address, "again.ipynb") as page:
-        page.get_by_text("edited", exact=True).first.wait_for(timeout=60_000)
+        page.get_by_text("edited", exact=True).first.wait_for()
         page.screenshot(path=ARTEFACTS / "chat-reopened.png")
-        assert page.get_by_text("Error displaying widget").locator("visible=true").count() == 0
+        expect(page.get_by_text("Error displaying widget").locator("visible=true")).to_have_count(0)
         assert page.locator(".jp-OutputArea-output img").count() == 0
         assert "HACKED" not in page.title()
-
-
-def read_when(path, text, seconds=15):
-    """Read a notebook once a text stands in it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if text in path.read_text():
-            return nbformat.read(path, 4)
-        time.sleep(0.2)
-    return pytest.fail("the notebook was not saved")
 
 
 def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
@@ -151,29 +153,29 @@ def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
     with browse(address, "keys.ipynb", dark=True) as page:
         run_cell(page, 0)
         chat = Chat(page)
+        page.locator("[data-status=idle]").first.wait_for()  # JupyterLab moves the focus as a cell ends
         cells = page.locator(".jp-Notebook .jp-Cell").count()
         chat.box.focus()
         page.keyboard.type("dd a b x")  # shortcuts of the notebook: delete, insert above, below, cut
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("Write code for quicksort")
-        assert chat.box.input_value() == "dd a b x\nWrite code for quicksort"
+        expect(chat.box).to_have_value("dd a b x\nWrite code for quicksort")
         page.keyboard.press("Enter")
         chat.done(1)
         for _ in range(4):  # back over Send's neighbours to the answer's tools
             page.keyboard.press("Shift+Tab")
         assert page.locator(":focus").evaluate("e => e.closest('.llmkit-chat') !== null")
-        hide = chat.button("Hide this turn from the model").last
-        hide.focus()
-        page.keyboard.press("Enter")
+        chat.button("Hide this turn from the model").last.press("Enter")
         chat.answers.and_(page.locator(".hidden")).wait_for()
         chat.button("Take this turn back").last.press("Enter")
         chat.button("Edit the system prompt").press("Enter")
+        page.locator(".llmkit-chat textarea:focus").wait_for()
         page.keyboard.type("Be brief.")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         chat.root.get_by_text("System ✓").wait_for()
-        assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+        expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(cells)
         page.screenshot(path=ARTEFACTS / "chat-dark.png")
         assert violations(page, ".llmkit-chat") == []
         chat.root.evaluate("e => { e.style.width = '300px'; }")
@@ -184,15 +186,15 @@ def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
         chat.answers.nth(1).get_by_text("The llmkit sandbox knows little").wait_for()
         page.locator("[data-command='kernelmenu:restart'], [data-jp-item-name=restart]").first.click()
         page.get_by_role("button", name="Confirm Kernel Restart").click()
-        chat.root.get_by_text("The kernel was restarted").wait_for(timeout=60_000)
-        assert chat.answers.count() == 2
-        assert chat.box.is_disabled()
+        chat.root.get_by_text("The kernel was restarted").wait_for()
+        expect(chat.answers).to_have_count(2)
+        expect(chat.box).to_be_disabled()
         page.screenshot(path=ARTEFACTS / "chat-restarted.png")
-        page.locator("[data-status=idle]").first.wait_for(timeout=60_000)
+        page.locator("[data-status=idle]").first.wait_for()
         chat.root.evaluate("e => { e.dataset.old = 'yes'; }")
         run_cell(page, 0)
-        page.locator("[data-old]").wait_for(state="detached", timeout=60_000)
+        page.locator("[data-old]").wait_for(state="detached")
         chat.root.get_by_role("button", name="Continue the conversation").click()
-        chat.answers.nth(1).get_by_text("The llmkit sandbox knows little").wait_for(timeout=60_000)
+        chat.answers.nth(1).get_by_text("The llmkit sandbox knows little").wait_for()
         chat.ask("repeat exactly: on we go")
-        chat.answers.nth(2).get_by_text("on we go", exact=True).wait_for(timeout=60_000)
+        chat.answers.nth(2).get_by_text("on we go", exact=True).wait_for()

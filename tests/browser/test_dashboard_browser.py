@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from tests.browser.test_chat_browser import ARTEFACTS, save
 from tests.support.lab import (
     FLAGS,
     FOLDERS,
     browse,
     chromium,
+    expect,
+    interrupt,
     run_cell,
+    running,
+    saved_when,
     serve_lab,
+    some_port,
     violations,
     write_notebook,
 )
+from tests.support.waiting import SECONDS, until
 from tests.unit.notebook.test_dashboard import ANOTHER
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
+ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "dashboard.ipynb"
 MONTH = "from llmkit.costs import demo\nbooks = demo.month('month.sqlite')\nbooks.dashboard()"
 HOSTILE = """from datetime import UTC, datetime
@@ -59,7 +61,7 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
     with browse(address, "costs.ipynb") as page:
         run_cell(page, 0)
         root = page.locator(".llmkit-dash")
-        figure(root, "Calls").wait_for(timeout=60_000)
+        figure(root, "Calls").wait_for()
         page.get_by_label("Period").select_option("all time")
         figure(root, "Calls").filter(has_text="4,169").wait_for()
         page.get_by_label("Group by").select_option("notebook")
@@ -69,13 +71,14 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
         root.get_by_role("button", name="agent_prototype.ipynb, Fri 16 Oct 2026: $").click()
         calls = root.get_by_role("region", name="Calls behind the bar")
         calls.get_by_text("anthropic:claude-opus-5-5").first.wait_for()
-        assert calls.get_by_role("button", name="agent_prototype.ipynb In [5]").count() > 1
+        calls.get_by_role("button", name="agent_prototype.ipynb In [5]").nth(1).wait_for()
         root.get_by_role("button", name="most expensive first").click()
         root.locator("[aria-pressed=true]", has_text="most expensive first").wait_for()
         root.get_by_role("button", name="Close").click()
         calls.wait_for(state="hidden")
+        expect(page.locator(":focus")).to_have_attribute("aria-label", re.compile("Fri 16 Oct 2026"))
         page.keyboard.press("ArrowRight")
-        assert "Sat 17 Oct 2026" in page.locator(":focus").get_attribute("aria-label")
+        expect(page.locator(":focus")).to_have_attribute("aria-label", re.compile("Sat 17 Oct 2026"))
         page.keyboard.press("Enter")
         root.get_by_role("heading", name="Sat 17 Oct 2026").wait_for()
         root.get_by_role("button", name="lessons.ipynb", exact=True).click()
@@ -99,79 +102,48 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
 
         # While a cell keeps the kernel busy, its call shows up; its names are text.
         run_cell(page, 1)
-        figure(root, "Calls").filter(has_text="4,170").wait_for(timeout=60_000)
+        figure(root, "Calls").filter(has_text="4,170").wait_for()
         page.get_by_label("Group by").select_option("tag:project")
         root.get_by_role("button", name="<img src=x").first.wait_for()
         page.get_by_label("Group by").select_option("model")
         root.get_by_role("button", name="<img src=x").first.click()
         calls.get_by_text("onerror").first.wait_for()
-        assert root.locator("img").count() == 0
+        expect(root.locator("img")).to_have_count(0)
         assert "HACKED" not in page.title()
-        page.locator(
-            "[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt]"
-        ).first.click()
-        saved = saved_with(page, folder / "costs.ipynb", "4,170")
+        interrupt(page)
+        # The picture is drawn anew when calls pause.
+        saved = saved_when(page, folder / "costs.ipynb", lambda notebook: "4,170" in str(notebook))
         assert "data:image/png" in saved.cells[0].outputs[1]["data"]["text/html"]
         assert "2026-10-16" not in str(saved)
-        assert page.locator("[class*=llmkit-saved-]:visible").count() == 0
+        expect(page.locator("[class*=llmkit-saved-]:visible")).to_have_count(0)
     shutil.copy(folder / "costs.ipynb", folder / "again.ipynb")
     with browse(address, "again.ipynb", dark=True) as page:
         copy = page.locator("[class*=llmkit-saved-]")
-        copy.get_by_text("4,170").first.wait_for(timeout=60_000)
-        assert copy.locator("img").evaluate("image => image.complete && image.naturalWidth > 300")
-        assert page.get_by_text("Error displaying widget").locator("visible=true").count() == 0
+        copy.get_by_text("4,170").first.wait_for()
+        until(lambda: copy.locator("img").evaluate("image => image.complete && image.naturalWidth > 300"))
+        expect(page.get_by_text("Error displaying widget").locator("visible=true")).to_have_count(0)
         assert "HACKED" not in page.title()
         page.screenshot(path=ARTEFACTS / "dashboard-reopened.png")
-
-
-def saved_with(page, path, text, seconds=30):
-    """Save until a text stands in the notebook: the picture is drawn anew when calls pause."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        save(page)
-        page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-        if text in path.read_text():
-            return nbformat.read(path, 4)
-        time.sleep(0.5)
-    return pytest.fail("the picture was not saved")
-
-
-def wait_for_port(port, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
-            return
-        time.sleep(0.2)
-    pytest.fail("Voilà did not start")
 
 
 def test_voila_serves_it_as_an_app_that_follows_other_processes(tmp_path):
     from playwright.sync_api import sync_playwright
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ledger, address = tmp_path / "ledger.sqlite", f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser", f"--port={port}"]
+    ledger, log = tmp_path / "ledger.sqlite", tmp_path / "voila.log"
+    command = [sys.executable, "-m", "voila", str(NOTEBOOK), "--no-browser", f"--port={some_port()}"]
     own = {name: str(tmp_path / ".own" / name.lower()) for name in FOLDERS}
-    environment = {**os.environ, **own, "LLMKIT_LEDGER": str(ledger)}
-    with (tmp_path / "voila.log").open("w") as log:
-        voila = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for_port(port)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-            page = browser.new_page(viewport={"width": 1200, "height": 900})
-            page.goto(address, timeout=60_000)
-            root = page.locator(".llmkit-dash")
-            root.get_by_text("No calls yet").wait_for(timeout=60_000)
-            subprocess.run([sys.executable, "-c", ANOTHER, str(ledger)], check=True)
-            figure(root, "Calls").filter(has_text="1").wait_for(timeout=60_000)
-            root.get_by_role("button", name="elsewhere").click()
-            root.get_by_role("heading", name="elsewhere").wait_for()
-            assert page.locator("[class*=llmkit-saved-]:visible").count() == 0
-            page.screenshot(path=ARTEFACTS / "dashboard-voila.png")
-            browser.close()
-    finally:
-        voila.terminate()
-        voila.wait(20)
+    with running(command, log, **own, LLMKIT_LEDGER=str(ledger)), sync_playwright() as playwright:
+        told = until(lambda: re.search(r"running at:\s+http://[^:]+:(\d+)", log.read_text()))
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(SECONDS * 1_000)
+        page.goto(f"http://127.0.0.1:{told[1]}")
+        root = page.locator(".llmkit-dash")
+        root.get_by_text("No calls yet").wait_for()
+        subprocess.run([sys.executable, "-c", ANOTHER, str(ledger)], check=True)
+        figure(root, "Calls").filter(has_text="1").wait_for()
+        root.get_by_role("button", name="elsewhere").click()
+        root.get_by_role("heading", name="elsewhere").wait_for()
+        expect(page.locator("[class*=llmkit-saved-]:visible")).to_have_count(0)
+        page.screenshot(path=ARTEFACTS / "dashboard-voila.png")
+        browser.close()

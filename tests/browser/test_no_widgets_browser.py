@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from llmkit.notebook.chat.chat import INSTEAD
-from tests.support.lab import browse, run_cell, serve_lab, write_notebook
+from tests.support.lab import browse, expect, run_cell, serve_lab, write_notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 
@@ -28,9 +28,9 @@ def test_a_jupyterlab_without_widgets_says_how_to_go_on_and_shows_the_conversati
             run_cell(page, number)
         cells = page.locator(".jp-Notebook .jp-Cell")
         cells.nth(2).locator("img").wait_for()
-        assert cells.nth(1).locator(".jp-OutputArea").get_by_text("again").count() == 1
+        expect(cells.nth(1).locator(".jp-OutputArea").get_by_text("again")).to_have_count(1)
         chat, board = (cells.nth(number).locator(".jp-OutputArea") for number in (0, 2))
-        assert chat.get_by_text(INSTEAD).is_visible()
-        assert chat.get_by_text("again", exact=True).is_visible()
-        assert board.get_by_text("This front end shows no widgets").is_visible()
+        expect(chat.get_by_text(INSTEAD)).to_be_visible()
+        expect(chat.get_by_text("again", exact=True)).to_be_visible()
+        expect(board.get_by_text("This front end shows no widgets")).to_be_visible()
         page.screenshot(path=ARTEFACTS / "no-widgets.png")

@@ -67,7 +67,7 @@ def start(code, *arguments):
 
 def finish(process):
     try:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=250)
     finally:
         process.kill()  # nothing outlives a test that fails
     assert process.returncode in {0, -signal.SIGKILL}, err
@@ -250,7 +250,7 @@ def test_an_alert_of_a_scripts_last_call_is_delivered(path):
         logging.getLogger("llmkit.costs.budgets").disabled = True
         """
     process = start(code, path)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=250)
     assert out.split() == ["told"]
 
 

@@ -258,6 +258,6 @@ async def test_an_error_after_text_is_not_tried_again(d, recorder):
 async def test_a_stall_before_the_first_text_is_tried_again(d, recorder):
     good = answers(d)
     scripts = {"plain": (good["plain"],), "stream": ((SILENCE,), good["stream"])}
-    outcomes, asked, _ = await tried(d, scripts, timeout=Timeouts(first_token=0.5))
+    outcomes, asked, _ = await tried(d, scripts, timeout=Timeouts(first_token=2))
     assert [outcome.text for outcome in outcomes] == ["Hi", "Hi"]
     assert [len(times) for times in asked] == [1, 2]

@@ -34,7 +34,7 @@ def start(code, *arguments, **options):
 
 def finish(process):
     try:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=250)
     finally:
         process.kill()  # nothing outlives a test that fails
     assert process.returncode == 0, err
@@ -82,7 +82,7 @@ def kill_a_writer(path):
     seen = [process.stdout.readline()]  # it works by now
     time.sleep(random.uniform(0.0, 0.2))
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=250)
     return {line.strip() for line in [*seen, *rest.splitlines()] if len(line.strip()) == 32}
 
 
@@ -184,7 +184,7 @@ def test_a_child_that_outlives_its_parent_loses_nothing(path):
     visits = scaled(8)
     for _ in range(visits):  # readers and writers come and go, and each might tidy the log away
         finish(start("ledger.record(call()).result(10); len(ledger.df)", path))
-    for _ in range(200):
+    for _ in range(1200):
         if path.with_name("ledger.sqlite.done").exists():
             break
         time.sleep(0.05)

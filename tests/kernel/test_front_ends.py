@@ -80,7 +80,7 @@ def test_a_terminal_shows_the_conversation_the_figures_and_the_line(tmp_path):
         input=script,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=True,
         env=environment,
     )

@@ -57,7 +57,7 @@ def session(tmp_path_factory):
         input=SCRIPT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         env=environment,
         cwd=folder,
         check=True,

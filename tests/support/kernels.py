@@ -14,13 +14,12 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from traitlets import default
 
+from tests.support.waiting import SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_client.blocking.client import BlockingKernelClient
-
-SECONDS = 100
-"""To wait for what takes one or two."""
 
 
 class _OnFiles:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.waiting import SECONDS, until
 
-    from playwright.sync_api import Locator, Page
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Locator, LocatorAssertions, Page
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +62,6 @@ def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
     Yields:
         Its address.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     own = {name: str(folder / ".own" / name.lower()) for name in FOLDERS}
     for name, text in SETTINGS.items():
         path = Path(
@@ -72,19 +72,27 @@ def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
     options = [
         "--no-browser",
         "--allow-root",
-        f"--ServerApp.port={port}",
+        f"--ServerApp.port={some_port()}",
         f"--IdentityProvider.token={TOKEN}",
+        "--KernelManager.transport=ipc",  # no ports: others may take one before the kernel has bound it
+        f"--ServerApp.root_dir={folder}",
     ]
-    with (folder / "lab.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"],
-            env={**os.environ, **own, **environment},
-            stdout=log,
-            stderr=log,
-        )
+    with tempfile.TemporaryDirectory(prefix="llmkit-", ignore_cleanup_errors=True) as runtime:
+        own["JUPYTER_RUNTIME_DIR"] = runtime  # a short path, for there are sockets in it
+        command = [sys.executable, "-m", "jupyterlab", *options]
+        with running(command, folder / "lab.log", **own, **environment) as process:
+            facts = Path(runtime, f"jpserver-{process.pid}.json")
+            address = until(lambda: _answering(facts, process))
+            yield address
+
+
+@contextlib.contextmanager
+def running(command: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server, what it says going to a file, until the block ends."""
+    with log.open("w") as said:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=said, stderr=said)
         try:
-            wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}")
-            yield f"http://127.0.0.1:{port}"
+            yield process
         finally:
             process.terminate()
             try:
@@ -94,13 +102,29 @@ def serve_lab(folder: Path, **environment: str) -> Iterator[str]:
                 process.wait()
 
 
-def wait_for(url: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
-            return
-        time.sleep(0.2)
-    pytest.fail("JupyterLab did not start")
+def some_port() -> int:
+    """Return a port that was free; a server that finds it taken by then chooses another one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answering(facts: Path, process: subprocess.Popen[bytes]) -> str | None:
+    """Return the address of JupyterLab once it answers."""
+    assert process.poll() is None, "JupyterLab ended"
+    with contextlib.suppress(OSError, ValueError):
+        address = f"http://127.0.0.1:{json.loads(facts.read_text())['port']}"
+        with urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=SECONDS):
+            return address
+    return None
+
+
+def expect(locator: Locator) -> LocatorAssertions:
+    """Playwright's assertions: they are looked at again and again until they hold."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=SECONDS * 1_000)
+    return expect(locator)
 
 
 @contextlib.contextmanager
@@ -117,14 +141,13 @@ def browse(address: str, notebook: str, *, dark: bool = False, classic: bool = F
         page = browser.new_page(
             viewport={"width": 1100, "height": 900}, color_scheme="dark" if dark else "light"
         )
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(SECONDS * 1_000)
+        page.add_locator_handler(unasked(page), dismiss)
         workspace = f"lab/workspaces/{Path(notebook).stem}/tree"
         place = f"{'notebooks' if classic else workspace}/{notebook}"
         page.goto(f"{address}/{place}?token={TOKEN}")
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-        page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(
-            timeout=60_000
-        )
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         try:
             yield page
         finally:
@@ -138,52 +161,85 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
+WATCH_PROMPT = """prompt => {
+    prompt.started = false;
+    new MutationObserver(() => { prompt.started = prompt.textContent !== "[ ]:"; })
+        .observe(prompt, { childList: true, characterData: true, subtree: true });
+}"""
+
+
 def run_cell(page: Page, number: int) -> None:
     """Run a cell; again if it did not start, for JupyterLab takes the focus away while it restores."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
-    for _ in range(20):
-        dismiss_dialogs(page)
+    prompt = cell.locator(".jp-InputPrompt").first
+    prompt.evaluate(WATCH_PROMPT)
+
+    def started() -> bool:
+        return bool(prompt.evaluate("prompt => prompt.started ?? prompt.textContent !== '[ ]:'"))
+
+    def run() -> bool:
         cell.locator(".cm-content").click()
-        if "jp-mod-active" in (cell.get_attribute("class") or ""):
-            page.keyboard.press("Control+Enter")
-        time.sleep(0.3)
-        if cell.locator(".jp-InputPrompt").first.inner_text().strip() != "[ ]:":
-            return
-    pytest.fail(f"cell {number} did not start")
+        if "jp-mod-active" not in (cell.get_attribute("class") or ""):
+            return False
+        page.keyboard.press("Control+Enter")
+        with contextlib.suppress(AssertionError):
+            return until(started, seconds=5)
+        return False
+
+    until(run)
 
 
-def scroll_to(cell: Locator) -> None:
-    """Bring a cell into view; again if JupyterLab, which keeps only cells near the view, drew it anew."""
-    from playwright.sync_api import Error
+def saved_when(
+    page: Page, path: Path, found: Callable[[nbformat.NotebookNode], object]
+) -> nbformat.NotebookNode:
+    """Save a notebook until the file holds what is looked for, and return it."""
 
-    for _ in range(20):
-        try:
-            cell.scroll_into_view_if_needed()
-        except Error as error:
-            if "not attached" not in error.message:
-                raise
-            logger.info("drawn anew while it was scrolled to: %s", cell)
-        else:
-            return
-    pytest.fail(f"{cell} does not stay in the page")
+    def saved() -> nbformat.NotebookNode | None:
+        page.locator(".jp-Notebook .jp-Cell").first.locator(".cm-content").click()
+        page.keyboard.press("Control+s")
+        with contextlib.suppress(AssertionError):
+            return until(written, seconds=2)
+        return None
+
+    def written() -> nbformat.NotebookNode | None:
+        with contextlib.suppress(nbformat.reader.NotJSONError):  # it is being written
+            notebook = nbformat.read(path, 4)
+            return notebook if found(notebook) else None
+        return None
+
+    return until(saved)
 
 
-def dismiss_dialogs(page: Page) -> None:
-    """Close what JupyterLab asks by itself, such as that its server is slow to answer."""
-    while (dialog := page.locator("dialog.jp-Dialog")).count():
-        logger.warning("JupyterLab asked: %s", dialog.first.inner_text())
-        page.keyboard.press("Escape")
-        dialog.first.wait_for(state="detached")
+def interrupt(page: Page) -> None:
+    """Press the button that interrupts the kernel."""
+    button = "[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt]"
+    page.locator(button).first.click()
+
+
+def unasked(page: Page) -> Locator:
+    """What JupyterLab asks by itself, such as that its server is slow to answer."""
+    return page.locator("dialog.jp-Dialog").filter(has_not_text="Restart Kernel?")
+
+
+def dismiss(dialog: Locator) -> None:
+    logger.warning("JupyterLab asked: %s", dialog.first.inner_text())
+    dialog.page.keyboard.press("Escape")
 
 
 def violations(page: Page, selector: str) -> list[str]:
     """Return what axe-core finds serious or critical in a part of the page, and where."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, context=selector).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:160]}: {node['failureSummary'][:300]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+    found: list[str] = []
+    for _ in range(5):
+        response = Axe().run(page, context=selector).response
+        found = [
+            f"{one['id']}: {node['html'][:160]}: {node['failureSummary'][:300]}"
+            for one in response["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+        if not found:
+            break
+        page.wait_for_timeout(500)  # something may just be fading in or out
+    return found

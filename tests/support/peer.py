@@ -60,7 +60,7 @@ def chunked(*pieces):
 class Peer:
     """The server: one script of answers for each model name; the last answer of a script repeats.
 
-    An answer may be a function of the request's body.
+    An answer may be a function of the request's body. An event among its steps is set when it comes to it.
 
     Args:
         tls: The server's side of TLS; plain HTTP without.
@@ -143,6 +143,8 @@ class Peer:
         if isinstance(step, bytes):
             writer.write(step)
             await writer.drain()
+        elif isinstance(step, asyncio.Event):
+            step.set()
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         elif isinstance(step, Forever):

@@ -21,7 +21,7 @@ def shared(recorder):
 
 
 async def handed_over(recorder, number):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(recorder.records) < number:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.005)
 

@@ -25,8 +25,8 @@ async def test_the_first_token_timeout_is_named(server, recorder):
 
 async def test_the_idle_timeout_is_named_and_keeps_the_text(protocol, server, recorder):
     server.fail_next("stall=3")
-    async with opened(protocol, server, timeout=Timeouts(idle=0.3)) as client:
-        with pytest.raises(LLMTimeoutError, match="idle timeout expired: no text for 0") as caught:
+    async with opened(protocol, server, timeout=Timeouts(idle=1.5)) as client:
+        with pytest.raises(LLMTimeoutError, match=r"idle timeout expired: no text for 1\.5") as caught:
             await read(client.stream_text(QUESTION))
         assert await closed(server)
     assert caught.value.partial == "one two three"
@@ -44,20 +44,20 @@ async def test_keep_alives_do_not_count_as_text(server, recorder):
 
 async def test_the_total_timeout_is_named(server, recorder):
     async def check(client):
-        with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
+        with pytest.raises(LLMTimeoutError, match="total timeout of 3"):
             await read(client.stream_text(QUESTION))
 
     server.fail_next("rate=20;tokens=200", times=len(KINDS))
-    await at_once(KINDS, server, check, timeout=0.9)
+    await at_once(KINDS, server, check, timeout=3)
 
 
 async def test_the_total_timeout_ends_a_whole_call(server, recorder):
     async def check(client):
-        with pytest.raises(LLMTimeoutError, match="total timeout of 0"):
+        with pytest.raises(LLMTimeoutError, match="total timeout of 3"):
             await client.generate_text(QUESTION)
 
     server.fail_next("slow=9", times=len(KINDS))
-    await at_once(KINDS, server, check, timeout=0.9)
+    await at_once(KINDS, server, check, timeout=3)
     assert len(server.requests) == len(KINDS)
 
 
@@ -71,7 +71,7 @@ async def test_the_idle_and_first_token_timeouts_do_not_punish_a_whole_call(serv
 
 async def test_a_first_token_timeout_is_tried_again(protocol, server, recorder):
     server.fail_next("stall=0")
-    async with opened(protocol, server, timeout=Timeouts(first_token=0.3)) as client:
+    async with opened(protocol, server, timeout=Timeouts(first_token=2)) as client:
         hurry(client)
         assert "".join(await read(client.stream_text(QUESTION))) == TEXT
 
@@ -81,10 +81,10 @@ async def test_a_reader_slower_than_the_idle_timeout_is_not_punished(server, rec
         pieces = []
         async for piece in client.stream_text(QUESTION):
             pieces.append(piece)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.2)
         assert "".join(pieces) == TEXT
 
-    await at_once(PROTOCOLS, server, check, timeout=Timeouts(idle=0.2))
+    await at_once(PROTOCOLS, server, check, timeout=Timeouts(idle=1))
 
 
 async def test_reasoning_counts_as_progress(server, recorder):

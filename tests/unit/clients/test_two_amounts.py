@@ -107,7 +107,7 @@ async def asking(protocol, *script, retries=0, **timeouts):
     factory, model, path = CLIENTS[protocol]
     async with Peer() as peer:
         peer.scripts[model] = list(script)
-        times = Timeouts(**{"total": 10} | timeouts)
+        times = Timeouts(**{"total": 60} | timeouts)
         client = factory("k", peer.url + path, model=model, max_retries=retries, timeout=times)
         client._endpoint = replace(client._endpoint, retry=RetryPolicy(max_retries=retries, base_delay=0.01))
         async with client:
@@ -166,7 +166,7 @@ async def test_an_answer_that_ends_without_its_end(ledger, protocol):
 @pytest.mark.product
 async def test_an_answer_that_stalls(ledger, protocol, way):
     script = (head(way), begun(protocol, way), SILENCE)
-    async with asking(protocol, script, total=0.5) as client:
+    async with asking(protocol, script, total=2) as client:
         with pytest.raises(LLMTimeoutError):
             await ask(client, way)
     check(ledger, protocol)
@@ -174,9 +174,11 @@ async def test_an_answer_that_stalls(ledger, protocol, way):
 
 @pytest.mark.product
 async def test_an_answer_whose_task_is_cancelled(ledger, protocol, way):
-    async with asking(protocol, (head(way), begun(protocol, way), SILENCE)) as client:
+    sent = asyncio.Event()
+    async with asking(protocol, (head(way), begun(protocol, way), sent, SILENCE)) as client:
         task = asyncio.create_task(ask(client, way))
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(sent.wait(), 60)
+        await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
