@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.browser.test_chat_browser import Chat, read_when, save
-from tests.support.lab import browse, run_cell, serve_lab, violations, write_notebook
+from tests.support.lab import browse, expect, run_cell, serve_lab, violations, write_notebook
 from tests.support.tool_peer import CHAT, MODEL, script, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 HOSTILE = "<img src=x onerror=\"document.title='HACKED'\"><script>document.title='HACKED'</script>\u202e~~~"
@@ -58,7 +58,7 @@ def lab(peer, tmp_path_factory):
 
 def question(chat):
     found = chat.root.get_by_role("alertdialog")
-    found.wait_for(timeout=60_000)
+    found.wait_for()
     return found
 
 
@@ -85,13 +85,12 @@ def test_the_keyboard_allows_and_denies_and_what_tools_say_runs_nothing(lab, pee
         run_cell(page, 0)
         chat = Chat(page)
         chat.root.get_by_text("may call load_sales, wait, delete").wait_for()
-        chat.box.focus()
-        page.keyboard.type("Clean up.")
-        page.keyboard.press("Enter")
+        chat.box.press_sequentially("Clean up.")
+        chat.box.press("Enter")
 
         # The question has the focus: Enter alone allows nothing, Tab leads to the buttons.
         asked = question(chat)
-        assert asked.evaluate("e => e === document.activeElement")
+        expect(asked).to_be_focused()
         shown = asked.locator("pre").inner_text()
         assert "<img src=x onerror" in shown
         assert r"\u202e" in shown
@@ -101,12 +100,12 @@ def test_the_keyboard_allows_and_denies_and_what_tools_say_runs_nothing(lab, pee
         chat.button("Allow this call").and_(page.locator(":enabled")).wait_for()
         assert asked.is_visible()
         page.keyboard.press("Tab")
-        assert asked.locator("pre").evaluate("e => e === document.activeElement")
+        expect(asked.locator("pre")).to_be_focused()
         page.keyboard.press("Tab")
-        assert page.locator(":focus").inner_text() == "Allow"
+        expect(page.locator(":focus")).to_have_text("Allow")
         page.keyboard.press("Enter")
         chat.done(1)
-        assert chat.box.evaluate("e => e === document.activeElement")
+        expect(chat.box).to_be_focused()
         assert said_by_tools(peer, 2)[-1] == "deleted"
 
         chat.answers.first.locator("summary", has_text="load_sales(year=2026)").click()
@@ -114,9 +113,8 @@ def test_the_keyboard_allows_and_denies_and_what_tools_say_runs_nothing(lab, pee
         page.screenshot(path=ARTEFACTS / f"chat-steps-{theme}.png")
         assert violations(page, ".llmkit-chat") == []
 
-        chat.box.focus()
-        page.keyboard.type("Again.")
-        page.keyboard.press("Enter")
+        chat.box.press_sequentially("Again.")
+        chat.box.press("Enter")
         question(chat)
         page.keyboard.press("Escape")
         chat.done(2)
@@ -127,7 +125,7 @@ def test_the_keyboard_allows_and_denies_and_what_tools_say_runs_nothing(lab, pee
         assert "alertdialog" not in str(saved)
         assert "onerror" in str(saved)
     with browse(address, name, dark=dark) as page:
-        page.get_by_text("All right.").first.wait_for(timeout=60_000)
+        page.get_by_text("All right.").first.wait_for()
         page.screenshot(path=ARTEFACTS / f"chat-steps-reopened-{theme}.png")
         assert "HACKED" not in page.title()
 
@@ -146,13 +144,13 @@ def test_stop_ends_a_tool_that_keeps_the_kernel_and_a_reload_keeps_the_question(
         run_cell(page, 0)
         chat = Chat(page)
         chat.ask("Wait.")
-        chat.root.get_by_text("running wait(seconds=600").wait_for(timeout=60_000)
+        chat.root.get_by_text("running wait(seconds=600").wait_for()
         page.screenshot(path=ARTEFACTS / "chat-tool-running.png")
         chat.button("Stop the answer").click()
-        chat.root.get_by_text("interrupted in a tool").wait_for(timeout=60_000)
+        chat.root.get_by_text("interrupted in a tool").wait_for()
         page.screenshot(path=ARTEFACTS / "chat-tool-stopped.png")
         run_cell(page, 1)
-        page.get_by_text("['waits']").wait_for(timeout=60_000)
+        page.get_by_text("['waits']").wait_for()
 
         chat.ask("Clean up.")
         question(chat)
@@ -169,8 +167,8 @@ def test_stop_ends_a_tool_that_keeps_the_kernel_and_a_reload_keeps_the_question(
         question(chat)
         chat.button("Stop the answer").click()
         chat.done(3)
-        assert chat.root.get_by_role("alertdialog").count() == 0
+        expect(chat.root.get_by_role("alertdialog")).to_have_count(0)
         assert len(peer.bodies) == 4
         run_cell(page, 1)
-        page.get_by_text("['waits', '<img src=x").wait_for(timeout=60_000)
+        page.get_by_text("['waits', '<img src=x").wait_for()
         assert "HACKED" not in page.title()

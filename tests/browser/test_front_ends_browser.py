@@ -25,7 +25,7 @@ from tests.support.front_ends import bare, framed, show, vscode
 from tests.support.kernels import Kernel
 from tests.support.lab import FLAGS, chromium
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 ANSWER = r"""# Report
@@ -158,11 +158,12 @@ def saved(tmp_path_factory, ledger):
     outputs = [html for cell in CELLS.values() for html in kernel.run(cell).data("text/html")]
     middle = []
 
-    def look(_kernel, result):
-        if any("<td" in html for html in result.data("text/html")):
-            middle[:] = middle or copy.deepcopy(result.data("text/html"))
+    def look(kernel, result):
+        if not middle and any("<td" in html for html in result.data("text/html")):
+            middle[:] = copy.deepcopy(result.data("text/html"))
+            kernel.interrupt()
 
-    kernel.run("%%llm sandbox:sandbox!rate=200\nPlan a survey. Use a table.", during=look)
+    kernel.run("%%llm sandbox:sandbox!rate=200;stall=170\nPlan a survey. Use a table.", during=look)
     kernel.close()
     assert len(outputs) == len(CELLS)
     assert len(middle) > 2
@@ -242,10 +243,10 @@ def test_the_live_chat_and_dashboard_can_be_read_under_a_policy_without_eval(bro
         script = '<script type="module" src="boot.js"></script>'
     shown = show(browser, build(["".join([styles, *boxes, script])], *how), **files)
     (frame,) = shown.frames
-    frame.locator(".llmkit-chat math").first.wait_for(timeout=20_000)
+    frame.locator(".llmkit-chat math").first.wait_for(timeout=100_000)
     assert "onerror" in frame.get_by_role("alertdialog").inner_text()
     frame.get_by_role("button", name="Allow this call").and_(frame.locator(":enabled")).wait_for()
-    frame.locator(".llmkit-dash svg rect").first.wait_for(timeout=20_000)
+    frame.locator(".llmkit-dash svg rect").first.wait_for(timeout=100_000)
     shown.picture(ARTEFACTS / f"widgets {name}.png")
     assert shown.pale() == []
     assert frame.evaluate("window.__ran") is None
