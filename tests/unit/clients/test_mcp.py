@@ -61,7 +61,7 @@ def is_alive(number):
     return status != "Z"
 
 
-def wait_until(condition, seconds=15):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -182,7 +182,7 @@ def test_a_server_that_does_not_start_is_ended():
         pytest.raises(LLMClientError, match=r"not start within 0\.5 s; it wrote: waiting for the database"),
     ):
         list(server)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_a_call_that_hangs_is_an_error():
@@ -320,7 +320,7 @@ async def test_a_cancelled_call_does_not_wait_for_the_server(server):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await Job(wait, {"seconds": 30}).run_async()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25
 
 
 def test_a_job_on_this_thread_calls_it(server):
@@ -335,7 +335,7 @@ def test_an_interrupt_ends_a_waiting_call(server):
     threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
     job.run()
     assert isinstance(job.error, KeyboardInterrupt)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25
 
 
 def test_a_synchronous_run_takes_a_server(server):

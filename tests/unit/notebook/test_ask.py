@@ -215,17 +215,17 @@ def test_an_awaitable_of_a_plain_function_is_waited_for(peer, client):
     assert SERVER.results(peer.bodies[1]) == [("call_1", "3")]
 
 
-@pytest.mark.timeout(60, method="thread")  # the other method uses the same signal
+@pytest.mark.timeout(240, method="thread")  # the other method uses the same signal
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no SIGALRM")
 def test_a_slow_tool_is_stopped_in_the_main_thread(peer, client):
     @llmkit.tool(timeout=0.1)
     def add(a: int, b: int):
-        time.sleep(30)
+        time.sleep(90)
 
     script(peer, SERVER.answer("", [ADD]), SERVER.answer("Sorry."))
     begun = time.monotonic()
     assert llmkit.run("What is 1 + 2?", client, tools=[add]).text == "Sorry."
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert "more than 0.1 s" in SERVER.results(peer.bodies[1])[0][1]
 
 
