@@ -47,6 +47,10 @@ class AskedModel:
             self.options["schema"] = question.schema
         if options.mode == "flex":
             self.options["tier"] = self._tier()
+        if options.mode == "batch":
+            from llmkit.frames.batch_mode import check
+
+            check(self.client, stored=options.store is not False)
         probe = [LLMMessage("user", "-")]
         asked = self.client.prepared(probe, **self.options)
         given = options.max_tokens or settings.load().max_tokens

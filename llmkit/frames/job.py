@@ -107,6 +107,10 @@ class Job:
         Raises:
             JobStopped: If the job ends before its last row.
         """
+        if self.options.mode == "batch":
+            from llmkit.frames.batch_mode import BatchMode
+
+            return await BatchMode(self).run()
         if self.wanted:
             state = "stopped"
             await in_thread(self._save, "running")

@@ -15,7 +15,7 @@ from llmkit.core.suggestions import ALMOST, nearest
 if TYPE_CHECKING:
     from llmkit.frames.answers.protocol import AnswerStore
 
-MODES = ("now", "flex")
+MODES = ("now", "flex", "batch")
 """How rows are asked: at once, or in the provider's cheaper and slower tier."""
 
 
@@ -28,7 +28,8 @@ class Options:
         model: A name as for `llmkit.client`, or a client; by default that of the settings.
         system: The system prompt.
         attach: Name of a column with a file for each row, or a list of files.
-        mode: `"now"`, or `"flex"` for the provider's cheaper and slower tier.
+        mode: `"now"`; `"flex"` for the provider's cheaper and slower tier; `"batch"` for its Batch API, at
+            half price: rows say `pending` until the same cell, run again later, finds their answers.
         max_cost: The most that the calls may cost together, in US dollars: each reserves its maximum.
         max_tokens: Output limit of an answer; by default 4,096, or what the verb needs, and room to reason.
         limit: Asks only the first rows; later, all rows do not pay for them again.
@@ -40,6 +41,7 @@ class Options:
         job: A name for the job, for `ledger.summary(by="job")`.
         store: Whether answers are kept, so that nothing is paid twice; `False` keeps nothing.
         replace: Whether columns that exist are replaced.
+        wait: Whether to wait for a batch.
         meta: Whether to add `_status`, `_model`, `_input_tokens`, `_output_tokens`, `_cost` and `_uid`.
         tags: Labels of the calls in the ledger.
         progress: Whether to show a line while it runs.
@@ -51,7 +53,7 @@ class Options:
     model: str | BaseLLMClient | None = None
     system: str | None = None
     attach: str | None = None
-    mode: Literal["now", "flex"] = "now"
+    mode: Literal["now", "flex", "batch"] = "now"
     max_cost: float | None = None
     max_tokens: int | None = None
     limit: int | None = None
@@ -62,6 +64,7 @@ class Options:
     job: str | None = None
     store: bool | AnswerStore = True
     replace: bool = False
+    wait: bool = False
     meta: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     progress: bool = True
@@ -86,7 +89,7 @@ class Options:
                 )
         if self.max_cost is not None and not _is_amount(self.max_cost):
             raise InvalidRequestError(f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.")
-        for name in ("dedupe", "replace", "meta", "progress", "dry_run"):
+        for name in ("dedupe", "replace", "wait", "meta", "progress", "dry_run"):
             _one_of(name, getattr(self, name), (True, False))
 
     def _check_texts(self) -> None:

@@ -27,6 +27,7 @@ class Progress:
         requests: Requests to make.
         done: Rows that have an answer or an error.
         failed: Rows that have an error.
+        pending: Rows whose batch has not ended.
         asked: Requests that are answered.
         nanos: What they cost, in nano-dollars.
         exact: Whether all their prices are known.
@@ -38,6 +39,7 @@ class Progress:
     requests: int = 0
     done: int = 0
     failed: int = 0
+    pending: int = 0
     asked: int = 0
     nanos: int = 0
     exact: bool = True
@@ -63,6 +65,8 @@ class Progress:
         parts = [f"{self.done:,}/{self.rows:,}"]
         if self.failed:
             parts.append(f"{self.failed:,} failed")
+        if self.pending:
+            parts.append(f"{self.pending:,} pending")
         if self.asked:
             parts.append(self._cost())
         left = self.requests - self.asked

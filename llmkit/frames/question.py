@@ -106,6 +106,13 @@ class Question:
         except BadResponseError as error:
             return _failed("schema", _reason(error), [response, repaired])
 
+    def read(self, response: LLMResponse) -> Answer:
+        """Return what came of one row whose answer cannot be asked for again."""
+        try:
+            return self._answer([response])
+        except BadResponseError as error:
+            return _failed("schema", _reason(error), [response])
+
     def _answer(self, responses: list[LLMResponse]) -> Answer:
         response = responses[-1]
         if (problem := unusable(response)) is not None:

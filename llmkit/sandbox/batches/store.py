@@ -114,10 +114,13 @@ class Batch:
 
     def done(self) -> int:
         """Return how many of its requests have been processed."""
-        until = min(self.clock.now(), self.end) - self.created
+        until = min(self.clock.now(), self.end)
         if self.problems or not self.items:
             return 0
-        return len(self.items) if until >= self.seconds else int(len(self.items) * until / self.seconds)
+        # Compared as `end` is computed: a difference of two times is rounded.
+        if until >= self.created + self.seconds:
+            return len(self.items)
+        return int(len(self.items) * (until - self.created) / self.seconds)
 
     def finish(self, process: Callable[[Item], Ended]) -> list[Ended]:
         """Process the requests that were in time; return how all of them ended."""
