@@ -230,6 +230,8 @@ def filter(  # noqa: A001 - as Python calls it
         BooleanDtype
     """
     job = _filter(frame, prompt, condition, examples, {"out": out, **options})
+    if job.options.dry_run:
+        return run(job)
     try:
         found = run(job)
     except JobStopped as stopped:
@@ -275,6 +277,8 @@ async def afilter(
         ```
     """
     job = _filter(frame, prompt, condition, examples, {"out": out, **options})
+    if job.options.dry_run:
+        return await arun(job)
     try:
         found = await arun(job)
     except JobStopped as stopped:

@@ -307,6 +307,19 @@ def test_an_answer_is_paid_once_and_another_question_is_new(rows):
     assert len(rows.asked) == 3
 
 
+async def test_a_plan_of_each_verb_sends_nothing(rows):
+    options = {"model": rows.client(), "dry_run": True}
+    plans = [
+        classify(FRAMES["pandas"], "text", TEAMS, **options),
+        keep(FRAMES["pandas"], "text", "a refund", **options),
+        await afilter(FRAMES["pandas"], "text", "a refund", **options),
+        decide(FRAMES["pandas"], "text", QUESTIONS, **options),
+        extract(FRAMES["pandas"], "text", Invoice, mode="batch", **options),
+    ]
+    assert [plan.requests for plan in plans] == [3] * 5
+    assert rows.asked == []
+
+
 async def test_the_same_on_a_running_loop(rows):
     rows.answer = lambda _: json.dumps({"name": "x"})
     frame, options = FRAMES["pandas"][:1], {"model": rows.client(), "progress": False}
