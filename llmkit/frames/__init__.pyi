@@ -1,6 +1,7 @@
 from .answer_types import Choice as Choice
 from .answer_types import Score as Score
 from .answer_types import YesNo as YesNo
+from .batch_mode import cancel as cancel
 from .plan import Plan as Plan
 from .stopped import JobStopped as JobStopped
 from .stored import answer as answer

@@ -19,6 +19,7 @@ from llmkit.clients.batches.booking import TIER
 from llmkit.clients.batches.server import server_of
 from llmkit.clients.batches.state import BatchRequest
 from llmkit.clients.registry import shared_client
+from llmkit.core.bridge import bridge
 from llmkit.core.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -28,6 +29,7 @@ from llmkit.core.errors import (
 )
 from llmkit.core.money import format_money, to_nanos
 from llmkit.core.timestamps import micros
+from llmkit.frames.answers.location import answer_store
 from llmkit.frames.answers.protocol import OK, Answer, JobRecord
 from llmkit.frames.failures import kind_of, message_of
 from llmkit.frames.submission import OPEN, PENDING, Submission
@@ -138,7 +140,7 @@ class BatchMode:
         async with aclosing(jobs.results(self._client, state, schema=schema)) as results:
             async for identifier, result in results:
                 key = bytes.fromhex(identifier)
-                answer = self._answer(key, result)._replace(job=one.id)
+                answer = self._answer(key, result, state)._replace(job=one.id)
                 job.store.put(answer)
                 job.answers[key] = answer
                 self._read.add(key)
@@ -148,9 +150,11 @@ class BatchMode:
                     await self._flush()
         await self._flush()
 
-    def _answer(self, key: bytes, result: LLMResponse | LLMClientError) -> Answer:
+    def _answer(self, key: bytes, result: LLMResponse | LLMClientError, state: BatchState) -> Answer:
         if isinstance(result, LLMClientError):
-            answer = Answer(key, kind_of(result), text=result.partial, error=message_of(result))
+            late = state.ending in {"expired", "cancelled"} and result.retryable and not result.status_code
+            kind = str(state.ending) if late else kind_of(result)
+            answer = Answer(key, kind, text=result.partial, error=message_of(result))
         else:
             answer = self._job.question.read(result)
         return answer._replace(key=key, time=micros(datetime.now(UTC)), max_tokens=self._job.model.max_tokens)
@@ -287,12 +291,37 @@ def _may_exist(error: LLMClientError) -> bool:
     return error.status_code is None and isinstance(error, (ProviderNotAvailableError, LLMTimeoutError))
 
 
-async def cancel(store: AnswerStore, record: JobRecord) -> None:
-    """Cancel the batches of a job; what was answered before is read by the next use of the verb.
+def cancel(job: str) -> None:
+    """Cancel a job that runs in batches.
+
+    What was answered before is paid; the next use of the verb reads it, and asks again for the rest.
+
+    Args:
+        job: The job's `id`, from `jobs()`.
 
     Raises:
+        InvalidRequestError: If there is no such job, or it is not a batch that runs.
         LLMClientError: If the provider does not answer.
+
+    Example:
+        ```python
+        running = llmkit.frames.jobs().query("state == 'pending'")
+        for job in running["id"]:
+            llmkit.frames.cancel(job)
+        ```
     """
+    store = answer_store()
+    record = next((one for one in store.jobs() if one.id == job), None)
+    if record is None:
+        raise InvalidRequestError(f"There is no job {job!r:.40}.", hint="llmkit.frames.jobs() lists them.")
+    if record.mode != "batch" or record.state not in OPEN:
+        raise InvalidRequestError(
+            f"The job {record.label!r:.60} is no batch that runs: {record.state}.", hint=""
+        )
+    bridge.run(_cancel(store, record))
+
+
+async def _cancel(store: AnswerStore, record: JobRecord) -> None:
     one = Submission.of(record)
     client = shared_client(f"{record.provider}:{record.model}")
     for place, state in enumerate(one.states):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit import prices
 from llmkit.clients.accounting.cost_bound import cost_bound
+from llmkit.clients.batches.booking import TIER
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.money import NANO, format_money
@@ -148,7 +149,7 @@ def plan_of(job: Job) -> Plan:
         model=model.name,
         prompt=_prompt(messages),
         simulated=job.progress.simulated,
-        by_mode=tuple(_costs(job, input_tokens, output, _bound(messages, model, scale))),
+        by_mode=tuple(_costs(job, input_tokens, output, messages, scale)),
     )
 
 
@@ -185,17 +186,34 @@ def _output(job: Job) -> Output:
     return Output(expected, max(0.0, expected - spread), expected + spread, guessed=False)
 
 
-def _bound(messages: Sequence[Sequence[LLMMessage]], model: AskedModel, scale: float) -> float:
+def _bound(
+    messages: Sequence[Sequence[LLMMessage]], model: AskedModel, scale: float, tier: str | None
+) -> float:
     """Return the most that all requests can cost, in US dollars."""
-    each = [cost_bound(replace(model.request, messages=tuple(one)), model.provider).nanos for one in messages]
+    requests = [replace(model.request, messages=tuple(one)) for one in messages]
+    each = [cost_bound(one, model.provider, tier=tier).nanos for one in requests]
     known = [nanos for nanos in each if nanos is not None]
     return scale * sum(known) / NANO if len(known) == len(each) else math.nan
 
 
-def _costs(job: Job, input_tokens: float, output: Output, at_most: float) -> list[Cost]:
+def _tiers(provider: str) -> dict[str, str | None]:
+    """Return the modes that a provider has, each with its service tier."""
+    codec = codec_of(provider)
     modes: dict[str, str | None] = {"now": None}
-    if (flex := codec_of(job.model.provider).tiers.get("flex")) is not None:
+    if (flex := codec.tiers.get("flex")) is not None:
         modes["flex"] = flex
+    if codec.batches is not None:
+        modes["batch"] = TIER
+    return modes
+
+
+def _costs(
+    job: Job,
+    input_tokens: float,
+    output: Output,
+    messages: Sequence[Sequence[LLMMessage]],
+    scale: float,
+) -> list[Cost]:
     count = len(job.wanted)
     busy = min(job.options.max_concurrent or AT_ONCE, AT_ONCE, max(count, 1))
     minutes = (count + output.expected / SPEED) / busy / 60
@@ -205,10 +223,11 @@ def _costs(job: Job, input_tokens: float, output: Output, at_most: float) -> lis
             _usd(job, input_tokens, output.expected, tier),
             _usd(job, input_tokens, output.low, tier),
             _usd(job, input_tokens, output.high, tier),
-            at_most,
+            # A flex request may be served at the usual tier; a batch never is.
+            _bound(messages, job.model, scale, tier if tier == TIER else None),
             minutes if mode == "now" else math.nan,
         )
-        for mode, tier in modes.items()
+        for mode, tier in _tiers(job.model.provider).items()
     ]
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register `%llm` and `%%llm`; called by `%load_ext llmkit`.
+    """Register `%llm`, `%%llm` and `df.llm`; called by `%load_ext llmkit`.
 
     Args:
         shell: The IPython shell.
     """
+    import llmkit.frames  # noqa: F401 - registers `df.llm`, also if pandas is loaded later
     from llmkit.notebook.cell.completer import add_completions
     from llmkit.notebook.cell.input_transformer import keep_questions
     from llmkit.notebook.display.tracebacks import install

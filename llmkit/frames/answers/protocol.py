@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 OK = "ok"
 """Status of an answer that can be used."""
 
-UNANSWERED = frozenset({"rate_limit", "timeout", "connection", "server", "interrupted", "replay", "lost"})
+UNANSWERED = frozenset(
+    {"rate_limit", "timeout", "connection", "server", "interrupted", "replay", "lost", "expired", "cancelled"}
+)
 """Statuses of rows that were not answered: they are asked again by default."""
 
 

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from llmkit import AnthropicClient, GoogleAIClient, InvalidRequestError, Ledger, OpenAIClient, records
-from llmkit.frames import JobStopped, classify
+from llmkit.frames import JobStopped, cancel, classify, jobs
 from llmkit.frames import map as ask
 from llmkit.frames.answers.sqlite import SqliteAnswers
 from llmkit.sandbox import SandboxServer
@@ -151,6 +151,21 @@ def test_a_batch_above_the_budget_is_not_sent(store, ledger):
         assert not [one for one in server.requests if one.method == "POST"]
     assert stopped.value.reason == "BudgetExceededError"
     assert column(stopped.value.frame, "llm_error") == [None] * 4
+
+
+def test_a_batch_can_be_cancelled_and_its_rows_asked_again(server, ledger, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url("openai"))
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    options = {"model": "openai:sandbox", "mode": "batch", "progress": False}
+    ask(FRAME, PROMPT, **options)
+    (job,) = jobs().query("state == 'pending'")["id"]
+    cancel(job)
+    assert "cancelled" in column(ask(FRAME, PROMPT, **options), "llm_error")[0]
+    assert column(ask(FRAME, PROMPT, **options), "llm_error")[0] == "pending"
+    with pytest.raises(InvalidRequestError, match="no batch that runs: cancelled"):
+        cancel(job)
+    with pytest.raises(InvalidRequestError, match="There is no job 'x'"):
+        cancel("x")
 
 
 def test_a_provider_without_a_batch_api_and_a_job_without_a_store_are_refused(store, openai):

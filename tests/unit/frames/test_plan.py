@@ -29,9 +29,11 @@ def test_a_plan_sends_nothing_and_says_what_it_would_cost(rows):
     found = plan(rows)
     assert rows.asked == []
     assert (found.rows, found.requests, found.already_paid, found.guessed) == (100, 100, 0, True)
-    assert found.costs.index.tolist() == ["now", "flex"]
+    assert found.costs.index.tolist() == ["now", "flex", "batch"]
     now = found.costs.loc["now"]
     assert 0 < now["low_usd"] < now["expected_usd"] < now["high_usd"] < now["at_most_usd"]
+    half = found.costs.loc["batch", ["expected_usd", "at_most_usd"]]
+    assert half.tolist() == pytest.approx([now["expected_usd"] / 2, now["at_most_usd"] / 2])
     assert "a guess" in repr(found)
     assert "user: Say row 0" in repr(found)
     assert "at most 4,096 tokens an answer" in repr(found)
@@ -57,7 +59,7 @@ def test_what_is_paid_already_costs_nothing(rows):
     ask(FRAME, "Say {{n}}", model=rows.client(), progress=False)
     found = plan(rows)
     assert (found.requests, found.already_paid) == (0, 100)
-    assert found.costs["at_most_usd"].tolist() == [0, 0]
+    assert found.costs["at_most_usd"].tolist() == [0, 0, 0]
 
 
 def test_a_model_without_a_price_has_a_plan_without_one(rows):
