@@ -7,6 +7,7 @@ the provider by its job.
 
 from __future__ import annotations
 
+import logging
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from llmkit.clients.batches.server import server_of
 from llmkit.clients.batches.state import BatchState, split_id
 from llmkit.clients.batches.submission import Reservations, divided, part_of
 from llmkit.content.schema import schema_of
-from llmkit.core.errors import InvalidRequestError, LLMClientError
+from llmkit.core.errors import BadResponseError, InvalidRequestError, LLMClientError
+from llmkit.providers.batches import BatchResult
 from llmkit.providers.codec import Request
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from llmkit.clients.batches.state import BatchRequest
     from llmkit.content.messages import LLMResponse
     from llmkit.content.schema import Schema
-    from llmkit.providers.batches import BatchResult, BatchStatus
+    from llmkit.providers.batches import BatchStatus
     from llmkit.providers.codec import Codec
+
+logger = logging.getLogger("llmkit.clients.batches")
 
 _GROUP = 200
 """Rows that are handed over before their commit is waited for."""
@@ -135,9 +139,9 @@ async def results(
     for file in state.files:
         async with aclosing(server.lines(file)) as lines:
             async for line in lines:
-                result = server.format.result(line)
+                result = _result(server, line)
                 job, identifier = split_id(result.id)
-                if job == state.job:
+                if job == state.job and identifier not in reader.seen:
                     yield identifier, await reader.take(identifier, result)
     for identifier in state.ids:
         if identifier not in reader.seen:
@@ -193,10 +197,18 @@ async def _belongs(server: BatchServer, job: str, status: BatchStatus) -> BatchS
     for file in status.files:
         async with aclosing(server.lines(file)) as lines:
             async for line in lines:  # the first one tells
-                result = server.format.result(line)
-                mine = split_id(result.id)[0] == job
+                mine = split_id(_result(server, line).id)[0] == job
                 return _state(server, job, status) if mine else None
     return None
+
+
+def _result(server: BatchServer, line: bytes) -> BatchResult:
+    """Decode a line of results; one that says nothing has no identifier, and hides no other."""
+    try:
+        return server.format.result(line)
+    except BadResponseError as error:
+        logger.warning("A line of the results cannot be read: %s", error)
+        return BatchResult("", 0, b"")
 
 
 class _Results:

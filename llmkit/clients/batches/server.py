@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIMEOUT = 600.0
-"""Seconds for one request to a Batch API, uploads included."""
+"""Seconds for one request to a Batch API, uploads included, and between two pieces of the results."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class BatchServer:
                     response = await self._send(wire)
                     return Reply(await read(response), response.headers)
             except TimeoutError as error:
-                raise LLMTimeoutError(f"{self._address} did not answer in {TIMEOUT:.0f} s.") from error
+                raise self._too_slow() from error
             except LLMClientError as error:
                 repeats += 1
                 pause = self.endpoint.retry.wait(error, repeats) if _may_repeat(wire, error) else None
@@ -82,13 +83,17 @@ class BatchServer:
         """Yield the lines of a file of results; only one of them is in memory."""
         reader = JSONLinesReader()
         try:
-            response = await self._send(WireRequest(path=path, stream=True))
+            async with asyncio.timeout(TIMEOUT):
+                response = await self._send(WireRequest(path=path, stream=True))
             try:
-                async for chunk in response.chunks():
-                    for _, line in reader.feed(chunk):
-                        yield line
+                async with aclosing(_in_time(response.chunks())) as chunks:
+                    async for chunk in chunks:
+                        for _, line in reader.feed(chunk):
+                            yield line
             finally:
                 await response.aclose()
+        except TimeoutError as error:
+            raise self._too_slow() from error
         except LLMClientError as error:
             raise self._explained(error) from error.__cause__
         for _, line in reader.close():
@@ -97,6 +102,9 @@ class BatchServer:
     @property
     def _address(self) -> str:
         return self.endpoint.transport.address
+
+    def _too_slow(self) -> LLMTimeoutError:
+        return LLMTimeoutError(f"{self._address} did not answer in {TIMEOUT:.0f} s.")
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
         endpoint = self.endpoint
@@ -113,6 +121,17 @@ class BatchServer:
         explain_down(error, self.client.provider_name, self._address)
         error.provider = error.provider or self.client.provider_name
         return error.with_traceback(None)
+
+
+async def _in_time(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield chunks; a silence longer than the timeout raises `TimeoutError`."""
+    async with aclosing(chunks):
+        while True:
+            async with asyncio.timeout(TIMEOUT):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
 
 def _may_repeat(wire: WireRequest, error: LLMClientError) -> bool:

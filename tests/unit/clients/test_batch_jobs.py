@@ -16,6 +16,7 @@ from llmkit import (
     LLMClientError,
     LLMMessage,
     LLMResponse,
+    LLMTimeoutError,
     ModelNotFoundError,
     OpenAIClient,
     ProviderNotAvailableError,
@@ -23,6 +24,7 @@ from llmkit import (
     records,
 )
 from llmkit.clients.batches.jobs import cancel, find, look, results, submit
+from llmkit.clients.batches.server import BatchServer
 from llmkit.clients.batches.state import BatchRequest, BatchState
 from llmkit.providers.batch_openai import OpenAIBatches
 from llmkit.sandbox import SandboxServer
@@ -330,3 +332,37 @@ async def test_a_reader_that_leaves_early_leaves_nothing_open(client, server, re
     await found.aclose()
     await asyncio.sleep(0)
     assert len(await read(client, state)) == 50
+
+
+async def test_a_line_that_cannot_be_read_hides_no_other(client, server, recorder, monkeypatch, caplog):
+    (state,) = await submitted(client, map(row, range(3)))
+    server.advance(3600)
+    state = await look(client, state)
+    lines = BatchServer.lines
+
+    async def broken(self, path):
+        yield b"{half a line"
+        async for line in lines(self, path):
+            if b"row-1" not in line:
+                yield line
+                yield line  # twice, as no provider should
+
+    monkeypatch.setattr(BatchServer, "lines", broken)
+    answers = await read(client, state)
+    assert [answers[f"row-{n}"].content for n in (0, 2)] == ["answer 0", "answer 2"]
+    assert "ended without a result" in str(answers["row-1"])
+    assert len(recorder.records) == 3
+    assert "cannot be read" in caplog.text
+
+
+async def test_results_that_never_come_are_a_timeout(client, server, monkeypatch):
+    (state,) = await submitted(client, [row(1)])
+    server.advance(3600)
+    state = await look(client, state)
+    server.fail_next("slow=30")
+    monkeypatch.setattr("llmkit.clients.batches.server.TIMEOUT", 0.05)
+    with pytest.raises(LLMTimeoutError, match="did not answer"):
+        await read(client, state)
+    server.fail_next("slow=30")
+    with pytest.raises(LLMTimeoutError, match="did not answer"):
+        await look(client, state)
