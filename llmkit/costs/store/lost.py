@@ -17,6 +17,8 @@ from llmkit.prices import worst_case
 from llmkit.records import CallContext, CallIntent, CallRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llmkit.prices import Price
 
 logger = logging.getLogger(__name__)
@@ -24,10 +26,10 @@ logger = logging.getLogger(__name__)
 USUAL_OUTPUT = 300
 """Tokens of an answer, where the ledger has no answers of the model."""
 
-_PLAIN = (
-    "uid", "provider", "model", "input_tokens", "session", "simulated", "fallback_from", "at_most_nanos",
-    "spent_nanos",
-)  # fmt: skip
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "uid": str, "provider": str, "model": str, "input_tokens": int, "session": str, "simulated": bool,
+    "fallback_from": str, "at_most_nanos": int, "spent_nanos": int,
+}  # fmt: skip
 _CONTEXT = ("surface", "notebook", "cell_id", "execution_count", "parent_uid", "step")
 
 
@@ -58,7 +60,7 @@ def decode(text: str) -> CallIntent | None:
             time=from_micros(values["time"]),
             lease_s=float(values["lease_s"]),
             most=_bound(values["most"]),
-            **{name: values[name] for name in _PLAIN if name in values},
+            **{name: kind(values[name]) for name, kind in _PLAIN.items() if name in values},
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -66,7 +68,13 @@ def decode(text: str) -> CallIntent | None:
 
 def _bound(values: list[Any]) -> UsageBound:
     most = UsageBound(*values[: len(UsageBound._fields)])
-    return most._replace(input_kinds=tuple(most.input_kinds), tiers=tuple(most.tiers))
+    return most._replace(
+        input_tokens=int(most.input_tokens),
+        output_tokens=int(most.output_tokens),
+        input_kinds=tuple(map(str, most.input_kinds)),
+        searches=int(most.searches),
+        tiers=tuple(tier if tier is None else str(tier) for tier in most.tiers) or (None,),
+    )
 
 
 def record_of(intent: CallIntent, usual_output: int | None) -> CallRecord:

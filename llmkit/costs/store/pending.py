@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmkit.records import CallIntent
 
-TRAVEL = 0.002
-"""Seconds that an intent may wait for others. A provider takes at least ten times as long to answer, and a
-call that is over before needs no intent."""
+TRAVEL = 0.004
+"""Seconds that an intent may wait for others. A provider takes longer to answer, and a call that is over
+before needs no intent."""
 
 
 class PendingIntents:
@@ -44,9 +44,10 @@ class PendingIntents:
                 self._waiting[uid] = (-math.inf, found[1])
 
     def ripe(self) -> list[CallIntent]:
-        """Return those that have to be stored; they stay until `stored`."""
-        latest = monotonic() - TRAVEL
-        return [intent for added, intent in list(self._waiting.values()) if added <= latest]
+        """Return all once the oldest is due, so that they share a commit; they stay until `stored`."""
+        waiting = list(self._waiting.values())
+        due = bool(waiting) and waiting[0][0] <= monotonic() - TRAVEL
+        return [intent for _, intent in waiting] if due else []
 
     def stored(self, intents: list[CallIntent]) -> None:
         """Remove intents that are stored, unless others have replaced them."""

@@ -246,6 +246,7 @@ class Writer:
         if thread is not None and thread is not threading.current_thread():
             wake_up.close()
             thread.join(timeout)
+        self._expects = False
         self.intents.hurry()
         if self._fresh or self.intents.due() == 0:  # queued while the thread ended
             self._write()

@@ -111,6 +111,15 @@ def test_a_call_that_is_over_before_needs_no_intent(store, path, monkeypatch):
     assert written == []
 
 
+def test_after_it_was_closed_intents_are_written_again(store, path):
+    assert store.append(call()).result(60)
+    store.intend(intent())
+    store.close()
+    later = intent()
+    store.intend(later)
+    wait_for(lambda: later.uid in stored(path))
+
+
 def test_calls_in_flight_are_in_the_file_when_it_is_closed(store, path):
     under_way = [intent() for _ in range(3)]
     for each in under_way:
@@ -222,11 +231,24 @@ def test_on_a_network_drive_intents_are_stored_and_found(path, dead, tmp_path_fa
     assert len(stored(path)) == 1
 
 
-def test_a_damaged_intent_keeps_no_other_from_being_found(store, path, dead):
-    store.intend(intent(owner=dead))
-    store.close()
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("{", ""),
+        ('"input_tokens":10', '"input_tokens":"x"'),
+        ('"most":[40,', '"most":["x",'),
+        ('"most":[40,', '"most":[40],"x":['),
+        ('"lease_s"', '"lease"'),
+        ('"tags":{}', '"tags":3'),
+    ],
+)
+def test_a_damaged_intent_keeps_no_other_from_being_found(store, path, dead, good, bad):
+    text = lost.encode(intent())
+    assert good in text
+    plant(path, intent(owner=dead))
     with closing(sqlite3.connect(path)) as file, file:
-        file.execute("INSERT INTO intents VALUES ('damaged', ?, 0, '{')", (dead,))
+        values = ("damaged", dead, 0, text.replace(good, bad, 1))
+        file.execute("INSERT INTO intents VALUES (?, ?, ?, ?)", values)
     assert statuses(Ledger(path)) == ["lost"]
     assert stored(path) == ["damaged"]
 

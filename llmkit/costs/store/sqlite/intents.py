@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from llmkit.core import processes, sqlite
 from llmkit.costs.store import lost
-from llmkit.costs.store.rows import encode
+from llmkit.costs.store.rows import encode, salvage
 from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from llmkit.costs.store.rows import Row
     from llmkit.records import CallIntent
 
 MARGIN = 30 * 1_000_000
@@ -93,11 +94,11 @@ def recover(connection: sqlite3.Connection, *, now: int) -> int:
     return count
 
 
-def _row(connection: sqlite3.Connection, text: str) -> tuple[object, ...] | None:
+def _row(connection: sqlite3.Connection, text: str) -> Row | None:
     intent = lost.decode(text)
     if intent is None:
-        logger.warning("The intent of a call in the ledger is damaged: %.200s", text)
+        logger.debug("The intent of a call is damaged: %.200s", text)
         return None
     of_model, of_provider = connection.execute(_USUAL, (intent.model, RECENT, intent.provider)).fetchone()
     usual = of_provider if of_model is None else of_model
-    return encode(lost.record_of(intent, None if usual is None else round(usual)))
+    return salvage(encode(lost.record_of(intent, None if usual is None else round(usual))))
