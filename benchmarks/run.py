@@ -1,4 +1,4 @@
-"""Measure llmkit: `python benchmarks/run.py [calls|first|streams|ledger|scale|charts|…|all] [--quick]`."""
+"""Measure llmkit: `python benchmarks/run.py [calls|first|streams|tables|ledger|…|all] [--quick]`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "calls": "wire",
     "first": "wire",
     "streams": "wire",
+    "tables": "tables",
     "imports": "imports",
     "ledger": "ledger_rows",
     "scale": "scale",
@@ -61,6 +62,7 @@ def _summary(name: str) -> str:
         "calls": "CPU of the client's process per plain call",
         "first": "CPU of a process that makes one call, from its start to its end",
         "streams": "CPU of the client's process per chunk of a burst of 2,000",
+        "tables": "rows per CPU second, and their memory",
         "imports": "CPU of a process, over one without llmkit",
         "ledger": "CPU per row, and to load all rows",
         "scale": "CPU and memory of a large ledger, each in a process of its own",
