@@ -24,7 +24,7 @@ WIDTH = 64
 
 BATCH, MAP, STORED = "llmkit.batch", "frames.map, store=False", "frames.map"
 GOALS = {BATCH: 1 / 0.33, MAP: 1 / 0.33, STORED: 1 / 0.30}
-"""What a row may cost, in rows of bare aiohttp; with the ledger, and `frames.map` with its store of answers."""
+"""What a row may cost, in rows of bare aiohttp; with the ledger and, for `frames.map`, its store."""
 
 _numbers = itertools.count()
 

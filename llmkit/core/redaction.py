@@ -46,12 +46,13 @@ class Secret:
         Secret('[redacted]', from an argument)
     """
 
-    __slots__ = ("__weakref__", "_value", "source")
+    __slots__ = ("__weakref__", "_digest", "_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
         # Debuggers and variable inspectors show slots; this slot shows a function.
         self._value: Callable[[], str] = lambda: value
         self.source = source
+        self._digest: bytes | None = None
         _seen.add(self)
 
     def reveal(self) -> str:

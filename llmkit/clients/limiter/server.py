@@ -60,6 +60,7 @@ class ServerLimiter:
     """Decides when requests are sent: how many at once, and none before a rate limit has passed.
 
     Attributes:
+        clock: Its time; by default the event loop's.
         concurrency: How many may be under way.
         held: How many are under way, or about to be.
         buckets: What is left of its limits, as far as it tells.
@@ -73,7 +74,7 @@ class ServerLimiter:
         self.buckets: dict[Unit, TokenBucket] = {}
         self.expected = Expectation()
         self.under_way: set[Permit] = set()
-        self._clock: Clock = clock or LoopClock()
+        self.clock: Clock = clock or LoopClock()
         self._blocked_until = self._blocked_at = float("-inf")
         self._pause = FIRST_PAUSE
         self._turns: deque[_Turn] = deque()
@@ -97,7 +98,7 @@ class ServerLimiter:
 
     def time(self) -> float:
         """Return the time of this limiter's clock."""
-        return self._clock.time()
+        return self.clock.time()
 
     def hold(self) -> None:
         """Count a call."""
@@ -162,7 +163,7 @@ class ServerLimiter:
                 if self._is_hopeless(delay):
                     turn.granted.set_exception(_exhausted(delay))
                 elif delay > 0:
-                    self._timer = self._clock.call_later(max(delay, SHORTEST_WAIT), self.serve)
+                    self._timer = self.clock.call_later(max(delay, SHORTEST_WAIT), self.serve)
                     return
                 else:
                     turn.permit.use()
@@ -178,7 +179,7 @@ class ServerLimiter:
 
     def refused(self, sent: float, retry_after: float | None) -> None:
         """A request was rate-limited: fewer at once, and none until the limit has passed."""
-        now = self._clock.time()
+        now = self.clock.time()
         self.concurrency.refused(sent, now)
         if retry_after is None:
             if sent < self._blocked_at:
@@ -189,7 +190,7 @@ class ServerLimiter:
 
     def _delay(self, permit: Permit) -> float:
         """Return the seconds until a request may be sent; not more than 0 for now."""
-        now = self._clock.time()
+        now = self.clock.time()
         delay = self._blocked_until - now
         for unit, bucket in self.buckets.items():
             delay = max(delay, bucket.delay(permit.demand.of(unit), now))
@@ -199,7 +200,7 @@ class ServerLimiter:
         """Whether a limit is one of hours or days, and used up; what is under way may give back a part."""
         if delay <= LONGEST_WAIT or self.under_way:
             return False
-        blocked = self._blocked_until - self._clock.time() > LONGEST_WAIT
+        blocked = self._blocked_until - self.clock.time() > LONGEST_WAIT
         return blocked or not all(bucket.is_brief for bucket in self.buckets.values())
 
     def _start_more(self) -> None:

@@ -17,10 +17,13 @@ _PERIODS = (1.0, MINUTE, 3600.0, 86400.0)
 _TELLING = 0.1
 """Share of a limit that must be used before its reset tells the period: resets are rounded to seconds."""
 
+_ODD = 1.5
+"""Factor above which a reset does not fit a period: it is about something else, or a clock is wrong."""
+
 _SPAN = 32
 """Responses between two comparisons of what was counted here and at the server."""
 
-_ALMOST_FULL = 0.95
+_ALMOST_FULL = 0.8
 """Share above which a bucket may have lost what would have made it overflow."""
 
 _PULL = 0.1
@@ -128,7 +131,9 @@ class TokenBucket:
         reset = seconds_until(said.reset, date)
         if reset:
             whole = reset * said.limit / used
-            self._period = min(_PERIODS, key=lambda period: abs(log(whole / period)))
+            nearest = min(_PERIODS, key=lambda period: abs(log(whole / period)))
+            if 1 / _ODD < whole / nearest < _ODD:
+                self._period = nearest
 
     def _learn_ratio(self, remaining: float, now: float) -> None:
         self._responses += 1
