@@ -69,6 +69,9 @@ class _Job(Generic[T, R]):
         self._failure: BaseException | None = None
         self._exhausted = False
         self._waiter: asyncio.Future[None] | None = None
+        # A call that starts a job waits for it; the job's calls must not wait for that call's place.
+        if (outer := current_slot.get()) is not None:
+            outer.release()
         limiter.server.join(self._start_more)
         self._start_more()
 
@@ -113,6 +116,7 @@ class _Job(Generic[T, R]):
                 item = next(self._items)
             except StopIteration:
                 self._exhausted = True
+                self._wake()  # another job's end may have led here, while `next` waits
             except Exception as error:  # noqa: BLE001 - raised by `next`, after the answers under way
                 self._fail(error)
             else:
@@ -143,6 +147,10 @@ class _Job(Generic[T, R]):
             self._ended.append(pair)
             slot.report(pair[1])
         slot.release()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let `next` look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -150,3 +158,4 @@ class _Job(Generic[T, R]):
         """Start nothing more; the error is raised after the answers that are still to come."""
         self._exhausted = True
         self._failure = self._failure or error
+        self._wake()

@@ -200,6 +200,22 @@ async def test_two_jobs_share_what_the_server_grants(calls):
     assert server.held == 0
 
 
+async def test_a_job_within_the_calls_of_a_job_does_not_wait_for_them():
+    server = ServerLimiter()
+
+    async def inner(number):
+        await asyncio.sleep(0)
+        return number
+
+    async def outer(_number):
+        return len(await drained(range(3), inner, Limiter(server)))
+
+    async with asyncio.timeout(60):
+        found = await drained(range(20), outer, Limiter(server))
+    assert [result for _, result in found] == [3] * 20
+    assert server.held == 0
+
+
 class Slow:
     """Gives each call of the same item a name of its own."""
 
