@@ -175,3 +175,37 @@ def test_the_wait_for_a_limit_is_not_part_of_a_calls_time():
     results, took = job(server, 3, client=server.client(timeout=50.0), most=1)
     assert [type(result) for result in results] == [LLMResponse] * 3
     assert (took > 100, server.refused) == (True, [])
+
+
+def test_a_fallback_waits_for_its_own_limits():
+    first, second = LimitedServer("google", requests=1), LimitedServer("openai", **A_MINUTE)
+    second.address = "http://other.invalid/v1"
+    client = first.client(fallback=[second.client()], max_retries=0)
+    results, _ = job(first, 40, client=client)
+    assert [type(result) for result in results] == [LLMResponse] * 40
+    assert len(second.answered) == 40 - len(first.answered) > 10
+    assert second.refused == []
+
+
+def test_a_job_can_be_cancelled_while_calls_wait_for_their_places():
+    server = LimitedServer("google", seconds=(5.0, 9.0), requests=6)
+    client = server.client()
+
+    def call(_row):
+        return client.generate_text([LLMMessage("user", "Hello")])
+
+    async def consume(limiter, rows):
+        return [pair async for pair in answered(range(rows), call, limiter=limiter)]
+
+    async def main():
+        limiter = limiter_of(client)
+        for seconds in (3, 11.5, 12.5, 31):
+            task = asyncio.create_task(consume(limiter, 100))
+            await asyncio.sleep(seconds)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (limiter.in_flight, limiter.server.held) == (0, 0)
+        assert len(await consume(limiter, 3)) == 3
+
+    virtual_time.run(main())
