@@ -168,11 +168,12 @@ class Reply:
     @property
     def beside(self) -> Beside:
         """What is shown beside the text: reasoning, images, sources, calls of tools."""
-        from llmkit.notebook.display.parts import beside, run_beside
+        from llmkit.notebook.display.parts import beside
+        from llmkit.notebook.tools.steps import around, events_of_run
 
         if self._shown_run is not None:
             return self._shown_run.beside
-        return beside(self.response) if self.run is None else run_beside(self.run)
+        return beside(self.response) if self.run is None else around(events_of_run(self.run))
 
     def _parsed(self, format: Format, schema: SchemaLike = None) -> Any:  # noqa: A002 - as the option is called
         try:

@@ -87,7 +87,7 @@ class Loop:
         self.stream: TextStream | None = None  # of the last request
         self.outcomes: dict[int, LLMResponse] = {}
         self._number = 0
-        self.run = Run(uid=uuid.uuid4().hex, messages=list(messages))
+        self.run = Run(uid=uuid.uuid4().hex, messages=list(messages), asked=len(messages))
 
     async def events(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
         """Do all steps; yields the parts of answers, the results, each step, and what others have to do.

@@ -62,6 +62,7 @@ class Run:
         response: The last answer; `None` if there is none.
         messages: The whole conversation, to go on with.
         trace: The steps.
+        asked: Number of messages that it began with.
         stopped: Why the run ended: `"done"`, at a limit (`"max_steps"`, `"max_cost"`), because the model made
             the same call three times (`"repeated"`), by the user (`"interrupted"`) or by an `"error"`.
 
@@ -75,6 +76,7 @@ class Run:
     messages: list[LLMMessage] = field(default_factory=list, repr=False)
     trace: list[Step] = field(default_factory=list, repr=False)
     stopped: Stopped = "done"
+    asked: int = field(default=0, repr=False)
     nanos: int = field(default=0, repr=False)
     unpriced: bool = field(default=False, repr=False)
 

@@ -21,7 +21,6 @@ from llmkit.notebook.display.plain_text import plain, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from llmkit.clients.tools.run import Run
     from llmkit.content.attachments import Attachment
     from llmkit.content.messages import LLMResponse
     from llmkit.content.parts import Citation
@@ -141,15 +140,6 @@ def call_html(call: ToolCall, outcome: str, result: ToolResult | None = None) ->
         body.append(_labelled("Error" if result.is_error else "Result", result.content))
         body += _media_html(result.attachments)
     return fold(f"{signature(call)} → {outcome}", "".join(body))
-
-
-def run_beside(run: Run) -> Beside:
-    """Return what is shown beside the last answer of a run with tools: its calls above it."""
-    calls = {
-        call.id: call for message in run.messages for call in message.parts if isinstance(call, ToolCall)
-    }
-    found = [part for message in run.messages for part in message.parts if isinstance(part, ToolResult)]
-    return beside(run.response, frozenset(calls)).after(results_beside(found, calls))
 
 
 def results_beside(results: Sequence[ToolResult], calls: Mapping[str, ToolCall]) -> Beside:

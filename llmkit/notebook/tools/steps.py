@@ -17,7 +17,7 @@ from llmkit.notebook.display.plain_text import plain, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from llmkit.clients.tools.run import Step
+    from llmkit.clients.tools.run import Run, Step
     from llmkit.content.messages import LLMMessage
 
 SHORT = 40
@@ -96,6 +96,19 @@ def events_of(messages: Iterable[LLMMessage]) -> Iterator[Event]:
         for one in message.parts:
             if isinstance(one, ToolResult):
                 yield Called(calls.get(one.call_id, ToolCall(one.call_id, one.name)), one, _result(one))
+
+
+def events_of_run(run: Run) -> list[Event]:
+    """Return what a run did: its answers, its calls and their results; the last answer with its tokens."""
+    events = list(events_of(run.messages[run.asked :]))
+    last = max((place for place, one in enumerate(events) if isinstance(one, LLMResponse)), default=-1)
+    if run.response is None:
+        return events
+    if last >= 0 and run.response.parts:
+        events[last] = run.response
+    else:  # an empty answer is not in the conversation
+        events.append(run.response)
+    return events
 
 
 LIMITS = {

@@ -50,18 +50,28 @@ def test_nothing_that_a_model_wrote_runs():
     assert 'href="javascript' not in html
 
 
-def test_a_run_shows_its_calls_above_its_answer():
-    call = ToolCall("1", "add", {"a": 1, "b": 2})
+def test_a_run_shows_its_steps_above_its_answer_and_its_sums_below():
+    calls = [ToolCall("1", "add", {"a": 1, "b": 2}), ToolCall("1", "add", {"a": 3, "b": 4})]  # one identifier
     messages = [
+        LLMMessage("user", "Earlier."),
+        LLMMessage("assistant", "An earlier answer."),
         LLMMessage("user", "Add."),
-        LLMMessage("assistant", parts=(call,)),
+        LLMMessage("assistant", "I add.", parts=(Text("I add."), calls[0])),
         LLMMessage("user", parts=(ToolResult("1", "add", "3"),)),
+        LLMMessage("assistant", parts=(calls[1],)),
+        LLMMessage("user", parts=(ToolResult("1", "add", "7"),)),
+        response().message,
     ]
-    done = Run(
-        uid="0" * 32, response=response(), messages=messages, trace=[Step(step=1, kind="model", name="m")]
-    )
+    steps = [
+        Step(step=number, kind="model", name="m", input_tokens=10, output_tokens=5, seconds=1.0)
+        for number in (1, 2, 3)
+    ]
+    done = Run(uid="0" * 32, response=response(), messages=messages, asked=3, trace=steps, nanos=5_000_000)
     html = shown(done)["text/html"]
-    assert html.index("add(a=1, b=2)") < html.index("<strong>Rhine</strong>")
+    places = [html.index(text) for text in ("I add.", "add(a=1, b=2) → 3", "add(a=3, b=4) → 7", "Rhine")]
+    assert places == sorted(places)
+    assert "An earlier answer." not in html
+    assert "3 requests · 2 tool calls · 30→15 tok · 3.0 s · $0.005" in html
     assert shown(done)["text/plain"] == repr(done)
 
 
