@@ -151,7 +151,7 @@ def test_a_run_that_was_stopped_at_a_limit_is_not_asked_again(kernel, peer, name
     script(peer, name, *(SERVERS[name].answer("I add.", [call]) for call in calls))
     result = kernel.run(f"%%llm {MODELS[name]} -x add --max-steps 2 -f json -o out\nWhat is 1 + 2?")
     assert result.reply["ename"] == "BadResponseError"
-    assert "stopped at --max-steps" in result.data("text/html")[-1]
+    assert "stopped at max steps" in result.data("text/html")[-1]
     assert value(kernel, "out.run.stopped, len(out.run.steps), ran") == "max_steps 4 [(0, 2), (1, 2)]"
     assert len(peer.bodies) == 2
 
