@@ -11,8 +11,10 @@ nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False  # a session without its Python is skipped, and said so
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 HOSTED = "tests/environments/colab-2026-08.txt"
-# What former releases of other packages say of themselves is not ours to mend.
+# What former releases of other packages say of themselves is not ours to mend. The tests of the sandbox are
+# left out with them: they hold it against the types of the newest SDKs.
 FORMER = (
+    "--ignore=tests/unit/sandbox",
     *("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning"),
     *("-W", "ignore:Unclosed context <zmq.asyncio:ResourceWarning"),  # nbclient with jupyter_client 7
 )
@@ -40,7 +42,7 @@ def headless(session: nox.Session, *options: str, **environment: str) -> None:
     """
     everything = (["-m", "kernel and not browser"], ["-m", "not (kernel or browser)"])
     for chosen in [session.posargs] if session.posargs else everything:
-        session.run("pytest", *options, *chosen, env=environment)
+        session.run("pytest", "--ignore=tests/browser", *options, *chosen, env=environment)
 
 
 def installed(session: nox.Session) -> set[str]:
@@ -77,14 +79,11 @@ def lower_bounds() -> str:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """The oldest release of every dependency, all at once.
-
-    The tests of the sandbox are left out: they hold it against the types of the newest SDKs.
-    """
+    """The oldest release of every dependency, all at once."""
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text(lower_bounds(), encoding="utf-8")
     session.install("--constraint", str(constraints), "-e", ".[test-headless]")
-    headless(session, *FORMER, "--ignore=tests/unit/sandbox", TESTED_ENVIRONMENT="lowest")
+    headless(session, *FORMER, TESTED_ENVIRONMENT="lowest")
 
 
 @nox.session(python="3.13")

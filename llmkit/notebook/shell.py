@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PLACE: ContextVar[Any] = ContextVar("llmkit_place", default=None)
+"""The message whose output is shown where a context was made."""
 
 
 def current_shell() -> Any:
@@ -18,6 +27,35 @@ def current_shell() -> Any:
 def has_kernel(shell: Any) -> bool:
     """Return whether a front end shows outputs; a terminal's shell and plain Python have no kernel."""
     return getattr(shell, "kernel", None) is not None
+
+
+def output_context(shell: Any) -> Context:
+    """Return a copy of the context that remembers which cell is running."""
+    context = copy_context()
+    context.run(_PLACE.set, shell.get_parent())
+    return context
+
+
+@contextmanager
+def remembered_output(shell: Any) -> Iterator[None]:
+    """Send output to the cell that the context remembers; ipykernel 7 does so by itself."""
+    place, before = _PLACE.get(), shell.get_parent()
+    if place is None or place == before:
+        yield
+        return
+    _flush()
+    shell.set_parent(place)
+    try:
+        yield
+    finally:
+        _flush()
+        shell.set_parent(before)
+
+
+def _flush() -> None:
+    # What is printed goes to where its stream points when the text is sent, a moment later.
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def execution_number(shell: Any) -> int | None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,8 @@ class SqliteAnswers:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = _open(self._path)
+            if self._path is None:  # `close` keeps a memory's answers, so it closes with its store
+                weakref.finalize(self, self._connection.close)
         return self._connection
 
 

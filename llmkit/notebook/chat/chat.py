@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from contextlib import closing
-from contextvars import copy_context
 from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from llmkit.notebook.display.saved_copies import NO_WIDGETS, SavedCopies
 from llmkit.notebook.reply import Reply
 from llmkit.notebook.scope import Scope, caller
 from llmkit.notebook.session import Session, find_session
-from llmkit.notebook.shell import current_shell, has_kernel, say
+from llmkit.notebook.shell import current_shell, has_kernel, output_context, say
 from llmkit.notebook.tools.executors import CallerExecutor, KernelExecutor
 from llmkit.notebook.tools.names import given_tools
 from llmkit.notebook.transcript import write_transcript
@@ -300,7 +299,7 @@ class Chat:
             text = plain_text(self._runner.talk.branch) if len(self._runner.talk) else repr(self)
             say(f"{text.rstrip()}\n{INSTEAD}")
             return
-        self._runner.shown_in = copy_context()
+        self._runner.shown_in = output_context(self._shell)
         self._copies.show(self._shell.display_pub, self._live())
 
     def _live(self) -> ChatWidget:

@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.clients.tools.execution import Job
-from llmkit.notebook.shell import has_kernel
+from llmkit.notebook.shell import has_kernel, remembered_output
 from llmkit.notebook.tool_runs import Turn
 from llmkit.notebook.tools.asking import ask_person
 
@@ -58,13 +58,17 @@ class KernelExecutor:
         if has_kernel(self._shell):
             await self._on_main_thread(_Asking(question, allowed))
 
+    def _begin(self, work: _Work) -> None:
+        with remembered_output(self._shell):
+            work.begin()
+
     async def _on_main_thread(self, work: _Work) -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         context = self._context.copy()  # a context can be entered only once at a time
 
         def call() -> None:
             try:
-                context.run(work.begin)
+                context.run(self._begin, work)
             finally:
                 loop.call_soon_threadsafe(over.set)
 

@@ -95,11 +95,11 @@ def level(levels: Sequence[Any], text: str) -> Any:
     return levels[min(len(_STRONG.findall(text)), len(levels) - 1)]
 
 
-def holds(condition: str, text: str) -> bool:
+def applies(condition: str, text: str) -> bool:
     """Whether a text has a word of a condition.
 
     Example:
-        >>> holds("mentions a refund", "Where are my refunds?")
+        >>> applies("mentions a refund", "Where are my refunds?")
         True
     """
     return bool(_stems(condition) & _stems(text))

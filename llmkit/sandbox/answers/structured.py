@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.labels import by_words, described, holds, level, way_out
+from llmkit.sandbox.answers.labels import applies, by_words, described, level, way_out
 
 if TYPE_CHECKING:
     from llmkit.sandbox.conversation import Ask
@@ -120,7 +120,7 @@ def by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: s
     if kind == "array":
         return _items(schema, root, key, subject, prompt)
     if kind == "boolean" and (asked := described(key, prompt)):
-        return holds(asked.question, subject)
+        return applies(asked.question, subject)
     return _scalar(kind, schema, key, subject)
 
 

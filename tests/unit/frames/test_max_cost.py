@@ -47,7 +47,7 @@ def test_a_maximum_needs_a_price(rows):
     assert rows.asked == []
 
 
-def trouble(seed):
+def faults_of(seed):
     chance = random.Random(seed)
 
     def answer(prompt):
@@ -61,7 +61,7 @@ def trouble(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_no_job_costs_more_than_it_may(seed, recorder):
     most = random.Random(seed).randrange(10_000, 400_000)
-    with RowServer(trouble(seed), delay=0.001) as server:
+    with RowServer(faults_of(seed), delay=0.001) as server:
         client = server.client(max_retries=2)
         hurry(client)
         try:
