@@ -140,13 +140,14 @@ class _Filled:
         whole = ROW in names and ROW not in table.names
         _check_names([name for name in names if not (whole and name == ROW)], table)
         self._columns = {name: table.column(name) for name in (table.names if whole else names)}
-        self._used = [name for name in names if name in self._columns]
+        used = [self._columns[name] for name in names if name in self._columns]
+        self._missing = {row for column in used for row, value in enumerate(column) if value is None}
         self._whole = whole
 
     def __call__(self, row: int, *, sending: bool) -> str | None:
-        values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
-        if any(values[name] is None for name in self._used):
+        if row in self._missing:
             return None
+        values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
         if self._whole:
             lookup = _Row(values)
             values = {**values, ROW: lookup}

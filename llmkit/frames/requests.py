@@ -50,7 +50,7 @@ class Requests:
         seen: Counter[bytes] = Counter()
         for row in range(rows):
             self.keys.append(self._key(row, keys, None if dedupe else seen))
-        self.counts = Counter(key for key in self.keys if key is not None)
+        self.counts = Counter(filter(None, self.keys))
 
     def _key(self, row: int, keys: Keys, seen: Counter[bytes] | None) -> bytes | None:
         try:

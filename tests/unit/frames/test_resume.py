@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 
 import pandas as pd
@@ -188,6 +189,10 @@ def killed(server, folder, *, rows: int, at_once: int, seed: int) -> None:
     assert not finished & set(later)
     assert len(later) == rows - len(finished)
     assert before - len(finished) <= at_once  # only what was under way is paid twice
+    with closing(sqlite3.connect(own["LLMKIT_LEDGER"])) as connection:
+        statuses = Counter(status for (status,) in connection.execute("SELECT status FROM calls"))
+    assert statuses["ok"] >= rows  # no finished row without its call in the books
+    assert statuses["ok"] + statuses["lost"] <= rows + at_once
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
