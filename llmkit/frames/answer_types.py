@@ -44,6 +44,11 @@ class AnswerType(ABC):
     def longest(self) -> Any:
         """The answer that takes most tokens."""
 
+    @property
+    def described(self) -> Mapping[str, str]:
+        """The labels with their descriptions; none for yes and no."""
+        return {}
+
     def cell(self, value: Any) -> Any:
         """Return the cell of an answer that fits the schema."""
         return value
@@ -110,6 +115,11 @@ class _Labelled(AnswerType):
     def longest(self) -> Any:
         """The answer that takes most tokens."""
         return max(self.labels, key=lambda label: len(label.encode()))
+
+    @property
+    def described(self) -> Mapping[str, str]:
+        """The labels with their descriptions."""
+        return self.labels
 
     def __repr__(self) -> str:
         labels = dict(self.labels) if any(self.labels.values()) else list(self.labels)

@@ -12,6 +12,8 @@ from llmkit.core.errors import InvalidRequestError
 from llmkit.frames.key import Keys
 
 if TYPE_CHECKING:
+    from llmkit.clients.engine.engine import ProviderClient
+    from llmkit.clients.engine.recorded import RecordedClient
     from llmkit.frames.options import Options
     from llmkit.frames.question import Question
 
@@ -40,8 +42,7 @@ class AskedModel:
     """
 
     def __init__(self, options: Options, question: Question) -> None:
-        model = options.model
-        self.client = recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
+        self.client = client_of(options)
         self.options: dict[str, Any] = dict(options.params)
         if question.schema is not None:
             self.options["schema"] = question.schema
@@ -82,6 +83,16 @@ class AskedModel:
                 f"{self.provider} has no flex tier.", hint="Leave mode out; OpenAI and Google have one."
             )
         return "flex"
+
+
+def client_of(options: Options) -> ProviderClient | RecordedClient:
+    """Return the client that the options name.
+
+    Raises:
+        ConfigurationError: If there is no such model.
+    """
+    model = options.model
+    return recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
 
 
 def _limit(provider: str, model: str, effort: str | None, output: int) -> int:

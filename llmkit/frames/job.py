@@ -96,7 +96,7 @@ class Job:
         if answer is None:
             return True
         if answer.status == OK:
-            return False
+            return not self.question.is_enough(answer)
         if answer.status == "length" and (answer.max_tokens or 0) < self.model.max_tokens:
             return True
         return again == "all" or (again is True and answer.status in UNANSWERED)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import InvalidRequestError
 from llmkit.frames.answer_types import AnswerType, Choice, Score, YesNo
+from llmkit.frames.asked_model import client_of
 from llmkit.frames.decision import Decision
 from llmkit.frames.extraction import Extraction
 from llmkit.frames.job import Job
@@ -112,6 +113,7 @@ def classify(
     multi: bool = False,
     other: str | None = None,
     examples: Iterable[tuple[str, Any]] = (),
+    probabilities: bool = False,
     out: str = "label",
     **options: Any,
 ) -> Any:
@@ -125,6 +127,8 @@ def classify(
         multi: Whether several labels may apply, or none; a cell is then a list.
         other: A further label for what fits none, e.g. `"none of these"`.
         examples: Some inputs with their labels, e.g. `[("I was charged twice", "billing")]`.
+        probabilities: Whether answers without a probability are asked for again; `<out>_p` has them where the
+            model has a Decisions API.
         out: Name of the new column, which is categorical.
         **options: The options of all verbs.
 
@@ -143,7 +147,16 @@ def classify(
         ['billing', 'technical']
     """
     question = Choice(labels, instruction, multi=multi, other=other)
-    return run(_decision("classify", frame, prompt, {"label": question}, examples, {"out": out, **options}))
+    return _run(
+        _decision(
+            "classify",
+            frame,
+            prompt,
+            {"label": question},
+            examples,
+            {"out": out, "probabilities": probabilities, **options},
+        )
+    )
 
 
 @verb
@@ -156,6 +169,7 @@ async def aclassify(
     multi: bool = False,
     other: str | None = None,
     examples: Iterable[tuple[str, Any]] = (),
+    probabilities: bool = False,
     out: str = "label",
     **options: Any,
 ) -> Any:
@@ -169,6 +183,7 @@ async def aclassify(
         multi: As for `classify`.
         other: As for `classify`.
         examples: As for `classify`.
+        probabilities: As for `classify`.
         out: As for `classify`.
         **options: The options of all verbs.
 
@@ -185,8 +200,15 @@ async def aclassify(
         ```
     """
     question = Choice(labels, instruction, multi=multi, other=other)
-    job = _decision("classify", frame, prompt, {"label": question}, examples, {"out": out, **options})
-    return await arun(job)
+    job = _decision(
+        "classify",
+        frame,
+        prompt,
+        {"label": question},
+        examples,
+        {"out": out, "probabilities": probabilities, **options},
+    )
+    return _noted(job, await arun(job))
 
 
 @verb
@@ -197,6 +219,7 @@ def filter(  # noqa: A001 - as Python calls it
     *,
     keep: bool = False,
     examples: Iterable[tuple[str, bool]] = (),
+    probabilities: bool = False,
     out: str = "keep",
     **options: Any,
 ) -> Any:
@@ -211,6 +234,8 @@ def filter(  # noqa: A001 - as Python calls it
         condition: What must hold of a row, e.g. `"mentions a refund"`.
         keep: Whether to keep all rows, with the answers in a boolean column.
         examples: Some inputs with their answers, e.g. `[("I want my money back", True)]`.
+        probabilities: Whether answers without a probability are asked for again; `<out>_p` has them where the
+            model has a Decisions API.
         out: Name of the boolean column, and beginning of the name of the column of errors.
         **options: The options of all verbs.
 
@@ -229,17 +254,17 @@ def filter(  # noqa: A001 - as Python calls it
         >>> found["keep"].dtype
         BooleanDtype
     """
-    job = _filter(frame, prompt, condition, examples, {"out": out, **options})
+    job = _filter(frame, prompt, condition, examples, {"out": out, "probabilities": probabilities, **options})
     if job.options.dry_run:
-        return run(job)
+        return _run(job)
     try:
-        found = run(job)
+        found = _run(job)
     except JobStopped as stopped:
-        stopped.frame = _filtered(stopped.frame, out, keep=keep)
+        stopped.frame = _filtered(job, stopped.frame, out, keep=keep)
         raise
     if isinstance(found, Plan):
         return found
-    return _told(_filtered(found, out, keep=keep), out, keep=keep)
+    return _told(_filtered(job, found, out, keep=keep), out, keep=keep)
 
 
 @verb
@@ -250,6 +275,7 @@ async def afilter(
     *,
     keep: bool = False,
     examples: Iterable[tuple[str, bool]] = (),
+    probabilities: bool = False,
     out: str = "keep",
     **options: Any,
 ) -> Any:
@@ -261,6 +287,7 @@ async def afilter(
         condition: As for `filter`.
         keep: As for `filter`.
         examples: As for `filter`.
+        probabilities: As for `filter`.
         out: As for `filter`.
         **options: The options of all verbs.
 
@@ -276,17 +303,17 @@ async def afilter(
         frame = await llmkit.frames.afilter(frame, "text", "mentions a refund")
         ```
     """
-    job = _filter(frame, prompt, condition, examples, {"out": out, **options})
+    job = _filter(frame, prompt, condition, examples, {"out": out, "probabilities": probabilities, **options})
     if job.options.dry_run:
-        return await arun(job)
+        return _noted(job, await arun(job))
     try:
-        found = await arun(job)
+        found = _noted(job, await arun(job))
     except JobStopped as stopped:
-        stopped.frame = _filtered(stopped.frame, out, keep=keep)
+        stopped.frame = _filtered(job, stopped.frame, out, keep=keep)
         raise
     if isinstance(found, Plan):
         return found
-    return _told(_filtered(found, out, keep=keep), out, keep=keep)
+    return _told(_filtered(job, found, out, keep=keep), out, keep=keep)
 
 
 @verb
@@ -297,6 +324,7 @@ def score(
     levels: Sequence[str] | Mapping[str, str],
     *,
     examples: Iterable[tuple[str, str]] = (),
+    probabilities: bool = False,
     out: str = "score",
     **options: Any,
 ) -> Any:
@@ -308,6 +336,8 @@ def score(
         instruction: The question, e.g. `"How angry is the writer?"`.
         levels: The levels from the lowest to the highest, or a mapping from each one to its description.
         examples: Some inputs with their levels, e.g. `[("This is outrageous!", "furious")]`.
+        probabilities: Whether answers without a probability are asked for again; `<out>_p` has them where the
+            model has a Decisions API.
         out: Name of the new column, an ordered categorical.
         **options: The options of all verbs.
 
@@ -326,7 +356,16 @@ def score(
         True
     """
     question = Score(levels, instruction)
-    return run(_decision("score", frame, prompt, {"score": question}, examples, {"out": out, **options}))
+    return _run(
+        _decision(
+            "score",
+            frame,
+            prompt,
+            {"score": question},
+            examples,
+            {"out": out, "probabilities": probabilities, **options},
+        )
+    )
 
 
 @verb
@@ -337,6 +376,7 @@ async def ascore(
     levels: Sequence[str] | Mapping[str, str],
     *,
     examples: Iterable[tuple[str, str]] = (),
+    probabilities: bool = False,
     out: str = "score",
     **options: Any,
 ) -> Any:
@@ -348,6 +388,7 @@ async def ascore(
         instruction: As for `score`.
         levels: As for `score`.
         examples: As for `score`.
+        probabilities: As for `score`.
         out: As for `score`.
         **options: The options of all verbs.
 
@@ -364,8 +405,15 @@ async def ascore(
         ```
     """
     question = Score(levels, instruction)
-    job = _decision("score", frame, prompt, {"score": question}, examples, {"out": out, **options})
-    return await arun(job)
+    job = _decision(
+        "score",
+        frame,
+        prompt,
+        {"score": question},
+        examples,
+        {"out": out, "probabilities": probabilities, **options},
+    )
+    return _noted(job, await arun(job))
 
 
 @verb
@@ -375,6 +423,7 @@ def decide(
     questions: Mapping[str, AnswerType],
     *,
     examples: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    probabilities: bool = False,
     out: str | None = None,
     **options: Any,
 ) -> Any:
@@ -385,6 +434,8 @@ def decide(
         prompt: As for `map`; the name of a column is usual.
         questions: `YesNo`, `Choice` and `Score` by name; one without an instruction is asked by its name.
         examples: Some inputs with all their answers, e.g. `[("Money back!", {"refund": True})]`.
+        probabilities: Whether answers without a probability are asked for again; `<out>_p` has them where the
+            model has a Decisions API.
         out: Beginning of the names of the new columns; by default they are those of the questions.
         **options: The options of all verbs.
 
@@ -402,7 +453,17 @@ def decide(
         >>> decide(tickets, "text", questions, model="sandbox", progress=False).columns.tolist()
         ['text', 'refund', 'team', 'refund_error', 'team_error']
     """
-    return run(_decision("decide", frame, prompt, questions, examples, {"out": out, **options}, named=True))
+    return _run(
+        _decision(
+            "decide",
+            frame,
+            prompt,
+            questions,
+            examples,
+            {"out": out, "probabilities": probabilities, **options},
+            named=True,
+        )
+    )
 
 
 @verb
@@ -412,6 +473,7 @@ async def adecide(
     questions: Mapping[str, AnswerType],
     *,
     examples: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    probabilities: bool = False,
     out: str | None = None,
     **options: Any,
 ) -> Any:
@@ -422,6 +484,7 @@ async def adecide(
         prompt: As for `map`.
         questions: As for `decide`.
         examples: As for `decide`.
+        probabilities: As for `decide`.
         out: As for `decide`.
         **options: The options of all verbs.
 
@@ -437,8 +500,16 @@ async def adecide(
         frame = await llmkit.frames.adecide(frame, "text", {"refund": YesNo("Is a refund asked for?")})
         ```
     """
-    job = _decision("decide", frame, prompt, questions, examples, {"out": out, **options}, named=True)
-    return await arun(job)
+    job = _decision(
+        "decide",
+        frame,
+        prompt,
+        questions,
+        examples,
+        {"out": out, "probabilities": probabilities, **options},
+        named=True,
+    )
+    return _noted(job, await arun(job))
 
 
 def _extraction(
@@ -458,7 +529,10 @@ def _decision(  # noqa: PLR0917 - as the verbs have them
     named: bool = False,
 ) -> Job:
     question = Decision(verb, questions, examples=examples, named=named)
-    return Job(frame, prompt, question, options_of(options))
+    probabilities = options.pop("probabilities", False)
+    made = options_of(options)
+    question.way(client_of(made), made, probabilities=probabilities)
+    return Job(frame, prompt, question, made)
 
 
 def _filter(
@@ -472,14 +546,31 @@ def _filter(
     return _decision("filter", frame, prompt, {"keep": question}, examples, options)
 
 
-def _filtered(frame: Any, out: str, *, keep: bool) -> Any:
+def _run(job: Job) -> Any:
+    return _noted(job, run(job))
+
+
+def _noted(job: Job, found: Any) -> Any:
+    """Say how many answers have no probability, if others have one."""
+    assert isinstance(job.question, Decision)
+    without, all_of_them = job.question.without_p(job.answers.values())
+    if job.question.has_p and 0 < without < all_of_them:
+        sys.stderr.write(
+            f"{without:,} of {all_of_them:,} answers have no probability: they were not asked at a Decisions"
+            " API. probabilities=True asks them again.\n"
+        )
+    return found
+
+
+def _filtered(job: Job, frame: Any, out: str, *, keep: bool) -> Any:
     """Return the rows that were not answered with no, without the answers."""
     if keep:
         return frame
     import narwhals as nw
 
     kept = nw.from_native(only_rows(frame, [answer is not False for answer in Table(frame).column(out)]))
-    return nw.to_native(kept.drop(out))
+    assert isinstance(job.question, Decision)
+    return nw.to_native(kept.drop([out, f"{out}_p"] if job.question.has_p else [out]))
 
 
 def _told(frame: Any, out: str, *, keep: bool) -> Any:
