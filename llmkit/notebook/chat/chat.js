@@ -685,7 +685,8 @@ class ChatView {
     if (this.waiting && !this.dead && performance.now() - this.waiting > PATIENCE) {
       this.waiting = 0;
       this.impatient = true;
-      this.say("The kernel has not answered yet: it is busy, or was restarted.");
+      const how = this.stopping ? " Jupyter's own interrupt (■) stops a tool." : "";
+      this.say(`The kernel has not answered yet: it is busy, or was restarted.${how}`);
     }
   }
 
