@@ -23,9 +23,11 @@ def load_sales(year: int):
     "Load the sales of a year."
     ran.append(year)
     return {HOSTILE!r}
+@llmkit.tool(timeout=600)
 def wait(seconds: float):
     "Wait."
     ran.append("waits")
+    print("begun", flush=True)
     time.sleep(seconds)
     ran.append("waited")
 @llmkit.tool(approve="always", description={HOSTILE!r})
@@ -145,6 +147,7 @@ def test_stop_ends_a_tool_that_keeps_the_kernel_and_a_reload_keeps_the_question(
         chat = Chat(page)
         chat.ask("Wait.")
         chat.root.get_by_text("running wait(seconds=600").wait_for()
+        page.get_by_text("begun", exact=True).wait_for()
         page.screenshot(path=ARTEFACTS / "chat-tool-running.png")
         chat.button("Stop the answer").click()
         chat.root.get_by_text("interrupted in a tool").wait_for()

@@ -110,10 +110,13 @@ def test_a_tool_waits_for_the_cell_that_runs(kernel, peer):
 
 
 def test_jupyters_interrupt_ends_a_tool_between_cells(kernel, peer):
-    script(peer, CHAT.answer("I wait.", [("c", "wait", '{"seconds": 25}')]), CHAT.answer("Done."))
-    page = opened(kernel, "wait")
+    kernel.run(
+        "def nap(seconds: float):\n    'Nap.'\n    print('begun', flush=True)\n    time.sleep(seconds)"
+    )
+    script(peer, CHAT.answer("I wait.", [("c", "nap", '{"seconds": 25}')]), CHAT.answer("Done."))
+    page = opened(kernel, "nap")
     page.send("ask", text="Wait.")
-    page.custom("notice", lambda c: "running wait" in c["text"])
+    page.wait(lambda m: m["msg_type"] == "stream")
     kernel.interrupt()
     end = ended(page)
     assert (end["state"], end["text"]) == ("cancelled", "I wait.")
