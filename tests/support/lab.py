@@ -189,6 +189,22 @@ def run_cell(page: Page, number: int) -> None:
     until(run)
 
 
+def scroll_to(cell: Locator) -> None:
+    """Bring a cell into view; again if JupyterLab, which keeps only cells near the view, drew it anew."""
+    from playwright.sync_api import Error
+
+    for _ in range(20):
+        try:
+            cell.scroll_into_view_if_needed()
+        except Error as error:
+            if "not attached" not in error.message:
+                raise
+            logger.info("drawn anew while it was scrolled to: %s", cell)
+        else:
+            return
+    pytest.fail(f"{cell} does not stay in the page")
+
+
 def saved_when(
     page: Page, path: Path, found: Callable[[nbformat.NotebookNode], object]
 ) -> nbformat.NotebookNode:
