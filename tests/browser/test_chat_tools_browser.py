@@ -69,6 +69,19 @@ def said_by_tools(peer, number):
     return [message["content"] for message in messages if message["role"] == "tool"]
 
 
+def reload(page):
+    """Load the page anew; again if JupyterLab, which has patience for a few seconds, shows no widget."""
+    from playwright.sync_api import TimeoutError as NotThere
+
+    for _ in range(4):
+        page.reload()
+        try:
+            page.locator(".llmkit-chat").first.wait_for(timeout=45_000)
+        except NotThere:
+            continue
+        return
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_keyboard_allows_and_denies_and_what_tools_say_runs_nothing(lab, peer, dark):
     address, folder = lab
@@ -159,7 +172,7 @@ def test_stop_ends_a_tool_that_keeps_the_kernel_and_a_reload_keeps_the_question(
         question(chat)
         save(page)
         read_when(folder / "stop.ipynb", "llmkit-saved")
-        page.reload()
+        reload(page)
         chat = Chat(page)
         asked = question(chat)
         asked.get_by_role("button", name="Allow this call").click()
