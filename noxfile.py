@@ -17,6 +17,7 @@ FORMER = (
     "--ignore=tests/unit/sandbox",
     *("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning"),
     *("-W", "ignore:Unclosed context <zmq.asyncio:ResourceWarning"),  # nbclient with jupyter_client 7
+    *("-W", "ignore:It looks like `register_random` was passed an object"),  # hypothesis 6.130
 )
 
 

@@ -82,7 +82,7 @@ def usage_bound(
     """
     codec = codec_of(provider)
     # Parameters may contain tools and schemas, which count as input.
-    extra = json.dumps(dict(request.extra), default=str, ensure_ascii=False) if request.extra else ""
+    extra = _written(request) if request.extra else ""
     if request.tools:
         extra += described(request.tools)
     before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model, count)
@@ -136,7 +136,7 @@ def _is_count(value: Any) -> bool:
 def _input_kinds(request: Request) -> list[str]:
     """Return the kinds of tokens with their own price that the prompt may have."""
     # Parameters name a modality in many ways; a false match only raises the bound.
-    sent = json.dumps(dict(request.extra), default=str).lower() if request.extra else ""
+    sent = _written(request).lower() if request.extra else ""
     pictures = any(one.kind != "text" for message in request.messages for one in message.attachments)
     there = {"audio": "audio" in sent, "video": "video" in sent, "image": pictures or "image" in sent}
     return [f"input_{kind}_tokens" for kind in MODALITIES if there[kind]]
@@ -157,3 +157,11 @@ def _tiers(request: Request, codec: type[Codec]) -> tuple[str | None, ...]:
     named = [tier for tier in (*asked, codec.tiers.get(request.tier or "")) if isinstance(tier, str)]
     # A provider may answer in the default tier although another was requested.
     return tuple(dict.fromkeys((None, *named)))
+
+
+def _written(request: Request) -> str:
+    """Return a request's further parameters as text; what JSON cannot say is refused when it is encoded."""
+    try:
+        return json.dumps(dict(request.extra), default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(dict(request.extra))

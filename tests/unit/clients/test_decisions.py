@@ -109,7 +109,7 @@ async def test_a_model_without_a_decisions_api_is_refused_before_anything_is_sen
 
 
 async def test_the_sandbox_decides_by_name(recorder):
-    client = llmkit.client("sandbox")
+    client = llmkit.client("sandbox:gpt-6-luna")
     assert has_decisions(client)
     answers, response = await decide(client, INPUT, QUESTIONS)
     await client.close()

@@ -187,7 +187,7 @@ async def test_a_model_that_would_be_asked_something_else_is_passed_over(
         ask = (lambda **given: read(first.stream_text(QUESTION, **given))) if streamed else None
         ask = ask or (lambda **given: first.generate_text(QUESTION, **given))
         with pytest.raises(ProviderNotAvailableError) as caught:
-            await ask(**{name: "x"})
+            await ask(**{name: TOOLS if name == "tools" else "x"})
     said = f"anthropic:sandbox-second was skipped: {name} is specific to openai:sandbox-first."
     assert caught.value.__notes__ == [said]
     assert caught.value.provider == "openai"
