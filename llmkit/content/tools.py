@@ -225,15 +225,19 @@ def tools_among(
         options.pop("tools", None)
     if callable(given) or isinstance(given, ToolSource):
         given = [given]
-    for one in [given] if isinstance(given, str) else given if isinstance(given, list | tuple) else ():
-        if one is None or isinstance(one, str | int | float):
-            raise _no_tool(one)
+    _check_kinds([given] if isinstance(given, str) else given)
     if not isinstance(given, list | tuple) or not any(map(_is_ours, given)):
         # These words are ours, whosever the tools are.
         is_ours = given and options.get("tool_choice") in _CHOICES
         return (), options.pop("tool_choice") if is_ours else None
     del options["tools"]
     return tools_of(given), options.pop("tool_choice", None)
+
+
+def _check_kinds(given: Any) -> None:
+    for one in given if isinstance(given, list | tuple) else ():
+        if one is None or isinstance(one, str | int | float):
+            raise _no_tool(one)
 
 
 def _no_tool(given: Any) -> InvalidRequestError:

@@ -212,23 +212,31 @@ class Score(_Labelled):
 
 def _described(labels: Any, other: str | None) -> dict[str, str]:
     """Return labels with their descriptions, which may be empty."""
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise InvalidRequestError(f"Labels must be a list of texts, got {labels!r:.60}.", hint="")
-    pairs = list(labels.items()) if isinstance(labels, Mapping) else [(label, "") for label in labels]
+    pairs = _pairs(labels)
     if other is not None:
         pairs.append((other, ""))
     for label, description in pairs:
-        if not (isinstance(label, str) and label.strip()) or not isinstance(description, str):
-            shown = label if isinstance(description, str) else description
-            raise InvalidRequestError(
-                f"Labels and their descriptions must be texts, got {shown!r:.60}.",
-                hint=f"Pass {str(shown)!r:.60}.",
-            )
-    twice = [label for label, count in Counter(label for label, _ in pairs).items() if count > 1]
-    if twice:
-        raise InvalidRequestError(
-            f"The label {twice[0]!r:.60} is given twice.", hint="Leave one of them out."
-        )
+        _check_text(label)
+        if description != "":
+            _check_text(description)
+    counts = Counter(label for label, _ in pairs)
+    twice = next((label for label, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise InvalidRequestError(f"The label {twice!r:.60} is given twice.", hint="Leave one of them out.")
     if len(pairs) < 2:
         raise InvalidRequestError(f"There must be at least two labels, got {len(pairs)}.", hint="")
     return dict(pairs)
+
+
+def _pairs(labels: Any) -> list[tuple[Any, Any]]:
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise InvalidRequestError(f"Labels must be a list of texts, got {labels!r:.60}.", hint="")
+    return list(labels.items()) if isinstance(labels, Mapping) else [(label, "") for label in labels]
+
+
+def _check_text(given: Any) -> None:
+    if not (isinstance(given, str) and given.strip()):
+        raise InvalidRequestError(
+            f"Labels and their descriptions must be texts, got {given!r:.60}.",
+            hint=f"Pass {str(given)!r:.60}.",
+        )

@@ -156,10 +156,8 @@ class Decision(Question):
         Raises:
             InvalidRequestError: If probabilities are wanted and there are none.
         """
-        multi = any(isinstance(one, Choice) and one.multi for one in self.questions.values())
-        plain = not (multi or self._examples or options.params or options.attach)
-        self.decides = plain and options.mode == "now" and has_decisions(client)
-        self.has_p = self.decides or (plain and has_decisions(client))
+        self.has_p = self._is_plain(options) and has_decisions(client)
+        self.decides = self.has_p and options.mode == "now"
         self.needs_p = probabilities
         if probabilities and not self.decides:
             raise InvalidRequestError(
@@ -167,6 +165,11 @@ class Decision(Question):
                 ' google:gemini-decision-1, in mode "now".',
                 hint="Leave probabilities out, or multi, examples, attach and further parameters.",
             )
+
+    def _is_plain(self, options: Options) -> bool:
+        """Whether a Decisions API takes all that is asked."""
+        several = any(isinstance(one, Choice) and one.multi for one in self.questions.values())
+        return not (several or self._examples or options.params or options.attach)
 
     def _input(self, messages: list[LLMMessage]) -> list[LLMMessage]:
         """Return a row's own messages, without what the verb adds."""
