@@ -32,6 +32,7 @@ from llmkit.core.timestamps import micros
 from llmkit.frames.answers.location import answer_store
 from llmkit.frames.answers.protocol import OK, Answer, JobRecord
 from llmkit.frames.failures import kind_of, message_of
+from llmkit.frames.options import TAG
 from llmkit.frames.submission import OPEN, PENDING, Submission
 from llmkit.records import calling, current_context
 from llmkit.transport.threads import in_thread
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from llmkit.content.messages import LLMResponse
     from llmkit.frames.answers.protocol import AnswerStore
     from llmkit.frames.job import Job
-
-TAG = "job"
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two looks at a batch that is waited for."""
@@ -75,7 +74,7 @@ class BatchMode:
         """Read what has ended, send what was not sent; return the frame.
 
         Raises:
-            JobStopped: If requests cannot be sent.
+            JobStopped: If requests cannot be sent, or one has failed and `on_error` is `"raise"`.
         """
         job = self._job
         tags = {**current_context().tags, **job.options.tags, TAG: job.label}
@@ -90,6 +89,9 @@ class BatchMode:
                 await self._wait()
         finally:
             self._count()
+        failed = next((one for one in map(job.answers.get, self._read) if one and one.status != OK), None)
+        if failed is not None and job.options.on_error == "raise":
+            raise job.stopped(failed.message or failed.status, failed.status)
         return job.frame()
 
     async def _look(self) -> None:

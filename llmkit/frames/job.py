@@ -17,6 +17,7 @@ from llmkit.frames.answers.protocol import OK, UNANSWERED, Answer, JobRecord
 from llmkit.frames.asked_model import AskedModel
 from llmkit.frames.cost_wall import MaxCostReachedError, walled
 from llmkit.frames.failures import STOPS, Refusals, kind_of, message_of
+from llmkit.frames.options import TAG
 from llmkit.frames.progress import Progress
 from llmkit.frames.prompts import Prompt, Prompts
 from llmkit.frames.requests import Requests
@@ -29,9 +30,6 @@ from llmkit.transport.threads import in_thread
 if TYPE_CHECKING:
     from llmkit.frames.options import Options
     from llmkit.frames.question import Question
-
-TAG = "job"
-"""Label of a job's calls in the ledger."""
 
 
 class Job:

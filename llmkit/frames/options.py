@@ -15,6 +15,9 @@ from llmkit.core.suggestions import ALMOST, nearest
 if TYPE_CHECKING:
     from llmkit.frames.answers.protocol import AnswerStore
 
+TAG = "job"
+"""Label of a job's calls in the ledger."""
+
 MODES = ("now", "flex", "batch")
 """How rows are asked: at once, or in the provider's cheaper and slower tier."""
 

@@ -115,6 +115,15 @@ def test_failed_rows_are_asked_again_only_by_the_next_use(openai, server, store,
     assert column(run(openai, store), "llm") == ["one", "two", None, "one"]
 
 
+def test_a_failed_row_can_stop_the_job(openai, server, store, ledger):
+    server.fail_in_batch("500")
+    run(openai, store)
+    server.advance(HOUR)
+    with pytest.raises(JobStopped, match="Stopped after 4 of 4 rows") as stopped:
+        run(openai, store, on_error="raise")
+    assert any(one is not None for one in column(stopped.value.frame, "llm"))
+
+
 @pytest.mark.parametrize("provider", CLIENTS)
 def test_an_expired_batch_says_so_and_its_rows_can_be_asked_again(provider, store, ledger):
     with SandboxServer(rate=0, first_token=0, batch_seconds=10**9, clock=lambda: NOW) as server:
