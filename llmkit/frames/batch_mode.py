@@ -8,6 +8,7 @@ died is found at the provider.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,7 @@ class BatchMode:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._client = job.model.client
+        self._has_asked = False
         self._pending: set[bytes] = set()
         self._read: set[bytes] = set()
         self._nanos: dict[str, int] = {}
@@ -81,12 +83,11 @@ class BatchMode:
         try:
             await self._look()
             # What failed just now is asked again by the next use, not by this one.
-            asked = [key for key in job.wanted if key not in self._pending and key not in self._read]
-            if asked:
-                with calling(surface="table", tags=tags):
-                    await self._send(asked, tags)
+            await self._ask(
+                [key for key in job.wanted if key not in self._pending and key not in self._read], tags
+            )
             if job.options.wait:
-                await self._wait()
+                await self._wait(tags)
         finally:
             self._count()
         failed = next((one for one in map(job.answers.get, self._read) if one and one.status != OK), None)
@@ -96,7 +97,7 @@ class BatchMode:
 
     async def _look(self) -> None:
         """Look at the open jobs with requests of this frame, and read the results of those that ended."""
-        self._pending.clear()
+        waited, self._pending = self._pending, set()
         for record in await in_thread(self._open):
             one = Submission.of(record)
             if one.is_being_sent:
@@ -110,7 +111,16 @@ class BatchMode:
                         one.states[place] = await self._updated(one, state)
             self._pending |= one.pending()
             await in_thread(self._keep, one, record)
+        if elsewhere := waited - self._pending - self._read:
+            await self._reread(elsewhere)
         self._count()
+
+    async def _reread(self, keys: set[bytes]) -> None:
+        """Look up what another process may have read or stored."""
+        answers = self._job.answers
+        for key in keys:
+            answers.pop(key, None)
+        answers.update(await in_thread(self._job.store.get, keys))
 
     def _open(self) -> list[JobRecord]:
         job = self._job
@@ -169,11 +179,37 @@ class BatchMode:
                 hint="Free space and run the cell again: the provider keeps the results for some days.",
             )
 
-    async def _send(self, asked: list[bytes], tags: dict[str, str]) -> None:
+    async def _ask(self, asked: list[bytes], tags: dict[str, str]) -> None:
+        """Send requests, but for those that another job sends at this moment."""
+        if not asked:
+            return
+        # What is sent later, in place of a process that died, is a job of its own.
+        store, identifier = self._job.store, os.urandom(8).hex() if self._has_asked else self._job.id
+        self._has_asked = True
+        try:
+            claimed = await in_thread(store.claim, asked, identifier)
+            unsent = await self._unsent(asked, claimed)
+            if unsent:
+                with calling(surface="table", tags=tags):
+                    await self._send(identifier, unsent, tags)
+        finally:
+            await in_thread(store.release, identifier)
+
+    async def _unsent(self, asked: list[bytes], claimed: set[bytes]) -> list[bytes]:
+        """Return the claimed requests that no job has sent between the look at the jobs and the claim."""
+        job = self._job
+        sent = {key for record in await in_thread(self._open) for key in Submission.of(record).pending()}
+        found = await in_thread(job.store.get, claimed - sent)
+        read = {key: one for key, one in found.items() if one != job.answers.get(key)}
+        job.answers.update(read)
+        self._pending |= {key for key in asked if key not in claimed or key in sent}
+        return [key for key in asked if key not in self._pending and key not in read]
+
+    async def _send(self, identifier: str, asked: list[bytes], tags: dict[str, str]) -> None:
         """Send requests, as many as `max_cost` allows."""
         job = self._job
         affordable = asked if job.options.max_cost is None else list(self._affordable(asked))
-        one = Submission(id=job.id, place=self._client.place, tags=tags, keys=frozenset(affordable))
+        one = Submission(id=identifier, place=self._client.place, tags=tags, keys=frozenset(affordable))
         if affordable:
             await self._submit(one, affordable)
         if len(affordable) < len(asked):
@@ -222,13 +258,15 @@ class BatchMode:
             left -= most
             yield key
 
-    async def _wait(self) -> None:
+    async def _wait(self, tags: dict[str, str]) -> None:
         """Look again and again until nothing is pending."""
         pause = FIRST_PAUSE
-        while self._pending:
+        while waited := self._pending:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             await self._look()
+            # A process that was about to send them has died.
+            await self._ask([key for key in waited - self._pending if key not in self._job.answers], tags)
 
     def _count(self) -> None:
         """Say of the rows that are pending that they are, and count the others."""

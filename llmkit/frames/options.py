@@ -40,11 +40,12 @@ class Options:
         retry_failed: `True` asks again for what was not answered, `"all"` also for answers that were paid
             but refused, cut or misfitting; `False` for nothing.
         dedupe: Whether equal requests are one call.
-        max_concurrent: The most calls at once; by default as many as the provider allows.
+        max_concurrent: The most calls at once; by default as many as the provider allows. Not for
+            `mode="batch"`.
         job: A name for the job, for `ledger.summary(by="job")`.
         store: Whether answers are kept, so that nothing is paid twice; `False` keeps nothing.
         replace: Whether columns that exist are replaced.
-        wait: Whether to wait for a batch.
+        wait: Whether to wait for a batch; for `mode="batch"` only.
         meta: Whether to add `_status`, `_model`, `_input_tokens`, `_output_tokens`, `_cost` and `_uid`.
         tags: Labels of the calls in the ledger.
         progress: Whether to show a line while it runs.
@@ -94,6 +95,20 @@ class Options:
             raise InvalidRequestError(f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.")
         for name in ("dedupe", "replace", "wait", "meta", "progress", "dry_run"):
             _one_of(name, getattr(self, name), (True, False))
+        self._check_mode()
+
+    def _check_mode(self) -> None:
+        """Refuse what would do nothing."""
+        if self.mode == "batch" and self.max_concurrent is not None:
+            raise InvalidRequestError(
+                'max_concurrent does nothing in mode="batch": the provider chooses the pace.',
+                hint="Leave it out.",
+            )
+        if self.mode != "batch" and self.wait:
+            raise InvalidRequestError(
+                f'wait does nothing in mode="{self.mode}", which waits in any case.',
+                hint='Leave it out, or use mode="batch".',
+            )
 
     def _check_texts(self) -> None:
         for name in ("out", "system", "attach", "job"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.clients.batches.state import BatchState
 from llmkit.core import processes
 from llmkit.core.timestamps import micros
+from llmkit.frames.answers import claims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,9 +97,11 @@ class Submission:
 
     @property
     def is_being_sent(self) -> bool:
-        """Whether another process may be sending it."""
-        if self.complete or self.owner == processes.owner():
+        """Whether another process, or another job of this one, may be sending it."""
+        if self.complete:
             return False
+        if self.owner == processes.owner():
+            return claims.is_active(self.id)
         owner = processes.Process.parse(self.owner)
         return owner is not None and processes.is_alive(owner) is not False
 

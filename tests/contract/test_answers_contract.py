@@ -8,11 +8,15 @@ import stat
 import subprocess
 import sys
 import warnings
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.processes import current
+from llmkit.core.timestamps import micros
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.frames.answers.protocol import Answer, JobRecord
 from llmkit.frames.answers.sqlite import VERSION, SqliteAnswers
@@ -37,6 +41,14 @@ store = SqliteAnswers(Path(sys.argv[1]))
 own = sys.argv[2].encode()
 futures = [store.put(Answer(b"%s:%d" % (own, n), "ok", text=str(n), time=n)) for n in range(200)]
 assert all(future.result(60) for future in futures)
+"""
+CLAIMING = """
+import sys
+from pathlib import Path
+from llmkit.frames.answers.sqlite import SqliteAnswers
+SqliteAnswers(Path(sys.argv[1])).claim([b"a"], "theirs")
+print("claimed", flush=True)
+sys.stdin.read()
 """
 
 
@@ -106,6 +118,57 @@ def test_jobs_are_listed_from_the_latest_and_replaced_by_their_identifier(store)
     store.save(job("b", 2))
     store.save(job("a", 1, "done"))
     assert [(one.id, one.state) for one in store.jobs()] == [("b", "running"), ("a", "done")]
+
+
+def test_a_request_is_claimed_by_one_job_until_it_ends(store):
+    assert store.claim([b"a", b"b"], "first") == {b"a", b"b"}
+    assert store.claim([b"b", b"c"], "second") == {b"c"}
+    assert store.claim([b"a", b"c"], "first") == {b"a"}  # what a job has, it has again
+    store.release("first")
+    assert store.claim([b"b"], "second") == {b"b"}
+    store.release("second")
+    store.release("unheard of")
+
+
+def test_the_claims_of_a_dead_process_are_taken_over_and_of_a_living_one_respected(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CLAIMING, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "claimed\n"
+    store = SqliteAnswers(path)
+    assert store.claim([b"a", b"b"], "mine") == {b"b"}
+    child.kill()
+    child.communicate(timeout=60)
+    assert store.claim([b"a", b"b"], "mine") == {b"a", b"b"}
+    store.release("mine")
+    store.close()
+
+
+@pytest.mark.parametrize(("age", "taken"), [(timedelta(minutes=59), set()), (timedelta(hours=2), {b"a"})])
+def test_the_claims_of_another_machine_last_for_their_lease(age, taken, tmp_path):
+    store = SqliteAnswers(tmp_path / "books.answers.sqlite")
+    store.save(job("any"))
+    elsewhere = current()._replace(host="another")
+    time = micros(datetime.now(UTC) - age)
+    store._connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?)", (b"a", "o", elsewhere.text(), time))
+    assert store.claim([b"a"], "mine") == taken
+    store.release("mine")
+    store.close()
+
+
+def test_a_store_of_a_former_version_gets_what_it_lacks(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    store = SqliteAnswers(path)
+    put(store, Answer(b"k", "ok"))
+    store.close()
+    with closing(sqlite3.connect(path)) as former:
+        former.execute("DROP TABLE claims")
+        former.execute("PRAGMA user_version = 1")
+    assert store.claim([b"k"], "mine") == {b"k"}
+    assert set(store.get([b"k"])) == {b"k"}
+    store.release("mine")
+    store.close()
 
 
 def test_a_closed_store_opens_again(tmp_path):
@@ -191,6 +254,8 @@ def test_a_store_that_keeps_nothing_takes_everything():
     nothing = Unkept()
     assert put(nothing, Answer(b"k", "ok")) == [True]
     nothing.save(job("a"))
+    assert nothing.claim([b"k"], "a") == nothing.claim([b"k"], "b") == {b"k"}
+    nothing.release("a")
     assert nothing.of_call("u") is None
     assert (nothing.get([b"k"]), nothing.jobs(), nothing.forget(), nothing.size()) == ({}, [], 0, 0)
     assert nothing.flush()

@@ -138,6 +138,17 @@ class AnswerStore(Protocol):
         """Return all jobs, the latest first."""
         ...
 
+    def claim(self, keys: Collection[bytes], job: str) -> set[bytes]:
+        """Claim requests for a job of this process; return those that it may ask for.
+
+        The others are claimed by another job, whose process lives as far as can be known.
+        """
+        ...
+
+    def release(self, job: str) -> None:
+        """End the claims of a job, once its answers are stored."""
+        ...
+
     def forget(self, before: int | None = None) -> int:
         """Delete the answers and jobs from before a time, or all; return the number of answers."""
         ...

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core import filesystems, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.writer import Writer
+from llmkit.frames.answers import claims
 from llmkit.frames.answers.protocol import Answer, JobRecord
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Version of the schema; a file of a newer one is refused."""
 
 TIMEOUT = 30.0
@@ -43,6 +44,7 @@ _SCHEMA = (
         rows INTEGER NOT NULL, done INTEGER NOT NULL, failed INTEGER NOT NULL,
         submitted INTEGER NOT NULL, changed INTEGER NOT NULL, expires INTEGER, cost_nanos INTEGER,
         state_json TEXT)""",
+    *claims.SCHEMA,
     f"PRAGMA user_version = {VERSION}",
 )
 _PUT = f"""INSERT INTO answers ({_ANSWER}) VALUES ({", ".join("?" * len(Answer._fields))})
@@ -116,6 +118,18 @@ class SqliteAnswers:
         with self._reading() as connection:
             rows = connection.execute(f"SELECT {', '.join(_JOB)} FROM jobs ORDER BY submitted DESC, id")  # noqa: S608 - as above
             return [JobRecord(**dict(zip(_JOB, row, strict=True))) for row in rows]
+
+    def claim(self, keys: Collection[bytes], job: str) -> set[bytes]:
+        """Claim requests for a job."""
+        with self._writing() as connection:
+            return claims.claim(connection, keys, job)
+
+    def release(self, job: str) -> None:
+        """End the claims of a job."""
+        claims.end(job)
+        if self._exists():
+            with self._writing() as connection:
+                claims.release(connection, job)
 
     def forget(self, before: int | None = None) -> int:
         """Delete answers and jobs, and give their space back."""

@@ -38,6 +38,13 @@ class Unkept:
         """Return nothing."""
         return []
 
+    def claim(self, keys: Collection[bytes], job: str) -> set[bytes]:  # noqa: ARG002 - the same
+        """Let every job ask for everything."""
+        return set(keys)
+
+    def release(self, job: str) -> None:
+        """Have nothing to end."""
+
     def forget(self, before: int | None = None) -> int:  # noqa: ARG002 - the same
         """Have nothing to forget."""
         return 0

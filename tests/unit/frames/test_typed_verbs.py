@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import llmkit.frames
-from llmkit import InvalidRequestError
+from llmkit import InvalidRequestError, frames
 from llmkit.frames import (
     Choice,
     JobStopped,
@@ -348,6 +348,21 @@ def test_frames_have_the_verbs_as_methods(rows):
     answering(rows, {"charged twice": {"label": "billing"}})
     found = FRAMES["polars"][:1].llm.classify("text", TEAMS, model=rows.client(), progress=False)
     assert found["label"].to_list() == ["billing"]
+
+
+@pytest.mark.parametrize("options", [{"mode": "batch", "max_concurrent": 2}, {"wait": True}])
+async def test_what_would_do_nothing_is_refused_by_every_verb_and_its_twin(options, rows):
+    given = {
+        "map": (), "extract": ({"properties": {"x": {}}},), "classify": (TEAMS,), "filter": ("is late",),
+        "score": ("How angry?", ["calm", "angry"]), "decide": (QUESTIONS,),
+    }  # fmt: skip
+    options = {"model": rows.client(), **options}
+    for name, asked in given.items():
+        with pytest.raises(InvalidRequestError, match="does nothing in mode"):
+            getattr(frames, name)(FRAMES["pandas"], "text", *asked, **options)
+        with pytest.raises(InvalidRequestError, match="does nothing in mode"):
+            await getattr(frames, f"a{name}")(FRAMES["pandas"], "text", *asked, **options)
+    assert rows.asked == []
 
 
 FRAME = FRAMES["pandas"]

@@ -1,0 +1,65 @@
+"""Claims in an SQLite store: which job asks for a request, so that no other one does at the same time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from llmkit.core import processes
+from llmkit.core.timestamps import micros
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection
+
+LEASE = timedelta(hours=1)
+"""How long a claim lasts if nobody here can know whether its process lives, as on another machine."""
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS claims (
+        key BLOB PRIMARY KEY, job TEXT NOT NULL, owner TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS claims_of_a_job ON claims (job)",
+)
+
+_active: set[str] = set()
+"""Jobs of this process that may have claims."""
+
+
+def is_active(job: str) -> bool:
+    """Whether a job of this process may still have claims."""
+    return job in _active
+
+
+def claim(connection: sqlite3.Connection, keys: Collection[bytes], job: str) -> set[bytes]:
+    """Claim requests in a transaction that writes; return those that are the job's now."""
+    _active.add(job)
+    now = micros(datetime.now(UTC))
+    holders = connection.execute("SELECT job, owner, max(time) FROM claims GROUP BY job, owner").fetchall()
+    gone = [(holder,) for holder, owner, time in holders if not _holds(holder, owner, time, now)]
+    connection.executemany("DELETE FROM claims WHERE job = ?", gone)
+    own = processes.owner()
+    connection.executemany(
+        "INSERT OR IGNORE INTO claims (key, job, owner, time) VALUES (?, ?, ?, ?)",
+        ((key, job, own, now) for key in keys),
+    )
+    mine = {key for (key,) in connection.execute("SELECT key FROM claims WHERE job = ?", (job,))}
+    return mine.intersection(keys)
+
+
+def release(connection: sqlite3.Connection, job: str) -> None:
+    """End the claims of a job."""
+    connection.execute("DELETE FROM claims WHERE job = ?", (job,))
+
+
+def end(job: str) -> None:
+    """Note that a job claims nothing more, even if its claims could not be deleted."""
+    _active.discard(job)
+
+
+def _holds(job: str, owner: str, time: int, now: int) -> bool:
+    """Whether the job of a claim still runs."""
+    if owner == processes.owner():
+        return is_active(job)
+    process = processes.Process.parse(owner)
+    alive = False if process is None else processes.is_alive(process)
+    return now - time < LEASE / timedelta(microseconds=1) if alive is None else alive
