@@ -80,7 +80,7 @@ async def batch(
 
     Args:
         prompts: Strings or conversations.
-        model: A name as for `llmkit.client`, or a client; by default the default model.
+        model: A name as for `llmkit.client`, or a client; by default that of `%llm model` or of the settings.
         system: System prompt for prompts that are strings.
         max_concurrent: Maximum number of concurrent calls. There are 8 at first, more while the server
             answers, and fewer after a rate limit; by default up to 256.

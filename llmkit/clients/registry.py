@@ -53,7 +53,8 @@ def client(name: str | None = None, **options: Any) -> ProviderClient | Recorded
 
     Args:
         name: `"provider:model"`, a provider, an alias, or an unambiguous model name; by default
-            the model in the settings, then the first provider with a key, then the sandbox.
+            the model of `%llm model`, then that in the settings, then the first provider with a key, then
+            the sandbox.
         **options: Arguments of the client's class, such as `api_key`, `base_url`, `timeout`,
             `max_retries`, `fallback` or `client`.
 
@@ -129,10 +130,15 @@ def resolve(name: str | None = None) -> ModelName:
         'anthropic:claude-haiku-5-5'
     """
     try:
-        return naming.resolve(name or settings.load().model or _first_with_key())
+        return naming.resolve(name or _session_model() or settings.load().model or _first_with_key())
     except ConfigurationError as error:
         redact_error(error)  # the name may be a key by mistake
         raise
+
+
+def _session_model() -> str:
+    """Return the default model of the session: the first, if it names several to compare."""
+    return naming.session_model.partition(",")[0]
 
 
 def _first_with_key() -> str:

@@ -24,6 +24,9 @@ ENTRY_POINTS = "llmkit.clients"
 session_aliases: dict[str, str] = {}
 """Aliases of this session; they override those of the settings."""
 
+session_model = ""
+"""Default model of this session (`%llm model`); it overrides that of the settings."""
+
 registered: dict[str, Callable[..., Any]] = {}
 """Client factories registered in this process, by provider name."""
 

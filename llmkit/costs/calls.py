@@ -212,7 +212,7 @@ class Calls:
         """Show costs in an interactive dashboard that follows new calls.
 
         Args:
-            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"hour"`, `"day"`,
+            by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"job"`, `"hour"`, `"day"`,
                 `"week"`, `"month"`, or `"tag:"` and the name of a tag.
             metric: `"cost"`, `"calls"`, `"tokens"`, `"errors"`, `"saved"`, or a median: `"duration"`,
                 `"first token"`.

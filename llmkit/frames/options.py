@@ -28,7 +28,7 @@ class Options:
 
     Attributes:
         out: Name of the new column, and the beginning of the names of those that belong to it.
-        model: A name as for `llmkit.client`, or a client; by default that of the settings.
+        model: A name as for `llmkit.client`, or a client; by default that of `%llm model` or of the settings.
         system: The system prompt.
         attach: Name of a column with a file for each row, or a list of files.
         mode: `"now"`; `"flex"` for the provider's cheaper and slower tier; `"batch"` for its Batch API, at

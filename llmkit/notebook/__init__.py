@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmkit import records
 from llmkit.clients.tools import approval
+from llmkit.core import naming
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -60,6 +61,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     kept = [t for t in shell.input_transformers_cleanup if getattr(t, "__name__", "") != "keep_questions"]
     shell.input_transformers_cleanup[:] = kept
     records.set_ambient(records.outside_cells)
+    naming.session_model = ""
     approval.set_asker(None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.base import BaseLLMClient
@@ -185,7 +184,7 @@ class _Asked:
         files: Any = (),
     ) -> None:
         self.client: ToolRunner = (
-            recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model or _session_model())
+            recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
         )
         self.messages = _messages(question, system, files)
         self.limits = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
@@ -250,16 +249,6 @@ class _Asked:
         reply.run = done
         reply.footer = build_footer(response)
         return reply
-
-
-def _session_model() -> str | None:
-    """Return the default model of the notebook's session (`%llm model`), if there is one."""
-    if "IPython" not in sys.modules:  # a plain script stays without it
-        return None
-    from llmkit.notebook.session import find_session
-
-    session = find_session()
-    return None if session is None else session.defaults.model.partition(",")[0] or None
 
 
 def _read(response: LLMResponse, schema: SchemaLike) -> Any:

@@ -10,9 +10,8 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import TraitError, observe
 
 from llmkit.content.template import CellError
-from llmkit.core import settings
+from llmkit.core import naming, settings
 from llmkit.core.errors import ConfigurationError, LLMClientError
-from llmkit.core.naming import is_model
 from llmkit.notebook.cell.help import help_text
 from llmkit.notebook.cell.parser import parse_cell, parse_line
 from llmkit.notebook.cell.subcommands import Command
@@ -53,6 +52,10 @@ class LLMMagics(Magics, Defaults):
 
         if change.new:
             replay(mode=change.new)
+
+    @observe("model")
+    def _set_model(self, change: Any) -> None:
+        naming.session_model = change.new  # also for calls from Python
 
     @observe("aliases")
     def _set_aliases(self, change: Any) -> None:
@@ -98,7 +101,7 @@ class LLMMagics(Magics, Defaults):
             %llm help                    all options and subcommands
         """
         try:
-            parsed = parse_line(line, is_model) if cell is None else parse_cell(line, cell)
+            parsed = parse_line(line, naming.is_model) if cell is None else parse_cell(line, cell)
             if isinstance(parsed, Command):
                 from llmkit.notebook.commands import handlers
 

@@ -1,4 +1,4 @@
-"""Completions after `%%llm` and `%llm`, for IPython's completer.
+"""Completions after `%%llm` and `%llm`, and of columns in calls over tables, for IPython's completer.
 
 They replace IPython's own completions: Python names are of no use in a prompt.
 """
@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from llmkit.notebook.cell.column_completion import typed_column
 from llmkit.notebook.cell.options import BY_NAME, flag, flags
 from llmkit.notebook.cell.subcommands import COMMANDS
 from llmkit.notebook.cell.values import FORMATS, PYTHON
@@ -72,7 +73,17 @@ def complete(text: str, known: Known) -> Completions | None:
     line = text.rpartition("\n")[2]
     if match := _LINE.match(line):
         return _options(match["rest"], known, cell=False)
-    return None
+    return _column(text, known)
+
+
+def _column(text: str, known: Known) -> Completions | None:
+    """Complete a column of a table; `None` for IPython's own completions."""
+    found = typed_column(text, known.variables)
+    if found is None:
+        return None
+    fragment, columns = found
+    choices = _matching((Choice(name, kind="column") for name in columns), fragment)
+    return Completions(fragment, choices) if choices else None
 
 
 def describe(text: str, known: Known) -> str:
@@ -172,8 +183,8 @@ _SWITCHES = {name for name, option in BY_NAME.items() if not option.metavar}
 _FIXED = {
     "replay": ("auto", "only", "off"),
     "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "unknown_notebook=", "off"),
-    "cost": ("model", "provider", "day", "notebook", "cell", "surface", "status"),
-    "dashboard": ("model", "provider", "day", "notebook", "surface", "status"),
+    "cost": ("model", "provider", "day", "notebook", "cell", "surface", "job", "status"),
+    "dashboard": ("model", "provider", "day", "notebook", "surface", "job", "status"),
     "export": ("thread",),
 }
 """Words that may follow a subcommand."""

@@ -73,6 +73,7 @@ COMMANDS = {
     "fix": Form("correct the cell that failed last; the code goes into the next cell"),
     "explain": Form("explain the last error"),
     "cost": Form("show what you have spent", "BY", _NAME),
+    "jobs": Form("list the jobs over tables, with their rows and costs"),
     "dashboard": Form("show costs live, with controls and the prices of other models", "BY", _NAME),
     "budget": Form(
         "show or set limits: daily, per_notebook, per_call, unpriced, unknown_notebook; off removes them",

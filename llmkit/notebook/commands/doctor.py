@@ -216,6 +216,34 @@ def examine_ledger(ledger: Ledger) -> Finding:
     )
 
 
+def _answers() -> Finding:
+    from llmkit.costs.ledger import ledger
+
+    return examine_answers(ledger)
+
+
+def examine_answers(ledger: Ledger) -> Finding:
+    """Report the answers of tables: what they take, and how to delete them."""
+    from llmkit.frames.answers.location import answers_path
+
+    try:
+        place = ledger.path
+    except ConfigurationError:  # the line about the ledger says it
+        return Finding(name="answers", ok=None, text="not checked: they are beside the ledger")
+    if isinstance(place, str) or str(place) == ":memory:":
+        return Finding(name="answers", ok=None, text="of tables: in memory, lost when this process ends")
+    path = answers_path(place)
+    if not path.exists():
+        return Finding(name="answers", ok=None, text=f"{path}; does not exist yet: df.llm creates it")
+    try:
+        facts = _facts(path, "answers")
+    except sqlite3.Error as error:
+        text = f"{path} cannot be read: {error}. Move it away: what it has would be paid again"
+        return Finding(name="answers", ok=False, text=text)
+    forget = "to delete the old ones: llmkit.frames.forget(older_than=timedelta(days=30))"
+    return _judged("answers", f"{path}; {facts}; {forget}", _open_to_others(path))
+
+
 def _drive(path: Path) -> tuple[str, str]:
     """Say that a ledger is on a network drive, and what is wrong with its locks."""
     from llmkit.core import filesystems
@@ -233,11 +261,11 @@ def _judged(name: str, text: str, *troubles: str) -> Finding:
     return Finding(name=name, ok=not found, text="; ".join([text, *found]))
 
 
-def _facts(path: Path) -> str:
-    """Read a ledger's size, rows and version; wait at most 2 s for a lock."""
+def _facts(path: Path, table: str = "calls") -> str:
+    """Read a database's size, rows and version; wait at most 2 s for a lock."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
-        (rows,) = connection.execute("SELECT count(*) FROM calls").fetchone()
+        (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - a name of our own
     # The latest rows are still in the write-ahead log.
     parts = (path, path.with_name(f"{path.name}-wal"))
     size = sum(part.stat().st_size for part in parts if part.exists())
@@ -350,6 +378,7 @@ def _version(package: str) -> str | None:
 
 _LOCAL: dict[str, Callable[[], Finding]] = {
     "ledger": _ledger,
+    "answers": _answers,
     "budget": _budget,
     "replay": _replay,
     "addresses": _addresses,

@@ -208,6 +208,16 @@ def _cost(_session: Session, command: Command) -> Any:
     return ledger.summary(by=command.argument or "model") if total.calls else None
 
 
+def _jobs(_session: Session, _command: Command) -> Any:
+    from llmkit.frames import jobs
+
+    found = jobs()
+    if len(found):
+        return found
+    say('No jobs so far: df.llm.map("Summarise: {{text}}") asks the same of every row of a table.')
+    return None
+
+
 def _dashboard(_session: Session, command: Command) -> Any:
     from llmkit.costs.ledger import ledger
 
@@ -296,6 +306,7 @@ _COMMANDS: dict[str, Callable[[Session, Command], Any]] = {
     "fix": session_commands.fix,
     "explain": session_commands.explain,
     "cost": _cost,
+    "jobs": _jobs,
     "dashboard": _dashboard,
     "budget": _budget,
     "tags": _tags,

@@ -16,8 +16,8 @@ import pandas as pd
 from llmkit.core.suggestions import known
 from llmkit.core.timestamps import MICROSECOND, aware, moment
 from llmkit.costs.charts.aggregates import Bins, binned
+from llmkit.costs.frame.summary import JOB, TAG, integers, local_time, period_starts, that_count
 from llmkit.costs.frame.summary import PERIODS as CLOCK
-from llmkit.costs.frame.summary import TAG, integers, local_time, period_starts, that_count
 from llmkit.costs.price_rules import estimated
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PERIODS = ("today", "7 days", "30 days", "this month", "all", "custom")
 """Which calls, by the local day they began on; `custom` is from one day to another."""
 
-GROUPS = ("model", "provider", "notebook", "status", "surface", *reversed(CLOCK))
+GROUPS = ("model", "provider", "notebook", "status", "surface", "job", *reversed(CLOCK))
 """What calls can be grouped by, beside `tag:` and a name."""
 
 SUMS = {
@@ -52,7 +52,7 @@ OTHERS = "others"
 MOST_BARS = 400
 """Most periods that a chart draws one by one."""
 
-_LACKING = {"notebook": "outside a notebook", TAG: "without the tag"}
+_LACKING = {"notebook": "outside a notebook", "job": "outside a job", TAG: "without the tag"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class DashboardSettings:
         Traceback (most recent call last):
         ...
         llmkit.core.errors.ConfigurationError: Unknown group 'weather'. Known: model, provider, notebook,
-        status, surface, month, week, day, hour.
+        status, surface, job, month, week, day, hour.
     """
 
     period: str = "30 days"  # one of `PERIODS`
@@ -89,6 +89,12 @@ class DashboardSettings:
     def timed(self) -> bool:
         """Whether the groups are periods of time."""
         return self.by in CLOCK
+
+    @property
+    def tag_grouped(self) -> str | None:
+        """Name of the tag by which calls are grouped; `None` if they are grouped by something else."""
+        by = JOB if self.by == "job" else self.by
+        return by.removeprefix(TAG) if by.startswith(TAG) else None
 
     def span(self, now: datetime) -> tuple[int | None, int | None]:
         """Return from when on and before when calls count, in microseconds since 1970."""
@@ -268,8 +274,8 @@ class Board:
             keys = [str(start) for start in starts.astype("M8[s]")]
             return places.astype(np.int64), keys, keys
         numbers: Any
-        if by.startswith(TAG):
-            words = pd.Series(_labels(self._rows["tags"], by.removeprefix(TAG)), dtype=object)
+        if (tag := self.settings.tag_grouped) is not None:
+            words = pd.Series(_labels(self._rows["tags"], tag), dtype=object)
             numbers, found = pd.factorize(words)
             names = list(found)
         else:
@@ -301,7 +307,7 @@ class Board:
 def _needed(settings: DashboardSettings) -> list[str]:
     columns = ["time", "status", "simulated", "cost_nanos", "saved_nanos", "input_tokens", "output_tokens"]
     columns += ["usage_source", "at_most_nanos", *MEDIANS.values()]
-    if settings.by.startswith(TAG):
+    if settings.tag_grouped is not None:
         return [*columns, "tags"]
     return columns if settings.timed or settings.by in columns else [*columns, settings.by]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from llmkit.costs.frame.summary import TAG
+from llmkit.costs.frame.summary import JOB, TAG
 from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, DashboardSettings
 from llmkit.notebook.dashboard.view_model import NAMES
 from llmkit.notebook.display.message_widget import MessageWidget
@@ -89,7 +89,7 @@ class Controls:
         self, models: Sequence[str], notebooks: Sequence[str], names: Sequence[str], tags: Sequence[str]
     ) -> None:
         """Bring the choices up to date; what is chosen stays chosen."""
-        groups = [*GROUPS, *(f"{TAG}{name}" for name in names)]
+        groups = [*GROUPS, *(by for name in names if (by := f"{TAG}{name}") != JOB)]
         choices = {
             "by": [(name, name) for name in groups],
             "model": [("all", ANY), *((name, name) for name in models)],

@@ -64,6 +64,20 @@ def test_the_default_model_is_that_of_the_notebook():
     assert ran.value == "sandbox-mini"
 
 
+def test_the_default_model_of_the_notebook_is_that_of_tables_batches_and_clients_too():
+    with shells.opened() as shell:
+        shell.do("%llm model sandbox:sandbox-mini")
+        shell.do("import pandas, llmkit")
+        shell.do("frame = pandas.DataFrame({'a': ['x']}).llm.map('say {{a}}', meta=True, progress=False)")
+        shell.do("(answer,) = await llmkit.batch(['Name a river.'], progress=False)")
+        assert shell["frame"]["llm_model"].tolist() == ["sandbox-mini"]
+        assert shell["answer"].model == "sandbox-mini"
+        assert shell.do("llmkit.client().model").value == "sandbox-mini"
+        shell.do("%config LLMMagics.model = 'sandbox:sandbox-large,sandbox'")
+        assert shell.do("llmkit.client().model").value == "sandbox-large"
+    assert llmkit.client().model != "sandbox-large"
+
+
 async def test_aask_asks_on_the_running_loop():
     assert (await llmkit.aask("repeat exactly: Rhine", "sandbox")).text == "Rhine"
 

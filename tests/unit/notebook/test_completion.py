@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +80,74 @@ def test_our_words_complete_and_no_others(typed, expected):
 @pytest.mark.parametrize("typed", ["print(d", "%llm", "%%llm", "%lls x", "s = 'a'\nd", "%%time\n%x"])
 def test_other_lines_are_left_to_ipython(typed):
     assert texts(typed) is None
+
+
+TICKETS = pd.DataFrame(columns=["text", "team", "order id", "o'clock", 7])
+FRAMES = Known(
+    variables={
+        "df": TICKETS,
+        "polars_df": pl.DataFrame(schema=["text"]),
+        "table": pa.table({"text": ["a"]}),
+        "lazy": pl.LazyFrame({"text": ["a"]}),
+        "number": 1,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "fragment", "expected"),
+    [
+        ('df.llm.map("Summarise: {{te', "te", ["text", "team"]),
+        ('df.llm.map("{{team}}: {{ te', "te", ["text", "team"]),
+        ('df.llm.classify("te', "te", ["text", "team"]),
+        ('df.llm.score("', "", ["text", "team", "order id", "o'clock", "7"]),
+        ("df.llm.filter('o", "o", ["order id"]),
+        ('out = await df.llm.amap(\n    "One line.\\n"\n    "{{order', "order", ["order id"]),
+        ('df.llm.decide(prompt="te', "te", ["text", "team"]),
+        ('df.llm.map("What is it?", attach="te', "te", ["text", "team"]),
+        ('df.llm.map("""Of\n{{te', "te", ["text", "team"]),
+        ('say("it\'s") # "\ndf.llm.map("{{te', "te", ["text", "team"]),
+        ('polars_df.llm.map("{{t', "t", ["text"]),
+        ('llmkit.frames.map(table, "{{t', "t", ["text"]),
+        ('frames.classify(df, "te', "te", ["text", "team"]),
+    ],
+)
+def test_columns_complete_in_what_a_verb_asks_of_each_row(typed, fragment, expected):
+    found = complete(typed, FRAMES)
+    assert (found.fragment, [choice.text for choice in found.choices]) == (fragment, expected)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        'df.llm.map("Summarise: te',  # no column: text
+        'df.llm.classify("text", ["te',
+        'df.llm.map("text", system="{{te',
+        'df.llm.map("text") + "{{te',
+        'df.llm.map(f"{{te',
+        'df.map("{{te',
+        'df["te',
+        'other.df.llm.map("{{te',
+        'df[df.team == 1].llm.map("{{te',
+        'number.llm.map("{{te',
+        'lazy.llm.map("{{te',
+        'unknown.llm.map("{{te',
+        'frames.map(df.head(), "{{te',
+        "df.llm.map(te",
+        'df.llm.map("te"',
+        "df.llm.",
+    ],
+)
+def test_no_columns_are_offered_elsewhere(typed):
+    assert complete(typed, FRAMES) is None
+
+
+def test_nothing_is_evaluated_to_complete_a_column():
+    class Watched:
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+    assert complete('df.llm.map("{{te', Known(variables={"df": Watched()})) is None
 
 
 def test_files_and_variables_complete_an_attachment(tmp_path):
@@ -166,6 +237,23 @@ def test_completions_of_python_are_left_as_they_are(shell):
     shell.do("table = 1")
     found = {each.text: each for each in offered(shell, "tab")}
     assert found["table"].type != "variable"
+
+
+def test_columns_complete_in_every_way_in_which_a_front_end_asks(shell):
+    shell.do("import pandas\nframe = pandas.DataFrame(columns=['text', 'team', 'other'])")
+    typed = 'x = 1\nframe.llm.map("Summarise: {{te'
+    assert [(each.text, each.type) for each in offered(shell, typed)] == [
+        ("text", "column"),
+        ("team", "column"),
+    ]
+    line = 'frame.llm.classify("te'
+    assert shell.shell.complete("te", line, len(line)) == ("te", ["text", "team"])
+
+
+def test_the_verbs_complete_after_the_accessor(shell):
+    shell.do("import pandas\nframe = pandas.DataFrame(columns=['text'])")
+    found = {each.text.rpartition(".")[2] for each in offered(shell, "frame.llm.")}
+    assert {"map", "amap", "extract", "classify", "filter", "score", "decide"} <= found
 
 
 def test_the_price_of_every_model_is_the_one_that_the_list_shows(shell):

@@ -16,8 +16,10 @@ from llmkit import OpenAIClient, records
 from llmkit.clients import registry
 from llmkit.clients.credentials.health import clock_skew
 from llmkit.costs.ledger import Ledger
+from llmkit.frames.answers.protocol import Answer
+from llmkit.frames.answers.sqlite import SqliteAnswers
 from llmkit.notebook.commands import doctor
-from llmkit.notebook.commands.doctor import Finding, examine, examine_ledger
+from llmkit.notebook.commands.doctor import Finding, examine, examine_answers, examine_ledger
 from tests.support.kernels import Kernel
 from tests.support.shells import opened
 
@@ -259,3 +261,29 @@ def test_a_default_model_that_is_not_checked_says_nothing_untrue_of_its_provider
     with opened() as shell:
         line = shell.do("%llm doctor").text.splitlines()[0]
     assert line.endswith("sandbox:sandbox; not checked against a list of models")
+
+
+def test_the_answers_of_tables_are_shown_with_their_size_and_how_to_delete_them(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    assert "ledger.answers.sqlite; does not exist yet" in examine_answers(ledger).text
+    store = SqliteAnswers(tmp_path / "ledger.answers.sqlite")
+    store.put(Answer(b"key", "ok", "Rhine")).result(60)
+    store.close()
+    found = examine_answers(ledger)
+    assert found.ok
+    assert found.text.startswith(f"{tmp_path / 'ledger.answers.sqlite'}; 1 rows, 0.")
+    assert "permissions 600" in found.text
+    assert "llmkit.frames.forget(older_than=timedelta(days=30))" in found.text
+
+
+def test_answers_that_cannot_be_read_are_reported(tmp_path):
+    (tmp_path / "ledger.answers.sqlite").write_bytes(b"no database, but long enough to be read as one" * 9)
+    found = examine_answers(Ledger(tmp_path / "ledger.sqlite"))
+    assert found.ok is False
+    assert "cannot be read: file is not a database" in found.text
+
+
+async def test_the_report_has_a_line_about_the_answers():
+    assert (
+        line(await examine(), "answers") == "· answers      of tables: in memory, lost when this process ends"
+    )
