@@ -94,6 +94,13 @@ def newest(session: nox.Session) -> None:
     headless(session)
 
 
+@nox.session(python="3.13")
+def prereleases(session: nox.Session) -> None:
+    """The next releases of every dependency, where there is a release candidate."""
+    session.install("--upgrade", "--prerelease=allow", "-e", ".[test-headless]")
+    headless(session)
+
+
 @nox.session(python="3.11")
 @nox.parametrize("ipykernel", ["6.17.1", "6.29.5", "7.3.0", "7.4.0"])
 def kernels(session: nox.Session, ipykernel: str) -> None:
@@ -120,6 +127,12 @@ def types(session: nox.Session) -> None:
 def binder(session: nox.Session) -> None:
     """What Binder installs, in an environment of its own, and every notebook there without a network."""
     session.run(".ci/binder", *session.posargs, external=True)
+
+
+@nox.session(python=False)
+def wheel(session: nox.Session) -> None:
+    """The sdist and the wheel, checked, and used in a fresh environment without a network."""
+    session.run(".ci/wheel", *session.posargs, external=True)
 
 
 @nox.session

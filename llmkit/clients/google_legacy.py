@@ -14,7 +14,7 @@ from llmkit.transport.genai_legacy import LegacyTransport, configuration, load_s
 class GoogleGenerativeAIClient(ProviderClient):
     """Client of Gemini through `google-generativeai`; prefer `GoogleAIClient`.
 
-    Needs `pip install "llmkit[google-legacy]"`.
+    Needs `pip install "jupyter-llmkit[google-legacy]"`.
 
     Args:
         api_key: The key, or several for rotation; by default as for `GoogleAIClient`.

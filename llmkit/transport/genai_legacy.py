@@ -270,7 +270,7 @@ def load_sdk() -> Any:
     except ImportError as error:
         raise ConfigurationError(
             "The package google-generativeai is not installed.",
-            hint='pip install "llmkit[google-legacy]", or use GoogleAIClient, which is maintained.',
+            hint='pip install "jupyter-llmkit[google-legacy]", or use GoogleAIClient, which is maintained.',
         ) from error
     return sdk
 

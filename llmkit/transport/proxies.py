@@ -146,7 +146,7 @@ def socks_connector(proxy: Proxy) -> Callable[..., aiohttp.TCPConnector]:
     except ImportError as error:
         raise ConfigurationError(
             f"{proxy.variable} names a SOCKS proxy, which needs another package.",
-            hint='pip install "llmkit[socks]", or exclude the address in no_proxy.',
+            hint='pip install "jupyter-llmkit[socks]", or exclude the address in no_proxy.',
         ) from error
     parts = urlsplit(proxy.url)
     return partial(

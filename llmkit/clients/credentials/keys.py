@@ -144,7 +144,7 @@ def save_key(provider: str, value: str) -> None:
         import keyring
         from keyring.errors import KeyringError
     except ImportError as error:
-        hint = 'pip install "llmkit[keyring]"'
+        hint = 'pip install "jupyter-llmkit[keyring]"'
         raise ConfigurationError("The package keyring is not installed.", hint=hint) from error
     try:
         keyring.set_password(KEYRING, provider, hidden.reveal())
@@ -200,7 +200,7 @@ def _dotenv(path: Path, _stamp: int) -> Mapping[str, str]:
     try:
         from dotenv import dotenv_values
     except ImportError as error:
-        hint = 'pip install "llmkit[dotenv]", or remove dotenv from your settings.'
+        hint = 'pip install "jupyter-llmkit[dotenv]", or remove dotenv from your settings.'
         raise ConfigurationError("The package python-dotenv is not installed.", hint=hint) from error
     try:
         # A key may contain a dollar sign.

@@ -225,7 +225,7 @@ def mcp(
     """
     if importlib.util.find_spec("mcp") is None:
         raise ConfigurationError(
-            "MCP servers need mcp, which is not installed.", hint='pip install "llmkit[mcp]"'
+            "MCP servers need mcp, which is not installed.", hint='pip install "jupyter-llmkit[mcp]"'
         )
     if not timeout > 0 or not start_timeout > 0:
         raise ConfigurationError("timeout and start_timeout must be positive numbers of seconds.")

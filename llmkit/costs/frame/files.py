@@ -108,7 +108,8 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:
         raise ConfigurationError(
-            "Parquet files need pyarrow, which is not installed.", hint='pip install "llmkit[parquet]"'
+            "Parquet files need pyarrow, which is not installed.",
+            hint='pip install "jupyter-llmkit[parquet]"',
         ) from error
     with open(path, "wb", opener=_private) as file:
         plain(frame).to_parquet(file, engine="pyarrow", index=False)
@@ -124,7 +125,7 @@ def write_excel(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         import openpyxl  # type: ignore[import-untyped]  # noqa: F401 - is it there?
     except ImportError as error:
         raise ConfigurationError(
-            "Excel files need openpyxl, which is not installed.", hint='pip install "llmkit[excel]"'
+            "Excel files need openpyxl, which is not installed.", hint='pip install "jupyter-llmkit[excel]"'
         ) from error
     if len(frame) > ROWS:
         raise ConfigurationError(

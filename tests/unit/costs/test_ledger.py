@@ -228,7 +228,7 @@ def test_without_pyarrow_the_error_names_what_to_install(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", code], text=True, capture_output=True, cwd=tmp_path, check=False
     )
-    assert 'pip install "llmkit[parquet]"' in run.stderr
+    assert 'pip install "jupyter-llmkit[parquet]"' in run.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -314,7 +314,7 @@ async def test_without_the_package_a_socks_proxy_is_refused_in_a_sentence(record
     monkeypatch.setitem(__import__("sys").modules, "aiohttp_socks", None)
     monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
     with pytest.raises(
-        ConfigurationError, match=r'all_proxy names a SOCKS proxy.*pip install "llmkit\[socks\]"'
+        ConfigurationError, match=r'all_proxy names a SOCKS proxy.*pip install "jupyter-llmkit\[socks\]"'
     ):
         await answered("http://api.invalid/v1")
 

@@ -1,5 +1,6 @@
-"""Run where there is no network: proves that there is none, opens the quickstart, runs every notebook.
+"""Run where there is no network: `inside.py FOLDER [NAME...]`, all notebooks of the folder or those named.
 
+It proves that there is no network, opens the quickstart in JupyterLab, and runs the notebooks.
 As `sitecustomize` it only blocks the sockets of the process, for machines that cannot cut the network off.
 """
 
@@ -73,7 +74,7 @@ def prove_offline() -> None:
 
 
 def open_quickstart(folder: Path) -> None:
-    """Serve the folder as Binder does and fetch what its link opens."""
+    """Serve the folder as Binder and README's first command do, and fetch what they open."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     password = secrets.token_hex()
@@ -117,12 +118,14 @@ def run_notebook(path: Path) -> str | None:
     return warned or None
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, *names: str) -> int:
     raise_loopback()
     prove_offline()
     open_quickstart(folder)
     troubles = 0
     for path in sorted((folder / "notebooks").glob("*.ipynb")):
+        if names and path.stem not in names:
+            continue
         begun = time.monotonic()
         problem = run_notebook(path)
         troubles += problem is not None
@@ -133,4 +136,4 @@ def main(folder: Path) -> int:
 if __name__ == "sitecustomize":
     sys.addaudithook(block)
 elif __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
