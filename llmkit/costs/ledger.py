@@ -6,11 +6,13 @@ import html
 import logging
 import threading
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from llmkit.core import forks
 from llmkit.core.errors import ConfigurationError
+from llmkit.costs import ledger_loss
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.calls import SETTLE, Calls
 from llmkit.costs.sums import Tally, total_of
@@ -414,3 +416,5 @@ class Ledger(Calls, forks.ForkAware):
 
 ledger = Ledger()
 """The default ledger."""
+
+ledger.subscribe(partial(ledger_loss.notice, ledger))

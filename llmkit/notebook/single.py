@@ -25,7 +25,7 @@ from llmkit.notebook.display.output import READ, opening
 from llmkit.notebook.display.parts import beside
 from llmkit.notebook.display.rich_answer import live_answer
 from llmkit.notebook.display.thinking import THINKING, Spoken
-from llmkit.notebook.ledger_loss import ledger_loss
+from llmkit.notebook.notices import take_notices
 from llmkit.notebook.reply import Reply, explain_empty
 from llmkit.notebook.streams import call_context, open_stream
 
@@ -205,11 +205,8 @@ class SingleRun:
         stream, form = self.stream, self._prompt.format
         if not stream.text.strip() and self._tool_run is None:
             return ""
-        response = outcome_of(stream) or LLMResponse(
-            content=stream.text, provider=self.name.provider, model=stream.request.model
-        )
         reply = Reply(
-            response,
+            outcome_of(stream) or self._so_far(),
             self._session.shell,
             form="text" if form in READ else form,  # nothing was read from it
             ended=stream.response is not None,
@@ -256,10 +253,11 @@ class SingleRun:
         return beside(self.stream.outcome)
 
     def _footer(self, status: CallStatus) -> Footer | None:
-        from llmkit.clients.accounting import bound_ratio
         from llmkit.costs.ledger import ledger
 
         outcome = outcome_of(self.stream)
+        if self.stream.outcome is None and self.stream.text:  # stopped, and still closing its connection
+            outcome = self._so_far()
         if outcome is None or not self._session.defaults.footer:
             return None
         spent = ledger.session_total(simulated=outcome.simulated)
@@ -269,8 +267,17 @@ class SingleRun:
         )
         waiting = ledger.waiting
         problem = f"The ledger cannot be written: {waiting} calls are kept in memory." if waiting else ""
-        alerts = [*map(str, ledger.take_alerts()), *bound_ratio.take(), ledger_loss()]
-        return replace(footer, note=" ".join(filter(None, (*self._notes, footer.note, problem, *alerts))))
+        notes = (*self._notes, footer.note, problem, *take_notices())
+        return replace(footer, note=" ".join(filter(None, notes)))
+
+    def _so_far(self) -> LLMResponse:
+        """Return the text of a call whose price is not known yet."""
+        return LLMResponse(
+            content=self.stream.text,
+            provider=self.name.provider,
+            model=self.stream.request.model,
+            simulated=self.stream.simulated,
+        )
 
 
 def agreed(error: BudgetExceededError) -> bool:

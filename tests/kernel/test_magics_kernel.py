@@ -69,6 +69,18 @@ def row_of_the_stop(path, columns="status"):
     raise AssertionError(f"no row of a cancelled call, but {rows(path, columns)}")
 
 
+def test_on_a_machine_that_vanishes_the_first_paid_call_from_python_says_so(kernel, ledger):
+    loss = f"The ledger {ledger} is deleted with this Colab machine. Mount Google Drive"
+    with charging() as provider:
+        address = f"OPENAI_BASE_URL={provider.url!r}, OPENAI_API_KEY='k'"
+        kernel.run(f"import os, llmkit\nos.environ.update(COLAB_RELEASE_TAG='x', {address})")
+        call = "print(llmkit.ask('Hello', 'openai:gpt-4o-mini', max_tokens=9).cost > 0)"
+        first, second = kernel.run(call), kernel.run(call)
+    assert first.text.count(loss) == 1
+    assert "True\n" in first.text
+    assert second.text == "True\n"
+
+
 def test_a_finished_cell_holds_one_output_with_html_text_and_facts(kernel):
     result = kernel.run("%%llm\nExplain generators.")
     (output,) = result.outputs
@@ -170,12 +182,60 @@ def test_an_interrupt_stops_the_call_and_keeps_the_text(kernel, ledger):
     assert seen.text == "aborted\n"
 
 
-def test_an_interrupt_before_the_first_token_leaves_a_row(kernel, ledger):
-    drawn = []
+SLOW_TO_CLOSE = """
+import asyncio, llmkit
+from llmkit.core import bridge
+bridge.CLOSE_GRACE, released = 0.1, asyncio.Event()
+class Slow(llmkit.BaseLLMClient):
+    def __init__(self):
+        super().__init__("slow")
+    async def generate_text(self, messages, **kwargs):
+        raise NotImplementedError
+    async def stream_text(self, messages, **kwargs):
+        try:
+            yield "some text"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.shield(asyncio.ensure_future(released.wait()))
+    async def close(self):
+        pass
+llmkit.register("slow", Slow)
+"""
+
+
+def once(texts):
+    """Interrupt a cell once, as soon as the text of so many answers is on display."""
+    fired = []
 
     def stop(kernel, result):
-        drawn.append(" ".join(result.data("text/html")))
-        if len(set(drawn)) == 4:  # the line's time goes on: it is waiting by now
+        if not fired and " ".join(result.data("text/html")).count("some text") == texts:
+            fired.append(True)
+            kernel.interrupt()
+
+    return stop
+
+
+def test_a_call_that_is_slow_to_close_counts_as_stopped_and_gets_its_row_later(kernel, ledger):
+    kernel.run(SLOW_TO_CLOSE)
+    one = kernel.run("%%llm slow:slow\nHello", during=once(1))
+    assert one.reply["ename"] == "Stopped"
+    assert one.data("text/plain") == ["some text"]
+    assert "slow:slow · $? · " in one.data("text/html")[0]
+    assert "⏹ stopped" in one.data("text/html")[0]
+    two = kernel.run("%%llm slow:slow,slow:slow\nHello", during=once(2))
+    assert two.reply["ename"] == "Stopped"
+    assert two.data("text/html")[0].count("⏹ stopped<") == 2
+    kernel.run("bridge.bridge.loop().call_soon_threadsafe(released.set)")
+    assert row_of_the_stop(ledger) == ("cancelled",)
+
+
+def test_an_interrupt_before_the_first_token_leaves_a_row(kernel, ledger):
+    drawn, fired = set(), []
+
+    def stop(kernel, result):
+        drawn.add(" ".join(result.data("text/html")))
+        if not fired and len(drawn) == 4:  # the line's time goes on: it is waiting by now
+            fired.append(True)
             kernel.interrupt()
 
     kernel.run("%%llm -o warm\nHi")

@@ -31,7 +31,7 @@ from llmkit.notebook.display.footer import outcome_of
 from llmkit.notebook.display.parts import one_line
 from llmkit.notebook.display.thinking import THINKING, Spoken
 from llmkit.notebook.display.throttle import MAX_HZ
-from llmkit.notebook.ledger_loss import ledger_loss
+from llmkit.notebook.notices import take_notices
 from llmkit.notebook.session_log import answer_messages
 from llmkit.notebook.tools.executors import CallerExecutor, KernelExecutor
 from llmkit.notebook.tools.stream import ToolStream
@@ -326,13 +326,10 @@ class ChatRunner:
         return None if cap is None else to_nanos(cap)
 
     def _tell_alerts(self) -> None:
-        from llmkit.clients.accounting import bound_ratio
         from llmkit.costs.ledger import ledger
 
-        for alert in (*ledger.take_alerts(), *bound_ratio.take()):
-            self.views.say(str(alert), "alert")
-        if loss := ledger_loss():
-            self.views.say(loss, "alert")
+        for alert in take_notices():
+            self.views.say(alert, "alert")
         if waiting := ledger.waiting:
             self.views.say(f"The ledger cannot be written: {waiting} calls are kept in memory.", "error")
 

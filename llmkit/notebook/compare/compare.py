@@ -16,6 +16,7 @@ from llmkit.notebook.compare.comparison import Comparison, ModelAnswer
 from llmkit.notebook.compare.merged_streams import ModelRun, merge_streams
 from llmkit.notebook.compare.rich_columns import live_columns
 from llmkit.notebook.display.error_messages import Stopped, kept_in, uninterrupted
+from llmkit.notebook.notices import take_notices
 from llmkit.notebook.session import keep_last
 from llmkit.notebook.shell import current_shell
 from llmkit.notebook.streams import open_stream
@@ -158,7 +159,9 @@ class _Progress:
             if not run.over:
                 self._display.end(number, _entry(run))
         entries = [_entry(run) for run in self._runs]
-        comparison = Comparison(entries, most_usd=self._most, shell=shell, on_keep=on_keep)
+        comparison = Comparison(
+            entries, most_usd=self._most, shell=shell, on_keep=on_keep, note=" ".join(take_notices())
+        )
         self._display.finish(comparison)
         return comparison
 

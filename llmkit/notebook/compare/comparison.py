@@ -81,6 +81,7 @@ class Comparison:
             `None` if a model's price is unknown.
         shell: The IPython shell, to know the execution that made it.
         on_keep: Called with the reply that is kept, e.g. to put it into a thread.
+        note: What stands under the answers besides their price.
 
     Attributes:
         replies: The answers by model, as far as any text came; those that were stopped or cut are marked by
@@ -101,9 +102,11 @@ class Comparison:
         most_usd: float | None = None,
         shell: Any = None,
         on_keep: Callable[[Reply], object] | None = None,
+        note: str = "",
     ) -> None:
         self.entries = tuple(entries)
         self.most_usd = most_usd
+        self.note = note
         self._shell = shell
         self._made_in = execution_number(shell)
         self._on_keep = on_keep

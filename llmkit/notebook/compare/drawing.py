@@ -78,8 +78,9 @@ def column(label: str, body: str, footer: str, *, cut: bool = False) -> str:
 def _footer(entry: ModelAnswer) -> Footer:
     found = entry.outcome
     if found is None:
-        stopped = "⏹ stopped before anything was sent" if entry.status == "cancelled" else ""
-        return Footer(warning=stopped or "nothing was sent")
+        # A stopped call may still be closing its connection when this is drawn.
+        sent = "" if entry.text else " before anything was sent"
+        return Footer(warning=f"⏹ stopped{sent}" if entry.status == "cancelled" else "nothing was sent")
     usual = build_footer(found, label="", status=entry.status)
     redundant = {found.model, SIMULATED}  # in the column's heading, and in the line under all columns
     if found.completion_tokens is None and found.cost_estimate is None:
@@ -112,9 +113,10 @@ def summary_line(comparison: Comparison) -> Footer:
     winners = {"cheapest": _winner(comparison, "cost"), "fastest": _winner(comparison, "time")}
     best = [f"{word}: {winner}" for word, winner in winners.items() if winner]
     simulated = {outcome.simulated for outcome in found}
+    mixed = "Some of the answers are simulated." if len(simulated) > 1 else ""
     return Footer(
         facts=(f"{len(comparison)} models", cost, *best, *[SIMULATED] * (simulated == {True})),
-        note="Some of the answers are simulated." if len(simulated) > 1 else "",
+        note=" ".join(filter(None, [mixed, comparison.note])),
     )
 
 
