@@ -17,6 +17,7 @@ from llmkit.clients.cassettes.recording import Recording
 from llmkit.clients.cassettes.replay import current, current_mode
 from llmkit.clients.cassettes.request_key import canonical
 from llmkit.clients.cassettes.single_flight import SingleFlight, Turn
+from llmkit.clients.cassettes.writing import in_thread
 from llmkit.content.parts import Text, values_of
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, ReplayMissError
 from llmkit.core.redaction import redact
@@ -137,7 +138,7 @@ class Replayed:
             return  # it was replayed, or a fallback answered
         recording = self._recording()
         try:
-            await asyncio.to_thread(self._keep, key, recording)
+            await in_thread(self._keep, key, recording)
         finally:
             # Callers that wait get the answer even if it could not be written.
             self._complete(recording)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from llmkit.clients.cassettes.cassette import DamagedRecordingError
 from llmkit.clients.cassettes.recording import Recording
 from llmkit.clients.cassettes.replay import current, current_mode
 from llmkit.clients.cassettes.request_key import MARK, canonical_message, request_key
+from llmkit.clients.cassettes.writing import in_thread
 from llmkit.clients.tools.execution import Executed
 from llmkit.content.parts import ToolResult
 from llmkit.core.errors import ConfigurationError, InvalidRequestError
@@ -63,15 +65,13 @@ class Memory:
         if key is None:
             return
         recording = Recording(text="", recorded_at=datetime.now(UTC), content=(done.result,))
-        request = {"call": self._call(call)}
-        try:
-            await asyncio.to_thread(
-                lambda: current().cassette.write(
-                    key, recording, provider=TOOL, model=call.name, request=request
-                )
-            )
-        except ConfigurationError:  # the answer's own recording says so
-            return
+        request, cassette = {"call": self._call(call)}, current().cassette
+
+        def write() -> None:
+            with contextlib.suppress(ConfigurationError):  # the answer's own recording says so
+                cassette.write(key, recording, provider=TOOL, model=call.name, request=request)
+
+        await in_thread(write)
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         return {"name": call.name, "arguments": call.raw, "id": call.id}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -770,6 +771,22 @@ class TestSource:
         async with asyncio.timeout(30):
             while not len(auto):  # noqa: ASYNC110 - another thread writes
                 await asyncio.sleep(0.01)
+
+    async def test_a_call_that_is_cancelled_before_a_thread_is_free_has_its_answer_kept(self, auto):
+        call, free = new_call(), threading.Event()
+        wrapped = replayed(call, Words(["a"]), lambda: canonical_client_request(call))
+        assert await wrapped.next() == ["a"]
+        with ThreadPoolExecutor(1) as threads:
+            asyncio.get_running_loop().set_default_executor(threads)
+            threads.submit(free.wait, 60)
+            task = asyncio.create_task(wrapped.next())
+            await asyncio.sleep(0)  # its write waits for the thread by now
+            task.cancel()
+            await asyncio.wait([task])
+            free.set()
+        await wrapped.aclose()
+        assert task.cancelled()
+        assert len(auto) == 1
 
     async def test_the_event_loop_is_never_held_up(self, auto):
         llmkit.replay(auto.path, pace=1_000)
