@@ -39,6 +39,7 @@ class RowServer:
 
     Attributes:
         asked: The last messages' texts, as they came.
+        answered: Those of them that were answered.
         bodies: The requests' bodies.
         at_once: The most requests that were open at the same time.
         wanted: Number of requests after which ...
@@ -49,6 +50,7 @@ class RowServer:
         self.answer = answer
         self.delay = delay
         self.asked: list[str] = []
+        self.answered: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.at_once = 0
         self.wanted = 0
@@ -61,6 +63,17 @@ class RowServer:
     def client(self, **options: Any) -> OpenAIClient:
         """A client of this server."""
         return OpenAIClient("k", self.url, **{"model": "gpt-4o-mini", "max_retries": 0, **options})
+
+    def wait_for(self, count: int) -> None:
+        """Forget what came so far, and set `enough` after so many requests."""
+        for seen in (self.asked, self.answered, self.bodies):
+            seen.clear()
+        self.enough.clear()
+        self.wanted = count
+
+    def is_idle(self) -> bool:
+        """Whether all that clients sent before they ended is answered."""
+        return not self._open and not self._runner.server.connections
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,7 +92,7 @@ class RowServer:
         self._stop = asyncio.Event()
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._complete)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -105,6 +118,7 @@ class RowServer:
             found = self.answer(prompt)
         finally:
             self._open -= 1
+        self.answered.append(prompt)
         if isinstance(found, str):
             found = said(found)
         status, body = found if isinstance(found, tuple) else (200, found)

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import sqlite3
-import subprocess
-import sys
-from collections import Counter
-from contextlib import closing
-
 import pandas as pd
 import polars as pl
 import pytest
@@ -149,62 +141,3 @@ def test_a_disk_that_is_full_stops_the_job_with_what_it_has(again, store, rows):
     store._connection.execute("PRAGMA max_page_count = 1000000")
     rows.answer = str.upper
     assert again()[0] == 40 - 4  # the answer that stayed in memory is there, too
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-import pandas as pd
-from llmkit import OpenAIClient
-from llmkit.frames import map
-from llmkit.frames.answers.sqlite import SqliteAnswers
-url, path, rows, at_once = sys.argv[1:]
-client = OpenAIClient("k", url, model="gpt-4o-mini", max_retries=0)
-frame = pd.DataFrame({"n": range(int(rows))})
-store = SqliteAnswers(Path(path))
-found = map(frame, "row {{n}}", model=client, store=store, max_concurrent=int(at_once), progress=False)
-assert found["llm"].tolist() == [f"ROW {n}" for n in range(int(rows))]
-"""
-
-
-def killed(server, folder, *, rows: int, at_once: int, seed: int) -> None:
-    """Kill a job in the middle, and run it to its end: no finished row is asked again."""
-    path = folder / f"{seed}.answers.sqlite"
-    call = [sys.executable, "-c", SCRIPT, server.url, str(path), str(rows), str(at_once)]
-    own = os.environ | {"LLMKIT_LEDGER": str(folder / f"{seed}.sqlite")}
-    server.asked.clear()
-    server.enough.clear()
-    server.wanted = random.Random(seed).randrange(1, rows)
-    process = subprocess.Popen(call, env=own)
-    while not server.enough.wait(0.1):
-        assert process.poll() is None
-    process.kill()
-    process.wait(60)
-    with closing(sqlite3.connect(path)) as connection:
-        finished = {text.lower() for (text,) in connection.execute("SELECT text FROM answers")}
-    before = len(server.asked)
-    done = subprocess.run(call, env=own, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
-    later = server.asked[before:]
-    assert not finished & set(later)
-    assert len(later) == rows - len(finished)
-    assert before - len(finished) <= at_once  # only what was under way is paid twice
-    with closing(sqlite3.connect(own["LLMKIT_LEDGER"])) as connection:
-        statuses = Counter(status for (status,) in connection.execute("SELECT status FROM calls"))
-    assert statuses["ok"] >= rows  # no finished row without its call in the books
-    assert statuses["ok"] + statuses["lost"] <= rows + at_once
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-@pytest.mark.parametrize("seed", range(4))
-def test_a_killed_process_loses_no_finished_row(seed, rows, tmp_path):
-    rows.delay = 0.015
-    killed(rows, tmp_path, rows=400, at_once=64, seed=seed)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(7200)
-def test_two_hundred_killed_processes_lose_no_finished_row(rows, tmp_path):
-    rows.delay = 0.015
-    for seed in range(200):
-        killed(rows, tmp_path, rows=2000, at_once=64, seed=seed)
