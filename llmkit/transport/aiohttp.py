@@ -14,6 +14,7 @@ from llmkit.core.addresses import place_of, take_apart
 from llmkit.core.errors import InvalidRequestError
 from llmkit.transport import certificates
 from llmkit.transport.base import OutgoingRequest, PerLoop, WireRequest, broken, unreachable
+from llmkit.transport.departure import never_left
 from llmkit.transport.proxies import (
     Proxy,
     proxy_failed,
@@ -69,6 +70,7 @@ class DirectTransport:
         headers = _Unshown({"content-type": "application/json", **sign(outgoing), **_login(proxy, address)})
         headers.update(request.headers or {})
         session = await self._sessions.get(_kind(address, proxy))
+        request.left = True
         try:
             response = await session.http.request(
                 outgoing.method,
@@ -81,16 +83,21 @@ class DirectTransport:
                 **_through(proxy, address),
             )
         except asyncio.CancelledError as error:
+            request.left = not never_left(error)
             raise error.with_traceback(None) from None  # aiohttp's frames hold the key
         except aiohttp.InvalidURL as error:
+            request.left = False
             raise InvalidRequestError(f"{take_apart(outgoing.url)[0]} is not a web address.") from error
         except _no_answer() as error:  # before ValueError: a certificate error is both
+            request.left = not never_left(error)
             raise _no_way(error, take_apart(address)[0], proxy) from error
         except ValueError:  # its traceback would show the headers
+            request.left = False
             raise InvalidRequestError("The key or a header has characters that are not allowed.") from None
         # For plain HTTP, the proxy's refusal arrives as an ordinary response.
         if response.status == 407 and proxy is not None:
             response.close()
+            request.left = False
             raise proxy_refused(407, proxy)
         return DirectResponse(response, session)
 

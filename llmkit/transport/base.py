@@ -51,6 +51,8 @@ class WireRequest:
         headers: Further headers; they replace those of the transport.
         stream: Whether to read the response as it arrives.
         connect_timeout: Seconds to wait for a connection.
+        left: Whether its bytes may have left; the transport says so before they can, and takes it back if
+            they certainly have not.
     """
 
     path: str
@@ -59,6 +61,7 @@ class WireRequest:
     connect_timeout: float = CONNECT_TIMEOUT
     content: bytes | None = None
     headers: Mapping[str, str] | None = None
+    left: bool = False
 
 
 class OutgoingRequest(NamedTuple):

@@ -19,6 +19,7 @@ from llmkit.core import compat
 from llmkit.core.errors import BadResponseError, InvalidRequestError
 from llmkit.transport.aiohttp import DirectResponse, encode
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
+from llmkit.transport.departure import never_left
 from llmkit.transport.sdk import SDKResponse
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ class GenAITransport:
 
         self._note(self._client)
         _stay(self._client)
+        request.left = True
         try:
             return await self._send(request)
         except asyncio.CancelledError as error:
+            request.left = not never_left(error)
             raise error.with_traceback(None) from None  # the SDK's frames hold the key
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
@@ -63,9 +66,11 @@ class GenAITransport:
             if response is not None and status_of(response) >= 400:  # its status is enough
                 return GenAIResponse(_one(b""), response.headers, status_of(response), error)
             if isinstance(error, _http_errors()):
+                request.left = not never_left(error)
                 raise unreachable(error, self.address) from error
             raise _unreadable(error) from error
         except ValueError as error:
+            request.left = False
             raise InvalidRequestError(f"The google-genai SDK refused the request: {error}.") from error
 
     async def _send(self, request: WireRequest) -> StreamedResponse:

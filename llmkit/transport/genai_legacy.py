@@ -24,6 +24,7 @@ from llmkit.core.errors import (
 )
 from llmkit.transport import certificates
 from llmkit.transport.base import WireRequest, broken, unreachable
+from llmkit.transport.departure import never_left
 from llmkit.transport.proxies import proxy_failed, proxy_for, proxy_refused
 from llmkit.transport.threads import in_thread
 
@@ -59,9 +60,11 @@ class LegacyTransport:
         from google.protobuf import json_format  # type: ignore[import-untyped]  # ships no types
         from requests import TooManyRedirects
 
+        request.left = True
         try:
             return LegacyResponse(await in_thread(self._answer, request))
         except LLMClientError:  # there is no key, or it may not be sent there
+            request.left = False
             raise
         except TooManyRedirects as error:
             answer: Any = error.response
@@ -71,14 +74,17 @@ class LegacyTransport:
         except json_format.Error as error:
             raise _unreadable(error) from error
         except GoogleAuthError as error:
+            request.left = False
             raise AuthenticationError(
                 "The google-generativeai SDK has no key.", hint="Set it with genai.configure(api_key=…)."
             ) from error
         except exceptions.GoogleAPICallError as error:
             return self._refused(error)
         except (exceptions.GoogleAPIError, OSError) as error:  # requests' exceptions are OSErrors
+            request.left = not never_left(error)
             raise _lost(error, self.address) from error
         except (TypeError, ValueError, KeyError) as error:
+            request.left = False
             raise InvalidRequestError(f"The google-generativeai SDK refused the request: {error}.") from error
 
     def _refused(self, error: Any) -> LegacyResponse:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core import compat
 from llmkit.core.errors import AuthenticationError, InvalidRequestError
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
+from llmkit.transport.departure import never_left
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -47,6 +48,7 @@ class SDKTransport:
             "timeout": http.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
         }
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
+        request.left = True
         try:
             method = self._own.get if request.body is None else self._own.post
             body = {} if request.body is None else {"body": request.body}
@@ -59,18 +61,23 @@ class SDKTransport:
                 **body,
             )
         except asyncio.CancelledError as error:
+            request.left = not never_left(error)
             raise error.with_traceback(None) from None  # the SDK's frames hold the key
         except sdk.APIStatusError as error:
             return SDKResponse(error.response, cause=error)
         except sdk.APIConnectionError as error:  # includes APITimeoutError
+            request.left = not never_left(error)
             return SDKResponse(_refused(error, self.address), cause=error)
         except base as error:
+            request.left = False
             raise AuthenticationError(
                 f"The {self._sdk} SDK could not prepare the request: {error}"
             ) from error
         except _http_errors() as error:  # raised while the SDK read the body of an error
+            request.left = not never_left(error)
             return SDKResponse(_refused(error, self.address), cause=error)
         except (TypeError, ValueError) as error:
+            request.left = False
             raise InvalidRequestError(f"The {self._sdk} SDK refused the request: {error}.") from error
         return SDKResponse(response)
 

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 AT_ONCE = 64
 
+PATIENCE = 250
+"""Seconds for what takes one or two: a soak runs beside other work."""
+
 SCRIPT = """
 import pandas
 import llmkit, llmkit.clients.registry  # what each process would import by itself
@@ -58,7 +61,7 @@ def kill_one(forks, server, folder, *, rows, seed):
     environment = {"LLMKIT_LEDGER": str(ledger)}
     server.wait_for(random.Random(seed).randrange(1, rows))
     process = forks.start(server.url, rows, environment=environment)
-    assert server.enough.wait(60)
+    assert server.enough.wait(PATIENCE)
     answered = set(server.answered)
     forks.kill(process)
     with closing(sqlite3.connect(ledger.with_suffix(".answers.sqlite"))) as store:

@@ -45,11 +45,14 @@ class Forks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
             env=unmeasured() | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         return self
 
-    def __exit__(self, *problem: object) -> None:
+    def __exit__(self, problem: object, *_: object) -> None:
+        if problem is not None:  # a process may still run
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate(timeout=60)
 
     def start(self, *arguments: object, environment: Mapping[str, str]) -> int:

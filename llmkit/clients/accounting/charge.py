@@ -179,7 +179,7 @@ def _usage(
     # Before the end, the counts are only those so far.
     if (whole or answer.ended) and None not in (said.input_tokens, said.output_tokens):
         return said, "reported"
-    # Providers do not charge for a request that they did not accept.
+    # Providers do not charge for a request that they refused, or that never reached them.
     if not any((parts, accepted, answer.usage)):
         return None, None
     # Providers send at least one token per chunk, so there are at least as many tokens as chunks.

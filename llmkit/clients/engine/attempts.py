@@ -164,7 +164,9 @@ class Attempts:
             call.end += monotonic() - asked
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
+        self._call.waited_for = wire
         response = await self._endpoint.transport.send(wire)
+        self._call.waited_for = None
         if self._permit is not None:
             self._permit.heed(response.headers)
         # Before an error is raised, because a call that the sandbox refuses is simulated, too.

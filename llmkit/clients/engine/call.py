@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
     from llmkit.records import BudgetGuard, Observation, Recorder
+    from llmkit.transport.base import WireRequest
 
 UNSAID = "The server sent no finish reason; the answer may be incomplete."
 
@@ -80,6 +81,7 @@ class Call:
         answer: The answer's metadata so far.
         attempts: Number of requests sent.
         accepted: Whether the provider accepted the last request (status 200) and may charge for it.
+        waited_for: The last request, until its headers have arrived.
         request_id: The provider's request identifier, from the headers.
         key: The key of the last request.
         end: Deadline of the call, in `time.monotonic` time.
@@ -101,6 +103,7 @@ class Call:
         self.answer = Answer()
         self.attempts = 0
         self.accepted = False
+        self.waited_for: WireRequest | None = None
         self.request_id: str | None = None
         self.key: Secret | None = None
         self.end: float | None = None
@@ -162,7 +165,7 @@ class Call:
         self._changed = False
         self.attempts += 1
         self.answer = Answer(events=[] if self.watched else None)
-        self.accepted = False
+        self._not_accepted()
 
     def heed(self, headers: Mapping[str, str]) -> None:
         """Read the headers of an accepted response.
@@ -190,7 +193,7 @@ class Call:
             self._charges.append(spent)
             self._changed = self._changed or spent.usage is not None
             self.answer = Answer()
-            self.accepted = False  # the next one may be refused or not happen
+            self._not_accepted()  # the next one may be refused or not happen
 
     def fall_back(self, request: Request, provider: str, *, simulated: bool) -> None:
         """Switch to another model, possibly of another provider."""
@@ -360,9 +363,13 @@ class Call:
             self.answer,
             self.time,
             parts=parts,
-            accepted=self.accepted,
+            # Without an answer nobody knows: the request may have arrived.
+            accepted=self.accepted or (self.waited_for is not None and self.waited_for.left),
             whole=whole,
         )
+
+    def _not_accepted(self) -> None:
+        self.accepted, self.waited_for = False, None
 
     def _response(self, record: CallRecord, spent: charge.Charge) -> LLMResponse:
         found = gathered(self.answer)
