@@ -40,7 +40,15 @@ def _bundle(value: Any) -> dict[str, Any]:
     return shown
 
 
+def _progress() -> Any:
+    """Return the display of a job's progress in a notebook; `None` outside, where IPython is not loaded."""
+    if "ipykernel" not in sys.modules:
+        return None
+    return importlib.import_module("llmkit.notebook.display.progress_line").progress_line()
+
+
 rich_display.set_bundle(_bundle)
+rich_display.set_progress(_progress)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     Bundle: TypeAlias = "Callable[[Any], dict[str, Any]]"
 
 _bundle: Bundle | None = None
+_progress: Callable[[], Any] | None = None
 
 
 def set_bundle(bundle: Bundle) -> None:
@@ -21,3 +22,14 @@ def set_bundle(bundle: Bundle) -> None:
 def bundle_of(value: Any) -> dict[str, Any]:
     """Return a value's forms by their MIME types."""
     return {"text/plain": repr(value)} if _bundle is None else _bundle(value)
+
+
+def set_progress(make: Callable[[], Any]) -> None:
+    """Set the function that makes the display of a job's progress; `None` from it means the console."""
+    global _progress  # noqa: PLW0603 - one process has one front end
+    _progress = make
+
+
+def progress_display() -> Any:
+    """Return a display of a job's progress; `None` outside a notebook."""
+    return None if _progress is None else _progress()

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit import prices
 from llmkit.clients.accounting.cost_bound import cost_bound
@@ -14,6 +14,7 @@ from llmkit.clients.batches.booking import TIER
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
 from llmkit.core.money import NANO, format_money
+from llmkit.core.rich_display import bundle_of
 from llmkit.frames.answers.protocol import OK
 from llmkit.providers.formats import codec_of
 
@@ -106,10 +107,14 @@ class Plan:
 
         return pd.DataFrame(self.by_mode, columns=list(Cost._fields)).set_index("mode")
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return bundle_of(self)
+
     def __repr__(self) -> str:
         sure = "a guess, because no row was answered yet" if self.guessed else "from the rows so far"
+        rows, requests = counted(self.rows, "row"), counted(self.requests, "request")
         lines = [
-            f"Plan: {self.rows:,} rows, {self.already_paid:,} of them paid, {self.requests:,} requests",
+            f"Plan: {rows}, {self.already_paid:,} of them paid, {requests}",
             f"Model: {self.model}, at most {self.max_tokens:,} tokens an answer",
             f"Tokens: ≈{self.input_tokens:,} in, ≈{self.output_tokens:,} out ({sure})",
             *map(_shown, self.by_mode),
@@ -119,6 +124,16 @@ class Plan:
         if self.prompt:
             lines += ["First prompt:", *(f"  {line}" for line in self.prompt.splitlines())]
         return "\n".join(lines)
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word.
+
+    Example:
+        >>> counted(1, "row"), counted(2000, "row")
+        ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _shown(cost: Cost) -> str:

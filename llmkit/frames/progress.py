@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.core import rich_display
 from llmkit.core.money import format_money, from_nanos
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Progress:
         nanos: What they cost, in nano-dollars.
         exact: Whether all their prices are known.
         simulated: Whether the sandbox answers.
+        ended: Whether the job is over, by itself or not.
         in_flight: Requests under way.
     """
 
@@ -44,6 +46,7 @@ class Progress:
     nanos: int = 0
     exact: bool = True
     simulated: bool = False
+    ended: bool = False
     in_flight: Callable[[], int] = lambda: 0
     started: float = field(default_factory=monotonic)
 
@@ -62,6 +65,10 @@ class Progress:
             >>> Progress(rows=20, done=5, failed=1).line()
             '5/20 · 1 failed'
         """
+        return " · ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """Return the parts of the line."""
         parts = [f"{self.done:,}/{self.rows:,}"]
         if self.failed:
             parts.append(f"{self.failed:,} failed")
@@ -70,10 +77,10 @@ class Progress:
         if self.asked:
             parts.append(self._cost())
         left = self.requests - self.asked
-        if self.asked and left > 0:
+        if self.asked and left > 0 and not self.ended:
             parts.append(f"{_span((monotonic() - self.started) / self.asked * left)} left")
             parts.append(f"{self.in_flight():,} at once")
-        return " · ".join(parts)
+        return parts
 
     def _cost(self) -> str:
         paid = format_money(from_nanos(self.nanos), about=not self.exact)
@@ -99,49 +106,54 @@ def _span(seconds: float) -> str:
 
 
 class Display(Protocol):
-    """Shows the line of a job; a notebook has one of its own."""
+    """Shows the line of a job; the notebook floor has one of its own."""
 
-    def show(self, line: str) -> None:
+    def show(self, progress: Progress) -> None:
         """Replace the line."""
         ...
 
-    def end(self, line: str) -> None:
+    def end(self, progress: Progress) -> None:
         """Show the last line, which stays."""
         ...
 
 
 class Console:
-    """Writes the line to stderr: again and again in a terminal or a notebook, else the last one alone."""
+    """Writes the line to stderr: again and again in a terminal, else the last one alone."""
 
     def __init__(self) -> None:
         self._width = 0
-        self._moves = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._moves = sys.stderr.isatty()
 
-    def show(self, line: str) -> None:
+    def show(self, progress: Progress) -> None:
         """Replace the line."""
         if self._moves:
+            line = progress.line()
             sys.stderr.write(f"\r{line.ljust(self._width)}")
             sys.stderr.flush()
             self._width = len(line)
 
-    def end(self, line: str) -> None:
+    def end(self, progress: Progress) -> None:
         """Show the last line."""
-        self.show(line)
-        sys.stderr.write("\n" if self._moves else f"{line}\n")
+        self.show(progress)
+        sys.stderr.write("\n" if self._moves else f"{progress.line()}\n")
         sys.stderr.flush()
 
 
 class Unshown:
     """Shows nothing, for `progress=False`."""
 
-    def show(self, line: str) -> None:
+    def show(self, progress: Progress) -> None:
         """Show nothing."""
 
-    def end(self, line: str) -> None:
+    def end(self, progress: Progress) -> None:
         """Show nothing."""
 
 
-_make: Callable[[], Display] = Console
+def _usual() -> Display:
+    return rich_display.progress_display() or Console()
+
+
+_make: Callable[[], Display] = _usual
 
 
 def set_display(make: Callable[[], Display]) -> Callable[[], Display]:
@@ -164,8 +176,9 @@ class Line:
         now = monotonic()
         if now >= self._next:
             self._next = now + EVERY
-            self._display.show(self._progress.line())
+            self._display.show(self._progress)
 
     def end(self) -> None:
         """Show the last line."""
-        self._display.end(self._progress.line())
+        self._progress.ended = True
+        self._display.end(self._progress)

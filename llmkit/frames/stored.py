@@ -50,7 +50,7 @@ def jobs() -> pd.DataFrame:
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
     for name in ("submitted", "expires"):
-        frame[name] = pd.to_datetime(frame[name], utc=True)
+        frame[name] = pd.to_datetime(frame[name], utc=True).dt.floor("s")
     return frame.astype({"usd": "float64"})
 
 

@@ -1,4 +1,4 @@
-"""A response or a run as the value of a cell: rendered as the answer of `%%llm` is."""
+"""A response, a run or a plan as the value of a cell: rendered as the answer of `%%llm` is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.tools.run import Run
 from llmkit.content.reasoning import spoken
+from llmkit.frames.plan import Plan
 from llmkit.notebook.display.footer import build_footer
 from llmkit.notebook.display.parts import beside
+from llmkit.notebook.display.plan_view import plan_html
 from llmkit.notebook.display.rich_answer import final_data
 from llmkit.notebook.tools.steps import around, events_of_run, run_footer
 
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from llmkit.notebook.tools.steps import Event
 
 
-def bundle(value: LLMResponse | Run) -> dict[str, Any]:
-    """Return a value as one readable line, and as HTML with its parts, or its steps."""
+def bundle(value: LLMResponse | Run | Plan) -> dict[str, Any]:
+    """Return a value as readable text, and as HTML with its parts, its steps, or its costs."""
     forms = {"text/plain": repr(value)}
+    if isinstance(value, Plan):
+        return forms | {"text/html": plan_html(value)}
     if not isinstance(value, Run):
         data = final_data(spoken(value.content), build_footer(value), {}, beside=beside(value))
     elif value.response is None:  # the first request was too dear

@@ -135,11 +135,11 @@ def test_another_display_can_be_set(rows):
     shown = []
 
     class Display:
-        def show(self, line):
-            shown.append(line)
+        def show(self, progress):
+            shown.append(progress.line())
 
-        def end(self, line):
-            shown.append(f"end {line}")
+        def end(self, progress):
+            shown.append(f"end {progress.line()}")
 
     before = set_display(Display)
     try:
