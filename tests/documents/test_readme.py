@@ -10,6 +10,7 @@ import pytest
 
 from llmkit.core import catalog, settings
 from llmkit.notebook.cell.help import options_table
+from tests.support import documents
 from tests.support.kernels import Kernel
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return documents.code(README, language)
 
 
 def test_the_shell_blocks_are_the_two_commands_and_the_dashboard():

@@ -25,7 +25,8 @@ SLOTS = """\
 
 def options_table() -> str:
     """Return the options as a Markdown table, for the README."""
-    rows = [f"| `{option.usage}` | {option.help} |" for option in OPTIONS]
+    usages = [(option.usage.replace("|", "\\|"), option.help) for option in OPTIONS]
+    rows = [f"| `{usage}` | {text} |" for usage, text in usages]
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
 
 

@@ -255,7 +255,7 @@ class TestHelp:
 
     def test_the_table_and_the_help_name_every_option(self):
         for option in OPTIONS:
-            assert f"| `{option.usage}` | {option.help} |" in options_table()
+            assert f"| `{option.usage}` | {option.help} |" in options_table().replace(r"\|", "|")
             assert option.usage in help_text()
         assert all(f"%llm {name}" in help_text() for name in COMMANDS)
 
