@@ -1,6 +1,6 @@
 """LLM calls over tables: the same question to every row of a frame.
 
-`import llmkit.frames` registers `df.llm` for pandas and polars. The names are loaded at their first use.
+`import llmkit.frames` registers `df.llm` for pandas, polars and Dask. Names are loaded at their first use.
 """
 
 import lazy_loader

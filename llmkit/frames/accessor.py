@@ -1,4 +1,4 @@
-"""`df.llm`: the verbs as methods of pandas and polars frames."""
+"""`df.llm`: the verbs as methods of pandas, polars and Dask frames."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ class FrameAccessor:
 
     def __repr__(self) -> str:
         verbs = ", ".join(name for name, one in vars(type(self)).items() if isinstance(one, _Method))
-        return f"<llmkit on {len(self.frame):,} rows: {verbs}>"
+        # The rows of a Dask frame are only counted by computing it.
+        size = getattr(self.frame, "npartitions", None)
+        rows = f"{len(self.frame):,} rows" if size is None else f"{size:,} partitions"
+        return f"<llmkit on {rows}: {verbs}>"
 
     map = _Method()
     amap = _Method()
@@ -73,9 +76,10 @@ class FrameAccessor:
 
 
 def register() -> None:
-    """Register `df.llm` for pandas and polars, as soon as they are loaded; neither is loaded for it."""
+    """Register `df.llm` for pandas, polars and Dask, as soon as they are loaded; none is loaded for it."""
     when_loaded("pandas", _for_pandas)
     when_loaded("polars", _for_polars)
+    when_loaded("dask.dataframe", _for_dask)
 
 
 def _for_pandas() -> None:
@@ -90,3 +94,12 @@ def _for_polars() -> None:
 
     if not hasattr(pl.DataFrame, NAME):
         pl.api.register_dataframe_namespace(NAME)(FrameAccessor)
+
+
+def _for_dask() -> None:
+    import dask.dataframe as dd
+    from dask.dataframe.extensions import register_dataframe_accessor
+
+    if not hasattr(dd.DataFrame, NAME):
+        register: Any = register_dataframe_accessor  # it has no types
+        register(NAME)(FrameAccessor)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.limiter.slot import current_slot
 from llmkit.core.errors import BudgetExceededError
 from llmkit.core.money import format_money, from_nanos
+from llmkit.frames.shared_job import FIRST_PAUSE, LONGEST_PAUSE
 from llmkit.records import current_recorder
 
 if TYPE_CHECKING:
+    from llmkit.frames.answers.protocol import AnswerStore
     from llmkit.records import BudgetGuard, CallRecord, CostReservation, Recorder
 
 
@@ -52,10 +55,8 @@ class CostWall:
         while not self._fits(uid, nanos):
             # Only a call that was sent and is not over can give back a part of its reservation.
             if nanos is None or not self._reserved.keys() - self._waiting:
-                raise self._refusal(nanos)
-            # A call that waits here leaves its place to those that may give room, such as one that retries.
-            if (slot := current_slot.get()) is not None:
-                slot.release()
+                raise refusal(self._most, self._spent, nanos)
+            _leave_slot()
             self._changed.clear()
             await self._changed.wait()
 
@@ -69,15 +70,69 @@ class CostWall:
         others = sum(amount for name, amount in self._reserved.items() if name != uid)
         return nanos is not None and self._spent + others + nanos <= self._most
 
-    def _refusal(self, nanos: int | None) -> MaxCostReachedError:
-        left = format_money(from_nanos(max(self._most - self._spent, 0)))
-        needs = "has no known price" if nanos is None else f"may cost {format_money(from_nanos(nanos))}"
-        return MaxCostReachedError(
-            f"max_cost of {format_money(from_nanos(self._most))} leaves {left}, and the next call {needs}.",
-            cap=from_nanos(self._most),
-            spent=from_nanos(self._spent),
-            needed=from_nanos(nanos),
-        )
+
+class SharedCostWall:
+    """The same for a job whose calls several processes make: the store of answers has the amounts.
+
+    Args:
+        store: The store that the processes share.
+        job: Identifier of the job.
+        most: The most that its calls may cost together, in nano-dollars.
+    """
+
+    def __init__(self, store: AnswerStore, job: str, most: int) -> None:
+        self._store = store
+        self._job = job
+        self._most = most
+        # One thread, so that the event loop does not wait for the file and amounts stay in order.
+        self._thread = ThreadPoolExecutor(1, "llmkit-max-cost")
+
+    async def reserve(self, uid: str, nanos: int | None) -> None:
+        """Reserve what a call may cost; wait while calls of any process may give room.
+
+        Raises:
+            MaxCostReachedError: If there is too little left.
+        """
+        if nanos is None:
+            raise refusal(self._most, 0, None)
+        pause = FIRST_PAUSE
+        while True:
+            room = await asyncio.wrap_future(
+                self._thread.submit(self._store.reserve, self._job, uid, nanos, self._most)
+            )
+            if room.fits:
+                return
+            if not room.running:
+                raise refusal(self._most, room.spent, nanos)
+            _leave_slot()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def settle(self, uid: str, nanos: int | None) -> None:
+        """End a reservation: this is what the call cost at most; `None` if that is unknown."""
+        self._thread.submit(self._store.settle, self._job, uid, nanos)
+
+    def close(self) -> None:
+        """Wait until all is written; no call is under way any more."""
+        self._thread.shutdown()
+
+
+def refusal(most: int, spent: int, nanos: int | None) -> MaxCostReachedError:
+    """Return the error of a call for which too little is left."""
+    left = format_money(from_nanos(max(most - spent, 0)))
+    needs = "has no known price" if nanos is None else f"may cost {format_money(from_nanos(nanos))}"
+    return MaxCostReachedError(
+        f"max_cost of {format_money(from_nanos(most))} leaves {left}, and the next call {needs}.",
+        cap=from_nanos(most),
+        spent=from_nanos(spent),
+        needed=from_nanos(nanos),
+    )
+
+
+def _leave_slot() -> None:
+    """Leave the place of a call that waits here to those that may give room, such as one that retries."""
+    if (slot := current_slot.get()) is not None:
+        slot.release()
 
 
 class WalledRecorder:
@@ -88,7 +143,7 @@ class WalledRecorder:
         inner: The recorder.
     """
 
-    def __init__(self, wall: CostWall, inner: Recorder | None) -> None:
+    def __init__(self, wall: CostWall | SharedCostWall, inner: Recorder | None) -> None:
         self._wall = wall
         self._inner = inner
 
@@ -108,7 +163,7 @@ class WalledRecorder:
 
 
 class _Guard:
-    def __init__(self, wall: CostWall, inner: BudgetGuard | None) -> None:
+    def __init__(self, wall: CostWall | SharedCostWall, inner: BudgetGuard | None) -> None:
         self._wall = wall
         self._inner = inner
 
@@ -124,6 +179,6 @@ class _Guard:
             self._inner.release(uid)
 
 
-def walled(most: int) -> WalledRecorder:
-    """Return a recorder for a job that may cost so many nano-dollars."""
-    return WalledRecorder(CostWall(most), current_recorder())
+def walled(wall: CostWall | SharedCostWall) -> WalledRecorder:
+    """Return a recorder for a job whose calls stay within a wall."""
+    return WalledRecorder(wall, current_recorder())

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.clients.accounting.accounting import ended
 from llmkit.clients.limiter import answered, limiter_of
+from llmkit.core import processes
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.money import to_nanos
 from llmkit.core.timestamps import micros
-from llmkit.frames.answers.location import answer_store
+from llmkit.frames.answers.location import MEMORY, answer_store
 from llmkit.frames.answers.protocol import OK, UNANSWERED, Answer, JobRecord
 from llmkit.frames.asked_model import AskedModel
-from llmkit.frames.cost_wall import MaxCostReachedError, walled
+from llmkit.frames.cost_wall import CostWall, MaxCostReachedError, SharedCostWall, walled
 from llmkit.frames.failures import STOPS, Refusals, kind_of, message_of
 from llmkit.frames.options import TAG
 from llmkit.frames.progress import Progress
 from llmkit.frames.prompts import Prompt, Prompts
 from llmkit.frames.requests import Requests
 from llmkit.frames.results import Layout
+from llmkit.frames.shared_job import SharedRequests, current_shared_job
 from llmkit.frames.stopped import AGAIN, UNSTORED, JobStopped
 from llmkit.frames.table import Table
 from llmkit.records import calling, current_context, recording_to
@@ -48,6 +50,7 @@ class Job:
 
     def __init__(self, frame: Any, prompt: Prompt, question: Question, options: Options) -> None:
         self.id = os.urandom(8).hex()
+        self.shared = current_shared_job()
         self.options = options
         self.question = question
         self.table = Table(frame)
@@ -127,14 +130,46 @@ class Job:
         return self.layout.frame(self.requests, self.answers)
 
     async def _ask_all(self) -> None:
+        if self.shared is None:
+            await self._ask_some(self.wanted, self._wall())
+            return
+        wall = self._wall()
+        requests = SharedRequests(self.store, self.id, self.answers)
+        try:
+            await requests.ask(self.wanted, lambda keys: self._ask_some(keys, wall), self._take)
+        finally:
+            if isinstance(wall, SharedCostWall):
+                await in_thread(wall.close)
+
+    def _wall(self) -> CostWall | SharedCostWall | None:
+        if self.options.max_cost is None:
+            return None
+        most = to_nanos(self.options.max_cost)
+        if self.shared is None:
+            return CostWall(most)
+        if self.store.name == MEMORY and self.shared.owner != processes.owner():
+            raise self.stopped(
+                "max_cost over several processes needs a ledger in a file",
+                "max_cost",
+                hint="Set LLMKIT_LEDGER.",
+            )
+        return SharedCostWall(self.store, self.shared.id, most)
+
+    def _take(self, answer: Answer) -> None:
+        """Count an answer that another part of the job has asked for."""
+        rows = self.requests.counts[answer.key]
+        self.progress.requests -= 1
+        self.progress.done += rows
+        self.progress.failed += rows if answer.status != OK else 0
+
+    async def _ask_some(self, keys: list[bytes], wall: CostWall | SharedCostWall | None) -> None:
         limiter = limiter_of(self.model.client, self.model.request.model, self.options.max_concurrent)
         self.progress.in_flight = lambda: limiter.in_flight
         refusals, reason = Refusals(), None
         labels = {**current_context().tags, **self.options.tags, TAG: self.label}
-        most = self.options.max_cost
-        recorder = None if most is None else walled(to_nanos(most))
+        recorder = None if wall is None else walled(wall)
         with calling(surface="table", tags=labels), recording_to(recorder):
-            async with aclosing(answered(self.wanted, self._ask, limiter=limiter)) as results:
+            async with aclosing(answered(keys, self._ask, limiter=limiter)) as results:
                 async for key, result in results:
                     reason = await self._reason_to_stop(key, result, refusals)
                     if reason is not None:

@@ -255,3 +255,31 @@ def _usd(job: Job, input_tokens: float, output_tokens: float, tier: str | None) 
     usage = Usage(input_tokens=round(input_tokens / count), output_tokens=round(output_tokens / count))
     found = prices.price(job.model.provider, (job.model.request.model,), usage, tier=tier)
     return math.nan if found is None else found.nanos * count / NANO
+
+
+def sum_of_plans(plans: Sequence[Plan]) -> Plan:
+    """Return the plan of all parts of a frame; requests that two parts have in common count twice."""
+    first = next((one for one in plans if one.requests), plans[0])
+    modes = [_sum_of_costs(parts) for parts in zip(*(one.by_mode for one in plans), strict=True)]
+    return replace(
+        first,
+        rows=sum(one.rows for one in plans),
+        requests=sum(one.requests for one in plans),
+        already_paid=sum(one.already_paid for one in plans),
+        input_tokens=sum(one.input_tokens for one in plans),
+        output_tokens=sum(one.output_tokens for one in plans),
+        guessed=any(one.guessed for one in plans if one.requests),
+        by_mode=tuple(modes),
+    )
+
+
+def _sum_of_costs(parts: Sequence[Cost]) -> Cost:
+    # How many parts are asked at once is not known here, and so no time.
+    return Cost(
+        parts[0].mode,
+        sum(one.expected_usd for one in parts),
+        sum(one.low_usd for one in parts),
+        sum(one.high_usd for one in parts),
+        sum(one.at_most_usd for one in parts),
+        math.nan,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llmkit.core.errors import LLMClientError
@@ -34,6 +35,11 @@ class JobStopped(LLMClientError):  # noqa: N818 - it ends a job, which may be no
         super().__init__(message, hint=hint)
         self.frame = frame
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # From a worker to its client: exceptions are made again from their arguments by position.
+        made = partial(type(self), frame=None, reason=self.reason)
+        return made, (self.message,), self.__dict__
 
 
 class JobInterrupted(JobStopped, KeyboardInterrupt):

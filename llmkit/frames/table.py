@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from llmkit.frames.columns import Column
 
-KINDS = "a pandas or polars DataFrame, or a pyarrow Table"
+KINDS = "a pandas, polars or Dask DataFrame, or a pyarrow Table"
 
 
 class Table:
@@ -107,6 +108,12 @@ class Table:
         return table
 
 
+def is_dask(frame: Any) -> bool:
+    """Whether a frame is one of Dask, which is not loaded for this."""
+    module = sys.modules.get("dask.dataframe")
+    return module is not None and isinstance(frame, module.DataFrame)
+
+
 def only_rows(frame: Any, kept: Sequence[bool]) -> Any:
     """Return some rows of a native frame, in order.
 
@@ -117,12 +124,16 @@ def only_rows(frame: Any, kept: Sequence[bool]) -> Any:
     """
     import narwhals as nw
 
+    if not kept:  # narwhals takes no empty list
+        return frame
     return nw.to_native(nw.from_native(frame, eager_only=True).filter(list(kept)))
 
 
 def _narwhals(frame: Any) -> Any:
     import narwhals as nw
 
+    if is_dask(frame):
+        raise InvalidRequestError("A Dask frame has no rows yet.", hint="Compute it first: frame.compute().")
     _check_names(frame)
     try:
         found = nw.from_native(frame)

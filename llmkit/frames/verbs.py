@@ -21,8 +21,14 @@ def map(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:
     A failed row does not stop the others: its error is in `<out>_error`. What was answered is stored beside
     the ledger and not paid again, also after an interrupt or in another kernel, in any order of the rows.
 
+    A Dask frame gives a lazy Dask frame, which asks when it is computed, on the workers. They read keys and
+    addresses from their own environment, and share the ledger and the answers if they use the same files: on
+    one machine equal rows are one call, `max_cost` and budgets hold for all workers together, and a killed
+    worker's finished rows are not paid again. Nothing is shown meanwhile but what Dask shows. `mode="batch"`,
+    `limit` and `dedupe=False` are refused, as are clients: `model` is a name.
+
     Args:
-        frame: A pandas or polars DataFrame, or a pyarrow Table.
+        frame: A pandas, polars or Dask DataFrame, or a pyarrow Table.
         prompt: A template such as `"Summarise: {{text}}"`, the name of a column, a callable that gets each
             row as a dict and returns a string or a list of messages, or a series. A row with a missing value
             in a column that is used is skipped.
@@ -30,7 +36,8 @@ def map(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:
         **options: The options of all verbs.
 
     Returns:
-        A copy of the frame with the columns `<out>` and `<out>_error`; with `dry_run=True` a `Plan`.
+        A copy of the frame with the columns `<out>` and `<out>_error`; with `dry_run=True` a `Plan`: for
+        that, a Dask frame is computed.
 
     Raises:
         InvalidRequestError: If the frame, the prompt or an option is not possible; nothing is sent.

@@ -100,6 +100,20 @@ class JobRecord:
     state_json: str | None = None
 
 
+class Room(NamedTuple):
+    """Whether a call fits into the most that a job may cost.
+
+    Attributes:
+        fits: Whether its cost is reserved.
+        spent: What the job has cost so far, in nano-dollars.
+        running: Whether calls are under way that may cost less than they reserve.
+    """
+
+    fits: bool
+    spent: int
+    running: bool = False
+
+
 class AnswerStore(Protocol):
     """Answers by their keys, and the jobs that asked for them."""
 
@@ -147,6 +161,18 @@ class AnswerStore(Protocol):
 
     def release(self, job: str) -> None:
         """End the claims of a job, once its answers are stored."""
+        ...
+
+    def reserve(self, job: str, uid: str, nanos: int, most: int) -> Room:
+        """Reserve what a call of a job may cost, in place of what it reserved before.
+
+        The check and the reservation are atomic for all processes: together they never exceed `most`. What
+        a process that died has reserved counts as spent.
+        """
+        ...
+
+    def settle(self, job: str, uid: str, nanos: int | None) -> None:
+        """End a reservation: the call cost so much; `None` for all that it reserved."""
         ...
 
     def forget(self, before: int | None = None) -> int:

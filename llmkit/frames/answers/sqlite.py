@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core import filesystems, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.writer import Writer
-from llmkit.frames.answers import claims
+from llmkit.frames.answers import claims, job_costs
 from llmkit.frames.answers.protocol import Answer, JobRecord
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-VERSION = 2
+    from llmkit.frames.answers.protocol import Room
+
+VERSION = 3
 """Version of the schema; a file of a newer one is refused."""
 
 TIMEOUT = 30.0
@@ -45,6 +47,7 @@ _SCHEMA = (
         submitted INTEGER NOT NULL, changed INTEGER NOT NULL, expires INTEGER, cost_nanos INTEGER,
         state_json TEXT)""",
     *claims.SCHEMA,
+    *job_costs.SCHEMA,
     f"PRAGMA user_version = {VERSION}",
 )
 _PUT = f"""INSERT INTO answers ({_ANSWER}) VALUES ({", ".join("?" * len(Answer._fields))})
@@ -131,6 +134,16 @@ class SqliteAnswers:
             with self._writing() as connection:
                 claims.release(connection, job)
 
+    def reserve(self, job: str, uid: str, nanos: int, most: int) -> Room:
+        """Reserve what a call of a job may cost."""
+        with self._writing() as connection:
+            return job_costs.reserve(connection, job, uid, nanos, most)
+
+    def settle(self, job: str, uid: str, nanos: int | None) -> None:
+        """End a reservation."""
+        with self._writing() as connection:
+            job_costs.settle(connection, job, uid, nanos)
+
     def forget(self, before: int | None = None) -> int:
         """Delete answers and jobs, and give their space back."""
         self.flush()
@@ -140,6 +153,7 @@ class SqliteAnswers:
         with self._writing() as connection:
             count = connection.execute("DELETE FROM answers WHERE time < ?", (end,)).rowcount
             connection.execute("DELETE FROM jobs WHERE changed < ?", (end,))
+            job_costs.forget(connection, end)
         with self._reading() as connection, suppress(sqlite3.OperationalError):  # others read it: next time
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

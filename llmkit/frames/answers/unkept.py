@@ -5,10 +5,12 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from llmkit.core.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from llmkit.frames.answers.protocol import Answer, JobRecord
+    from llmkit.frames.answers.protocol import Answer, JobRecord, Room
 
 
 class Unkept:
@@ -44,6 +46,19 @@ class Unkept:
 
     def release(self, job: str) -> None:
         """Have nothing to end."""
+
+    def reserve(self, job: str, uid: str, nanos: int, most: int) -> Room:  # noqa: ARG002 - the same
+        """Refuse: nobody would see it.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError(
+            "max_cost over several processes needs the store of answers.", hint="Leave store=False out."
+        )
+
+    def settle(self, job: str, uid: str, nanos: int | None) -> None:
+        """Have nothing to settle."""
 
     def forget(self, before: int | None = None) -> int:  # noqa: ARG002 - the same
         """Have nothing to forget."""

@@ -191,7 +191,7 @@ def test_only_so_many_run_at_once(rows):
         (FRAMES["pandas"], "{{river}}", {"mode": "flex", "wait": True}, 'wait does nothing in mode="flex"'),
         (FRAMES["pandas"], "{{river}}", {"effort": "huge"}, "effort is 'huge'"),
         (pl.DataFrame(RIVERS).lazy(), "{{river}}", {}, "A lazy frame has no rows yet. Collect it first"),
-        ([1, 2], "{{river}}", {}, "A frame must be a pandas or polars DataFrame"),
+        ([1, 2], "{{river}}", {}, "A frame must be a pandas, polars or Dask"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "{{a}}", {}, "more than one column 'a'"),
     ],
 )
