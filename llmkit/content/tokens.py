@@ -45,13 +45,7 @@ def estimate_prompt(
     messages: Iterable[LLMMessage], image_tokens: ImageTokens | None = None, model: str = ""
 ) -> int:
     """Estimate the tokens of a conversation."""
-    return sum(
-        estimate(message.content)
-        + PER_MESSAGE
-        + _attached(message, estimate, image_tokens, model)
-        + _of_parts(message, estimate, image_tokens, model)
-        for message in messages
-    )
+    return _of_prompt(messages, estimate, PER_MESSAGE, image_tokens, model)
 
 
 class TokenCount(int):
@@ -94,14 +88,8 @@ def count_prompt(
     def of(text: str) -> int:
         return count(text, model)
 
-    each = (
-        of(message.content)
-        + PER_MESSAGE
-        + _attached(message, of, image_tokens, model)
-        + _of_parts(message, of, image_tokens, model)
-        for message in messages
-    )
-    return TokenCount(sum(each) + of(further), exact=False)
+    prompt = _of_prompt(messages, of, PER_MESSAGE, image_tokens, model)
+    return TokenCount(prompt + of(further), exact=False)
 
 
 def upper_bound(text: str) -> int:
@@ -137,13 +125,25 @@ def upper_bound_prompt(
     count_text: Callable[[str], int] = upper_bound,
 ) -> int:
     """Return a number of tokens that a conversation very rarely exceeds."""
-    return sum(
-        count_text(message.content)
-        + MOST_PER_MESSAGE
-        + _attached(message, count_text, image_tokens, model)
-        + _of_parts(message, count_text, image_tokens, model)
-        for message in messages
-    )
+    return _of_prompt(messages, count_text, MOST_PER_MESSAGE, image_tokens, model)
+
+
+def _of_prompt(
+    messages: Iterable[LLMMessage],
+    count_text: Callable[[str], int],
+    per_message: int,
+    image_tokens: ImageTokens | None,
+    model: str,
+) -> int:
+    """Count the tokens of a conversation; each message has some besides its text."""
+    total = 0
+    for message in messages:
+        total += count_text(message.content) + per_message
+        if message.attachments:
+            total += _attached(message, count_text, image_tokens, model)
+        if message.parts:
+            total += _of_parts(message, count_text, image_tokens, model)
+    return total
 
 
 def _of_parts(

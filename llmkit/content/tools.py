@@ -223,6 +223,7 @@ def tools_among(
     given = options.get("tools")
     if given is None:
         options.pop("tools", None)
+        return (), None
     if callable(given) or isinstance(given, ToolSource):
         given = [given]
     _check_kinds([given] if isinstance(given, str) else given)

@@ -62,9 +62,10 @@ class Secret:
     @property
     def digest(self) -> bytes:
         """What tells keys apart within this process, and says nothing about them outside."""
-        return hashlib.blake2b(
-            self._value().encode("utf-8", "surrogatepass"), key=_SALT, digest_size=16
-        ).digest()
+        if self._digest is None:  # every call needs it
+            value = self._value().encode("utf-8", "surrogatepass")
+            self._digest = hashlib.blake2b(value, key=_SALT, digest_size=16).digest()
+        return self._digest
 
     def __repr__(self) -> str:
         return f"Secret({HIDDEN!r}, from {self.source})"

@@ -223,9 +223,27 @@ def load() -> Settings:
         >>> load().sandbox in (True, False)
         True
     """
+    global _recent  # noqa: PLW0603 - a cache
     here = os.getcwd()  # noqa: PTH109 - a tenth of the CPU of Path.cwd()
     # The second is part of the cache key: an edited file is noticed within one second.
-    return _load(here, int(time.monotonic()), environment.stamp())
+    second, stamp = int(time.monotonic()), environment.stamp()
+    found = _load(here, second, stamp)
+    _recent = (second, stamp, found)
+    return found
+
+
+_recent: tuple[int, object, Settings] | None = None
+
+
+def recent() -> Settings:
+    """Return the settings as of the last `load` in this second, or load them.
+
+    For the rest of a call that has loaded them: asking for the working directory gives the interpreter's
+    lock away, and having it back costs more than the rest while other threads run.
+    """
+    if _recent is not None and _recent[0] == int(time.monotonic()) and _recent[1] is environment.stamp():
+        return _recent[2]
+    return load()
 
 
 def replay_mode() -> ReplayMode:

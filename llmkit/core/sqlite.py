@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -26,6 +27,33 @@ def connect(path: Path, *, timeout: float, write: bool = False) -> sqlite3.Conne
     # A URI, because only it can forbid to create the file.
     uri = f"{path.as_uri()}?mode={'rw' if write else 'ro'}"
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+
+
+class Insert:
+    """An `INSERT` of many rows, of some in each statement.
+
+    `executemany` gives the interpreter's lock away for each row, and waits to have it back while an event
+    loop is busy.
+
+    Args:
+        into: The statement up to `VALUES`.
+        columns: Number of values of a row.
+        after: The rest of the statement.
+    """
+
+    MOST = 16
+    """Rows in a statement. More are not faster, and older releases of SQLite allow 999 values."""
+
+    def __init__(self, into: str, columns: int, after: str = "") -> None:
+        row = f"({', '.join('?' * columns)})"
+        # Kept, because the connection finds its compiled statement by the text.
+        self._texts = [f"{into} VALUES {', '.join([row] * (n + 1))}{after}" for n in range(self.MOST)]
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows."""
+        for start in range(0, len(rows), self.MOST):
+            some = rows[start : start + self.MOST]
+            connection.execute(self._texts[len(some) - 1], tuple(itertools.chain.from_iterable(some)))
 
 
 @contextlib.contextmanager

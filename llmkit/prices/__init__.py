@@ -53,8 +53,9 @@ def price(
     *,
     when: datetime | None = None,
     tier: str | None = None,
+    loaded: settings.Settings | None = None,
 ) -> Price | None:
-    """Return the price of a call.
+    """Return the price of a call; `loaded` are the current settings, if they are known.
 
     Example:
         >>> from llmkit.content.messages import Usage
@@ -66,7 +67,7 @@ def price(
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     when = when or datetime.now(UTC)
-    found = _usual_listing(provider, models, when, tier)
+    found = _usual_listing(provider, models, when, tier, loaded or settings.load())
     if found is None:
         return None
     usd, exact = total(found, usage, lambda model: listing(provider, (model,), when=when, tier=tier))
@@ -147,15 +148,14 @@ _kept: tuple[settings.Settings | None, dict[tuple[Any, ...], Listing | None]] = 
 
 
 def _usual_listing(
-    provider: str, models: tuple[str, ...], when: datetime, tier: str | None
+    provider: str, models: tuple[str, ...], when: datetime, tier: str | None, loaded: settings.Settings
 ) -> Listing | None:
     """Cached `listing`: every call needs it. Valid as long as the settings, at most a second."""
     global _kept  # noqa: PLW0603 - a cache
-    loaded = settings.load()
     if _kept[0] is not loaded:
         _kept = (loaded, {})
     # Prices may change with the time of day, so the key includes the minute.
-    kept, key = _kept[1], (provider, models, when.replace(second=0, microsecond=0), tier)
+    kept, key = _kept[1], (provider, models, when.date(), when.hour, when.minute, when.tzinfo, tier)
     if key not in kept:
         kept[key] = listing(provider, models, when=when, tier=tier)
     return kept[key]

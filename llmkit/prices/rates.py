@@ -84,6 +84,8 @@ class Rates(NamedTuple):
                 + self.cache_write * short
                 + self.cache_write_1h * tokens.cache_write_1h
             )
+        if not units:
+            return millionths / MILLION
         fees = Decimal(0)
         for unit, count in units.items():
             usd = self.others.get(unit) if count else None
@@ -125,7 +127,7 @@ class Rates(NamedTuple):
     @property
     def by_row(self) -> bool:
         """Whether a call without further units costs more than its tokens, for example a fee per request."""
-        return bool(self.others.keys() & {"requests", "output_reasoning_tokens"})
+        return "requests" in self.others or "output_reasoning_tokens" in self.others
 
 
 _ZERO = Decimal(0)
@@ -276,7 +278,9 @@ class Listing:
     def price(self, usage: Usage) -> tuple[Decimal, bool]:
         """Return the price in US dollars, and whether it covers everything used."""
         tokens = tokens_of(usage)
-        units = units_of(usage, tokens)
         each = self.at(tokens.input)
         free = self.source == "local"
+        if not (usage.units or each.by_row or each.unlisted):  # the common case: tokens alone
+            return each.cost(tokens), free or self.exact
+        units = units_of(usage, tokens)
         return each.cost(tokens, units), free or (self.exact and each.cover(tokens, units))

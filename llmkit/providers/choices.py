@@ -58,6 +58,8 @@ def choices_among(extra: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidRequestError: If a word is unknown.
     """
+    if not extra:
+        return {}
     given = {name: extra.pop(name) for name in WORDS if name in extra}
     for name, word in given.items():
         words = WORDS[name]

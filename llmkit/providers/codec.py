@@ -84,6 +84,8 @@ class Request:
         both = FORMATS & self.extra.keys() if self.schema is not None else ()
         for name in both:
             raise InvalidRequestError(f"Both schema and {name} are given.", hint="Remove one of them.")
+        if not self.extra and _finite(self.temperature):  # the common case
+            return
         parameters = {"temperature": self.temperature, **self.extra}
         for name in [name for name, value in parameters.items() if not _finite(value)]:
             raise InvalidRequestError(f"{name} contains NaN or infinity, which JSON does not support.")

@@ -33,12 +33,10 @@ _LISTED_TOOLS = ("web_search_requests", "web_fetch_requests", "tool_search_reque
 
 def note_usages(data: dict[str, Any], answer: Answer) -> None:
     """Merge the report of an event or response, in OpenAI's field or in Groq's."""
-    for usage in (
-        lenient_object(lenient_object(data.get("x_groq")).get("usage")),
-        lenient_object(data.get("usage")),
-    ):
-        if usage:
-            note_usage(usage, answer)
+    if "x_groq" in data and (groq := lenient_object(lenient_object(data["x_groq"]).get("usage"))):
+        note_usage(groq, answer)
+    if usage := lenient_object(data.get("usage")):
+        note_usage(usage, answer)
     if data.get("usage_breakdown"):  # Groq's systems: models with their own prices, and tools
         note(answer, {"usage_breakdown": 1}, read_usage)
 
@@ -72,12 +70,16 @@ def read_usage(usage: dict[str, Any]) -> Usage:
         reasoning = token_count(usage.get("reasoning_tokens"))
     if completion is not None:
         completion += _beside(usage, prompt or 0, completion, reasoning or 0)
+    read = token_count(before.get("cached_tokens"))
+    written = before
+    if not usage.keys() <= _PLAIN:  # further names of cached tokens
+        read, written = _most({**usage, "": read}, ("", *_READ)), {**usage, **before}
     longer = lenient_object(before.get("cache_creation_token_details")).get("ephemeral_1h_input_tokens")
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
-        cache_read_tokens=_most({**usage, "": before.get("cached_tokens")}, ("", *_READ)),
-        cache_write_tokens=_most({**usage, **before}, _WRITTEN),
+        cache_read_tokens=read,
+        cache_write_tokens=_most(written, _WRITTEN),
         cache_write_1h_tokens=token_count(longer),
         reasoning_tokens=reasoning,
         units={} if _is_text(usage, before, after) else _units(usage, before, after),

@@ -10,6 +10,7 @@ from llmkit import prices
 from llmkit.clients.accounting import bound_ratio
 from llmkit.content import tokens
 from llmkit.content.messages import Usage
+from llmkit.core import settings
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import to_nanos
 from llmkit.prices import worst_case
@@ -177,7 +178,8 @@ def _usage(
 ) -> tuple[Usage | None, UsageSource | None]:
     said = answer.usage or Usage()
     # Before the end, the counts are only those so far.
-    if (whole or answer.ended) and None not in (said.input_tokens, said.output_tokens):
+    counted = said.input_tokens is not None and said.output_tokens is not None
+    if counted and (whole or answer.ended):
         return said, "reported"
     # Providers do not charge for a request that they refused, or that never reached them.
     if not any((parts, accepted, answer.usage)):
@@ -193,9 +195,11 @@ def _usage(
 
 def _tier(request: Request, answer: Answer, codec: type[Codec]) -> str | None:
     """Return the service tier of the answer; if it is not reported, the requested one."""
+    if answer.tier or not (request.extra or request.tier):
+        return answer.tier
     asked = (request.extra.get(name) for name in codec.tier_parameters)
     named = next((tier for tier in asked if isinstance(tier, str)), None)
-    return answer.tier or named or codec.tiers.get(request.tier or "")
+    return named or codec.tiers.get(request.tier or "")
 
 
 def _price(
@@ -206,9 +210,10 @@ def _price(
         date = when.date().isoformat()
         return prices.Price(nanos=to_nanos(answer.cost_usd), source=answer.cost_source, date=date)
     # The served model first: the requested name may be an alias without a price of its own.
-    names = dict.fromkeys(name for name in (answer.model, request.model) if name)
+    served, asked = answer.model, request.model
+    names = (served, asked) if served and served != asked else (asked,)
     try:
-        return prices.price(provider, tuple(names), usage, when=when, tier=tier)
+        return prices.price(provider, names, usage, when=when, tier=tier, loaded=settings.recent())
     except ConfigurationError as error:  # the settings file was changed during the call
         logger.warning("Cannot price the call: %s", error)
         return None

@@ -86,15 +86,20 @@ def usage_bound(
     if request.tools:
         extra += described(request.tools)
     before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model, count)
-    before += count(extra) + PER_REQUEST
+    before += PER_REQUEST
+    if extra:
+        before += count(extra)
     if request.schema is not None:
         before += count(instruction(request.schema)) + PER_TOOLS
     if request.tools or "tools" in extra:
         before += PER_TOOLS
-    # The limit applies to each choice, not to their sum.
-    after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
     # Anthropic caches only marked parts; other providers cache automatically.
     marked = "cache_control" in extra
+    cached = marked or request.cache == "auto" or codec.caches_unasked
+    if not (extra or request.tier):  # the common case, and every call asks
+        return UsageBound(before, _output(request, codec), tuple(_input_kinds(request)), cached=cached)
+    # The limit applies to each choice, not to their sum.
+    after = _output(request, codec) * max([1, *_numbers(request.extra, codec.choice_parameters, codec)])
     return UsageBound(
         input_tokens=before,
         output_tokens=after,
@@ -102,15 +107,16 @@ def usage_bound(
         searches=_searches(request),
         in_the_us=request.extra.get("inference_geo") == "us",
         tiers=_tiers(request, codec),
-        cached=marked or request.cache == "auto" or codec.caches_unasked,
+        cached=cached,
         cached_1h=marked,
     )
 
 
 def _output(request: Request, codec: type[Codec]) -> int:
     """Return the output limit of one answer: the request's, the wire format's or the model's."""
-    given = _numbers(request.extra, codec.limit_parameters - request.without, codec)
-    given += [request.max_tokens] if request.max_tokens else []
+    given = [request.max_tokens] if request.max_tokens else []
+    if request.extra:
+        given += _numbers(request.extra, codec.limit_parameters - request.without, codec)
     if not codec.sends_limit(request):
         given = []
     return max(given, default=codec.most_output(request) or catalog.output_limit(request.model))
@@ -135,9 +141,12 @@ def _is_count(value: Any) -> bool:
 
 def _input_kinds(request: Request) -> list[str]:
     """Return the kinds of tokens with their own price that the prompt may have."""
+    attached = [one for message in request.messages if message.attachments for one in message.attachments]
+    if not (attached or request.extra):
+        return []
     # Parameters name a modality in many ways; a false match only raises the bound.
     sent = _written(request).lower() if request.extra else ""
-    pictures = any(one.kind != "text" for message in request.messages for one in message.attachments)
+    pictures = any(one.kind != "text" for one in attached)
     there = {"audio": "audio" in sent, "video": "video" in sent, "image": pictures or "image" in sent}
     return [f"input_{kind}_tokens" for kind in MODALITIES if there[kind]]
 

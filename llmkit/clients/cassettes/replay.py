@@ -158,9 +158,11 @@ def current() -> Replay:
     return Replay(_file(loaded), loaded.replay)
 
 
-def current_mode() -> ReplayMode:
+def current_mode(loaded: settings.Settings | None = None) -> ReplayMode:
     """Return the current mode; every call needs it, so this reads no file and no other setting."""
-    return settings.replay_mode() if _chosen is None else _chosen.mode
+    if _chosen is not None:
+        return _chosen.mode
+    return settings.replay_mode() if loaded is None else loaded.replay
 
 
 def default_path() -> Path:

@@ -158,6 +158,8 @@ class Attempts:
 
     async def _admitted(self, key: Secret | None) -> None:
         """Wait for the server's rate limits, if this call is one of many; that time is not the call's."""
+        if current_slot.get() is None:
+            return
         call, asked = self._call, monotonic()
         self._permit = await admitted(self._endpoint.limit_key(call.request.model, key), call.request)
         if self._permit is not None and call.end is not None:

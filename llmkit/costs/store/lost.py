@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -31,26 +32,27 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "fallback_from": str, "at_most_nanos": int, "spent_nanos": int,
 }  # fmt: skip
 _CONTEXT = ("surface", "notebook", "cell_id", "execution_count", "parent_uid", "step")
+_plain_values = attrgetter(*_PLAIN)
+_context_values = attrgetter(*_CONTEXT)
 
 
 def encode(intent: CallIntent) -> str:
     """Return an intent as JSON."""
     context = intent.context
-    values: dict[str, Any] = {name: getattr(intent, name) for name in _PLAIN}
-    values |= {name: getattr(context, name) for name in _CONTEXT}
-    values |= {"time": micros(intent.time), "lease_s": intent.lease_s, "most": list(intent.most)}
+    values: dict[str, Any] = dict(zip(_PLAIN, _plain_values(intent), strict=True))
+    values.update(zip(_CONTEXT, _context_values(context), strict=True))
+    values |= {"time": micros(intent.time), "lease_s": intent.lease_s, "most": tuple(intent.most)}
     values["tags"] = dict(context.tags)
-    given = {name: value for name, value in values.items() if value is not None}
     try:
-        return orjson.dumps(given).decode()
+        return orjson.dumps(values).decode()
     except TypeError:  # a lone surrogate, or a value of another package
-        return json.dumps(given, default=str)
+        return json.dumps(values, default=str)
 
 
 def decode(text: str) -> CallIntent | None:
     """Return the intent that JSON describes, without what a newer llmkit added; `None` if it is damaged."""
     try:
-        values = json.loads(text)
+        values = {name: value for name, value in json.loads(text).items() if value is not None}
         context = CallContext(
             tags=dict(values["tags"]),
             **{name: values[name] for name in _CONTEXT if name in values},
@@ -62,7 +64,7 @@ def decode(text: str) -> CallIntent | None:
             most=_bound(values["most"]),
             **{name: kind(values[name]) for name, kind in _PLAIN.items() if name in values},
         )
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

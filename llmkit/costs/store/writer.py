@@ -34,8 +34,10 @@ T = TypeVar("T")
 CHUNK = 1000
 """Maximum number of rows in a transaction, so that retrying a failed one is cheap."""
 
-LINGER = 0.001
-"""Seconds to wait for more rows after a group of several; a single caller never waits."""
+LINGER = 0.004
+"""Seconds to wait for more rows after a group of several; a single caller never waits.
+
+While a call's row waits, its intent is due, so that both share a commit."""
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +328,8 @@ class Writer:
                     return ended, row
                 if row is not None:
                     self._kept.append(row)
-            self._crowded = len(self._kept) - before > 1
+            if taken := len(self._kept) - before:  # a commit of intents alone says nothing about rows
+                self._crowded = taken > 1
         return ended, None
 
     def _collect(self) -> None:

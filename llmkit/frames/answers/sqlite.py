@@ -34,6 +34,7 @@ _KEYS = 500
 """Keys in one query; SQLite allows more, but a longer statement is not faster."""
 
 _ANSWER = ", ".join(Answer._fields)
+_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in Answer._fields[1:])
 _JOB = tuple(JobRecord.__dataclass_fields__)
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS answers (
@@ -50,9 +51,11 @@ _SCHEMA = (
     *job_costs.SCHEMA,
     f"PRAGMA user_version = {VERSION}",
 )
-_PUT = f"""INSERT INTO answers ({_ANSWER}) VALUES ({", ".join("?" * len(Answer._fields))})
-    ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in Answer._fields[1:])}
-    WHERE excluded.status = 'ok' OR answers.status <> 'ok'"""  # noqa: S608 - names of our own
+_PUT = sqlite.Insert(
+    f"INSERT INTO answers ({_ANSWER})",
+    len(Answer._fields),
+    f" ON CONFLICT (key) DO UPDATE SET {_REPLACED} WHERE excluded.status = 'ok' OR answers.status <> 'ok'",
+)
 _SAVE = f"INSERT OR REPLACE INTO jobs ({', '.join(_JOB)}) VALUES ({', '.join('?' * len(_JOB))})"  # noqa: S608 - as above
 
 
@@ -194,7 +197,7 @@ class SqliteAnswers:
         """Write a group of answers; called by the writing thread."""
         try:
             with self._writing() as connection:
-                connection.executemany(_PUT, answers)
+                _PUT.run(connection, answers)
         except ConfigurationError as error:
             self._problem = error.message
             raise

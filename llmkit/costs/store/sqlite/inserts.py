@@ -51,7 +51,7 @@ class Inserts:
                 return
             with sqlite.transaction(connection):
                 intents.write(connection, under_way, now=now)
-                connection.executemany(schema.INSERT, rows)
+                schema.INSERT_MANY.run(connection, rows)
                 self._roll(connection, len(rows))
         except (ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
             with sqlite.transaction(connection):  # one value that SQLite refuses must not keep the others out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -27,12 +26,7 @@ LONGEST = 365 * 86400.0
 RECENT = 2000
 """Number of rows from which the usual length of an answer is learned."""
 
-# One statement for all: `executemany` gives the interpreter's lock away for each row, and waits milliseconds
-# to have it back while an event loop is busy.
-_WRITE = (
-    "INSERT OR REPLACE INTO intents SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),"
-    " json_extract(value, '$[2]'), json_extract(value, '$[3]') FROM json_each(?)"
-)
+_WRITE = sqlite.Insert("INSERT OR REPLACE INTO intents", 4)
 
 _USUAL = (
     "SELECT avg(output_tokens) FILTER (WHERE model = ?), avg(output_tokens) FROM (SELECT * FROM calls"
@@ -44,11 +38,9 @@ logger = logging.getLogger(__name__)
 
 def write(connection: sqlite3.Connection, intents: Iterable[CallIntent], *, now: int) -> None:
     """Store intents; each replaces an earlier one of the same call."""
-    rows = [(each.uid, each.owner, ends(each.lease_s, now), lost.encode(each)) for each in intents]
-    if len(rows) == 1:
-        connection.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", rows[0])
-    elif rows:
-        connection.execute(_WRITE, (json.dumps(rows),))
+    _WRITE.run(
+        connection, [(each.uid, each.owner, ends(each.lease_s, now), lost.encode(each)) for each in intents]
+    )
 
 
 def ends(lease_s: float, now: int) -> int:

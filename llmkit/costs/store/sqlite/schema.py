@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.price_rules import estimated_sql
 from llmkit.costs.store.rows import COLUMNS
@@ -50,10 +51,9 @@ REPLACES_LOST = (
 """Other duplicates are skipped. A call that was taken for lost and ends after all has the later row."""
 
 # `INSERT OR IGNORE` would drop a row that violates any constraint.
-INSERT = (
-    f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names
-    f"{REPLACES_LOST}"
-)
+_INTO = f"INSERT INTO calls ({', '.join(COLUMNS)})"
+INSERT = f"{_INTO} VALUES ({', '.join('?' * len(COLUMNS))}){REPLACES_LOST}"
+INSERT_MANY = sqlite.Insert(_INTO, len(COLUMNS), REPLACES_LOST)
 
 
 def _create() -> Iterator[str]:
