@@ -30,11 +30,19 @@ def failure(status: int, message: str, kind: str = "invalid_request_error") -> t
     return status, {"error": {"message": message, "type": kind, "code": kind}}
 
 
+DROPPED = "dropped"
+"""In place of an answer: the connection is closed."""
+
+SILENT = "silent"
+"""In place of an answer: nothing, until the client leaves."""
+
+
 class RowServer:
     """OpenAI's wire format on loopback, without the sandbox's mark: its answers cost money.
 
     Args:
-        answer: From the last message's text to a text, a whole body, or a status and a body.
+        answer: From the last message's text to a text, a whole body, or a status and a body, or one of the
+            words above; with `sees_bodies` from the request's whole body.
         delay: Seconds before each answer.
 
     Attributes:
@@ -52,6 +60,7 @@ class RowServer:
         self.asked: list[str] = []
         self.answered: list[str] = []
         self.bodies: list[dict[str, Any]] = []
+        self.sees_bodies = False
         self.at_once = 0
         self.wanted = 0
         self.enough = threading.Event()
@@ -115,9 +124,15 @@ class RowServer:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
-            found = self.answer(prompt)
+            found = self.answer(body if self.sees_bodies else prompt)
+            if found is SILENT:
+                await self._stop.wait()
         finally:
             self._open -= 1
+        if found in (SILENT, DROPPED):
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
         self.answered.append(prompt)
         if isinstance(found, str):
             found = said(found)
