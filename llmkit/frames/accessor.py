@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,15 +32,25 @@ class _Method:
         signature = inspect.signature(verb)
         first, *others = signature.parameters.values()
         method.__signature__ = signature.replace(parameters=[first.replace(name="self"), *others])  # type: ignore[attr-defined]  # as inspect reads it
-        method.__doc__, method.__name__ = verb.__doc__, self._name
+        method.__doc__, method.__name__ = _of_method(verb.__doc__, self._name), self._name
         return method
 
     def __get__(self, accessor: FrameAccessor | None, owner: type) -> Any:
         return self._function if accessor is None else self._function.__get__(accessor, owner)
 
 
+def _of_method(text: str, verb: str) -> str:
+    """Return the docstring of a verb as that of a method: the frame stands before it."""
+    text = re.sub(r"^ *frame: .*\n", "", text, count=1, flags=re.MULTILINE)
+    return re.sub(rf"(?:llmkit\.frames\.)?\b{verb}\((\w+), ", rf"\1.{NAME}.{verb}(", text)
+
+
 class FrameAccessor:
-    """The verbs of `llmkit.frames` for one frame.
+    """Asks a model the same of every row of a frame.
+
+    `map` asks for a text, `extract` for fields, `classify` for labels, `score` for a level and `decide` for
+    several answers; `filter` keeps the rows for which a condition holds. `amap` and so on are for `await`.
+    `df.llm.map?` shows the options: `dry_run=True` says what a verb would cost, `limit=20` asks 20 rows.
 
     Args:
         frame: The frame.

@@ -32,7 +32,7 @@ def extract(
 
     Args:
         frame: As for `map`.
-        prompt: As for `map`; the name of a column is usual.
+        prompt: The name of a column, a template such as `"{{title}}: {{text}}"`, or what `map` takes.
         schema: A pydantic model, a dataclass, a `TypedDict`, or the JSON schema of an object.
         instruction: What else to say about the fields.
         out: Beginning of the names of the new columns; by default they are those of the fields.

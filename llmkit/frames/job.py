@@ -57,7 +57,7 @@ class Job:
         self.layout = Layout(self.table, question, options)
         self.prompts = Prompts(self.table, prompt, options.system, options.attach)
         self.model = AskedModel(options, question)
-        self.label = options.job or f"{question.verb} {question.prefix(options.out)}"
+        self.label = options.job or _label(question.verb, question.prefix(options.out))
         self.store = answer_store(options.store)
         self.answers: dict[bytes, Answer] = {}
         rows = len(self.table) if options.limit is None else min(options.limit, len(self.table))
@@ -255,6 +255,10 @@ class Job:
                 cost_nanos=progress.nanos if progress.exact else None,
             )
         )
+
+
+def _label(verb: str, prefix: str) -> str:
+    return verb if prefix == verb else f"{verb} {prefix}"
 
 
 def _now() -> int:

@@ -24,7 +24,7 @@ def run(job: Job) -> Any:
     job.prepare()
     if job.options.dry_run:
         return plan_of(job)
-    line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
+    line = _line(job)
     try:
         return bridge.run(job.run(), line.refresh)
     except KeyboardInterrupt:
@@ -38,13 +38,18 @@ async def arun(job: Job) -> Any:
     await in_thread(job.prepare)
     if job.options.dry_run:
         return await in_thread(plan_of, job)
-    line = Line(job.progress, shown=job.options.progress and bool(job.wanted))
+    line = _line(job)
     shown = asyncio.create_task(_refreshed(line))
     try:
         return await job.run()
     finally:
         shown.cancel()
         line.end()
+
+
+def _line(job: Job) -> Line:
+    """Return the line of a job; there is none if nothing is to be asked, and nothing has failed."""
+    return Line(job.progress, shown=job.options.progress and bool(job.wanted or job.progress.failed))
 
 
 async def _refreshed(line: Line) -> None:

@@ -152,7 +152,7 @@ def _narwhals(frame: Any) -> Any:
 
 def _check_names(frame: Any) -> None:
     """Raise if two columns have one name, which polars does not allow."""
-    names = frame.columns if hasattr(frame, "iloc") else getattr(frame, "column_names", ())
+    names = getattr(frame, "columns" if hasattr(frame, "iloc") else "column_names", ())
     twice = next((name for name, count in Counter(map(str, names)).items() if count > 1), None)
     if twice is not None:
         raise InvalidRequestError(f"The frame has more than one column {twice!r:.80}.", hint="Rename one.")

@@ -41,7 +41,7 @@ def classify(
 
     Args:
         frame: As for `map`.
-        prompt: As for `map`; the name of a column is usual.
+        prompt: The name of a column, a template such as `"{{title}}: {{text}}"`, or what `map` takes.
         labels: The labels, or a mapping from each label to its description.
         instruction: The question, if the labels do not say it.
         multi: Whether several labels may apply, or none; a cell is then a list.
@@ -146,11 +146,11 @@ def filter(  # noqa: A001 - as Python calls it
     """Keep the rows for which a condition holds.
 
     Only rows that were answered with no are dropped: a row that failed stays, with its error, and a line
-    says how many there are.
+    says how many there are; so does a row whose text is missing.
 
     Args:
         frame: As for `map`.
-        prompt: As for `map`; the name of a column is usual.
+        prompt: The name of a column, a template such as `"{{title}}: {{text}}"`, or what `map` takes.
         condition: What must hold of a row, e.g. `"mentions a refund"`.
         keep: Whether to keep all rows, with the answers in a boolean column.
         examples: Some inputs with their answers, e.g. `[("I want my money back", True)]`.
@@ -252,7 +252,7 @@ def score(
 
     Args:
         frame: As for `map`.
-        prompt: As for `map`; the name of a column is usual.
+        prompt: The name of a column, a template such as `"{{title}}: {{text}}"`, or what `map` takes.
         instruction: The question, e.g. `"How angry is the writer?"`.
         levels: The levels from the lowest to the highest, or a mapping from each one to its description.
         examples: Some inputs with their levels, e.g. `[("This is outrageous!", "furious")]`.
@@ -351,7 +351,7 @@ def decide(
 
     Args:
         frame: As for `map`.
-        prompt: As for `map`; the name of a column is usual.
+        prompt: The name of a column, a template such as `"{{title}}: {{text}}"`, or what `map` takes.
         questions: `YesNo`, `Choice` and `Score` by name; one without an instruction is asked by its name.
         examples: Some inputs with all their answers, e.g. `[("Money back!", {"refund": True})]`.
         probabilities: Whether answers without a probability are asked for again; `<out>_p` has them where the

@@ -55,6 +55,10 @@ class Answer(NamedTuple):
     time: int = 0
     job: str = ""
 
+    def __repr__(self) -> str:
+        shown = ("status", "text", "error", "model", "input_tokens", "output_tokens", "uid")
+        return f"Answer({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
     @property
     def message(self) -> str | None:
         """What the error column says; `None` if all is well."""
