@@ -64,6 +64,9 @@ class _Part:
     job: SharedJob
     types: Mapping[str, Any]
 
+    def __str__(self) -> str:
+        return f"llm_{self.verb}"  # Dask names its tasks by it
+
     def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
         return _of_types(self.ask(frame), self.types)
 

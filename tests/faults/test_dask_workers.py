@@ -11,7 +11,7 @@ import sys
 from contextlib import closing, contextmanager
 
 from tests.support.processes import unmeasured
-from tests.support.rows import RowServer
+from tests.support.rows import RowServer, failure
 
 BEGINNING = """
 import json, os, sys
@@ -45,8 +45,8 @@ def work(client):
     }
     for name, arguments in asked.items():
         verb = getattr(frames, name)
-        found = verb(lazy, "text", *arguments, model="openai:gpt-4o-mini").compute()
-        pandas = verb(frame, "text", *arguments, model="openai:gpt-4o-mini", progress=False)
+        found = verb(lazy, name + " {{text}}", *arguments, model="openai:gpt-4o-mini").compute()
+        pandas = verb(frame, name + " {{text}}", *arguments, model="openai:gpt-4o-mini", progress=False)
         new = [column for column in pandas.columns if column not in frame.columns]
         assert list(found.columns) == list(pandas.columns), name
         for column in new:
@@ -54,6 +54,7 @@ def work(client):
                 assert str(found[column].dtype) == str(pandas[column].dtype), (name, column)
             assert found[column].astype(object).where(found[column].notna(), None).tolist() == \\
                 pandas[column].astype(object).where(pandas[column].notna(), None).tolist(), (name, column)
+        assert found.filter(like="_error").isna().sum().sum() == found.filter(like="_error").size, found
         say(name)
     try:
         frames.map(lazy, "refuse: {{n}}", model="openai:gpt-4o-mini", on_error="raise").compute()
@@ -104,31 +105,37 @@ def heard(process):
     return json.loads(line)
 
 
-def answer(prompt):
-    return json.dumps(
-        {
-            "label": "a", "keep": prompt != "fine", "score": "b", "q": True, "t": "b",
-            "when": "2026-01-02T03:04:05Z", "k": 7,
-        }
-    )  # fmt: skip
+ANSWERS = {
+    "map": "Yes.",
+    "classify": {"label": "a"},
+    "filter": {"keep": True},
+    "score": {"score": "b"},
+    "decide": {"q": True, "t": "b"},
+    "extract": {"when": "2026-01-02T03:04:05Z", "k": 7},
+}
 
 
 def test_every_verb_gives_the_columns_of_pandas_and_equal_rows_are_asked_once(tmp_path):
     def said(prompt):
-        if prompt.startswith("refuse"):
-            return 401, {"error": {"message": "no such key", "type": "invalid_request_error"}}
-        return answer(prompt)
+        verb, _, text = prompt.partition(" ")
+        if verb == "refuse:":
+            return failure(401, "no such key")
+        if (verb, text) == ("filter", "fine"):
+            return json.dumps({"keep": False})
+        return json.dumps(ANSWERS[verb])
 
     with RowServer(said, delay=0.05) as server, workers(VERBS, server, tmp_path) as process:
-        for verb in ("map", "classify", "filter", "score", "decide", "extract"):
+        for verb in ANSWERS:
             assert heard(process) == verb
         kind, reason, message, rows = heard(process)
         assert (kind, reason, rows) == ("JobStopped", "AuthenticationError", 4)
         assert "no such key" in message
         assert process.wait(60) == 0
-        asked = [one for one in server.asked if not one.startswith("refuse")]
         # pandas finds the answers of the workers, and each worker those of the other.
-        assert len(asked) == 6 * 3
+        asked = [one for one in server.asked if not one.startswith("refuse")]
+        assert sorted(asked) == sorted(
+            f"{verb} {text}" for verb in ANSWERS for text in ("late", "angry", "fine")
+        )
 
 
 def test_a_killed_worker_loses_no_finished_row_and_the_job_run_again_asks_for_none(tmp_path):
