@@ -1,4 +1,4 @@
-"""The architecture in CONTRIBUTING.md names what exists."""
+"""The architecture in CONTRIBUTING.md, and the decisions, name what exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "llmkit"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-ARCHITECTURE, DECISIONS = TEXT.partition("## Architecture")[2].split("## Decisions")
+ARCHITECTURE = TEXT.partition("## Architecture")[2].partition("## Decisions")[0]
+DECISIONS = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs" / "decisions").glob("*.md")))
 ROWS = re.findall(r"^\| `([a-z_]+)/?` \| (.+) \|$", ARCHITECTURE, re.MULTILINE)
 
 
