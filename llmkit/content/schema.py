@@ -19,6 +19,7 @@ from typing import (
     get_type_hints,
     is_typeddict,
 )
+from urllib.parse import unquote
 
 from llmkit.content.messages import LLMMessage
 from llmkit.core.errors import InvalidRequestError
@@ -202,7 +203,30 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidRequestError(
             f"The schema is not a JSON schema: {error.json_path}: {error.message:.200}."
         ) from error
+    for part in _parts(given):
+        _check_part(part, given)
     return given
+
+
+def _check_part(part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse what is a JSON schema, but fits no answer."""
+    place = part.get("$ref", "")
+    if place.startswith("#/") and not _is_there(place, schema):
+        raise InvalidRequestError(f"The schema refers to {place!r:.80}, which it does not define.", hint="")
+    if part.get("enum", True) == []:
+        raise InvalidRequestError("The schema has an enumeration without values.", hint="")
+
+
+def _is_there(place: str, schema: Any) -> bool:
+    """Whether a schema has what a JSON pointer names."""
+    for step in unquote(place).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(schema, list):
+            schema = {str(index): one for index, one in enumerate(schema)}
+        if not isinstance(schema, Mapping) or name not in schema:
+            return False
+        schema = schema[name]
+    return True
 
 
 def _name(title: Any) -> str:

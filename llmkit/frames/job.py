@@ -114,7 +114,7 @@ class Job:
             return await BatchMode(self).run()
         if self.wanted:
             state = "stopped"
-            await in_thread(self._save, "running")
+            await self._begin()
             try:
                 await self._ask_all()
                 state = "done"
@@ -124,6 +124,13 @@ class Job:
                 ):  # the answers are what counts, and the job says what failed
                     await in_thread(self._save, state)
         return self.frame()
+
+    async def _begin(self) -> None:
+        """Note that the job runs; a store that cannot be written stops it before anything is sent."""
+        try:
+            await in_thread(self._save, "running")
+        except ConfigurationError as error:
+            raise self.stopped(error.message, type(error).__name__, hint=error.hint) from error
 
     def frame(self) -> Any:
         """Return the frame with what is answered so far."""

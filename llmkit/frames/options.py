@@ -89,10 +89,12 @@ class Options:
             value = getattr(self, name)
             if value is not None and not (type(value) is int and value >= least):
                 raise InvalidRequestError(
-                    f"{name} must be a whole number of at least {least}, got {value!r:.40}."
+                    f"{name} must be a whole number of at least {least}, got {value!r:.40}.", hint=""
                 )
         if self.max_cost is not None and not _is_amount(self.max_cost):
-            raise InvalidRequestError(f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.")
+            raise InvalidRequestError(
+                f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.", hint=""
+            )
         for name in ("dedupe", "replace", "wait", "meta", "progress", "dry_run"):
             _one_of(name, getattr(self, name), (True, False))
         self._check_mode()
@@ -114,7 +116,7 @@ class Options:
         for name in ("out", "system", "attach", "job"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value.strip()):
-                raise InvalidRequestError(f"{name} must be a text, got {value!r:.40}.")
+                raise InvalidRequestError(f"{name} must be a text, got {value!r:.40}.", hint="")
         model: object = self.model
         if not isinstance(model, (str, BaseLLMClient, NoneType)):
             raise InvalidRequestError(
@@ -123,7 +125,9 @@ class Options:
             )
         tags: object = self.tags
         if not isinstance(tags, Mapping) or not all(isinstance(value, str) for value in tags.values()):
-            raise InvalidRequestError(f'tags must have the form {{"project": "x"}}, got {self.tags!r:.60}.')
+            raise InvalidRequestError(
+                f'tags must have the form {{"project": "x"}}, got {self.tags!r:.60}.', hint=""
+            )
 
 
 NAMES = tuple(one.name for one in fields(Options) if one.name != "params")

@@ -109,7 +109,7 @@ def _texts(table: Table, prompt: Prompt) -> _Text:
             f"A prompt must be a template, a column, a callable or a series, got {type(prompt).__name__}.",
             hint='For example "Summarise: {{text}}".',
         ) from None
-    return lambda row, sending: given[row]  # noqa: ARG005 - as it was made by the user
+    return lambda row, sending: _of_series(given[row])  # noqa: ARG005 - as it was made by the user
 
 
 class _Column:
@@ -182,17 +182,33 @@ class _Called:
             said: str | list[LLMMessage] | None = self._function(values)
         except Exception as error:
             raise RowError(f"{type(error).__name__}: {error}") from error
-        if said is not None and not isinstance(said, (str, list)):
-            raise RowError(
-                f"The callable returned {type(said).__name__}, not a string or a list of messages."
-            )
+        return _made(said, "The callable returned")
+
+
+def _of_series(value: Any) -> str | list[LLMMessage] | None:
+    return _made(value if value is None or isinstance(value, list) else str(value), "The series has")
+
+
+def _made(said: Any, where: str) -> str | list[LLMMessage] | None:
+    """Return a prompt that the user made, if it is one."""
+    if said is None or isinstance(said, str):
         return said
+    if isinstance(said, list) and said and all(isinstance(one, LLMMessage) for one in said):
+        return said
+    raise RowError(f"{where} {_described(said)}, not a string or a list of messages.")
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, list):
+        return type(value).__name__
+    other = next((type(one).__name__ for one in value if not isinstance(one, LLMMessage)), None)
+    return "an empty list" if other is None else f"a list with {other}"
 
 
 def _check_names(names: Sequence[str], table: Table) -> None:
     for name in names:
         if name not in table.names:
-            hint = did_you_mean(name, table.names, f"Its columns: {', '.join(table.names[:20])}.")
+            hint = did_you_mean(name, table.names, table.listed)
             raise InvalidRequestError(f"{{{{{name}}}}}: the frame has no column {name}.", hint=hint)
 
 

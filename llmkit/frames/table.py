@@ -61,8 +61,13 @@ class Table:
     def check(self, name: str) -> None:
         """Raise if there is no column of this name."""
         if name not in self._columns:
-            hint = did_you_mean(name, self.names, f"Its columns: {', '.join(self.names[:20])}.")
+            hint = did_you_mean(name, self.names, self.listed)
             raise InvalidRequestError(f"The frame has no column {name!r:.80}.", hint=hint)
+
+    @property
+    def listed(self) -> str:
+        """A sentence with the names of the columns."""
+        return f"Its columns: {', '.join(self.names[:20])}." if self.names else "It has no columns."
 
     def series(self, given: Any) -> list[Any]:
         """Return the values of a series that has one for each row.

@@ -200,7 +200,7 @@ class SqliteAnswers:
                 _PUT.run(connection, answers)
         except ConfigurationError as error:
             self._problem = error.message
-            raise
+            raise (error.__cause__ or error) from None  # the writer's warning names the file, too
         self._problem = None
 
     @contextmanager
