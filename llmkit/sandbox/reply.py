@@ -7,7 +7,7 @@ import uuid
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmkit.sandbox.answers.answers import write
+from llmkit.sandbox.answers.answers import is_known, write
 from llmkit.sandbox.answers.extras import (
     IMAGE_TOKENS,
     PAGES,
@@ -76,7 +76,7 @@ def _text(ask: Ask, subject: str) -> str:
     if wants_image(ask):
         return f"Here is an image of “{subject}”."
     text = write(ask)
-    unknown = subject in text or len(text) > _SHORT
+    unknown = subject in text or len(text) > _SHORT or not is_known(ask, text)
     return PAGES.format(topic=subject) if wants_sources(ask) and unknown and not ask.wants_json else text
 
 

@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox.answers import knowledge, samples
-from llmkit.sandbox.answers.repairs import repair
+from llmkit.sandbox.answers.code.repairs import repair
+from llmkit.sandbox.answers.code.snippets import write_code
+from llmkit.sandbox.answers.facts.articles import article
+from llmkit.sandbox.answers.facts.lookup import known
+from llmkit.sandbox.answers.forms import without_form
+from llmkit.sandbox.answers.numbers.computing import computed
+from llmkit.sandbox.answers.query import Query, query_of
+from llmkit.sandbox.answers.rendering import dressed, render
+from llmkit.sandbox.answers.smalltalk import small_talk
 from llmkit.sandbox.answers.structured import write_json
-from llmkit.sandbox.answers.tables import about_table
+from llmkit.sandbox.answers.tables.questions import about_table
+from llmkit.sandbox.answers.texts.tasks import text_task
+from llmkit.sandbox.answers.texts.translation import in_language
 from llmkit.sandbox.answers.tool_calls import spoken_results
+from llmkit.sandbox.answers.voices import voice
+from llmkit.sandbox.answers.wording import plain
 from llmkit.sandbox.dialects.parts import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llmkit.sandbox.answers.finding import Finding
     from llmkit.sandbox.conversation import Ask
 
 _ECHO = re.compile(r"(?:^|\n|please\s+)\s*(?:repeat exactly|echo):[ ]?(.+)", re.IGNORECASE | re.DOTALL)
 _JSON = re.compile(r"\bjson\b", re.IGNORECASE)
-_AS_CSV = re.compile(r"\b(?:as|in) csv\b|\bcsv (?:table|file)\b", re.IGNORECASE)
-_AS_CODE = re.compile(r"\bcode block and nothing else\b", re.IGNORECASE)
-_CODE = re.compile(
-    r"\b(?:write|implement|code|program|create|give|show)\b.*\b(?:code|function|script|python|program|class|"
-    r"algorithm|\w*sort|fibonacci|primes?|factorial)\b|\bquicksort\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_WORDS = re.compile(
-    rf"\b(?:in|with|exactly|about|under|most)\s+(\d{{1,4}}|{'|'.join(knowledge.NUMBERS)})\s+words?\b",
+_ABOUT_JSON = re.compile(
+    r"\b(?:what (?:is|are|does)|explain|read|parse|load|difference|define|python|code|how do)\b.*\bjson\b",
     re.IGNORECASE,
 )
-_SUM = re.compile(
-    r"(-?\d+(?:\.\d+)?)\s*([-+*/x\u00d7÷]|plus|minus|times)\s*(-?\d+(?:\.\d+)?)\s*(?:=|\?|$)", re.IGNORECASE
-)
-_GREETING = re.compile(r"\s*(?:hi|hello|hey|good (?:morning|evening|day))\b", re.IGNORECASE)
-_MY_NAME = re.compile(r"\bmy name is (\w+)", re.IGNORECASE)
-_ASKS_NAME = re.compile(r"\bwhat(?:'s| is) my name\b", re.IGNORECASE)
-_LONG = re.compile(
-    r"\b(?:explain|describe|write|table|compare|list|how|why|example|examples|overview|tell|detail|markdown)\b",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(
-    r"^(?:(?:please|can you|could you|explain|describe|tell me|what (?:is|are)|how (?:do|does)|write|give me"
-    r"|show me|about|a|an|the|me|to)\s+)+",
-    re.IGNORECASE,
+_MY_NAME = re.compile(r"\b(?:my name is|call me|i am called) ([A-Z][\w'-]*|\w+)", re.IGNORECASE)
+_ASKS_NAME = re.compile(r"\bwhat(?:'s| is) my name\b|\bwho am i\b|\bmy name\?", re.IGNORECASE)
+_FIRST_QUESTION = re.compile(
+    r"\bwhat (?:did i|was my) (?:first |last |previous )?(?:ask|question|say)", re.IGNORECASE
 )
 _PICTURES = re.compile(r"\b(?:image|picture|photo|figure|plot|chart|pdf|document|attach)", re.IGNORECASE)
-_OPERATORS: dict[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "plus": operator.add,
-    "minus": operator.sub,
-    "times": operator.mul,
-    "-": operator.sub,
-    "*": operator.mul,
-    "x": operator.mul,
-    "\u00d7": operator.mul,
-    "/": operator.truediv,
-    "÷": operator.truediv,
-}
-_SHORT_PROMPT_WORDS = 6
-_TOPIC_LENGTH = 80
+_LONGEST_LINE = 80
 
 
 def topic(text: str) -> str:
@@ -71,107 +51,140 @@ def topic(text: str) -> str:
         >>> topic("Please explain quantum computing in simple terms.")
         'quantum computing in simple terms'
     """
-    times = re.sub(r"(?<=\d)\s*\*\s*(?=\d)", " \u00d7 ", text)
-    plain = " ".join(re.sub(r"[^\w\s.,:;!?'()+\-/&%\u00d7]|_", " ", times).split())
-    first = re.split(r"(?<=[.!?])\s", plain, maxsplit=1)[0]
+    times = re.sub(r"(?<=\d)\s*\*\s*(?=\d)", " \u00d7 ", text[:1_000])
+    bare = " ".join(re.sub(r"[^\w\s.,:;!?'()+\-/&%\u00d7]|_", " ", times).split())
+    first = re.split(r"(?<=[.!?])\s", bare, maxsplit=1)[0]
     bare = _LEAD.sub("", first).rstrip(".!?:; ") or first
-    return bare if len(bare) <= _TOPIC_LENGTH else bare[:_TOPIC_LENGTH].rsplit(" ", 1)[0] + "…"
+    return bare if len(bare) <= _LONGEST_LINE else bare[:_LONGEST_LINE].rsplit(" ", 1)[0] + "…"
 
 
-def _echo(ask: Ask) -> str | None:
-    found = _ECHO.search(ask.last_user_text)
+_LEAD = re.compile(
+    r"^(?:(?:please|can you|could you|explain|describe|tell me|what (?:is|are)|how (?:do|does)|write|give me"
+    r"|show me|about|a|an|the|me|to)\s+)+",
+    re.IGNORECASE,
+)
+
+
+def _results(query: Query) -> str | None:
+    return spoken_results(query.ask)
+
+
+def _echo(query: Query) -> str | None:
+    found = _ECHO.search(query.ask.last_user_text)
     return found[1] if found else None
 
 
-def _spoken(ask: Ask) -> str:
-    """Return the text of the system prompt and the user's last message."""
-    return "\n".join([*(turn.text for turn in ask.turns if turn.role == "system"), ask.last_user_text])
+def _json(query: Query) -> str | None:
+    spoken = [*(turn.text for turn in query.ask.turns if turn.role == "system"), query.ask.last_user_text]
+    asked = any(_JSON.search(text) and not _ABOUT_JSON.search(text[:200]) for text in spoken)
+    return write_json(query.ask, finding_of(query)) if query.ask.wants_json or asked else None
 
 
-def _json(ask: Ask) -> str | None:
-    asked = ask.wants_json or _JSON.search(_spoken(ask))
-    return write_json(ask) if asked else None
+def _repair(query: Query) -> str | None:
+    return repair(query.ask)
 
 
-def _csv(ask: Ask) -> str | None:
-    return (knowledge.write_csv(ask) or samples.CSV) if _AS_CSV.search(_spoken(ask)) else None
-
-
-def _words(ask: Ask) -> str | None:
-    found = _WORDS.search(ask.last_user_text)
-    if not found:
-        return None
-    word = found[1].lower()
-    wanted = knowledge.NUMBERS.index(word) + 1 if word in knowledge.NUMBERS else int(word)
-    subject = topic(_WORDS.sub("", ask.last_user_text)).split() or ["It"]
-    words = islice(cycle([*subject, *samples.PROSE.split()]), wanted)
-    text = " ".join(words).rstrip(".,; ")
-    return text[:1].upper() + text[1:] + "." if wanted else ""
-
-
-def _code(ask: Ask) -> str | None:
-    text = ask.last_user_text
-    if not (_CODE.search(text) or _AS_CODE.search(_spoken(ask))):
-        return None
-    chosen = (sample for word, sample in samples.CODE.items() if re.search(rf"\b{word}", text.lower()))
-    title, code = next(chosen, ("Counting words", ""))
-    form = samples.CODE_ANSWER if code else samples.OTHER_CODE_ANSWER
-    return form.format(title=title, topic=topic(text), code=code or samples.WORDS)
-
-
-def _sum(ask: Ask) -> str | None:
-    found = _SUM.search(ask.last_user_text)
-    if not found:
-        return None
-    left, sign, right = found.groups()
-    sign = sign.lower()
-    if sign in "/÷" and not float(right):
-        return f"{left} {sign} {right} has no value: nothing can be divided by zero."
-    return f"{left} {sign} {right} = {_OPERATORS[sign](float(left), float(right)):.10g}"
-
-
-def _fact(ask: Ask) -> str | None:
-    text = ask.last_user_text.lower()
-    said = next((fact for words, fact in samples.FACTS.items() if words in text), None)
-    return said or knowledge.capital(ask)
-
-
-def _name(ask: Ask) -> str | None:
-    if not _ASKS_NAME.search(ask.last_user_text):
-        return None
-    said = [found[1] for turn in ask.turns if turn.role == "user" and (found := _MY_NAME.search(turn.text))]
-    return f"Your name is {said[-1]}." if said else "You have not told me your name yet."
-
-
-def _short(ask: Ask) -> str | None:
-    text = ask.last_user_text
-    if len(text.split()) > _SHORT_PROMPT_WORDS or _LONG.search(text):
-        return None
-    if found := _MY_NAME.search(text):
+def _name(query: Query) -> str | None:
+    """Remember what the user said of himself."""
+    text = query.ask.last_user_text
+    turns = [turn.text for turn in query.ask.turns if turn.role == "user"]
+    if _ASKS_NAME.search(text):
+        said = [found[1] for one in turns if (found := _MY_NAME.search(one))]
+        return f"Your name is {said[-1]}." if said else "You have not told me your name yet."
+    if found := _MY_NAME.search(text[:_LONGEST_LINE]):
         return f"Nice to meet you, {found[1]}!"
-    if _GREETING.match(text) or not text.strip():
-        return "Hello! This is the llmkit sandbox. What would you like to know?"
-    return samples.UNKNOWN[knowledge.voice(ask.model)].format(topic=topic(text))
+    return None
 
 
-def _overview(ask: Ask) -> str:
-    subject = topic(ask.last_user_text)
-    return samples.OVERVIEW.format(title=subject[:1].upper() + subject[1:], topic=subject)
-
-
-def _media(ask: Ask) -> str | None:
+def _media(query: Query) -> str | None:
     """Describe the user's images and PDFs, if they are new or the question is about them."""
+    ask = query.ask
     now = next((turn.media for turn in reversed(ask.turns) if turn.role == "user"), ())
     if not now and not _PICTURES.search(ask.last_user_text):
         return None
     seen = list(facts(ask.media))
-    return "Attached:\n\n" + "\n".join(f"- {fact}" for fact in seen) if seen else None
+    if not seen:
+        return None
+    listed = "\n".join(f"- {fact}" for fact in seen)
+    return f"The sandbox cannot look into attachments. What arrived:\n\n{listed}"
 
 
-_KINDS = (
-    *(spoken_results, _echo, _json, _csv, repair, _media, _name, about_table),
-    *(_words, _code, _sum, _fact, knowledge.write_list, _short),
-)
+def _table(query: Query) -> str | None:
+    found = about_table(query.text)
+    return render(found, query.form, query.voice) if found else None
+
+
+def _code(query: Query) -> str | None:
+    return write_code(query)
+
+
+def finding_of(query: Query) -> Finding | None:
+    """Find what the sandbox knows about a question.
+
+    Example:
+        >>> from llmkit.sandbox.conversation import Ask, Turn
+        >>> finding_of(query_of(Ask(model="sandbox", turns=(Turn("user", "Capital of Peru?"),)))).short
+        'Lima'
+    """
+    question = query.question
+    talk = small_talk(without_form(plain(query.text[:400]))) or small_talk(question)
+    return talk or computed(question) or known(question) or text_task(query.text)
+
+
+def _found(query: Query) -> str | None:
+    finding = finding_of(query)
+    if finding is None:
+        return None
+    if said := _again(query, finding):
+        return dressed(said, query.form)
+    if query.form.language and query.form.language != "english":
+        return _abroad(query, finding)
+    long = query.voice.length != "short" and not (
+        query.form.words or query.form.sentences or query.form.simple or query.form.brief or query.form.shape
+    )
+    if long and (whole := article(query.question, finding.title)):
+        return dressed(whole, query.form)
+    return render(finding, query.form, query.voice)
+
+
+def _again(query: Query, finding: Finding) -> str:
+    """Answer `why?`, `more` and `are you sure?` about what was found."""
+    if query.mode == "why":
+        return (
+            " ".join(filter(None, (finding.more, finding.simple)))
+            or f"{finding.text} The sandbox knows no more about it than that."
+        )
+    if query.mode == "more":
+        return (
+            " ".join(filter(None, (finding.more, finding.simple)))
+            or f"{finding.text} That is all that the sandbox knows about it."
+        )
+    return f"As far as the sandbox's facts go, yes: {finding.text}" if query.mode == "sure" else ""
+
+
+def _abroad(query: Query, finding: Finding) -> str:
+    """Answer in another language, if the phrase book has the words."""
+    for text in (finding.short, finding.text):
+        if text and (said := in_language(text, query.form.language)):
+            return said
+    kept = (
+        finding.short if finding.short and not re.search(r"[a-z]{4} [a-z]", finding.short) else finding.text
+    )
+    return f"{kept} (The sandbox speaks English only, but for a few phrases.)"
+
+
+def _unknown(query: Query) -> str:
+    return query.voice.unknown
+
+
+_KINDS: tuple[Callable[[Query], str | None], ...] = (
+    _results, _echo, _repair, _json, _media, _name, _table, _code, _found,
+)  # fmt: skip
+
+
+def is_known(ask: Ask, text: str) -> bool:
+    """Whether an answer is more than that the sandbox does not know."""
+    return text != voice(ask.model).unknown
 
 
 def write(ask: Ask) -> str:
@@ -182,5 +195,6 @@ def write(ask: Ask) -> str:
         >>> write(Ask(model="sandbox", turns=(Turn("user", "What is 6 * 7?"),)))
         '6 * 7 = 42'
     """
-    answers = (kind(ask) for kind in _KINDS)
-    return next((answer for answer in answers if answer is not None), None) or _overview(ask)
+    query = query_of(ask)
+    answers = (kind(query) for kind in _KINDS)
+    return next((answer for answer in answers if answer is not None), None) or _unknown(query)

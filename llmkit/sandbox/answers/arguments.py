@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.knowledge import NUMBERS
-from llmkit.sandbox.answers.structured import by_schema, plain_schema
+from llmkit.sandbox.answers.numbers.number_words import SMALL as NUMBERS
+from llmkit.sandbox.answers.schemas import Source, by_schema, plain_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +109,7 @@ class _Filler:
             return self._named[name]
         found = self._taken(name, schema)
         if found is _MISSING and name in self._required:
-            return by_schema(schema, self._root, name, self._text)
+            return by_schema(schema, name, Source(self._root, self._text))
         return found
 
     def _taken(self, name: str, schema: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""JSON answers: from a schema, from keys that the prompt names, or a plain object."""
+"""JSON answers: from a schema, from keys that the prompt names, or from what is known."""
 
 from __future__ import annotations
 
@@ -6,172 +6,98 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.labels import applies, by_words, described, level, way_out
+from llmkit.sandbox.answers.fields import (
+    NOT_STATED,
+    fact_value,
+    field_list,
+    field_number,
+    field_text,
+    field_truth,
+    reason,
+)
+from llmkit.sandbox.answers.schemas import Source, by_schema, choose
+from llmkit.sandbox.answers.texts.material import task_of
 
 if TYPE_CHECKING:
+    from llmkit.sandbox.answers.finding import Finding
     from llmkit.sandbox.conversation import Ask
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-GOOD = _words(
-    "amazing awesome beautiful best brilliant comfortable delicious delighted easy excellent fantastic fast "
-    "favorite favourite fine friendly fun glad good great happy helpful impressed incredible like love loved "
-    "lovely nice perfect pleased recommend reliable satisfied smooth superb thank thanks wonderful"
-)
-BAD = _words(
-    "angry annoying awful bad boring broke broken crash crashed crashes cancel defective difficult dirty "
-    "disappointed disappointing expensive fail failed fails frustrated frustrating hate hated horrible late "
-    "poor problem rude slow sad terrible ugly unhappy useless waste worse worst wrong"
-)
-_NEGATIONS = _words("not no never hardly isn't wasn't don't doesn't didn't can't won't")
 
 _BRACES = re.compile(r"\{[^{}]*\}", re.DOTALL)
 _KEY = re.compile(r"""['"]([A-Za-z_][\w-]*)['"]\s*:\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^,}\n]*)""")
-_KEY_LIST = re.compile(r"\b(?:keys?|fields?)\b[^.\n{]*", re.IGNORECASE)
+_KEY_LIST = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b[^.\n{]*", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]*)['"`]""")
-_ARRAY = re.compile(r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b[^.\n]*\bjson\b", re.IGNORECASE)
+_BARE_KEYS = re.compile(
+    (
+        r"\b(?:keys?|fields?|properties|attributes)\b(?: are| named| called)?[: ]+((?:\w+, "
+        r"?)*\w+(?:,? and \w+)?)"
+    ),
+    re.IGNORECASE,
+)
+_WITH = re.compile(
+    (
+        r"\bjson\b(?: object| array| list)?(?: (?:with|containing|of|that (?:has|contains)"
+        r"|including|for))(?: the| a| its| each)?(?: keys?| fields?)? ((?:[\w ]+, ?)*[\w ]+?(?:,? "
+        r"and [\w ]+?)?)(?= (?:of|for|about|from|in)\b|[.:?!]|$)"
+    ),
+    re.IGNORECASE,
+)
+_PAIRS = re.compile(r"(?<!\w)([A-Za-z_]\w*)\s*[=:]\s*(\"[^\"]*\"|[^,;\n=:]+?)(?=\s*(?:,|;|\n|$))")
+_ARRAY = re.compile(
+    r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b[^.\n]*\bjson\b|\bas (?:a |an )?json (?:array|list)\b",
+    re.IGNORECASE,
+)
 _BOUNDS = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:-|\u2013|to|\.\.)\s*(-?\d+(?:\.\d+)?)")
 _TRUTHS = ({"true", "false"}, {"bool"}, {"boolean"})
 _EITHER = re.compile(r"\s*[/|]\s*|\s+or\s+")
 _SCHEMA = re.compile(r"(\bjson schema\b[^{]{0,40})\{", re.IGNORECASE)
-_TEXT_KEYS = _words("reason explanation summary rationale comment description answer text message")
-# A recursive schema must not hang the server.
-_LONGEST_CHAIN = 20
-
-
-def sentiment(text: str) -> str:
-    """Judge a text by a small list of words.
-
-    Example:
-        >>> sentiment("I love it!"), sentiment("Not good."), sentiment("It is blue.")
-        ('positive', 'negative', 'neutral')
-    """
-    score, words = 0, re.findall(r"[\w']+", text.lower())
-    for before, word in zip(["", *words], words, strict=False):
-        value = (word in GOOD) - (word in BAD)
-        score += -value if before in _NEGATIONS else value
-    return "positive" if score > 0 else "negative" if score < 0 else "neutral"
-
-
-def choose(options: list[Any], subject: str) -> Any:
-    """Choose the option that the subject's sentiment names, else one it mentions, else the first."""
-    folded = {str(option).lower(): option for option in options}
-    if (mood := sentiment(subject)) in folded:
-        return folded[mood]
-    mentioned = (
-        option
-        for name, option in folded.items()
-        if re.search(rf"\b{re.escape(name)}\b", subject, re.IGNORECASE)
-    )
-    return next(mentioned, options[0])
-
-
-def _number(low: float, high: float) -> float:
-    return round(low + 0.9 * (high - low), 4)
+_FEWEST_PAIRS = 2
+_NOTE = "The llmkit sandbox cannot answer that, and no model was asked."
 
 
 def _by_hint(key: str, hint: str, subject: str) -> Any:
-    """Invent a value from what a prompt says about a key: `'yes/no'`, `0.0-1.0`, `int`."""
+    """Return a value by what a prompt says about a key: `'yes/no'`, `0.0-1.0`, `int`."""
     bare = hint.strip("'\"` ")
     if bounds := _BOUNDS.search(bare):
-        number = _number(*map(float, bounds.groups()))
-        return number if "." in bounds[1] + bounds[2] else int(number)
+        low, high = map(float, bounds.groups())
+        whole = "." not in bounds[1] + bounds[2]
+        found = field_number(key, subject, low, high, whole=whole)
+        return found if found is not None else low
     options = [option.strip("'\"` ") for option in _EITHER.split(bare)]
     if set(map(str.lower, options)) in _TRUTHS:
-        return sentiment(subject) != "negative"
+        return field_truth(key, subject)
     if len(options) > 1 and all(options):
         return choose(options, subject)
-    return _by_name(key, bare.lower(), subject)
+    return _by_kind(key, bare.lower(), subject)
 
 
-def _by_name(key: str, kind: str, subject: str) -> Any:
-    """Invent a value from a key's name and a type's name."""
+def _by_kind(key: str, kind: str, subject: str) -> Any:
+    """Return a value by the names of a key and of a type."""
     name = key.lower()
-    if kind.startswith(("[", "list", "array")) or (not kind and name.endswith("s") and name != "status"):
-        return ["first", "second", "third"]
-    if kind.startswith(("int", "count")):
-        return 3
-    if kind.startswith(("float", "number")) or name in {"confidence", "score", "probability"}:
-        return 0.9
-    if name in {"sentiment", "label", "mood", "polarity"}:
-        return sentiment(subject)
-    return _sentence(name, subject)
+    if kind.startswith(("[", "list", "array")) or (
+        not kind and (found := field_list(name, subject)) and name.endswith("s")
+    ):
+        return field_list(name, subject) if kind else found
+    if kind.startswith(("int", "count", "float", "number")) or name in {"confidence", "score", "probability"}:
+        return field_number(name, subject, None, None, whole=kind.startswith("int")) or 0
+    said = field_text(name, subject)
+    if said is None:
+        return reason(subject) if "explanation" in kind or "reason" in kind else NOT_STATED
+    return _typed(said)
 
 
-def _sentence(name: str, subject: str) -> str:
-    if name in _TEXT_KEYS:
-        return f"The words of the text speak for {sentiment(subject)}."
-    return f"sample {name.replace('_', ' ')}"
+def _typed(text: str) -> Any:
+    """Return a text as the number or truth that it is.
 
-
-def by_schema(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str, prompt: str = "") -> Any:
-    """Invent a value that a JSON schema, or Google's dialect of it, allows."""
-    schema = plain_schema(schema, root)
-    if options := schema.get("enum"):
-        return _option(options, key, subject, prompt)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = (kind[0] if isinstance(kind, list) else kind).lower()
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return {name: by_schema(part, root, name, subject, prompt) for name, part in properties.items()}
-    if kind == "array":
-        return _items(schema, root, key, subject, prompt)
-    if kind == "boolean" and (asked := described(key, prompt)):
-        return applies(asked.question, subject)
-    return _scalar(kind, schema, key, subject)
-
-
-def _option(options: list[Any], key: str, subject: str, prompt: str) -> Any:
-    """Choose one of some values, by what the prompt says of them."""
-    asked = described(key, prompt)
-    if asked is None or not asked.labels:
-        return choose(options, subject)
-    if asked.is_scale:
-        return level(options, subject)
-    return next(iter(by_words(options, subject, asked.labels)), way_out(options))
-
-
-def _items(schema: dict[str, Any], root: dict[str, Any], key: str, subject: str, prompt: str) -> list[Any]:
-    """Invent the items of a list: those labels that fit, or twice the same."""
-    item = plain_schema(schema.get("items", {}), root)
-    asked = described(key, prompt)
-    if (options := item.get("enum")) and asked is not None and asked.labels:
-        return by_words(options, subject, asked.labels)
-    return [by_schema(item, root, key, subject, prompt)] * max(1, schema.get("minItems", 2))
-
-
-def plain_schema(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """Follow references, take the first variant, and make a constant the only choice."""
-    for _ in range(_LONGEST_CHAIN):
-        variants = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-        if reference := schema.get("$ref"):
-            schema = _resolve(reference, root)
-        elif variants:
-            schema = variants[0]
-        else:
-            break
-    return {**schema, "enum": [schema["const"]]} if "const" in schema else schema
-
-
-def _scalar(kind: str, schema: dict[str, Any], key: str, subject: str) -> Any:
-    low = schema.get("minimum", 0)
-    if kind == "integer":
-        return int(_number(low, schema.get("maximum", low + 10)))
-    if kind == "number":
-        return _number(low, schema.get("maximum", low + 1))
-    if kind == "boolean":
-        return sentiment(subject) != "negative"
-    return None if kind == "null" else str(_by_name(key, "string", subject))
-
-
-def _resolve(reference: str, root: dict[str, Any]) -> dict[str, Any]:
-    place: Any = root
-    for step in reference.removeprefix("#/").split("/"):
-        place = place[step] if isinstance(place, dict) and step in place else {}
-    return place if isinstance(place, dict) else {}
+    Example:
+        >>> _typed("34"), _typed("1,250.5"), _typed("Ann")
+        (34, 1250.5, 'Ann')
+    """
+    bare = text.strip().strip('"')
+    if re.fullmatch(r"-?\d{1,3}(?:,\d{3})+|-?\d+", bare):
+        return int(bare.replace(",", ""))
+    if re.fullmatch(r"-?[\d,]+\.\d+", bare):
+        return float(bare.replace(",", ""))
+    return {"true": True, "false": False, "null": None}.get(bare.lower(), bare)
 
 
 def _named_keys(prompt: str) -> dict[str, str]:
@@ -182,7 +108,18 @@ def _named_keys(prompt: str) -> dict[str, str]:
     for sentence in _KEY_LIST.findall(prompt):
         if names := _QUOTED.findall(sentence):
             return dict.fromkeys(names, "")
+    for pattern in (_BARE_KEYS, _WITH):
+        if (listed := pattern.search(prompt)) and (names := _split_keys(listed[1])):
+            return dict.fromkeys(names, "")
     return {}
+
+
+def _split_keys(text: str) -> list[str]:
+    parts = re.split(r",\s*(?:and )?|\s+and\s+", text.strip())
+    names = [
+        "_".join(re.sub(r"^(?:the|a|an|its|their) ", "", part.strip().lower()).split()) for part in parts
+    ]
+    return names if names and all(name and len(name) < 25 for name in names) else []
 
 
 def _spoken_schema(prompt: str) -> dict[str, Any] | None:
@@ -197,7 +134,32 @@ def _spoken_schema(prompt: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def write_json(ask: Ask) -> str:
+def _with_units_off(cell: str) -> Any:
+    """Return a cell such as `6,650 km` as the number that it is."""
+    found = re.fullmatch(r"(-?[\d,]+(?:\.\d+)?(?:e\d+)?)(?: \S+){0,3}", cell)
+    return cell if found is None else _typed(found[1]) if "e" not in found[1] else float(found[1])
+
+
+def _known(finding: Finding | None, *, array: bool) -> Any:
+    """Return what is known as JSON."""
+    if finding is None:
+        return [] if array else {"answer": None, "note": _NOTE}
+    if not finding.rows:
+        value = _typed(finding.short) if finding.short else finding.text
+        return [value] if array else {"answer": value}
+    if len(finding.head) > 1:
+        objects = [dict(zip(finding.head, map(_with_units_off, row), strict=False)) for row in finding.rows]
+        return objects[0] if len(objects) == 1 and not array else objects
+    return [_with_units_off(row[0]) for row in finding.rows]
+
+
+def _pairs(text: str) -> dict[str, Any]:
+    """Return what a text says in pairs: `name=Ann, age=34`."""
+    found = {key: _typed(value.strip()) for key, value in _PAIRS.findall(text[:2_000])}
+    return found if len(found) >= _FEWEST_PAIRS else {}
+
+
+def write_json(ask: Ask, finding: Finding | None = None) -> str:
     r"""Write an answer in JSON.
 
     Example:
@@ -210,11 +172,41 @@ def write_json(ask: Ask) -> str:
     subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
     value: Any
     if schema := ask.schema or _spoken_schema(prompt):
-        value = by_schema(schema, schema, "answer", subject, prompt)
+        value = by_schema(schema, "answer", Source(schema, subject, prompt, finding))
     elif keys := _named_keys(prompt):
-        value = {key: _by_hint(key, hint, subject) for key, hint in keys.items()}
-    elif _ARRAY.search(prompt):
-        value = ["first", "second", "third"]
+        value = _with_keys(keys, subject, finding, array=bool(_ARRAY.search(prompt)))
     else:
-        value = {"answer": " ".join(subject.split())[:80], "simulated": True, "items": ["first", "second"]}
+        pairs = _pairs(task_of(ask.last_user_text).text or ask.last_user_text)
+        value = pairs or _known(finding, array=bool(_ARRAY.search(prompt)))
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _with_keys(keys: dict[str, str], subject: str, finding: Finding | None, *, array: bool) -> Any:
+    """Return an object with some keys, or one for each row of what is known."""
+    if finding and len(finding.rows) > 1:
+        return [
+            {
+                key: _with_units_off(row[_place(key, finding.head, number)])
+                for number, key in enumerate(keys)
+                if _place(key, finding.head, number) < len(row)
+            }
+            for row in finding.rows
+        ]
+    found = {key: _value(key, hint, subject, finding) for key, hint in keys.items()}
+    return [found] if array else found
+
+
+def _place(key: str, head: tuple[str, ...], number: int) -> int:
+    wanted = key.lower().split("_")[0]
+    return next(
+        (place for place, name in enumerate(head) if name.lower().split("_")[0] == wanted),
+        0 if number == 0 or wanted == "name" else len(head),
+    )
+
+
+def _value(key: str, hint: str, subject: str, finding: Finding | None) -> Any:
+    if not hint and (fact := fact_value(key, subject)) is not None:
+        return _typed(fact)
+    if finding and key.lower() in {"answer", "result", "response"}:
+        return _typed(finding.short or finding.text)
+    return _by_hint(key, hint, subject)

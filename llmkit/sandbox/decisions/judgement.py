@@ -7,7 +7,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.structured import choose, sentiment
+from llmkit.sandbox.answers.schemas import choose
+from llmkit.sandbox.answers.texts.lexicon import sentiment
 from llmkit.sandbox.dialects.dialect import RefusedError
 
 if TYPE_CHECKING:

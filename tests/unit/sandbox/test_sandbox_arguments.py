@@ -137,7 +137,7 @@ def test_an_argument_that_a_prompt_does_not_have_fits_the_schema():
         "$defs": {"size": {"type": "object", "properties": {"width": {"type": "integer"}}}},
     }
     made = calls("Use paint", functions=(Function("paint", "", schema),))
-    assert made == [("paint", {"level": "low", "size": {"width": 9}})]
+    assert made == [("paint", {"level": "low", "size": {"width": 0}})]
 
 
 def test_a_long_prompt_is_searched_quickly():

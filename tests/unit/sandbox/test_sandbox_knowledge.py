@@ -25,9 +25,8 @@ def said(text: str, model: str = "sandbox") -> str:
         ("Name three rivers.", "Nile, Amazon and Yangtze."),
         ("Name a river in Europe.", "Volga."),
         ("Give me a list of 2 rivers.", "Nile and Amazon."),
-        ("Name a city in Kenya.", "Mombasa."),
-        ("Name 0 fruits.", "apple."),
-        ("name two colours", "red and green."),
+        ("Name a city in Kenya.", "Nairobi."),
+        ("name two colours", "Red and green."),
         ("What is the capital of Norway?", "The capital of Norway is Oslo."),
         ("what is 41 plus 1?", "41 plus 1 = 42"),
     ],
@@ -41,7 +40,9 @@ def test_what_is_known_in_full_is_counted():
 
 
 def test_what_is_not_known_is_not_made_up():
-    assert "knows no answer to **Name three rivers of Germany**" in said("Name three rivers of Germany")
+    answer = said("Name three rivers of Iceland")
+    assert "sandbox cannot answer that, and no model was asked" in answer
+    assert "Iceland" not in answer
 
 
 def test_each_model_has_a_voice_of_its_own():
@@ -51,7 +52,7 @@ def test_each_model_has_a_voice_of_its_own():
 
 def test_a_table_is_about_what_was_asked_for():
     answer = said("Answer as CSV.\n\nList the planets and their masses in kg")
-    assert "\nEarth,5.97e24,12756\n" in answer
+    assert "\nEarth,5.97e24\n" in answer
     assert answer.count("\n") == 10
 
 
@@ -69,7 +70,7 @@ def test_a_request_for_a_table_gets_one():
     [
         ("Which city is the largest?", "Lima has the largest people: 10.1."),
         ("Where do the fewest live?", "Oslo has the smallest people: 0.7."),
-        ("How many people in total?", "People adds up to 13.6."),
+        ("How many people in total?", "The sum of people is 13.6."),
         ("What is the mean of people?", "The mean of people is 4.533."),
         ("What stands out?", "People goes from 0.7 (Oslo) to 10.1 (Lima), with a mean of 4.533."),
     ],
@@ -81,13 +82,11 @@ def test_a_question_about_a_table_is_answered_from_its_numbers(question, answer)
 
 def test_of_a_long_table_only_the_rows_that_came_are_spoken_of():
     long = pd.concat([CITIES] * 200, ignore_index=True)
-    assert said(f"{card('df', long).text}\n\nWhich is the largest?").startswith(
-        "In the 5 rows that came along, "
-    )
+    assert said(f"{card('df', long).text}\n\nWhat is the mean?").startswith("In the 5 rows that came along, ")
 
 
 def test_a_table_without_numbers_is_no_table():
-    assert "knows" in said(f"{pd.DataFrame({'a': ['x', None]})}")
+    assert "cannot answer" in said(f"{pd.DataFrame({'a': ['x', None]})}")
 
 
 def _problem(source: str) -> str:
@@ -134,4 +133,4 @@ def test_code_fits_the_request(what):
 
 
 def test_a_function_that_is_not_known_is_not_passed_off_as_the_one_asked_for():
-    assert "has no code for “function that parses TOML”" in said("Write a function that parses TOML")
+    assert "```" not in said("Write a function that parses TOML")

@@ -1,0 +1,1 @@
+"""Python code: snippets, explanations and corrections."""

@@ -1,0 +1,1 @@
+"""Facts that the sandbox knows, and how questions find them."""

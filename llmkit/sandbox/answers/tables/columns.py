@@ -1,0 +1,207 @@
+"""Questions about columns of a table: missing values, measures, groups, frequencies, relations and trends."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.tables.asked import LEAST, MOST, columns_in, measures_in, numeric_in
+from llmkit.sandbox.answers.tables.measures import correlation, groups, shown, strongest
+from llmkit.sandbox.answers.tables.rows import COMPARED, SENT
+from llmkit.sandbox.answers.wording import capitalised, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmkit.sandbox.answers.tables.asked import Measure
+    from llmkit.sandbox.answers.tables.reading import Column, Frame
+
+_ROWS = re.compile(
+    r"\bhow many (?:rows|entries|records|observations|items|lines|data points|samples|days|points"
+    r"|are there)\b|\bnumber of rows\b|\bhow (?:long|big|large) is\b|\bshape\b|\bsize of\b"
+)
+_COLUMNS = re.compile(
+    r"\b(?:how many|which|what|list|name|show)\b.*\b(?:columns?|fields|features|variables)\b|\bcolumn names\b"
+)
+_MISSING = re.compile(r"\bmissing\b|\bnulls?\b|\bnan\b|\bempty\b|\bblank\b|\bincomplete\b")
+_UNIQUE = re.compile(r"\b(?:unique|distinct|different|how many (?:cities|kinds|categories|groups|types))\b")
+_FREQUENT = re.compile(r"\bmost (?:frequent|common|often)\b")
+_BY = re.compile(r"\b(?:by|per|each|every|group\w*|which|highest|lowest)\b")
+_RELATED = re.compile(
+    r"\b(?:depends?|correlat\w*|relat\w*|relationship|connection|influence\w*|affect\w*|effect|linked?"
+    r"|together|between)\b"
+)
+_TREND = re.compile(
+    r"\b(?:trend|over time|chang\w+|grow\w*|increas\w+|decreas\w+|rise|rising|fall|falling|develop\w*)\b"
+)
+_PAIR = 2
+_LISTED = 10
+_WEAK, _STRONG = 0.3, 0.7  # customary limits of correlations
+
+
+def size(frame: Frame, question: str) -> Finding | None:
+    """Tell the number of rows and the columns."""
+    if _COLUMNS.search(question) and not MOST.search(question):
+        names = [one.name for one in frame.columns]
+        rows = tuple((one,) for one in names)
+        text = f"It has {len(names)} columns: {joined(names)}."
+        return Finding(text=text, short=joined(names), head=("column",), rows=rows)
+    if _ROWS.search(question) and not COMPARED.search(question):
+        width = max(frame.width, len(frame.columns))
+        return Finding(text=f"It has {frame.rows:,} rows and {width} columns.", short=f"{frame.rows:,}")
+    return None
+
+
+def missing(frame: Frame, question: str) -> Finding | None:
+    """Tell which values are missing."""
+    if not _MISSING.search(question):
+        return None
+    named = columns_in(frame, question)
+    asked = named or list(frame.columns)
+    gaps = [(one.name, one.missing) for one in asked if one.missing]
+    if not gaps:
+        where = joined(one.name for one in named) if named else "any column"
+        return Finding(text=f"No value is missing in {where}.", short="none")
+    many = sum(count for _, count in gaps)
+    said = joined(f"{count:,} in {name}" for name, count in gaps)
+    return Finding(
+        text=f"{many:,} value{'s are' if many > 1 else ' is'} missing: {said}.",
+        short=f"{many:,}",
+        head=("column", "missing"),
+        rows=tuple((name, str(count)) for name, count in gaps),
+    )
+
+
+def grouped(frame: Frame, question: str) -> Finding | None:
+    """Compute a measure of each group, such as the mean sales by city."""
+    keys = [one for one in columns_in(frame, question) if not one.numeric and one.cells]
+    measures, columns = measures_in(question), numeric_in(frame, question)
+    if not keys or not measures or not columns or not _BY.search(question):
+        return None
+    return _by_group(frame, keys[0], columns[0], measures[0], question)
+
+
+def _by_group(frame: Frame, key: Column, column: Column, measure: Measure, question: str) -> Finding:
+    name, compute = measure
+    found = {group: compute(values) for group, values in groups(frame, key.name, column.name).items()}
+    ranked = sorted(found.items(), key=lambda one: one[1], reverse=not LEAST.search(question))
+    rows = tuple((group, shown(value)) for group, value in ranked)
+    said = joined(f"{group} {value}" for group, value in rows)
+    lead = f"The {name} of {column.name} by {key.name}"
+    if re.search(r"\bwhich\b", question) and rows:
+        lead = f"{rows[0][0]}. {lead}"
+    return Finding(
+        text=f"{lead}: {said}.",
+        short=rows[0][0] if lead.startswith(rows[0][0]) else said,
+        title=SENT,
+        head=(key.name, f"{name} {column.name}"),
+        rows=rows,
+    )
+
+
+def frequent(frame: Frame, question: str) -> Finding | None:
+    """Tell the most frequent value of a column, or how many differ."""
+    if not (_FREQUENT.search(question) or _UNIQUE.search(question)):
+        return None
+    column = _of_words(frame, question)
+    if column is None:
+        return None
+    ranked = _counts(frame, column)
+    if _FREQUENT.search(question) and ranked:
+        value, many = ranked[0]
+        return Finding(
+            text=f"{value} is the most frequent {column.name}, with {many:,} rows.",
+            short=value,
+            head=(column.name, "rows"),
+            rows=tuple((key, str(count)) for key, count in ranked),
+        )
+    return _distinct(column, ranked)
+
+
+def _of_words(frame: Frame, question: str) -> Column | None:
+    """Return the column whose values are meant: a named one, words before numbers."""
+    named = columns_in(frame, question)
+    words = [one for one in (*named, *frame.columns) if not one.numeric]
+    return named[0] if named and not any(not one.numeric for one in named) else next(iter(words), None)
+
+
+def _counts(frame: Frame, column: Column) -> list[tuple[str, int]]:
+    """Return how often each value occurs, the most frequent first."""
+    if column.top and not frame.whole:
+        return list(column.top)
+    counts = {cell: column.cells.count(cell) for cell in dict.fromkeys(column.cells)}
+    return sorted(counts.items(), key=lambda one: -one[1])
+
+
+def _distinct(column: Column, ranked: list[tuple[str, int]]) -> Finding:
+    many = len(ranked) if column.unique is None else column.unique
+    all_known = many <= len(ranked) <= _LISTED
+    listed = f": {joined(key for key, _ in ranked)}" if all_known else ""
+    return Finding(
+        text=f"{capitalised(column.name)} has {many:,} different values{listed}.", short=f"{many:,}"
+    )
+
+
+def related(frame: Frame, question: str) -> Finding | None:
+    """Tell how closely two columns vary together."""
+    if not _RELATED.search(question) or len(frame.numeric) < _PAIR:
+        return None
+    named = [one.name for one in columns_in(frame, question) if one.numeric][:_PAIR]
+    if len(named) < _PAIR:
+        best = strongest(frame)
+        named = [best[0], best[1]] if best else frame.numeric[:_PAIR]
+    value = correlation(frame, named[0], named[1])
+    if value is None:
+        return Finding(text="The rows that came along are too few to say.", short="unclear")
+    return _together(named[0], named[1], value)
+
+
+def _together(first: str, second: str, value: float) -> Finding:
+    size = abs(value)
+    strength = "hardly" if size < _WEAK else "somewhat" if size < _STRONG else "closely"
+    way = ": one rises with the other" if value > 0 else ": one falls as the other rises"
+    text = (
+        f"{capitalised(first)} and {second} vary {strength} together{'' if size < _WEAK else way} "
+        f"(correlation {value:.2f}). That alone does not show what causes what."
+    )
+    return Finding(text=text, short=f"{value:.2f}", title=SENT)
+
+
+def trend(frame: Frame, question: str) -> Finding | None:
+    """Tell how a column goes from the first row to the last."""
+    columns = numeric_in(frame, question) if _TREND.search(question) else []
+    values = columns[0].values if columns else []
+    if len(values) < _PAIR or len(frame.labels) < _PAIR:
+        return None
+    first, last = values[0], values[-1]
+    way = "rises" if last > first else "falls" if last < first else "stays the same"
+    text = (
+        f"{capitalised(columns[0].name)} {way} from {shown(first)} ({frame.labels[0]}) to {shown(last)} "
+        f"({frame.labels[-1]}), with values between {shown(min(values))} and {shown(max(values))}."
+    )
+    return Finding(text=text, short=way, title=SENT)
+
+
+def measured(frame: Frame, question: str) -> Finding | None:
+    """Compute the measures that a question asks for."""
+    found = [
+        (name, column, value)
+        for column in numeric_in(frame, question)
+        for name, compute in measures_in(question)
+        if (value := _measure(column, name, compute)) is not None
+    ]
+    if not found:
+        return None
+    exact = frame.whole or all(name == "median" and column.middle is not None for name, column, _ in found)
+    return Finding(
+        text=" ".join(f"The {name} of {column.name} is {shown(value)}." for name, column, value in found),
+        short=", ".join(shown(value) for _, _, value in found),
+        title="" if exact else SENT,
+    )
+
+
+def _measure(column: Column, name: str, compute: Callable[[list[float]], float]) -> float | None:
+    if name == "median" and column.middle is not None:
+        return column.middle  # of all rows, where a card says it
+    return compute(column.values) if column.values else None

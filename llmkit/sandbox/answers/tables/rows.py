@@ -1,0 +1,153 @@
+"""Questions about rows of a table: which has the most, which are above a value, what one holds."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from typing import TYPE_CHECKING
+
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
+from llmkit.sandbox.answers.tables.asked import LEAST, MOST, columns_in, labelled, numeric_in
+from llmkit.sandbox.answers.tables.measures import extreme, oddest, shown
+from llmkit.sandbox.answers.tables.reading import number
+from llmkit.sandbox.answers.wording import capitalised, joined, plain
+
+if TYPE_CHECKING:
+    from llmkit.sandbox.answers.tables.reading import Column, Frame
+
+COMPARED = re.compile(
+    r"\b(above|over|more than|greater than|higher than|at least|larger than|exceed\w*|warmer than|below"
+    r"|under|less than|lower than|fewer than|smaller than|at most|colder than)\s*\$?(-?[\d,]+(?:\.\d+)?)"
+    r"|([<>]=?)\s*(-?[\d,]+(?:\.\d+)?)"
+)
+"""A limit for the values of a column."""
+
+_UP = re.compile(r"above|over|more|greater|higher|at least|larger|exceed|warmer|>")
+_INCLUSIVE = frozenset({"at least", "at most", ">=", "<="})
+_COUNTS = re.compile(r"\bhow many\b|\bcount\b|\bnumber of\b")
+_ODD = re.compile(
+    r"\b(?:odd|outliers?|unusual|anomal\w*|strange|weird|suspicious|stands? apart|does not fit"
+    r"|doesn't fit|abnormal|surprising)\b"
+)
+_VALUE = re.compile(
+    r"\b(?:what(?:'s| is) the (?:max\w*|min\w*|highest|lowest|largest|smallest)|maximum|minimum)\b"
+)
+_ASKS = re.compile(
+    r"\?|^\W*(?:which|what|who|where|when|how|is|are|does|do|list|show|name|give|find|compute|calculate"
+    r"|tell)\b"
+)
+_MOST_ROWS = 20
+SENT = "rows"
+"""Title of a finding that holds for the rows that were sent only."""
+
+
+def compared(frame: Frame, question: str) -> Finding | None:
+    """Count or list the rows above or below a value."""
+    found = COMPARED.search(question)
+    columns = numeric_in(frame, question)
+    if found is None or not columns:
+        return None
+    word, limit = (found[1], found[2]) if found[1] else (found[3], found[4])
+    column = columns[0]
+    kept = [(label, value) for label, value in labelled(frame, column) if _within(value, word, limit)]
+    what = f"{column.name} {word} {limit}"
+    if _COUNTS.search(question):
+        text = f"{len(kept)} of {len(column.values)} rows have {what}."
+        return Finding(text=text, short=str(len(kept)), title=SENT)
+    return _kept(kept[:_MOST_ROWS], column, what)
+
+
+def _within(value: float, word: str, limit: str) -> bool:
+    edge = float(limit.replace(",", ""))
+    if value == edge:
+        return word in _INCLUSIVE
+    return value > edge if _UP.match(word) else value < edge
+
+
+def _kept(kept: list[tuple[str, float]], column: Column, what: str) -> Finding:
+    if not kept:
+        return Finding(text=f"No row has {what}.", short="none", title=SENT)
+    names = joined(label for label, _ in kept)
+    rows = tuple((label, shown(value)) for label, value in kept)
+    return Finding(text=f"{names} ({what}).", short=names, title=SENT, head=("row", column.name), rows=rows)
+
+
+def odd(frame: Frame, question: str) -> Finding | None:
+    """Name the row that is farthest from the usual."""
+    found = oddest(frame) if _ODD.search(question) else None
+    if found is None:
+        return None
+    label, column, value = found
+    middle = shown(statistics.median(column.values))
+    text = f"{capitalised(label)}: its {column.name} is {shown(value)}, and the median is {middle}."
+    return Finding(text=text, short=label, title=SENT)
+
+
+def most_or_least(frame: Frame, question: str) -> Finding | None:
+    """Answer with the most or the least of a column, and which row has it."""
+    sign = 1 if MOST.search(question) else -1 if LEAST.search(question) else 0
+    columns = numeric_in(frame, question)
+    if not sign or not columns:
+        return None
+    column = columns[0]
+    many = _how_many(question)
+    if many > 1:
+        return _top(frame, column, sign, many)
+    return _best(frame, column, sign, value_asked=bool(_VALUE.search(question)))
+
+
+def _how_many(question: str) -> int:
+    found = NUMBER.search(COMPARED.sub(" ", question))
+    return int(as_number(found[0])) if found and re.search(r"\btop\b|\brows\b", question) else 1
+
+
+def _best(frame: Frame, column: Column, sign: int, *, value_asked: bool) -> Finding | None:
+    word = "largest" if sign > 0 else "smallest"
+    known = None if frame.whole else column.high if sign > 0 else column.low
+    found = extreme(frame, column, sign)
+    if known is not None and (found is None or found[1] != known):
+        text = f"The {word} {column.name} is {shown(known)}; its row is not among those that came along."
+        return Finding(text=text, short=shown(known))
+    if found is None:
+        return None
+    label, value = found
+    return Finding(
+        text=f"{capitalised(label)} has the {word} {column.name}: {shown(value)}.",
+        short=shown(value) if value_asked else label,
+        title=SENT if known is None else "",
+        head=("row", column.name),
+        rows=((label, shown(value)),),
+    )
+
+
+def _top(frame: Frame, column: Column, sign: int, many: int) -> Finding:
+    best = sorted(labelled(frame, column), key=lambda one: -sign * one[1])[:many]
+    rows = tuple((label, shown(value)) for label, value in best)
+    text = f"{joined(f'{label} ({value})' for label, value in rows)}."
+    names = joined(label for label, _ in rows)
+    return Finding(text=text, short=names, title=SENT, head=("row", column.name), rows=rows)
+
+
+def looked_up(frame: Frame, question: str) -> Finding | None:
+    """Look up values of a row that a question names."""
+    places = (n for n, label in enumerate(frame.labels) if label and _names(label, question))
+    place = next(places, None)
+    if place is None or not _ASKS.search(question):
+        return None
+    label = frame.labels[place]
+    named = [one for one in columns_in(frame, question) if one.cells and one.cells[place] != label]
+    columns = named or [one for one in frame.columns if one.numeric and one.cells]
+    if not columns:
+        return None
+    said = joined(f"{one.name} {_cell(one.cells[place])}" for one in columns)
+    return Finding(text=f"{label}: {said}.", short=_cell(columns[0].cells[place]), title=SENT)
+
+
+def _names(label: str, question: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(plain(label))}(?!\w)", question))
+
+
+def _cell(cell: str) -> str:
+    value = number(cell)
+    return cell if value is None else shown(value)

@@ -1,0 +1,1 @@
+"""Tasks on the words of the prompt itself."""

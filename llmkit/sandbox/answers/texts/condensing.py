@@ -1,0 +1,122 @@
+"""Summaries by extraction, keywords and titles: always in the text's own words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.texts.sentences import fitted, sentences
+from llmkit.sandbox.answers.wording import NEUTRAL, capitalised, plain, words_of
+
+_WORD = re.compile(r"[^\W\d_][\w'-]*")
+_LONGEST = 40_000
+_STOP = NEUTRAL | words_of(
+    "after before during because while until since against again more most such only own "
+    "same too very will just don't "
+    "into over under further both few other nor not he's she's we've been being have having "
+    "having said says went made "
+    "new ever never own however three also much many within without among upon across our "
+    "their they them than then who "
+    "itself himself herself themselves several per via etc even still yet though although "
+    "whether either often would"
+)
+_SHORTEST = 3
+_SHORT_SENTENCE = 8
+_LEADS = re.compile(
+    r"^(?:however|moreover|furthermore|in addition|additionally|also|meanwhile|finally|therefore|thus),?\s+",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"\s*\([^()]*\)")
+
+
+def weights(text: str) -> Counter[str]:
+    """Return how often each telling word of a text occurs."""
+    words = (word.lower().removesuffix("'s") for word in _WORD.findall(text[:_LONGEST]))
+    return Counter(word for word in words if len(word) > _SHORTEST - 1 and plain(word) not in _STOP)
+
+
+def keywords(text: str, many: int = 5) -> list[str]:
+    """Return the most telling words and pairs of words of a text.
+
+    Example:
+        >>> keywords("Solar panels are cheap. Solar panels turn light into power.", 2)
+        ['solar panels', 'cheap']
+    """
+    counts = weights(text)
+    lower = plain(text[:_LONGEST])
+    pairs = Counter(
+        f"{first} {second}"
+        for first, second in re.findall(r"\b(?=([a-z'-]+) ([a-z'-]+)\b)", lower)
+        if first not in _STOP and second not in _STOP and len(first) >= _SHORTEST and len(second) >= _SHORTEST
+    )
+    common = [pair for pair, count in pairs.most_common(many) if count > 1]
+    used = {word for pair in common for word in pair.split()}
+    # Words of equal count go by length: longer ones say more; the sort keeps the text's order otherwise.
+    single = sorted(
+        (word for word in counts if plain(word) not in used),
+        key=lambda word: (-counts[word], -min(len(word), 9)),
+    )
+    return [*common, *single][:many]
+
+
+def summary(text: str, many: int = 2) -> str:
+    """Return the sentences of a text that hold most of its telling words, in its order.
+
+    Example:
+        >>> summary("The river rose. The river flooded the town. I had tea.", 1)
+        'The river flooded the town.'
+    """
+    found = [one for paragraph in text[:_LONGEST].splitlines() for one in sentences(paragraph)]
+    if len(found) <= many:
+        return " ".join(found)
+    counts = weights(text)
+    ranked = sorted(range(len(found)), key=lambda place: (-_score(found[place], counts, place), place))
+    chosen = sorted(ranked[:many])
+    return " ".join(capitalised(_ASIDE.sub("", _LEADS.sub("", found[place]))) for place in chosen)
+
+
+def _score(sentence: str, counts: Counter[str], place: int) -> float:
+    words = {word.lower() for word in _WORD.findall(sentence)}
+    first = 1.3 if place == 0 else 1.0  # a text often begins with what it is about
+    length = max(_SHORT_SENTENCE, len(sentence.split()))
+    return first * sum(counts.get(word, 0) for word in words) / math.pow(length, 0.6)
+
+
+def title(text: str, most: int = 7) -> str:
+    """Return a title for a text: its most telling sentence, cut to a few words.
+
+    Example:
+        >>> title("The committee cut travel by 12 %. It met on Tuesday.")
+        'The committee cut travel by 12 %'
+    """
+    best = fitted(summary(text, 1), most).rstrip(".!?")
+    return capitalised(best)
+
+
+def summarised(text: str, many: int) -> Finding:
+    """Return a summary as a finding, with keywords as its bare answer."""
+    said = summary(text, many)
+    return Finding(
+        text=said,
+        short=fitted(said, 8).rstrip("."),
+        rows=tuple((one,) for one in sentences(summary(text, max(many, 3)))),
+    )
+
+
+def in_common(text: str) -> Finding:
+    """Say which words occur most in several texts.
+
+    Example:
+        >>> in_common("I code daily. I code at night.").text
+        'They share the words “code”.'
+    """
+    lines = [line for line in re.split(r"\n+|(?<=[.!?])\s+|'[,;]\s*|\"[,;]\s*", text) if line.strip()]
+    spread = Counter(word for line in lines for word in set(weights(line)))
+    shared = [word for word, count in spread.most_common(4) if count > 1]
+    if not shared:
+        return Finding(text="No telling word occurs in more than one of them.", short="nothing")
+    return Finding(
+        text=f"They share the words {', '.join(f'“{word}”' for word in shared)}.", short=", ".join(shared)
+    )

@@ -1,0 +1,52 @@
+"""Splits a text into sentences, and cuts it where it ends well."""
+
+from __future__ import annotations
+
+import re
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z“\"(0-9])")
+_CLAUSE = re.compile(
+    r"\s*(?:;|, (?:which|who|so that|from|and|but|about|with|learned|surrounded)\b|: |, "
+    r"|\band\b|\bso that\b|\bbut\b)"
+)
+_DANGLING = re.compile(
+    (
+        r"(?:[\s,;:]+(?:a|an|the|of|and|or|to|in|with|for|by|that|which|from|is|are|as|its|so|than"
+        r"|at|on|than|much|not))+$"
+    ),
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text.
+
+    Example:
+        >>> sentences("It rains. We stay.")
+        ['It rains.', 'We stay.']
+    """
+    return [one.strip() for one in _SENTENCE.split(text.strip()) if one.strip()]
+
+
+def fitted(text: str, most: int) -> str:
+    """Return as much of a text as fits into a number of words, and ends well.
+
+    Example:
+        >>> fitted("The sea rises twice a day. The Moon does it.", 8)
+        'The sea rises twice a day.'
+    """
+    chosen: list[str] = []
+    for sentence in sentences(text):
+        if len(" ".join([*chosen, sentence]).split()) > most:
+            break
+        chosen.append(sentence)
+    return " ".join(chosen) or _shortened(text, most)
+
+
+def _shortened(text: str, most: int) -> str:
+    """Cut a sentence at its last clause that fits, else between words."""
+    first = sentences(text)[0] if text.strip() else ""
+    places = [found.start() for found in _CLAUSE.finditer(first)]
+    fits = [first[:place] for place in places if most // 2 <= len(first[:place].split()) <= most]
+    cut = fits[-1] if fits else " ".join(first.split()[:most])
+    return _DANGLING.sub("", cut).rstrip(" .,;:") + "." if cut else ""

@@ -1,0 +1,143 @@
+"""Tasks on the words of the prompt: chooses by what is asked, and gives the text to it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.forms import form_of
+from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
+from llmkit.sandbox.answers.texts.classifying import classified
+from llmkit.sandbox.answers.texts.condensing import in_common, keywords, summarised, title
+from llmkit.sandbox.answers.texts.extraction import extracted
+from llmkit.sandbox.answers.texts.material import task_of
+from llmkit.sandbox.answers.texts.rewriting import rewritten
+from llmkit.sandbox.answers.texts.sentences import sentences
+from llmkit.sandbox.answers.texts.translation import translated
+from llmkit.sandbox.answers.texts.words import about_word, about_words
+from llmkit.sandbox.answers.wording import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SUMMARY = re.compile(
+    r"\b(?:summari[sz]e|summary|sum up|tl;?dr|gist|main (?:point|idea|message)s?|key (?:point"
+    r"|takeaway|fact|idea|message)s?|takeaways?|condense|in a nutshell"
+    r"|abstract|recap|shorten|conclude|what is (?:this|it|the text|the following)(?: \w+)? "
+    r"about|about what)\b"
+)
+_KEYWORDS = re.compile(
+    r"\b(?:key ?words?|key ?terms|key ?phrases?|tags?|topics?|themes?|main words|important words)\b"
+)
+_TITLE = re.compile(r"\b(?:title|headline|heading|subject line|name for|caption)\b")
+_COMMON = re.compile(r"\bin common\b")
+_QUESTION = re.compile(
+    r"^(?:according to|based on|from the text|given)\b|\b(?:in|from|according to) the (?:text"
+    r"|passage|article|paragraph|context)\b"
+)
+_BULLETS = re.compile(r"\bbullets?\b|\bbullet points\b|\bas a list\b|\bpoints\b")
+_DEFAULT_KEYWORDS = 5
+_DEFAULT_SENTENCES = 2
+
+
+def _many(wish: str, default: int) -> int:
+    found = NUMBER.search(re.sub(r"\bin (?:one|a|two|three|\d+) (?:words?|lines?)\b", " ", wish))
+    return max(1, int(as_number(found[0]))) if found else default
+
+
+def _summary(wish: str, text: str) -> Finding | None:
+    if not _SUMMARY.search(wish):
+        return None
+    form = form_of(wish)
+    many = form.sentences or (
+        _many(wish, 3) if form.shape else 1 if form.words or form.brief else _DEFAULT_SENTENCES
+    )
+    return summarised(text, many)
+
+
+def _keywords(wish: str, text: str) -> Finding | None:
+    if not _KEYWORDS.search(wish):
+        return None
+    found = keywords(
+        text,
+        _many(
+            wish,
+            1
+            if re.search(r"\b(?:a|the|one) (?:main |single )?(?:key ?word|topic|tag|theme)\b", wish)
+            else _DEFAULT_KEYWORDS,
+        ),
+    )
+    return Finding(
+        text=", ".join(found), short=", ".join(found), head=("keyword",), rows=tuple((one,) for one in found)
+    )
+
+
+def _title(wish: str, text: str) -> Finding | None:
+    return Finding(text=(said := title(text)), short=said) if _TITLE.search(wish) else None
+
+
+def _common(wish: str, text: str) -> Finding | None:
+    return in_common(text) if _COMMON.search(wish) else None
+
+
+def _bullets(wish: str, text: str) -> Finding | None:
+    if not _BULLETS.search(wish):
+        return None
+    rows = tuple((one,) for one in sentences(text))
+    return Finding(text=text, head=("point",), rows=rows)
+
+
+def _reading(wish: str, text: str) -> Finding | None:
+    """Answer a question from the sentence of the text that shares most words with it."""
+    asked = frozenset(re.findall(r"[a-z0-9]{4,}", wish)) - {
+        "what",
+        "when",
+        "where",
+        "does",
+        "which",
+        "text",
+        "according",
+        "based",
+        "passage",
+        "following",
+    }
+    ranked = sorted(
+        sentences(text), key=lambda one: -len(asked & frozenset(re.findall(r"[a-z0-9]{4,}", plain(one))))
+    )
+    if not (wish.endswith("?") or _QUESTION.search(wish)) or not ranked:
+        return None
+    best = ranked[0]
+    shared = asked & frozenset(re.findall(r"[a-z0-9]{4,}", plain(best)))
+    return Finding(text=best) if shared and len(text.split()) > 8 else None
+
+
+_TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
+    _common,
+    _summary,
+    _title,
+    classified,
+    about_words,
+    extracted,
+    _keywords,
+    rewritten,
+    _bullets,
+    _reading,
+)
+
+
+def text_task(prompt: str) -> Finding | None:
+    """Do what a prompt wants with a text that it gives.
+
+    Example:
+        >>> text_task('Is this review positive or negative? "Lovely room."').short
+        'positive'
+    """
+    task = task_of(prompt)
+    if found := translated(prompt if not task.text else task.wish, task.text):
+        return found
+    if not task.text:
+        return about_word(task.wish)
+    return next((found for do in _TASKS if (found := do(task.wish, task.text))), None) or about_word(
+        plain(prompt[:400])
+    )
