@@ -5,8 +5,6 @@ from . import parts as parts
 from . import sandbox as sandbox
 from .clients.anthropic import AnthropicClient as AnthropicClient
 from .clients.base import BaseLLMClient as BaseLLMClient
-from .clients.batch import RequestQueue as RequestQueue
-from .clients.batch import batch as batch
 from .clients.cassettes.replay import Replay as Replay
 from .clients.cassettes.replay import replay as replay
 from .clients.credentials.health import Health as Health
@@ -26,6 +24,7 @@ from .clients.models import ModelManager as ModelManager
 from .clients.openai import OpenAIClient as OpenAIClient
 from .clients.registry import client as client
 from .clients.registry import register as register
+from .clients.request_queue import RequestQueue as RequestQueue
 from .clients.stream import TextStream as TextStream
 from .clients.tools.run import Run as Run
 from .clients.tools.run import Step as Step
@@ -60,6 +59,7 @@ from .costs.controller import CostController as CostController
 from .costs.ledger import Ledger as Ledger
 from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
+from .frames.batch import batch as batch
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
 from .notebook.ask import aask as aask

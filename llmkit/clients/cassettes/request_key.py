@@ -92,7 +92,7 @@ def _asked(request: Request) -> dict[str, Any]:
         "extra": _extra(request),
         # Left out if there is none, so that older recordings keep their keys.
         **({} if request.schema is None else {"schema": request.schema.json}),
-        **_tools(request),
+        **tools_of(request),
         **{name: word for name in ("effort", "tier", "cache") if is_chosen(word := getattr(request, name))},
     }
 
@@ -104,7 +104,7 @@ def _extra(request: Request) -> Mapping[str, Any]:
     return {**request.extra, "tool_choice": request.tool_choice}
 
 
-def _tools(request: Request) -> dict[str, Any]:
+def tools_of(request: Request) -> dict[str, Any]:
     """Return the tools of a request, if it has any; what they do is not part of it."""
     if not request.tools:
         return {}

@@ -1,12 +1,10 @@
-"""Concurrent calls with a limit: `RequestQueue` and `batch`."""
+"""The answers to a list of prompts, as fast as the server allows: `batch`."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from llmkit.clients.base import BaseLLMClient
 from llmkit.clients.cassettes.request_key import canonical_message
@@ -14,56 +12,18 @@ from llmkit.clients.limiter import answered, limiter_of
 from llmkit.clients.registry import recorded, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.content.parts import json_text
-from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError
-from llmkit.records import calling
+from llmkit.core.errors import InvalidRequestError, LLMClientError
+from llmkit.records import calling, current_context
+from llmkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from llmkit.clients.engine.engine import ProviderClient
+    from llmkit.clients.engine.recorded import RecordedClient
     from llmkit.content.messages import LLMResponse
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class RequestQueue:
-    """Runs a bounded number of calls concurrently.
-
-    Args:
-        max_concurrent: Maximum number of concurrent calls, at least 1.
-
-    Raises:
-        ConfigurationError: If it is less than 1.
-
-    Example:
-        >>> async def double(x: int) -> int:
-        ...     return 2 * x
-        >>> asyncio.run(RequestQueue(max_concurrent=2).process_request(double, 21))
-        42
-    """
-
-    def __init__(self, max_concurrent: int = 5) -> None:
-        if max_concurrent < 1:
-            raise ConfigurationError(f"max_concurrent must be >= 1, got {max_concurrent}.")
-        self.max_concurrent = max_concurrent
-        # A semaphore is bound to one loop, but a queue may be used from several.
-        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-    async def process_request(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a coroutine function as soon as the limit allows.
-
-        Args:
-            func: The function.
-            *args: Its arguments.
-            **kwargs: Its keyword arguments.
-
-        Returns:
-            Its return value.
-        """
-        loop = asyncio.get_running_loop()
-        async with self._rooms.setdefault(loop, asyncio.Semaphore(self.max_concurrent)):
-            return await func(*args, **kwargs)
+    from llmkit.frames.kept_responses import KeptResponses
 
 
 async def batch(
@@ -74,6 +34,7 @@ async def batch(
     max_concurrent: int | None = None,
     progress: bool = True,
     dedupe: bool = False,
+    job: str | None = None,
     **options: Any,
 ) -> list[LLMResponse | LLMClientError]:
     """Answer many prompts concurrently, with a progress bar.
@@ -88,6 +49,9 @@ async def batch(
         dedupe: Whether identical prompts share one call and its answer or error. The first response has the
             cost; the others have cost 0 and the amount in `saved_cost`, so that the sum equals the ledger's.
             By default each prompt is a call, so that you can sample several answers to one prompt.
+        job: A name under which answers are kept beside the ledger, so that the same batch, run again in any
+            process, asks only for the rest; what comes from there is `replayed` and costs 0. Prompts may be
+            added, left out and sorted. Errors are asked again; another name asks for everything.
         **options: Arguments of `generate_text`, such as `temperature` or `max_tokens`.
 
     Returns:
@@ -95,36 +59,83 @@ async def batch(
 
     Raises:
         ConfigurationError: If the model is unknown.
-        InvalidRequestError: If `prompts` is a string.
+        InvalidRequestError: If `prompts` is a string, or a job's name or parameter is not possible.
 
     Example:
         ```python
-        answers = await llmkit.batch(["Name a river.", "Name a hill."], "sandbox", max_tokens=20)
+        answers = await llmkit.batch(["Name a river.", "Name a hill."], "sandbox", job="names")
         ```
     """
-    from tqdm.auto import tqdm
-
     client = recorded(model) if isinstance(model, BaseLLMClient) else shared_client(model)
-    if isinstance(prompts, str):
-        raise InvalidRequestError("batch takes a list of prompts, not a string.", hint="Pass [prompt].")
-    asked = list(prompts)
-    # Without dedupe, each place is its own key, so nothing is shared.
-    places = [_identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)]
+    asked = _listed(prompts)
+    kept = None if job is None else _kept(client, job, options)
+    places = await _places(asked, system, kept, dedupe=dedupe)
     different: dict[Hashable, str | list[LLMMessage]] = {}
     for place, prompt in zip(places, asked, strict=True):
         different.setdefault(place, prompt)
+    answers: dict[Hashable, Any] = {} if kept is None else await in_thread(kept.find, different)
     limiter = limiter_of(client, options.get("model"), max_concurrent)
-
-    def answer(asking: tuple[Hashable, str | list[LLMMessage]]) -> Awaitable[LLMResponse]:
-        return client.generate_text(_conversation(asking[1], system), **options)
-
-    answers: dict[Hashable, LLMResponse | LLMClientError] = {}
-    with calling(surface="batch"), tqdm(total=len(different), disable=not progress, unit="call") as bar:
-        async with aclosing(answered(different.items(), answer, limiter=limiter)) as results:
+    send = _sender(client, system, kept, options)
+    wanted = [(place, prompt) for place, prompt in different.items() if place not in answers]
+    with calling(surface="batch", tags=_tags(job)), _bar(len(different), len(answers), progress) as bar:
+        async with aclosing(answered(wanted, send, limiter=limiter)) as results:
             async for (place, _), result in results:
                 answers[place] = _result(result)
                 bar.update()
     return list(_once_paid(places, answers))
+
+
+def _listed(prompts: Iterable[str | list[LLMMessage]]) -> list[str | list[LLMMessage]]:
+    if isinstance(prompts, str):
+        raise InvalidRequestError("batch takes a list of prompts, not a string.", hint="Pass [prompt].")
+    return list(prompts)
+
+
+def _bar(total: int, done: int, shown: bool) -> Any:  # noqa: FBT001 - an option of `batch`
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, initial=done, disable=not shown, unit="call")
+
+
+def _sender(
+    client: ProviderClient | RecordedClient,
+    system: str | None,
+    kept: KeptResponses | None,
+    options: dict[str, Any],
+) -> Callable[[tuple[Hashable, str | list[LLMMessage]]], Awaitable[LLMResponse]]:
+    """Return what answers a prompt with its place, and keeps the answer."""
+
+    async def send(asking: tuple[Hashable, str | list[LLMMessage]]) -> LLMResponse:
+        place, prompt = asking
+        response = await client.generate_text(_conversation(prompt, system), **options)
+        if kept is not None:
+            await kept.put(place, response)
+        return response
+
+    return send
+
+
+async def _places(
+    asked: list[str | list[LLMMessage]], system: str | None, kept: KeptResponses | None, *, dedupe: bool
+) -> list[Hashable]:
+    """Return a key for each prompt; those of one key are one call."""
+    if kept is not None:
+        return await in_thread(kept.keys, asked, lambda prompt: _conversation(prompt, system), dedupe)
+    # Without dedupe, each place is its own key, so nothing is shared.
+    return [_identity(prompt, system) if dedupe else place for place, prompt in enumerate(asked)]
+
+
+def _kept(client: ProviderClient | RecordedClient, job: str, options: dict[str, Any]) -> KeptResponses:
+    from llmkit.frames.kept_responses import KeptResponses
+
+    return KeptResponses(client, job, options)
+
+
+def _tags(job: str | None) -> Mapping[str, str]:
+    from llmkit.frames.options import TAG
+
+    tags = current_context().tags
+    return tags if job is None else {**tags, TAG: job}
 
 
 def _once_paid(
