@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _PATHS = {b"/chat/completions": "openai", b"/v1/messages": "anthropic", b"generateContent": "google"}
 _LENGTH = b"content-length:"
+_RESULTS = re.compile(rb"/files/(\w+)-(\d+)/content")
+"""A file of results: the identifier of its job, and its number of rows."""
 
 
 @contextlib.contextmanager
@@ -47,6 +51,10 @@ class Canned:
     def answer(self, head: bytes, body: bytes) -> bytes:
         """Return what to send for one request."""
         line = head.partition(b"\r\n")[0]
+        if (found := _RESULTS.search(line)) is not None:
+            return _sized(self._results(found[1], int(found[2])), "application/jsonl")
+        if line.startswith((b"POST /v1/files ", b"POST /v1/batches ")):
+            return _sized(_MADE, "application/json")
         provider = next((name for path, name in _PATHS.items() if path.lower() in line.lower()), None)
         if provider is None:
             return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
@@ -54,6 +62,13 @@ class Canned:
         if b"streamGenerateContent" not in line and b'"stream":true' not in compact:
             return self.documents[provider]
         return (self.chunked if b" /chunked/" in line else self.bursts)[provider]
+
+    def _results(self, job: bytes, rows: int) -> bytes:
+        """Return the file of results of a batch."""
+        body = self.documents["openai"].partition(b"\r\n\r\n")[2]
+        before, after = b'{"id":"batch_req_1","custom_id":"%b-r', b'","error":null,"response":%b}\n'
+        response = b'{"status_code":200,"request_id":"req_1","body":%b}' % body
+        return b"".join(before % job + b"%d" % row + after % response for row in range(rows))
 
 
 class Connection(asyncio.Protocol):
@@ -94,6 +109,12 @@ def _chunked(events: list[bytes], kind: str) -> bytes:
 
 def _head(kind: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nx-request-id: req_1\r\n".encode()
+
+
+_MADE = json.dumps(
+    {"id": "batch_1", "status": "in_progress", "created_at": 1795856400, "request_counts": {"total": 0}}
+).encode()
+"""A file or a batch that was made."""
 
 
 async def _serve() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmkit.core import filesystems
+from llmkit.core import environment, filesystems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,11 @@ RUNTIMES = (KAGGLE, COLAB, BINDER)
 
 def current() -> Runtime | None:
     """Return the hosted runtime of this process."""
+    return _current(environment.stamp(), COLAB.module in sys.modules)
+
+
+@lru_cache(maxsize=4)  # every call that costs something asks
+def _current(_stamp: object, _colab: bool) -> Runtime | None:  # noqa: FBT001 - a part of the key
     return next((runtime for runtime in RUNTIMES if runtime.is_here()), None)
 
 

@@ -226,13 +226,13 @@ def load() -> Settings:
     global _recent  # noqa: PLW0603 - a cache
     here = os.getcwd()  # noqa: PTH109 - a tenth of the CPU of Path.cwd()
     # The second is part of the cache key: an edited file is noticed within one second.
-    second, stamp = int(time.monotonic()), environment.stamp()
-    found = _load(here, second, stamp)
-    _recent = (second, stamp, found)
+    second = int(time.monotonic())
+    found = _load(here, second, environment.stamp())
+    _recent = (second, found)
     return found
 
 
-_recent: tuple[int, object, Settings] | None = None
+_recent: tuple[int, Settings] | None = None
 
 
 def recent() -> Settings:
@@ -241,8 +241,8 @@ def recent() -> Settings:
     For the rest of a call that has loaded them: asking for the working directory gives the interpreter's
     lock away, and having it back costs more than the rest while other threads run.
     """
-    if _recent is not None and _recent[0] == int(time.monotonic()) and _recent[1] is environment.stamp():
-        return _recent[2]
+    if _recent is not None and _recent[0] == int(time.monotonic()):
+        return _recent[1]
     return load()
 
 

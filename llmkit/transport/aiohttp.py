@@ -6,7 +6,7 @@ import asyncio
 import io
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import orjson
 
@@ -25,7 +25,7 @@ from llmkit.transport.proxies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
@@ -231,17 +231,9 @@ class DirectResponse:
         """The headers, case-insensitive."""
         return self._response.headers
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives; see `StreamedResponse.chunks`."""
-        import aiohttp
-
-        content = self._response.content
-        try:
-            while chunk := await content.readany():  # `iter_any` without its iterator
-                yield chunk
-        except (aiohttp.ClientError, OSError) as error:
-            if self.status < 400:  # the status is enough
-                raise broken(error) from error
+    def chunks(self) -> _Chunks:
+        """Return the body as it arrives; see `StreamedResponse.chunks`."""
+        return _Chunks(self._response)
 
     async def aclose(self) -> None:
         """Return the connection to the pool, or close it if the body was not read to its end."""
@@ -265,6 +257,34 @@ class DirectResponse:
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("its chunks are invalid"))
+
+
+class _Chunks:
+    """The bytes of a body as they arrive; unlike a generator, the event loop keeps no list of them."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        import aiohttp
+
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if self._response.status < 400:
+                raise broken(error) from error
+            raise StopAsyncIteration from None  # the status is enough
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """End; the response closes the connection."""
 
 
 def _noted(lost: asyncio.Future[None]) -> None:

@@ -25,7 +25,7 @@ from llmkit.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -92,6 +92,18 @@ class Framing(Protocol):
         ...
 
 
+class Chunks(Protocol):
+    """The bytes of a body as they arrive: what an asynchronous generator is, and what costs less."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def __anext__(self) -> Awaitable[bytes]: ...
+
+    def aclose(self) -> Awaitable[object]:
+        """End the iteration."""
+        ...
+
+
 class StreamedResponse(Protocol):
     """A response whose headers have arrived."""
 
@@ -110,8 +122,8 @@ class StreamedResponse(Protocol):
         """The SDK's own exception for an error status, if it raised one."""
         ...
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives."""
+    def chunks(self) -> Chunks:
+        """Return the body as it arrives."""
         ...
 
     async def aclose(self) -> None:

@@ -7,7 +7,6 @@ twice, by one process or by two, is in the books once.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmkit.clients.accounting import bound_ratio
@@ -67,8 +66,8 @@ class BatchCall(Call):
 
     def __init__(self, state: BatchState, identifier: str, schema: Schema | None) -> None:
         request = Request(messages=(), model=state.model, schema=schema)
-        super().__init__(request, state.provider, simulated=state.simulated)
-        self.uid = uid_of(state.job, identifier)
+        uid = uid_of(state.job, identifier)
+        super().__init__(request, state.provider, simulated=state.simulated, uid=uid)
         self.time = state.created
         self.attempts = 1
 
@@ -92,10 +91,11 @@ class BatchCall(Call):
     def book(self) -> tuple[LLMResponse, Future[bool] | None]:
         """Price the request and hand over its row; return the response, and when the row is committed."""
         spent = self._charge()
+        spent.tier = TIER
         # When its answer was made is unknown, so that it has no duration.
-        record = self._record(0.0, spent)
+        self._first = None
+        record = self._record(None, spent)
         self.outcome = self._response(record, spent)
-        record = replace(record, duration_s=None, first_token_s=None, service_tier=TIER)
         recorder, seen = current_recorder(), observation(self._started)
         future = None if recorder is None else recorder.record(record)
         if seen is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmkit.clients.base import BaseLLMClient
     from llmkit.clients.engine.attempts import Endpoint
     from llmkit.providers.batches import BatchFormat, Steps
-    from llmkit.transport.base import StreamedResponse
+    from llmkit.transport.base import Chunks, StreamedResponse
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class BatchServer:
         return error.with_traceback(None)
 
 
-async def _in_time(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _in_time(chunks: Chunks) -> AsyncGenerator[bytes, None]:
     """Yield chunks; a silence longer than the timeout raises `TimeoutError`."""
     async with aclosing(chunks):
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -54,8 +55,12 @@ ENDLESS = 3600.0
 _under_way: set[str] = set()
 """Identifiers of this process's calls that were sent and are not over."""
 
+# Not `os.urandom` for each call, which gives the interpreter's lock away.
+_numbers = random.Random(os.urandom(32))  # noqa: S311 - for identifiers, which are no secrets
+
 with contextlib.suppress(AttributeError):  # Windows does not fork
     os.register_at_fork(after_in_child=_under_way.clear)
+    os.register_at_fork(after_in_child=_numbers.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +97,13 @@ class Call:
         watched: Whether somebody wants the parts of the answer as they come.
     """
 
-    def __init__(self, request: Request, provider: str, *, simulated: bool = False) -> None:
+    def __init__(
+        self, request: Request, provider: str, *, simulated: bool = False, uid: str | None = None
+    ) -> None:
         self.request = request
         self.provider = provider
         self.simulated = simulated
-        self.uid = os.urandom(16).hex()
+        self.uid = uid or f"{_numbers.getrandbits(128):032x}"
         self.time = datetime.now(UTC)
         # Taken now, because the answer may be read in a task or thread with another context.
         self.context = current_context()
@@ -164,7 +171,8 @@ class Call:
             recorder.intend(self._intent())
         self._changed = False
         self.attempts += 1
-        self.answer = Answer(events=[] if self.watched else None)
+        if self.watched:
+            self.answer.events = []
         self._not_accepted()
 
     def heed(self, headers: Mapping[str, str]) -> None:
@@ -404,7 +412,7 @@ class Call:
         unsaid = self.answer.ended and self.answer.finish_reason is None and not self.replayed
         return " ".join(filter(None, (sentence(found, self.text), UNSAID if unsaid else "")))
 
-    def _record(self, duration: float, spent: charge.Charge) -> CallRecord:
+    def _record(self, duration: float | None, spent: charge.Charge) -> CallRecord:
         context, price = self.context, spent.price
         usage = spent.usage or Usage()
         nanos = None if price is None else price.nanos

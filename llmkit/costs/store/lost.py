@@ -29,20 +29,23 @@ USUAL_OUTPUT = 300
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {
     "uid": str, "provider": str, "model": str, "input_tokens": int, "session": str, "simulated": bool,
-    "fallback_from": str, "at_most_nanos": int, "spent_nanos": int,
+    "fallback_from": str, "at_most_nanos": int, "spent_nanos": int, "lease_s": float,
 }  # fmt: skip
 _CONTEXT = ("surface", "notebook", "cell_id", "execution_count", "parent_uid", "step")
+_FIELDS = (*_PLAIN, *_CONTEXT, "time", "most", "tags")
+"""The order of an intent's values; new ones are added at the end."""
+
 _plain_values = attrgetter(*_PLAIN)
 _context_values = attrgetter(*_CONTEXT)
 
 
 def encode(intent: CallIntent) -> str:
-    """Return an intent as JSON."""
+    """Return an intent as JSON: its values without their names, for each call pays for these bytes."""
     context = intent.context
-    values: dict[str, Any] = dict(zip(_PLAIN, _plain_values(intent), strict=True))
-    values.update(zip(_CONTEXT, _context_values(context), strict=True))
-    values |= {"time": micros(intent.time), "lease_s": intent.lease_s, "most": tuple(intent.most)}
-    values["tags"] = dict(context.tags)
+    values = [
+        *_plain_values(intent), *_context_values(context),
+        micros(intent.time), tuple(intent.most), dict(context.tags),
+    ]  # fmt: skip
     try:
         return orjson.dumps(values).decode()
     except TypeError:  # a lone surrogate, or a value of another package
@@ -52,7 +55,8 @@ def encode(intent: CallIntent) -> str:
 def decode(text: str) -> CallIntent | None:
     """Return the intent that JSON describes, without what a newer llmkit added; `None` if it is damaged."""
     try:
-        values = {name: value for name, value in json.loads(text).items() if value is not None}
+        pairs = zip(_FIELDS, json.loads(text), strict=False)
+        values = {name: value for name, value in pairs if value is not None}
         context = CallContext(
             tags=dict(values["tags"]),
             **{name: values[name] for name in _CONTEXT if name in values},
@@ -60,7 +64,6 @@ def decode(text: str) -> CallIntent | None:
         return CallIntent(
             context=context,
             time=from_micros(values["time"]),
-            lease_s=float(values["lease_s"]),
             most=_bound(values["most"]),
             **{name: kind(values[name]) for name, kind in _PLAIN.items() if name in values},
         )
