@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,20 @@ def said(text: str, finish: str = "stop") -> dict[str, Any]:
 def failure(status: int, message: str, kind: str = "invalid_request_error") -> tuple[int, dict[str, Any]]:
     """An error in OpenAI's format."""
     return status, {"error": {"message": message, "type": kind, "code": kind}}
+
+
+def fitting(body: dict[str, Any]) -> str:
+    """Return an answer of the form that a request asks for; without one, its prompt."""
+    if "response_format" not in body:
+        return str(body["messages"][-1]["content"])
+    fields = body["response_format"]["json_schema"]["schema"]["properties"]
+    values = {"string": "x", "boolean": True, "integer": 1, "number": 1.5, "array": []}
+    return json.dumps(
+        {
+            name: field["enum"][0] if "enum" in field else values[field["type"]]
+            for name, field in fields.items()
+        }
+    )
 
 
 DROPPED = "dropped"
