@@ -104,10 +104,16 @@ class _Lookup:
 
     def value(self, lookup: Mapping[str, Any]) -> Any:
         """Return the value, formatted if it has a format."""
-        found = _root(self.name, lookup)
-        if self.steps:
-            found = _follow(found, self.name, self.steps)
-        return _formatted(found, self.slot, self.conversion, self.spec)
+        return self.formatted(self.found(lookup))
+
+    def found(self, lookup: Mapping[str, Any]) -> Any:
+        """Return the value itself."""
+        root = _root(self.name, lookup)
+        return _follow(root, self.name, self.steps) if self.steps else root
+
+    def formatted(self, value: Any) -> Any:
+        """Return a value, formatted if there is a format."""
+        return _formatted(value, self.slot, self.conversion, self.spec)
 
 
 def _lookup(slot: str, known: Container[str]) -> _Lookup | None:
@@ -145,8 +151,8 @@ class Template:
         self._parts: list[str | _Lookup] = list(_taken_apart(text, known))
         self.names = list(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Lookup)))
 
-    def fill(self, lookup: Mapping[str, Any], *, redacting: bool = True) -> str:
-        """Return the prompt with the values of a lookup.
+    def fill(self, lookup: Mapping[str, Any], *, redacting: bool = True) -> str | None:
+        """Return the prompt with the values of a lookup; `None` if one of them is `None`.
 
         Args:
             lookup: The values.
@@ -158,7 +164,13 @@ class Template:
         Raises:
             InvalidRequestError: If a name, attribute or item does not exist.
         """
-        texts = [part if isinstance(part, str) else _text(part.value(lookup)) for part in self._parts]
+        found = [part if isinstance(part, str) else part.found(lookup) for part in self._parts]
+        if any(value is None for value in found):
+            return None
+        texts = [
+            part if isinstance(part, str) else _text(part.formatted(value))
+            for part, value in zip(self._parts, found, strict=True)
+        ]
         if redacting:
             texts[1::2] = map(redact, texts[1::2])  # between them is what the user wrote
         return "".join(texts)

@@ -30,6 +30,7 @@ from llmkit.core.errors import (
 )
 from llmkit.core.money import format_money, to_nanos
 from llmkit.core.timestamps import micros
+from llmkit.frames.answers.encodable import encodable
 from llmkit.frames.answers.location import answer_store
 from llmkit.frames.answers.protocol import OK, Answer, JobRecord
 from llmkit.frames.failures import kind_of, message_of
@@ -169,7 +170,8 @@ class BatchMode:
             answer = Answer(key, kind, text=result.partial, error=message_of(result))
         else:
             answer = self._job.question.read(result)
-        return answer._replace(key=key, time=micros(datetime.now(UTC)), max_tokens=self._job.model.max_tokens)
+        now, most = micros(datetime.now(UTC)), self._job.model.max_tokens
+        return encodable(answer._replace(key=key, time=now, max_tokens=most))
 
     async def _flush(self) -> None:
         store = self._job.store

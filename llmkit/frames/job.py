@@ -13,6 +13,7 @@ from llmkit.core import processes
 from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.money import to_nanos
 from llmkit.core.timestamps import micros
+from llmkit.frames.answers.encodable import encodable
 from llmkit.frames.answers.location import MEMORY, answer_store
 from llmkit.frames.answers.protocol import OK, UNANSWERED, Answer, JobRecord
 from llmkit.frames.asked_model import AskedModel
@@ -221,7 +222,7 @@ class Job:
 
     async def _stored(self, answer: Answer) -> Answer:
         """Store an answer, and only then count it; if it cannot be written, the job keeps it and stops."""
-        answer = answer._replace(time=_now(), job=self.id, max_tokens=self.model.max_tokens)
+        answer = encodable(answer._replace(time=_now(), job=self.id, max_tokens=self.model.max_tokens))
         future = self.store.put(answer)
         if not future.done():
             await ended(future)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from numbers import Integral, Real
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,14 +89,10 @@ class Options:
         _one_of("retry_failed", self.retry_failed, (True, False, "all"))
         for name, least in (("max_tokens", 1), ("limit", 0), ("max_concurrent", 1)):
             value = getattr(self, name)
-            if value is not None and not (type(value) is int and value >= least):
-                raise InvalidRequestError(
-                    f"{name} must be a whole number of at least {least}, got {value!r:.40}.", hint=""
-                )
-        if self.max_cost is not None and not _is_amount(self.max_cost):
-            raise InvalidRequestError(
-                f"max_cost must be US dollars, more than 0, got {self.max_cost!r:.40}.", hint=""
-            )
+            if value is not None:
+                object.__setattr__(self, name, _whole_number(name, value, least))
+        if self.max_cost is not None:
+            object.__setattr__(self, "max_cost", _amount(self.max_cost))
         for name in ("dedupe", "replace", "wait", "meta", "progress", "dry_run"):
             _one_of(name, getattr(self, name), (True, False))
         self._check_mode()
@@ -173,7 +171,17 @@ def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
         )
 
 
-def _is_amount(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value) and value > 0
+def _whole_number(name: str, value: Any, least: int) -> int:
+    """Return a number as Python's own; numpy has others."""
+    if value is True or value is False or not isinstance(value, Integral) or value < least:
+        raise InvalidRequestError(
+            f"{name} must be a whole number of at least {least}, got {value!r:.40}.", hint=""
+        )
+    return int(value)
+
+
+def _amount(value: Any) -> float:
+    is_number = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and value > 0):
+        raise InvalidRequestError(f"max_cost must be US dollars, more than 0, got {value!r:.40}.", hint="")
+    return float(value)

@@ -149,22 +149,11 @@ class _Filled:
             return None
         values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
         if self._whole:
-            lookup = _Row(values)
-            values = {**values, ROW: lookup}
-            text = self._template.fill(values, redacting=sending)
-            return None if lookup.missing else text
-        return self._template.fill(values, redacting=sending)
-
-
-class _Row(dict[str, Any]):
-    """A row, which notes whether a missing value was used."""
-
-    missing = False
-
-    def __getitem__(self, name: str) -> Any:
-        value = super().__getitem__(name)
-        self.missing = self.missing or value is None
-        return value
+            values = {**values, ROW: values}
+        try:
+            return self._template.fill(values, redacting=sending)
+        except InvalidRequestError as error:  # this row's value has no such attribute, item or format
+            raise RowError(error.message) from error
 
 
 class _Called:

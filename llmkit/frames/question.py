@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -9,6 +10,7 @@ import orjson
 from llmkit.content.parsing import repair
 from llmkit.core.errors import BadResponseError
 from llmkit.core.money import to_nanos
+from llmkit.frames.answers.encodable import whole
 from llmkit.frames.answers.protocol import OK, Answer
 from llmkit.frames.columns import Column
 
@@ -123,7 +125,7 @@ class Question:
         if (problem := unusable(response)) is not None:
             return _failed(*problem, responses)
         value = self.value(response)
-        return answer_of(responses, OK, value=None if value is None else orjson.dumps(value).decode())
+        return answer_of(responses, OK, value=None if value is None else _json(value))
 
 
 def unusable(response: LLMResponse) -> tuple[str, str] | None:
@@ -159,6 +161,13 @@ def answer_of(
 
 def _failed(status: str, error: str, responses: Sequence[LLMResponse]) -> Answer:
     return answer_of(responses, status, error=error)
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # halves of characters, or a number of more than 64 bits
+        return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

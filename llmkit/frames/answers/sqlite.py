@@ -14,6 +14,7 @@ from llmkit.core import filesystems, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.writer import Writer
 from llmkit.frames.answers import claims, job_costs
+from llmkit.frames.answers.encodable import encodable
 from llmkit.frames.answers.protocol import Answer, JobRecord
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class SqliteAnswers:
     def put(self, answer: Answer) -> Future[bool]:
         """Queue an answer."""
         self._renewed()
-        return self._writer.submit(_encodable(answer))
+        return self._writer.submit(encodable(answer))
 
     def save(self, job: JobRecord) -> None:
         """Write a job's record."""
@@ -231,20 +232,6 @@ class SqliteAnswers:
             if self._path is None:  # `close` keeps a memory's answers, so it closes with its store
                 weakref.finalize(self, self._connection.close)
         return self._connection
-
-
-def _encodable(answer: Answer) -> Answer:
-    """Return an answer that SQLite can write: halves of characters, which a model may send, are replaced."""
-    try:
-        answer.text.encode()
-        answer.error.encode()
-    except UnicodeEncodeError:
-        return answer._replace(text=_whole(answer.text), error=_whole(answer.error))
-    return answer
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
