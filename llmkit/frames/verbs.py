@@ -41,7 +41,8 @@ def map(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:
 
     Raises:
         InvalidRequestError: If the frame, the prompt or an option is not possible; nothing is sent.
-        JobStopped: If the job ends before its last row; `.frame` has what was answered.
+        JobStopped: If the job ends before its last row; `.frame` has what was answered; of a Dask
+            frame, in the partition that stopped.
 
     Example:
         >>> import pandas as pd

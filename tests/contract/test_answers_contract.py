@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -18,7 +19,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.processes import current
 from llmkit.core.timestamps import micros
 from llmkit.costs.store.writer import LedgerWarning
-from llmkit.frames.answers.protocol import Answer, JobRecord
+from llmkit.frames.answers.protocol import Answer, JobRecord, Room
 from llmkit.frames.answers.sqlite import VERSION, SqliteAnswers
 from llmkit.frames.answers.unkept import Unkept
 
@@ -49,6 +50,15 @@ from llmkit.frames.answers.sqlite import SqliteAnswers
 SqliteAnswers(Path(sys.argv[1])).claim([b"a"], "theirs")
 print("claimed", flush=True)
 sys.stdin.read()
+"""
+
+RESERVING = """
+import os, signal, sys
+from pathlib import Path
+from llmkit.frames.answers.sqlite import SqliteAnswers
+store = SqliteAnswers(Path(sys.argv[1]))
+print(sum(store.reserve("j", f"{sys.argv[2]}:{n}", 10, 1000).fits for n in range(100)), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -157,6 +167,40 @@ def test_the_claims_of_another_machine_last_for_their_lease(age, taken, tmp_path
     store.close()
 
 
+def test_the_calls_of_a_job_reserve_no_more_than_it_may_cost(store):
+    assert store.reserve("j", "a", 60, 100) == Room(fits=True, spent=0)
+    assert store.reserve("other", "a", 100, 100).fits
+    assert store.reserve("j", "b", 50, 100) == Room(fits=False, spent=0, running=True)
+    assert store.reserve("j", "a", 70, 100).fits  # in place of what it reserved before
+    store.settle("j", "a", 20)
+    assert store.reserve("j", "b", 50, 100) == Room(fits=True, spent=20)
+    store.settle("j", "b", None)  # what it cost is unknown, so all of it counts
+    store.settle("j", "replayed", 0)
+    assert store.reserve("j", "c", 31, 100) == Room(fits=False, spent=70)
+    assert store.forget() == 0
+    assert store.reserve("j", "c", 100, 100) == Room(fits=True, spent=0)
+
+
+def test_calls_that_all_wait_give_one_another_nothing(store):
+    assert store.reserve("j", "a", 50, 100).fits
+    assert store.reserve("j", "b", 50, 100).fits
+    assert store.reserve("j", "a", 60, 100) == Room(fits=False, spent=0, running=True)
+    assert store.reserve("j", "b", 60, 100) == Room(fits=False, spent=0)
+
+
+def test_processes_together_stay_within_what_a_job_may_cost_and_a_dead_one_gives_nothing_back(tmp_path):
+    path = tmp_path / "books.answers.sqlite"
+    command = [sys.executable, "-c", RESERVING, str(path)]
+    many = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(3)]
+    reserved = sum(int(one.communicate(timeout=100)[0]) for one in many)
+    assert [one.returncode for one in many] == [-signal.SIGKILL] * 3
+    assert reserved == 100  # calls of 10 each, and 1,000 in all
+    store = SqliteAnswers(path)
+    assert store.reserve("j", "mine", 10, 1000) == Room(fits=False, spent=0)
+    assert store.reserve("j", "mine", 10, 1010).fits
+    store.close()
+
+
 def test_a_store_of_a_former_version_gets_what_it_lacks(tmp_path):
     path = tmp_path / "books.answers.sqlite"
     store = SqliteAnswers(path)
@@ -256,6 +300,9 @@ def test_a_store_that_keeps_nothing_takes_everything():
     nothing.save(job("a"))
     assert nothing.claim([b"k"], "a") == nothing.claim([b"k"], "b") == {b"k"}
     nothing.release("a")
+    nothing.settle("a", "u", 1)
+    with pytest.raises(ConfigurationError, match="Leave store=False out"):
+        nothing.reserve("a", "u", 1, 2)
     assert nothing.of_call("u") is None
     assert (nothing.get([b"k"]), nothing.jobs(), nothing.forget(), nothing.size()) == ({}, [], 0, 0)
     assert nothing.flush()
