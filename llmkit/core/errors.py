@@ -24,7 +24,7 @@ Each message says what happened, why, and what to do next, on one line of at mos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,8 +114,13 @@ class ModelNotFoundError(LLMClientError):
 
 
 class RateLimitError(LLMClientError):
-    """Too many requests or tokens at the moment (429)."""
+    """Too many requests or tokens at the moment (429).
 
+    Attributes:
+        quotas: The limits of a minute that the error names, such as `("requests", 10.0)`, as Google does.
+    """
+
+    quotas: tuple[tuple[Literal["requests", "input_tokens"], float], ...] = ()
     default_hint = "Wait, or run fewer calls at once."
     default_retryable = True
 

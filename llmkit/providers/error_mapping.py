@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core.errors import (
     AuthenticationError,
@@ -25,10 +25,7 @@ from llmkit.core.redaction import redact
 from llmkit.providers.json_fields import as_name, lenient_object, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 BODY = 100_000
 """Maximum characters of an error that are examined."""
@@ -53,12 +50,14 @@ class ErrorDetails:
         code: Its codes, types and reasons, separated by spaces.
         wait: Seconds to wait before a retry.
         params: Request parameters that it names, e.g. `temperature` or `body.tools`.
+        quotas: Limits of a minute that it names; see `RateLimitError`.
     """
 
     message: str
     code: str = ""
     wait: float | None = None
     params: tuple[str, ...] = ()
+    quotas: tuple[tuple[Literal["requests", "input_tokens"], float], ...] = ()
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
@@ -75,7 +74,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
     wait = retry_after(headers)
     # A server that knows the path names the model; others send a page or only "not found".
     astray = status in {404, 405} and (_PAGE.search(body[:BODY]) or not _OF_MODELS.search(f"{said}"))
-    return _kind(status, said)(
+    error = _kind(status, said)(
         f"{(said.message or 'The server gave no reason').rstrip('.')} (HTTP {status}).",
         status_code=status,
         retry_after=said.wait if wait is None else wait,
@@ -83,6 +82,9 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClient
         params=said.params,
         hint=WRONG_ADDRESS if astray else None,
     )
+    if isinstance(error, RateLimitError):
+        error.quotas = said.quotas
+    return error
 
 
 def of_event(data: Any) -> LLMClientError:
@@ -120,6 +122,9 @@ def error_details(data: Any) -> ErrorDetails:
         message=_with_reason(said, lenient_object(error.get("metadata")).get("raw")),
         code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
         wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
+        quotas=tuple(
+            quota for d in details for one in _objects(d.get("violations")) for quota in _quota(one)
+        ),
         params=_blamed(error.get("param"), details, lists),
     )
 
@@ -188,6 +193,7 @@ _TELLING: _Table = (
             "insufficient_quota",
             "billing_(error|hard_limit|not_active)",
             DAILY,
+            "models-per-day",  # OpenRouter's free models
             "payment_required",
             "credit balance",
             "insufficient (balance|credit)",
@@ -278,6 +284,16 @@ def _delay(detail: dict[str, Any]) -> float | None:
 def _daily(detail: dict[str, Any]) -> bool:
     """Whether Google's QuotaFailure names a daily quota, so that a short wait does not help."""
     return any("PerDay" in (as_name(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
+
+
+def _quota(violation: dict[str, Any]) -> Iterator[tuple[Literal["requests", "input_tokens"], float]]:
+    """Yield the limit of a minute that one violation of Google's QuotaFailure names."""
+    name, limit = as_name(violation.get("quotaId")) or "", seconds(str(violation.get("quotaValue", "")))
+    if "PerMinute" in name and limit:
+        yield (
+            ("input_tokens" if "token" in f"{name} {violation.get('quotaMetric')}".lower() else "requests"),
+            limit,
+        )
 
 
 def _plain(said: str) -> str:

@@ -50,6 +50,7 @@ class LimitedServer:
         sent: Times of requests; `refused` and `answered` are those of their ends.
         used: What was counted, by unit.
         lying: Headers that replace the true ones.
+        explains: Whether a refusal has details, as Google's have.
     """
 
     address = "http://limited.invalid/v1"
@@ -65,6 +66,7 @@ class LimitedServer:
         self.used: Counter[str] = Counter()
         self.sizes = random.Random(14)
         self.lying: Mapping[str, str] = {}
+        self.explains = True
 
     def client(self, **options: Any) -> ProviderClient:
         """Return a client of this server."""
@@ -92,7 +94,8 @@ class LimitedServer:
                 raise self._limited(breach)
         except RefusedError as refused:
             self.refused.append(LoopTime().now() - START)
-            body = {"error": {"message": "Rate limit", "details": list(refused.details or ())}}
+            details = list(refused.details or ()) if self.explains else []
+            body = {"error": {"message": "Rate limit", "details": details}}
             return Response(429, {**refused.headers, **self._headers(metered)}, body)
         self.used.update(metered)
         await asyncio.sleep(self.sizes.uniform(*self.seconds))

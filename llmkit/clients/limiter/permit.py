@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit.clients.limiter.rate_headers import rate_headers
+from llmkit.clients.limiter.rate_headers import MINUTE, RateHeaders, rate_headers
 from llmkit.clients.limiter.token_bucket import TokenBucket
 from llmkit.content.tokens import estimate_prompt
 from llmkit.core.errors import QuotaExceededError, RateLimitError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmkit.clients.limiter.demand import Demand
-    from llmkit.clients.limiter.rate_headers import RateHeaders, Unit
+    from llmkit.clients.limiter.rate_headers import Unit
     from llmkit.clients.limiter.server import ServerLimiter
     from llmkit.clients.limiter.slot import Slot
     from llmkit.content.messages import Usage
@@ -73,6 +73,8 @@ class Permit:
         if isinstance(error, RateLimitError) and not isinstance(error, QuotaExceededError):
             for unit in self._taken:
                 self._server.buckets[unit].refused()
+            for unit, limit in error.quotas:
+                self._heed(RateHeaders(unit, limit, 0.0, None, MINUTE), None)
             self.give_back()
             self._server.refused(self._sent, error.retry_after)
         elif error is None and usage is not None:
@@ -85,7 +87,7 @@ class Permit:
         buckets, now = self._server.buckets, self._server.time()
         bucket = buckets.get(said.unit)
         if bucket is None:
-            buckets[said.unit] = TokenBucket(said.limit, said.remaining, now)
+            buckets[said.unit] = TokenBucket(said.limit, said.remaining, now, said.period)
             # What was sent before anything was known may not be counted yet.
             for other in self._server.under_way:
                 if other is not self:

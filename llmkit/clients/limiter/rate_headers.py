@@ -1,4 +1,7 @@
-"""What response headers say about rate limits, as OpenAI (and servers like it) and Anthropic write them."""
+"""What response headers say about rate limits, in the spellings of providers and of the IETF's drafts.
+
+OpenAI, Azure, Groq and xAI share one spelling; Groq's requests are those of a day, which their reset tells.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,40 @@ Unit: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens"]
 """What a limit counts; `tokens` are those of prompt and answer together."""
 
 
+MINUTE, DAY = 60.0, 86400.0
+
+
 class _Names(NamedTuple):
     unit: Unit
     limit: str
     remaining: str
     reset: str
+    period: float | None = None
 
 
-_FIELDS = ("limit", "remaining", "reset")
-_OPENAI = tuple(
-    _Names(unit, *(f"x-ratelimit-{field}-{unit}" for field in _FIELDS)) for unit in ("requests", "tokens")
+def _named(pattern: str, unit: Unit, period: float | None = None) -> _Names:
+    limit, remaining, reset = (pattern.format(field) for field in ("limit", "remaining", "reset"))
+    return _Names(unit, limit, remaining, reset, period)
+
+
+_OPENAI = (_named("x-ratelimit-{}-requests", "requests"), _named("x-ratelimit-{}-tokens", "tokens"))
+_OTHERS = (
+    _named("x-ratelimit-{}-req-minute", "requests", MINUTE),  # Mistral
+    _named("x-ratelimit-{}-tokens-minute", "tokens", MINUTE),  # Mistral, Cerebras
+    _named("x-ratelimit-{}-requests-minute", "requests", MINUTE),
+    _named("x-ratelimit-{}-requests-day", "requests", DAY),  # Cerebras
+    _named("x-ratelimit-{}", "requests"),  # OpenRouter, Together
+    _named("ratelimit-{}", "requests"),  # the IETF's drafts until 2022
 )
 _ANTHROPIC_UNITS: tuple[Unit, ...] = ("requests", "tokens", "input_tokens", "output_tokens")
 _ANTHROPIC = tuple(
-    _Names(unit, *(f"anthropic-ratelimit-{unit.replace('_', '-')}-{field}" for field in _FIELDS))
-    for unit in _ANTHROPIC_UNITS
+    _named(f"anthropic-ratelimit-{unit.replace('_', '-')}-{{}}", unit) for unit in _ANTHROPIC_UNITS
 )
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EPOCH = 1e9
+"""Resets from this number on are seconds since 1970, or milliseconds as OpenRouter writes them."""
+
 _ROUNDED = 1000
 """Anthropic rounds remaining tokens to thousands."""
 
@@ -45,12 +64,14 @@ class RateHeaders(NamedTuple):
         limit: Its size.
         remaining: What is left.
         reset: When it will be full again, as the server writes it.
+        period: Seconds for which the limit is stated, if the server says so.
     """
 
     unit: Unit
     limit: float
     remaining: float
     reset: str | None
+    period: float | None = None
 
     @property
     def rounding(self) -> float:
@@ -67,12 +88,47 @@ def rate_headers(headers: Mapping[str, str]) -> Iterator[RateHeaders]:
         >>> [(one.unit, one.limit, one.remaining) for one in rate_headers(said)]
         [('requests', 500.0, 499.0)]
     """
-    for names in _ANTHROPIC if _ANTHROPIC[0].limit in headers else _OPENAI:
+    if _ANTHROPIC[0].limit in headers:
+        yield from _read(headers, _ANTHROPIC)
+    elif _OPENAI[0].limit in headers or _OPENAI[1].limit in headers:
+        yield from _read(headers, _OPENAI)
+    elif any("ratelimit" in name.lower() for name in headers):  # most servers tell no limits
+        units: set[Unit] = set()
+        for said in (*_read(headers, _OTHERS), *_of_draft(headers)):
+            if said.unit not in units:
+                units.add(said.unit)
+                yield said
+
+
+def _read(headers: Mapping[str, str], family: tuple[_Names, ...]) -> Iterator[RateHeaders]:
+    for names in family:
         if (text := headers.get(names.limit)) is None:
             continue
         limit, remaining = _number(text), _number(headers.get(names.remaining))
         if limit and remaining is not None:
-            yield RateHeaders(names.unit, limit, min(limit, remaining), headers.get(names.reset))
+            reset = headers.get(names.reset)
+            yield RateHeaders(names.unit, limit, min(limit, remaining), reset, names.period)
+
+
+def _of_draft(headers: Mapping[str, str]) -> Iterator[RateHeaders]:
+    """Yield the limit in the fields of the IETF's later drafts, such as `"default";r=50;t=30`."""
+    left, policies = _items(headers.get("ratelimit")), _items(headers.get("ratelimit-policy"))
+    for name, values in left.items():
+        policy = policies.get(name, {})
+        limit, remaining = _number(policy.get("q")), _number(values.get("r"))
+        if limit and remaining is not None and policy.get("qu", '"requests"').strip('"') == "requests":
+            period = _number(policy.get("w")) or None
+            yield RateHeaders("requests", limit, min(limit, remaining), values.get("t"), period)
+            return
+
+
+def _items(field: str | None) -> dict[str, dict[str, str]]:
+    """Return the items of a structured field by name, with their parameters."""
+    found = {}
+    for item in (field or "").split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        found[name.strip('"')] = dict(one.split("=", 1) for one in parameters if "=" in one)
+    return found
 
 
 def seconds_until(reset: str | None, date: str | None) -> float | None:
@@ -88,16 +144,21 @@ def seconds_until(reset: str | None, date: str | None) -> float | None:
     """
     if not reset:
         return None
-    if (plain := _number(reset)) is not None:
+    plain = _number(reset)
+    if plain is not None and plain < _EPOCH:
         return plain
-    if found := _DURATION.findall(reset):
+    if plain is None and (found := _DURATION.findall(reset)):
         return sum(float(number) * _SECONDS[unit] for number, unit in found)
     try:
-        at = datetime.fromisoformat(reset)
+        at = _aware(datetime.fromisoformat(reset)).timestamp() if plain is None else _since_epoch(plain)
         now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        return max(0.0, (_aware(at) - _aware(now)).total_seconds())
+        return max(0.0, at - _aware(now).timestamp())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _since_epoch(number: float) -> float:
+    return number / 1000 if number > 1000 * _EPOCH else number
 
 
 def _aware(time: datetime) -> datetime:

@@ -55,11 +55,11 @@ class TokenBucket:
         sent: Everything that was taken here.
     """
 
-    def __init__(self, limit: float, level: float, now: float) -> None:
+    def __init__(self, limit: float, level: float, now: float, period: float | None = None) -> None:
         self.limit = limit
         self.sent = 0.0
         self._level = level
-        self._period = MINUTE
+        self._period = period or MINUTE
         self._time = now
         self._ratio = 1.0
         self._margin = _MARGINS[0]
@@ -125,6 +125,9 @@ class TokenBucket:
         self._level = min(self.limit, self._level + passed * self.limit / self._period)
 
     def _learn_period(self, said: RateHeaders, date: str | None) -> None:
+        if said.period is not None:
+            self._period = said.period
+            return
         used = said.limit - said.remaining
         if self._responses % _SPAN or used < _TELLING * said.limit:
             return

@@ -56,6 +56,15 @@ def test_a_server_without_headers_is_learned_from_its_refusals():
     assert server.used["tokens"] >= 0.8 * 100_000 * (1 + took / 60)
 
 
+@pytest.mark.parametrize("limits", [{"requests": 60}, {"tokens": 20_000}], ids=["requests", "tokens"])
+def test_a_refusal_that_names_the_limit_is_followed_by_hardly_any(limits):
+    server = LimitedServer("google", seconds=(0.05, 0.2), **limits)
+    results, took = job(server, 300)
+    assert all(isinstance(result, LLMResponse) for result in results)
+    assert 0 < len(server.refused) <= 12  # those that were under way
+    assert all(server.used[unit] >= 0.8 * limit * (1 + took / 60) for unit, limit in limits.items())
+
+
 @pytest.mark.parametrize("dialect", ["openai", "anthropic", "google"])
 def test_one_request_a_minute_is_waited_for(dialect):
     server = LimitedServer(dialect, requests=1)
@@ -180,6 +189,7 @@ def test_the_wait_for_a_limit_is_not_part_of_a_calls_time():
 def test_a_fallback_waits_for_its_own_limits():
     first, second = LimitedServer("google", requests=1), LimitedServer("openai", **A_MINUTE)
     second.address = "http://other.invalid/v1"
+    first.explains = False  # else the job would wait for it
     client = first.client(fallback=[second.client()], max_retries=0)
     results, _ = job(first, 40, client=client)
     assert [type(result) for result in results] == [LLMResponse] * 40

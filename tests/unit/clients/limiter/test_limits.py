@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import json
 
 import pytest
+from multidict import CIMultiDict
 
 from llmkit import BaseLLMClient, OpenAIClient, QuotaExceededError, RateLimitError
 from llmkit.clients.limiter import answered, limiter_of
@@ -14,6 +16,7 @@ from llmkit.clients.limiter.server import _limiters
 from llmkit.clients.limiter.token_bucket import TokenBucket
 from llmkit.content.messages import LLMMessage, LLMResponse, Usage
 from llmkit.providers.codec import Request
+from llmkit.providers.error_mapping import of_status
 
 
 class Echo(BaseLLMClient):
@@ -31,6 +34,48 @@ def said(remaining, *, limit=100.0, reset=None):
     return RateHeaders("requests", limit, remaining, reset)
 
 
+def violation(quota, value, metric="generate_content_free_tier_requests"):
+    return {
+        "quotaMetric": f"generativelanguage.googleapis.com/{metric}",
+        "quotaId": quota,
+        "quotaValue": value,
+    }
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("violations", "found"),
+        [
+            ([violation("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "10")], (("requests", 10),)),
+            (
+                [
+                    violation(
+                        "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+                        "250000",
+                        "generate_content_free_tier_input_token_count",
+                    )
+                ],
+                (("input_tokens", 250000),),
+            ),
+            ([violation("GenerateRequestsPerMinutePerProjectPerModel", "0")], ()),
+            ([violation("GenerateRequestsPerMinutePerProjectPerModel", None)], ()),
+            ([violation("GenerateRequestsPerHour", "5"), "x", {"quotaId": 7}], ()),
+        ],
+    )
+    def test_googles_error_names_the_limit_of_a_minute(self, violations, found):
+        details = [{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}]
+        body = {
+            "error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow.", "details": details}
+        }
+        error = of_status(429, {}, json.dumps(body).encode())
+        assert type(error) is RateLimitError
+        assert error.quotas == found
+
+    def test_openrouters_daily_limit_is_a_quota(self):
+        body = {"error": {"message": "Rate limit exceeded: free-models-per-day.", "code": 429}}
+        assert type(of_status(429, {}, json.dumps(body).encode())) is QuotaExceededError
+
+
 class TestHeaders:
     def test_anthropics_four_limits_are_read(self):
         units = ("requests", "tokens", "input-tokens", "output-tokens")
@@ -38,6 +83,74 @@ class TestHeaders:
         headers |= {f"anthropic-ratelimit-{unit}-remaining": "40" for unit in units}
         found = {one.unit: one.remaining for one in rate_headers(headers)}
         assert found == {unit.replace("-", "_"): 40 for unit in units}
+
+    @pytest.mark.parametrize(
+        ("headers", "found"),
+        [
+            (  # Groq: requests of a day, tokens of a minute
+                {
+                    "x-ratelimit-limit-requests": "14400",
+                    "x-ratelimit-remaining-requests": "14370",
+                    "x-ratelimit-reset-requests": "2m59.56s",
+                    "x-ratelimit-limit-tokens": "18000",
+                    "x-ratelimit-remaining-tokens": "17997",
+                    "x-ratelimit-reset-tokens": "7.66s",
+                },
+                [("requests", 14400, 14370, "2m59.56s", None), ("tokens", 18000, 17997, "7.66s", None)],
+            ),
+            (  # Azure, where a deployment has no limit of its own
+                {
+                    "x-ratelimit-limit-requests": "100",
+                    "x-ratelimit-remaining-requests": "99",
+                    "x-ratelimit-limit-tokens": "-1",
+                    "x-ratelimit-remaining-tokens": "-1",
+                    "x-ratelimit-reset-tokens": "0",
+                },
+                [("requests", 100, 99, None, None)],
+            ),
+            (  # OpenRouter
+                {
+                    "X-RateLimit-Limit": "20",
+                    "X-RateLimit-Remaining": "3",
+                    "X-RateLimit-Reset": "1795860030000",
+                },
+                [("requests", 20, 3, "1795860030000", None)],
+            ),
+            (  # Mistral
+                {
+                    "x-ratelimit-limit-req-minute": "60",
+                    "x-ratelimit-remaining-req-minute": "59",
+                    "x-ratelimit-limit-tokens-minute": "500000",
+                    "x-ratelimit-remaining-tokens-minute": "499000",
+                },
+                [("requests", 60, 59, None, 60), ("tokens", 500000, 499000, None, 60)],
+            ),
+            (  # Cerebras
+                {
+                    "x-ratelimit-limit-requests-day": "14400",
+                    "x-ratelimit-remaining-requests-day": "14399",
+                    "x-ratelimit-reset-requests-day": "33011.382867",
+                },
+                [("requests", 14400, 14399, "33011.382867", 86400)],
+            ),
+            (
+                {"ratelimit-limit": "100", "ratelimit-remaining": "50", "ratelimit-reset": "30"},
+                [("requests", 100, 50, "30", None)],
+            ),
+            (
+                {
+                    "RateLimit-Policy": '"burst";q=100;w=60,"daily";q=1000;w=86400',
+                    "RateLimit": '"burst";r=50;t=30',
+                },
+                [("requests", 100, 50, "30", 60)],
+            ),
+            ({"ratelimit-policy": '"bytes";q=9;qu="content-bytes"', "ratelimit": '"bytes";r=1'}, []),
+            ({"ratelimit": ";;=,", "ratelimit-policy": "\x00"}, []),
+            ({"x-ratelimit-user": "me"}, []),
+        ],
+    )
+    def test_each_spelling_of_the_limits_is_read(self, headers, found):
+        assert [tuple(one) for one in rate_headers(CIMultiDict(headers))] == found
 
     @pytest.mark.parametrize(
         ("limit", "remaining"), [("nan", "1"), ("-1", "1"), ("0", "0"), ("5", "inf"), ("5", "")]
@@ -59,7 +172,8 @@ class TestHeaders:
             ("2026-11-28T10:00:30Z", 30),
             ("2026-11-28T09:00:00Z", 0),
             ("2026-11-28T10:00:30", 30),
-            ("9999999999999999999999", 1e22),
+            ("1795860030", 30),
+            ("1795860030000", 30),
             ("never", None),
             ("", None),
             (None, None),
