@@ -46,6 +46,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "anchors",
     "docstrings",
     "generated_tables",
 ]
@@ -57,7 +58,6 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # the reply's own data, which 
 # Pages
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-myst_heading_slug_func = "anchors.slug"
 myst_dmath_double_inline = False
 
 # Execution
@@ -91,7 +91,7 @@ html_static_path = ["_static"]
 html_show_sphinx = False
 html_show_copyright = False
 html_css_files = ["site.css"]
-html_js_files = ["scrolling.js"]
+html_js_files = ["accessible.js"]
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "a11y-high-contrast-light"  # every word has the contrast that WCAG asks for

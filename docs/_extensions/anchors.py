@@ -1,11 +1,28 @@
-"""Anchors of headings as JupyterLab has them, so that links within the notebooks work on the site, too."""
+"""Links within notebooks have JupyterLab's anchors, the site has those of GitHub: `#A-word,` is `#a-word`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+LINK = re.compile(r"\]\(#([^)]+)\)")
 
 
-def slug(heading: str) -> str:
-    """Return the anchor of a heading.
+def anchor(name: str) -> str:
+    """Return GitHub's form of one of JupyterLab's anchors."""
+    return re.sub(r"[^\w-]", "", name.lower())
 
-    Example:
-        >>> slug("Half the price")
-        'Half-the-price'
-    """
-    return heading.replace(" ", "-")
+
+def rewrite(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Rewrite the links of a notebook, before it is read."""
+    if page.startswith("notebooks/"):
+        source[0] = LINK.sub(lambda found: f"](#{anchor(found[1])})", source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect with the reading of pages."""
+    app.connect("source-read", rewrite)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
