@@ -113,6 +113,8 @@ class _Lookup:
 
     def formatted(self, value: Any) -> Any:
         """Return a value, formatted if there is a format."""
+        if self.conversion is None and self.spec is None:
+            return value
         return _formatted(value, self.slot, self.conversion, self.spec)
 
 

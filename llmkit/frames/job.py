@@ -86,10 +86,10 @@ class Job:
     def _count(self) -> None:
         """Count what is done before anything is asked."""
         counts, wanted = self.requests.counts, set(self.wanted)
-        kept = {key: one for key, one in self.answers.items() if key not in wanted}
+        kept = [key for key, one in self.answers.items() if one.status != OK and key not in wanted]
         self.progress.requests = len(self.wanted)
         self.progress.done = self.progress.rows - sum(counts[key] for key in self.wanted)
-        self.progress.failed = sum(counts[key] for key, one in kept.items() if one.status != OK)
+        self.progress.failed = sum(counts[key] for key in kept)
         self.progress.failed += len(self.requests.errors)
 
     def _asks(self, answer: Answer | None) -> bool:

@@ -27,6 +27,8 @@ OUTPUT = 4096
 
 _PLACE = "The answer does not match the schema: "
 
+_NO_ERROR = (None,)
+
 
 class Question:
     """What a verb asks; `map` asks for text.
@@ -82,12 +84,12 @@ class Question:
 
     def cells(self, answer: Answer) -> Sequence[Any]:
         """Return the values of the new columns."""
-        return [answer.text]
+        return (answer.text,)
 
     def cell_errors(self, answer: Answer) -> Sequence[str | None]:
         """Return the errors of an answer that can be used, for each of `error_columns`."""
         del answer
-        return [None]
+        return _NO_ERROR
 
     async def ask(
         self, client: ProviderClient | RecordedClient, messages: list[LLMMessage], options: Mapping[str, Any]

@@ -123,6 +123,8 @@ def _on_wire(codec: Codec, request: Request) -> dict[str, Any]:
 
 def canonical_message(message: LLMMessage) -> list[Any]:
     """Return a message as JSON values, with files as digests."""
+    if not (message.attachments or message.parts):
+        return [message.role, message.content]
     digests = [[one.media_type, one.name, one.url or f"sha256:{one.digest}"] for one in message.attachments]
     parts = [value for part in message.parts if (value := _part(part)) is not None]
     # Left out if empty, so that older recordings keep their keys.
