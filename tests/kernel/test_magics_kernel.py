@@ -168,7 +168,8 @@ def test_an_interrupt_stops_the_call_and_keeps_the_text(kernel, ledger):
             fired.append(True)
             kernel.interrupt()
 
-    result = kernel.run("%%llm sandbox:sandbox!stall=40\nExplain generators.", during=stop)
+    cell = "%%llm sandbox:sandbox!stall=5\nrepeat exactly: generators yield one value at a time"
+    result = kernel.run(cell, during=stop)
     assert result.reply["ename"] == "Stopped"
     (text,) = result.data("text/plain")
     assert "generators" in text
