@@ -128,6 +128,16 @@ async def test_each_answered_request_of_a_killed_process_has_its_row(tmp_path):
     assert set(lost["usage_source"]) == {"estimated"}
 
 
+async def test_processes_that_are_killed_one_after_the_other_lose_nothing_before_anybody_reads(tmp_path):
+    """Each finds the calls of the one before, and must not neglect its own for them."""
+    path = tmp_path / "ledger.sqlite"
+    async with Server(0.1) as server:
+        for number in range(5):
+            answered = await kill_one(server, path, number * 10**6)
+    rows = await asyncio.to_thread(rows_of, path)
+    assert answered - {tags["number"] for tags in rows["tags"]} == set()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 async def test_two_hundred_kills_at_a_fast_server_lose_no_answered_request(tmp_path):

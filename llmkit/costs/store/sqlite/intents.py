@@ -79,7 +79,8 @@ def recover(connection: sqlite3.Connection, *, now: int) -> int:
     if not calls:
         return 0
     # Before the transaction, because the first look into the prices takes long.
-    rows = [(uid, _row(connection, text)) for uid, text in calls]
+    usual: dict[tuple[str, str], int | None] = {}
+    rows = [(uid, _row(connection, text, usual)) for uid, text in calls]
     count = 0
     with sqlite.transaction(connection):
         for uid, row in rows:
@@ -89,11 +90,18 @@ def recover(connection: sqlite3.Connection, *, now: int) -> int:
     return count
 
 
-def _row(connection: sqlite3.Connection, text: str) -> Row | None:
+def _row(connection: sqlite3.Connection, text: str, usual: dict[tuple[str, str], int | None]) -> Row | None:
     intent = lost.decode(text)
     if intent is None:
         logger.debug("The intent of a call is damaged: %.200s", text)
         return None
-    of_model, of_provider = connection.execute(_USUAL, (intent.model, RECENT, intent.provider)).fetchone()
-    usual = of_provider if of_model is None else of_model
-    return salvage(encode(lost.record_of(intent, None if usual is None else round(usual))))
+    key = (intent.provider, intent.model)
+    if key not in usual:
+        usual[key] = _usual_output(connection, *key)
+    return salvage(encode(lost.record_of(intent, usual[key])))
+
+
+def _usual_output(connection: sqlite3.Connection, provider: str, model: str) -> int | None:
+    of_model, of_provider = connection.execute(_USUAL, (model, RECENT, provider)).fetchone()
+    found = of_provider if of_model is None else of_model
+    return None if found is None else round(found)
