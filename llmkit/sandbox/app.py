@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from llmkit.sandbox.answers.voices import speed
 from llmkit.sandbox.batches import anthropic, google, openai
 from llmkit.sandbox.decisions import google as decisions_google
 from llmkit.sandbox.decisions import openai as decisions_openai
@@ -196,8 +197,9 @@ class ServedRequest:
 
     def _pace(self) -> Pace:
         delay, rate = self.fault.delay, self.fault.rate
-        first = self.journal.first_token if delay is None else delay
-        return Pace(first, self.journal.rate if rate is None else rate)
+        factor = speed(self.call.model)
+        first = self.journal.first_token / factor if delay is None else delay
+        return Pace(first, self.journal.rate * factor if rate is None else rate)
 
     async def _stream(self, ask: Ask, answer: Answer) -> web.StreamResponse:
         headers = self._headers(_SSE if ask.sse else _JSON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox.answers.code.repairs import repair
+from llmkit.sandbox.answers.code.repairs import fixed_code, repair
 from llmkit.sandbox.answers.code.snippets import write_code
 from llmkit.sandbox.answers.facts.articles import article
 from llmkit.sandbox.answers.facts.lookup import known
@@ -81,7 +81,7 @@ def _json(query: Query) -> str | None:
 
 
 def _repair(query: Query) -> str | None:
-    return repair(query.ask)
+    return repair(query.ask) or fixed_code(query.text)
 
 
 def _name(query: Query) -> str | None:
@@ -91,7 +91,8 @@ def _name(query: Query) -> str | None:
     if _ASKS_NAME.search(text):
         said = [found[1] for one in turns if (found := _MY_NAME.search(one))]
         return f"Your name is {said[-1]}." if said else "You have not told me your name yet."
-    if found := _MY_NAME.search(text[:_LONGEST_LINE]):
+    found = _MY_NAME.search(text[:_LONGEST_LINE])
+    if found and not text[found.end() :].strip(" .!"):
         return f"Nice to meet you, {found[1]}!"
     return None
 

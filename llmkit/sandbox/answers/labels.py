@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmkit.sandbox.answers.texts.classifying import related
+from llmkit.sandbox.answers.texts.lexicon import BAD, GOOD, score
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +30,17 @@ _STRONG = re.compile(
     re.IGNORECASE,
 )
 _WAY_OUT = re.compile(r"\b(?:none|other|neither)\b", re.IGNORECASE)
+_MOODS = re.compile(
+    r"\b(?:(happy|satisfied|positive|pleased|content|praises?|recommend|likes?|good)"
+    r"|angry|unhappy|negative|upset|complain\w*|dissatisfied|frustrated|annoyed|bad|furious|rude)\b",
+    re.IGNORECASE,
+)
+_URGENT = re.compile(
+    r"\b(?:urgent\w*|asap|immediately|emergency|right now|at once|deadline)\b", re.IGNORECASE
+)
+_ABOUT = re.compile(r"\b(?:about|topic|related|concern(?:s|ing)?)\b", re.IGNORECASE)
+_POOR = BAD | {"low", "negative", "none"}
+_MOOD = 1.5
 _STEM = 5
 
 
@@ -68,6 +82,9 @@ def by_words(options: Sequence[Any], text: str, labels: dict[str, str]) -> list[
     """
     there = _stems(text)
     shared = {place: len(there & _stems(f"{one} {labels.get(one, '')}")) for place, one in enumerate(options)}
+    if not any(shared.values()):
+        # Common labels such as "billing" have words of their own, for descriptions that say little.
+        shared = {place: len(there & related(str(one))) for place, one in enumerate(options)}
     best = sorted((place for place, count in shared.items() if count), key=lambda place: -shared[place])
     return [options[place] for place in best]
 
@@ -92,17 +109,34 @@ def level(levels: Sequence[Any], text: str) -> Any:
         >>> level(["calm", "annoyed", "furious"], "Still broken!")
         'furious'
     """
+    if rises := _direction(levels):
+        place = max(-_MOOD, min(_MOOD, rises * score(text))) / (2 * _MOOD) + 0.5
+        return levels[round(place * (len(levels) - 1))]
     return levels[min(len(_STRONG.findall(text)), len(levels) - 1)]
 
 
+def _direction(levels: Sequence[Any]) -> int:
+    """Return whether levels go from bad to good (1), from good to bad (-1), or measure something else (0)."""
+    low, high = (_WORD.findall(str(one).lower()) for one in (levels[0], levels[-1]))
+    up = bool(GOOD.intersection(high)) or bool(BAD.intersection(low))
+    down = bool(GOOD.intersection(low)) and bool(_POOR.intersection(high))
+    return -1 if down else int(up)
+
+
 def applies(condition: str, text: str) -> bool:
-    """Whether a text has a word of a condition.
+    """Whether a text has a word of a condition, or one that speaks for it.
 
     Example:
         >>> applies("mentions a refund", "Where are my refunds?")
         True
     """
-    return bool(_stems(condition) & _stems(text))
+    if _stems(condition) & _stems(text):
+        return True
+    if found := _MOODS.search(condition):
+        return score(text) > 0 if found[1] else score(text) < 0
+    if _URGENT.search(condition):
+        return bool(_URGENT.search(text))
+    return bool(_ABOUT.search(condition) and _stems(text) & related(condition))
 
 
 def _stems(text: str) -> frozenset[str]:

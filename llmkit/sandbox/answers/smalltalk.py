@@ -60,7 +60,8 @@ _TALK: tuple[tuple[str, str, str], ...] = (
     ),
     (
         (
-            r"^(?:hi|hello|hey)[,! ]+(?:how are you|how's it going|what's up)|^how(?: are|'re) (?:you"
+            r"^(?:hi|hello|hey)(?: there)?[,! ]+(?:how are you|how's it going|what's up)|^how(?: are"
+            r"|'re) (?:you"
             r"|u)\b|^how's it going|^what's up\b|^how do you do\b"
         ),
         "I am a small program and always the same, thank you. What would you like to know?",
@@ -123,6 +124,21 @@ _TALK: tuple[tuple[str, str, str], ...] = (
         ),
         "It works: this is the llmkit sandbox.",
         "it works",
+    ),
+    (
+        r"^are you (?:really )?(?:sure|certain)\W*$",
+        "Sure of what? Ask me something first.",
+        "sure of what",
+    ),
+    (
+        r"^(?:can|do) you see (?:this|the|my|an) (?:image|picture|photo|figure|plot)",
+        "No: the sandbox cannot look into pictures, and here came none. A real model can: `%llm key openai`.",
+        "no",
+    ),
+    (
+        r"\b(?:your|you have a) favou?rite\b|\bwhat do you (?:like|prefer|think)\b",
+        "I have no favourites and no opinions: I am a small program.",
+        "none",
     ),
     (
         r"\bi (?:love|like) you\b",

@@ -136,6 +136,8 @@ def _spoken_schema(prompt: str) -> dict[str, Any] | None:
 
 def _with_units_off(cell: str) -> Any:
     """Return a cell such as `6,650 km` as the number that it is."""
+    if scaled := re.fullmatch(r"(-?[\d,]+(?:\.\d+)?) (million|thousand)(?: \S+)?", cell):
+        return round(float(scaled[1].replace(",", "")) * (1_000_000 if scaled[2] == "million" else 1_000))
     found = re.fullmatch(r"(-?[\d,]+(?:\.\d+)?(?:e\d+)?)(?: \S+){0,3}", cell)
     return cell if found is None else _typed(found[1]) if "e" not in found[1] else float(found[1])
 

@@ -33,6 +33,7 @@ def words_of(text: str) -> frozenset[str]:
 
 
 NEUTRAL = words_of(
+    "cause causes caused point purpose benefit benefits all order "
     "a an the of in on at to for from by with and or is are was were be been do does did has have had can "
     "could will would should shall may might must i me my you your we us our it its this that these those "
     "there here what which who whom whose when where why how much many please tell give show say name "
@@ -104,7 +105,8 @@ def telling(text: str) -> frozenset[str]:
         >>> sorted(telling("what is the boiling point of water?"))
         ['boiling', 'water']
     """
-    return frozenset(stem(word) for word in words(text) if word not in NEUTRAL)
+    stems = (stem(word) for word in words(text) if word not in NEUTRAL)
+    return frozenset(one for one in stems if one not in NEUTRAL)
 
 
 def left_over(text: str, taken: Iterable[str | re.Pattern[str]]) -> frozenset[str]:

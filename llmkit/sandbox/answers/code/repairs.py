@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.core.suggestions import nearest
+from llmkit.sandbox.answers.code.syntax import corrected
 
 if TYPE_CHECKING:
     from llmkit.sandbox.conversation import Ask
@@ -19,6 +22,49 @@ _ERROR = re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt|Iterat
 _NAME = re.compile(r"^NameError: name '(\w+)' is not defined")
 _ATTRIBUTE = re.compile(r"^AttributeError: .*'([\w.]+)'(?: object)? has no attribute '(\w+)'")
 _KEY = re.compile(r"^KeyError: (['\"])(.+)\1")
+_IMPORT = re.compile(r"^ImportError: cannot import name '(\w+)' from '([\w.]+)'")
+_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'")
+_FIX_CODE = re.compile(
+    (
+        r"\b(?:fix|correct|debug|repair|what(?:'s| is) wrong (?:with|in)|find the (?:bug|error"
+        r"|mistake))\b[^:\n]*\b(?:code|function|cell|script|python|bug|error|line|snippet"
+        r"|this)\b[^:\n]*[:\n]"
+    ),
+    re.IGNORECASE,
+)
+_LONGEST = 300
+_MEANINGS = {
+    "ZeroDivisionError": "A number was divided by zero: check the divisor first.",
+    "IndexError": "The list is shorter than the index: its last item has the index len - 1.",
+    "TypeError": "A value has another type than the operation needs: look at type(value), and convert it.",
+    "ValueError": "The type is right but the value is not: print it before that line.",
+    "FileNotFoundError": "There is no file of that name here: check the folder with %pwd.",
+    "NameError": "The name was not defined before: run the cell that defines it.",
+    "AttributeError": "The object has no such attribute: dir(value) lists those that it has.",
+    "KeyError": "There is no such key: list the keys or the columns first.",
+    "RecursionError": "A function calls itself without an end: it needs a base case.",
+    "AssertionError": "A condition that was asserted does not hold.",
+    "PermissionError": "The file may not be read or written by this user.",
+    "SyntaxError": "Python cannot read that line: look for a bracket, quote or colon that is missing.",
+}
+_PACKAGES = {
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "matplotlib": "matplotlib",
+    "seaborn": "seaborn",
+    "sklearn": "scikit-learn",
+    "scipy": "scipy",
+    "requests": "requests",
+    "polars": "polars",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "cv2": "opencv-python",
+    "bs4": "beautifulsoup4",
+    "torch": "torch",
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "plotly": "plotly",
+}
 _MEANT = re.compile(r"Did you mean: '(\w+)'")
 _STRING = re.compile(r"(['\"])((?:(?!\1)[^\\\n])+)\1")
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict, "tuple": tuple, "set": set, "int": int}
@@ -37,18 +83,30 @@ def _other(wrong: str, names: list[str]) -> str | None:
 
 
 def _fault(error: str, source: str, around: str) -> _Fault | None:
+    """Return which name is wrong; `None` if the error is of another kind."""
     meant = _MEANT.search(error)
+    suggested = meant[1] if meant else None
     if found := _NAME.match(error):
         names = [*re.findall(r"\b[A-Za-z_]\w*", source), *dir(builtins)]
-        near = meant[1] if meant else _other(found[1], names)
-        return _Fault("name", found[1], near, rf"(?<![\w.]){found[1]}\b")
+        return _Fault("name", found[1], suggested or _other(found[1], names), rf"(?<![\w.]){found[1]}\b")
     if found := _ATTRIBUTE.match(error):
-        near = meant[1] if meant else _other(found[2], _attributes(found[1], source))
+        near = suggested or _other(found[2], _attributes(found[1], source))
         return _Fault("attribute", found[2], near, rf"(?<=\.){found[2]}\b")
     if found := _KEY.match(error):
         keys = [text for _, text in _STRING.findall(f"{source}\n{around}")]
         pattern = rf"(?<=['\"]){re.escape(found[2])}(?=['\"])"
         return _Fault("key", found[2], _other(found[2], keys), pattern)
+    return _import_fault(error, suggested)
+
+
+def _import_fault(error: str, suggested: str | None) -> _Fault | None:
+    if found := _IMPORT.match(error):
+        near = suggested or _other(found[1], dir(sys.modules.get(found[2])))
+        return _Fault("name", found[1], near, rf"\b{found[1]}\b")
+    if found := _MODULE.match(error):
+        wrong = found[1].split(".")[0]
+        near = None if wrong in _PACKAGES else _other(wrong, [*sys.stdlib_module_names, *_PACKAGES])
+        return _Fault("module", wrong, near, rf"\b{wrong}\b")
     return None
 
 
@@ -83,15 +141,65 @@ def repair(ask: Ask) -> str | None:
 
 
 def _fixed(error: str, source: str, around: str) -> tuple[str, str]:
-    """Explain the error, and correct the cell if a name is misspelt."""
+    """Explain the error, and correct the cell if a name is misspelt or its syntax is simply wrong."""
+    if error.startswith(("SyntaxError", "IndentationError", "TabError")) and (done := corrected(source)):
+        return done
     fault = _fault(error, source, around)
     if fault is None or fault.near is None:
-        said = error.replace("`", "")
-        return (
-            f"The cell raised `{said}`. The sandbox corrects misspelt names only; a real model can do more.",
-            source,
-        )
+        return _explained(error, fault), source
     near = fault.near
     first = f"The {fault.what} `{fault.wrong}` does not exist; the nearest one is `{near}`."
     # A function: in a replacement string, a backslash would be an escape.
     return first, re.sub(fault.pattern, lambda _: near, source)
+
+
+def _explained(error: str, fault: _Fault | None) -> str:
+    """Say what an error means that the sandbox cannot correct."""
+    said = error.replace("`", "")
+    if fault and fault.what == "module":
+        package = _PACKAGES.get(fault.wrong, fault.wrong)
+        return (
+            f"The module `{fault.wrong}` is not installed. Run `%pip install {package}`, then the cell again."
+        )
+    kind = error.split(":", maxsplit=1)[0].rsplit(".", 1)[-1]
+    means = f" {_MEANINGS[kind]}" if kind in _MEANINGS else ""
+    return f"The cell raised `{said}`.{means} The sandbox corrects misspelt names and simple syntax only."
+
+
+def fixed_code(text: str) -> str | None:
+    r"""Correct the code of a prompt that asks for it; `None` if it does not, or has no code.
+
+    Example:
+        >>> print(fixed_code('Fix this code: pritn("hello")'))
+        The name `pritn` does not exist; the nearest one is `print`.
+        <BLANKLINE>
+        ```python
+        print("hello")
+        ```
+    """
+    asked = _FIX_CODE.search(text[:_LONGEST])
+    if asked is None:
+        return None
+    fenced = _FENCE.search(text)
+    source = fenced[3] if fenced else text[asked.end() :].strip()
+    done = corrected(source) or _misspelt(source)
+    return f"{done[0]}\n\n```python\n{done[1]}\n```" if done else None
+
+
+def _misspelt(source: str) -> tuple[str, str] | None:
+    """Replace a name that is neither defined nor built in by the nearest one."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    known = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    known |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | set(dir(builtins))
+    known |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    for name in used:
+        if name not in known and (near := nearest(name, known)):
+            said = f"The name `{name}` does not exist; the nearest one is `{near}`."
+            return said, re.sub(rf"(?<![\w.]){name}\b", near, source)
+    return None

@@ -43,6 +43,8 @@ _SQL = re.compile(r"\bsql\b|\bselect\b.*\bfrom\b", re.DOTALL)
 _LANGUAGES = re.compile(
     r"\b(?:in|using|with) (javascript|typescript|java|c\+\+|c#|rust|go|golang|ruby|php|swift"
     r"|kotlin|julia|scala|perl|haskell|bash|r)\b(?! ?squared)"
+    r"|\b(?:javascript|typescript|java|rust|golang|ruby|php|swift|kotlin|julia|scala|bash) "
+    r"(?:function|code|program|script|class|snippet)"
 )
 _CODE_IN = re.compile(r"```|\bIn\[\d+\]:")
 _NONE = (

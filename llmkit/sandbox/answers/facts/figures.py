@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
+_BILLIONS = re.compile(r"\b(\d+),(\d\d)0 million")
 _DATES = frozenset({"born", "died", "begin", "end"})
 _LISTS = frozenset({"borders", "countries"})
 _YEARS = frozenset({"year", "founded", "first_climbed"})
 _WITH_ARTICLE = {
+    "river": re.compile(""),
+    "desert": re.compile(""),
     "country": re.compile(r"United|Netherlands|Philippines|\w+ Republic|Democratic"),
     "work": re.compile(
         r"telephone|light bulb|printing|steam|airplane|World Wide|radio$|Mona Lisa|Sunflowers"
@@ -81,10 +84,13 @@ def filled(form: str, entry: Entry, value: str = "") -> str:
     """
     shown_values = {key: shown(entry, key) if text else "" for key, text in entry.values.items()}
     said = form.format(**{**shown_values, "name": named(entry), "value": value})
-    return capitalised(said.replace(" in .", ".").replace(" of :", ":"))
+    said = _BILLIONS.sub(r"\1.\2 billion", said.replace(" in .", ".").replace(" of :", ":"))
+    return capitalised(said)
 
 
 def named(entry: Entry) -> str:
     """Return a name as it stands within a sentence: `the Netherlands`, `Peru`."""
+    if entry.kind == "ocean":
+        return f"the {entry.name} Ocean"
     pattern = _WITH_ARTICLE.get(entry.kind)
     return f"the {entry.name}" if pattern and pattern.match(entry.name) else entry.name

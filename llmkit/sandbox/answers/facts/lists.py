@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.facts.atlas import Entry, Kind, entries, kinds, mentions
-from llmkit.sandbox.answers.facts.figures import filled, shown
+from llmkit.sandbox.answers.facts.figures import filled, named, shown
 from llmkit.sandbox.answers.facts.properties import with_unit
 from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number, ordinal
@@ -21,7 +21,8 @@ _FEW = 3
 _LISTS = re.compile(
     r"\b(?:name|list|give|show|tell|what are|which are|which|suggest|compare|table of"
     r"|examples?|enumerate|mention|make|create"
-    r"|write|generate|pick|recommend|find|return|bullet|sort|rank)\b|^(?:the |all |\d|a |an )"
+    r"|write|generate|pick|top|in order|all|recommend|find|return|bullet|sort|rank)\b|^(?:the "
+    r"|all |\d|a |an )"
     r"|^(?:two|three|four|five|six|seven|eight|nine|ten)\b"
 )
 _COUNTS = re.compile(r"\b(?:count|how many|number of)\b")
@@ -36,7 +37,7 @@ _PLACED = re.compile(
     r"\b(?:located|situated|by size|by area|by length|by height|by population|in the solar "
     r"system|of the solar system|solar system|random|famous|known|major|big|important|fun"
     r"|interesting|different|good|nice|common|popular|new|their|longest to shortest|kg|km"
-    r"|metres|meters|order)\b"
+    r"|metres|meters|from (?:the )?sun|in order)\b"
 )
 
 
@@ -142,14 +143,19 @@ def _ranked(scope: Scope, prop: Property, said: str, sign: int) -> Finding | Non
 def _superlative(scope: Scope, one: Entry, said: str, sentence: str, sign: int) -> str:
     where = f" in {scope.place}" if scope.place else ""
     # The smallest of an incomplete list may not be the smallest there is.
-    doubtful = (sign > 0 or (scope.place and scope.kind.name != "city")) and not scope.kind.complete
-    if doubtful and scope.kind.name != "country":
-        return f"Of the {scope.kind.plural}{where} that the sandbox knows, it is {one.name}. {sentence}"
+    if (sign > 0 or not _is_sure(scope)) and not scope.kind.complete:
+        return f"Of the {scope.kind.plural}{where} that the sandbox knows, it is {named(one)}. {sentence}"
     if said.endswith("sun"):
-        return f"{capitalised(one.name)} is the {said}. {sentence}"
+        return f"{capitalised(named(one))} is the {said}. {sentence}"
     if " " in said.removeprefix("most ").removeprefix("second ").removeprefix("third "):
-        return sentence
-    return f"{capitalised(one.name)} is the {said} {scope.noun}{where}. {sentence}"
+        return f"It is {named(one)}. {sentence}"
+    return f"{capitalised(named(one))} is the {said} {scope.noun}{where}. {sentence}"
+
+
+def _is_sure(scope: Scope) -> bool:
+    """Whether the largest of the known things is the largest of all: in the world, and on continents."""
+    continents = {entry.name for entry in entries("continent")}
+    return not scope.place or scope.kind.name in {"country", "city"} or scope.place in continents
 
 
 def _counted(scope: Scope) -> Finding | None:
@@ -186,7 +192,7 @@ def _listed(scope: Scope) -> Finding | None:
     wanted = [one for one in asked if not scope.rest(NUMBER, *(prop.asked for prop in asked))]
     if scope.rest(NUMBER, *(one.asked for one in wanted)):
         return None
-    plural = scope.noun.endswith("s")
+    plural = scope.noun.endswith("s") or bool(NUMBER.search(scope.text))
     many = how_many(scope.text, len(scope.members) if scope.kind.complete else _SHOWN) if plural else 1
     return listed(scope, list(scope.members[:many]), tuple(wanted) or _main(scope.kind))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmkit.sandbox.answers.facts.atlas import Mention, kinds, mentions
 from llmkit.sandbox.answers.facts.figures import filled, shown
 from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.numbers.number_words import NUMBER
 from llmkit.sandbox.answers.wording import joined, left_over, plain, telling
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ _ABOUT = re.compile(
     r")?facts about|summari[sz]e)\b"
 )
 _FACTS = re.compile(
-    r"\b(?:interesting |fun |some )?(?:facts?|information|info|something|overview)(?: about| on)?\b"
+    r"\b(?:\d |two |three |five |ten |some |a few )?(?:interesting |fun |some )?(?:facts?"
+    r"|information|info|something|overview)(?: about| on)?\b"
 )
 _COUNTRY = re.compile(r"\bcountr(?:y|ies)\b")
 _ABOUT_PLACES = frozenset({"borders", "countries", "country", "currency", "language"})
@@ -62,8 +64,9 @@ def described(text: str) -> Finding | None:
     """
     for same in by_kind(text):
         alone = len(same) == 1 or len({one.phrase for one in same}) == 1
-        rest = left_over(text, [_FACTS, *(one.phrase for one in same)])
-        if alone and not rest and (_ABOUT.search(text) or plain(text).strip(" ?.!") == same[0].phrase):
+        rest = left_over(text, [_FACTS, NUMBER, *(one.phrase for one in same)])
+        asked = _ABOUT.search(text) or _FACTS.search(text) or text.strip(" ?.!") == same[0].phrase
+        if alone and not rest and asked:
             return _description(same[0].entry)
     return None
 

@@ -8,13 +8,14 @@ from llmkit.sandbox.answers.numbers.arithmetic import arithmetic
 from llmkit.sandbox.answers.numbers.conversions import conversion
 from llmkit.sandbox.answers.numbers.dates import about_dates
 from llmkit.sandbox.answers.numbers.integers import about_integer
+from llmkit.sandbox.answers.numbers.puzzles import puzzle
 from llmkit.sandbox.answers.numbers.statistics import about_numbers
 
 if TYPE_CHECKING:
     from llmkit.sandbox.answers.finding import Finding
 
 _LONGEST = 1_000
-_WAYS = (about_integer, conversion, arithmetic, about_dates, about_numbers)
+_WAYS = (about_integer, puzzle, conversion, arithmetic, about_dates, about_numbers)
 
 
 def computed(text: str) -> Finding | None:

@@ -54,6 +54,8 @@ def conversion(text: str) -> Finding | None:
         '10 miles = 16.09 km'
     """
     direct, asked = _patterns()
+    if parts := _compound().search(text):
+        return _added(*parts.groups())
     if found := direct.search(text):
         amount, source, target = found.groups()
     elif found := asked.search(text):
@@ -61,6 +63,27 @@ def conversion(text: str) -> Finding | None:
     else:
         return None
     return _converted(1 if amount in {"a", "an", "one"} else as_number(amount), source, target)
+
+
+@cache
+def _compound() -> re.Pattern[str]:
+    """Return the pattern of a length or time in two units, such as 5 feet 10 inches."""
+    names = "|".join(sorted(map(re.escape, _units()), key=len, reverse=True))
+    number = r"(\d+(?:\.\d+)?)"
+    return re.compile(
+        rf"{number} ?({names}),? (?:and )?{number} ?({names}) (?:in|to|into|as) ({names})(?=\W*$)"
+    )
+
+
+def _added(first: str, big: str, second: str, small: str, target: str) -> Finding | None:
+    """Convert a sum of two amounts."""
+    units = [_units()[one] for one in (big, small, target)]
+    if len({one["measure"] for one in units}) > 1 or units[0]["measure"] == "temperature":
+        return None
+    factors = [float(one["factor"]) for one in units]
+    value = (float(first) * factors[0] + float(second) * factors[1]) / factors[2]
+    right = f"{rounded(value)} {_named(target, units[2], value)}"
+    return Finding(text=f"{first} {big} {second} {small} = {right}", short=right)
 
 
 def _converted(amount: float, source: str, target: str) -> Finding | None:

@@ -155,6 +155,14 @@ def _sequence(name: str, numbers: list[int]) -> Finding:
     )
 
 
+def _prefixed(found: re.Match[str]) -> Finding | None:
+    try:
+        value = int(found[1], 0)
+    except ValueError:
+        return None
+    return Finding(text=f"{found[1]} in decimal is {value}.", short=str(value))
+
+
 _QUESTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Finding | None]], ...] = tuple(
     (re.compile(pattern), answer)
     for pattern, answer in (
@@ -179,6 +187,7 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Finding | Non
             _from_base,
         ),
         (rf"\b(?:roman numerals?|roman) (?:for|of) {_N}|\b{_N} (?:in|to|as|into) (?:a )?roman", _as_roman),
+        (r"\b(0[xbo][0-9a-f]+) (?:in|to|into|as) (?:decimal|base 10)", _prefixed),
         (rf"\bfirst {_N} fibonacci", _fibonacci),
         (rf"\bfirst {_N} primes?\b", _first_primes),
         (rf"\bprimes?(?: numbers)? (?:below|under|less than|up to|smaller than) {_N}", _below),

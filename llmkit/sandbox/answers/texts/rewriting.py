@@ -46,8 +46,8 @@ _CONTRACTIONS = {
     "let's": "let us",
 }
 _CASUAL = {
-    "hey": "Dear all",
-    "hi": "Dear colleague",
+    "hey guys,?": "Dear all,",
+    "hey": "Hello",
     "guys": "everyone",
     "gonna": "going to",
     "wanna": "want to",
@@ -74,6 +74,7 @@ _ORDER = re.compile(
     ),
     re.IGNORECASE,
 )
+_SHORTEST = 6
 _NOW = re.compile(r"\s+(?:right now|now|immediately|at once)\b", re.IGNORECASE)
 _AGREEMENT: tuple[tuple[str, str], ...] = (
     (r"\b(he|she|it) (?:go)\b", r"\1 goes"),
@@ -133,9 +134,11 @@ def corrected(text: str) -> str:
 
 
 def _spelt(word: str) -> str:
-    right = _misspelt().get(word.lower())
-    if right is None:
+    lower = word.lower()
+    wrong = next((one for one in (lower, lower[:-1], lower[:-2], lower[:-3]) if one in _misspelt()), None)
+    if wrong is None or (wrong != lower and len(wrong) < _SHORTEST):
         return word
+    right = _misspelt()[wrong] + lower[len(wrong) :]
     return capitalised(right) if word[:1].isupper() else right
 
 

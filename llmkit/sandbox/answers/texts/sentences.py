@@ -9,6 +9,7 @@ _CLAUSE = re.compile(
     r"\s*(?:;|, (?:which|who|so that|from|and|but|about|with|learned|surrounded)\b|: |, "
     r"|\band\b|\bso that\b|\bbut\b)"
 )
+_PREPOSITION = re.compile(r"\s+(?:on|in|for|by|until|into|without|as|when|while|with|from|at|to|that|of)\b")
 _DANGLING = re.compile(
     (
         r"(?:[\s,;:]+(?:a|an|the|of|and|or|to|in|with|for|by|that|which|from|is|are|as|its|so|than"
@@ -46,7 +47,7 @@ def fitted(text: str, most: int) -> str:
 def _shortened(text: str, most: int) -> str:
     """Cut a sentence at its last clause that fits, else between words."""
     first = sentences(text)[0] if text.strip() else ""
-    places = [found.start() for found in _CLAUSE.finditer(first)]
+    places = [found.start() for found in (*_CLAUSE.finditer(first), *_PREPOSITION.finditer(first))]
     fits = [first[:place] for place in places if most // 2 <= len(first[:place].split()) <= most]
-    cut = fits[-1] if fits else " ".join(first.split()[:most])
+    cut = max(fits, key=len) if fits else " ".join(first.split()[:most])
     return _DANGLING.sub("", cut).rstrip(" .,;:") + "." if cut else ""

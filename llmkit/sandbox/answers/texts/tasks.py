@@ -30,6 +30,11 @@ _SUMMARY = re.compile(
 _KEYWORDS = re.compile(
     r"\b(?:key ?words?|key ?terms|key ?phrases?|tags?|topics?|themes?|main words|important words)\b"
 )
+_REWRITE = re.compile(
+    r"^\W*(?:please |can you |could you )*(?:rewrite|rephrase|correct|fix|proofread|make"
+    r"|improve|reword|paraphrase)\b(?!.*\b(?:code|list|bullet|upper|lower|title|table"
+    r"|points?)\b)"
+)
 _TITLE = re.compile(r"\b(?:title|headline|heading|subject line|name for|caption)\b")
 _COMMON = re.compile(r"\bin common\b")
 _QUESTION = re.compile(
@@ -134,6 +139,8 @@ def text_task(prompt: str) -> Finding | None:
         'positive'
     """
     task = task_of(prompt)
+    if task.text and _REWRITE.search(task.wish) and (found := rewritten(task.wish, task.text)):
+        return found
     if found := translated(prompt if not task.text else task.wish, task.text):
         return found
     if not task.text:

@@ -1,0 +1,151 @@
+"""Small problems: sequences, equations, fractions, divisibility, tips, speeds and ages."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.numbers.arithmetic import written
+from llmkit.sandbox.answers.numbers.number_words import digits_for_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_N = r"(-?\d+(?:\.\d+)?)"
+_FEWEST = 3
+
+
+def _next_value(found: re.Match[str]) -> Finding | None:
+    """Go on with an arithmetic, geometric, square or Fibonacci sequence."""
+    values = [float(one) for one in re.findall(r"-?\d+(?:\.\d+)?", found[1])]
+    if len(values) < _FEWEST:
+        return None
+    pairs = list(pairwise(values))
+    steps = [b - a for a, b in pairs]
+    bends = [b - a for a, b in pairwise(steps)]
+    if len(set(steps)) == 1:
+        return _value(values[-1] + steps[0])
+    if 0 not in values and len({round(b / a, 9) for a, b in pairs}) == 1:
+        return _value(values[-1] * values[1] / values[0])
+    if all(a + b == c for (a, b), c in zip(pairs, values[2:], strict=False)):
+        return _value(values[-1] + values[-2])
+    return _value(values[-1] + steps[-1] + bends[0]) if len(set(bends)) == 1 and len(bends) > 1 else None
+
+
+def _value(value: float) -> Finding:
+    return Finding(text=f"The next number is {written(value)}.", short=written(value))
+
+
+def _equation(found: re.Match[str]) -> Finding | None:
+    """Solve a x + b = c."""
+    factor = float(found[1] or 1) if found[1] != "-" else -1.0
+    added = float(f"{found[3]}{found[4]}") if found[3] else 0.0
+    if not factor:
+        return None
+    value = (float(found[5]) - added) / factor
+    return Finding(text=f"{found[2]} = {written(value)}", short=written(value))
+
+
+def _fraction(found: re.Match[str]) -> Finding | None:
+    if not int(found[2]):
+        return None
+    value = Fraction(int(found[1]), int(found[2]))
+    return Finding(text=f"{found[1]}/{found[2]} = {value}", short=str(value))
+
+
+def _percentage(found: re.Match[str]) -> Finding | None:
+    below = float(found[2]) if found[2] else 1.0
+    if not below:
+        return None
+    value = written(100 * float(found[1]) / below)
+    return Finding(text=f"{found[1]}{'/' + found[2] if found[2] else ''} = {value} %", short=f"{value} %")
+
+
+def _divisible(found: re.Match[str]) -> Finding | None:
+    number, by = int(found[1]), int(found[2])
+    if not by:
+        return None
+    rest = number % by
+    why = f"{number} = {by} \u00d7 {number // by}" + (f" + {rest}" if rest else "")
+    return Finding(text=f"{'No' if rest else 'Yes'}: {why}.", short="no" if rest else "yes")
+
+
+def _tip(found: re.Match[str]) -> Finding:
+    share, bill = float(found[1]), float(found[2])
+    tip = bill * share / 100
+    return Finding(text=f"The tip is ${tip:,.2f}, and the total ${bill + tip:,.2f}.", short=f"${tip:,.2f}")
+
+
+def _speed(found: re.Match[str]) -> Finding | None:
+    distance, hours = float(found[1]), float(found[3])
+    if not hours:
+        return None
+    speed = f"{written(distance / hours)} {found[2]} per hour"
+    return Finding(text=f"The average speed is {speed}.", short=speed)
+
+
+def _age(found: re.Match[str]) -> Finding:
+    years = int(found[2]) - int(found[1])
+    return Finding(text=f"{years} years, after the birthday in {found[2]}.", short=str(years))
+
+
+def _logarithm(found: re.Match[str]) -> Finding | None:
+    base, value = int(found[1]), float(found[2])
+    power, reached = 0, 1.0
+    while reached < value and base > 1:
+        power, reached = power + 1, reached * base
+    if reached != value:
+        return None
+    return Finding(text=f"log{base}({found[2]}) = {power}", short=str(power))
+
+
+def _roots(found: re.Match[str]) -> Finding:
+    value = float(found[2]) ** (2 if found[1] == "square" else 3)
+    return Finding(text=f"The {found[1]} of {found[2]} is {written(value)}.", short=written(value))
+
+
+_PUZZLES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Finding | None]], ...] = tuple(
+    (re.compile(pattern), answer)
+    for pattern, answer in (
+        (
+            (
+                r"\b(?:next|continue|comes next|what follows|missing)\b[^\d]*((?:-?\d+(?:\.\d+)?[, "
+                r"]+){2,}-?\d+(?:\.\d+)?)"
+            ),
+            _next_value,
+        ),
+        (r"((?:-?\d+(?:\.\d+)?, ?){2,}-?\d+(?:\.\d+)?)[^\d]*\b(?:next|continue|comes next)\b", _next_value),
+        (
+            (
+                r"(?:^|\b(?:solve|find|for x|x in|if)\b[^\d=]*?)(-?\d*\.?\d*)\*? ?([a-z]) ?(?:([+-]) "
+                r"?(\d+(?:\.\d+)?))? ?= ?(-?\d+(?:\.\d+)?)"
+            ),
+            _equation,
+        ),
+        (r"\b(?:simplify|reduce|simplest form of)\b[^\d]*(\d+) ?/ ?(\d+)", _fraction),
+        (rf"{_N}(?: ?/ ?{_N})? (?:as|in|into|to) (?:a |an )?(?:percentage|percent|%)", _percentage),
+        (r"\bis (\d+) (?:evenly )?(?:divisible by|a multiple of) (\d+)", _divisible),
+        (rf"{_N} ?(?:%|percent) tip (?:on|for|of) (?:a )?\$?{_N}", _tip),
+        (rf"\b{_N} ?(km|kilometers|kilometres|miles|mi|m) in {_N} hours?\b.*\bspeed\b", _speed),
+        (r"\bborn in (\d{4})\b.*\bin (\d{4})\b", _age),
+        (r"\blog ?_?(\d+) ?(?:of|\() ?(\d+)", _logarithm),
+        (rf"\bthe (square|cube) of {_N}", _roots),
+    )
+)
+
+
+def puzzle(text: str) -> Finding | None:
+    """Solve the small problem of a plain question.
+
+    Example:
+        >>> puzzle("what comes next: 2, 4, 8, 16?").short
+        '32'
+    """
+    said = digits_for_words(text)
+    for pattern, answer in _PUZZLES:
+        if (found := pattern.search(said)) and (solved := answer(found)):
+            return solved
+    return None
