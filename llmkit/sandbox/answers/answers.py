@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmkit.sandbox.answers.finding import Finding
     from llmkit.sandbox.conversation import Ask
 
-_ECHO = re.compile(r"(?:^|\n|please\s+)\s*(?:repeat exactly|echo):[ ]?(.+)", re.IGNORECASE | re.DOTALL)
+_ECHO = re.compile(r"(?:^|\n|please[ ]+)[ \t]*(?:repeat exactly|echo):[ ]?(.+)", re.IGNORECASE | re.DOTALL)
 _JSON = re.compile(r"\bjson\b", re.IGNORECASE)
 _ABOUT_JSON = re.compile(
     r"\b(?:what (?:is|are|does)|explain|read|parse|load|difference|define|python|code|how do)\b.*\bjson\b",

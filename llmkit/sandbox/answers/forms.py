@@ -49,9 +49,9 @@ _SENTENCES = re.compile(
     rf"plain)* ?(sentences?|lines?|paragraphs?)\b"
 )
 _JSON = re.compile(
-    r"\b(?:(?:please )?(?:answer|reply|respond|return|output|give me|format(?:ted)?)(?: only| "
-    r"just| it)? )?(?:with |as |in |into )?(?:valid |a |an )*json\b(?: object| array| format| "
-    r"list| only)*"
+    r"\b(?:please )?(?:(?:answer|reply|respond|return|output|give me|format(?:ted)?)(?: only| just| it)? )?"
+    r"(?:(?:with |as |in |into |return |output )(?:valid |a |an )*json(?: object| array| format| list| only)?"
+    r"|a json (?:object|array|list))\b"
 )
 _BRIEF = re.compile(
     r"\b(?:be (?:brief|concise|short|terse)|briefly|in short|keep it (?:short|brief)|short "

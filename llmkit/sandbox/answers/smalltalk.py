@@ -53,7 +53,7 @@ _TALK: tuple[tuple[str, str, str], ...] = (
     (
         (
             r"^(?:hi|hello|hey|hiya|howdy|greetings|good (?:morning|evening|day|afternoon)|bonjour"
-            r"|hallo|hola|yo)(?: (?:there|you|everyone|all|sandbox|llmkit|world|again))*\W*$"
+            r"|hallo|hola|yo)(?:[, ]+(?:there|you|everyone|all|sandbox|llmkit|world|again))*\W*$"
         ),
         "Hello! This is the llmkit sandbox. What would you like to know?",
         "hello",

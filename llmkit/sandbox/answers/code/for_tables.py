@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from llmkit.sandbox.answers.tables.reading import Frame, read_frame
+from llmkit.sandbox.answers.wording import plain
 
 _HISTOGRAM = re.compile(r"\b(?:histogram|distribution)\b")
 _CHART = re.compile(r"\b(?:charts?|plots?|graphs?|visuali[sz]e|draw|figure)\b")
@@ -26,6 +27,7 @@ def chart_or_summary(text: str, question: str) -> str:
     frame = read_frame(text)
     if frame is None or not frame.name:
         return ""
+    question = plain(frame.rest) or question
     if _HISTOGRAM.search(question) and frame.numeric:
         return f'df["{_named(frame.numeric, question)}"].plot.hist(bins=20, edgecolor="white")'.replace(
             "df", frame.name, 1

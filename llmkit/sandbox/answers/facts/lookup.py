@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _LONGEST = 400
 _BY_VALUE = re.compile(r"\b(?:which|what|name|list)\b.*\bcountr(?:y|ies)\b.*\b(?:speaks?|uses?|spoken)\b")
+_PLURAL = re.compile(r"^(?:what|which) are the\b")
 _WAYS: tuple[Callable[[str], Finding | None], ...] = (
     quantity,
     opposite,
-    compared,
     contrast,
+    compared,
     about_things,
     term,
     about_group,
@@ -40,5 +41,6 @@ def known(text: str) -> Finding | None:
     """
     if len(text) > _LONGEST:
         return None
-    ways = (about_kind, *_WAYS) if _BY_VALUE.search(text) else _WAYS
+    first = (about_kind,) if _BY_VALUE.search(text) else (about_group,) if _PLURAL.search(text) else ()
+    ways = (*first, *_WAYS)
     return next((found for way in ways if (found := way(text))), None)

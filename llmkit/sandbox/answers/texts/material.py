@@ -13,6 +13,9 @@ _FENCE = re.compile(
 )
 _QUOTED = re.compile(r'"([^"]{2,})"|“([^”]{2,})”|(?<!\w)\'([^\']{2,})\'(?!\w)|«([^»]{2,})»', re.DOTALL)
 _COLON = re.compile(r":\s+|:\n+|\s[-\u2013\u2014]\s")
+_ABOUT_TEXT = re.compile(
+    r"\b(?:this|it|the (?:text|review|message|sentence|tweet|author|writer|customer))\b", re.IGNORECASE
+)
 _LONGEST_TASK = 30
 _LONGEST_PROMPT = 200_000
 
@@ -89,6 +92,9 @@ def _by_paragraphs(prompt: str) -> tuple[str, str] | None:
 
 def _by_sentence(prompt: str) -> tuple[str, str] | None:
     """Take the sentences after a first one that is a task."""
+    last = re.search(r"(?<=[.!?])\s+([^.?!\n]{4,120}\?)\s*$", prompt)
+    if last and _ABOUT_TEXT.search(last[1]):
+        return last[1], prompt[: last.start()]
     found = re.match(r"([^.?!\n]{4,160}[.?!])\s+(\S.{15,})", prompt, re.DOTALL)
     if found is None or not _is_task(found[1]):
         return None

@@ -46,7 +46,7 @@ _CONTRACTIONS = {
     "let's": "let us",
 }
 _CASUAL = {
-    "hey guys,?": "Dear all,",
+    "hey guys": "Dear all",
     "hey": "Hello",
     "guys": "everyone",
     "gonna": "going to",

@@ -1,0 +1,343 @@
+"""What answers to the questions of README, help, notebooks, documentation and starters must have."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from llmkit.content.describe import card
+from llmkit.sandbox.answers.answers import write
+from llmkit.sandbox.conversation import Ask, Turn
+
+KIOSK = pd.DataFrame(
+    {
+        "temperature": [14, 15, 19, 22, 24, 27, 29, 30, 26, 21, 18, 16, 15, 20],
+        "coffee": [88, 85, 71, 66, 60, 51, 47, 12, 55, 68, 75, 83, 86, 70],
+        "lemonade": [9, 11, 22, 31, 36, 48, 55, 57, 44, 28, 19, 14, 10, 24],
+    },
+    index=pd.date_range("2026-06-01", periods=14, name="day"),
+)
+SALES = pd.DataFrame(
+    {"city": ["Rome", "Oslo", "Rome", "Lima"], "sales": [30, 10, 50, None], "staff": [3, 1, 4, 2]}
+)
+"""A column with a missing value, and one with words."""
+
+
+def said(*questions: str, model: str = "sandbox", system: str = "") -> str:
+    """Return the last answer of a conversation."""
+    turns: tuple[Turn, ...] = (Turn("system", system),) if system else ()
+    answer = ""
+    for question in questions:
+        turns = (*turns, Turn("user", question))
+        answer = write(Ask(model=model, turns=turns))
+        turns = (*turns, Turn("assistant", answer))
+    return answer
+
+
+FACTS = [
+    ("Name three rivers.", "Nile, Amazon and Yangtze"),
+    ("Name a river.", "Nile"),
+    ("Name four rivers.", "Yellow River"),
+    ("name three rivers", "Amazon"),
+    ("Name a hill.", "Arthur's Seat"),
+    ("What is the capital of Peru?", "Lima"),
+    ("what's the capital of the UK?", "London"),
+    ("Compare the planets in a table.", "| **Jupiter** |"),
+    ("Why do the tides come twice a day? Answer in 25 words.", "Moon"),
+    ("What is the biggest country in Africa?", "Algeria"),
+    ("how tall is mount everest", "8,849 m"),
+    ("Which language do they speak in Brazil?", "Portuguese"),
+    ("What currency is used in Japan?", "yen"),
+    ("How many people live in Germany?", "84 million"),
+    ("Who wrote Hamlet?", "Shakespeare"),
+    ("When did World War II end?", "1945"),
+    ("What is the boiling point of water?", "100 °C"),
+    ("How far is the moon?", "384,400 km"),
+    ("What is the chemical symbol for gold?", "Au"),
+    ("Who painted the Mona Lisa?", "Leonardo"),
+    ("List the three longest rivers in the world", "Yangtze"),
+    ("name 5 European capitals", "Berlin"),
+    ("Which planet is closest to the sun?", "Mercury"),
+    ("How many moons does Mars have?", "2"),
+    ("Is Jupiter bigger than Saturn?", "Yes"),
+    ("Is Mars bigger than Saturn?", "No"),
+    ("What are the primary colors?", "yellow and blue"),
+    ("How many continents are there?", "seven"),
+    ("What's the largest ocean?", "Pacific"),
+    ("Who invented the telephone?", "Bell"),
+    ("When was Einstein born?", "14 March 1879"),
+    ("What is the speed of light?", "299,792,458 m/s"),
+    ("Which is heavier, gold or iron?", "Gold"),
+    ("What is the atomic number of carbon?", "6"),
+    ("Is Spain in Europe?", "Yes"),
+    ("Is the Nile in Europe?", "No"),
+    ("Is Sydney the capital of Australia?", "Canberra"),
+    ("Which countries border France?", "Belgium"),
+    ("Which countries speak Spanish?", "Mexico"),
+    ("which country uses the yen", "Japan"),
+    ("What is the population of Tokyo?", "14 million"),
+    ("What's the tallest building in the world?", "Burj Khalifa"),
+    ("What's the opposite of hot?", "cold"),
+    ("second largest planet", "Saturn"),
+    ("Is a tomato a planet?", "cannot answer"),
+    ("What is the deepest lake in the world?", "Baikal"),
+    ("highest mountain in South America", "Aconcagua"),
+    ("top 3 largest deserts as a numbered list", "2. Sahara"),
+    ("Who was Ada Lovelace?", "algorithm"),
+    ("What did Charles Darwin do?", "evolution"),
+]
+TERMS = [
+    ("Explain list comprehensions with an example", "[n * n for n in numbers if n % 2 == 0]"),
+    ("Explain quantum computing in simple terms", "coin"),
+    ("What does the zip function do?", "tuples"),
+    ("What is a decorator?", "@name"),
+    ("what's the difference between a list and a tuple", "cannot"),
+    ("What is machine learning?", "patterns"),
+    ("What is a p-value?", "null hypothesis"),
+    ("Define overfitting in one sentence", "noise"),
+    ("Explain gradient descent to a five year old", "hill"),
+    ("Compare Python and R", "statistics"),
+    ("What is DNA?", "hereditary"),
+    ("What is photosynthesis?", "carbon dioxide"),
+    ("Why is the sky blue?", "scatters"),
+    ("How does a vaccine work?", "immune"),
+    ("What is an API?", "calls"),
+    ("What is JSON?", "text format"),
+    ("What is null in pandas?", "NaN"),
+    ("Explain HTTP in one sentence.", "protocol"),
+    ("ELI5: black holes", "drain"),
+    ("What is recursion? Answer in ten words or less.", "calls itself"),
+    ("difference between supervised and unsupervised learning", "without"),
+    ("What is replay?", "recorded"),
+    ("What is the sandbox?", "local server"),
+    ("How should I look for outliers?", "quartiles"),
+    ("How do I install numpy?", "%pip install"),
+    ("Should I use pandas or polars?", "ecosystem"),
+]
+COMPUTED = [
+    ("What is 17 * 23?", "391"),
+    ("What is 17 times 23?", "391"),
+    ("What's 15% of 240?", "= 36"),
+    ("square root of 144", "12"),
+    ("2 to the power of 10", "1024"),
+    ("(3+4)*5-6", "29"),
+    ("what is seven plus eight", "15"),
+    ("10 / 0", "nothing can be divided by zero"),
+    ("convert 10 miles to km", "16.09 km"),
+    ("how many feet in a mile?", "5,280"),
+    ("What is 100 fahrenheit in celsius?", "37.78 °C"),
+    ("Convert 5 feet 10 inches to centimeters", "177.80"),
+    ("What day of the week was July 4, 1776?", "Thursday"),
+    ("days between 2024-01-01 and 2024-03-01", "60"),
+    ("is 2024 a leap year?", "Yes"),
+    ("how many days are in February?", "28"),
+    ("How many seconds are in a day?", "86,400"),
+    ("What's the average of 3, 8, 10 and 15?", "9"),
+    ("What is the median of 4, 9, 1, 7?", "5.5"),
+    ("Is 97 a prime number?", "Yes"),
+    ("Is 91 a prime number?", "7 × 13"),
+    ("What are the factors of 36?", "12, 18 and 36"),
+    ("What is 7 factorial?", "5040"),
+    ("Roman numeral for 49", "XLIX"),
+    ("what is 255 in hex", "FF"),
+    ("What's the next number in the sequence 2, 4, 8, 16?", "32"),
+    ("simplify 12/18", "2/3"),
+    ("solve x + 5 = 12", "x = 7"),
+    ("Is 1234 divisible by 3?", "No"),
+    ("How much is a 20% tip on $45?", "$9.00"),
+    ("sort 3, 1, 2 descending", "3, 2, 1"),
+]
+TEXTS = [
+    ('Translate "good morning" into Spanish', "buenos días"),
+    ("How do you say thank you in German?", "danke"),
+    (
+        "Summarize in one sentence: The library opened on Monday. It has a cafe. A mayor spoke.",
+        "library opened",
+    ),
+    ("Give me two keywords: Solar panels are cheap. Solar panels turn light into power.", "solar panels"),
+    ('Is this review positive or negative? "The food was cold and the waiter ignored us."', "Negative"),
+    ("I love it, but it broke. Is this positive or negative?", "Neutral"),
+    ("Rewrite this more politely: Send me the report now.", "Could you please"),
+    ("Fix the grammar: he go to school every days", "He goes to school every day."),
+    ("Correct the spelling: I definately recieved teh package", "definitely received the"),
+    (
+        "Extract all email addresses from: Contact bob@example.com or sales@acme.org.",
+        "bob@example.com, sales@acme.org",
+    ),
+    ("Extract the names: Maria Lopez met John Smith in Madrid.", "Maria Lopez, John Smith"),
+    ("Count the number of r's in strawberry", "3 times"),
+    ('Reverse the word "notebook"', "koobeton"),
+    ("Sort these alphabetically: pear, apple, fig, banana", "apple, banana, fig, pear"),
+    ("Remove duplicates: a, b, a, c", "a, b, c"),
+    ("Spell the word rhythm", "R-H-Y-T-H-M"),
+    ("Classify this ticket as billing, technical or sales: The app crashes at login.", "Technical"),
+    ('Classify as spam or not spam: "You won a free prize, click to claim."', "Spam"),
+    ("Is this text about sports or politics? The parliament voted on the new law.", "Politics"),
+    ("Turn this into bullet points: We need milk. We need eggs.", "- We need milk.\n- We need eggs."),
+    ("How many words are in this sentence: The quick brown fox jumps", "5 words"),
+    ("Make this uppercase: hello world", "HELLO WORLD"),
+    ("What do these people have in common? I code daily. I code at night.", "code"),
+    ("Convert this to JSON: name=Ann, age=34, city=Leeds", '"age": 34'),
+    ("Return a JSON object with the name and population of France", '"population": 68000000'),
+    ("Is racecar a palindrome?", "Yes"),
+]
+CODE = [
+    ("Write a function that counts words in a text", "Counter"),
+    ("Write a function that counts words.", "Counter"),
+    ("Implement quicksort as a function.", "pivot"),
+    ("Write code for quicksort", "def quicksort"),
+    ("Write a python function that checks if a string is a palindrome", "is_palindrome"),
+    ("how do I read a csv file with pandas", "read_csv"),
+    ("give me a regex that matches email addresses", "re.compile"),
+    ("How do I remove duplicates from a list in Python?", "dict.fromkeys"),
+    ("How do I make a bar chart in matplotlib?", "plt.bar"),
+    ("write the SQL for customers with more than 3 items", "HAVING COUNT"),
+    ("FizzBuzz in Python please", "Fizz"),
+    ("python code to flatten a nested list", "for inner in nested"),
+    ("Explain this code: [x**2 for x in range(10) if x % 2]", "for each `x`"),
+    ("What does this code do?\n\ndef f(n):\n    return 1 if n < 2 else n * f(n - 1)", "calls itself"),
+    ('Fix this code: pritn("hello")', 'print("hello")'),
+    ("What's wrong with this code?\n```python\nfor i in range(3)\n    print(i)\n```", "range(3):"),
+]
+TALK = [
+    ("hi", "Hello!"),
+    ("Hi there!", "Hello!"),
+    ("Hello, world", "Hello"),
+    ("thanks!", "welcome"),
+    ("Who are you?", "llmkit sandbox"),
+    ("Are you ChatGPT?", "No."),
+    ("What can you do?", "tables"),
+    ("Tell me a joke", "."),
+    ("Write a haiku", "\n"),
+    ("My name is Noor.", "Nice to meet you, Noor!"),
+    ("My name is Noor. Name three rivers.", "Nile"),
+    ("Give me a table of the planets with their diameter", "| **Earth** | 12,756 km |"),
+    ("Create a list of five fruits as bullet points", "- cherry"),
+    ("Give me five city names as a JSON array", '"city": "Lagos"'),
+    ("Name 4 animals, one per line", "fox\notter\nowl\nwhale"),
+    ("What are the seasons? comma separated", "spring, summer, autumn, winter"),
+]
+ALL = [*FACTS, *TERMS, *COMPUTED, *TEXTS, *CODE, *TALK]
+_SHORT = 6  # a sentence may repeat so many words of its question
+UNKNOWN = [
+    "What's the weather like today?",
+    "Who is the president of the United States?",
+    "Plan a three day trip to Rome",
+    "Who won the world cup in 2022?",
+    "What's the price of bitcoin?",
+    "What is the best restaurant in France?",
+    "how many people voted in Germany",
+    "write a javascript function that reverses a string",
+    "Write a function that parses TOML",
+    "asdfghjkl",
+    "Name three rivers of Iceland",
+    "Discuss the influence of Byzantine art on modern advertising.",
+]
+
+
+def test_there_are_enough_questions():
+    assert len({question for question, _ in ALL}) + len(UNKNOWN) >= 170
+
+
+@pytest.mark.parametrize(("question", "part"), ALL)
+def test_a_question_gets_its_answer(question, part):
+    answer = said(question)
+    assert part in answer
+    assert len(question.split()) <= _SHORT or question.strip(" ?.") not in answer
+
+
+@pytest.mark.parametrize("question", UNKNOWN)
+@pytest.mark.parametrize("model", ["sandbox", "sandbox-mini", "sandbox-thinking", "two"])
+def test_what_is_not_known_gets_one_plain_sentence(question, model):
+    answer = said(question, model=model)
+    assert "no model was asked" in answer
+    assert "%llm key openai" in answer
+    shared = set(re.findall(r"[a-z]{5,}", question.lower())) & set(re.findall(r"[a-z]{5,}", answer.lower()))
+    assert not shared - {"model"}
+
+
+@pytest.mark.parametrize("limit", [2, 3, 5, 10, 25, 30, 100])
+@pytest.mark.parametrize("question", ["What are tides?", "What is machine learning?", "Who wrote Hamlet?"])
+def test_an_answer_has_no_more_words_than_asked_for(question, limit):
+    assert 0 < len(said(f"{question} Answer in {limit} words.").split()) <= limit
+
+
+@pytest.mark.parametrize(
+    ("question", "part"),
+    [
+        ("Does coffee depend on the temperature? Answer in 30 words.", "falls as the other rises"),
+        ("Which day is odd?", "2026-06-08"),
+        ("What stands out in kiosk?", "12 (2026-06-08"),
+        ("Which chart shows this best?", "line chart"),
+        ("Write code that summarises kiosk in a chart", 'kiosk.plot(y="temperature", marker="o")'),
+        ("Which day was the hottest?", "2026-06-08"),
+        ("What is the mean of lemonade?", "29.14"),
+        ("How many days were above 25 in temperature?", "4 of 14"),
+        ("How many rows are there?", "14 rows and 3 columns"),
+        ("Is anything missing?", "No value is missing"),
+        ("What is the trend of coffee?", "falls from 88"),
+    ],
+)
+def test_a_card_answers_what_its_numbers_say(question, part):
+    assert part in said(f"{question}\n\n{card('kiosk', KIOSK).text}")
+
+
+@pytest.mark.parametrize(
+    ("question", "part"),
+    [
+        ("In which city did we sell most?", "Rome has the largest sales: 50."),
+        ("mean sales by city", "Rome 40 and Oslo 10"),
+        ("Which city is most frequent?", "Rome is the most frequent city, with 2 rows."),
+        ("How many values are missing?", "1 value is missing: 1 in sales."),
+        ("What is the total of staff?", "The sum of staff is 10."),
+        ("Which columns does it have?", "city, sales and staff"),
+        ("How many different cities are there?", "3 different values"),
+    ],
+)
+def test_a_table_in_the_text_is_read_as_pandas_writes_it(question, part):
+    assert part in said(f"{question}\n\n{SALES}")
+    assert part in said(f"{question}\n\n{SALES.to_csv()}")
+    assert part in said(f"{card('sales', SALES).text}\n\n{question}")
+
+
+def test_a_follow_up_asks_the_same_of_another_thing():
+    assert said("What is the capital of Peru?", "And of France?") == "The capital of France is Paris."
+    assert "Berlin" in said("What is the capital of Peru?", "what about germany?")
+    assert "68 million" in said("What is the capital of France?", "How many people live there?")
+
+
+def test_a_follow_up_may_ask_for_another_length_or_form():
+    assert said("Who wrote Hamlet?", "shorter") == "William Shakespeare."
+    assert said("Who wrote Hamlet?", "in one word please") == "William Shakespeare"
+    assert said("Name two rivers.", "as bullets").startswith("- **Nile**")
+    assert "bulges" in said("What are tides?", "why?")
+
+
+def test_arithmetic_goes_on_with_the_last_number():
+    assert said("What is 6 * 7?", "plus 8").endswith("= 50")
+
+
+def test_a_system_prompt_changes_the_form():
+    assert said("Who wrote Hamlet?", system="Be brief.") == "William Shakespeare."
+    assert said("Name three rivers.", system="You are a pirate.").startswith("Arr")
+    assert '"answer": "Lima"' in said(
+        "Capital of Peru?", system="Answer in JSON."
+    ) or '"capital": "Lima"' in said("Capital of Peru?", system="Answer in JSON.")
+    assert said("thank you", system="Answer in French.")
+
+
+def test_each_model_has_a_length_of_its_own():
+    plain, mini, full = (
+        said("What is the capital of Peru?", model=model)
+        for model in ("sandbox", "sandbox-mini", "sandbox-thinking")
+    )
+    assert mini == "Lima."
+    assert len(mini) < len(plain) < len(full)
+
+
+def test_a_prompt_of_a_hundred_kilobytes_is_answered():
+    long = "The committee met on Tuesday. Costs rose by 12 %. " * 2000
+    assert "committee" in said(f"Summarise: {long}").lower() or "Costs" in said(f"Summarise: {long}")
+    assert said(f"What is this about?\n\n{long}")
