@@ -109,8 +109,9 @@ class RowServer:
         self._thread.join(60)
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+        # It cancels what still waits when the server ends.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
@@ -153,3 +154,21 @@ class RowServer:
             found = said(found)
         status, body = found if isinstance(found, tuple) else (200, found)
         return web.json_response(body, status=status)
+
+
+class StuckServer(RowServer):
+    """Answers 40 requests; who comes later waits, until `go_on`."""
+
+    FIRST = 40
+
+    def __init__(self) -> None:
+        super().__init__(self._first)
+
+    def go_on(self) -> None:
+        """Answer everybody who comes from now on."""
+        self.delay, self.answer = 0.0, str.upper
+
+    def _first(self, prompt: str) -> str:
+        if len(self.asked) >= self.FIRST:
+            self.delay = 3600.0
+        return prompt.upper()
