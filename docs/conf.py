@@ -63,6 +63,7 @@ myst_dmath_double_inline = False
 # Execution
 nb_execution_mode = "force"
 nb_execution_timeout = 120
+nb_execution_in_temp = True  # what a page writes is not left among the pages
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
