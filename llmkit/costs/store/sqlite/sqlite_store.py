@@ -376,8 +376,7 @@ class SQLiteStore(forks.ForkAware):
         finally:
             if recovering and not self._in_memory:
                 self._disconnect()  # the next attempt opens the file anew, with the patience it deserves
-        # Only with a row, because prices are loaded then: the intents of other calls must not wait for that.
-        if rows and not recovering and monotonic() >= self._look_after:
+        if rows and not recovering and monotonic() >= self._look_after:  # by then, prices are loaded
             self.recover()
 
     def _catch_up(self) -> None:
