@@ -38,7 +38,7 @@ FRAMES = {
     ),
     "categorical": (pd.DataFrame({"x": pd.Categorical(["a", None])}), ["a"]),
     "missing in every way": (
-        pd.DataFrame({"x": ["a", None, np.nan, pd.NaT, pd.NA, Decimal("NaN"), np.datetime64("NaT")]}),
+        pd.DataFrame({"x": ["a", None, np.nan, pd.NaT, pd.NA, Decimal("NaN"), np.datetime64("NaT", "ns")]}),
         ["a"],
     ),
     "time zone": (pd.DataFrame({"x": BERLIN}), ["2026-01-01 13:00:00+01:00"]),
