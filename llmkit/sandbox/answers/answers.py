@@ -141,7 +141,11 @@ def _found(query: Query) -> str | None:
     if query.form.language and query.form.language != "english":
         return _abroad(query, finding)
     long = query.voice.length != "short" and not (
-        query.form.words or query.form.sentences or query.form.simple or query.form.brief or query.form.shape
+        query.form.words
+        or query.form.sentences
+        or query.form.simple
+        or query.form.brief
+        or query.form.shape not in {"", "table"}
     )
     if long and (whole := article(query.question, finding.title)):
         return dressed(whole, query.form)

@@ -21,7 +21,7 @@ _SHAPES: tuple[tuple[Shape, str], ...] = (
     (
         "table",
         (
-            r"(?:(?:as|in|into|with|using) (?:a |an )?(?:\w+ )?(?:markdown )?table(?: format)?|(?:a "
+            r"(?:(?:as|in|into|with|using|use) (?:a |an )?(?:\w+ )?(?:markdown )?table(?: format)?|(?:a "
             r"|an )?(?:\w+ )?table (?:of|with|comparing|that compares|showing|listing)|^tabulate)"
         ),
     ),
@@ -79,6 +79,7 @@ _LANGUAGE = re.compile(
     r"|german|spanish|italian|portuguese|dutch|deutsch|francais|espanol|latin|japanese|chinese"
     r"|russian)\b(?! (?:people|money|food|culture|history))"
 )
+_EXAMPLES = re.compile(r"\b(?:and |with )?(?:a )?(?:long |short )?list of examples\b")
 _INTRODUCED = re.compile(r"^my name is \w+[.!,;]\s*")
 _FINISH = re.compile(r"[,;]?\s*(?:\b(?:and|please|answer|reply|respond|return|with)\b[ ,]*)*[.!?\s]*$")
 
@@ -149,7 +150,7 @@ def without_form(text: str) -> str:
     """
     patterns = (_WORDS, _SENTENCES, _JSON, _BRIEF, _LONG, _SIMPLE, _UPPER, _LOWER, _PIRATE, _LANGUAGE)
     said = text
-    said = _INTRODUCED.sub(" ", said)
+    said = _EXAMPLES.sub(" ", _INTRODUCED.sub(" ", said))
     for pattern in (*(pattern for _, pattern in _SHAPE_PATTERNS), *patterns):
         said = pattern.sub(" ", said)
     said = re.sub(r"\s+([?.!,;:])", r"\1", " ".join(said.split()))

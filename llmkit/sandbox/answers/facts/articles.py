@@ -10,7 +10,7 @@ from llmkit.sandbox.answers.wording import stem, telling, words
 
 _ASKED = re.compile(
     r"\b(?:explain|describe|tell me (?:more |all |everything )?about|overview|write (?:about"
-    r"|an article|an essay|a text)|essay|article|teach|introduction|how (?:do|does|is|are)"
+    r"|an article|an essay|a text)|essay|article|teach|plan|introduction|how (?:do|does|is|are)"
     r"|why (?:do|does|is|are)|what are the)\b"
 )
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
