@@ -74,9 +74,9 @@ def _divisible(found: re.Match[str]) -> Finding | None:
 
 
 def _tip(found: re.Match[str]) -> Finding:
-    share, bill = float(found[1]), float(found[2])
-    tip = bill * share / 100
-    return Finding(text=f"The tip is ${tip:,.2f}, and the total ${bill + tip:,.2f}.", short=f"${tip:,.2f}")
+    share, amount = float(found[1]), float(found[2])
+    tip = amount * share / 100
+    return Finding(text=f"The tip is ${tip:,.2f}, and the total ${amount + tip:,.2f}.", short=f"${tip:,.2f}")
 
 
 def _speed(found: re.Match[str]) -> Finding | None:
