@@ -138,18 +138,17 @@ def _found(query: Query) -> str | None:
         return None
     if said := _again(query, finding):
         return dressed(said, query.form)
-    if query.form.language and query.form.language != "english":
+    if query.form.language not in {"", "english"}:
         return _abroad(query, finding)
-    long = query.voice.length != "short" and not (
-        query.form.words
-        or query.form.sentences
-        or query.form.simple
-        or query.form.brief
-        or query.form.shape not in {"", "table"}
-    )
-    if long and (whole := article(query.question, finding.title)):
-        return dressed(whole, query.form)
-    return render(finding, query.form, query.voice)
+    whole = None if _is_sized(query) else article(query.question, finding.title)
+    return dressed(whole, query.form) if whole else render(finding, query.form, query.voice)
+
+
+def _is_sized(query: Query) -> bool:
+    """Whether a length or form is asked for, or the model is one of few words."""
+    form = query.form
+    asked = (form.words, form.sentences, form.simple, form.brief, form.shape)
+    return query.voice.length == "short" or any(asked)
 
 
 def _again(query: Query, finding: Finding) -> str:

@@ -89,16 +89,20 @@ def _whole(finding: Finding) -> str:
 
 
 def _in_voice(finding: Finding, form: Form, voice: Voice) -> str:
-    if (
-        len(finding.rows) >= _CARD_ROWS
-        and finding.text == f"{capitalised(joined(row[0] for row in finding.rows))}."
-    ):
+    if _is_list(finding):
         return as_list(finding, voice.lists)
-    if voice.length == "short" and not form.long:
+    if form.long:
+        return _whole(finding)
+    if voice.length == "short":
         return f"{capitalised(finding.short)}." if finding.short else finding.text
-    if voice.length == "full" or form.long:
-        return " ".join(filter(None, (finding.text, finding.more, finding.simple if form.long else "")))
-    return finding.text if finding.short else " ".join(filter(None, (finding.text, finding.more)))
+    bare = bool(finding.short) and voice.length == "plain"
+    return finding.text if bare else f"{finding.text} {finding.more}".strip()
+
+
+def _is_list(finding: Finding) -> bool:
+    """Whether the text of a finding only names its rows."""
+    names = capitalised(joined(row[0] for row in finding.rows)) if finding.rows else ""
+    return len(finding.rows) >= _CARD_ROWS and finding.text == f"{names}."
 
 
 def as_list(finding: Finding, style: Style) -> str:

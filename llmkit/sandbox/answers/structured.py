@@ -51,6 +51,7 @@ _TRUTHS = ({"true", "false"}, {"bool"}, {"boolean"})
 _EITHER = re.compile(r"\s*[/|]\s*|\s+or\s+")
 _SCHEMA = re.compile(r"(\bjson schema\b[^{]{0,40})\{", re.IGNORECASE)
 _FEWEST_PAIRS = 2
+_SHARES = frozenset({"confidence", "score", "probability"})
 _NOTE = "The llmkit sandbox cannot answer that, and no model was asked."
 
 
@@ -73,15 +74,15 @@ def _by_hint(key: str, hint: str, subject: str) -> Any:
 def _by_kind(key: str, kind: str, subject: str) -> Any:
     """Return a value by the names of a key and of a type."""
     name = key.lower()
-    if kind.startswith(("[", "list", "array")) or (
-        not kind and (found := field_list(name, subject)) and name.endswith("s")
-    ):
-        return field_list(name, subject) if kind else found
-    if kind.startswith(("int", "count", "float", "number")) or name in {"confidence", "score", "probability"}:
+    if kind.startswith(("[", "list", "array")):
+        return field_list(name, subject)
+    if not kind and name.endswith("s") and (found := field_list(name, subject)):
+        return found
+    if kind.startswith(("int", "count", "float", "number")) or name in _SHARES:
         return field_number(name, subject, None, None, whole=kind.startswith("int")) or 0
     said = field_text(name, subject)
     if said is None:
-        return reason(subject) if "explanation" in kind or "reason" in kind else NOT_STATED
+        return reason(subject) if re.search("explanation|reason", kind) else NOT_STATED
     return _typed(said)
 
 
@@ -146,13 +147,17 @@ def _known(finding: Finding | None, *, array: bool) -> Any:
     """Return what is known as JSON."""
     if finding is None:
         return [] if array else {"answer": None, "note": _NOTE}
-    if not finding.rows:
-        value = _typed(finding.short) if finding.short else finding.text
-        return [value] if array else {"answer": value}
-    if len(finding.head) > 1:
-        objects = [dict(zip(finding.head, map(_with_units_off, row), strict=False)) for row in finding.rows]
-        return objects[0] if len(objects) == 1 and not array else objects
-    return [_with_units_off(row[0]) for row in finding.rows]
+    if finding.rows:
+        return _rows(finding, array=array)
+    value = _typed(finding.short) if finding.short else finding.text
+    return [value] if array else {"answer": value}
+
+
+def _rows(finding: Finding, *, array: bool) -> Any:
+    if len(finding.head) == 1:
+        return [_with_units_off(row[0]) for row in finding.rows]
+    objects = [dict(zip(finding.head, map(_with_units_off, row), strict=False)) for row in finding.rows]
+    return objects[0] if len(objects) == 1 and not array else objects
 
 
 def _pairs(text: str) -> dict[str, Any]:

@@ -39,14 +39,16 @@ def explained(text: str) -> str | None:
     if len(text) > _LONGEST or "failed" in text[:40] or not _ASKED.search(text):
         return None
     tree = next((tree for code in _candidates(text) if (tree := _parsed(code))), None)
-    if tree is None:
-        return None
-    lines = [capitalised(f"{line}.") for node in tree.body for line in _statement(node)][:_LINES]
+    lines = _lines(tree) if tree else []
     if not lines:
         return None
     if len(lines) == 1:
         return f"It {lines[0][:1].lower()}{lines[0][1:]}"
     return "Step by step:\n\n" + "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def _lines(tree: ast.Module) -> list[str]:
+    return [capitalised(f"{line}.") for node in tree.body for line in _statement(node)][:_LINES]
 
 
 def _candidates(text: str) -> Iterator[str]:

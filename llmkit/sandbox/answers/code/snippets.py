@@ -103,11 +103,15 @@ def write_code(query: Query) -> str | None:
     alone = any(turn.role == "system" and _AS_CODE.search(turn.text) for turn in query.ask.turns)
     if said := explained(query.text):
         return said
-    question = plain(query.text[:600]) if not _CODE_IN.search(query.text) else query.question
+    question = query.question if _CODE_IN.search(query.text) else plain(query.text[:600])
     if not alone and not wants_code(question):
         return None
     if block := chart_or_summary(query.text, question):
         return _block(block, "python", alone=alone, title="")
+    return _from_snippets(question, alone=alone)
+
+
+def _from_snippets(question: str, *, alone: bool) -> str | None:
     snippet = None if _LANGUAGES.search(question) else found_for(question)
     if snippet is None:
         return f"```python\n{_NONE}\n```" if alone else None

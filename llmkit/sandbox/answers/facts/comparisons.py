@@ -50,12 +50,12 @@ def _judged(text: str, entries: list[Entry], prop: Property, sign: int) -> Findi
         return None
     wins = sign * (first - second) > 0
     winner = entries[0] if wins else entries[1]
-    facts = " ".join(filled(prop.says, one, shown(one, prop.name)) for one in entries)
+    verdict = "Yes" if wins else "No"
     asked = bool(_YES_NO.search(text))
-    lead = ("Yes" if wins else "No") if asked else capitalised(named(winner))
+    facts = " ".join(filled(prop.says, one, shown(one, prop.name)) for one in entries)
     return Finding(
-        text=f"{lead}. {facts}",
-        short=lead.lower() if asked else winner.name,
+        text=f"{verdict if asked else capitalised(named(winner))}. {facts}",
+        short=verdict.lower() if asked else winner.name,
         title=joined(one.name for one in entries),
         head=("name", prop.name),
         rows=tuple((one.name, with_unit(one, prop)) for one in entries),

@@ -189,12 +189,19 @@ def _listed(scope: Scope) -> Finding | None:
     if counted or not (_LISTS.search(scope.text) or NUMBER.search(scope.text)):
         return None
     asked = [one for one in scope.kind.properties.values() if one.asked.search(scope.text)]
-    wanted = [one for one in asked if not scope.rest(NUMBER, *(prop.asked for prop in asked))]
-    if scope.rest(NUMBER, *(one.asked for one in wanted)):
-        return None
-    plural = scope.noun.endswith("s") or bool(NUMBER.search(scope.text))
-    many = how_many(scope.text, len(scope.members) if scope.kind.complete else _SHOWN) if plural else 1
-    return listed(scope, list(scope.members[:many]), tuple(wanted) or _main(scope.kind))
+    if scope.rest(NUMBER):
+        if scope.rest(NUMBER, *(one.asked for one in asked)):
+            return None
+    else:
+        asked = []
+    return listed(scope, list(scope.members[: _wanted(scope)]), tuple(asked) or _main(scope.kind))
+
+
+def _wanted(scope: Scope) -> int:
+    """Return how many things a list should have: one without a plural or a number."""
+    if not scope.noun.endswith("s") and not NUMBER.search(scope.text):
+        return 1
+    return how_many(scope.text, len(scope.members) if scope.kind.complete else _SHOWN)
 
 
 def _main(kind: Kind) -> tuple[Property, ...]:

@@ -108,14 +108,16 @@ def _asked(text: str, same: list[Mention]) -> Finding | None:
     chosen = asked_properties(text, same)
     entries = list(dict.fromkeys(one.entry for one in same))
     pairs = [(entry, prop) for entry in entries for prop in chosen if entry.values.get(prop.name)]
-    if not pairs or len(pairs) < len(chosen):
-        return None
+    return _answered(pairs, chosen) if pairs and len(pairs) >= len(chosen) else None
+
+
+def _answered(pairs: list[tuple[Entry, Property]], chosen: list[Property]) -> Finding:
     rows = [(entry.name, *(with_unit(entry, prop) for prop in chosen)) for entry, _ in pairs]
     return Finding(
         text=" ".join(_sentence(entry, prop) for entry, prop in pairs),
         short=joined(with_unit(entry, prop) for entry, prop in pairs),
         more=_background(pairs[0][0]) if len(pairs) == 1 else "",
-        title=joined(entry.name for entry in entries),
+        title=joined(dict.fromkeys(entry.name for entry, _ in pairs)),
         head=("name", *(prop.name for prop in chosen)),
         rows=tuple(dict.fromkeys(rows)),
     )

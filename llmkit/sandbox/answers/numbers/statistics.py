@@ -79,7 +79,10 @@ def about_numbers(text: str) -> Finding | None:
     rest = left_over(text, [NUMBER, _CONTEXT, *(pattern for pattern, _, _ in asked)])
     if not asked or rest:
         return None
-    values = {name: written(measure(numbers)) for _, name, measure in asked}
+    return _measured(numbers, {name: written(measure(numbers)) for _, name, measure in asked})
+
+
+def _measured(numbers: list[float], values: dict[str, str]) -> Finding:
     shown = ", ".join(map(written, numbers[:-1])) + f" and {written(numbers[-1])}"
     first = next(iter(values))
     note = " It divides by n \u2212 1, as for a sample." if first in _SPREAD else ""

@@ -54,19 +54,21 @@ def strongest(frame: Frame) -> tuple[str, str, float] | None:
 
 def oddest(frame: Frame) -> tuple[str, Column, float] | None:
     """Return the row that is farthest from the usual in some column, by median and median deviation."""
-    best: tuple[float, str, Column, float] | None = None
-    for name in frame.numeric:
-        column = frame.column(name)
-        values = column.values
-        if len(values) < _FEWEST:
-            continue
-        middle = statistics.median(values)
-        spread = statistics.median(abs(value - middle) for value in values) or statistics.pstdev(values) or 1
-        for label, cell in zip(frame.labels, column.cells, strict=False):
-            value = number(cell)
-            if value is not None and (best is None or abs(value - middle) / spread > best[0]):
-                best = (abs(value - middle) / spread, label, column, value)
+    found = [one for name in frame.numeric for one in _distances(frame, frame.column(name))]
+    best = max(found, key=lambda one: one[0], default=None)
     return best[1:] if best else None
+
+
+def _distances(frame: Frame, column: Column) -> list[tuple[float, str, Column, float]]:
+    """Return how far each row of a column is from the usual."""
+    values = column.values
+    if len(values) < _FEWEST:
+        return []
+    middle = statistics.median(values)
+    spread = statistics.median(abs(value - middle) for value in values) or statistics.pstdev(values) or 1
+    cells = zip(frame.labels, column.cells, strict=False)
+    known = [(label, value) for label, cell in cells if (value := number(cell)) is not None]
+    return [(abs(value - middle) / spread, label, column, value) for label, value in known]
 
 
 def extreme(frame: Frame, column: Column, sign: int) -> tuple[str, float] | None:

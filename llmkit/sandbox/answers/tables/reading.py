@@ -141,65 +141,77 @@ def read_frame(text: str) -> Frame | None:
 
 
 def _from_card(text: str, card: re.Match[str]) -> Frame:
-    total = int(card[3].replace(",", ""))
-    end = card.end()
-    described: dict[str, str] = {}
-    lines = text[end:].split("\n")[1:]
-    if card[2] == "Series":
-        described[card[1]] = card[5].lstrip(", ")
-    elif lines and lines[0].startswith("Columns"):
-        for line in lines[1:]:
-            if not (found := _ABOUT.match(line)):
-                break
-            described[found[1]] = found[2]
-    sent = _ROWS.search(text, end)
+    sent = _ROWS.search(text, card.end())
     head, rows = _csv_cells(sent[2]) if sent else ([], [])
+    alone = card[2] == "Series"
+    said = {card[1]: card[5].lstrip(", ")} if alone else _about_columns(text[card.end() :])
     columns = tuple(
-        _described(name, said, head, rows, alone=card[2] == "Series") for name, said in described.items()
+        _described(name, about, _cells_of(name, head, rows, alone=alone)) for name, about in said.items()
     )
-    frame = _framed(head, rows, "") if rows else None
-    stop = sent.start(2) + len(sent[2]) if sent else end
+    total = _count(card[3])
+    stop = sent.end() if sent else card.end()
     return Frame(
         name=card[1],
         rows=total,
-        whole=bool(sent and sent[1] == "All") or len(rows) == total,
-        columns=columns or (frame.columns if frame else ()),
+        whole=len(rows) == total,
+        columns=columns,
         labels=_labels(head, rows, columns),
         index=head[0] if head else "",
-        rest=text[: card.start()] + " " + text[stop:],
-        width=int((card[4] or "1").replace(",", "")),
+        rest=f"{text[: card.start()]} {text[stop:]}",
+        width=_count(card[4] or "1"),
     )
 
 
-def _described(
-    name: str, said: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, alone: bool
-) -> Column:
-    place = head.index(name) if name in head else (len(head) - 1 if alone and head else None)
+def _count(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _about_columns(text: str) -> dict[str, str]:
+    """Return what the lines after `Columns:` say of each."""
+    lines = text.split("\n")[1:]
+    described: dict[str, str] = {}
+    for line in lines[1:] if lines and lines[0].startswith("Columns") else []:
+        if not (found := _ABOUT.match(line)):
+            break
+        described[found[1]] = found[2]
+    return described
+
+
+def _cells_of(
+    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, alone: bool
+) -> tuple[str, ...]:
+    """Return the sent cells of a column; a series has the last one, whatever its name."""
+    if name not in head and not (alone and head):
+        return ()
+    place = head.index(name) if name in head else len(head) - 1
+    return tuple(row[place] for row in rows)
+
+
+def _described(name: str, said: str, cells: tuple[str, ...]) -> Column:
     spread = _RANGE.search(said)
-    numbers = [number(one) for one in spread.groups()] if spread else [None, None, None]
+    low, middle, high = (number(one) for one in spread.groups()) if spread else (None, None, None)
     missing, unique = _MISSING.search(said), _UNIQUE.search(said)
+    top = _TOP.findall(said[said.find("top: ") :]) if "top: " in said else []
     return Column(
         name,
         numeric=bool(_NUMERIC.match(said)),
-        missing=int(missing[1].replace(",", "")) if missing else 0,
-        low=numbers[0],
-        middle=numbers[1],
-        high=numbers[2],
-        unique=int(unique[1].replace(",", "")) if unique else None,
-        top=tuple((value.strip(), int(count)) for value, count in _TOP.findall(said[said.find("top: ") :]))
-        if "top: " in said
-        else (),
-        cells=tuple(row[place] for row in rows) if place is not None else (),
+        missing=_count(missing[1]) if missing else 0,
+        low=low,
+        middle=middle,
+        high=high,
+        unique=_count(unique[1]) if unique else None,
+        top=tuple((value.strip(), int(count)) for value, count in top),
+        cells=cells,
     )
 
 
 def _labels(head: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> tuple[str, ...]:
     """Return names of the rows: the index if it says something, else the first column of words."""
-    if not rows:
+    first = tuple(row[0] for row in rows)
+    if not first:
         return ()
-    first = [row[0] for row in rows]
-    if head and (head[0] or not all(cell.isdigit() for cell in first)):
-        return tuple(first)
+    if head[0] or not all(map(str.isdigit, first)):
+        return first
     words = next((one for one in columns if not one.numeric and one.cells), None)
     return words.cells if words else tuple(f"row {cell}" for cell in first)
 
@@ -207,15 +219,14 @@ def _labels(head: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequenc
 def _framed(head: list[str], rows: list[list[str]], rest: str) -> Frame | None:
     """Return a table that was sent whole; `None` if it has no numbers."""
     rows = [row for row in rows if len(row) == len(head)]
-    indexed = not head[0] or (all(row[0].isdigit() for row in rows) and head[0] == "")
-    names = head[1:] if indexed else head
-    cells = list(zip(*(row[1:] if indexed else row for row in rows), strict=True))
-    columns = tuple(_guessed(name, column) for name, column in zip(names, cells, strict=False))
+    if head[0]:  # no index: the rows are counted
+        head, rows = ["", *head], [[str(place), *row] for place, row in enumerate(rows)]
+    cells = list(zip(*(row[1:] for row in rows), strict=True))
+    columns = tuple(_guessed(name, column) for name, column in zip(head[1:], cells, strict=False))
     if not any(one.numeric for one in columns):
         return None
-    full = head if indexed else ["", *head]
-    numbered = rows if indexed else [[str(place), *row] for place, row in enumerate(rows)]
-    return Frame("", len(rows), True, columns, _labels(full, numbered, columns), full[0], rest, len(columns))  # noqa: FBT003 - named by the class
+    labels = _labels(head, rows, columns)
+    return Frame("", len(rows), whole=True, columns=columns, labels=labels, rest=rest, width=len(columns))
 
 
 def _guessed(name: str, cells: Sequence[str]) -> Column:
@@ -241,19 +252,19 @@ def _markdown_cells(text: str) -> tuple[list[str], list[list[str]]]:
 
 def _spaced_cells(text: str) -> tuple[list[str], list[list[str]]]:
     """Cut lines where the columns of the head end, because pandas aligns to the right."""
-    lines = text.rstrip("\n").split("\n")
-    ends = [found.end() for found in re.finditer(r"\S+(?: \S+)*", lines[0])]
-    head = re.findall(r"\S+(?: \S+)*", lines[0])
-    start = [0, *ends[:-1]]
-    index = ""
-    body = lines[1:]
-    if body and not body[0][max(map(len, re.findall(r"^\S+", body[0])), default=0) :].strip():
-        index, body = body[0].strip(), body[1:]  # a line of its own names the index
-    rows = []
-    for line in body:
-        cells = [line[a:b] for a, b in zip(start, ends, strict=True)]
-        label, gap, first = cells[0].partition("  ") if cells else ("", "", "")
-        if not gap:
-            label, _, first = cells[0].rpartition(" ")
-        rows.append([label.strip(), first.strip(), *(cell.strip() for cell in cells[1:])])
-    return [index, *head], [row for row in rows if all(row[1:])]
+    first, *body = text.rstrip("\n").split("\n")
+    names = list(re.finditer(r"\S+(?: \S+)*", first))
+    if body and len(body[0].rstrip()) < names[0].start():
+        body = body[1:]  # a line of its own names the index
+    ends = [found.end() for found in names]
+    rows = [_cut(line, [0, *ends[:-1]], ends) for line in body]
+    return ["", *(found[0] for found in names)], [row for row in rows if all(row[1:])]
+
+
+def _cut(line: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:
+    """Return the label and the cells of a line."""
+    first, *others = (line[start:end] for start, end in zip(starts, ends, strict=True))
+    label, gap, cell = first.partition("  ")
+    if not gap:
+        label, _, cell = first.rpartition(" ")
+    return [label.strip(), cell.strip(), *(one.strip() for one in others)]

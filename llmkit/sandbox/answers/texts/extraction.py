@@ -140,8 +140,10 @@ def extracted(wish: str, text: str) -> Finding | None:
     if not asked:
         return None
     found = [(name, find(text)) for name, find in asked]
-    if len(found) == 1:
-        return _one_kind(*found[0])
+    return _one_kind(*found[0]) if len(found) == 1 else _several_kinds(found)
+
+
+def _several_kinds(found: list[tuple[str, list[str]]]) -> Finding:
     parts = [f"{name}: {', '.join(items)}" if items else f"no {name}" for name, items in found]
     return Finding(
         text="\n".join(f"- {part}" for part in parts),

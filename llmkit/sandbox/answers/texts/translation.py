@@ -67,14 +67,16 @@ def translated(prompt: str, text: str = "") -> Finding | None:
     found = _TARGET.search(said)
     if not _TRANSLATE.search(said) or (found is None and "translate" not in said):
         return None
-    language = found and (found[1] or found[2])
     phrase = text or _FRAME.sub(" ", said)
+    return _in(phrase, (found[1] or found[2]) if found else "english")
+
+
+def _in(phrase: str, language: str) -> Finding:
     row = _phrases().get(re.sub(r"^(?:the|a) ", "", _key(" ".join(phrase.split()))))
-    if row is None or (language and language not in _LANGUAGES):
+    if row is None or language not in _LANGUAGES:
         return _unknown()
-    target = _LANGUAGES[language] if language else "English"
-    words = row[target.lower()].split(";")[0]
-    return Finding(text=words, short=words) if words else _unknown()
+    words = row[_LANGUAGES[language].lower()].split(";")[0]
+    return Finding(text=words, short=words)
 
 
 def _unknown() -> Finding:

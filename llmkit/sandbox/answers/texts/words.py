@@ -68,6 +68,7 @@ _REVERSED = re.compile(
     r"^(?:reverse|write|spell|say)(?: the)?(?: word| string| text)? [\"']?([\w-]+)[\"']?(?: "
     r"backwards?| reversed)?\W*$"
 )
+_PARTS = re.compile(r"\b(?:letters?|vowels?|consonants?|characters?)\b")
 _PALINDROME = re.compile(r"\bis (?:the word )?[\"']?([\w ]+?)[\"']? a palindrome")
 _ANAGRAM = re.compile(r"\bare [\"']?(\w+)[\"']? and [\"']?(\w+)[\"']? anagrams")
 
@@ -157,29 +158,27 @@ def about_word(text: str) -> Finding | None:
         >>> about_word("how many r's are in strawberry?").short
         '3'
     """
-    if found := _PALINDROME.search(text):
-        bare = re.sub(r"\W", "", found[1])
-        yes = bare == bare[::-1]
-        return Finding(
-            text=f"{'Yes' if yes else 'No'}, “{found[1]}” is {'' if yes else 'not '}a palindrome.",
-            short="yes" if yes else "no",
-        )
-    if found := _ANAGRAM.search(text):
-        yes = sorted(found[1]) == sorted(found[2])
-        return Finding(
-            text=f"{'Yes' if yes else 'No'}, they are {'' if yes else 'not '}anagrams.",
-            short="yes" if yes else "no",
-        )
+    if verdict := _same_letters(text):
+        return verdict
     if found := _SPELT.search(text):
         return _changed("spell", found[1] or found[2])
     if found := _REVERSED.search(text):
         return _changed("reverse", found[1])
-    word = _IN_WORD.search(text)
-    if word and _HOW_MANY.search(text):
-        wish = f"{text[: word.start()].rstrip()} in "
-        return (
-            _counted(wish, word[1])
-            if _LETTER.search(wish) or re.search(r"\b(?:letters?|vowels?|consonants?|characters?)\b", wish)
-            else None
-        )
+    word = _IN_WORD.search(text) if _HOW_MANY.search(text) else None
+    wish = f"{text[: word.start()].rstrip()} in " if word else ""
+    return _counted(wish, word[1]) if word and (_LETTER.search(wish) or _PARTS.search(wish)) else None
+
+
+def _same_letters(text: str) -> Finding | None:
+    """Answer whether a word is a palindrome, or two are anagrams."""
+    if found := _PALINDROME.search(text):
+        bare = re.sub(r"\W", "", found[1])
+        return _verdict(f"“{found[1]}” is", "a palindrome", yes=bare == bare[::-1])
+    if found := _ANAGRAM.search(text):
+        return _verdict("they are", "anagrams", yes=sorted(found[1]) == sorted(found[2]))
     return None
+
+
+def _verdict(subject: str, what: str, *, yes: bool) -> Finding:
+    text = f"Yes, {subject} {what}." if yes else f"No, {subject} not {what}."
+    return Finding(text=text, short="yes" if yes else "no")
