@@ -45,7 +45,7 @@ NEUTRAL = words_of(
     "different differ differences versus vs compare comparison concept idea basics basic understand learn "
     "introduction overview summary happen happens happened come comes year old like five ten child kid "
     "beginner someone layman quickly first two three four six seven eight nine kind kinds of type types "
-    "up out s t re actually really exact total most more well correct full best use used using not no yes "
+    "up out s t re actually really exact total most more well correct full use used using not no yes "
     "very too again let's let using want need help think could'd i'd i'm i've am number numbers data "
     "value values known they them he she his her"
 )

@@ -175,6 +175,8 @@ TEXTS = [
     ("Classify this ticket as billing, technical or sales: The app crashes at login.", "Technical"),
     ('Classify as spam or not spam: "You won a free prize, click to claim."', "Spam"),
     ("Is this text about sports or politics? The parliament voted on the new law.", "Politics"),
+    ("Categorize this headline: Team wins cup final. Categories: sports, politics, business", "Sports"),
+    ("Find the phone number: call +44 20 7946 0958 on weekdays.", "+44 20 7946 0958"),
     ("Turn this into bullet points: We need milk. We need eggs.", "- We need milk.\n- We need eggs."),
     ("How many words are in this sentence: The quick brown fox jumps", "5 words"),
     ("Make this uppercase: hello world", "HELLO WORLD"),
@@ -222,6 +224,7 @@ TALK = [
 ALL = [*FACTS, *TERMS, *COMPUTED, *TEXTS, *CODE, *TALK]
 _SHORT = 6  # a sentence may repeat so many words of its question
 UNKNOWN = [
+    "What is the best programming language?",
     "What's the weather like today?",
     "Who is the president of the United States?",
     "Plan a three day trip to Rome",

@@ -123,12 +123,19 @@ def classified(wish: str, text: str) -> Finding | None:
     """
     if _RATE.search(wish) and (found := _SCALE.search(wish) or re.search(r"\b(\d+) stars?\b()", wish)):
         return _rated(found, text)
-    labels = labels_in(wish)
+    labels, text = _choices(wish, text)
     if labels and _CLASSIFY.search(wish) and not _is_mood(labels):
         return _labelled(labels, text)
     if _MOOD.search(wish) or (_CLASSIFY.search(wish) and _is_mood(labels)):
         return _mood(text)
     return None
+
+
+def _choices(wish: str, text: str) -> tuple[list[str], str]:
+    """Return the labels and the text, where the labels may also come after it."""
+    labels = labels_in(wish)
+    behind = _FOLLOWING.search(plain(text)) if not labels and _CLASSIFY.search(wish) else None
+    return (labels_in(plain(text)), text[: behind.start()]) if behind else (labels, text)
 
 
 def _is_mood(labels: list[str]) -> bool:

@@ -137,6 +137,8 @@ def extracted(wish: str, text: str) -> Finding | None:
     if not _EXTRACT.search(wish):
         return None
     asked = [(name, find) for pattern, name, find in _PATTERNS if pattern.search(wish)]
+    # The numbers of "phone numbers" are those of telephones only.
+    asked = [one for one in asked if one[0] != "numbers"] or asked
     if not asked:
         return None
     found = [(name, find(text)) for name, find in asked]

@@ -120,8 +120,8 @@ def _reading(wish: str, text: str) -> Finding | None:
 _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
     _common,
     _summary,
-    _title,
     classified,
+    _title,
     about_words,
     extracted,
     _keywords,
