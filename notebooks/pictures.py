@@ -22,8 +22,8 @@ DATE, DAILY = "2026-10-20", 0.75  # the morning and the budget of cost_analysis.
 CHARTS = {"spent-so-far": "cumulative", "by-model": "model", "most-expensive-cells": "most_expensive"}
 CHAT_CELLS = ("load", "data", "chat")
 QUESTIONS = (
-    "On 8 June we sold 12 cups, and 47 the day before. What is 47 - 12?",
-    "On 8 June we sold 12 cups, where the heat explains 43. What is 43 - 12?",
+    "Does coffee depend on the temperature?",
+    "On which day did we sell the least coffee?",
 )
 
 

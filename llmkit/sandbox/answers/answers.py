@@ -42,6 +42,7 @@ _FIRST_QUESTION = re.compile(
 )
 _PICTURES = re.compile(r"\b(?:image|picture|photo|figure|plot|chart|pdf|document|attach)", re.IGNORECASE)
 _LONGEST_LINE = 80
+_EARLIER = 20  # turns in which a table is looked for
 
 
 def topic(text: str) -> str:
@@ -115,6 +116,14 @@ def _table(query: Query) -> str | None:
     return render(found, query.form, query.voice) if found else None
 
 
+def _table_before(query: Query) -> str | None:
+    """Answer about a table of earlier turns, such as the system prompt of a chat with `vars=`."""
+    for turn in reversed(query.ask.turns[:_EARLIER]):
+        if turn.role != "assistant" and (found := about_table(turn.text, query.text)):
+            return render(found, query.form, query.voice)
+    return None
+
+
 def _code(query: Query) -> str | None:
     return write_code(query)
 
@@ -183,6 +192,7 @@ def _unknown(query: Query) -> str:
 
 _KINDS: tuple[Callable[[Query], str | None], ...] = (
     _results, _echo, _repair, _json, _media, _name, _table, _code, _found,
+    _table_before,
 )  # fmt: skip
 
 

@@ -322,6 +322,15 @@ def test_arithmetic_goes_on_with_the_last_number():
     assert said("What is 6 * 7?", "plus 8").endswith("= 50")
 
 
+def test_a_table_of_the_system_prompt_is_known_in_the_whole_conversation():
+    system = f"You are a careful statistician.\n\n{card('kiosk', KIOSK).text}"
+    asked = "On which day did we sell the least coffee?"
+    assert "2026-06-08" in said(asked, system=system)
+    assert "2026-06-08" in said("Hi!", asked, system=system)
+    assert "-0.93" in said("Does coffee depend on the temperature?", system=system)
+    assert "Lima" in said("What is the capital of Peru?", system=system)
+
+
 def test_a_system_prompt_changes_the_form():
     assert said("Who wrote Hamlet?", system="Be brief.") == "William Shakespeare."
     assert said("Name three rivers.", system="You are a pirate.").startswith("Arr")

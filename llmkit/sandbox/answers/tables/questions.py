@@ -32,8 +32,10 @@ _PLAN = re.compile(
 )
 
 
-def about_table(text: str) -> Finding | None:
+def about_table(text: str, asked: str | None = None) -> Finding | None:
     r"""Answer a question about the table in a prompt; `None` if there is none, or the question is another.
+
+    Without `asked`, the question is the rest of the prompt.
 
     Example:
         >>> about_table(",city,people\n0,Rome,2.8\n1,Oslo,0.7\n\nWhich is the largest?").short
@@ -42,6 +44,8 @@ def about_table(text: str) -> Finding | None:
     frame = read_frame(text)
     if frame is None or not frame.columns:
         return None
+    if asked is not None:
+        frame = replace(frame, rest=asked)
     question = plain(frame.rest).strip()
     found = next((answer for way in _WAYS if (answer := way(frame, question))), None)
     return _of_those_sent(frame, found) if found else None
