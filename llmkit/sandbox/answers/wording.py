@@ -37,7 +37,7 @@ NEUTRAL = words_of(
     "a an the of in on at to for from by with and or is are was were be been do does did has have had can "
     "could will would should shall may might must i me my you your we us our it its this that these those "
     "there here what which who whom whose when where why how much many please tell give show say name "
-    "list know me's what's who's it's where's when's how's that's exactly about approximately roughly "
+    "know me's what's who's it's where's when's how's that's exactly about approximately roughly "
     "around currently today now right just simply also some any one ones thing things called as than so "
     "if then into per each every get got go mean means meaning question answer explain describe define "
     "definition briefly short shortly brief simple terms term word words sentence sentences example "
@@ -69,7 +69,7 @@ def politely(text: str) -> str:
 
     Example:
         >>> politely("hi, could you please tell me who wrote hamlet?")
-        'tell me who wrote hamlet?'
+        'who wrote hamlet?'
     """
     return _MANNERS.sub("", text.strip())
 

@@ -27,7 +27,7 @@ def chart_or_summary(text: str, question: str) -> str:
     frame = read_frame(text)
     if frame is None or not frame.name:
         return ""
-    question = plain(frame.rest) or question
+    question = plain(frame.rest).strip() or question
     if _HISTOGRAM.search(question) and frame.numeric:
         return f'df["{_named(frame.numeric, question)}"].plot.hist(bins=20, edgecolor="white")'.replace(
             "df", frame.name, 1

@@ -24,8 +24,8 @@ def corrected(source: str) -> tuple[str, str] | None:
         A sentence and the corrected code.
 
     Example:
-        >>> corrected("if x > 1\\n    print(x)")
-        ('Line 1 needs a colon at its end.', 'if x > 1:\\n    print(x)')
+        >>> corrected("if x > 1\n    print(x)")
+        ('Line 1 needs a colon at its end.', 'if x > 1:\n    print(x)')
     """
     try:
         ast.parse(source)

@@ -20,6 +20,7 @@ _COLUMN = re.compile(
     r"^  (.+?): (\w[\w\[\], :/+-]*?)(?:, (\d+) missing)?(?:, (?:min|(\d[\d,]*) unique|top).*)?$"
 )
 _ABOUT = re.compile(r"^  (.+?): (.+)$")
+_COLUMN_LINES = re.compile(r"\nColumns:\n(?:  .*(?:\n|$))*")
 _RANGE = re.compile(r"min ([^,]+), median ([^,]+), max ([^,]+)$")
 _UNIQUE = re.compile(r"([\d,]+) unique")
 _TOP = re.compile(r"(?:top: |, )([^,()]+) \((\d+)\)")
@@ -157,7 +158,7 @@ def _from_card(text: str, card: re.Match[str]) -> Frame:
         columns=columns,
         labels=_labels(head, rows, columns),
         index=head[0] if head else "",
-        rest=f"{text[: card.start()]} {text[stop:]}",
+        rest=f"{text[: card.start()]} {_COLUMN_LINES.sub('', text[stop:])}",
         width=_count(card[4] or "1"),
     )
 

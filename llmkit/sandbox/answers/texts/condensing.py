@@ -65,8 +65,8 @@ def summary(text: str, many: int = 2) -> str:
     """Return the sentences of a text that hold most of its telling words, in its order.
 
     Example:
-        >>> summary("The river rose. The river flooded the town. I had tea.", 1)
-        'The river flooded the town.'
+        >>> summary("I had tea. The river rose. The river flooded the town.", 2)
+        'The river rose. The river flooded the town.'
     """
     found = [one for paragraph in text[:_LONGEST].splitlines() for one in sentences(paragraph)]
     if len(found) <= many:

@@ -82,7 +82,7 @@ def _by_paragraphs(prompt: str) -> tuple[str, str] | None:
     first, gap, rest = prompt.partition("\n")
     if not gap or not rest.strip():
         return None
-    if len(first.split()) <= _LONGEST_TASK and _is_task(first):
+    if len(first.split()) <= _LONGEST_TASK and _is_task(first) and ": " not in first.strip():
         return first, rest
     before, gap, last = prompt.rpartition("\n\n")
     if gap and len(last.split()) <= _LONGEST_TASK and _is_task(last):
