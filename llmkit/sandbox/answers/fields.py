@@ -82,7 +82,7 @@ def named_value(key: str, text: str) -> str | None:
     """
     name = re.escape(key).replace("_", "[_ ]")
     found = re.search(
-        rf"(?<![\w\"']){name}\s*[:=]\s*[\"']?([^,;\n\"']+)", text[:_LONGEST], re.IGNORECASE
+        rf"(?<![\w\"'])(?<!\bthe ){name}\s*[:=]\s*[\"']?([^,;\n\"']+)", text[:_LONGEST], re.IGNORECASE
     ) or re.search(rf"\b{name} (?:is|was|of) ([\w@.$€-]+(?: [A-Z][\w-]+)*)", text[:_LONGEST], re.IGNORECASE)
     return found[1].strip().rstrip(".") if found else None
 
@@ -133,6 +133,10 @@ def _currency(text: str) -> str | None:
     return next((code for sign, code in _CURRENCIES.items() if found and sign in found[0].lower()), None)
 
 
+def _country(text: str) -> str | None:
+    return fact_value("country", text)
+
+
 _FIELDS: tuple[tuple[str, Callable[[str], str | None]], ...] = (
     (r"e-?mail", _first(EMAIL)),
     (r"url|link|website|homepage", _first(URL)),
@@ -158,7 +162,8 @@ _FIELDS: tuple[tuple[str, Callable[[str], str | None]], ...] = (
             ),
         ),
     ),
-    (r"city|town|place|location|destination|country|where|address|venue", _at(0, places)),
+    (r"country|nation", _country),
+    (r"city|town|place|location|destination|where|address|venue", _at(0, places)),
     (r"job|profession|occupation|role|position", _first(_JOB)),
     (r"colou?r", _first(_COLOURS)),
     (r"language", lambda text: found[1] if (found := _LANGUAGE.search(text)) else "English"),

@@ -14,6 +14,7 @@ class Finding:
     Attributes:
         text: The answer in sentences.
         short: The bare answer, such as a name or a number.
+        gist: The sentence that matters most, if only a few words are allowed.
         more: Further sentences.
         simple: A comparison with everyday things.
         title: What it is about.
@@ -24,6 +25,7 @@ class Finding:
 
     text: str
     short: str = ""
+    gist: str = ""
     more: str = ""
     simple: str = ""
     title: str = ""

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.texts.classifying import related
+from llmkit.sandbox.answers.texts.classifying import by_mood, related
 from llmkit.sandbox.answers.texts.lexicon import BAD, GOOD, score
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _COMMON = re.compile(
 )
 _STRONG = re.compile(
     r"!|\b(?:never|again|still|unacceptable|outrageous|terrible|awful|worst|furious|angry|now|immediately"
-    r"|annoying|annoyed|useless|ridiculous|disappointed|frustrat\w*)\b",
+    r"|annoying|annoyed|nobody|no one|waiting|useless|ridiculous|disappointed|frustrat\w*)\b",
     re.IGNORECASE,
 )
 _WAY_OUT = re.compile(r"\b(?:none|other|neither)\b", re.IGNORECASE)
@@ -82,6 +82,9 @@ def by_words(options: Sequence[Any], text: str, labels: dict[str, str]) -> list[
     """
     there = _stems(text)
     shared = {place: len(there & _stems(f"{one} {labels.get(one, '')}")) for place, one in enumerate(options)}
+    mood = None if any(shared.values()) else by_mood([str(one) for one in options], text)
+    if mood is not None:
+        return [one for one in options if str(one) == mood]
     if not any(shared.values()):
         # Common labels such as "billing" have words of their own, for descriptions that say little.
         shared = {place: len(there & related(str(one))) for place, one in enumerate(options)}

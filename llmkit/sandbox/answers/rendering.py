@@ -81,7 +81,8 @@ def _in_words(finding: Finding, most: int) -> str:
         return finding.short.split()[0].strip(",.") if " and " in finding.short else finding.short
     if most <= _FEW_WORDS and not finding.short:
         return f"{capitalised(', '.join(keywords(_whole(finding), most)))}."
-    return fitted(_whole(finding), most)
+    whole = _whole(finding)
+    return fitted(finding.gist if finding.gist and len(whole.split()) > most else whole, most)
 
 
 def _whole(finding: Finding) -> str:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmkit.sandbox.answers.fields import NOT_STATED, field_list, field_number, field_text, field_truth
+from llmkit.sandbox.answers.facts.atlas import mentions
+from llmkit.sandbox.answers.fields import (
+    NOT_STATED,
+    fact_value,
+    field_list,
+    field_number,
+    field_text,
+    field_truth,
+)
 from llmkit.sandbox.answers.labels import applies, by_words, described, level, way_out
 from llmkit.sandbox.answers.texts.classifying import best_label
 from llmkit.sandbox.answers.texts.lexicon import sentiment
-from llmkit.sandbox.answers.wording import words_of
+from llmkit.sandbox.answers.wording import plain, words_of
 
 if TYPE_CHECKING:
     from llmkit.sandbox.answers.finding import Finding
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 _LONGEST_CHAIN = 20
 _DEEPEST = 6
 _ANSWERS = words_of("answer response result text reply output value number")
+_PLACES = words_of("town city place location capital destination")
+_NAMES = _PLACES | {"name"}
 _MOMENTS = {"date": "1970-01-01", "date-time": "1970-01-01T00:00:00Z", "time": "00:00:00"}
 
 
@@ -66,13 +76,22 @@ def by_schema(schema: dict[str, Any], key: str, source: Source, depth: int = 0) 
     kind = kind_of(schema)
     if kind == "object":
         properties = schema.get("properties", {}) if depth <= _DEEPEST else {}
-        return {name: by_schema(part, name, source, depth + 1) for name, part in properties.items()}
+        return {
+            name: by_schema(part, _meant(name, schema), source, depth + 1)
+            for name, part in properties.items()
+        }
     if kind == "array":
         return _items(schema, key, source, depth) if depth <= _DEEPEST else []
     if kind == "boolean" and (asked := described(key, source.prompt)):
         return applies(asked.question, source.subject)
     known = source if depth <= 1 else replace(source, finding=None)
     return _scalar(schema, key, known, nullable=nullable)
+
+
+def _meant(name: str, schema: dict[str, Any]) -> str:
+    """Return what a field means: the name of a `Town` is a town, not a person's."""
+    title = str(schema.get("title", "")).lower()
+    return title if name.lower() == "name" and title in _PLACES else name
 
 
 def kind_of(schema: dict[str, Any]) -> str:
@@ -184,7 +203,18 @@ def _absent(schema: dict[str, Any], *, number: bool) -> Any:
 def _text_of(key: str, source: Source) -> str | None:
     if source.finding and key.lower() in _ANSWERS:
         return source.finding.short or source.finding.text
-    return field_text(key, source.subject)
+    thing = _thing(source.finding)
+    if thing and key.lower() in _NAMES:
+        return thing
+    return (fact_value(key, thing) if thing else None) or field_text(key, source.subject)
+
+
+def _thing(finding: Finding | None) -> str:
+    """Return the one thing of the facts that answers a question, such as the capital of a country."""
+    if finding is None or len(finding.rows) > 1:
+        return ""
+    names = (one.entry.name for same in mentions(plain(finding.short)) for one in same)
+    return finding.short if finding.short in names else ""
 
 
 def _number(schema: dict[str, Any], key: str, source: Source, *, whole: bool) -> float | None:

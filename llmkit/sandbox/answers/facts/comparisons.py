@@ -37,9 +37,11 @@ def compared(text: str) -> Finding | None:
 
 
 def _by_property(text: str, entries: list[Entry], phrases: list[str]) -> Finding | None:
-    for prop in kinds()[entries[0].kind].properties.values():
+    kind = kinds()[entries[0].kind]
+    taken = [*phrases, kind.noun, _MADE_FOR]
+    for prop in kind.properties.values():
         for pattern, sign in ((prop.more, 1), (prop.less, -1)):
-            if pattern and pattern.search(text) and not left_over(text, [*phrases, pattern, _MADE_FOR]):
+            if pattern and pattern.search(text) and not left_over(text, [*taken, pattern]):
                 return _judged(text, entries, prop, sign)
     return None
 
@@ -48,18 +50,25 @@ def _judged(text: str, entries: list[Entry], prop: Property, sign: int) -> Findi
     first, second = (one.number(prop.name) for one in entries)
     if first is None or second is None:
         return None
-    wins = sign * (first - second) > 0
-    winner = entries[0] if wins else entries[1]
-    verdict = "Yes" if wins else "No"
-    asked = bool(_YES_NO.search(text))
+    lead, short = _verdict(entries, sign * (first - second), yes_no=bool(_YES_NO.search(text)))
     facts = " ".join(filled(prop.says, one, shown(one, prop.name)) for one in entries)
     return Finding(
-        text=f"{verdict if asked else capitalised(named(winner))}. {facts}",
-        short=verdict.lower() if asked else winner.name,
+        text=f"{lead}. {facts}",
+        short=short,
         title=joined(one.name for one in entries),
         head=("name", prop.name),
         rows=tuple((one.name, with_unit(one, prop)) for one in entries),
     )
+
+
+def _verdict(entries: list[Entry], ahead: float, *, yes_no: bool) -> tuple[str, str]:
+    """Return how an answer begins and its bare form, by how far the first thing is ahead."""
+    if yes_no:
+        return ("Yes", "yes") if ahead > 0 else ("No", "no")
+    if not ahead:
+        return "Both are the same", "the same"
+    winner = entries[0] if ahead > 0 else entries[1]
+    return capitalised(named(winner)), winner.name
 
 
 def _whole(text: str, entries: list[Entry], phrases: list[str]) -> Finding | None:

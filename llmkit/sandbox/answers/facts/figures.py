@@ -83,9 +83,22 @@ def filled(form: str, entry: Entry, value: str = "") -> str:
         'K2 is 8,611 m high.'
     """
     shown_values = {key: shown(entry, key) if text else "" for key, text in entry.values.items()}
+    if country := shown_values.get("country"):
+        shown_values["country"] = placed(country)
+    value = placed(value) if "in {value}" in form else value
     said = form.format(**{**shown_values, "name": named(entry), "value": value})
     said = _BILLIONS.sub(r"\1.\2 billion", said.replace(" in .", ".").replace(" of :", ":"))
     return capitalised(said)
+
+
+def placed(country: str) -> str:
+    """Return the name of a country as it stands behind `in`.
+
+    Example:
+        >>> placed("United States"), placed("Peru")
+        ('the United States', 'Peru')
+    """
+    return f"the {country}" if _WITH_ARTICLE["country"].match(country) else country
 
 
 def named(entry: Entry) -> str:

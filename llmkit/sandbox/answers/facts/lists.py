@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.facts.atlas import Entry, Kind, entries, kinds, mentions
-from llmkit.sandbox.answers.facts.figures import filled, named, shown
+from llmkit.sandbox.answers.facts.figures import filled, named, placed, shown
 from llmkit.sandbox.answers.facts.properties import with_unit
 from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number, ordinal
@@ -141,7 +141,7 @@ def _ranked(scope: Scope, prop: Property, said: str, sign: int) -> Finding | Non
 
 
 def _superlative(scope: Scope, one: Entry, said: str, sentence: str, sign: int) -> str:
-    where = f" in {scope.place}" if scope.place else ""
+    where = f" in {placed(scope.place)}" if scope.place else ""
     # The smallest of an incomplete list may not be the smallest there is.
     if (sign > 0 or not _is_sure(scope)) and not scope.kind.complete:
         return f"Of the {scope.kind.plural}{where} that the sandbox knows, it is {named(one)}. {sentence}"

@@ -31,6 +31,7 @@ _FACTS = re.compile(
 _COUNTRY = re.compile(r"\bcountr(?:y|ies)\b")
 _ABOUT_PLACES = frozenset({"borders", "countries", "country", "currency", "language"})
 _PLACES = ("country", "countries", "continent")
+_WHERE = re.compile(r"\bwhere\b")
 _FEW = 3
 
 
@@ -93,15 +94,26 @@ def with_unit(entry: Entry, prop: Property) -> str:
 
 def asked_properties(text: str, same: list[Mention]) -> list[Property]:
     """Return the properties of things that a plain question asks for and that leave no word of it open."""
-    rest = text
-    for one in same:
-        rest = re.sub(rf"(?<!\w){re.escape(one.phrase)}(?!\w)", " ", rest)
-    matched = [one for one in kinds()[same[0].entry.kind].properties.values() if one.asked.search(rest)]
+    rest = _without(text, same)
+    known = kinds()[same[0].entry.kind].properties.values()
+    matched = [one for one in known if one.asked.search(rest) and not _of_place(one, rest)]
     for chosen in (*([one] for one in matched), matched):
         taken = [_COUNTRY] if any(one.name in _ABOUT_PLACES for one in chosen) else []
         if chosen and not left_over(rest, [*(one.asked for one in chosen), *taken]):
             return chosen
     return []
+
+
+def _without(text: str, same: list[Mention]) -> str:
+    """Return a question without the names in it."""
+    for one in same:
+        text = re.sub(rf"(?<!\w){re.escape(one.phrase)}(?!\w)", " ", text)
+    return text
+
+
+def _of_place(prop: Property, text: str) -> bool:
+    """Whether a question wants the place of something that has only a date here."""
+    return prop.name == "died" and bool(_WHERE.search(text))
 
 
 def _asked(text: str, same: list[Mention]) -> Finding | None:

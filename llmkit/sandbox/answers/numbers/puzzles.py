@@ -23,16 +23,34 @@ def _next_value(found: re.Match[str]) -> Finding | None:
     values = [float(one) for one in re.findall(r"-?\d+(?:\.\d+)?", found[1])]
     if len(values) < _FEWEST:
         return None
-    pairs = list(pairwise(values))
-    steps = [b - a for a, b in pairs]
-    bends = [b - a for a, b in pairwise(steps)]
-    if len(set(steps)) == 1:
-        return _value(values[-1] + steps[0])
-    if 0 not in values and len({round(b / a, 9) for a, b in pairs}) == 1:
-        return _value(values[-1] * values[1] / values[0])
-    if all(a + b == c for (a, b), c in zip(pairs, values[2:], strict=False)):
-        return _value(values[-1] + values[-2])
-    return _value(values[-1] + steps[-1] + bends[0]) if len(set(bends)) == 1 and len(bends) > 1 else None
+    following = next((value for rule in _RULES if (value := rule(values)) is not None), None)
+    return None if following is None else _value(following)
+
+
+def _arithmetic(values: list[float]) -> float | None:
+    steps = {b - a for a, b in pairwise(values)}
+    return values[-1] + steps.pop() if len(steps) == 1 else None
+
+
+def _geometric(values: list[float]) -> float | None:
+    if 0 in values:
+        return None
+    ratios = {round(b / a, 9) for a, b in pairwise(values)}
+    return values[-1] * values[1] / values[0] if len(ratios) == 1 else None
+
+
+def _fibonacci(values: list[float]) -> float | None:
+    sums = [a + b for a, b in pairwise(values)]
+    return sums[-1] if sums[:-1] == values[2:] else None
+
+
+def _quadratic(values: list[float]) -> float | None:
+    steps = [b - a for a, b in pairwise(values)]
+    bends = {b - a for a, b in pairwise(steps)}
+    return values[-1] + steps[-1] + bends.pop() if len(bends) == 1 and len(steps) > 2 else None
+
+
+_RULES = (_arithmetic, _geometric, _fibonacci, _quadratic)
 
 
 def _value(value: float) -> Finding:

@@ -42,7 +42,7 @@ _WEAK, _STRONG = 0.3, 0.7  # customary limits of correlations
 
 def size(frame: Frame, question: str) -> Finding | None:
     """Tell the number of rows and the columns."""
-    if _COLUMNS.search(question) and not MOST.search(question):
+    if _COLUMNS.search(question) and not MOST.search(question) and not _named_column(frame, question):
         names = [one.name for one in frame.columns]
         rows = tuple((one,) for one in names)
         text = f"It has {len(names)} columns: {joined(names)}."
@@ -53,16 +53,24 @@ def size(frame: Frame, question: str) -> Finding | None:
     return None
 
 
+def _named_column(frame: Frame, question: str) -> bool:
+    """Whether a question is about one column by name: `the coffee column`."""
+    return bool(re.search(r"\bcolumn\b", question) and columns_in(frame, question))
+
+
 def missing(frame: Frame, question: str) -> Finding | None:
     """Tell which values are missing."""
     if not _MISSING.search(question):
         return None
     named = columns_in(frame, question)
-    asked = named or list(frame.columns)
-    gaps = [(one.name, one.missing) for one in asked if one.missing]
-    if not gaps:
-        where = joined(one.name for one in named) if named else "any column"
-        return Finding(text=f"No value is missing in {where}.", short="none")
+    gaps = [(one.name, one.missing) for one in named or frame.columns if one.missing]
+    if gaps:
+        return _gaps(gaps)
+    where = joined(one.name for one in named) if named else "any column"
+    return Finding(text=f"No value is missing in {where}.", short="none")
+
+
+def _gaps(gaps: list[tuple[str, int]]) -> Finding:
     many = sum(count for _, count in gaps)
     said = joined(f"{count:,} in {name}" for name, count in gaps)
     return Finding(

@@ -59,6 +59,15 @@ def oddest(frame: Frame) -> tuple[str, Column, float] | None:
     return best[1:] if best else None
 
 
+def is_far(column: Column, value: float) -> bool:
+    """Whether a value lies more than 1.5 interquartile ranges beyond the quartiles."""
+    values = column.values
+    if len(values) < _FEWEST:
+        return False
+    low, _, high = statistics.quantiles(values, method="inclusive")
+    return not low - 1.5 * (high - low) <= value <= high + 1.5 * (high - low)
+
+
 def _distances(frame: Frame, column: Column) -> list[tuple[float, str, Column, float]]:
     """Return how far each row of a column is from the usual."""
     values = column.values

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.finding import Finding
-from llmkit.sandbox.answers.tables.measures import extreme, oddest, shown, strongest
+from llmkit.sandbox.answers.tables.measures import extreme, is_far, oddest, shown, strongest
 from llmkit.sandbox.answers.wording import capitalised, joined
 
 if TYPE_CHECKING:
@@ -19,9 +21,12 @@ _NOTABLE = 0.5
 _CHARTS = re.compile(r"\b(?:charts?|plots?|graphs?)\b")
 
 
-def overview(frame: Frame) -> Finding:
-    """Say what stands out in a table."""
+def overview(frame: Frame, columns: list[Column] | None = None) -> Finding:
+    """Say what stands out in a table, or in some of its columns."""
+    if columns:
+        frame = replace(frame, columns=tuple(columns))
     said = [*_spreads(frame), *_gaps(frame), *_together(frame), *_frequent(frame)]
+    gist = _most_striking(frame, said)
     text = " ".join(f"{capitalised(one)}." for one in said)
     found = oddest(frame)
     more = (
@@ -33,10 +38,22 @@ def overview(frame: Frame) -> Finding:
     return Finding(
         text=text,
         more=more,
-        short=said[0] if said else "",
+        short=gist.rstrip("."),
+        gist=gist,
         title=where,
         rows=tuple((capitalised(one),) for one in said),
     )
+
+
+def _most_striking(frame: Frame, said: list[str]) -> str:
+    """Return the one thing to know of a table: a row far from the others, what is missing, or a range."""
+    found = oddest(frame) if len(frame.labels) > _COLUMNS else None
+    if found and is_far(found[1], found[2]):
+        label, column, value = found
+        middle = shown(statistics.median(column.values))
+        return f"{capitalised(column.name)} of {label} stands out: {shown(value)}, with a median of {middle}."
+    gap = next(_gaps(frame), None)
+    return f"{capitalised(gap or next(iter(said), ''))}." if said else ""
 
 
 def _spreads(frame: Frame) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llmkit.sandbox.answers.tables.asked import columns_in
 from llmkit.sandbox.answers.tables.columns import frequent, grouped, measured, missing, related, size, trend
 from llmkit.sandbox.answers.tables.overview import overview, plan
 from llmkit.sandbox.answers.tables.reading import read_frame
@@ -63,7 +64,9 @@ def _looked_over(frame: Frame, question: str) -> Finding | None:
     if _PLAN.search(question):
         return plan(frame, question)
     bare = re.sub(r"[\W_]+", " ", question).strip()
-    return overview(frame) if _OVERVIEW.search(question) or bare in {"", plain(frame.name)} else None
+    if _OVERVIEW.search(question) is None and bare not in {"", plain(frame.name)}:
+        return None
+    return overview(frame, columns_in(frame, question))
 
 
 _WAYS: tuple[Callable[[Frame, str], Finding | None], ...] = (

@@ -132,16 +132,22 @@ def _top(frame: Frame, column: Column, sign: int, many: int) -> Finding:
 def looked_up(frame: Frame, question: str) -> Finding | None:
     """Look up values of a row that a question names."""
     places = (n for n, label in enumerate(frame.labels) if label and _names(label, question))
-    place = next(places, None)
-    if place is None or not _ASKS.search(question):
+    place = next(places, None) if _ASKS.search(question) else None
+    columns = [] if place is None else _asked_of_row(frame, question, place)
+    if place is None or not columns:
         return None
     label = frame.labels[place]
-    named = [one for one in columns_in(frame, question) if one.cells and one.cells[place] != label]
-    columns = named or [one for one in frame.columns if one.numeric and one.cells]
-    if not columns:
-        return None
     said = joined(f"{one.name} {_cell(one.cells[place])}" for one in columns)
     return Finding(text=f"{label}: {said}.", short=_cell(columns[0].cells[place]), title=SENT)
+
+
+def _asked_of_row(frame: Frame, question: str, place: int) -> list[Column]:
+    """Return the columns that a question names, without the one that names the row; else those of numbers."""
+    filled = [one for one in frame.columns if one.cells]
+    named = [one for one in columns_in(frame, question) if one in filled]
+    return [one for one in named if one.cells[place] != frame.labels[place]] or [
+        one for one in filled if one.numeric
+    ]
 
 
 def _names(label: str, question: str) -> bool:

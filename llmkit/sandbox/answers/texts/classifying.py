@@ -80,7 +80,7 @@ def best_label(labels: list[str], text: str) -> str | None:
         >>> best_label(["billing", "technical"], "The app crashes at login.")
         'technical'
     """
-    if (mood := _by_mood(labels, text)) is not None:
+    if (mood := by_mood(labels, text)) is not None:
         return mood
     there = stems(text)
     points = {label: 2 * len(there & stems(label)) + len(there & related(label)) for label in labels}
@@ -88,7 +88,13 @@ def best_label(labels: list[str], text: str) -> str | None:
     return best if points[best] else None
 
 
-def _by_mood(labels: list[str], text: str) -> str | None:
+def by_mood(labels: list[str], text: str) -> str | None:
+    """Return the label that names the mood of a text; `None` if the labels are no moods.
+
+    Example:
+        >>> by_mood(["angry", "neutral", "happy"], "I love it.")
+        'happy'
+    """
     folded = {plain(label): label for label in labels}
     words_for = {
         "positive": ("positive", "good", "happy", "satisfied"),

@@ -22,6 +22,23 @@ _STOP = NEUTRAL | words_of(
     "itself himself herself themselves several per via etc even still yet though although "
     "whether either often would"
 )
+_NO_NOUNS = words_of(
+    "nobody somebody anybody everybody someone anyone everyone none nothing something everything anything "
+    "another others us me him every maybe perhaps always often sometimes soon later early together away "
+    "back once twice here there now then almost enough again rather quite instead able available cheap big "
+    "small large great good bad better best worse worst nice new old easy hard high low long short full "
+    "ask asked asks become became begin began begins bring brings brought buy buys bought call called came "
+    "come comes did does done fall falls fell feel feels felt find finds found gave get gets give gives go "
+    "goes gone got grew grow grows had has have heard hear hold holds keep keeps kept knew know knows left "
+    "lose loses lost made make makes met moved opens paid ran rise rises rose run runs sat saw say says see "
+    "seem seems seen send sends sent set show shows shown sold spent stand stands stood take takes taken "
+    "tell tells told think thinks thought took turn turns used wait want wants went write writes written "
+    "wrote"
+)
+_NOUNS = words_of(
+    "family supply reply assembly july italy anomaly table cable variable vegetable constable bed shed sled"
+)
+_NO_NOUN_ENDS = re.compile(r"(?:ly|ful|ous|less|able|ible|[^e]ed|n't)$")
 _SHORTEST = 3
 _SHORT_SENTENCE = 8
 _LEADS = re.compile(
@@ -42,15 +59,10 @@ def keywords(text: str, many: int = 5) -> list[str]:
 
     Example:
         >>> keywords("Solar panels are cheap. Solar panels turn light into power.", 2)
-        ['solar panels', 'cheap']
+        ['solar panels', 'light']
     """
     counts = weights(text)
-    lower = plain(text[:_LONGEST])
-    pairs = Counter(
-        f"{first} {second}"
-        for first, second in re.findall(r"\b(?=([a-z'-]+) ([a-z'-]+)\b)", lower)
-        if first not in _STOP and second not in _STOP and len(first) >= _SHORTEST and len(second) >= _SHORTEST
-    )
+    pairs = _pairs(plain(text[:_LONGEST]))
     common = [pair for pair, count in pairs.most_common(many) if count > 1]
     used = {word for pair in common for word in pair.split()}
     # Words of equal count go by length: longer ones say more; the sort keeps the text's order otherwise.
@@ -58,7 +70,21 @@ def keywords(text: str, many: int = 5) -> list[str]:
         (word for word in counts if plain(word) not in used),
         key=lambda word: (-counts[word], -min(len(word), 9)),
     )
-    return [*common, *single][:many]
+    nouns = [word for word in single if _may_be_noun(word)]
+    return [*common, *(nouns or single)][:many]
+
+
+def _pairs(lower: str) -> Counter[str]:
+    """Return how often two telling words follow each other."""
+    return Counter(
+        f"{first} {second}"
+        for first, second in re.findall(r"\b(?=([a-z'-]+) ([a-z'-]+)\b)", lower)
+        if not {first, second} & _STOP and min(len(first), len(second)) >= _SHORTEST
+    )
+
+
+def _may_be_noun(word: str) -> bool:
+    return word in _NOUNS or not (word in _NO_NOUNS or _NO_NOUN_ENDS.search(word))
 
 
 def summary(text: str, many: int = 2) -> str:

@@ -49,7 +49,9 @@ _NOT_NAMES = words_of(
     "Sunday January February March April May June July August September October November December "
     "Yesterday Today Tomorrow Call Email Also Several New One Two Three Is Are Was Not No Yes All Some "
     "Each Every Many Most Last Next First Then So Meet Meeting Order Invoice Customer Subject Re Note "
-    "Both Since With Without During"
+    "Both Since With Without During Nobody Somebody Anybody Everybody Someone Anyone Everyone Nothing "
+    "Something Everything Anything None Half Another Other Others Such Still Only Even Just Extract Find "
+    "List Give Tell Classify Describe Explain Identify Return Get Read Show Summarise Summarize Translate"
 )
 _PLACES = re.compile(r"\b(?:in|at|to|from|near|of) ((?:[A-Z][\w'\u2019-]+)(?: [A-Z][\w'\u2019-]+)*)")
 _PLACE_KINDS = frozenset({"country", "city", "continent", "river", "mountain"})
@@ -127,6 +129,10 @@ _EXTRACT = re.compile(
 )
 
 
+_NO_KIND = re.compile(r"^\W*(?:please )?name\b|\b(?:this|that) (?:person|man|woman)\b")
+"""The order to name something, and the writer: neither asks for the names in a text."""
+
+
 def extracted(wish: str, text: str) -> Finding | None:
     """Return what a plain wish wants to have out of a text.
 
@@ -136,6 +142,7 @@ def extracted(wish: str, text: str) -> Finding | None:
     """
     if not _EXTRACT.search(wish):
         return None
+    wish = _NO_KIND.sub(" ", wish)
     asked = [(name, find) for pattern, name, find in _PATTERNS if pattern.search(wish)]
     # The numbers of "phone numbers" are those of telephones only.
     asked = [one for one in asked if one[0] != "numbers"] or asked

@@ -44,9 +44,17 @@ BAD = words_of(
 )
 _STRONG = words_of("very really extremely absolutely totally so incredibly highly completely")
 _NEGATIONS = words_of(
-    "not no never hardly isn't wasn't aren't don't doesn't didn't can't won't couldn't "
+    "not no never nobody none hardly cannot isn't wasn't aren't don't doesn't didn't can't won't couldn't "
     "wouldn't without nothing neither nor"
 )
+_EXPECTED = words_of(
+    "answer answers answered arrive arrives arrived call called calls care cared come comes came deliver "
+    "delivered explain explained fix fixed hear heard help helped helps inform informed listen listened "
+    "listens load loads open opens receive received replied replies reply respond responded responds show "
+    "start starts tell told update updated work worked works"
+)
+"""What one expects, and what is bad if it does not happen: `nobody told us`, `it does not work`."""
+
 _WORD = re.compile(r"[\w']+")
 _NEAR = 3
 _BUT = words_of("but however though although yet")
@@ -61,15 +69,17 @@ def score(text: str) -> float:
         True
     """
     words = _WORD.findall(text[:_LONGEST].lower().replace("\u2019", "'"))
-    total = 0.0
-    for place, word in enumerate(words):
-        value = (word in GOOD) - (word in BAD and word not in _NEGATIONS)
-        if not value:
-            continue
-        around = words[max(0, place - _NEAR) : place]
-        negated = bool(_NEGATIONS & frozenset(around)) and not _BUT & frozenset(around)
-        total += (-value if negated else value) * (1.5 if _STRONG & frozenset(around[-1:]) else 1)
-    return total
+    return sum(_value(word, words[max(0, place - _NEAR) : place]) for place, word in enumerate(words))
+
+
+def _value(word: str, before: list[str]) -> float:
+    """Return how good a word sounds after those before it."""
+    value = (word in GOOD) - (word in BAD and word not in _NEGATIONS)
+    around = frozenset(before)
+    negated = bool(_NEGATIONS & around) and not _BUT & around
+    if not value:
+        return -1.0 if negated and word in _EXPECTED else 0.0
+    return (-value if negated else value) * (1.5 if _STRONG & frozenset(before[-1:]) else 1)
 
 
 def sentiment(text: str) -> str:

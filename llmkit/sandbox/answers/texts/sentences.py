@@ -9,6 +9,7 @@ _CLAUSE = re.compile(
     r"\s*(?:;|, (?:which|who|so that|from|and|but|about|with|learned|surrounded)\b|: |, "
     r"|\band\b|\bso that\b|\bbut\b)"
 )
+_CLAUSE_WORDS = 4  # fewer after a comma are the beginning of a clause only
 _PREPOSITION = re.compile(r"\s+(?:on|in|for|by|until|into|without|as|when|while|with|from|at|to|that|of)\b")
 _DANGLING = re.compile(
     (
@@ -47,7 +48,13 @@ def fitted(text: str, most: int) -> str:
 def _shortened(text: str, most: int) -> str:
     """Cut a sentence at its last clause that fits, else between words."""
     first = sentences(text)[0] if text.strip() else ""
-    places = [found.start() for found in (*_CLAUSE.finditer(first), *_PREPOSITION.finditer(first))]
-    fits = [first[:place] for place in places if most // 2 <= len(first[:place].split()) <= most]
-    cut = max(fits, key=len) if fits else " ".join(first.split()[:most])
+    fits = [one for one in _ends(first) if _CLAUSE_WORDS <= len(one.split()) <= most]
+    cut = max(fits, key=len, default="") or " ".join(first.split()[:most])
     return _DANGLING.sub("", cut).rstrip(" .,;:") + "." if cut else ""
+
+
+def _ends(sentence: str) -> list[str]:
+    """Return the beginnings of a sentence that end well, before a clause or a phrase."""
+    clauses = [sentence[: found.start()] for found in _CLAUSE.finditer(sentence)]
+    phrases = [sentence[: found.start()] for found in _PREPOSITION.finditer(sentence)]
+    return [*clauses, *(one for one in phrases if len(one.rpartition(", ")[2].split()) >= _CLAUSE_WORDS)]

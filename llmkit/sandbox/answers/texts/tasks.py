@@ -11,9 +11,10 @@ from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
 from llmkit.sandbox.answers.texts.classifying import classified
 from llmkit.sandbox.answers.texts.condensing import in_common, keywords, summarised, title
 from llmkit.sandbox.answers.texts.extraction import extracted
+from llmkit.sandbox.answers.texts.lexicon import score
 from llmkit.sandbox.answers.texts.material import task_of
 from llmkit.sandbox.answers.texts.rewriting import rewritten
-from llmkit.sandbox.answers.texts.sentences import sentences
+from llmkit.sandbox.answers.texts.sentences import fitted, sentences
 from llmkit.sandbox.answers.texts.translation import translated
 from llmkit.sandbox.answers.texts.words import about_word, about_words
 from llmkit.sandbox.answers.wording import plain
@@ -37,6 +38,11 @@ _REWRITE = re.compile(
 )
 _TITLE = re.compile(r"\b(?:title|headline|heading|subject line|name for|caption)\b")
 _COMMON = re.compile(r"\bin common\b")
+_WORRY = re.compile(
+    r"\b(?:complain(?:s|ts?|ing)?|worr(?:y|ies|ied)|concern(?:s|ed)?|problems?|bothers?|upsets?|annoys?"
+    r"|(?:is|are) (?:wrong|unhappy|upset|angry))\b"
+)
+_ASKS_WHAT = re.compile(r"\b(?:what|which|why|name|explain|main|identify|describe)\b")
 _QUESTION = re.compile(
     r"^(?:according to|based on|from the text|given)\b|\b(?:in|from|according to) the (?:text"
     r"|passage|article|paragraph|context)\b"
@@ -86,6 +92,16 @@ def _common(wish: str, text: str) -> Finding | None:
     return in_common(text) if _COMMON.search(wish) else None
 
 
+def _worry(wish: str, text: str) -> Finding | None:
+    """Tell what a writer is unhappy about: the sentence that sounds worst."""
+    if not (_WORRY.search(wish) and _ASKS_WHAT.search(wish)):
+        return None
+    worst = min(sentences(text), key=score, default="")
+    if not worst or score(worst) >= 0:
+        return Finding(text="No sentence of the text sounds unhappy.", short="nothing")
+    return Finding(text=worst, short=fitted(worst, 8).rstrip("."))
+
+
 def _bullets(wish: str, text: str) -> Finding | None:
     if not _BULLETS.search(wish):
         return None
@@ -119,12 +135,13 @@ def _reading(wish: str, text: str) -> Finding | None:
 
 _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
     _common,
+    _worry,
     _summary,
     classified,
     _title,
     about_words,
-    extracted,
     _keywords,
+    extracted,
     rewritten,
     _bullets,
     _reading,
