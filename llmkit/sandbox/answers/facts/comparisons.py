@@ -38,7 +38,7 @@ def compared(text: str) -> Finding | None:
 
 def _by_property(text: str, entries: list[Entry], phrases: list[str]) -> Finding | None:
     kind = kinds()[entries[0].kind]
-    taken = [*phrases, kind.noun, _MADE_FOR]
+    taken: list[str | re.Pattern[str]] = [*phrases, kind.noun, _MADE_FOR]
     for prop in kind.properties.values():
         for pattern, sign in ((prop.more, 1), (prop.less, -1)):
             if pattern and pattern.search(text) and not left_over(text, [*taken, pattern]):
