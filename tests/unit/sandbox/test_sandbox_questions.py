@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from pydantic import BaseModel
 
 from llmkit.content.describe import card
 from llmkit.sandbox.answers.answers import write
@@ -353,3 +356,80 @@ def test_a_prompt_of_a_hundred_kilobytes_is_answered():
     long = "The committee met on Tuesday. Costs rose by 12 %. " * 2000
     assert "committee" in said(f"Summarise: {long}").lower() or "Costs" in said(f"Summarise: {long}")
     assert said(f"What is this about?\n\n{long}")
+
+
+MOVED = "Nobody told us that the survey had moved, so half of us never answered."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (f"Is this statement positive or negative? {MOVED}", "Negative."),
+        (f"Name three keywords: {MOVED}", "survey, half"),
+        (f"Summarise in ten words: {MOVED}", "Nobody told us that the survey had moved."),
+        (f"Explain in two sentences what worries this person: {MOVED}", MOVED),
+        (f"What is the main complaint here? I like the colour. {MOVED}", MOVED),
+        ("Positive or negative? The battery died after two days and support never answered.", "Negative."),
+        ("Name the people: Nobody but Ann Lee met Bob.", "Ann Lee, Bob"),
+        ("Sort these numbers from large to small: 3, 19, 7, 12", "19, 12, 7, 3"),
+        ("Sort these numbers: 10, 9, 100", "9, 10, 100"),
+    ],
+)
+def test_a_text_is_judged_by_what_it_says(question, answer):
+    assert said(question).startswith(answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "part"),
+    [
+        ("List the ten highest mountains.", "Makalu, Cho Oyu, Dhaulagiri, Manaslu, Nanga Parbat"),
+        ("What is the highest mountain in Oceania?", "Puncak Jaya"),
+        ("Which is the densest element?", "Osmium"),
+        ("Which is the longest river in the United States?", "the rivers in the United States"),
+        ("Which river is longer, the Missouri or the Mississippi?", "The Missouri."),
+        ("What is the largest desert in North America?", "Great Basin"),
+        ("How long does the Moon take to orbit the Earth?", "27.3 days"),
+        ("What is the difference between AI and machine learning?", "the whole field"),
+        ("Where was Freud born?", "in the Czech Republic"),
+        ("Where did Mozart die?", "no model was asked"),
+        ("When did Mozart die?", "5 December 1791"),
+        ("Which city is the capital of Japan?", "Tokyo"),
+        ("When was the Eiffel Tower built?", "1889"),
+        ("What year did the Berlin Wall fall?", "1989"),
+        ("What comes next: 1, 4, 9, 16?", "25"),
+        ("What comes next: 2, 3, 5, 8?", "13"),
+        ("How do I drop rows with missing values in pandas?", "dropna"),
+    ],
+)
+def test_what_was_wrong_or_missing_is_known(question, part):
+    assert part in said(question)
+
+
+def test_an_overview_in_few_words_names_the_most_striking_thing():
+    shown = card("kiosk", KIOSK).text
+    assert said(f"{shown}\n\nWhat stands out? Answer in 15 words.") == (
+        "Coffee of 2026-06-08 stands out: 12, with a median of 69."
+    )
+    about = said(f"{shown}\n\nWhat stands out in the coffee column? Answer in 30 words.")
+    assert "12 (2026-06-08)" in about
+    assert "lemonade" not in about
+    assert "missing" in said(f"{card('sales', SALES).text}\n\nWhat stands out? Answer in eight words.")
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "country"),
+    [
+        ("What is the capital of Peru?", "Lima", "Peru"),
+        ("Which city is the capital of Japan?", "Tokyo", "Japan"),
+        ("Extract the town: I moved from Oslo to Bergen.", "Oslo", "Norway"),
+        ("Find the town in this text: We met in Porto last year.", "Porto", "Portugal"),
+        ("Extract the town: She lives in Smallville.", "Smallville", "not stated"),
+    ],
+)
+def test_a_town_is_filled_from_what_is_known(question, name, country):
+    class Town(BaseModel):
+        name: str
+        country: str
+
+    ask = Ask(model="sandbox", turns=(Turn("user", question),), schema=Town.model_json_schema())
+    assert json.loads(write(replace(ask, wants_json=True))) == {"name": name, "country": country}

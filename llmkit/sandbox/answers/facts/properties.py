@@ -31,6 +31,7 @@ _FACTS = re.compile(
 _COUNTRY = re.compile(r"\bcountr(?:y|ies)\b")
 _ABOUT_PLACES = frozenset({"borders", "countries", "country", "currency", "language"})
 _PLACES = ("country", "countries", "continent")
+_ON_ONE_DAY = "The {name} was {value}."
 _WHERE = re.compile(r"\bwhere\b")
 _FEW = 3
 
@@ -136,7 +137,9 @@ def _answered(pairs: list[tuple[Entry, Property]], chosen: list[Property]) -> Fi
 
 
 def _sentence(entry: Entry, prop: Property) -> str:
-    return filled(prop.says, entry, shown(entry, prop.name))
+    values = entry.values
+    on_one_day = entry.kind == "event" and values["begin"] == values["end"]
+    return filled(_ON_ONE_DAY if on_one_day else prop.says, entry, shown(entry, prop.name))
 
 
 def _background(entry: Entry) -> str:

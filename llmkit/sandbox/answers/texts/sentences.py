@@ -10,11 +10,14 @@ _CLAUSE = re.compile(
     r"|\band\b|\bso that\b|\bbut\b)"
 )
 _CLAUSE_WORDS = 4  # fewer after a comma are the beginning of a clause only
-_PREPOSITION = re.compile(r"\s+(?:on|in|for|by|until|into|without|as|when|while|with|from|at|to|that|of)\b")
+_PREPOSITION = re.compile(
+    r"\s+(?:on|in|for|by|until|into|without|as|when|while|with|from|at|to|that|of|along|over|across|during"
+    r"|after|before|through|under|about|between)\b"
+)
 _DANGLING = re.compile(
     (
         r"(?:[\s,;:]+(?:a|an|the|of|and|or|to|in|with|for|by|that|which|from|is|are|as|its|so|than"
-        r"|at|on|than|much|not))+$"
+        r"|at|on|than|much|not|along|over|across|through|under|between))+$"
     ),
     re.IGNORECASE,
 )

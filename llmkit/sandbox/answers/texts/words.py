@@ -36,7 +36,11 @@ _UNITS: tuple[tuple[str, str, Callable[[str], int]], ...] = (
 )
 _ITEMS = re.compile(r"\s*(?:,|;|\n)\s*(?:and\s+|or\s+)?|\s+and\s+")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
-_DOWN = re.compile(r"\b(?:descending|reverse|z to a|z-a|backwards?|longest first)\b")
+_DOWN = re.compile(
+    r"\b(?:descending|reverse|z to a|z-a|backwards?|(?:longest|largest|biggest|highest|greatest) (?:first|to)"
+    r"|from (?:large|big|high|long)\w* to)\b"
+)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _SORT = re.compile(r"\b(?:sort|alphabeti[sz]e|alphabetical(?:ly)?|order|arrange)\b")
 _BY_LENGTH = re.compile(r"\bby (?:\w+ )?length\b|\bshortest\b|\blongest\b")
 _UNIQUE = re.compile(r"\b(?:duplicates?|dedupe|deduplicate|unique|distinct)\b")
@@ -130,8 +134,14 @@ def _ordered(wish: str, text: str) -> Finding | None:
         return _list(list(first.values()))
     if not _SORT.search(wish):
         return None
-    key: Callable[[str], object] = len if _BY_LENGTH.search(wish) else str.lower
-    return _list(sorted(listed, key=key, reverse=bool(_DOWN.search(wish))))  # type: ignore[arg-type]
+    return _list(_sorted(listed, by_length=bool(_BY_LENGTH.search(wish)), down=bool(_DOWN.search(wish))))
+
+
+def _sorted(listed: list[str], *, by_length: bool, down: bool) -> list[str]:
+    """Return items in order: numbers by value, words by the alphabet or their length."""
+    if all(map(_NUMBER.fullmatch, listed)):
+        return sorted(listed, key=lambda one: float(one.replace(",", "")), reverse=down)
+    return sorted(listed, key=lambda one: (len(one) if by_length else 0, one.lower()), reverse=down)
 
 
 def _list(names: list[str]) -> Finding:
