@@ -14,7 +14,7 @@ from llmkit.sandbox.answers.numbers.computing import computed
 from llmkit.sandbox.answers.query import Query, query_of
 from llmkit.sandbox.answers.rendering import dressed, render
 from llmkit.sandbox.answers.smalltalk import small_talk
-from llmkit.sandbox.answers.structured import write_json
+from llmkit.sandbox.answers.structured import spoken_schema, write_json
 from llmkit.sandbox.answers.tables.questions import about_table
 from llmkit.sandbox.answers.texts.tasks import text_task
 from llmkit.sandbox.answers.texts.translation import in_language
@@ -77,7 +77,9 @@ def _echo(query: Query) -> str | None:
 
 def _json(query: Query) -> str | None:
     spoken = [*(turn.text for turn in query.ask.turns if turn.role == "system"), query.ask.last_user_text]
-    asked = any(_JSON.search(text) and not _ABOUT_JSON.search(text[:200]) for text in spoken)
+    asked = any(
+        spoken_schema(text) or (_JSON.search(text) and not _ABOUT_JSON.search(text[:200])) for text in spoken
+    )
     return write_json(query.ask, finding_of(query)) if query.ask.wants_json or asked else None
 
 

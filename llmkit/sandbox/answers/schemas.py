@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -196,8 +197,16 @@ def _scalar(schema: dict[str, Any], key: str, source: Source, *, nullable: bool)
 def _absent(schema: dict[str, Any], *, number: bool) -> Any:
     """Return what stands in a field of which the text says nothing."""
     if number:
-        return schema.get("minimum", 0)
+        return _limit(schema, "minimum") or 0
     return _MOMENTS.get(str(schema.get("format")), NOT_STATED)
+
+
+def _limit(schema: dict[str, Any], name: str) -> float | None:
+    """Return the bound of a number; strict schemas of some providers have it in the description only."""
+    written = schema.get(name, schema.get(f"exclusive{name.title()}"))
+    if written is None and (said := re.search(rf"{name}: (-?\d+(?:\.\d+)?)", schema.get("description", ""))):
+        return float(said[1]) if "." in said[1] else int(said[1])
+    return written if isinstance(written, (int, float)) else None
 
 
 def _text_of(key: str, source: Source) -> str | None:
@@ -218,8 +227,8 @@ def _thing(finding: Finding | None) -> str:
 
 
 def _number(schema: dict[str, Any], key: str, source: Source, *, whole: bool) -> float | None:
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    low = _limit(schema, "minimum")
+    high = _limit(schema, "maximum")
     answers = source.finding is not None and key.lower() in _ANSWERS
     text = f"{key}: {source.finding.short.replace(',', '')}" if answers and source.finding else source.subject
     return field_number(key, text, low, high, whole=whole)

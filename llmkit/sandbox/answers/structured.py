@@ -123,8 +123,13 @@ def _split_keys(text: str) -> list[str]:
     return names if names and all(name and len(name) < 25 for name in names) else []
 
 
-def _spoken_schema(prompt: str) -> dict[str, Any] | None:
-    """Find a JSON schema that a prompt spells out."""
+def spoken_schema(prompt: str) -> dict[str, Any] | None:
+    """Find a JSON schema that a prompt spells out.
+
+    Example:
+        >>> spoken_schema('It must match this JSON schema: {"type": "string"}')
+        {'type': 'string'}
+    """
     found = _SCHEMA.search(prompt)
     if found is None:
         return None
@@ -178,7 +183,7 @@ def write_json(ask: Ask, finding: Finding | None = None) -> str:
     prompt = "\n".join(turn.text for turn in ask.turns if turn.role != "assistant")
     subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
     value: Any
-    if schema := ask.schema or _spoken_schema(prompt):
+    if schema := ask.schema or spoken_schema(prompt):
         value = by_schema(schema, "answer", Source(schema, subject, prompt, finding))
     elif keys := _named_keys(prompt):
         value = _with_keys(keys, subject, finding, array=bool(_ARRAY.search(prompt)))
