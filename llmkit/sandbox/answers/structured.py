@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BRACES = re.compile(r"\{[^{}]*\}", re.DOTALL)
 _KEY = re.compile(r"""['"]([A-Za-z_][\w-]*)['"]\s*:\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^,}\n]*)""")
-_KEY_LIST = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b[^.\n{]*", re.IGNORECASE)
+_KEY_LIST = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b:?[^.\n{:]*", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]*)['"`]""")
 _BARE_KEYS = re.compile(
     (

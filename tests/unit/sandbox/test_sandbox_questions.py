@@ -373,6 +373,13 @@ MOVED = "Nobody told us that the survey had moved, so half of us never answered.
         ("Name the people: Nobody but Ann Lee met Bob.", "Ann Lee, Bob"),
         ("Sort these numbers from large to small: 3, 19, 7, 12", "19, 12, 7, 3"),
         ("Sort these numbers: 10, 9, 100", "9, 10, 100"),
+        (
+            "Summarise in five words: The mayor opened the new bridge on Friday after lunch.",
+            "The mayor opened.",
+        ),
+        ("Who worries about it? Ann is always calm at work. Bob worries about the deadline.", "Bob worries"),
+        ("What is the problem here? It is red. Nobody fixed the printer.", "Nobody fixed the printer."),
+        ("Explain what worries this person: I like tea.", "No sentence of the text sounds like a worry"),
     ],
 )
 def test_a_text_is_judged_by_what_it_says(question, answer):
@@ -433,3 +440,8 @@ def test_a_town_is_filled_from_what_is_known(question, name, country):
 
     ask = Ask(model="sandbox", turns=(Turn("user", question),), schema=Town.model_json_schema())
     assert json.loads(write(replace(ask, wants_json=True))) == {"name": name, "country": country}
+
+
+def test_the_text_behind_the_names_of_keys_is_read():
+    answer = said("Extract as JSON with keys town and country: We flew to Nairobi.")
+    assert json.loads(answer) == {"town": "Nairobi", "country": "Kenya"}

@@ -140,7 +140,7 @@ def extracted(wish: str, text: str) -> Finding | None:
         >>> extracted("extract the emails", "Write to bob@example.com!").short
         'bob@example.com'
     """
-    if not _EXTRACT.search(wish):
+    if not _EXTRACT.search(wish) or _asks_of_text(wish, text):
         return None
     wish = _NO_KIND.sub(" ", wish)
     asked = [(name, find) for pattern, name, find in _PATTERNS if pattern.search(wish)]
@@ -150,6 +150,12 @@ def extracted(wish: str, text: str) -> Finding | None:
         return None
     found = [(name, find(text)) for name, find in asked]
     return _one_kind(*found[0]) if len(found) == 1 else _several_kinds(found)
+
+
+def _asks_of_text(wish: str, text: str) -> bool:
+    """Whether a question asks who does what a sentence of the text says, and not for all names."""
+    shared = frozenset(re.findall(r"[a-z]{5,}", wish)) & frozenset(re.findall(r"[a-z]{5,}", plain(text)))
+    return wish.startswith("who ") and bool(shared)
 
 
 def _several_kinds(found: list[tuple[str, list[str]]]) -> Finding:

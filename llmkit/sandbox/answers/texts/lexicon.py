@@ -32,8 +32,8 @@ BAD = words_of(
     "failure faulty fear filthy flimsy frozen "
     "frustrated frustrating garbage hate hated hates horrible hopeless ignored impolite "
     "incompetent inferior junk lack lacking late "
-    "lazy leaked leaking lost mediocre mess messy mistake misleading missing nasty negative "
-    "never nightmare noisy nothing obnoxious "
+    "lazy leaked leaking lose loses losing lost mediocre mess messy mistake misleading missing nasty "
+    "negative never nightmare noisy nothing obnoxious "
     "outrageous overpriced pain painful pathetic poor poorly problem problems refund regret "
     "rejected ridiculous rough rude ruined sad "
     "scam scratched shame slow slowly smelly smells soggy spoiled stale stopped stupid stuck "
@@ -49,9 +49,9 @@ _NEGATIONS = words_of(
 )
 _EXPECTED = words_of(
     "answer answers answered arrive arrives arrived call called calls care cared come comes came deliver "
-    "delivered explain explained fix fixed hear heard help helped helps inform informed listen listened "
-    "listens load loads open opens receive received replied replies reply respond responded responds show "
-    "start starts tell told update updated work worked works"
+    "delivered explain explained fix fixed happen happened happens hear heard help helped helps inform "
+    "informed listen listened listens load loads open opens receive received replied replies reply "
+    "respond responded responds show start starts tell told update updated work worked works"
 )
 """What one expects, and what is bad if it does not happen: `nobody told us`, `it does not work`."""
 

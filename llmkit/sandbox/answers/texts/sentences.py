@@ -14,6 +14,9 @@ _PREPOSITION = re.compile(
     r"\s+(?:on|in|for|by|until|into|without|as|when|while|with|from|at|to|that|of|along|over|across|during"
     r"|after|before|through|under|about|between)\b"
 )
+_OPEN_PHRASE = re.compile(
+    r"\s+(?:a|an|the|this|that|my|your|our|his|her|its|their)(?: [\w-]+)?$", re.IGNORECASE
+)
 _DANGLING = re.compile(
     (
         r"(?:[\s,;:]+(?:a|an|the|of|and|or|to|in|with|for|by|that|which|from|is|are|as|its|so|than"
@@ -52,8 +55,14 @@ def _shortened(text: str, most: int) -> str:
     """Cut a sentence at its last clause that fits, else between words."""
     first = sentences(text)[0] if text.strip() else ""
     fits = [one for one in _ends(first) if _CLAUSE_WORDS <= len(one.split()) <= most]
-    cut = max(fits, key=len, default="") or " ".join(first.split()[:most])
+    cut = max(fits, key=len, default="") or _without_open_phrase(" ".join(first.split()[:most]))
     return _DANGLING.sub("", cut).rstrip(" .,;:") + "." if cut else ""
+
+
+def _without_open_phrase(cut: str) -> str:
+    """Leave out an article and what follows it at the end: its noun may have been cut off."""
+    shorter = _OPEN_PHRASE.sub("", cut)
+    return shorter if len(shorter.split()) >= _CLAUSE_WORDS - 1 else cut
 
 
 def _ends(sentence: str) -> list[str]:

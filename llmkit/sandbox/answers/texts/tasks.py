@@ -98,7 +98,7 @@ def _worry(wish: str, text: str) -> Finding | None:
         return None
     worst = min(sentences(text), key=score, default="")
     if not worst or score(worst) >= 0:
-        return Finding(text="No sentence of the text sounds unhappy.", short="nothing")
+        return Finding(text="No sentence of the text sounds like a worry or a complaint.", short="nothing")
     return Finding(text=worst, short=fitted(worst, 8).rstrip("."))
 
 
