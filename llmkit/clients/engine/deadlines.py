@@ -150,12 +150,16 @@ class Deadlines:
 
     def _passed(self) -> LLMTimeoutError:
         total = self._next() == self._end
+        hint = "Try again, or set a longer one: timeout=llmkit.Timeouts({}=…)."
         if total:
             text = f"the total timeout of {self._timeouts.total:g} s expired"
+            hint = LLMTimeoutError.default_hint
         elif self._moving:
             text = f"the idle timeout expired: no text for {self._limit:g} s"
+            hint = hint.format("idle")
         else:
             text = f"the first-token timeout of {self._limit:g} s expired"
+            hint = hint.format("first_token")
         name = f"{self._call.provider}:{self._call.request.model}"
         # After the total there is no time for a retry; after text, a retry would repeat it.
-        return LLMTimeoutError(f"{name}: {text}.", retryable=not (total or self._call.started))
+        return LLMTimeoutError(f"{name}: {text}.", hint=hint, retryable=not (total or self._call.started))

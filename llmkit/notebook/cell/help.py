@@ -1,4 +1,4 @@
-"""Help texts of the magics, and the README's table of options."""
+"""Help texts of the magics, and the table of options in the documentation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOTS = """\
 
 
 def options_table() -> str:
-    """Return the options as a Markdown table, for the README."""
+    """Return the options as a Markdown table, for the documentation."""
     usages = [(option.usage.replace("|", "\\|"), option.help) for option in OPTIONS]
     rows = [f"| `{usage}` | {text} |" for usage, text in usages]
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
