@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BRACES = re.compile(r"\{[^{}]*\}", re.DOTALL)
 _KEY = re.compile(r"""['"]([A-Za-z_][\w-]*)['"]\s*:\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^,}\n]*)""")
-_KEY_LIST = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b:?[^.\n{:]*", re.IGNORECASE)
+_KEY_LIST = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b[^.\n{]*", re.IGNORECASE)
 _QUOTED = re.compile(r"""['"`]([A-Za-z_][\w-]*)['"`]""")
 _BARE_KEYS = re.compile(
     (
@@ -181,7 +181,7 @@ def write_json(ask: Ask, finding: Finding | None = None) -> str:
         '{\n  "sentiment": "positive"\n}'
     """
     prompt = "\n".join(turn.text for turn in ask.turns if turn.role != "assistant")
-    subject = _KEY_LIST.sub(" ", _BRACES.sub(" ", ask.last_user_text))
+    subject = _without_keys(_BRACES.sub(" ", ask.last_user_text))
     value: Any
     if schema := ask.schema or spoken_schema(prompt):
         value = by_schema(schema, "answer", Source(schema, subject, prompt, finding))
@@ -191,6 +191,18 @@ def write_json(ask: Ask, finding: Finding | None = None) -> str:
         pairs = _pairs(task_of(ask.last_user_text).text or ask.last_user_text)
         value = pairs or _known(finding, array=bool(_ARRAY.search(prompt)))
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _without_keys(prompt: str) -> str:
+    """Return a prompt without the names of keys; the text may stand right behind them."""
+    found = _KEY_LIST.search(prompt)
+    if (
+        found
+        and not re.search(r"\w", prompt[found.end() :])
+        and (text := re.search(r": ([A-Z].*)", found[0]))
+    ):
+        return f"{prompt[: found.start()]} {text[1]}"
+    return _KEY_LIST.sub(" ", prompt)
 
 
 def _with_keys(keys: dict[str, str], subject: str, finding: Finding | None, *, array: bool) -> Any:

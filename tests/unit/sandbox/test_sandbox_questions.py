@@ -445,3 +445,6 @@ def test_a_town_is_filled_from_what_is_known(question, name, country):
 def test_the_text_behind_the_names_of_keys_is_read():
     answer = said("Extract as JSON with keys town and country: We flew to Nairobi.")
     assert json.loads(answer) == {"town": "Nairobi", "country": "Kenya"}
+    task = "Answer in JSON with the key 'sentiment': positive, negative or neutral. "
+    assert json.loads(said(f"{task}Not bad.")) == {"sentiment": "positive"}
+    assert json.loads(said(f"{task}It is blue.")) == {"sentiment": "neutral"}
