@@ -364,7 +364,7 @@ def _extension_folders() -> Iterator[Path]:
 
 
 def _versions() -> Finding:
-    names = {"llmkit": "llmkit", "IPython": "ipython", "ipykernel": "ipykernel"}
+    names = {"llmkit": "jupyter-llmkit", "IPython": "ipython", "ipykernel": "ipykernel"}
     shown = [f"{name} {_version(package) or 'is not installed'}" for name, package in names.items()]
     return Finding(name="versions", ok=None, text=", ".join([*shown, f"Python {platform.python_version()}"]))
 

@@ -152,13 +152,15 @@ def _found(query: Query) -> str | None:
     if query.form.language not in {"", "english"}:
         return _abroad(query, finding)
     whole = None if _is_sized(query) else article(query.question, finding.title)
-    return dressed(whole, query.form) if whole else render(finding, query.form, query.voice)
+    if whole and (query.form.shape == "" or (query.form.shape == "table" and "\n|" in whole)):
+        return dressed(whole, query.form)
+    return render(finding, query.form, query.voice)
 
 
 def _is_sized(query: Query) -> bool:
-    """Whether a length or form is asked for, or the model is one of few words."""
+    """Whether a length is asked for, or the model is one of few words."""
     form = query.form
-    asked = (form.words, form.sentences, form.simple, form.brief, form.shape)
+    asked = (form.words, form.sentences, form.simple, form.brief)
     return query.voice.length == "short" or any(asked)
 
 

@@ -334,6 +334,12 @@ def test_a_table_of_the_system_prompt_is_known_in_the_whole_conversation():
     assert "Lima" in said("What is the capital of Peru?", system=system)
 
 
+def test_an_article_with_a_table_is_an_answer_in_a_table():
+    whole = said("Plan a survey. Use a table.")
+    assert whole.startswith("# ")
+    assert "\n|" in whole
+
+
 def test_a_system_prompt_changes_the_form():
     assert said("Who wrote Hamlet?", system="Be brief.") == "William Shakespeare."
     assert said("Name three rivers.", system="You are a pirate.").startswith("Arr")
