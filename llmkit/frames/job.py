@@ -241,7 +241,7 @@ class Job:
     ) -> JobStopped:
         """Return the exception of a job that ends now."""
         again = AGAIN if self.options.store is not False else UNSTORED
-        after = f"Stopped after {self.progress.done:,} of {self.progress.rows:,} rows: {why.rstrip('.')}."
+        after = f"Stopped after {self.progress.done:,} of {self.progress.rows:,} rows: {why.rstrip('.:')}."
         return kind(after, frame=self.frame(), reason=reason, hint=f"{hint} {again}".strip())
 
     def _save(self, state: str) -> None:
