@@ -15,7 +15,7 @@ from llmkit.sandbox.answers.query import Query, query_of
 from llmkit.sandbox.answers.rendering import dressed, render
 from llmkit.sandbox.answers.smalltalk import small_talk
 from llmkit.sandbox.answers.structured import spoken_schema, write_json
-from llmkit.sandbox.answers.tables.questions import about_table
+from llmkit.sandbox.answers.tables.questions import about_table, asks_of_table
 from llmkit.sandbox.answers.texts.tasks import text_task
 from llmkit.sandbox.answers.texts.translation import in_language
 from llmkit.sandbox.answers.tool_calls import spoken_results
@@ -118,6 +118,11 @@ def _table(query: Query) -> str | None:
     return render(found, query.form, query.voice) if found else None
 
 
+def _not_in_table(query: Query) -> str | None:
+    """Say that it is not known, where a question about a table has no answer; no text task guesses one."""
+    return _unknown(query) if asks_of_table(query.text) else None
+
+
 def _table_before(query: Query) -> str | None:
     """Answer about a table of earlier turns, such as the system prompt of a chat with `vars=`."""
     for turn in reversed(query.ask.turns[:_EARLIER]):
@@ -195,7 +200,7 @@ def _unknown(query: Query) -> str:
 
 
 _KINDS: tuple[Callable[[Query], str | None], ...] = (
-    _results, _echo, _repair, _json, _media, _name, _table, _code, _found,
+    _results, _echo, _repair, _json, _media, _name, _table, _not_in_table, _code, _found,
     _table_before,
 )  # fmt: skip
 

@@ -18,14 +18,39 @@ if TYPE_CHECKING:
 
 MOST = re.compile(
     r"\b(?:largest|highest|biggest|most|max\w*|best|longest|top|tallest|greatest|peak|hottest|warmest"
-    r"|oldest|strongest|richest)\b"
+    r"|oldest|strongest|richest|heaviest|dearest|most expensive)\b"
 )
 """Words that ask for the largest value."""
 
 LEAST = re.compile(
-    r"\b(?:smallest|lowest|least|min\w*|worst|shortest|fewest|coldest|youngest|weakest|poorest)\b"
+    r"\b(?:smallest|lowest|least|min\w*|worst|shortest|fewest|coldest|youngest|weakest|poorest|cheapest|lightest)\b"
 )
 """Words that ask for the smallest value."""
+
+
+COMPARED = re.compile(
+    r"\b(above|over|more than|greater than|higher than|at least|larger than|exceed\w*|warmer than|older than"
+    r"|taller than|longer than|heavier than|below|under|less than|lower than|fewer than|smaller than|at most"
+    r"|colder than|younger than|shorter than|lighter than)\s*\$?(-?[\d,]+(?:\.\d+)?)(?: years?(?: old)?)?"
+    r"|([<>]=?)\s*(-?[\d,]+(?:\.\d+)?)"
+)
+"""A limit for the values of a column."""
+
+_UP = re.compile(
+    r"above|over|more|greater|higher|at least|larger|exceed|warmer|older|taller|longer|heavier|>"
+)
+_INCLUSIVE = frozenset({"at least", "at most", ">=", "<="})
+
+_HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(?:earn\w*|paid|richest|poorest)\b"), r"salary|income|wage|pay|earning"),
+    (re.compile(r"\b(?:oldest|youngest|older|younger|how old)\b"), r"\bage\b|years"),
+    (re.compile(r"\b(?:hottest|warmest|coldest|warmer|colder)\b"), r"temp"),
+    (re.compile(r"\b(?:tallest|taller)\b"), r"height"),
+    (re.compile(r"\b(?:heaviest|lightest|heavier|lighter)\b"), r"weight"),
+    (re.compile(r"\b(?:cheapest|dearest|expensive)\b"), r"price|cost"),
+    (re.compile(r"\b(?:sold|sells?)\b"), r"sales|sold|revenue|units|quantity"),
+)
+"""Words that mean a column without its name."""
 
 
 def _deviation(values: list[float]) -> float:
@@ -43,6 +68,10 @@ _MEASURES: tuple[tuple[str, str, Callable[[list[float]], float]], ...] = (
     (r"standard deviation|std|spread|deviation", "standard deviation", _deviation),
     (r"range", "range", _range),
 )
+
+
+MEASURED = re.compile(rf"\b(?:{'|'.join(words for words, _, _ in _MEASURES)})\b")
+"""Words that ask for a measure."""
 
 
 def measures_in(question: str) -> list[Measure]:
@@ -63,16 +92,73 @@ def columns_in(frame: Frame, question: str) -> list[Column]:
 
 def _place(name: str, question: str) -> int:
     """Return where a question names a column, in the singular or plural; -1 if it does not."""
-    spaced = plain(name).replace("_", " ")
-    forms = {plain(name), spaced, spaced.removesuffix("s"), f"{spaced}s"}
-    found = (re.search(rf"(?<!\w){re.escape(form)}(?!\w)", question) for form in forms if form)
+    found = (re.search(rf"(?<!\w){re.escape(form)}(?!\w)", question) for form in forms_of(name))
     return min((one.start() for one in found if one), default=-1)
 
 
+def forms_of(name: str) -> list[str]:
+    """Return how a question may write the name of a column, the longest form first.
+
+    Example:
+        >>> forms_of("city")
+        ['cities', 'cityes', 'citys', 'city']
+    """
+    spaced = plain(name).replace("_", " ")
+    forms = {plain(name), spaced, spaced.removesuffix("s"), f"{spaced}s", f"{spaced}es"}
+    if spaced.endswith("y"):
+        forms.add(f"{spaced[:-1]}ies")
+    return sorted(filter(None, forms), key=lambda form: (-len(form), form))
+
+
 def numeric_in(frame: Frame, question: str) -> list[Column]:
-    """Return the columns of numbers that a question names, else the first."""
+    """Return the columns of numbers that a question names or means; the only one if it names none."""
     named = [one for one in columns_in(frame, question) if one.numeric]
-    return named or [one for one in frame.columns if one.numeric][:1]
+    numbers = [one for one in frame.columns if one.numeric]
+    return named or _meant(numbers, question) or (numbers if len(numbers) == 1 else [])
+
+
+def _meant(columns: list[Column], question: str) -> list[Column]:
+    """Return the column that other words mean, such as a salary in `who earns the most`."""
+    for said, names in _HINTS:
+        if said.search(question):
+            return [one for one in columns if re.search(names, plain(one.name))][:1]
+    return []
+
+
+def limit_of(frame: Frame, question: str, found: re.Match[str]) -> Column | None:
+    """Return the column that a limit is about; `None` if that is unclear."""
+    numbers = [one for one in frame.columns if one.numeric]
+    if found[1] and (meant := _meant(numbers, found[1])):
+        return meant[0]
+    before, after = question[: found.start()], question[found.end() :]
+    for column in columns_in(frame, question):
+        if column.numeric and _is_next_to(column, before, after):
+            return column
+    if re.search(r"\b(?:people|persons?|employees|those|anyone|everyone|men|women)(?: who are)?\s*$", before):
+        return next((one for one in numbers if re.search(r"\bage\b", plain(one.name))), None)
+    only = [] if measures_in(question) else numeric_in(frame, question)
+    return _single(only) or _single(numbers)
+
+
+def _is_next_to(column: Column, before: str, after: str) -> bool:
+    """Whether the name of a column stands next to a limit."""
+    name = rf"(?:{'|'.join(map(re.escape, forms_of(column.name)))})"
+    leads = rf"\b{name}(?:\s+(?:is|are|was|were|values?|of|at|has|have))*\s*$"
+    follows = rf"[\s%$]*(?:degrees |years )?(?:in |of |for )?(?:the )?{name}\b"
+    return bool(re.search(leads, before) or re.match(follows, after))
+
+
+def _single(columns: list[Column]) -> Column | None:
+    return columns[0] if len(columns) == 1 else None
+
+
+def within(value: float, found: re.Match[str]) -> bool:
+    """Whether a value keeps to a limit that `COMPARED` found."""
+    word, limit = (found[1], found[2]) if found[1] else (found[3], found[4])
+    edge = float(limit.replace(",", ""))
+    if value == edge:
+        return word in _INCLUSIVE
+    return value > edge if _UP.match(word) else value < edge
 
 
 def labelled(frame: Frame, column: Column) -> list[tuple[str, float]]:

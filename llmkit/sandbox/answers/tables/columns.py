@@ -6,10 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.finding import Finding
-from llmkit.sandbox.answers.tables.asked import LEAST, MOST, columns_in, measures_in, numeric_in
+from llmkit.sandbox.answers.tables.asked import (
+    COMPARED,
+    LEAST,
+    MOST,
+    columns_in,
+    labelled,
+    measures_in,
+    numeric_in,
+)
 from llmkit.sandbox.answers.tables.measures import correlation, groups, shown, strongest
-from llmkit.sandbox.answers.tables.rows import COMPARED, SENT
-from llmkit.sandbox.answers.wording import capitalised, joined
+from llmkit.sandbox.answers.tables.rows import COUNTS, SENT
+from llmkit.sandbox.answers.wording import capitalised, joined, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,24 +25,31 @@ if TYPE_CHECKING:
     from llmkit.sandbox.answers.tables.asked import Measure
     from llmkit.sandbox.answers.tables.reading import Column, Frame
 
-_ROWS = re.compile(
+ROWS = re.compile(
     r"\bhow many (?:rows|entries|records|observations|items|lines|data points|samples|days|points"
     r"|are there)\b|\bnumber of rows\b|\bhow (?:long|big|large) is\b|\bshape\b|\bsize of\b"
 )
 _COLUMNS = re.compile(
     r"\b(?:how many|which|what|list|name|show)\b.*\b(?:columns?|fields|features|variables)\b|\bcolumn names\b"
 )
-_MISSING = re.compile(r"\bmissing\b|\bnulls?\b|\bnan\b|\bempty\b|\bblank\b|\bincomplete\b")
-_UNIQUE = re.compile(r"\b(?:unique|distinct|different|how many (?:cities|kinds|categories|groups|types))\b")
-_FREQUENT = re.compile(r"\bmost (?:frequent|common|often)\b")
-_BY = re.compile(r"\b(?:by|per|each|every|group\w*|which|highest|lowest)\b")
-_RELATED = re.compile(
+MISSING = re.compile(r"\bmissing\b|\bnulls?\b|\bnan\b|\bempty\b|\bblank\b|\bincomplete\b")
+UNIQUE = re.compile(r"\b(?:unique|distinct|different|how many (?:cities|kinds|categories|groups|types))\b")
+FREQUENT = re.compile(r"\bmost (?:frequent|common|often)\b")
+BY = re.compile(r"\b(?:by|per|each|every|group\w*|which|highest|lowest)\b")
+_PER = re.compile(r"\b(?:by|per|each|every|group\w*)\b")
+_WHICH = re.compile(r"\b(?:which|what|in which|whose)\b")
+_NOT_ADDED = re.compile(r"temp|\bage\b|price|rate|score|percent|share|year|height|weight|mean|avg|average")
+RELATED = re.compile(
     r"\b(?:depends?|correlat\w*|relat\w*|relationship|connection|influence\w*|affect\w*|effect|linked?"
     r"|together|between)\b"
 )
-_TREND = re.compile(
+TREND = re.compile(
     r"\b(?:trend|over time|chang\w+|grow\w*|increas\w+|decreas\w+|rise|rising|fall|falling|develop\w*)\b"
 )
+COUNTED = "counted"
+"""Title of a finding that counts the rows that filters kept."""
+
+_HEADS = re.compile(r"\bhow many (?:people|persons|employees|customers)\b")
 _PAIR = 2
 _LISTED = 10
 _WEAK, _STRONG = 0.3, 0.7  # customary limits of correlations
@@ -47,7 +62,8 @@ def size(frame: Frame, question: str) -> Finding | None:
         rows = tuple((one,) for one in names)
         text = f"It has {len(names)} columns: {joined(names)}."
         return Finding(text=text, short=joined(names), head=("column",), rows=rows)
-    if _ROWS.search(question) and not COMPARED.search(question):
+    heads = _HEADS.search(question) and not columns_in(frame, question)
+    if (heads or ROWS.search(question)) and not COMPARED.search(question):
         width = max(frame.width, len(frame.columns))
         return Finding(text=f"It has {frame.rows:,} rows and {width} columns.", short=f"{frame.rows:,}")
     return None
@@ -60,7 +76,7 @@ def _named_column(frame: Frame, question: str) -> bool:
 
 def missing(frame: Frame, question: str) -> Finding | None:
     """Tell which values are missing."""
-    if not _MISSING.search(question):
+    if not MISSING.search(question):
         return None
     named = columns_in(frame, question)
     gaps = [(one.name, one.missing) for one in named or frame.columns if one.missing]
@@ -85,9 +101,42 @@ def grouped(frame: Frame, question: str) -> Finding | None:
     """Compute a measure of each group, such as the mean sales by city."""
     keys = [one for one in columns_in(frame, question) if not one.numeric and one.cells]
     measures, columns = measures_in(question), numeric_in(frame, question)
-    if not keys or not measures or not columns or not _BY.search(question):
+    if not measures and _PER.search(question):
+        measures = [("sum", sum)]
+    if len(keys) != 1 or not measures or not columns or not BY.search(question):
         return None
     return _by_group(frame, keys[0], columns[0], measures[0], question)
+
+
+def ranked(frame: Frame, question: str) -> Finding | None:
+    """Name the value of a column of words whose rows have the most or the least of a number in sum."""
+    sign = 1 if MOST.search(question) else -1 if LEAST.search(question) else 0
+    pair = _key_and_number(frame, question) if sign and _WHICH.search(question) else None
+    if pair is None:
+        return None
+    key, column = pair
+    sums = {name: sum(values) for name, values in groups(frame, key.name, column.name).items()}
+    single = len(sums) == len(key.cells)
+    if not sums or (single and not frame.whole and column.high is not None):
+        return None  # a card knows the most of all rows
+    best = sorted(sums.items(), key=lambda one: -sign * one[1])
+    word = f"{'largest' if sign > 0 else 'smallest'}{'' if single else ' sum of'}"
+    return Finding(
+        text=f"{best[0][0]} has the {word} {column.name}: {shown(best[0][1])}.",
+        short=best[0][0],
+        title=SENT,
+        head=(key.name, f"sum {column.name}"),
+        rows=tuple((name, shown(value)) for name, value in best),
+    )
+
+
+def _key_and_number(frame: Frame, question: str) -> tuple[Column, Column] | None:
+    """Return the one column of words that a question names, and the one of numbers that can be added."""
+    keys = [one for one in columns_in(frame, question) if not one.numeric and one.cells]
+    columns = numeric_in(frame, question)
+    if len(keys) != 1 or len(columns) != 1 or _NOT_ADDED.search(plain(columns[0].name)):
+        return None
+    return keys[0], columns[0]
 
 
 def _by_group(frame: Frame, key: Column, column: Column, measure: Measure, question: str) -> Finding:
@@ -110,13 +159,14 @@ def _by_group(frame: Frame, key: Column, column: Column, measure: Measure, quest
 
 def frequent(frame: Frame, question: str) -> Finding | None:
     """Tell the most frequent value of a column, or how many differ."""
-    if not (_FREQUENT.search(question) or _UNIQUE.search(question)):
+    counted = _counted(frame, question)
+    if not (counted or FREQUENT.search(question) or UNIQUE.search(question)):
         return None
-    column = _of_words(frame, question)
+    column = counted or _of_words(frame, question)
     if column is None:
         return None
     ranked = _counts(frame, column)
-    if _FREQUENT.search(question) and ranked:
+    if FREQUENT.search(question) and ranked:
         value, many = ranked[0]
         return Finding(
             text=f"{value} is the most frequent {column.name}, with {many:,} rows.",
@@ -125,6 +175,13 @@ def frequent(frame: Frame, question: str) -> Finding | None:
             rows=tuple((key, str(count)) for key, count in ranked),
         )
     return _distinct(column, ranked)
+
+
+def _counted(frame: Frame, question: str) -> Column | None:
+    """Return the column of words that `how many` asks for: `how many regions are there`."""
+    found = re.search(r"\bhow many (\w+)", question)
+    named = columns_in(frame, found[1]) if found else []
+    return next((one for one in named if not one.numeric), None)
 
 
 def _of_words(frame: Frame, question: str) -> Column | None:
@@ -153,7 +210,7 @@ def _distinct(column: Column, ranked: list[tuple[str, int]]) -> Finding:
 
 def related(frame: Frame, question: str) -> Finding | None:
     """Tell how closely two columns vary together."""
-    if not _RELATED.search(question) or len(frame.numeric) < _PAIR:
+    if not RELATED.search(question) or len(frame.numeric) < _PAIR:
         return None
     named = [one.name for one in columns_in(frame, question) if one.numeric][:_PAIR]
     if len(named) < _PAIR:
@@ -178,7 +235,9 @@ def _together(first: str, second: str, value: float) -> Finding:
 
 def trend(frame: Frame, question: str) -> Finding | None:
     """Tell how a column goes from the first row to the last."""
-    columns = numeric_in(frame, question) if _TREND.search(question) else []
+    columns = numeric_in(frame, question) if TREND.search(question) else []
+    if len(frame.categories) > 1 or len(set(frame.labels)) < len(frame.labels):
+        return None  # the rows do not follow each other
     values = columns[0].values if columns else []
     if len(values) < _PAIR or len(frame.labels) < _PAIR:
         return None
@@ -195,7 +254,7 @@ def measured(frame: Frame, question: str) -> Finding | None:
     """Compute the measures that a question asks for."""
     found = [
         (name, column, value)
-        for column in numeric_in(frame, question)
+        for column in numeric_in(frame, question) or map(frame.column, frame.numeric)
         for name, compute in measures_in(question)
         if (value := _measure(column, name, compute)) is not None
     ]
@@ -207,6 +266,26 @@ def measured(frame: Frame, question: str) -> Finding | None:
         short=", ".join(shown(value) for _, _, value in found),
         title="" if exact else SENT,
     )
+
+
+def tallied(frame: Frame, question: str) -> Finding | None:
+    """Count the rows that filters kept, or list their values with the sum."""
+    columns = numeric_in(frame, question)
+    if COUNTS.search(question) and not any(one.numeric for one in columns_in(frame, question)):
+        many = f"{len(frame.labels):,}"
+        return Finding(text=f"There are {many} rows.", short=many, title=COUNTED)
+    return _listed(frame, columns[0]) if len(columns) == 1 and columns[0].values else None
+
+
+def _listed(frame: Frame, column: Column) -> Finding:
+    rows = tuple((label, shown(value)) for label, value in labelled(frame, column))
+    if len(rows) == 1:
+        return Finding(text=f"{rows[0][0]}: {column.name} {rows[0][1]}.", short=rows[0][1], title=SENT)
+    said = joined(f"{label} {value}" for label, value in rows[:_LISTED])
+    more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
+    total = "" if _NOT_ADDED.search(plain(column.name)) else f" The sum is {shown(sum(column.values))}."
+    text = f"The values of {column.name}: {said}{more}.{total}"
+    return Finding(text=text, short=said, title=SENT, head=("row", column.name), rows=rows)
 
 
 def _measure(column: Column, name: str, compute: Callable[[list[float]], float]) -> float | None:

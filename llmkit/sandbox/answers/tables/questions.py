@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmkit.sandbox.answers.tables.asked import columns_in
-from llmkit.sandbox.answers.tables.columns import frequent, grouped, measured, missing, related, size, trend
+from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.forms import without_form
+from llmkit.sandbox.answers.tables.asked import COMPARED, LEAST, MEASURED, MOST, columns_in
+from llmkit.sandbox.answers.tables.columns import (
+    BY,
+    COUNTED,
+    FREQUENT,
+    MISSING,
+    RELATED,
+    ROWS,
+    TREND,
+    UNIQUE,
+    frequent,
+    grouped,
+    measured,
+    missing,
+    ranked,
+    related,
+    size,
+    tallied,
+    trend,
+)
 from llmkit.sandbox.answers.tables.overview import overview, plan
 from llmkit.sandbox.answers.tables.reading import read_frame
-from llmkit.sandbox.answers.tables.rows import SENT, compared, looked_up, most_or_least, odd
+from llmkit.sandbox.answers.tables.rows import (
+    ASKS,
+    COUNTS,
+    DOWN,
+    ODD,
+    ORDERS,
+    SENT,
+    SORT,
+    VALUE,
+    compared,
+    in_order,
+    looked_up,
+    most_or_least,
+    odd,
+)
+from llmkit.sandbox.answers.tables.scope import narrowed, unread
 from llmkit.sandbox.answers.wording import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llmkit.sandbox.answers.finding import Finding
     from llmkit.sandbox.answers.tables.reading import Frame
 
 _OVERVIEW = re.compile(
@@ -25,6 +59,12 @@ _OVERVIEW = re.compile(
     r"|explore|explain|patterns?|look at|conclu\w+|takeaways?|observations|about (?:this|the"
     r"|my) (?:data|table)|key facts)\b"
 )
+_OTHER = re.compile(
+    r"\b(?:code|python|pandas|script|snippet|function|sql|query|plot|chart|histogram|write|translate|json"
+    r"|sentiment|classify|extract|keywords?|rewrite|how (?:do|can|would|should) (?:i|we))\b"
+)
+"""Requests that are not for a figure of the table."""
+
 _PLAN = re.compile(
     r"\b(?:plan|how (?:should|would|do|can) (?:i|we|you) (?:analy[sz]e|explore|approach|start"
     r"|begin|look|clean)|which (?:chart|plot|graph)|what (?:chart|plot|graph|kind of (?:chart"
@@ -48,16 +88,69 @@ def about_table(text: str, asked: str | None = None) -> Finding | None:
     if asked is not None:
         frame = replace(frame, rest=asked)
     question = plain(frame.rest).strip()
-    found = next((answer for way in _WAYS if (answer := way(frame, question))), None)
+    found = _answered(frame, question, _WAYS) or _filtered(frame, question)
     return _of_those_sent(frame, found) if found else None
+
+
+def _answered(frame: Frame, question: str, ways: tuple[_Way, ...]) -> Finding | None:
+    """Answer in the first way that reads all telling words of a question."""
+    for way in ways:
+        found = way.answer(frame, question)
+        if found and (way.reads_all or not unread(frame, without_form(question), _read_by(way, frame))):
+            return found
+    return None
+
+
+def _read_by(way: _Way, frame: Frame) -> list[str | re.Pattern[str]]:
+    labels = [rf"(?<!\w){re.escape(plain(one))}(?!\w)" for one in frame.labels if one] if way.labels else []
+    return [*way.reads, *labels]
+
+
+def _filtered(frame: Frame, question: str) -> Finding | None:
+    """Answer about the rows that a question names."""
+    kept = narrowed(frame, question)
+    if kept is None:
+        return None
+    found = _answered(kept.frame, kept.question, _OF_FILTERED)
+    if not kept.frame.labels:
+        return Finding(text=f"No row has {kept.said}.", short="none", title=SENT) if found else None
+    if found is None:
+        return None
+    many = len(kept.frame.labels)
+    if found.title == COUNTED:
+        return replace(found, text=f"{many:,} row{'s have' if many > 1 else ' has'} {kept.said}.", title=SENT)
+    lead = "In the one row" if many == 1 else f"In the {many:,} rows"
+    return replace(found, text=f"{lead} with {kept.said}, {_lowered(found.text)}", title=SENT)
+
+
+def asks_of_table(text: str) -> bool:
+    r"""Whether a prompt has a table and asks for something in it, such as a figure, a column or a row.
+
+    Example:
+        >>> asks_of_table(",city,people\n0,Rome,2.8\n1,Oslo,0.7\n\nHow many people live in Bonn?")
+        True
+    """
+    frame = read_frame(text)
+    if frame is None or not frame.columns:
+        return False
+    question = plain(frame.rest).strip()
+    if _OTHER.search(question) or not (ASKS.search(question) or MEASURED.search(question)):
+        return False
+    signs = (MEASURED, COUNTS, VALUE, MOST, LEAST, COMPARED, TREND)
+    named = columns_in(frame, question) or narrowed(frame, question)
+    return bool(named) or any(one.search(question) for one in signs)
+
+
+def _lowered(text: str) -> str:
+    """Return a sentence for the middle of another; names keep their capitals."""
+    return f"{text[:1].lower()}{text[1:]}" if text.startswith(("The ", "No ", "It ", "In ")) else text
 
 
 def _of_those_sent(frame: Frame, found: Finding) -> Finding:
     """Say it if the answer is about the rows that were sent only."""
     if frame.whole or found.title != SENT:
         return found
-    lead = f"In the {len(frame.labels)} rows that came along, "
-    return replace(found, text=f"{lead}{found.text[:1].lower()}{found.text[1:]}")
+    return replace(found, text=f"In the {len(frame.labels)} rows that came along, {_lowered(found.text)}")
 
 
 def _looked_over(frame: Frame, question: str) -> Finding | None:
@@ -69,17 +162,46 @@ def _looked_over(frame: Frame, question: str) -> Finding | None:
     return overview(frame, columns_in(frame, question))
 
 
-_WAYS: tuple[Callable[[Frame, str], Finding | None], ...] = (
-    missing,
-    compared,
-    grouped,
-    frequent,
-    size,
-    odd,
-    _looked_over,
-    related,
-    most_or_least,
-    measured,
-    trend,
-    looked_up,
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way to answer, and the words that it reads apart from the names of columns.
+
+    Attributes:
+        answer: Finds the answer.
+        reads: The words that it understands.
+        labels: Whether it reads the names of rows.
+        reads_all: Whether other words do not change its answer.
+    """
+
+    answer: Callable[[Frame, str], Finding | None]
+    reads: tuple[str | re.Pattern[str], ...] = ()
+    labels: bool = False
+    reads_all: bool = False
+
+
+_EXTREMES = (MOST, LEAST, VALUE)
+_TOP = r"\btop (?:\d+|\w+)\b"
+_COLUMN_WORDS = r"\b(?:fields|features|variables|names?)\b"
+_MEASURED = _Way(measured, (MEASURED,))
+_GROUPED = _Way(grouped, (MEASURED, BY))
+_MISSING = _Way(missing, (MISSING,))
+_FREQUENT = _Way(frequent, (FREQUENT, UNIQUE))
+_RANKED = _Way(ranked, _EXTREMES)
+_MOST = _Way(most_or_least, (*_EXTREMES, _TOP))
+_WAYS = (
+    _MISSING,
+    _Way(compared, (COMPARED, COUNTS)),
+    _GROUPED,
+    _FREQUENT,
+    _Way(size, (ROWS, _COLUMN_WORDS)),
+    _Way(odd, (ODD,)),
+    _Way(_looked_over, reads_all=True),
+    _Way(related, (RELATED, r"\bthere\b")),
+    _Way(in_order, (SORT, DOWN, ORDERS)),
+    _RANKED,
+    _MOST,
+    _MEASURED,
+    _Way(trend, (TREND,)),
+    _Way(looked_up, labels=True),
 )
+_OF_FILTERED = (_MISSING, _GROUPED, _FREQUENT, _RANKED, _MOST, _MEASURED, _Way(tallied, (COUNTS,)))

@@ -213,8 +213,10 @@ def _labels(head: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequenc
         return ()
     if head[0] or not all(map(str.isdigit, first)):
         return first
-    words = next((one for one in columns if not one.numeric and one.cells), None)
-    return words.cells if words else tuple(f"row {cell}" for cell in first)
+    words = [one.cells for one in columns if not one.numeric and one.cells]
+    if len(words) > 1 and len(set(words[0])) < len(words[0]):  # the first alone does not tell the rows apart
+        return tuple(" ".join(pair) for pair in zip(words[0], words[1], strict=True))
+    return words[0] if words else tuple(f"row {cell}" for cell in first)
 
 
 def _framed(head: list[str], rows: list[list[str]], rest: str) -> Frame | None:
@@ -257,9 +259,22 @@ def _spaced_cells(text: str) -> tuple[list[str], list[list[str]]]:
     names = list(re.finditer(r"\S+(?: \S+)*", first))
     if body and len(body[0].rstrip()) < names[0].start():
         body = body[1:]  # a line of its own names the index
+    names = [part for name in names for part in _parted(name, first, body)]
     ends = [found.end() for found in names]
     rows = [_cut(line, [0, *ends[:-1]], ends) for line in body]
     return ["", *(found[0] for found in names)], [row for row in rows if all(row[1:])]
+
+
+def _parted(name: re.Match[str], first: str, body: Sequence[str]) -> list[re.Match[str]]:
+    """Return the names of two columns that a single blank parts, where all lines have cells on both sides."""
+    parts = list(re.compile(r"\S+").finditer(first, name.start(), name.end()))
+    gaps = [part.end() for part in parts[:-1]]
+    whole = all(
+        re.match(r"\S \s*\S", line[gap - 1 : part.end()])
+        for line in body
+        for gap, part in zip(gaps, parts[1:], strict=True)
+    )
+    return parts if whole else [name]
 
 
 def _cut(line: str, starts: Sequence[int], ends: Sequence[int]) -> list[str]:

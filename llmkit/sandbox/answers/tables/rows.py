@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
-from llmkit.sandbox.answers.tables.asked import LEAST, MOST, columns_in, labelled, numeric_in
+from llmkit.sandbox.answers.tables.asked import (
+    COMPARED,
+    LEAST,
+    MOST,
+    columns_in,
+    labelled,
+    limit_of,
+    numeric_in,
+    within,
+)
 from llmkit.sandbox.answers.tables.measures import extreme, oddest, shown
 from llmkit.sandbox.answers.tables.reading import number
 from llmkit.sandbox.answers.wording import capitalised, joined, plain
@@ -16,24 +25,15 @@ from llmkit.sandbox.answers.wording import capitalised, joined, plain
 if TYPE_CHECKING:
     from llmkit.sandbox.answers.tables.reading import Column, Frame
 
-COMPARED = re.compile(
-    r"\b(above|over|more than|greater than|higher than|at least|larger than|exceed\w*|warmer than|below"
-    r"|under|less than|lower than|fewer than|smaller than|at most|colder than)\s*\$?(-?[\d,]+(?:\.\d+)?)"
-    r"|([<>]=?)\s*(-?[\d,]+(?:\.\d+)?)"
-)
-"""A limit for the values of a column."""
-
-_UP = re.compile(r"above|over|more|greater|higher|at least|larger|exceed|warmer|>")
-_INCLUSIVE = frozenset({"at least", "at most", ">=", "<="})
-_COUNTS = re.compile(r"\bhow many\b|\bcount\b|\bnumber of\b")
-_ODD = re.compile(
+COUNTS = re.compile(r"\bhow many\b|\bcount\b|\bnumber of\b")
+ODD = re.compile(
     r"\b(?:odd|outliers?|unusual|anomal\w*|strange|weird|suspicious|stands? apart|does not fit"
     r"|doesn't fit|abnormal|surprising)\b"
 )
-_VALUE = re.compile(
+VALUE = re.compile(
     r"\b(?:what(?:'s| is) the (?:max\w*|min\w*|highest|lowest|largest|smallest)|maximum|minimum)\b"
 )
-_ASKS = re.compile(
+ASKS = re.compile(
     r"\?|^\W*(?:which|what|who|where|when|how|is|are|does|do|list|show|name|give|find|compute|calculate"
     r"|tell)\b"
 )
@@ -45,24 +45,24 @@ SENT = "rows"
 def compared(frame: Frame, question: str) -> Finding | None:
     """Count or list the rows above or below a value."""
     found = COMPARED.search(question)
-    columns = numeric_in(frame, question)
-    if found is None or not columns:
+    column = limit_of(frame, question, found) if found else None
+    if len(COMPARED.findall(question)) > 1 or _in_groups(frame, question):
         return None
+    if found is None or column is None:
+        return None
+    kept = [(label, value) for label, value in labelled(frame, column) if within(value, found)]
     word, limit = (found[1], found[2]) if found[1] else (found[3], found[4])
-    column = columns[0]
-    kept = [(label, value) for label, value in labelled(frame, column) if _within(value, word, limit)]
     what = f"{column.name} {word} {limit}"
-    if _COUNTS.search(question):
+    if COUNTS.search(question):
         text = f"{len(kept)} of {len(column.values)} rows have {what}."
         return Finding(text=text, short=str(len(kept)), title=SENT)
     return _kept(kept[:_MOST_ROWS], column, what)
 
 
-def _within(value: float, word: str, limit: str) -> bool:
-    edge = float(limit.replace(",", ""))
-    if value == edge:
-        return word in _INCLUSIVE
-    return value > edge if _UP.match(word) else value < edge
+def _in_groups(frame: Frame, question: str) -> bool:
+    """Whether a question names a column of words that repeat, so that a limit may be for their sums."""
+    named = [one.cells for one in columns_in(frame, question) if not one.numeric]
+    return any(len(set(cells)) < len(cells) for cells in named)
 
 
 def _kept(kept: list[tuple[str, float]], column: Column, what: str) -> Finding:
@@ -75,7 +75,7 @@ def _kept(kept: list[tuple[str, float]], column: Column, what: str) -> Finding:
 
 def odd(frame: Frame, question: str) -> Finding | None:
     """Name the row that is farthest from the usual."""
-    found = oddest(frame) if _ODD.search(question) else None
+    found = oddest(frame) if ODD.search(question) else None
     if found is None:
         return None
     label, column, value = found
@@ -94,7 +94,24 @@ def most_or_least(frame: Frame, question: str) -> Finding | None:
     many = _how_many(question)
     if many > 1:
         return _top(frame, column, sign, many)
-    return _best(frame, column, sign, value_asked=bool(_VALUE.search(question)))
+    return _best(frame, column, sign, value_asked=bool(VALUE.search(question)))
+
+
+SORT = re.compile(r"\b(?:sort(?:ed)?|order(?:ed)?|rank(?:ed)?)\b")
+DOWN = re.compile(r"\b(?:desc\w*|highest first|largest first|from high\w* to low\w*)\b")
+ORDERS = re.compile(r"\b(?:asc\w*|order|highest first|largest first|lowest first|smallest first)\b")
+
+
+def in_order(frame: Frame, question: str) -> Finding | None:
+    """List the rows in the order of a column."""
+    columns = [one for one in columns_in(frame, question) if one.numeric]
+    if not SORT.search(question) or len(columns) != 1 or not frame.labels:
+        return None
+    column = columns[0]
+    ranked = sorted(labelled(frame, column), key=lambda one: one[1], reverse=bool(DOWN.search(question)))
+    rows = tuple((label, shown(value)) for label, value in ranked)
+    said = joined(f"{label} ({value})" for label, value in rows)
+    return Finding(text=f"{said}.", short=said, title=SENT, head=("row", column.name), rows=rows)
 
 
 def _how_many(question: str) -> int:
@@ -131,8 +148,8 @@ def _top(frame: Frame, column: Column, sign: int, many: int) -> Finding:
 
 def looked_up(frame: Frame, question: str) -> Finding | None:
     """Look up values of a row that a question names."""
-    places = (n for n, label in enumerate(frame.labels) if label and _names(label, question))
-    place = next(places, None) if _ASKS.search(question) else None
+    places = [n for n, label in enumerate(frame.labels) if label and _names(label, question)]
+    place = places[0] if len(places) == 1 and ASKS.search(question) else None
     columns = [] if place is None else _asked_of_row(frame, question, place)
     if place is None or not columns:
         return None
@@ -145,9 +162,11 @@ def _asked_of_row(frame: Frame, question: str, place: int) -> list[Column]:
     """Return the columns that a question names, without the one that names the row; else those of numbers."""
     filled = [one for one in frame.columns if one.cells]
     named = [one for one in columns_in(frame, question) if one in filled]
-    return [one for one in named if one.cells[place] != frame.labels[place]] or [
-        one for one in filled if one.numeric
-    ]
+    return (
+        [one for one in named if one.cells[place] != frame.labels[place]]
+        or [one for one in numeric_in(frame, question) if one in filled]
+        or [one for one in filled if one.numeric]
+    )
 
 
 def _names(label: str, question: str) -> bool:
