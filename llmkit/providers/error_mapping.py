@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llmkit.core.errors import (
     AuthenticationError,
@@ -26,6 +26,9 @@ from llmkit.providers.json_fields import as_name, lenient_object, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_Quota: TypeAlias = tuple[Literal["requests", "input_tokens"], float]
+"""What is limited, and how much of it a minute."""
 
 BODY = 100_000
 """Maximum characters of an error that are examined."""
@@ -57,7 +60,7 @@ class ErrorDetails:
     code: str = ""
     wait: float | None = None
     params: tuple[str, ...] = ()
-    quotas: tuple[tuple[Literal["requests", "input_tokens"], float], ...] = ()
+    quotas: tuple[_Quota, ...] = ()
 
 
 def of_status(status: int, headers: Mapping[str, str], body: bytes) -> LLMClientError:
@@ -112,21 +115,29 @@ def error_details(data: Any) -> ErrorDetails:
     outer = data.get("error")
     error = outer if isinstance(outer, dict) else data
     details = _objects(error.get("details"))
-    codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
-    if any(map(_daily, details)):
-        codes.append(DAILY)
     lists = [lenient_object(error.get("message")).get("detail"), error.get("detail"), error.get("errors")]
     places = (error.get("message"), *lists, data.get("message"), outer, error.get("msg"))
     said = _plain(next(filter(None, map(_sentence, places)), ""))
     return ErrorDetails(
         message=_with_reason(said, lenient_object(error.get("metadata")).get("raw")),
-        code=" ".join(str(code) for code in codes if isinstance(code, (str, int))),
+        code=_code(error, details),
         wait=next((wait for d in details if (wait := _delay(d)) is not None), None),
-        quotas=tuple(
-            quota for d in details for one in _objects(d.get("violations")) for quota in _quota(one)
-        ),
+        quotas=_quotas(details),
         params=_blamed(error.get("param"), details, lists),
     )
+
+
+def _code(error: Mapping[str, Any], details: list[dict[str, Any]]) -> str:
+    """Return the codes, types and reasons of an error as one text."""
+    codes = [*(d.get("reason") for d in details), *(error.get(key) for key in ("code", "type", "status"))]
+    if any(map(_daily, details)):
+        codes.append(DAILY)
+    return " ".join(str(code) for code in codes if isinstance(code, (str, int)))
+
+
+def _quotas(details: list[dict[str, Any]]) -> tuple[_Quota, ...]:
+    """Return the limits that Google's error names."""
+    return tuple(quota for d in details for one in _objects(d.get("violations")) for quota in _quota(one))
 
 
 def _blamed(param: Any, details: list[dict[str, Any]], lists: list[Any]) -> tuple[str, ...]:
@@ -286,7 +297,7 @@ def _daily(detail: dict[str, Any]) -> bool:
     return any("PerDay" in (as_name(one.get("quotaId")) or "") for one in _objects(detail.get("violations")))
 
 
-def _quota(violation: dict[str, Any]) -> Iterator[tuple[Literal["requests", "input_tokens"], float]]:
+def _quota(violation: dict[str, Any]) -> Iterator[_Quota]:
     """Yield the limit of a minute that one violation of Google's QuotaFailure names."""
     name, limit = as_name(violation.get("quotaId")) or "", seconds(str(violation.get("quotaValue", "")))
     if "PerMinute" in name and limit:

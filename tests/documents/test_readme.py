@@ -72,5 +72,6 @@ def test_the_python_examples_run_in_a_notebook(tmp_path):
     try:
         for block in blocks("python"):
             assert kernel.run(block).status == "ok", block
+        assert kernel.run("assert '391' in done.text, done").status == "ok"  # the tool was called
     finally:
         kernel.close()

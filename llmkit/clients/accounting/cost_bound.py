@@ -85,14 +85,7 @@ def usage_bound(
     extra = _written(request) if request.extra else ""
     if request.tools:
         extra += described(request.tools)
-    before = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model, count)
-    before += PER_REQUEST
-    if extra:
-        before += count(extra)
-    if request.schema is not None:
-        before += count(instruction(request.schema)) + PER_TOOLS
-    if request.tools or "tools" in extra:
-        before += PER_TOOLS
+    before = _input(request, codec, extra, count)
     # Anthropic caches only marked parts; other providers cache automatically.
     marked = "cache_control" in extra
     cached = marked or request.cache == "auto" or codec.caches_unasked
@@ -110,6 +103,19 @@ def usage_bound(
         cached=cached,
         cached_1h=marked,
     )
+
+
+def _input(request: Request, codec: type[Codec], extra: str, count: Callable[[str], int]) -> int:
+    """Return the most tokens of a prompt, with its schema, its tools and its further parameters."""
+    most = tokens.upper_bound_prompt(request.messages, codec.image_tokens, request.model, count)
+    most += PER_REQUEST
+    if extra:
+        most += count(extra)
+    if request.schema is not None:
+        most += count(instruction(request.schema)) + PER_TOOLS
+    if request.tools or "tools" in extra:
+        most += PER_TOOLS
+    return most
 
 
 def _output(request: Request, codec: type[Codec]) -> int:

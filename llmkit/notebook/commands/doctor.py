@@ -364,9 +364,12 @@ def _extension_folders() -> Iterator[Path]:
 
 
 def _versions() -> Finding:
-    names = {"llmkit": "jupyter-llmkit", "IPython": "ipython", "ipykernel": "ipykernel"}
+    from llmkit import __version__
+
+    names = {"IPython": "ipython", "ipykernel": "ipykernel"}
     shown = [f"{name} {_version(package) or 'is not installed'}" for name, package in names.items()]
-    return Finding(name="versions", ok=None, text=", ".join([*shown, f"Python {platform.python_version()}"]))
+    text = ", ".join([f"llmkit {__version__}", *shown, f"Python {platform.python_version()}"])
+    return Finding(name="versions", ok=None, text=text)
 
 
 def _version(package: str) -> str | None:

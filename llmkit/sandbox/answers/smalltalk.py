@@ -67,7 +67,7 @@ _TALK: tuple[tuple[str, str, str], ...] = (
         "I am a small program and always the same, thank you. What would you like to know?",
         "fine",
     ),
-    (r"^(?:many )?(?:thanks|thank you|thx|cheers|merci|danke)\b", "You are welcome!", "welcome"),
+    (r"^(?:many )?(?:thanks|thank you|thx|cheers|merci|danke)\b", "You are welcome!", "you are welcome"),
     (r"^(?:good ?bye|bye(?: bye)?|see you|good night|ciao|farewell)\b", "Goodbye!", "goodbye"),
     (
         (

@@ -12,6 +12,7 @@ from time import time
 import pytest
 from aiohttp import web
 
+import llmkit
 from llmkit import OpenAIClient, records
 from llmkit.clients import registry
 from llmkit.clients.credentials.health import clock_skew
@@ -228,6 +229,7 @@ def test_a_finding_is_marked_and_aligned():
 async def test_widgets_and_versions_are_shown():
     report = await examine()
     assert f"ipywidgets {version('ipywidgets')}" in line(report, "widgets")
+    assert f"llmkit {llmkit.__version__}" in line(report, "versions")
     assert "Python 3." in line(report, "versions")
     assert "genai-prices" in line(report, "prices")
 

@@ -343,10 +343,8 @@ def test_an_article_with_a_table_is_an_answer_in_a_table():
 def test_a_system_prompt_changes_the_form():
     assert said("Who wrote Hamlet?", system="Be brief.") == "William Shakespeare."
     assert said("Name three rivers.", system="You are a pirate.").startswith("Arr")
-    assert '"answer": "Lima"' in said(
-        "Capital of Peru?", system="Answer in JSON."
-    ) or '"capital": "Lima"' in said("Capital of Peru?", system="Answer in JSON.")
-    assert said("thank you", system="Answer in French.")
+    assert '"capital": "Lima"' in said("Capital of Peru?", system="Answer in JSON.")
+    assert said("thank you", system="Answer in French.").lower().startswith("de rien")
 
 
 def test_each_model_has_a_length_of_its_own():
@@ -360,8 +358,9 @@ def test_each_model_has_a_length_of_its_own():
 
 def test_a_prompt_of_a_hundred_kilobytes_is_answered():
     long = "The committee met on Tuesday. Costs rose by 12 %. " * 2000
-    assert "committee" in said(f"Summarise: {long}").lower() or "Costs" in said(f"Summarise: {long}")
-    assert said(f"What is this about?\n\n{long}")
+    whole = "The committee met on Tuesday. Costs rose by 12 %."
+    assert said(f"Summarise: {long}") == whole
+    assert said(f"What is this about?\n\n{long}").startswith("The committee met on Tuesday.")
 
 
 MOVED = "Nobody told us that the survey had moved, so half of us never answered."

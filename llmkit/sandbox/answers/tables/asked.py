@@ -125,6 +125,9 @@ def _meant(columns: list[Column], question: str) -> list[Column]:
     return []
 
 
+_PEOPLE = re.compile(r"\b(?:people|persons?|employees|those|anyone|everyone|men|women)(?: who are)?\s*$")
+
+
 def limit_of(frame: Frame, question: str, found: re.Match[str]) -> Column | None:
     """Return the column that a limit is about; `None` if that is unclear."""
     numbers = [one for one in frame.columns if one.numeric]
@@ -134,10 +137,14 @@ def limit_of(frame: Frame, question: str, found: re.Match[str]) -> Column | None
     for column in columns_in(frame, question):
         if column.numeric and _is_next_to(column, before, after):
             return column
-    if re.search(r"\b(?:people|persons?|employees|those|anyone|everyone|men|women)(?: who are)?\s*$", before):
-        return next((one for one in numbers if re.search(r"\bage\b", plain(one.name))), None)
+    if _PEOPLE.search(before):
+        return _age(numbers)
     only = [] if measures_in(question) else numeric_in(frame, question)
     return _single(only) or _single(numbers)
+
+
+def _age(numbers: list[Column]) -> Column | None:
+    return next((one for one in numbers if re.search(r"\bage\b", plain(one.name))), None)
 
 
 def _is_next_to(column: Column, before: str, after: str) -> bool:

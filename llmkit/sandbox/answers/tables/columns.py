@@ -38,6 +38,8 @@ FREQUENT = re.compile(r"\bmost (?:frequent|common|often)\b")
 BY = re.compile(r"\b(?:by|per|each|every|group\w*|which|highest|lowest)\b")
 _PER = re.compile(r"\b(?:by|per|each|every|group\w*)\b")
 _WHICH = re.compile(r"\b(?:which|what|in which|whose)\b")
+_EXTREMES = {1: "largest", -1: "smallest"}
+_OF_ROWS = re.compile(r"\b(?:rows|entries|records|lines)\b")
 _NOT_ADDED = re.compile(r"temp|\bage\b|price|rate|score|percent|share|year|height|weight|mean|avg|average")
 RELATED = re.compile(
     r"\b(?:depends?|correlat\w*|relat\w*|relationship|connection|influence\w*|affect\w*|effect|linked?"
@@ -110,7 +112,7 @@ def grouped(frame: Frame, question: str) -> Finding | None:
 
 def ranked(frame: Frame, question: str) -> Finding | None:
     """Name the value of a column of words whose rows have the most or the least of a number in sum."""
-    sign = 1 if MOST.search(question) else -1 if LEAST.search(question) else 0
+    sign = _sign(question)
     pair = _key_and_number(frame, question) if sign and _WHICH.search(question) else None
     if pair is None:
         return None
@@ -120,21 +122,30 @@ def ranked(frame: Frame, question: str) -> Finding | None:
     if not sums or (single and not frame.whole and column.high is not None):
         return None  # a card knows the most of all rows
     best = sorted(sums.items(), key=lambda one: -sign * one[1])
-    word = f"{'largest' if sign > 0 else 'smallest'}{'' if single else ' sum of'}"
-    return Finding(
-        text=f"{best[0][0]} has the {word} {column.name}: {shown(best[0][1])}.",
-        short=best[0][0],
-        title=SENT,
-        head=(key.name, f"sum {column.name}"),
-        rows=tuple((name, shown(value)) for name, value in best),
-    )
+    return _best_sum(best, key, column, f"{_EXTREMES[sign]}{'' if single else ' sum of'}")
+
+
+def _sign(question: str) -> int:
+    """Return 1 if a question asks for the most, -1 for the least, else 0."""
+    if MOST.search(question):
+        return 1
+    return -1 if LEAST.search(question) else 0
+
+
+def _best_sum(best: list[tuple[str, float]], key: Column, column: Column, word: str) -> Finding:
+    rows = tuple((name, shown(value)) for name, value in best)
+    text = f"{rows[0][0]} has the {word} {column.name}: {rows[0][1]}."
+    head = (key.name, f"sum {column.name}")
+    return Finding(text=text, short=rows[0][0], title=SENT, head=head, rows=rows)
 
 
 def _key_and_number(frame: Frame, question: str) -> tuple[Column, Column] | None:
     """Return the one column of words that a question names, and the one of numbers that can be added."""
     keys = [one for one in columns_in(frame, question) if not one.numeric and one.cells]
     columns = numeric_in(frame, question)
-    if len(keys) != 1 or len(columns) != 1 or _NOT_ADDED.search(plain(columns[0].name)):
+    if _OF_ROWS.search(question) or len(keys) != 1 or len(columns) != 1:
+        return None
+    if _NOT_ADDED.search(plain(columns[0].name)):
         return None
     return keys[0], columns[0]
 
@@ -250,21 +261,26 @@ def trend(frame: Frame, question: str) -> Finding | None:
     return Finding(text=text, short=way, title=SENT)
 
 
-def measured(frame: Frame, question: str) -> Finding | None:
-    """Compute the measures that a question asks for."""
-    found = [
+def _measures(frame: Frame, question: str) -> list[tuple[str, Column, float]]:
+    """Return each measure that a question asks for, of each column that it names, or of all."""
+    return [
         (name, column, value)
         for column in numeric_in(frame, question) or map(frame.column, frame.numeric)
         for name, compute in measures_in(question)
         if (value := _measure(column, name, compute)) is not None
     ]
+
+
+def measured(frame: Frame, question: str) -> Finding | None:
+    """Compute the measures that a question asks for."""
+    found = _measures(frame, question)
     if not found:
         return None
-    exact = frame.whole or all(name == "median" and column.middle is not None for name, column, _ in found)
+    medians = [name == "median" and column.middle is not None for name, column, _ in found]
     return Finding(
         text=" ".join(f"The {name} of {column.name} is {shown(value)}." for name, column, value in found),
         short=", ".join(shown(value) for _, _, value in found),
-        title="" if exact else SENT,
+        title="" if frame.whole or all(medians) else SENT,
     )
 
 

@@ -213,10 +213,15 @@ def _labels(head: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequenc
         return ()
     if head[0] or not all(map(str.isdigit, first)):
         return first
+    return _words(columns) or tuple(f"row {cell}" for cell in first)
+
+
+def _words(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return the words that name the rows: the first column of words, with the second if rows share one."""
     words = [one.cells for one in columns if not one.numeric and one.cells]
     if len(words) > 1 and len(set(words[0])) < len(words[0]):  # the first alone does not tell the rows apart
         return tuple(" ".join(pair) for pair in zip(words[0], words[1], strict=True))
-    return words[0] if words else tuple(f"row {cell}" for cell in first)
+    return words[0] if words else ()
 
 
 def _framed(head: list[str], rows: list[list[str]], rest: str) -> Frame | None:

@@ -88,7 +88,7 @@ def most_or_least(frame: Frame, question: str) -> Finding | None:
     """Answer with the most or the least of a column, and which row has it."""
     sign = 1 if MOST.search(question) else -1 if LEAST.search(question) else 0
     columns = numeric_in(frame, question)
-    if not sign or not columns:
+    if not sign or not columns or re.search(r"\bmost (?:rows|entries|records)\b", question):
         return None
     column = columns[0]
     many = _how_many(question)
@@ -98,7 +98,7 @@ def most_or_least(frame: Frame, question: str) -> Finding | None:
 
 
 SORT = re.compile(r"\b(?:sort(?:ed)?|order(?:ed)?|rank(?:ed)?)\b")
-DOWN = re.compile(r"\b(?:desc\w*|highest first|largest first|from high\w* to low\w*)\b")
+DOWN = re.compile(r"\b(?:desc\w*|(?:highest|largest|oldest) first|from high\w* to low\w*)\b")
 ORDERS = re.compile(r"\b(?:asc\w*|order|highest first|largest first|lowest first|smallest first)\b")
 
 

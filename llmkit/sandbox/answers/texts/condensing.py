@@ -94,7 +94,8 @@ def summary(text: str, many: int = 2) -> str:
         >>> summary("I had tea. The river rose. The river flooded the town.", 2)
         'The river rose. The river flooded the town.'
     """
-    found = [one for paragraph in text[:_LONGEST].splitlines() for one in sentences(paragraph)]
+    said = (one for paragraph in text[:_LONGEST].splitlines() for one in sentences(paragraph))
+    found = list(dict.fromkeys(said))
     if len(found) <= many:
         return " ".join(found)
     counts = weights(text)
