@@ -154,7 +154,7 @@ class Template:
         self.names = list(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Lookup)))
 
     def fill(self, lookup: Mapping[str, Any], *, redacting: bool = True) -> str | None:
-        """Return the prompt with the values of a lookup; `None` if one of them is `None`.
+        """Return the prompt with the values of a lookup; `None` if one is `None`, or if all are blank.
 
         Args:
             lookup: The values.
@@ -167,15 +167,26 @@ class Template:
             InvalidRequestError: If a name, attribute or item does not exist.
         """
         found = [part if isinstance(part, str) else part.found(lookup) for part in self._parts]
-        if any(value is None for value in found):
+        values = found[1::2]  # between them is what the user wrote
+        if any(value is None for value in values) or (values and all(map(is_blank, values))):
             return None
         texts = [
             part if isinstance(part, str) else _text(part.formatted(value))
             for part, value in zip(self._parts, found, strict=True)
         ]
         if redacting:
-            texts[1::2] = map(redact, texts[1::2])  # between them is what the user wrote
+            texts[1::2] = map(redact, texts[1::2])
         return "".join(texts)
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value is a text of blanks only.
+
+    Example:
+        >>> is_blank("  "), is_blank(0)
+        (True, False)
+    """
+    return isinstance(value, str) and not value.strip()
 
 
 def _taken_apart(text: str, known: Container[str]) -> Iterator[str | _Lookup]:

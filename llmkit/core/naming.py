@@ -148,8 +148,13 @@ def owners(model: str) -> list[str]:
 def unknown_name(name: str, others: Iterable[str] = ()) -> ConfigurationError:
     """Return the error for an unknown name, with similar names."""
     names = [*model_names(), *others]
-    bare = {n.partition(":")[2] or n: n for n in names}
-    found = ", ".join(dict.fromkeys(bare.get(n, n) for n in near(name, [*bare, *names])))
+    bare: dict[str, str] = {}
+    for one in names:
+        bare.setdefault(one.partition(":")[2] or one, one)
+    # The catalogue lists a provider's newest models first; likeness would prefer those with short names.
+    family = [n for n in bare if name and n.startswith(f"{name.lower()}-")]
+    similar = dict.fromkeys(bare.get(n, n) for n in [*family[:3], *near(name, [*bare, *names])])
+    found = ", ".join([*similar][:3])
     hint = f"Did you mean {found}?" if found else "See %llm models."
     return ConfigurationError(f"Unknown model or provider: {name[:100]!r}.", hint=hint)
 

@@ -75,7 +75,7 @@ class Plan:
     """What a job would ask and cost; nothing was sent.
 
     Attributes:
-        rows: Rows that it would ask for.
+        rows: Rows that it was given, up to its limit.
         requests: Requests that it would send: equal rows are one.
         already_paid: Rows that are answered already, and are not asked again.
         input_tokens: Estimated tokens of the prompts.
@@ -86,6 +86,7 @@ class Plan:
         prompt: The prompt of the first row that would be asked.
         simulated: Whether the sandbox answers, so that nothing is paid.
         by_mode: The costs, for `costs`.
+        without_text: Rows among them that have no text, and are not asked.
     """
 
     rows: int
@@ -99,6 +100,7 @@ class Plan:
     prompt: str
     simulated: bool
     by_mode: tuple[Cost, ...]
+    without_text: int = 0
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -113,8 +115,9 @@ class Plan:
     def __repr__(self) -> str:
         sure = "a guess, because no row was answered yet" if self.guessed else "from the rows so far"
         rows, requests = counted(self.rows, "row"), counted(self.requests, "request")
+        empty = f" ({self.without_text:,} without text)" if self.without_text else ""
         lines = [
-            f"Plan: {rows}, {self.already_paid:,} of them paid, {requests}",
+            f"Plan: {rows}{empty}, {self.already_paid:,} of them paid, {requests}",
             f"Model: {self.model}, at most {self.max_tokens:,} tokens an answer",
             f"Tokens: ≈{self.input_tokens:,} in, ≈{self.output_tokens:,} out ({sure})",
             *map(_shown, self.by_mode),
@@ -165,6 +168,7 @@ def plan_of(job: Job) -> Plan:
         prompt=_prompt(messages),
         simulated=job.progress.simulated,
         by_mode=tuple(_costs(job, input_tokens, output, messages, scale)),
+        without_text=job.requests.keys.count(None) - len(job.requests.errors),
     )
 
 
@@ -270,6 +274,7 @@ def sum_of_plans(plans: Sequence[Plan]) -> Plan:
         output_tokens=sum(one.output_tokens for one in plans),
         guessed=any(one.guessed for one in plans if one.requests),
         by_mode=tuple(modes),
+        without_text=sum(one.without_text for one in plans),
     )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llmkit.content.attachments import attach
 from llmkit.content.messages import LLMMessage
-from llmkit.content.template import Template
+from llmkit.content.template import Template, is_blank
 from llmkit.core.errors import InvalidRequestError, LLMClientError
 from llmkit.core.redaction import redact
-from llmkit.core.suggestions import did_you_mean
+from llmkit.core.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,9 @@ class Prompts:
         self.reads_files = attach is not None
 
     def messages(self, row: int, *, sending: bool = True) -> list[LLMMessage] | None:
-        """Return a row's messages; `None` if a value that it uses is missing.
+        """Return a row's messages; `None` if it has no text.
+
+        It has none if a value that it uses is missing, or if all of them are blank.
 
         Args:
             row: The row's number.
@@ -89,7 +91,7 @@ class Prompts:
 
 
 class _Text(Protocol):
-    """From a row's number to its prompt; `None` if a value that it uses is missing."""
+    """From a row's number to its prompt; `None` if the row has no text."""
 
     def __call__(self, row: int, *, sending: bool) -> str | list[LLMMessage] | None: ...
 
@@ -120,7 +122,7 @@ class _Column:
 
     def __call__(self, row: int, *, sending: bool) -> str | None:
         value = self._values[row]
-        if value is None:
+        if value is None or is_blank(value):
             return None
         return redact(str(value)) if sending else str(value)
 
@@ -132,11 +134,7 @@ class _Filled:
         self._template = Template(_with_exact_names(text, table.names), table.names)
         names = self._template.names
         if not names:
-            example = next(iter(table.names), "text")
-            raise InvalidRequestError(
-                f"The prompt {text!r:.60} names no column: it would be the same for every row.",
-                hint=f"Name one in double braces, such as {{{{{example}}}}}.",
-            )
+            raise _no_column(text, table)
         whole = ROW in names and ROW not in table.names
         _check_names([name for name in names if not (whole and name == ROW)], table)
         self._columns = {name: table.column(name) for name in (table.names if whole else names)}
@@ -181,7 +179,7 @@ def _of_series(value: Any) -> str | list[LLMMessage] | None:
 def _made(said: Any, where: str) -> str | list[LLMMessage] | None:
     """Return a prompt that the user made, if it is one."""
     if said is None or isinstance(said, str):
-        return said
+        return None if is_blank(said) else said
     if isinstance(said, list) and said and all(isinstance(one, LLMMessage) for one in said):
         return said
     raise RowError(f"{where} {_described(said)}, not a string or a list of messages.")
@@ -199,6 +197,17 @@ def _check_names(names: Sequence[str], table: Table) -> None:
         if name not in table.names:
             hint = did_you_mean(name, table.names, table.listed)
             raise InvalidRequestError(f"{{{{{name}}}}}: the frame has no column {name}.", hint=hint)
+
+
+def _no_column(text: str, table: Table) -> InvalidRequestError:
+    """Return the error for a prompt that names no column, which may be a misspelt column itself."""
+    if meant := nearest(text, table.names):
+        return InvalidRequestError(f"The frame has no column {text!r:.80}.", hint=f"Did you mean {meant}?")
+    example = next(iter(table.names), "text")
+    return InvalidRequestError(
+        f"The prompt {text!r:.60} names no column: it would be the same for every row.",
+        hint=f"Name one in double braces, such as {{{{{example}}}}}.",
+    )
 
 
 def _with_exact_names(text: str, names: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ class Requests:
 
     Attributes:
         keys: For each of these rows the key of its request; `None` if it has none.
-        errors: Why a row has no prompt, by its number; a row with a missing value has no error.
+        errors: Why a row has no prompt, by its number; a row without text has no error.
         first: The first row of each request, in order.
     """
 

@@ -30,8 +30,8 @@ def map(frame: Any, prompt: Prompt, *, out: str = "llm", **options: Any) -> Any:
     Args:
         frame: A pandas, polars or Dask DataFrame, or a pyarrow Table.
         prompt: A template such as `"Summarise: {{text}}"`, the name of a column, a callable that gets each
-            row as a dict and returns a string or a list of messages, or a series. A row with a missing value
-            in a column that is used is skipped.
+            row as a dict and returns a string or a list of messages, or a series. A row is skipped
+            if a value that is used is missing, or if all of them are blank.
         out: Name of the new column.
         **options: The options of all verbs.
 

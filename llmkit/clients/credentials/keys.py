@@ -167,7 +167,8 @@ def missing_key(provider: str) -> AuthenticationError:
     return AuthenticationError(
         f"No {provider} key:",
         provider=provider,
-        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}, or use -m sandbox.",
+        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}, "
+        'or use -m sandbox (in Python: model="sandbox").',
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.content.template import CellError
 from llmkit.core.suggestions import ALMOST, nearest
+from llmkit.notebook.cell.options import DEFAULT_THREAD, flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,6 +86,20 @@ def refuse_secrets(prompt: str) -> None:
         raise CellError(
             "This line has what looks like a key in it: it was not sent.",
             hint="%llm key PROVIDER takes a key without displaying it. A prompt goes after --.",
+        )
+
+
+def refuse_misplaced(words: list[str], *, thread: str | None, is_model: Callable[[str], bool]) -> None:
+    """Refuse a prompt that begins with a conversation's name, or ends with a model.
+
+    `-t` takes a name only where it touches it, because the next word is usually the prompt's first.
+    """
+    if thread == DEFAULT_THREAD and len(words) > 1 and words[1] in flags():
+        raise CellError(f"Did you mean -t{words[0][:40]} {words[1]} …?", hint="A prompt goes after --.")
+    flag, model = words[-2:] if len(words) > 2 else ("", "")
+    if flag in {"-m", "--model"} and (_are_models(model, is_model) or _is_provider(model)):
+        raise CellError(
+            f"Options come before the prompt: %llm {flag} {model[:80]} …", hint="A prompt goes after --."
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmkit.content.template import CellError
-from llmkit.notebook.cell.nearly import refuse_addressed, refuse_secrets
+from llmkit.notebook.cell.nearly import refuse_addressed, refuse_misplaced, refuse_secrets
 from llmkit.notebook.cell.reader import OptionReader
 from llmkit.notebook.cell.subcommands import COMMANDS, parse_command
 
@@ -110,6 +110,7 @@ def parse_line(line: str, is_model: Callable[[str], bool] = lambda _: False) -> 
     if not reader.read():
         _refuse_command(reader.rest.split())
         _read_model(reader, is_model)
+        refuse_misplaced(reader.rest.split(), thread=reader.values.get("thread"), is_model=is_model)
         refuse_secrets(reader.rest)
     return _ask(reader, reader.rest, "Type it after %llm, or %llm help.")
 

@@ -7,7 +7,7 @@ from llmkit import AnthropicClient, ConfigurationError, GoogleAIClient, LLMMessa
 from llmkit.clients import registry
 from llmkit.clients.compatible import CompatibleClient
 from llmkit.clients.registry import resolve, shared_client
-from llmkit.core import naming
+from llmkit.core import catalog, naming
 
 QUESTION = [LLMMessage("user", "echo: one two")]
 
@@ -70,6 +70,13 @@ def test_an_unknown_name_lists_the_nearest(wrong, meant):
     with pytest.raises(ConfigurationError, match="Did you mean") as caught:
         resolve(wrong)
     assert meant in str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["gemini", "claude"])
+def test_the_name_of_a_family_lists_its_newest_models_first(family):
+    newest = next(p for p in catalog.providers().values() if p.models and p.models[0].startswith(family))
+    with pytest.raises(ConfigurationError, match=f"Did you mean {newest.name}:{newest.models[0]}, "):
+        resolve(family)
 
 
 def test_an_unknown_provider_before_the_colon_lists_the_nearest():

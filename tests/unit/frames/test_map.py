@@ -57,6 +57,30 @@ def test_equal_rows_are_one_call_and_rows_without_a_value_are_none(rows):
     assert sorted(rows.asked) == ["elbe", "rhine"]
 
 
+BLANK = pd.DataFrame({"river": ["rhine", "", " \n", None], "note": ["", "wide", "", ""]})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked"),
+    [
+        ("{{river}}", ["rhine"]),
+        ("river", ["rhine"]),
+        (lambda row: row["river"], ["rhine"]),
+        (BLANK["river"], ["rhine"]),
+        ("{{river}}/{{note}}", ["/wide", "rhine/"]),
+    ],
+    ids=["template", "column", "callable", "series", "two columns"],
+)
+def test_rows_without_text_are_not_asked_and_have_no_error(rows, prompt, asked):
+    planned = ask(BLANK, prompt, model=rows.client(), dry_run=True)
+    assert (planned.rows, planned.requests, planned.without_text) == (4, len(asked), 4 - len(asked))
+    assert f"4 rows ({4 - len(asked)} without text)" in repr(planned)
+    found = ask(BLANK, prompt, model=rows.client(), progress=False)
+    assert sorted(rows.asked) == asked
+    assert values(found, "llm_error") == [None] * 4
+    assert values(found, "llm").count(None) == 4 - len(asked)
+
+
 def test_without_dedupe_each_row_is_a_call_that_is_found_again(rows):
     frame = pd.DataFrame({"river": ["rhine"] * 3})
     for _ in range(2):
@@ -171,6 +195,7 @@ def test_only_so_many_run_at_once(rows):
     [
         (FRAMES["pandas"], "{{rivr}}", {}, "no column rivr. Did you mean "),
         (FRAMES["pandas"], "Hello", {}, "names no column"),
+        (FRAMES["pandas"], "rivr", {}, "no column 'rivr'. Did you mean river?"),
         (FRAMES["pandas"], 7, {}, "a template, a column, a callable or a series, got int"),
         (FRAMES["pandas"], "{{river}}", {"out": "km"}, "a column 'km' already"),
         (FRAMES["pandas"], "{{river}}", {"attach": "files"}, "no column 'files'"),

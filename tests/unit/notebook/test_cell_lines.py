@@ -68,6 +68,29 @@ class TestAModelInFrontOfAPrompt:
         assert parsed(line) == CellRequest(prompt=line)
 
 
+class TestAnOptionInTheWrongPlace:
+    @pytest.mark.parametrize(
+        ("line", "meant"),
+        [
+            ("-t trip -n Where is Rome?", "-ttrip -n"),
+            ("sonnet -t trip --new Where is Rome?", "-ttrip --new"),
+            ("Where is Rome? -m sonnet", "%llm -m sonnet …"),
+            ("Where is Rome? --model openai:gpt-4o", "%llm --model openai:gpt-4o …"),
+        ],
+    )
+    def test_is_refused_with_the_right_one(self, line, meant):
+        with pytest.raises(CellError) as caught:
+            parsed(line)
+        assert meant in str(caught.value)
+        assert parsed(f"-- {line}").prompt == line
+
+    @pytest.mark.parametrize(
+        "line", ["use -m sonnet in argparse", "what is -n", "-ttrip what is -n", "what does it do with -m"]
+    )
+    def test_is_only_one_that_was_surely_meant(self, line):
+        assert parsed(line).prompt == line.removeprefix("-ttrip ")
+
+
 class TestALineThatIsMeantAsACommand:
     @pytest.mark.parametrize(
         "line",
