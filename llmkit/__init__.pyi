@@ -60,6 +60,8 @@ from .costs.ledger import Ledger as Ledger
 from .costs.ledger import ledger as ledger
 from .costs.monitor import LLMMonitor as LLMMonitor
 from .frames.batch import batch as batch
+from .hooks import Started as Started
+from .hooks import on_call as on_call
 from .notebook import load_ipython_extension as load_ipython_extension
 from .notebook import unload_ipython_extension as unload_ipython_extension
 from .notebook.ask import aask as aask

@@ -6,14 +6,12 @@ Clients write records and the ledger stores them. They do not import each other;
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import threading
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.origin import notebook_name
@@ -22,15 +20,9 @@ from llmkit.core.processes import owner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from llmkit.content.messages import LLMMessage, LLMResponse
     from llmkit.content.usage_bound import UsageBound
-
-T = TypeVar("T")
-
-logger = logging.getLogger("llmkit.records")
 
 CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed", "lost"]
 """How a call ended. `interrupted`: its stream was cut; `cancelled`: the caller stopped or left it;
@@ -207,7 +199,7 @@ class BudgetGuard(Protocol):
 
 
 class Recorder(Protocol):
-    """Receives the record of every call, before all observers, and may refuse to let one be made."""
+    """Receives the record of every call, before all hooks, and may refuse to let one be made."""
 
     def guard(self, cap_nanos: int | None) -> BudgetGuard | None:
         """Return the guard to ask before a call is sent; `None` if neither it nor a budget has a limit."""
@@ -257,94 +249,6 @@ class CallContext:
     replay: Literal["refresh", "off"] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A call that is about to be sent or replayed; its record has the same `uid` and `time`.
-
-    Attributes:
-        provider: Provider of the first request; a fallback may answer.
-        model: Model of the first request.
-        context: Where the call is made: surface, notebook, cell and tags.
-        messages: The prompt, by reference: nothing is copied for an observer that does not read it.
-        replayed: Whether a recording answers.
-        simulated: Whether the sandbox answers, as far as that is known.
-    """
-
-    uid: str
-    time: datetime
-    provider: str
-    model: str
-    context: CallContext
-    messages: tuple[LLMMessage, ...]
-    replayed: bool
-    simulated: bool
-
-
-class Observer:
-    """Sees the start and the end of every call of this process; override one method or both.
-
-    They run on the thread of the call and delay it. What they raise is logged and changes nothing. A call
-    that is never sent, e.g. because a budget refuses it, has neither start nor end.
-
-    Example:
-        >>> class Printer(Observer):
-        ...     def end(self, record, outcome):
-        ...         print(record.model, record.status, record.duration_s)
-        >>> stop = observe(Printer())
-        >>> stop()
-    """
-
-    def start(self, call: Started) -> AbstractContextManager[object] | None:  # noqa: ARG002 - to be overridden
-        """Handle the start of a call.
-
-        Returns:
-            A context manager, if something has to span the call. It is entered now, and left after `end`
-            with the error of the call, if there is one.
-        """
-        return None
-
-    def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
-        """Handle the end of a call, whose record is on its way to the ledger.
-
-        Args:
-            record: What the ledger keeps of it.
-            outcome: The whole answer, or the error; for a call that was stopped or left, `CancelledError`,
-                `GeneratorExit` or `KeyboardInterrupt`.
-        """
-
-
-class Observation:
-    """The observers that saw the start of a call, and so see its end."""
-
-    def __init__(self, call: Started) -> None:
-        self._spans = [(observer, _safely(observer, _entered, observer, call)) for observer in _observers]
-
-    def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
-        """Tell them that the call has ended; the last one first, because their context managers nest."""
-        error = outcome if isinstance(outcome, BaseException) else None
-        for observer, span in reversed(self._spans):
-            _safely(observer, observer.end, record, outcome)
-            if span is not None:
-                cause = (None, None, None) if error is None else (type(error), error, error.__traceback__)
-                _safely(observer, span.__exit__, *cause)
-
-
-def _entered(observer: Observer, call: Started) -> AbstractContextManager[object] | None:
-    span = observer.start(call)
-    if span is not None:
-        span.__enter__()
-    return span
-
-
-def _safely(observer: Observer, function: Callable[..., T], *arguments: object) -> T | None:
-    """Call an observer, and log its mistakes: they do not break the call."""
-    try:
-        return function(*arguments)
-    except Exception:
-        logger.exception("An observer of calls failed: %r", observer)
-        return None
-
-
 def outside_cells() -> CallContext:
     """Return the context outside of Jupyter: the notebook, if its name is known."""
     return _of_notebook(notebook_name())
@@ -359,8 +263,6 @@ _context: ContextVar[CallContext | None] = ContextVar("llmkit_call_context", def
 _own_recorder: ContextVar[Recorder | None] = ContextVar("llmkit_recorder", default=None)
 _ambient: Callable[[], CallContext] = outside_cells
 _recorder: Callable[[], Recorder] | None = None
-_observers: tuple[Observer, ...] = ()
-_observers_lock = threading.Lock()
 _session = ""
 
 
@@ -452,28 +354,6 @@ def recording_to(recorder: Recorder | None) -> Iterator[None]:
         yield
     finally:
         _own_recorder.reset(token)
-
-
-def observe(observer: Observer) -> Callable[[], None]:
-    """Let an observer see every call that starts from now on, and return a function that ends this.
-
-    Calls under way still tell the observer their end.
-    """
-    global _observers  # noqa: PLW0603 - replaced, never changed: calls read it without the lock
-    with _observers_lock:
-        _observers = (*_observers, observer)
-
-    def stop() -> None:
-        global _observers  # noqa: PLW0603 - the same
-        with _observers_lock:
-            _observers = tuple(other for other in _observers if other is not observer)
-
-    return stop
-
-
-def observation(call: Callable[[], Started]) -> Observation | None:
-    """Tell the observers that a call starts; without any, it costs one test and `call` is not called."""
-    return Observation(call()) if _observers else None
 
 
 def session_id() -> str:

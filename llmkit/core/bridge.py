@@ -31,6 +31,7 @@ class Bridge(Background):
 
     def __init__(self) -> None:
         super().__init__("llmkit-bridge", CLOSE_GRACE)
+        self._other: Bridge | None = None
 
     def run(self, work: Coroutine[Any, Any, T], tick: Callable[[], object] | None = None) -> T:
         """Run a coroutine on the loop and wait for it; an interrupt cancels it.
@@ -56,6 +57,10 @@ class Bridge(Background):
 
     def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:
         """Run an async generator on the loop and yield its items here; `None` at each tick without one."""
+        if _running() is self.loop():  # a hook asks a model, and the loop cannot wait for itself
+            self._other = self._other or Bridge()
+            yield from self._other.stream(source)
+            return
         items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         relay = _Relay(self.loop(), source, items)
         try:
@@ -73,6 +78,14 @@ class Bridge(Background):
             relay.stop()
         if item.error is not None:
             raise item.error
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs on this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _End:

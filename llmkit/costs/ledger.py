@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import logging
 import threading
 import weakref
 from functools import partial
@@ -16,6 +15,7 @@ from llmkit.costs import ledger_loss
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.calls import SETTLE, Calls
 from llmkit.costs.sums import Tally, total_of
+from llmkit.hooks import Hook, Hooks
 
 if TYPE_CHECKING:
     import os
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Total
     from llmkit.records import BudgetGuard, CallIntent, CallRecord
-
-logger = logging.getLogger(__name__)
 
 
 class Ledger(Calls, forks.ForkAware):
@@ -62,7 +60,7 @@ class Ledger(Calls, forks.ForkAware):
             )
         self._given = path
         self._opened = store
-        self._subscribers: tuple[tuple[Callable[[CallRecord], object]], ...] = ()
+        self._hooks = Hooks()
         self.in_child()
         forks.watch(self)
 
@@ -130,11 +128,8 @@ class Ledger(Calls, forks.ForkAware):
             A future: `True` once the row is committed, `False` if it has to wait in memory.
         """
         future = self._budgets.watch(record, self._store.append(record, alone=alone))
-        for (callback,) in ((self._tally.add,), *self._subscribers):
-            try:
-                callback(record)
-            except Exception:  # a subscriber's error must not break the call
-                logger.exception("A subscriber of the ledger failed: %r", callback)
+        self._tally.add(record)
+        self._hooks.end(record, None)
         return future
 
     def intend(self, intent: CallIntent) -> None:
@@ -233,7 +228,9 @@ class Ledger(Calls, forks.ForkAware):
         return len(self._store.unwritten()) if self._store.is_failing else 0
 
     def subscribe(self, callback: Callable[[CallRecord], object]) -> Callable[[], None]:
-        """Call a function with every record of this process, on the thread where the call ends.
+        """Call a function with every record that this process adds here, on the thread where the call ends.
+
+        `llmkit.on_call` also sees the start of calls, and their answers.
 
         Args:
             callback: The function; its exceptions are logged.
@@ -241,16 +238,7 @@ class Ledger(Calls, forks.ForkAware):
         Returns:
             A function that ends the subscription.
         """
-        ticket = (callback,)  # its own identity, so that one callback may subscribe twice
-
-        def unsubscribe() -> None:
-            with self._opening:
-                self._subscribers = tuple(other for other in self._subscribers if other is not ticket)
-
-        with self._opening:
-            self._subscribers = (*self._subscribers, ticket)
-
-        return unsubscribe
+        return self._hooks.add(Hook(end=partial(_told, callback)))
 
     def session_total(self, *, simulated: bool | None = None) -> Total:
         """Return what the calls of this process cost so far, without reading the file.
@@ -412,6 +400,10 @@ class Ledger(Calls, forks.ForkAware):
 
                     self._opened = SQLiteStore(file_of(self._given))
         return self._opened
+
+
+def _told(callback: Callable[[CallRecord], object], record: CallRecord, _outcome: object) -> None:
+    callback(record)
 
 
 ledger = Ledger()

@@ -47,8 +47,10 @@ class Accounting:
         if error is not None:
             self._call.fail(error)
         # The record is handed over before anything is awaited, so that a second interrupt cannot lose it.
-        future = self._call.settle()
-        await self._source.aclose()
+        try:
+            future = self._call.settle()
+        finally:
+            await self._source.aclose()
         if future is not None and not isinstance(error, GeneratorExit):
             await acknowledged(future)
 

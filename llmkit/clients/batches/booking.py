@@ -14,7 +14,7 @@ from llmkit.clients.accounting.cost_bound import cost_bound
 from llmkit.clients.engine.call import Call
 from llmkit.core.errors import LLMClientError, ProviderNotAvailableError
 from llmkit.providers.codec import Request
-from llmkit.records import CostReservation, current_context, current_recorder, observation
+from llmkit.records import CostReservation, current_context, current_recorder
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -96,10 +96,10 @@ class BatchCall(Call):
         self._first = None
         record = self._record(None, spent)
         self.outcome = self._response(record, spent)
-        recorder, seen = current_recorder(), observation(self._started)
+        recorder = current_recorder()
         future = None if recorder is None else recorder.record(record)
-        if seen is not None:
-            seen.end(record, self.outcome if self._error is None else self._error)
+        self._observe()
+        self._observed(record, self.outcome)
         return self.outcome, future
 
 

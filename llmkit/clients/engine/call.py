@@ -19,6 +19,7 @@ from llmkit.content.parsing import value_of
 from llmkit.content.parts import Other, Text
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
+from llmkit.hooks import Started, observation
 from llmkit.providers.assembly import assembled
 from llmkit.providers.codec import Answer, Request, kind_of
 from llmkit.providers.formats import codec_of
@@ -29,10 +30,8 @@ from llmkit.records import (
     CallRecord,
     CallStatus,
     CostReservation,
-    Started,
     current_context,
     current_recorder,
-    observation,
     session_id,
 )
 
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
     from llmkit.clients.cassettes.recording import Recording
     from llmkit.content.parts import Part
     from llmkit.core.redaction import Secret
-    from llmkit.records import BudgetGuard, Observation, Recorder
+    from llmkit.hooks import Observation
+    from llmkit.records import BudgetGuard, Recorder
     from llmkit.transport.base import WireRequest
 
 UNSAID = "The server sent no finish reason; the answer may be incomplete."
@@ -166,7 +166,7 @@ class Call:
         stored = await self._admit(recorder)
         if not self.attempts:
             _under_way.add(self.uid)
-            self._observation = observation(self._started)
+            self._observe()
         if recorder is not None and not stored and (not self.attempts or self._changed):
             recorder.intend(self._intent())
         self._changed = False
@@ -228,7 +228,7 @@ class Call:
             whole=recording.content or _without_order(recording, self.provider),
         )
         self.answer.usage = recording.usage
-        self._observation = observation(self._started)
+        self._observe()
 
     def fail(self, error: BaseException) -> None:
         """Store the failure, and add the partial text, provider and model to the exception.
@@ -270,16 +270,28 @@ class Call:
             if self._guard is not None:
                 # The reservation of a call that was never sent must not hold back other calls.
                 self._guard.release(self.uid)
+            if self._observation is not None and self._error is not None:  # a hook was interrupted
+                self._observation.leave(self._error)
             return None
         recorder = current_recorder()
         future = None if recorder is None else recorder.record(record, alone=not _under_way)
-        if self._observation is not None:
-            self._observation.end(record, self.outcome if self._error is None else self._error)
-        self._error = None  # its frames hold this call
+        self._observed(record, self.outcome)
         return future
 
+    def _observe(self) -> None:
+        """Tell the hooks that the call starts."""
+        self._observation = observation(self._started)
+        if self._observation is not None:
+            self._observation.start()
+
+    def _observed(self, record: CallRecord, response: LLMResponse) -> None:
+        """Tell the hooks that the call has ended."""
+        error, self._error = self._error, None  # its frames hold this call
+        if self._observation is not None:
+            self._observation.end(record, response if error is None else error)
+
     def _started(self) -> Started:
-        """Return what observers receive when the call starts."""
+        """Return what hooks get when the call starts."""
         return Started(
             uid=self.uid,
             time=self.time,

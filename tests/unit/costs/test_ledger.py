@@ -192,7 +192,7 @@ def test_a_subscriber_gets_every_call_and_cannot_break_one(ledger, caplog):
     stop()
     ledger.record(second)
     assert seen == [first]
-    assert "A subscriber of the ledger failed" in caplog.text
+    assert "A hook of calls failed" in caplog.text
 
 
 def test_the_sum_of_the_session_needs_no_file(tmp_path):

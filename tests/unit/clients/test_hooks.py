@@ -1,4 +1,4 @@
-"""An observer sees the start and the end of every call, whichever way it takes."""
+"""A hook sees the start and the end of every call, whichever way it takes."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ from llmkit import (
     OpenAIClient,
     ProviderNotAvailableError,
     StreamInterruptedError,
+    hooks,
     records,
 )
 from llmkit.clients.cassettes import replay
 from llmkit.clients.registry import recorded
 from llmkit.costs.ledger import Ledger
-from llmkit.records import Observer
 from tests.support.callers import QUESTION, TEXT, hurry, opened, read
 
 
-class Witness(Observer):
+class Witness:
     def __init__(self):
         self.started, self.ended = [], []
 
@@ -61,10 +61,10 @@ class Other(BaseLLMClient):
 
 
 @contextlib.contextmanager
-def observing(observer):
-    stop = records.observe(observer)
+def observing(hook):
+    stop = llmkit.on_call(getattr(hook, "start", None), getattr(hook, "end", None))
     try:
-        yield observer
+        yield hook
     finally:
         stop()
 
@@ -104,7 +104,7 @@ async def test_a_call_of_every_kind_of_client_is_seen(kind, server, witness, rec
 
 
 async def test_the_start_comes_before_the_request(client, server, recorder):
-    class Early(Observer):
+    class Early:
         def start(self, call):
             seen.append(len(server.requests))
 
@@ -126,7 +126,7 @@ async def test_a_call_of_another_packages_client_is_seen(witness, stream):
 
 
 async def test_the_ledger_comes_first(client, recorder):
-    class Late(Observer):
+    class Late:
         def end(self, record, outcome):
             kept.append(recorder.last is record)
 
@@ -139,8 +139,8 @@ async def test_the_ledger_comes_first(client, recorder):
 async def test_where_a_call_was_made_is_known_at_its_start(client, witness):
     with llmkit.tags(project="thesis"), records.calling(surface="chat", cell_id="c1"):
         await client.generate_text(QUESTION)
-    context = witness.one[0].context
-    assert (context.surface, context.cell_id, context.tags) == ("chat", "c1", {"project": "thesis"})
+    call = witness.one[0]
+    assert (call.surface, call.cell_id, call.tags) == ("chat", "c1", {"project": "thesis"})
 
 
 async def test_a_replayed_answer_is_a_call_too(client, auto, witness):
@@ -239,8 +239,8 @@ async def test_a_call_that_a_budget_refuses_never_starts(server, witness):
     assert (witness.started, witness.ended) == ([], [])
 
 
-class Failing(Observer):
-    """An observer that fails at one of its four places."""
+class Failing:
+    """A hook that fails at one of its four places."""
 
     def __init__(self, place):
         self.place, self.passed = place, []
@@ -274,7 +274,7 @@ class Failing(Observer):
         ("exit", ["start", "enter", "end", "exit"]),
     ],
 )
-async def test_a_mistake_of_an_observer_is_logged_and_breaks_nothing(client, witness, caplog, place, passed):
+async def test_a_mistake_of_a_hook_is_logged_and_breaks_nothing(client, witness, caplog, place, passed):
     with observing(Failing(place)) as failing:
         response = await client.generate_text(QUESTION)
     assert (response.content, failing.passed) == (TEXT, passed)
@@ -283,7 +283,7 @@ async def test_a_mistake_of_an_observer_is_logged_and_breaks_nothing(client, wit
 
 
 async def test_a_context_manager_spans_the_call_and_gets_its_error(client, server, recorder):
-    class Span(Observer):
+    class Span:
         @contextlib.contextmanager
         def start(self, call):
             events.append("enter")
@@ -313,9 +313,9 @@ async def test_a_context_manager_cannot_hide_the_error_of_a_call(client, server,
         await client.generate_text(QUESTION)
 
 
-async def test_an_observer_that_comes_or_goes_during_a_call_sees_all_of_it_or_nothing(client, recorder):
+async def test_a_hook_that_comes_or_goes_during_a_call_sees_all_of_it_or_nothing(client, recorder):
     early, late = Witness(), Witness()
-    stop = records.observe(early)
+    stop = llmkit.on_call(early.start, early.end)
     stream = client.stream_text(QUESTION)
     await anext(stream)
     stop()
@@ -325,8 +325,8 @@ async def test_an_observer_that_comes_or_goes_during_a_call_sees_all_of_it_or_no
     assert (late.started, late.ended) == ([], [])
 
 
-async def test_observers_nest_in_the_order_in_which_they_came(client, recorder):
-    class Named(Observer):
+async def test_hooks_nest_in_the_order_in_which_they_came(client, recorder):
+    class Named:
         def __init__(self, name):
             self.name = name
 
@@ -342,13 +342,17 @@ async def test_observers_nest_in_the_order_in_which_they_came(client, recorder):
     assert order == ["a starts", "b starts", "b ends", "a ends"]
 
 
-def test_without_an_observer_nothing_is_made():
+def test_without_a_hook_nothing_is_made():
     def never():
-        raise AssertionError("nobody observes")
+        raise AssertionError("nobody looks")
 
-    assert records.observation(never) is None
+    assert hooks.observation(never) is None
 
 
-async def test_an_observer_may_leave_out_what_it_does_not_need(client, recorder):
-    with observing(Observer()):
-        assert (await client.generate_text([LLMMessage("user", "echo: x")])).content == "x"
+async def test_a_hook_may_be_one_function(client, recorder):
+    starts, ends = [], []
+    stop = [llmkit.on_call(starts.append), llmkit.on_call(end=lambda record, outcome: ends.append(outcome))]
+    assert (await client.generate_text([LLMMessage("user", "echo: x")])).content == "x"
+    for each in stop:
+        each()
+    assert ([call.surface for call in starts], [outcome.content for outcome in ends]) == (["api"], ["x"])
