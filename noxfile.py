@@ -75,7 +75,7 @@ def lower_bounds() -> str:
         *tools,
         *itertools.chain.from_iterable(extras[name] for name in named),
     ]
-    return "\n".join(bound.replace(">=", "==") for bound in bounds)
+    return "\n".join(re.sub(r"\[.*?\]", "", bound).replace(">=", "==") for bound in bounds)  # without extras
 
 
 @nox.session(python="3.11")

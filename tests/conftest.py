@@ -19,6 +19,7 @@ import pytest
 from llmkit import records, sandbox
 from llmkit.core import catalog
 from tests.support import callers, products
+from tests.support import postgres as postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
     gc.collect()
     gc.freeze()  # what is there by now is not searched again by any collection during the tests
+
+
+def pytest_unconfigure() -> None:
+    postgres_server.remove_server()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -200,6 +205,13 @@ def recorder() -> Iterator[MemoryRecorder]:
 def server() -> Iterator[sandbox.SandboxServer]:
     with sandbox.start(rate=0, first_token=0) as running:
         yield running
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of an empty database, for its administrator."""
+    with postgres_server.fresh_database() as url:
+        yield url
 
 
 @pytest.fixture
