@@ -27,7 +27,7 @@ from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.filters import Filters
-from llmkit.costs.store.groups import KEYS, MEASURES
+from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS, KEYS, MEASURES
 from llmkit.costs.store.protocol import NOTES, Change, Store
 from llmkit.costs.store.rows import COLUMNS, UID, encode
 from llmkit.costs.store.sqlite.location import MEMORY
@@ -960,6 +960,13 @@ class TestIntents:
         assert (sums.calls, sums.nanos, sums.estimated) == (1, 7, 0)
         assert store.read().epoch != lost.epoch
 
+    def test_a_lost_call_that_ends_after_all_is_counted_again(self, bench, dead):
+        store = sent(bench, late := intent(owner=dead))
+        assert len(rows_of(store)) == 1
+        write(store, call(uid=late.uid, cost_nanos=7))
+        by_status = {key[2]: row["calls"] for key, row in counted(store).items()}
+        assert by_status == {"lost": 1, "ok": 1}
+
     def test_it_ends_its_later_reservations_too(self, bench, dead):
         late = intent(owner=dead)
         store = sent(bench, late)
@@ -1000,6 +1007,109 @@ def test_a_place_in_memory_keeps_no_intents(dead):
     store.intend(intent(owner=dead))
     assert store.flush()
     assert (store.recover(), everything(store)) == (0, [])
+
+
+def counted(store):
+    """Return the counters by their keys, without those that are 0."""
+    rows = [dict(zip((*COUNTER_KEYS, *COUNTERS), row, strict=True)) for row in store.counters()]
+    found = {tuple(row.pop(key) for key in COUNTER_KEYS): row for row in rows}
+    return {key: {name: value for name, value in row.items() if value} for key, row in found.items()}
+
+
+class TestCounters:
+    def test_they_sum_calls_by_provider_model_status_and_whether_they_are_simulated(self, store):
+        tokens = {"input_tokens": 100, "output_tokens": 20, "cache_read_tokens": 60, "reasoning_tokens": 5}
+        write(store, call(cost_nanos=7, **tokens), call(cost_nanos=8, cache_write_tokens=9, **tokens))
+        write(store, call(status="error"), call(simulated=True, cost_nanos=1, model=None, provider=None))
+        write(store, call(model="n"), call(model="n", status="replayed", saved_nanos=4))
+        assert counted(store) == {
+            ("openai", "m", "ok", 0): {
+                "calls": 2, "nanos": 15, "input_tokens": 200, "output_tokens": 40, "cache_read_tokens": 120,
+                "cache_write_tokens": 9, "reasoning_tokens": 10,
+            },
+            ("openai", "m", "error", 0): {"calls": 1},
+            ("", "", "ok", 1): {"calls": 1, "nanos": 1},
+            ("openai", "n", "ok", 0): {"calls": 1, "unpriced": 1},
+            ("openai", "n", "replayed", 0): {"calls": 1, "saved_nanos": 4},
+        }  # fmt: skip
+
+    def test_a_store_without_calls_has_none(self, store):
+        assert store.counters() == []
+
+    def test_they_agree_with_the_sums(self, store):
+        write(store, *MIXED)
+        for fake, sums in store.sums().items():
+            rows = [row for key, row in counted(store).items() if key[3] == fake]
+            totals = [sum(row.get(name, 0) for row in rows) for name in COUNTERS[:4]]
+            assert totals == [sums.calls, sums.unpriced, sums.nanos, sums.saved_nanos]
+
+    def test_deleting_and_correcting_calls_does_not_lower_them(self, bench):
+        record = call(cost_nanos=70)
+        store = bench.open()
+        write(store, record, call(cost_nanos=5))
+        before = counted(store)
+        store.correct([change(record, 10)], run="r", reason=None)
+        assert counted(store) == before
+        store.delete()
+        assert counted(store) == before
+        write(store, call(cost_nanos=1))
+        assert counted(store) == {("openai", "m", "ok", 0): {"calls": 3, "nanos": 76}}
+
+    def test_a_call_counts_once_however_often_it_is_written(self, store):
+        record = call(cost_nanos=7)
+        write(store, record, record)
+        write(store, record)
+        assert counted(store) == {("openai", "m", "ok", 0): {"calls": 1, "nanos": 7}}
+
+
+class TestClaims:
+    def later(self, bench, seconds=60):
+        return micros(bench.clock()) + seconds * 10**6
+
+    def test_only_the_first_owner_has_a_name(self, bench):
+        one, other = bench.several(2)
+        assert one.claim("once", owner="a", expires=self.later(bench)) is True
+        assert other.claim("once", owner="b", expires=self.later(bench)) is False
+        assert other.claim("another", owner="b", expires=self.later(bench)) is True
+
+    def test_its_owner_may_set_another_end(self, bench):
+        store = bench.open()
+        assert store.claim("once", owner="a", expires=self.later(bench))
+        assert store.claim("once", owner="a", expires=self.later(bench, 3600))
+        bench.clock.now += timedelta(minutes=2)
+        assert store.claim("once", owner="b", expires=self.later(bench)) is False
+
+    def test_anybody_has_it_after_its_end(self, bench):
+        store = bench.open()
+        assert store.claim("once", owner="a", expires=self.later(bench))
+        bench.clock.now += timedelta(minutes=1)
+        assert store.claim("once", owner="b", expires=self.later(bench))
+        assert store.claim("once", owner="a", expires=self.later(bench)) is False
+
+    def test_of_many_at_once_one_has_it(self, bench):
+        stores, found, together = bench.several(8), [], threading.Barrier(8)
+
+        def take(number):
+            together.wait(60)
+            while True:  # the stores of this suite do not wait long for each other
+                with contextlib.suppress(ConfigurationError):
+                    found.append(stores[number].claim("once", owner=str(number), expires=self.later(bench)))
+                    return
+
+        threads = [threading.Thread(target=take, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(found) == [False] * 7 + [True]
+
+    def test_it_lasts_when_the_store_is_closed(self, bench):
+        if not bench.backend.shared:
+            pytest.skip("its rows end with it")
+        store = bench.open()
+        store.claim("once", owner="a", expires=self.later(bench))
+        store.close()
+        assert bench.open().claim("once", owner="b", expires=self.later(bench)) is False
 
 
 class TestTrouble:
@@ -1052,6 +1162,8 @@ class TestTrouble:
             with pytest.raises(ConfigurationError):
                 store.delete()
             with pytest.raises(ConfigurationError):
+                store.claim("once", owner="a", expires=micros(START) + 1)
+            with pytest.raises(ConfigurationError):
                 store.correct([change(MIXED[0], 5)], run="r", reason=None)
             store.release("unknown")
             assert store.rules() == BudgetRules(daily=10)
@@ -1068,6 +1180,7 @@ class TestTrouble:
             store.sums,
             lambda: store.sums(session="a"),
             store.rules,
+            store.counters,
             lambda: used(store),
             store.corrections,
         ]

@@ -18,6 +18,7 @@ from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.price_rules import is_estimated, is_unpriced
 from llmkit.costs.store import lost
 from llmkit.costs.store.filters import ALL
+from llmkit.costs.store.groups import COUNTERS
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import COLUMNS, TIME, UID, encode, salvage
 from llmkit.costs.sums import NOTHING, Sums
@@ -40,6 +41,8 @@ class Place:
     uncertain: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     intents: dict = field(default_factory=dict)
+    counters: dict = field(default_factory=dict)
+    claims: dict = field(default_factory=dict)
     full: bool = False
     damaged: bool = False
 
@@ -113,6 +116,19 @@ class ReferenceStore:
 
     def groups(self, by):
         return None
+
+    def counters(self):
+        self.recover()
+        with self._readable() as place:
+            return [(*keys, *values) for keys, values in place.counters.items()]
+
+    def claim(self, name, *, owner, expires):
+        with self._writable("written") as place:
+            holder, end = place.claims.get(name, (owner, 0))
+            free = holder == owner or end <= micros(self._clock())
+            if free:
+                place.claims[name] = (owner, expires)
+            return free
 
     def correct(self, changes, *, run, reason):
         with self._writable("corrected") as place:
@@ -188,11 +204,13 @@ class ReferenceStore:
                 if record_of(other).status == "lost" != record.status:
                     place.rows[index] = (number, row)
                     place.epoch = uuid.uuid4().hex
+                    self._count(record)
                     self._spend(record, spent(record) - spent(record_of(other)))
                     self._doubt(record)
                 return
         place.last += 1
         place.rows.append((place.last, row))
+        self._count(record)
         self._spend(record, spent(record))
         self._doubt(record)
 
@@ -219,6 +237,14 @@ class ReferenceStore:
                 place.notes.append((*call, change.what, *before, *after, reason, run))
                 return True
         return False
+
+    def _count(self, record):
+        key = (record.provider or "", record.model or "", record.status, int(record.simulated))
+        given = (getattr(record, name, None) for name in COUNTERS)
+        new = dict(zip(COUNTERS, (value or 0 for value in given), strict=True))
+        new |= {"calls": 1, "unpriced": is_unpriced(record), "nanos": record.cost_nanos or 0}
+        old = self._place.counters.get(key, (0,) * len(COUNTERS))
+        self._place.counters[key] = tuple(map(sum, zip(old, new.values(), strict=True)))
 
     def _spend(self, record, nanos):
         key = (local_day(micros(record.time)), record.notebook)

@@ -18,6 +18,15 @@ MEASURES = (
 )  # fmt: skip
 """The values after the keys of a group; unknown tokens are `None`."""
 
+COUNTER_KEYS = ("provider", "model", "status", "simulated")
+"""Keys of `Store.counters`; a missing one is an empty text."""
+
+COUNTERS = (
+    "calls", "unpriced", "nanos", "saved_nanos", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+"""The values after the keys of `Store.counters`; unknown tokens and prices count as 0."""
+
 
 def sums_in(measures: Sequence[Any]) -> Sums:
     """Return the sums among `MEASURES`."""

@@ -155,6 +155,22 @@ class Store(Protocol):
         """
         ...
 
+    def counters(self) -> list[Row]:
+        """Return `groups.COUNTERS` of all rows that were ever written, by `groups.COUNTER_KEYS`.
+
+        Deleting or correcting rows does not change them, and no value ever falls. A row that replaces that of
+        a lost call counts in addition to it. The number of rows must not matter for how long this takes.
+        """
+        ...
+
+    def claim(self, name: str, *, owner: str, expires: int) -> bool:
+        """Claim a name until a time, unless another owner has it; return whether the owner has it now.
+
+        This is atomic for everyone who shares the ledger. An owner may claim again, to set another end. After
+        the end, by the store's clock, anybody may claim the name.
+        """
+        ...
+
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
         """Apply changes and note them under `run`, in one transaction; return their number.
 

@@ -297,11 +297,11 @@ def test_the_statements_of_the_version_before_settle_an_intent(store, path, dead
     assert statuses(Ledger(path)) == ["ok"]
 
 
-def test_a_file_of_the_version_before_gains_intents_and_keeps_its_rows(path, dead):
+def test_a_file_of_an_older_version_gains_intents_and_keeps_its_rows(path, dead):
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        for statement in [each for version in schema.MIGRATIONS[:-1] for each in version]:
+        for statement in [each for version in schema.MIGRATIONS[:9] for each in version]:
             file.execute(statement)
-        file.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) - 1}")
+        file.execute("PRAGMA user_version = 9")
         names = [name for name in COLUMNS if name in schema.present(file)]
         file.execute("INSERT INTO calls (time, uid, status, cost_nanos) VALUES (1, 'a', 'ok', 5)")
     assert names == list(COLUMNS)

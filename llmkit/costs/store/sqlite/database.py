@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmkit.core import filesystems, sqlite
+from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.rows import salvage
 from llmkit.costs.store.sqlite import schema
 
@@ -120,6 +121,18 @@ def patient(connection: sqlite3.Connection, seconds: float) -> Iterator[sqlite3.
         yield connection
     finally:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+@contextlib.contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Raise SQLite's errors as ours: the ledger cannot be read, written, …."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigurationError(
+            f"The ledger {path} cannot be {what}: {error}.",
+            hint="If the file is damaged, move it; the next call creates a new one.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -130,6 +130,10 @@ class MergedStore(SQLiteStore):
         """Refuse to correct rows."""
         self._refuse("correct prices")
 
+    def claim(self, name: str, *, owner: str, expires: int) -> NoReturn:  # noqa: ARG002 - whatever it is
+        """Refuse a claim."""
+        self._refuse("take claims")
+
     def change_rules(self, changes: dict[str, Any]) -> NoReturn:  # noqa: ARG002 - whatever they are
         """Refuse a budget."""
         self._refuse("keep a budget")
@@ -140,6 +144,12 @@ class MergedStore(SQLiteStore):
             while rollups.roll(connection):
                 pass
         return super().groups(by, since)
+
+    def counters(self) -> list[Row]:
+        """Return the sums of the copied rows; see `Store.counters`. Calls that were deleted do not count."""
+        with self._reader() as connection:
+            assert connection is not None
+            return connection.execute(schema.counted()).fetchall()
 
     def amounts(self, time: int, notebook: str | None) -> Amounts:
         """Return the cost of the day's calls; see `Store.amounts`. There are no reservations."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmkit.costs.price_rules import UNPRICED
+from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS
 from llmkit.costs.store.rows import COLUMNS, TIME, UID
-from llmkit.costs.store.sqlite.schema import estimated, present
+from llmkit.costs.store.sqlite.schema import counted, estimated, present
 from llmkit.costs.sums import NOTHING, Sums
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ def missing(connection: sqlite3.Connection, rows: Iterable[Row]) -> list[Row]:
     """Return the rows that are not in the ledger: others may have been committed since they were listed."""
     query = "SELECT 1 FROM calls WHERE time = ? AND uid = ?"
     return [row for row in rows if not connection.execute(query, (row[TIME], row[UID])).fetchone()]
+
+
+def counters(connection: sqlite3.Connection) -> list[Row]:
+    """Return the counters; those of a file that has none yet are the sums of its rows."""
+    kept = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone()
+    names = ", ".join((*COUNTER_KEYS, *COUNTERS))
+    return connection.execute(f"SELECT {names} FROM counters" if kept else counted()).fetchall()  # noqa: S608 - names
 
 
 def added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:

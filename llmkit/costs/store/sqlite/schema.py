@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.price_rules import estimated_sql
+from llmkit.costs.price_rules import UNPRICED, estimated_sql
+from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS
 from llmkit.costs.store.rows import COLUMNS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     (),
     (),
     ("parent_uid", "step"),
+    (),
     (),
 )
 """Columns added after version 1, one tuple per version. Add new fields of `CallRecord` here."""
@@ -215,6 +217,50 @@ INTENTS = (
     ),
 )
 
+_WORDS = ("provider", "model", "status")
+_COUNTED = {name: f"coalesce({name}, '')" for name in _WORDS} | {"simulated": "coalesce(simulated, 0)"}
+_COUNTED |= {name: f"max(coalesce({name}, 0), 0)" for name in COUNTERS if name in COLUMNS}
+_COUNTED |= {
+    "calls": "1",
+    "unpriced": UNPRICED,
+    "nanos": "max(coalesce(cost_nanos, 0), 0)",
+    "saved_nanos": "max(coalesce(saved_nanos, 0), 0)",
+}
+
+
+def counted(where: str = "1") -> str:
+    """Return the query of `Store.counters` over some rows."""
+    sums = (f"sum({_COUNTED[name]})" for name in COUNTERS)
+    keys = (_COUNTED[name] for name in COUNTER_KEYS)
+    return f"SELECT {', '.join([*keys, *sums])} FROM calls WHERE {where} GROUP BY 1, 2, 3, 4"  # noqa: S608 - names
+
+
+# Without GROUP BY, which would build a table for the one row.
+_COUNT_ON = (
+    f"INSERT INTO counters SELECT {', '.join(_COUNTED[name] for name in (*COUNTER_KEYS, *COUNTERS))}"  # noqa: S608 - names
+    f" FROM calls WHERE id = new.id ON CONFLICT ({', '.join(COUNTER_KEYS)}) DO UPDATE SET"
+    f" {', '.join(f'{name} = {name} + excluded.{name}' for name in COUNTERS)};"
+)
+
+SHARED = (
+    # What is done once for everyone, such as an alert; `expires` is in microseconds.
+    (
+        "CREATE TABLE claims (name TEXT PRIMARY KEY, owner TEXT NOT NULL, expires INTEGER NOT NULL)"
+        " WITHOUT ROWID"
+    ),
+    # Only these triggers change the counters, so that a deletion or a correction does not lower them.
+    (
+        f"CREATE TABLE counters ({', '.join(f'{name} NOT NULL' for name in (*COUNTER_KEYS, *COUNTERS))},"
+        f" PRIMARY KEY ({', '.join(COUNTER_KEYS)})) WITHOUT ROWID"
+    ),
+    f"INSERT INTO counters {counted()}",
+    f"CREATE TRIGGER calls_counted AFTER INSERT ON calls BEGIN {_COUNT_ON} END",
+    (
+        "CREATE TRIGGER calls_counted_again AFTER UPDATE OF status ON calls"
+        f" WHEN old.status = 'lost' AND new.status <> 'lost' BEGIN {_COUNT_ON} END"
+    ),
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_create()),
     (*_added(ADDED[0]), *BUDGETS),
@@ -226,6 +272,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*_added(ADDED[6]), *ESTIMATES),
     tuple(_added(ADDED[7])),
     (*_added(ADDED[8]), *INTENTS),
+    (*_added(ADDED[9]), *SHARED),
 )
 """Statements that migrate a file from version n to n + 1, one tuple per version."""
 

@@ -22,6 +22,7 @@ from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import COLUMNS, TIME, encode
 from llmkit.costs.store.sqlite import (
+    claims,
     corrections,
     database,
     exits,
@@ -71,11 +72,6 @@ LOOK = 60.0
 logger = logging.getLogger(__name__)
 
 
-def utc_now() -> datetime:
-    """Return the time, aware."""
-    return datetime.now(UTC)
-
-
 class SQLiteStore(forks.ForkAware):
     """Rows in an SQLite file that many processes share.
 
@@ -88,7 +84,7 @@ class SQLiteStore(forks.ForkAware):
         path: str | os.PathLike[str],
         *,
         busy_timeout: float = 30.0,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._in_memory = str(path) == MEMORY
         # Unlike Path's own, this does not raise without a home directory.
@@ -186,12 +182,11 @@ class SQLiteStore(forks.ForkAware):
         if session is None and (groups := self.groups(("simulated",), since)) is not None:
             return queries.added(rollups.sums([row]) for row in groups)
         waiting = self.unwritten()
+        sums: dict[bool, Sums] = {}
         with self._reader() as connection:
             if connection and schema.present(connection):
                 sums = queries.sums(connection, since, session)
                 waiting = queries.missing(connection, waiting)
-            else:
-                sums = {}
         with database.holding(waiting) as memory:
             return queries.added([sums, queries.sums(memory, since, session)])
 
@@ -211,13 +206,21 @@ class SQLiteStore(forks.ForkAware):
         with database.holding(waiting) as memory:
             return [*found, *(rollups.groups(memory, by, since) or [])]
 
+    def counters(self) -> list[Row]:
+        """Return the counters; see `Store.counters`."""
+        with self._reader() as connection:
+            return queries.counters(connection) if connection and schema.present(connection) else []
+
+    def claim(self, name: str, *, owner: str, expires: int) -> bool:
+        """Claim a name; see `Store.claim`."""
+        with self._writing("written") as connection:
+            return claims.claim(connection, name, owner=owner, expires=expires, now=self._now())
+
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
         """Replace prices; see `Store.correct`."""
-        with self._writer.writing, self._explained("corrected"):
-            connection = self._connected()
+        with self._writing("corrected") as connection:
             self._logged = CHECKPOINT
-            with sqlite.transaction(connection):
-                return corrections.write(connection, changes, run=run, now=self._now(), reason=reason)
+            return corrections.write(connection, changes, run=run, now=self._now(), reason=reason)
 
     def corrections(self, run: str | None = None) -> list[Row]:
         """Return the notes; see `Store.corrections`."""
@@ -227,10 +230,9 @@ class SQLiteStore(forks.ForkAware):
     def delete(self, before: int | None = None) -> int:
         """Delete rows; see `Store.delete`."""
         self.flush(self._busy_timeout)
-        with self._writer.writing, self._explained("cleared"):
-            connection = self._connected()
-            self._logged = CHECKPOINT
-            with sqlite.transaction(connection):
+        with self._writer.writing:
+            with self._writing("cleared") as connection:
+                self._logged = CHECKPOINT
                 mark = rollups.forget(connection, before)
                 count = schema.delete(connection, before)
                 rollups.keep(connection, mark)
@@ -245,10 +247,8 @@ class SQLiteStore(forks.ForkAware):
 
     def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets; see `Store.change_rules`."""
-        with self._writer.writing, self._explained("written"):
-            connection = self._connected()
-            with sqlite.transaction(connection):
-                return reservations.change(connection, changes)
+        with self._writing("written") as connection:
+            return reservations.change(connection, changes)
 
     def reserve(self, reservation: CostReservation) -> Future[None]:
         """Reserve what a call may cost; see `Store.reserve`."""
@@ -447,6 +447,14 @@ class SQLiteStore(forks.ForkAware):
                 connection.close()
 
     @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
+        """Yield a connection in a transaction that others wait for."""
+        with self._writer.writing, database.explained(self.path, what):
+            connection = self._connected()
+            with sqlite.transaction(connection):
+                yield connection
+
+    @contextlib.contextmanager
     def _reader(
         self, lock: threading.RLock | None = None, patience: float | None = None
     ) -> Iterator[sqlite3.Connection | None]:
@@ -468,7 +476,7 @@ class SQLiteStore(forks.ForkAware):
     ) -> Iterator[sqlite3.Connection | None]:
         patience = self._busy_timeout if patience is None else patience
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._explained("read"))
+            stack.enter_context(database.explained(self.path, "read"))
             if self._in_memory:
                 stack.enter_context(self._writer.writing)
                 connection: sqlite3.Connection | None = self._connected()
@@ -480,16 +488,6 @@ class SQLiteStore(forks.ForkAware):
             if connection is not None:
                 stack.enter_context(database.snapshot(connection))
             yield connection
-
-    @contextlib.contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigurationError(
-                f"The ledger {self.path} cannot be {what}: {error}.",
-                hint="If the file is damaged, move it; the next call creates a new one.",
-            ) from error
 
     def _mind_multiprocessing(self) -> None:
         if not self._finalizer:
