@@ -31,7 +31,7 @@ CallStatus = Literal["ok", "error", "interrupted", "cancelled", "replayed", "los
 FAILED: tuple[CallStatus, ...] = ("error", "interrupted")
 """The ends that count as errors."""
 
-Surface = Literal["magic", "chat", "api", "batch", "table"]
+Surface = Literal["magic", "chat", "api", "batch", "table", "cli"]
 """What made the call."""
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.clients.credentials.keys import keys
 from llmkit.core import catalog
+from llmkit.core.errors import ConfigurationError
 from llmkit.core.naming import aliases, provider_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Group(NamedTuple):
@@ -37,6 +41,61 @@ def lacks(provider: str) -> str:
     if known.local:
         return "local server"
     return "no key" if known.key_env and keys.find(provider) is None else ""
+
+
+class ListedModel(NamedTuple):
+    """A model with its prices in US dollars per million tokens; `None` if they are unknown."""
+
+    name: str
+    aliases: list[str]
+    input: float | None = None
+    cached: float | None = None
+    output: float | None = None
+    source: str | None = None  # of the prices
+
+
+def price_list(wanted: str = "") -> list[ListedModel]:
+    """List the models with a text in their names: those of `model_groups`, and others with a price of yours.
+
+    Example:
+        >>> [one.output for one in price_list("sandbox:sandbox") if one.name == "sandbox:sandbox"]
+        [4.0]
+    """
+    from llmkit.core import settings
+
+    listed = [name for group in model_groups() for name in group.models]
+    bare = {name.partition(":")[2] for name in listed}
+    named = dict.fromkeys([*listed, *(name for name in settings.load().prices if name not in bare)])
+    known = aliases()
+    found = [_listed(name, known) for name in named if wanted.lower() in name.lower()]
+    if not found:
+        raise ConfigurationError(
+            f"No listed model has {wanted!r} in its name.",
+            hint="Models that are not listed work, too: write provider:model.",
+        )
+    return found
+
+
+def _listed(name: str, known: Mapping[str, str]) -> ListedModel:
+    from llmkit.notebook.commands.model_prices import listing
+
+    short, found = [alias for alias, target in known.items() if target == name], listing(name)
+    if found is None:
+        return ListedModel(name, short)
+    rates = found.rates[0]
+    return ListedModel(
+        name, short, float(rates.input), float(rates.cache_read), float(rates.output), found.source
+    )
+
+
+def prices_note() -> str:
+    """Return the sentence on the prices of a list."""
+    from llmkit import prices
+
+    return (
+        "Current prices in US dollars per million tokens, without surcharges for long prompts, from"
+        f" {prices.genai_data.data_version()}; [tool.llmkit.prices] overrides them."
+    )
 
 
 def model_menu() -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ _EXPORTS: tuple[tuple[str, str, ProtocolName], ...] = (
 )
 
 
-def _arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m llmkit.sandbox", description=NOTE)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a server to a parser."""
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--rate", type=float, default=RATE, help="tokens per second, 0: all at once")
     parser.add_argument(
@@ -31,7 +31,6 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fault", default="", help="specification for every answer")
     parser.add_argument("--requests-per-minute", type=int, help="rate limit for each key and model")
     parser.add_argument("--tokens-per-minute", type=int, help="the same for tokens")
-    return parser.parse_args(words)
 
 
 def banner(server: SandboxServer) -> str:
@@ -42,9 +41,8 @@ def banner(server: SandboxServer) -> str:
     return "\n".join([*lines, "", NOTE, ""])
 
 
-def main(words: list[str] | None = None) -> None:
+def serve(options: argparse.Namespace) -> None:
     """Serve until interrupted."""
-    options = _arguments(words)
     server = SandboxServer(
         port=options.port,
         rate=options.rate,
@@ -57,6 +55,13 @@ def main(words: list[str] | None = None) -> None:
         sys.stdout.write(banner(server))
         sys.stdout.flush()
         threading.Event().wait()
+
+
+def main(words: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m llmkit.sandbox", description=NOTE)
+    add_arguments(parser)
+    serve(parser.parse_args(words))
 
 
 if __name__ == "__main__":

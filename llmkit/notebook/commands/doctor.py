@@ -67,6 +67,11 @@ class Finding:
 
 async def examine(model: str | None = None) -> str:
     """Run all checks and return the report."""
+    return "\n".join(map(str, await findings(model)))
+
+
+async def findings(model: str | None = None) -> list[Finding]:
+    """Run all checks and return what they found, in the order of the report."""
     name = await in_thread(_resolved, model)
     asked = _providers(name)
     findings = await asyncio.gather(
@@ -75,7 +80,7 @@ async def examine(model: str | None = None) -> str:
     )
     answers, local = findings[: len(asked)], findings[len(asked) :]
     found = {finding.name: finding.health for finding in answers if finding.health is not None}
-    return "\n".join(map(str, [_model(name, found), *answers, _clock(list(found.values())), *local]))
+    return [_model(name, found), *answers, _clock(list(found.values())), *local]
 
 
 async def _in_time(name: str, check: Awaitable[Finding]) -> Finding:

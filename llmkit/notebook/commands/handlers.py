@@ -43,46 +43,21 @@ def _models(_session: Session, command: Command) -> Any:
     """List models with aliases and prices in US dollars per million tokens, registered clients included."""
     import pandas as pd
 
-    from llmkit import prices
-    from llmkit.clients import registry
+    from llmkit.notebook.model_list import price_list, prices_note
 
-    names, wanted = registry.aliases(), (command.argument or "").lower()
-    rows = [_model_row(name, names) for name in _listed() if wanted in name.lower()]
-    if not rows:
-        raise ConfigurationError(
-            f"No listed model has {command.argument!r} in its name.",
-            hint="Models that are not listed work, too: write provider:model.",
-        )
-    say(
-        "Current prices in US dollars per million tokens, without surcharges for long prompts, from"
-        f" {prices.genai_data.data_version()}; [tool.llmkit.prices] overrides them."
-    )
+    rows = [
+        {
+            "model": one.name,
+            "alias": ", ".join(one.aliases),
+            "input $/M": one.input,
+            "cached $/M": one.cached,
+            "output $/M": one.output,
+            "price from": one.source,
+        }
+        for one in price_list(command.argument or "")
+    ]
+    say(prices_note())
     return pd.DataFrame(rows).set_index("model")
-
-
-def _listed() -> list[str]:
-    """Return the models to list: those that completion offers, and others with a price in the settings."""
-    from llmkit.core import settings
-    from llmkit.notebook.model_list import model_groups
-
-    listed = [name for group in model_groups() for name in group.models]
-    bare = {name.partition(":")[2] for name in listed}
-    return list(dict.fromkeys([*listed, *(name for name in settings.load().prices if name not in bare)]))
-
-
-def _model_row(name: str, names: Mapping[str, str]) -> dict[str, Any]:
-    from llmkit.notebook.commands.model_prices import listing
-
-    found = listing(name)
-    rates = None if found is None else found.rates[0]
-    return {
-        "model": name,
-        "alias": ", ".join(alias for alias, target in names.items() if target == name),
-        "input $/M": None if rates is None else float(rates.input),
-        "cached $/M": None if rates is None else float(rates.cache_read),
-        "output $/M": None if rates is None else float(rates.output),
-        "price from": None if found is None else found.source,
-    }
 
 
 def _alias(session: Session, command: Command) -> None:
@@ -237,15 +212,9 @@ def _doctor(session: Session, _command: Command) -> None:
 def _budget(_session: Session, command: Command) -> Any:
     """Show the budgets, or set some: `5`, `daily=5 per_call=0.10`, `off`."""
     from llmkit.costs.budgets.budget import budget
+    from llmkit.costs.budgets.typed import read_changes
 
-    changes: dict[str, Any] = {}
-    for word in (command.argument or "").split():
-        name, _, value = word.rpartition("=")
-        changes[name or "daily"] = _limit(value)
-    if command.argument == "off":
-        # `off` has removed only the daily limit so far.
-        changes |= {"per_notebook": None, "per_call": None}
-    return budget(**changes)
+    return budget(**read_changes((command.argument or "").split()))
 
 
 def _tags(session: Session, command: Command) -> None:
@@ -257,16 +226,6 @@ def _tags(session: Session, command: Command) -> None:
         session.defaults.tags = {**session.defaults.tags, **dict(map(tag, argument.split()))}
     shown = ", ".join(f"{name}={value}" for name, value in session.defaults.tags.items())
     say(f"Tags: {shown}" if shown else "No tags: %llm tags project=thesis labels all later calls.")
-
-
-def _limit(text: str) -> float | str | None:
-    """Parse a value of `%llm budget`: dollars, `off`, or a policy."""
-    if text == "off":
-        return None
-    try:
-        return float(text.removeprefix("$"))
-    except ValueError:
-        return text
 
 
 def _replay(_session: Session, command: Command) -> None:
