@@ -6,7 +6,6 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 import sys
 import warnings
 from contextlib import closing
@@ -22,49 +21,59 @@ from llmkit.costs.store.writer import LedgerWarning
 from llmkit.frames.answers.protocol import Answer, JobRecord, Room
 from llmkit.frames.answers.sqlite import VERSION, SqliteAnswers
 from llmkit.frames.answers.unkept import Unkept
+from tests.support.answers import open_answers, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from llmkit.frames.answers.protocol import AnswerStore
 
-BACKENDS: dict[str, Callable[[Path], AnswerStore]] = {
-    "sqlite": lambda folder: SqliteAnswers(folder / "books.answers.sqlite"),
-    "memory": lambda folder: SqliteAnswers(None),
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
+    "sqlite": lambda request: str(request.getfixturevalue("tmp_path") / "books.answers.sqlite"),
+    "postgres": lambda request: request.getfixturevalue("postgres"),
 }
-WRITING = """
-import sys
-from pathlib import Path
-from llmkit.frames.answers.sqlite import SqliteAnswers
+"""Where a test's own store is, for `open_answers`."""
+
+OPENED = """
+import os, signal, sys
 from llmkit.frames.answers.protocol import Answer
-store = SqliteAnswers(Path(sys.argv[1]))
+from tests.support.answers import open_answers
+store = open_answers(sys.argv[1])
+"""
+WRITING = (
+    OPENED
+    + """
 own = sys.argv[2].encode()
 futures = [store.put(Answer(b"%s:%d" % (own, n), "ok", text=str(n), time=n)) for n in range(200)]
 assert all(future.result(60) for future in futures)
+store.close()
 """
-CLAIMING = """
-import sys
-from pathlib import Path
-from llmkit.frames.answers.sqlite import SqliteAnswers
-SqliteAnswers(Path(sys.argv[1])).claim([b"a"], "theirs")
+)
+CLAIMING = (
+    OPENED
+    + """
+store.claim([b"a"], "theirs")
 print("claimed", flush=True)
 sys.stdin.read()
 """
-
-RESERVING = """
-import os, signal, sys
-from pathlib import Path
-from llmkit.frames.answers.sqlite import SqliteAnswers
-store = SqliteAnswers(Path(sys.argv[1]))
+)
+RESERVING = (
+    OPENED
+    + """
 print(sum(store.reserve("j", f"{sys.argv[2]}:{n}", 10, 1000).fits for n in range(100)), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+)
 
 
 @pytest.fixture(params=BACKENDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerStore]:
-    made = BACKENDS[request.param](tmp_path)
+def place(request: pytest.FixtureRequest) -> str:
+    return BACKENDS[request.param](request)
+
+
+@pytest.fixture(params=[*BACKENDS, "memory"])
+def store(request: pytest.FixtureRequest) -> Iterator[AnswerStore]:
+    made = open_answers(":memory:" if request.param == "memory" else BACKENDS[request.param](request))
     yield made
     made.close()
 
@@ -140,13 +149,10 @@ def test_a_request_is_claimed_by_one_job_until_it_ends(store):
     store.release("unheard of")
 
 
-def test_the_claims_of_a_dead_process_are_taken_over_and_of_a_living_one_respected(tmp_path):
-    path = tmp_path / "books.answers.sqlite"
-    child = subprocess.Popen(
-        [sys.executable, "-c", CLAIMING, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def test_the_claims_of_a_dead_process_are_taken_over_and_of_a_living_one_respected(place):
+    child = start(CLAIMING, place)
     assert child.stdout.readline() == "claimed\n"
-    store = SqliteAnswers(path)
+    store = open_answers(place)
     assert store.claim([b"a", b"b"], "mine") == {b"b"}
     child.kill()
     child.communicate(timeout=60)
@@ -188,14 +194,12 @@ def test_calls_that_all_wait_give_one_another_nothing(store):
     assert store.reserve("j", "b", 60, 100) == Room(fits=False, spent=0)
 
 
-def test_processes_together_stay_within_what_a_job_may_cost_and_a_dead_one_gives_nothing_back(tmp_path):
-    path = tmp_path / "books.answers.sqlite"
-    command = [sys.executable, "-c", RESERVING, str(path)]
-    many = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(3)]
+def test_processes_together_stay_within_what_a_job_may_cost_and_a_dead_one_gives_nothing_back(place):
+    many = [start(RESERVING, place, str(n)) for n in range(3)]
     reserved = sum(int(one.communicate(timeout=100)[0]) for one in many)
     assert [one.returncode for one in many] == [-signal.SIGKILL] * 3
     assert reserved == 100  # calls of 10 each, and 1,000 in all
-    store = SqliteAnswers(path)
+    store = open_answers(place)
     assert store.reserve("j", "mine", 10, 1000) == Room(fits=False, spent=0)
     assert store.reserve("j", "mine", 10, 1010).fits
     store.close()
@@ -215,41 +219,41 @@ def test_a_store_of_a_former_version_gets_what_it_lacks(tmp_path):
     store.close()
 
 
-def test_a_closed_store_opens_again(tmp_path):
-    store = BACKENDS["sqlite"](tmp_path)
+def test_a_closed_store_opens_again(place):
+    store = open_answers(place)
     put(store, Answer(b"k", "ok"))
     store.close()
     assert set(store.get([b"k"])) == {b"k"}
     store.close()
 
 
-def test_reading_creates_nothing(tmp_path):
-    store = BACKENDS["sqlite"](tmp_path)
+def test_reading_a_file_creates_nothing(tmp_path):
+    store = SqliteAnswers(tmp_path / "books.answers.sqlite")
     assert (store.get([b"k"]), store.jobs(), store.forget(), store.size()) == ({}, [], 0, 0)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
-def test_only_the_owner_can_read_it(tmp_path):
-    store = BACKENDS["sqlite"](tmp_path)
+def test_only_the_owner_can_read_a_file(tmp_path):
+    store = SqliteAnswers(tmp_path / "books.answers.sqlite")
     put(store, Answer(b"k", "ok"))
     assert store.size() > 0
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
     store.close()
 
 
-def test_processes_write_at_the_same_time(tmp_path):
-    path = tmp_path / "books.answers.sqlite"
-    many = [subprocess.Popen([sys.executable, "-c", WRITING, str(path), str(n)]) for n in range(3)]
-    assert [one.wait(100) for one in many] == [0, 0, 0]
-    store = SqliteAnswers(path)
+def test_processes_write_at_the_same_time(place):
+    many = [start(WRITING, place, str(n)) for n in range(3)]
+    assert [one.communicate(timeout=100) for one in many] == [("", None)] * 3
+    assert [one.returncode for one in many] == [0, 0, 0]
+    store = open_answers(place)
     assert len(store.get([b"%d:%d" % (who, n) for who in range(3) for n in range(200)])) == 600
     store.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
-def test_a_forked_child_writes_with_a_connection_of_its_own(tmp_path):
-    store = BACKENDS["sqlite"](tmp_path)
+def test_a_forked_child_writes_with_a_connection_of_its_own(place):
+    store = open_answers(place)
     put(store, Answer(b"parent", "ok"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, from Python 3.12 on

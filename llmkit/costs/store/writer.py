@@ -46,6 +46,15 @@ class LedgerWarning(UserWarning):
     """Calls cannot be written at the moment; they are kept in memory."""
 
 
+def warn(text: str) -> None:
+    """Issue a warning; never raises."""
+    try:
+        # Without a registry, so that a second outage with the same text warns again.
+        warnings.warn_explicit(text, LedgerWarning, "llmkit.ledger", 1)
+    except LedgerWarning:
+        logger.warning(text)  # warnings are errors here, but recording must not raise
+
+
 class Job(Generic[T]):
     """Other work on the writing thread.
 
@@ -257,13 +266,8 @@ class Writer:
     def tell(self) -> None:
         """Issue a pending warning on the caller's thread, where a notebook shows it."""
         text, self._unreported = self._unreported, None
-        if text is None:
-            return
-        try:
-            # Without a registry, so that a second outage with the same text warns again.
-            warnings.warn_explicit(text, LedgerWarning, "llmkit.ledger", 1)
-        except LedgerWarning:
-            logger.warning(text)  # warnings are errors here, but recording must not raise
+        if text is not None:
+            warn(text)
 
     def _start(self) -> bool:
         """Start the thread if needed; return whether it runs."""

@@ -1,4 +1,4 @@
-"""Claims in an SQLite store: which job asks for a request, so that no other one does at the same time."""
+"""Claims: which job asks for a request, so that no other one does at the same time; and those in SQLite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from llmkit.core import processes
-from llmkit.core.timestamps import micros
+from llmkit.core.timestamps import MICROSECOND, micros
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +25,11 @@ _active: set[str] = set()
 """Jobs of this process that may have claims."""
 
 
+def begin(job: str) -> None:
+    """Note that a job of this process may have claims from now on."""
+    _active.add(job)
+
+
 def is_active(job: str) -> bool:
     """Whether a job of this process may still have claims."""
     return job in _active
@@ -32,10 +37,11 @@ def is_active(job: str) -> bool:
 
 def claim(connection: sqlite3.Connection, keys: Collection[bytes], job: str) -> set[bytes]:
     """Claim requests in a transaction that writes; return those that are the job's now."""
-    _active.add(job)
+    begin(job)
     now = micros(datetime.now(UTC))
     holders = connection.execute("SELECT job, owner, max(time) FROM claims GROUP BY job, owner").fetchall()
-    gone = [(holder,) for holder, owner, time in holders if not _holds(holder, owner, time, now)]
+    oldest = now - LEASE // MICROSECOND
+    gone = [(holder,) for holder, owner, time in holders if not holds(holder, owner, leased=time > oldest)]
     connection.executemany("DELETE FROM claims WHERE job = ?", gone)
     own = processes.owner()
     connection.executemany(
@@ -56,10 +62,16 @@ def end(job: str) -> None:
     _active.discard(job)
 
 
-def _holds(job: str, owner: str, time: int, now: int) -> bool:
-    """Whether the job of a claim still runs."""
+def holds(job: str, owner: str, *, leased: bool) -> bool:
+    """Return whether the job of a claim still runs.
+
+    Args:
+        job: Identifier of the job.
+        owner: Its process.
+        leased: Whether the claim's lease has not ended, for a process of which nobody here can know.
+    """
     if owner == processes.owner():
         return is_active(job)
     process = processes.Process.parse(owner)
     alive = False if process is None else processes.is_alive(process)
-    return now - time < LEASE / timedelta(microseconds=1) if alive is None else alive
+    return leased if alive is None else alive

@@ -113,6 +113,30 @@ class SqliteAnswers:
         self._renewed()
         return self._writer.submit(encodable(answer))
 
+    def write(self, answers: Sequence[Answer]) -> None:
+        """Write answers now.
+
+        Raises:
+            ConfigurationError: If they cannot be written.
+        """
+        with self._writing() as connection:
+            _PUT.run(connection, answers)
+
+    def oldest(self, count: int) -> list[Answer]:
+        """Return some answers, those that were put first."""
+        if not self._exists():
+            return []
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT {_ANSWER} FROM answers ORDER BY time LIMIT ?", [count])  # noqa: S608 - as above
+            return [Answer._make(row) for row in rows]
+
+    def remove(self, answers: Sequence[Answer]) -> None:
+        """Delete answers, unless others have replaced them."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM answers WHERE key = ? AND time = ?", [(one.key, one.time) for one in answers]
+            )
+
     def save(self, job: JobRecord) -> None:
         """Write a job's record."""
         with self._writing() as connection:
@@ -197,8 +221,7 @@ class SqliteAnswers:
     def _commit(self, answers: Sequence[Any]) -> None:
         """Write a group of answers; called by the writing thread."""
         try:
-            with self._writing() as connection:
-                _PUT.run(connection, answers)
+            self.write(answers)
         except ConfigurationError as error:
             self._problem = error.message
             raise (error.__cause__ or error) from None  # the writer's warning names the file, too

@@ -1,0 +1,1 @@
+"""Answers in a PostgreSQL database that several machines share."""
