@@ -6,29 +6,26 @@ is legible on a light and on a dark background.
 
 from __future__ import annotations
 
-import math
 import sys
 import textwrap
-from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.colors import Colormap, ListedColormap, to_rgb, to_rgba
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.dates import date2num
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
-from matplotlib.ticker import Formatter
 
-from llmkit.core.money import format_money, format_ticks
+from llmkit.costs.charts.figure import ChartAxes, ChartFigure
+from llmkit.costs.charts.ticks import Dates, Days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 """Colours for colour-blind readers; yellow is last, because it is pale on white.
@@ -66,8 +63,7 @@ SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f"), " ")
 FEWEST = 10
 """Minimum letters of a shortened name; with less room, a title omits the name."""
 
-DAYS_SHOWN = timedelta(days=100)
-"""Axes longer than this have ticks at months instead of days."""
+TITLE = 1.3  # times the usual size: bold text that is legible in the neutral colour, too
 
 ROOM = 0.55  # maximum share of the width for text beside the data
 
@@ -81,7 +77,8 @@ def axes(ax: Axes | None) -> Axes:
     default = (rcParams["axes.labelcolor"], rcParams["figure.facecolor"]) == ("black", "white")
     # Colab's dark background is too light a grey for any text that white bears, so a figure is white there.
     default = default and "google.colab" not in sys.modules
-    figure, drawn = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    figure = plt.figure(figsize=(6.4, 4), layout="constrained", FigureClass=ChartFigure)
+    drawn = figure.add_subplot(axes_class=ChartAxes)
     if default:  # not by rc_context, which takes back what the backend sets when the first figure loads it
         drawn.spines[:].set_color(INK)
         for axis in (drawn.xaxis, drawn.yaxis):
@@ -116,8 +113,12 @@ def accent(ax: Axes) -> str:
 
 def finding(ax: Axes, name: str, rest: str, names: float = 0.0) -> str:
     """Return a title about a model or a cell, whose name is shortened to fit."""
-    letters = int((width(ax) - names) / (0.66 * size(ax, 1.15))) - len(rest) - 1
-    return f"{shorten(name.replace('  ', ' '), letters) if letters >= FEWEST else 'One'} {rest}"
+    name, room = name.replace("  ", " "), width(ax) - names
+    for letters in range(max(len(name) + 1, FEWEST), FEWEST - 1, -1):
+        title = f"{shorten(name, letters)} {rest}"
+        if length(title, size(ax, TITLE), "bold") <= room:
+            return title
+    return f"One {rest}"
 
 
 def share(part: float, whole: float) -> str:
@@ -134,6 +135,22 @@ def share(part: float, whole: float) -> str:
 def size(ax: Axes, share: float = 0.85) -> float:
     """Return a font size in points: a share of the usual one, smaller on a small Axes."""
     return float(rcParams["font.size"]) * share * (1.0 if width(ax) >= SMALL * 72 else 0.8)
+
+
+def length(text: str, points: float, weight: str = "normal") -> float:
+    """Return the width of a text in points, that of its longest line.
+
+    Example:
+        >>> length("$0.75 a day", 10) < length("budget: $0.75 a day", 10)
+        True
+    """
+    font = get_font(findfont(FontProperties(weight=weight)))
+    font.set_size(points, 72)
+    longest = 0.0
+    for line in legible(text).split("\n"):
+        font.set_text(line)
+        longest = max(longest, font.get_width_height()[0] / 64)
+    return longest
 
 
 def width(ax: Axes) -> float:
@@ -171,8 +188,11 @@ def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axe
     caption = "; ".join(note for note in notes if note)
     lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
-    style: dict[str, Any] = {"fontweight": "bold", "fontsize": size(ax, 1.15), "color": ink(ax)}
+    style: dict[str, Any] = {"fontweight": "bold", "fontsize": size(ax, TITLE), "color": ink(ax)}
     ax.set_title(legible(title), loc="left", pad=pad + 2, parse_math=False, **style)
+    figure = ax.get_figure()
+    if isinstance(figure, ChartFigure):
+        figure.alternative = ". ".join(part for part in (title, caption) if part)
     words(
         ax,
         "\n".join(lines),
@@ -257,7 +277,7 @@ def make_room(ax: Axes, share: float, last: float | None = None) -> None:
         locator.last = last
 
 
-def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> None:
+def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str]]) -> None:
     """Label lines at their ends, without overlap."""
     if not labels:
         return
@@ -267,16 +287,16 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> Non
     height = ax.get_window_extent().height * 72 / dpi(ax)
     low, high = ax.get_ylim()
     ordered = sorted(labels, key=lambda label: label[1])
-    points = [(y - low) / (high - low) * height for _, y, _, _ in ordered]
+    points = [(y - low) / (high - low) * height for _, y, _ in ordered]
     placed: list[float] = []
-    for (_, _, text, _), (_, _, below, _), point in zip(ordered, ordered[:1] + ordered, points, strict=False):
+    for (_, _, text), (_, _, below), point in zip(ordered, ordered[:1] + ordered, points, strict=False):
         gap = line * (1 + (text + below).count("\n") / 2)
         placed.append(max(point, placed[-1] + gap) if placed else point)
-    for (x, y, text, color), point, place in zip(ordered, points, placed, strict=True):
+    for (x, y, text), point, place in zip(ordered, points, placed, strict=True):
         at = (6, place - point)
-        words(ax, text, (x, y), xytext=at, va="center", color=color, fontproperties=font, bbox=ground)
-    longest = max(len(part) for *_, text, _ in labels for part in text.split("\n"))
-    make_room(ax, (longest * 0.54 * font.get_size_in_points() + 8) / width(ax))
+        words(ax, text, (x, y), xytext=at, va="center", fontproperties=font, bbox=ground)
+    longest = max(length(text, size(ax)) for *_, text in labels)
+    make_room(ax, (longest + 8) / width(ax))
 
 
 def dpi(ax: Axes) -> float:
@@ -320,62 +340,6 @@ def _letters(fonts: tuple[str, ...]) -> frozenset[int]:
     return frozenset(number for font in fonts for number in get_font(font).get_charmap())
 
 
-class Dates(AutoDateLocator):
-    """Ticks at round times, up to the end of the data."""
-
-    def __init__(self, maxticks: int) -> None:
-        super().__init__(minticks=2, maxticks=maxticks)  # type: ignore[no-untyped-call]  # matplotlib annotates little
-        self.last = math.inf
-
-    def __call__(self) -> Any:
-        """Return the ticks of the data, without those in the room for text."""
-        assert self.axis is not None
-        low, high = self.axis.get_view_interval()
-        span = num2date((low, min(high, self.last)))  # type: ignore[no-untyped-call]  # the same
-        return [tick for tick in self.tick_values(*span) if low <= tick < min(high, self.last)]  # type: ignore[no-untyped-call]  # the same
-
-
-class Days(ConciseDateFormatter):
-    """Labels of time ticks: days with the month once, hours with their day, others as in matplotlib."""
-
-    _year = ""
-
-    def get_offset(self) -> str:
-        """Return the text beside the axis: the year or the day, if the ticks omit it."""
-        return self._year or str(super().get_offset())  # type: ignore[no-untyped-call]  # matplotlib annotates little
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Write the times of all ticks."""
-        self._year = ""
-        labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]  # matplotlib annotates little
-        times = [num2date(value) for value in values]  # type: ignore[no-untyped-call]  # the same
-        if len(times) < 2 or times[-1] - times[0] >= DAYS_SHOWN or _are_months(times):
-            return labels
-        if any(time.hour or time.minute for time in times):
-            return self._hours(times, labels)
-        return self._days(times)
-
-    def _days(self, times: Sequence[datetime]) -> list[str]:
-        self._year = f"{times[-1]:%Y}"
-        before = [0, *(time.month for time in times)]
-        return [
-            str(time.day) if time.month == month else f"{time.day} {time:%b}"
-            for month, time in zip(before, times, strict=False)
-        ]
-
-    def _hours(self, times: Sequence[datetime], labels: list[str]) -> list[str]:
-        midnights = [not (time.hour or time.minute or time.second) for time in times]
-        self._year = f"{times[-1]:%Y}" if any(midnights) else f"{times[0].day} {times[0]:%b %Y}"
-        return [
-            f"{time.day} {time:%b}" if midnight else label
-            for midnight, time, label in zip(midnights, times, labels, strict=True)
-        ]
-
-
-def _are_months(times: Sequence[datetime]) -> bool:
-    return all(time.day == 1 for time in times)
-
-
 def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
     """Set up the x axis for local time."""
     locator = Dates(maxticks=max(5, min(8, int(width(ax) / 50))))
@@ -383,58 +347,6 @@ def time_axis(ax: Axes, first: datetime, last: datetime) -> None:
     ax.xaxis.set_major_formatter(Days(locator))  # type: ignore[no-untyped-call]  # the same
     low, high = date2num([first, last])  # type: ignore[no-untyped-call]  # the same
     ax.set_xlim(float(low), float(high))
-
-
-class Dollars(Formatter):
-    """Dollars with the decimals that the steps between ticks need."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
-        """Write one amount."""
-        return format_money(x)
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Write the amounts of all ticks alike."""
-        return format_ticks(values)
-
-
-class LogDollars(Dollars):
-    """Dollars on a logarithmic axis: each tick has its own format."""
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Write the amounts one by one: $0.001, $0.01, $0.10, $1, $10."""
-        return [f"${value:,.0f}" if value >= 1 else format_money(value) for value in values]
-
-
-def dollars_axis(axis: Axis) -> None:
-    """Write the ticks of an axis as dollars."""
-    log = axis.get_scale() == "log"
-    axis.set_major_formatter(LogDollars() if log else Dollars())
-    if log:
-        from matplotlib.ticker import NullFormatter
-
-        axis.set_minor_formatter(NullFormatter())
-
-
-def seconds(value: float) -> str:
-    """Write a duration: milliseconds below a second, minutes from 100 s.
-
-    Example:
-        >>> seconds(0.0042), seconds(1.234), seconds(42), seconds(600)
-        ('4.2 ms', '1.2 s', '42 s', '10 min')
-    """
-    if value >= 600:
-        return f"{value / 60:.3g} min" if value < 6000 else f"{value / 3600:.3g} h"
-    if value >= 1:
-        return f"{value:.3g} s" if value >= 99.5 else f"{value:.2g} s"
-    return f"{value * 1000:.2g} ms" if value < 0.0995 else f"{value:.2g} s"
-
-
-class Seconds(Formatter):
-    """Durations in readable units."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
-        """Write one duration."""
-        return "0" if x == 0 else seconds(x)
 
 
 def heat(color: str, nothing: tuple[Any, float] = ("none", 0.0)) -> Colormap:

@@ -12,7 +12,7 @@ from matplotlib.dates import date2num
 from matplotlib.patches import Rectangle
 
 from llmkit.core.money import NANO, format_money, format_nanos
-from llmkit.costs.charts import aggregates, canvas
+from llmkit.costs.charts import aggregates, canvas, ticks
 from llmkit.costs.charts.aggregates import DAY, LENGTHS, Bins
 from llmkit.costs.charts.canvas import COLORS, NAMED, PALETTE, many
 from llmkit.costs.frame.summary import LEFT_OUT, integers
@@ -57,12 +57,15 @@ def saved(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     amounts = {"spent": integers(frame["cost_nanos"]), "saved by replay": integers(frame["saved_nanos"])}
     sums = pd.DataFrame({name: column.to_numpy() for name, column in amounts.items()})
     table = sums.groupby(bins.starts).sum()
+    colors = {"spent": COLORS[0], "saved by replay": COLORS[2]}
     title, (spent, less) = f"Spent, and saved by replay, per {bins.unit}", map(int, table.sum())
     found = ""
     if less > 0 and spent >= 0:
         whole = format_nanos(spent + less)
         found = f"Replay saved {canvas.share(less, spent + less)} of {whole}"
-    return money_bars(ax, frame, table, bins, title, colors=(COLORS[0], COLORS[2]), found=found)
+    table = table.loc[:, (table != 0).any()]
+    shown = tuple(colors[str(name)] for name in table)
+    return money_bars(ax, frame, table, bins, title, colors=shown, found=found)
 
 
 def money_bars(
@@ -83,7 +86,7 @@ def money_bars(
         stack(ax, table / NANO, bins, colors)
         named = [f"{name}  {format_nanos(int(total))}" for name, total in table.sum().items()]
         finish_bars(ax, [*zip(named, colors, strict=False)], bins)
-        canvas.dollars_axis(ax.yaxis)
+        ticks.dollars_axis(ax.yaxis)
     else:
         canvas.blank(ax, "Nothing was spent." if known(frame) else UNPRICED)
     return canvas.dress(ax, found or title, [title if found else "", *notes(frame)])
@@ -150,9 +153,10 @@ def hours(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         np.arange(25), np.arange(len(labels) + 1), np.ma.masked_array(sums / NANO, ~calls),
         cmap=canvas.heat(canvas.accent(ax), (canvas.ink(ax), 0.07)), vmin=0,
         vmax=max(sums.max() / NANO, 1e-9),
-        linewidth=0.8, edgecolors=ax.get_facecolor(),
+        antialiased=False,  # otherwise translucent neighbours would share a darker line
     )  # fmt: skip
     ax.set_ylim(max(len(labels), 3), 0)  # a single day does not fill the height
+    ax.spines["bottom"].set_position(("data", len(labels)))
     step = 3 if canvas.width(ax) >= canvas.SMALL * 72 else 6
     ax.set_xticks(range(0, 25, step), [f"{tick:02}" for tick in range(0, 25, step)])
     ax.set_yticks(np.arange(len(labels)) + 0.5, labels)
@@ -223,7 +227,7 @@ def _name_bars(ax: Axes, labels: pd.Series[str]) -> float:
         label.set_parse_math(False)
     if canvas.ink(ax) == canvas.INK:  # there are no labels on the other axis: see `canvas.INK`
         ax.get_yticklabels()[0].set_color(canvas.INK)
-    return 0.5 * canvas.size(ax) * max(map(len, named))
+    return max(canvas.length(name, canvas.size(ax, 0.9)) for name in named)
 
 
 def _write_amounts(ax: Axes, top: pd.DataFrame) -> float:
@@ -234,7 +238,7 @@ def _write_amounts(ax: Axes, top: pd.DataFrame) -> float:
     ]
     for place, (amount, text) in enumerate(zip(top["nanos"], texts, strict=True)):
         canvas.words(ax, text, (amount / NANO, place), xytext=(4, 0), va="center")
-    return max(map(len, texts)) * 0.56 * canvas.size(ax) + 6
+    return max(canvas.length(text, canvas.size(ax)) for text in texts) + 6
 
 
 def _cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -312,20 +316,23 @@ def cumulative(
     end = plan[1][0] if plan else last + room
     begin = datetime.combine(first, NIGHT) if end - first > 2 * DAY else first - room
     canvas.time_axis(ax, begin, end)
-    labels = [(date2num(times[-1]), spent / NANO, format_nanos(spent), color)]  # type: ignore[no-untyped-call]  # as matplotlib is
+    labels: list[tuple[float, float, str]] = []
     top = spent / NANO
-    if plan:
+    if plan:  # what was spent is in the title; beside the dot it would cover the projection
         ax.plot(*zip(*plan, strict=True), "--", color=color, linewidth=1.4, label="projection")
         top = plan[1][1]
-        text = f"projection for\n{plan[1][0] - DAY:%b %d}: {format_money(top)}"
-        labels.append((date2num(plan[1][0]), top, text, color))  # type: ignore[no-untyped-call]  # the same
+        when = plan[1][0] - DAY
+        text = f"projection for\n{when.day} {when:%b}: {format_money(top)}"
+        labels.append((date2num(plan[1][0]), top, text))  # type: ignore[no-untyped-call]  # as matplotlib is
+    else:
+        labels.append((date2num(times[-1]), top, format_nanos(spent)))  # type: ignore[no-untyped-call]  # the same
     off = _budget(ax, daily, (first, end), top, labels)
     low, high = min(0.0, float(sums.min()) / NANO), ax.get_ylim()[1]
     ax.set_ylim(1.1 * low, 1.1 * high if high > 0 else 1)  # room for a label above the highest end
     ax.plot(times[-1:], sums[-1:] / NANO, "o", color=color, markersize=4.5, clip_on=False)
     canvas.end_labels(ax, labels)
     canvas.lined(ax)
-    canvas.dollars_axis(ax.yaxis)
+    ticks.dollars_axis(ax.yaxis)
     return canvas.dress(ax, f"Spent so far: {format_nanos(spent)}", [*notes(frame), off])
 
 
@@ -367,7 +374,7 @@ def _budget(
     daily: float | None,
     span: tuple[datetime, datetime],
     top: float,
-    labels: list[tuple[float, float, str, Any]],
+    labels: list[tuple[float, float, str]],
 ) -> str:
     """Draw the cumulative budget; return a note instead if it is far above the spending."""
     if daily is None:
@@ -384,5 +391,5 @@ def _budget(
         [*allowed, allowed[-1]], where="post", color=canvas.ink(ax), alpha=0.6,
         linewidth=1, label="budget",
     )  # fmt: skip
-    labels.append((float(date2num(span[1])), allowed[-1], name, canvas.ink(ax)))  # type: ignore[no-untyped-call]  # as matplotlib is
+    labels.append((float(date2num(span[1])), allowed[-1], name))  # type: ignore[no-untyped-call]  # the same
     return ""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from llmkit.core.money import NANO
-from llmkit.costs.charts import aggregates, canvas
+from llmkit.costs.charts import aggregates, canvas, ticks
 from llmkit.costs.charts.canvas import GREY, NAMED, PALETTE, many
 from llmkit.costs.charts.spending import finish_bars, hidden, notes, stack
 from llmkit.costs.frame.summary import integers
@@ -98,10 +98,9 @@ def latency(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         _density(ax, x, y)
     else:
         _dots(ax, drawn, x, y)
-    ax.xaxis.set_major_formatter(canvas.Seconds())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ticks.seconds_axis(ax)
     ax.set_xlabel("duration", fontsize=canvas.size(ax))
-    canvas.dollars_axis(ax.yaxis)
+    ticks.dollars_axis(ax.yaxis)
     return canvas.dress(ax, title, aside)
 
 
@@ -173,8 +172,7 @@ def _distribution(frame: pd.DataFrame, ax: Axes, column: str, title: str) -> Axe
     ax.hist(values, bins=_edges(values, wide).tolist(), color=canvas.accent(ax), alpha=0.8)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.12)
     _mark(ax, [(float(median), "median"), (float(p95), "p95")])
-    ax.xaxis.set_major_formatter(canvas.Seconds())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ticks.seconds_axis(ax)
     ax.yaxis.set_major_formatter(lambda value, _: canvas.brief(round(value)))
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
     ax.set_ylabel("calls", fontsize=canvas.size(ax))
@@ -200,7 +198,7 @@ def _mark(ax: Axes, marks: Sequence[tuple[float, str]]) -> None:
         at = ax.transAxes.inverted().transform(ax.transData.transform((value, 0)))[0]
         right, below = at < 0.7, 3 + 1.3 * place * canvas.size(ax)
         canvas.words(
-            ax, f"{name} {canvas.seconds(value)}", (value, 1.0), xycoords=("data", "axes fraction"),
+            ax, f"{name} {ticks.seconds(value)}", (value, 1.0), xycoords=("data", "axes fraction"),
             xytext=(4 if right else -4, -below), ha="left" if right else "right", va="top",
         )  # fmt: skip
 
@@ -232,7 +230,7 @@ def errors(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
             alpha=canvas.faint(ax),
         )
     finish_bars(ax, [*zip(named, colors, strict=False)], bins)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     calls_sent = counted(len(sent), int(sent["simulated"].sum()))
     overall = f"{many(int(failed.sum()), 'error')} in {calls_sent} ({100 * failed.mean():.2g} %)"
     which, _, replays = _notes(frame)

@@ -177,25 +177,9 @@ class Comparison:
         Returns:
             The Axes.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt  # registers the figure, so that a notebook shows it
+        from llmkit.notebook.compare import chart  # matplotlib takes long to import
 
-            ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
-        frame = self.df
-        known = frame[frame["cost_usd"].notna() & frame["duration_s"].notna()]
-        ax.scatter(known["duration_s"], known["cost_usd"], s=60, color="#0072B2")
-        for model, row in known.iterrows():
-            place = (row["duration_s"], row["cost_usd"])
-            label = str(model).replace("$", r"\$")  # matplotlib would read mathematics
-            ax.annotate(label, place, xytext=(7, 5), textcoords="offset points")
-        left_out = len(frame) - len(known)
-        title = "Cost and time" + (f" ({left_out} without a known price, not shown)" if left_out else "")
-        ax.set(xlabel="seconds", ylabel="US dollars", title=title)
-        ax.set_xlim(left=0)
-        ax.set_ylim(bottom=0)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25)
-        return ax
+        return chart.draw(self.df, ax)
 
     def keep(self, model: str) -> Reply:
         """Choose an answer: it becomes the thread's, if the comparison was made in one.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmkit.core.money import NANO, format_exact, format_money, format_nanos, format_ticks
-from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many, seconds
+from llmkit.costs.charts.canvas import COLORS, GREY, NAMED, brief, many
+from llmkit.costs.charts.ticks import seconds
 from llmkit.costs.frame.summary import TAG
 from llmkit.costs.price_rules import may_cost
 from llmkit.notebook.dashboard.aggregate import MEDIANS, OTHERS, SUMS, Board

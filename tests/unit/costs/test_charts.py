@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from llmkit.core.errors import ConfigurationError
+from llmkit.core.money import format_money
 from llmkit.costs import demo
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
@@ -19,11 +20,12 @@ from llmkit.records import CallRecord
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.dates import num2date
+from matplotlib.dates import date2num, num2date
 from matplotlib.text import Text
 from matplotlib_inline import backend_inline
 
 from llmkit.costs.charts import KINDS, aggregates, canvas, spending
+from llmkit.costs.charts.ticks import Dates, Days, Dollars, seconds
 from tests.support.month import simulated_calls, simulated_month
 
 MONEY = ("cumulative", "model", "hours", "most_expensive", "saved")
@@ -279,7 +281,7 @@ def test_the_most_expensive_cells_and_the_others_are_all(month):
     most_expensive = sorted([*by_cell, outside], reverse=True)[: len(ax.patches)]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx(most_expensive, abs=1e-9)
     rest = nanos([month.total().usd]) - nanos(bar.get_width() for bar in ax.patches)
-    assert f"others: {canvas.format_money(rest / 1e9)}" in texts(ax)
+    assert f"others: {format_money(rest / 1e9)}" in texts(ax)
 
 
 def test_each_token_is_drawn_once(month):
@@ -385,7 +387,7 @@ def test_the_projection_goes_on_at_the_months_pace_to_its_end(ledger):
     assert projection.get_linestyle() == "--"
     assert list(projection.get_ydata()) == pytest.approx([10, 31])
     assert projection.get_xdata()[-1] == datetime.fromisoformat("2026-11-01")
-    assert "projection for Oct 31: $31.00" in texts(ax)
+    assert "projection for 31 Oct: $31.00" in texts(ax)
 
 
 def test_a_month_that_is_over_and_a_first_day_have_no_projection(ledger):
@@ -416,7 +418,7 @@ def test_labels_of_lines_that_end_together_stand_one_below_the_other(month, dail
     ax = month.plot(until="2026-10-20", daily=daily)
     ax.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in ax.texts]
-    assert len(boxes) == 4
+    assert len(boxes) == 3  # projection, budget, and the notes below the title, which says what was spent
     for number, box in enumerate(boxes):
         assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[:number])
 
@@ -478,7 +480,7 @@ def test_bars_stand_for_longer_periods_the_longer_the_time(days, unit):
     ],
 )
 def test_money_ticks_have_as_many_decimals_as_their_steps(ticks, expected):
-    assert canvas.Dollars().format_ticks(ticks) == expected
+    assert Dollars().format_ticks(ticks) == expected
 
 
 @pytest.mark.parametrize(
@@ -486,7 +488,7 @@ def test_money_ticks_have_as_many_decimals_as_their_steps(ticks, expected):
     [(0.0042, "4.2 ms"), (0.25, "0.25 s"), (1.234, "1.2 s"), (42, "42 s"), (123, "123 s"), (1200, "20 min")],
 )
 def test_durations_read_as_people_say_them(value, expected):
-    assert canvas.seconds(value) == expected
+    assert seconds(value) == expected
 
 
 def test_a_letter_that_the_font_lacks_is_a_box():
@@ -686,10 +688,46 @@ def contrast(one, other):
     ],
 )
 def test_hours_say_their_day_once(hours, labels, beside):
-    locator = canvas.Dates(maxticks=8)
-    ticks = canvas.Days(locator)
+    locator = Dates(maxticks=8)
+    ticks = Days(locator)
     start = datetime(2026, 11, 27, tzinfo=UTC)
-    values = [canvas.date2num(start + timedelta(hours=hour)) for hour in hours]
+    values = [date2num(start + timedelta(hours=hour)) for hour in hours]
     locator.tick_values(start + timedelta(hours=hours[0]), start + timedelta(hours=hours[-1]))
     assert ticks.format_ticks(values) == labels
     assert ticks.get_offset() == beside
+
+
+def test_the_amount_spent_stands_in_the_title_and_not_over_the_projection(ledger):
+    spent_daily(ledger, 10)
+    ax = ledger.plot(until="2026-10-11")
+    assert ax.get_title("left") == "Spent so far: $10.00"
+    assert not any("$10.00" in text.get_text() for text in ax.texts)
+
+
+def test_a_ledger_without_replays_names_no_savings(ledger):
+    ledger.record(call())
+    assert [text.get_text() for text in ledger.plot("saved").get_legend().get_texts()] == ["spent  $1.00"]
+
+
+def test_the_hours_of_a_single_day_are_named_below_its_row(ledger):
+    ledger.record(call())
+    ax = ledger.plot("hours")
+    ax.figure.draw_without_rendering()
+    below = ax.transData.transform((0, 1))[1]
+    label = ax.get_xticklabels()[0].get_window_extent()
+    assert 0 < below - label.y1 < label.height
+
+
+def test_a_short_name_is_in_the_title_and_a_long_one_as_far_as_it_fits(ledger):
+    ledger.record(call(notebook="a.ipynb", execution_count=6))
+    assert ledger.plot("most_expensive").get_title("left") == "a [6] took 100 % of $1.00"
+    ledger.record(call(notebook=f"{'long-' * 20}.ipynb", execution_count=6, cost_nanos=9 * 10**9))
+    ax = ledger.plot("most_expensive")
+    ax.figure.draw_without_rendering()
+    title = ax._left_title.get_window_extent()
+    assert ax.figure.bbox.width * 0.8 < title.x1 <= ax.figure.bbox.width
+
+
+def test_a_chart_printed_where_no_figures_are_shown_is_text(month):
+    with pytest.raises(NotImplementedError):  # IPython then uses the usual text
+        month.plot("model")._ipython_display_()

@@ -225,8 +225,19 @@ class TestResult:
     def test_the_chart_shows_what_is_known_and_says_what_is_not(self):
         axes = Comparison([answer("a$b"), failed("b"), answer("c", cost_estimate=None)]).plot()
         axes.figure.canvas.draw()
-        assert [text.get_text() for text in axes.texts] == [r"a\$b"]
-        assert "2 without a known price" in axes.get_title()
+        assert [text.get_text().split("  ")[0] for text in axes.get_legend().get_texts()] == ["a$b"]
+        assert "3 answers; left out: 2 without a known price" in axes.texts[0].get_text()
+
+    def test_the_chart_names_every_model_apart_from_the_dots(self):
+        axes = Comparison([answer(f"model-{number}") for number in range(12)]).plot()
+        axes.figure.draw_without_rendering()
+        legend = axes.get_legend().get_window_extent()
+        assert len(axes.get_legend().get_texts()) == 12
+        assert axes.transData.transform(axes.collections[0].get_offsets())[:, 0].max() < legend.x0
+
+    def test_the_chart_of_answers_without_a_price_says_so(self):
+        axes = Comparison([answer("a", cost_estimate=None)]).plot()
+        assert axes.texts[0].get_text() == "No answer has a known price."
 
     def test_text_that_comes_all_at_once_has_no_speed(self):
         assert tokens_per_second(answer("a", response_time=0.51).outcome) is None
