@@ -121,15 +121,20 @@ def translate(error: psycopg.Error, name: str, setting: str) -> ConfigurationErr
     """
     code = error.sqlstate or ""
     said = " ".join(redact(str(error)).split())
-    low = "" if code else said.lower()  # with a code the words may be in any language
-    for case in _CASES:
-        if code in case.codes or any(re.search(words, low) for words in case.words):
-            return case.error(f"{name} {case.problem}.", hint=case.hint.format(setting=setting))
+    # With a code the words may be in any language; without one they are libpq's or those of a refused login.
+    if (case := _case(code, "" if code else said.lower())) is not None:
+        return case.error(f"{name} {case.problem}.", hint=case.hint.format(setting=setting))
     if code.startswith(_LOST) or (not code and isinstance(error, load().OperationalError)):
-        reason = (
-            said.rpartition("failed: ")[2].removeprefix("FATAL: ").partition(" Is the server")[0].strip(" .")
-        )
+        reason = said.rpartition("failed: ")[2].partition(" Is the server")[0].removeprefix("FATAL: ")
         return ServerUnavailableError(
             f"Cannot reach {name}: {reason.strip(' .')}.", hint=_AWAY.format(setting=setting)
         )
     return ConfigurationError(f"{name} refuses the work: {said} ({code or type(error).__name__}).", hint="")
+
+
+def _case(code: str, said: str) -> _Case | None:
+    """Return the kind of an error; `None` if it is none of those with words of their own."""
+    for case in _CASES:
+        if code in case.codes or any(re.search(words, said) for words in case.words):
+            return case
+    return None

@@ -31,7 +31,6 @@ ADMIN, PASSWORD = "admin", "an-administrators-password"
 
 CONFIGURATION = """
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 shared_buffers = 16MB
 max_connections = 60
@@ -153,12 +152,13 @@ class PostgresServer:
         with (self.folder / "log").open("ab") as log:
             self._process = self._popen(["postgres", "-D", "data", *options], stdout=log, stderr=log)
         while self._process.poll() is None and time.monotonic() < end:
-            if self._is_ready():
+            if self.is_ready():
                 return True
             time.sleep(0.02)
         return False
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Return whether the server takes connections."""
         command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
