@@ -93,6 +93,7 @@ def test_the_stop_button_keeps_the_text_and_frees_the_kernel(lab):
         page.get_by_text("42", exact=True).wait_for()
 
 
+@pytest.mark.full
 def test_nothing_a_model_writes_runs_or_is_fetched(lab):
     """Hundreds of payloads: as they come, in the notebook opened afresh, and after nbconvert."""
     address, folder = lab
@@ -137,6 +138,7 @@ def watch(page):
     return tried
 
 
+@pytest.mark.full
 def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
     address, folder = lab
     models = "sandbox:sandbox!rate=80,sandbox:sandbox!status=401,sandbox:sandbox!rate=120"
@@ -164,6 +166,7 @@ def test_three_models_are_compared_side_by_side_and_one_may_fail(lab):
         page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea h1").wait_for()
 
 
+@pytest.mark.full
 def test_notebook_7_streams_stops_saves_and_shows_it_again(lab):
     address, folder = lab
     write_notebook(

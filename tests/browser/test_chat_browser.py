@@ -147,6 +147,7 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         assert "HACKED" not in page.title()
 
 
+@pytest.mark.full
 def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
     address, folder = lab
     write_notebook(folder / "keys.ipynb", CHAT)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.lab import browse, expect, run_cell, serve_lab, violations, write_notebook
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 CHAT = "import llmkit\nchat = llmkit.Chat('sandbox:sandbox!rate=0')\nchat"

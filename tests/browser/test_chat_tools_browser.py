@@ -11,7 +11,7 @@ from tests.browser.test_chat_browser import Chat, read_when, save
 from tests.support.lab import browse, expect, run_cell, serve_lab, violations, write_notebook
 from tests.support.tool_peer import CHAT, MODEL, script, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 HOSTILE = "<img src=x onerror=\"document.title='HACKED'\"><script>document.title='HACKED'</script>\u202e~~~"

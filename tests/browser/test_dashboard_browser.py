@@ -28,7 +28,7 @@ from tests.support.lab import (
 from tests.support.waiting import SECONDS, until
 from tests.unit.notebook.test_dashboard import ANOTHER
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "dashboard.ipynb"

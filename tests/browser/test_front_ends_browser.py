@@ -24,6 +24,7 @@ from tests.support import front_ends
 from tests.support.front_ends import bare, framed, show, vscode
 from tests.support.kernels import Kernel
 from tests.support.lab import FLAGS, chromium
+from tests.support.products import few
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -201,12 +202,7 @@ def as_url(script):
     return f"data:text/javascript;base64,{base64.b64encode(script.encode()).decode()}"
 
 
-def each(names):
-    """Run a few by default, and all with `--full`."""
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in names]
-
-
-@pytest.mark.parametrize("name", each(PAGES))
+@pytest.mark.parametrize("name", few(PAGES, QUICK))
 def test_what_a_notebook_saved_can_be_read_runs_nothing_and_fetches_nothing(browser, saved, name):
     build, *how = PAGES[name]
     shown = show(browser, build(saved, *how))
@@ -222,7 +218,7 @@ def test_what_a_notebook_saved_can_be_read_runs_nothing_and_fetches_nothing(brow
     shown.page.close()
 
 
-@pytest.mark.parametrize("name", each(name for name in PAGES if name != "a preview"))
+@pytest.mark.parametrize("name", few([name for name in PAGES if name != "a preview"], QUICK))
 def test_the_live_chat_and_dashboard_can_be_read_under_a_policy_without_eval(browser, scenes, name):
     build, *how = PAGES[name]
     styles = f"<style>{ChatWidget._css}\n{View._css}</style>"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.lab import browse, expect, serve_lab
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 CONTROLS = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.lab import browse, run_cell, scroll_to, serve_lab, violations, write_notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(240)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 SETUP = """

@@ -19,7 +19,7 @@ from tests.support.lab import (
 )
 from tests.support.rows import StuckServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 SETUP = """%load_ext llmkit

@@ -260,6 +260,7 @@ class Listening(NotebookClient):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_no_call_leaves_its_key_anywhere(gossip, tmp_path):
     server, elsewhere = gossip
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]

@@ -10,8 +10,12 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 
+import pytest
+
 from tests.support.processes import unmeasured
 from tests.support.rows import RowServer, failure
+
+pytestmark = pytest.mark.full
 
 BEGINNING = """
 import json, os, sys

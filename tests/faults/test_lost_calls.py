@@ -119,6 +119,7 @@ async def rounds(path, count, seconds):
     return rows, lost
 
 
+@pytest.mark.full
 async def test_each_answered_request_of_a_killed_process_has_its_row(tmp_path):
     rows, lost = await rounds(tmp_path / "ledger.sqlite", 5, 0.2)
     assert lost > 0
@@ -167,6 +168,7 @@ async def test_under_a_budget_the_bound_of_each_lost_call_stays_counted(tmp_path
         store.reserve(CostReservation(uid="b" * 32, nanos=free, lease_s=60, **plan)).result(60)
 
 
+@pytest.mark.full
 async def test_processes_that_open_the_ledger_at_once_write_each_row_once(tmp_path):
     path = tmp_path / "ledger.sqlite"
     async with Server(0.2) as server:

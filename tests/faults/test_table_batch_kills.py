@@ -116,6 +116,7 @@ def killed_at(forks, provider, ledger, at, *, while_reading):
 
 @pytest.mark.parametrize("while_reading", [False, True], ids=["sending", "reading"])
 @pytest.mark.parametrize("stride", [17, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])])
+@pytest.mark.full
 def test_a_batch_survives_its_process(stride, while_reading, protocol, tmp_path):
     kills = 0
     with Forks(SCRIPT) as forks:

@@ -84,6 +84,7 @@ def kill_one(forks, server, folder, *, rows, seed):
     ("kills", "rows"),
     [(20, 200), pytest.param(200, 2000, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])],
 )
+@pytest.mark.full
 def test_a_killed_job_loses_no_finished_row_and_no_answered_request(kills, rows, tmp_path):
     lost = 0
     with RowServer(delay=0.015) as server, Forks(SCRIPT) as forks:

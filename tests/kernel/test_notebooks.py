@@ -17,12 +17,14 @@ from nbclient import NotebookClient
 
 from tests.support.kernels import RUNNING
 from tests.support.month import simulated_month
+from tests.support.products import few
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 LARGEST_PICTURE = 100_000  # bytes
 LARGEST_NOTEBOOK = 500_000
+QUICK = {"quickstart"}  # what runs without --full
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CLOCKS = re.compile(
     r"(?:<\s*)?\d+(?:\.\d+)? (?:s|ms|tok/s)\b|127\.0\.0\.1:\d+|\d+:\d\d:\d\d\.\d+|0x[0-9a-f]+|fastest: \S+"
@@ -97,7 +99,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, QUICK))
 def test_notebook_runs_warns_of_nothing_and_leaves_nothing(name, run):
     outputs, files = run(name)
     said = [output for cell in outputs.values() for output in cell]
@@ -107,7 +109,7 @@ def test_notebook_runs_warns_of_nothing_and_leaves_nothing(name, run):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, QUICK))
 def test_notebook_says_the_same_when_it_is_run_again(name, run, tmp_path):
     first, second = run(name), execute(name, tmp_path)
     table_of_times = {"df"} if name == "quickstart" else set()
@@ -145,7 +147,7 @@ def test_the_saved_outputs_name_no_place_of_the_machine_that_made_them(name):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, QUICK))
 def test_the_saved_outputs_are_of_the_kinds_that_it_shows_today(name, run):
     saved = {cell.id: cell.outputs for cell in read(name).cells if cell.cell_type == "code"}
     shown = run(name).outputs
@@ -190,6 +192,7 @@ def test_quickstart_streams_prices_and_charts(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_chat_knows_the_table_the_picture_and_the_thread(run):
     chat = run("chat")
     assert "kiosk: pandas DataFrame with 14 rows" in chat.text("sees")
@@ -205,6 +208,7 @@ def test_chat_knows_the_table_the_picture_and_the_thread(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_batch_loses_no_row_and_pays_only_for_answers(run):
     batch = run("batch")
     assert re.search(r"ProviderNotAvailableError +12\nLLMClientError +8$", batch.text("errors"))
@@ -219,6 +223,7 @@ def test_batch_loses_no_row_and_pays_only_for_answers(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_replay_pays_once(run):
     replay = run("replay")
     assert re.search(r"4 answers: paid \$0\.0\d*[1-9]\d*, saved \$0\.0000", replay.text("first"))
@@ -232,6 +237,7 @@ def test_replay_pays_once(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_providers_own_model_in_thirty_lines_fallback_and_wall(run):
     (own,) = (cell.source for cell in read("providers").cells if cell.id == "own")
     assert len(own.splitlines()) <= 30
@@ -251,6 +257,7 @@ def test_providers_own_model_in_thirty_lines_fallback_and_wall(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_providers_show_reasoning_and_its_price(run):
     providers = run("providers")
     rows = [row.split()[1:] for row in providers.text("effort").splitlines() if re.match(r"\d ", row)]
@@ -262,6 +269,7 @@ def test_providers_show_reasoning_and_its_price(run):
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_tools_run_within_their_price_ask_and_are_played_back(run):
     tools = run("tools")
     assert tools.text("run").splitlines() == [
@@ -292,6 +300,7 @@ def month():
 
 
 @pytest.mark.kernel
+@pytest.mark.full
 def test_cost_analysis_draws_all_its_charts(run):
     assert len(run("cost_analysis").pictures()) == 10
 

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from _pytest.mark.structures import ParameterSet
+
+T = TypeVar("T")
+
+
+def few(values: Iterable[T], by_default: Collection[T]) -> list[ParameterSet]:
+    """Return the parameters of a test that runs for some values by default, and for all with `--full`."""
+    return [pytest.param(value, marks=() if value in by_default else pytest.mark.full) for value in values]
 
 
 def mark_full(items: list[pytest.Item]) -> None:

@@ -76,6 +76,7 @@ async def test_a_first_token_timeout_is_tried_again(protocol, server, recorder):
         assert "".join(await read(client.stream_text(QUESTION))) == TEXT
 
 
+@pytest.mark.full
 async def test_a_reader_slower_than_the_idle_timeout_is_not_punished(server, recorder):
     async def check(client):
         pieces = []
