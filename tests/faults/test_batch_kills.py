@@ -59,6 +59,7 @@ def server():
         yield running
 
 
+@pytest.mark.full
 async def test_every_request_of_a_job_is_in_the_books_once_whatever_is_killed(protocol, server, tmp_path):
     path, address = tmp_path / "ledger.sqlite", server.url(protocol)
     Ledger(path).budget(daily=1)

@@ -168,6 +168,7 @@ def test_forks_in_the_middle_of_writing_lose_nothing(path):
     finish(start(code, path))
 
 
+@pytest.mark.full
 def test_a_child_that_outlives_its_parent_loses_nothing(path):
     code = """
         assert ledger.record(call()).result(10)

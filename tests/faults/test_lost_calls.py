@@ -129,6 +129,7 @@ async def test_each_answered_request_of_a_killed_process_has_its_row(tmp_path):
     assert set(lost["usage_source"]) == {"estimated"}
 
 
+@pytest.mark.full
 async def test_processes_that_are_killed_one_after_the_other_lose_nothing_before_anybody_reads(tmp_path):
     """Each finds the calls of the one before, and must not neglect its own for them."""
     path = tmp_path / "ledger.sqlite"

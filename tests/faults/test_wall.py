@@ -152,6 +152,7 @@ async def test_processes_share_a_cap_with_failures_and_cancelled_calls(tmp_path)
     assert sum(len(each["refused"]) for each in told)
 
 
+@pytest.mark.full
 async def test_a_process_that_is_killed_takes_no_money_with_it(tmp_path):
     cap = 40 * WORST
     found = await trial(tmp_path / "l.sqlite", 2, processes=3, calls=25, cap=cap, kills=1)

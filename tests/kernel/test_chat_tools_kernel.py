@@ -9,7 +9,7 @@ from tests.kernel.test_tools_kernel import CODE, DELETE, LOAD, SETUP, value
 from tests.support.kernels import Kernel
 from tests.support.tool_peer import CHAT, MODEL, script, serving
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from tests.support.kernels import Kernel
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 COLAB = {
     "google/__init__.py": "",

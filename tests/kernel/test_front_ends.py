@@ -11,7 +11,7 @@ import pytest
 from llmkit.notebook.display.saved_copies import WIDGET
 from tests.support.kernels import Kernel
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 COLAB = {
     "google/__init__.py": "",

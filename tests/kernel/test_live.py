@@ -352,6 +352,7 @@ def run_cell(client, code):
 
 @pytest.mark.kernel
 class TestKernel:
+    @pytest.mark.full
     def test_a_long_answer_ends_as_one_output_and_stays_linear(self, kernel, tmp_path):
         text = long_answer(16_000)
         (tmp_path / "answer.md").write_text(text)

@@ -109,7 +109,8 @@ def test_notebook_runs_warns_of_nothing_and_leaves_nothing(name, run):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("name", few(NAMES, QUICK))
+@pytest.mark.full
+@pytest.mark.parametrize("name", NAMES)
 def test_notebook_says_the_same_when_it_is_run_again(name, run, tmp_path):
     first, second = run(name), execute(name, tmp_path)
     table_of_times = {"df"} if name == "quickstart" else set()

@@ -9,7 +9,7 @@ import pytest
 from tests.support.kernels import Kernel
 from tests.support.rows import StuckServer
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 SETUP = """
 import sys

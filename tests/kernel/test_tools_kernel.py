@@ -10,7 +10,7 @@ from tests.support.kernels import Kernel
 from tests.support.peer import SILENCE, opening
 from tests.support.tool_peer import CHAT, MODEL, script, serving
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 SETUP = """
 import threading, time

@@ -10,7 +10,7 @@ from tests.support.kernels import Kernel
 from tests.support.tool_peer import serving
 from tests.support.tool_servers import SERVERS, failure
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 SETUP = """
 import llmkit

@@ -126,6 +126,7 @@ WARNS = pytest.mark.xfail(
 @pytest.mark.product
 @pytest.mark.parametrize("protocol", ["openai", "google"])
 @pytest.mark.parametrize("way", [pytest.param(way, marks=WARNS if way == HALF_WAY else ()) for way in LEFT])
+@pytest.mark.full
 def test_a_client_that_is_left_open_makes_no_noise(slow_server, tmp_path, way, protocol):
     kind = {"openai": "OpenAIClient", "google": "GoogleAIClient"}[protocol]
     script = f"""

@@ -24,6 +24,7 @@ async def settled(server):
 
 
 @pytest.mark.usefixtures("quiet")
+@pytest.mark.full
 async def test_a_hundred_streams_cancelled_at_random_leave_a_row_each_and_no_socket(protocol, recorder):
     chance = random.Random(7)
     with sandbox.start(rate=50, first_token=0.01) as server:

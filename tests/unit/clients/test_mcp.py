@@ -239,6 +239,7 @@ def test_names_may_get_a_prefix():
         assert [tool.name for tool in server] == ["git_look"]
 
 
+@pytest.mark.full
 def test_a_server_ends_when_it_is_closed_and_when_nothing_refers_to_it(own):
     number = int(named(own)["process"]().content)
     own.close()
@@ -251,6 +252,7 @@ def test_a_server_ends_when_it_is_closed_and_when_nothing_refers_to_it(own):
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
+@pytest.mark.full
 def test_a_server_ends_with_the_process(stubborn):
     program = [sys.executable, str(ROOT / "tests/support/mcp_misbehaving.py"), "stubborn"]
     script = f"""

@@ -62,6 +62,7 @@ def recordings(tmp_path):
     return tmp_path / "r.replay"
 
 
+@pytest.mark.full
 async def test_only_starts_no_server(program, client, recordings):
     with llmkit.replay(recordings):
         live = await program.run(client)
@@ -108,6 +109,7 @@ async def test_another_server_has_other_tools(program, client, recordings, tmp_p
             await other.run(client)
 
 
+@pytest.mark.full
 async def test_a_recorded_description_runs_nothing_that_the_server_describes_differently(
     program, client, recordings, monkeypatch
 ):

@@ -300,6 +300,7 @@ async def _generate(client, tools, **options):
     return await client.generate_text([LLMMessage("user", QUESTION)], tools=tools, **options)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("way", [*ENTRIES, "generate_text"])
 @pytest.mark.parametrize("case", BAD)
 async def test_what_is_no_tool_is_one_error_in_every_way_and_nothing_is_sent(site, way, case):

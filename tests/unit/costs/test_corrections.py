@@ -300,6 +300,7 @@ Ledger(sys.argv[1]).correct(prices={"m": {"input": 1, "output": 2}})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.full
 def test_a_correction_that_is_killed_leaves_old_prices_or_new_ones_with_their_note(ledger):
     now = datetime.now(UTC)
     write(ledger, *(call(time=now) for _ in range(45)))

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -14,6 +16,7 @@ for frame in (pandas.DataFrame({"a": ["x"]}), polars.DataFrame({"a": ["x"]})):
 """
 
 
+@pytest.mark.full
 def test_frames_have_the_verbs_after_load_ext_in_whatever_order_things_are_loaded():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["['x']", "['x']"], done.stderr

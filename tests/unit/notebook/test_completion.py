@@ -250,6 +250,7 @@ def test_columns_complete_in_every_way_in_which_a_front_end_asks(shell):
     assert shell.shell.complete("te", line, len(line)) == ("te", ["text", "team"])
 
 
+@pytest.mark.full
 def test_the_verbs_complete_after_the_accessor(shell):
     shell.do("import pandas\nframe = pandas.DataFrame(columns=['text'])")
     found = {each.text.rpartition(".")[2] for each in offered(shell, "frame.llm.")}

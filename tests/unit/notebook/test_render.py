@@ -465,6 +465,7 @@ class TestRobust:
         render(text).encode()
         render_partial(text).encode()
 
+    @pytest.mark.full
     def test_much_slow_code_does_not_add_up(self):
         fence = "```java\n" + ("a " * 200 + "\n") * 30 + "```\n\n"
         started = time.process_time()

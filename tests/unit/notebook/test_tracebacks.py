@@ -102,6 +102,7 @@ def test_a_line_inside_a_function_is_shown_below_its_call(shell):
     assert "line 2, in ask" in ran.text
 
 
+@pytest.mark.full
 def test_a_deep_recursion_stays_short(shell):
     ran = shell.run(
         "def ask(n):\n    return ask(n - 1) if n else llmkit.client('no-such-model-at-all')\nask(50)"
