@@ -1,6 +1,7 @@
 import typing
 
 from . import frames as frames
+from . import metrics as metrics
 from . import parts as parts
 from . import sandbox as sandbox
 from .clients.anthropic import AnthropicClient as AnthropicClient
