@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from llmkit.costs.ledger import Ledger
     from llmkit.costs.store.protocol import Store
 
-__all__ = ["PORT", "LedgerCollector", "Metric", "MetricsServer", "serve"]
+__all__ = ["LedgerCollector", "MetricsServer", "serve"]
 
 PORT = 9464
 """The default port: that of OpenTelemetry's Prometheus exporters."""
+
+HOST = "127.0.0.1"
+"""The default address to listen on: this machine only."""
 
 KEYS = COUNTER_KEYS
 """Labels of everything that is counted per call."""
@@ -174,7 +177,7 @@ class MetricsServer:
         return f"MetricsServer({self.url})"
 
 
-def serve(port: int = PORT, host: str = "127.0.0.1", *, ledger: Ledger | None = None) -> MetricsServer:
+def serve(port: int = PORT, host: str = HOST, *, ledger: Ledger | None = None) -> MetricsServer:
     """Serve the ledger's metrics for Prometheus, on a thread of its own.
 
     One server is enough for everyone who shares a ledger. It answers whoever can reach it with the names of

@@ -10,6 +10,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from llmkit import metrics
 from llmkit.core import catalog, errors, settings
 from llmkit.costs.frame.frame import COLUMNS
 from llmkit.notebook.cell.help import options_table
@@ -108,6 +109,15 @@ def faults_table() -> str:
     return "\n".join(line for line in (faults.__doc__ or "").splitlines() if line.startswith("|"))
 
 
+def metrics_table() -> str:
+    """Return the metrics of the Prometheus endpoint."""
+    rows = (
+        (f"`{each.sample}`", each.kind, ", ".join(f"`{name}`" for name in each.labels), each.help)
+        for each in metrics.METRICS
+    )
+    return table(("metric", "type", "labels", "meaning"), *rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "options": options_table,
     "subcommands": subcommands,
@@ -118,6 +128,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "aliases": model_aliases,
     "errors": error_tree,
     "faults": faults_table,
+    "metrics": metrics_table,
 }
 
 

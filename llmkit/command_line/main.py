@@ -25,6 +25,7 @@ COMMANDS = {
     "models": "list models and their prices",
     "doctor": "check keys, providers, the ledger and this machine",
     "jobs": "list the jobs over tables",
+    "metrics": "serve the ledger's metrics for Prometheus",
     "key": "store a provider's key in the keyring of the system",
     "sandbox": "serve the sandbox on 127.0.0.1",
 }

@@ -108,3 +108,9 @@ def test_jobs_are_listed_with_their_rows(run):
     (job,) = run("jobs", "--json").json
     assert (job["job"], job["verb"], job["rows"], job["state"]) == ("saying", "map", 2, "done")
     assert "saying" in run("jobs").out
+
+
+def test_metrics_on_a_port_that_is_none_are_an_error_in_a_sentence(run):
+    done = run("metrics", "--port", "70000")
+    assert done.code == 1
+    assert done.err.startswith("llmkit metrics: Cannot serve metrics on 127.0.0.1, port 70000: ")

@@ -1,8 +1,12 @@
 """The command as a process: pipes, signals, what it loads."""
 
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
+
+import pytest
 
 LLMKIT = (sys.executable, "-m", "llmkit")
 
@@ -41,3 +45,18 @@ def test_a_question_loads_no_notebook_and_is_in_the_ledger(tmp_path):
         timeout=200,
     )
     assert cost.stdout.splitlines()[1].startswith("cli,1,0,")
+
+
+@pytest.mark.full
+def test_metrics_are_served_until_the_command_is_interrupted(tmp_path):
+    own = surroundings(tmp_path)
+    subprocess.run([*LLMKIT, "ask", "hi"], env=own, input="", capture_output=True, text=True, check=True)
+    words = [*LLMKIT, "metrics", "--port", "0"]
+    with subprocess.Popen(words, env=own, stdout=subprocess.PIPE, text=True) as server:
+        address = server.stdout.readline().strip()
+        with urllib.request.urlopen(address, timeout=60) as response:
+            text = response.read().decode()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+    assert address.startswith("http://127.0.0.1:")
+    assert 'provider="sandbox",simulated="true",status="ok"} 1.0' in text
