@@ -157,6 +157,13 @@ def test_the_saved_outputs_are_of_the_kinds_that_it_shows_today(name, run):
     }
 
 
+def test_the_saved_dashboard_shows_made_up_calls_and_nobodys_own():
+    (output,) = (output for cell in read("dashboard").cells for output in cell.get("outputs", []))
+    said = output.data["text/plain"]
+    assert re.search(r"^total +\$\d+\.\d\d ", said, re.MULTILINE)
+    assert "Simulated calls: not real money" in said
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_and_pictures_of_a_notebook_are_there_and_small(name):
     text = markdown(name)
