@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 
 class Ledger(Calls, forks.ForkAware):
-    """The record of a user's calls, shared by all notebooks and processes that write to one file.
+    """The record of calls, shared by all notebooks and processes that write to one file or database.
 
     Args:
-        path: The file; by default the value of `LLMKIT_LEDGER` at the first use, else a file in the user's
-            data folder. `":memory:"` keeps the rows in this process.
+        path: The file, or the address of a PostgreSQL database (`postgresql://user@host/name`); by default
+            the value of `LLMKIT_LEDGER` at the first use, else a file in the user's data folder.
+            `":memory:"` keeps the rows in this process.
         store: The store to use instead: an object with the methods of `costs.store.protocol.Store`.
 
     Raises:
@@ -395,10 +396,9 @@ class Ledger(Calls, forks.ForkAware):
         if self._opened is None:
             with self._opening:
                 if self._opened is None:
-                    from llmkit.costs.store.sqlite.location import file_of
-                    from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
+                    from llmkit.costs.store.factory import open_store
 
-                    self._opened = SQLiteStore(file_of(self._given))
+                    self._opened = open_store(self._given)
         return self._opened
 
 

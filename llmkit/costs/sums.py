@@ -11,7 +11,7 @@ from llmkit.core.money import NANO, format_money
 from llmkit.costs.price_rules import is_estimated, is_unpriced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from llmkit.records import CallRecord
 
@@ -53,6 +53,15 @@ class Sums:
 
 
 NOTHING = Sums()
+
+
+def added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
+    """Return the sums of several parts of a ledger together."""
+    sums: dict[bool, Sums] = {}
+    for part in parts:
+        for key, value in part.items():
+            sums[key] = sums.get(key, NOTHING) + value
+    return sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.costs.sums import NOTHING, Tally
 from llmkit.records import CallContext, CallIntent, CallRecord, CostReservation
+from tests.support import postgres_ledger
 from tests.support.reference_store import ReferenceStore, places
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Backend:
         adds_up: Whether it answers `groups`.
         full: Context manager: nothing can be written to the folder's place.
         damage: Makes the folder's place unreadable.
+        empty: Deletes the rows that are not in the folder.
+        slow: Whether its tests run in full only.
     """
 
     open: Callable[[Path, Callable[[], datetime]], Store]
@@ -62,6 +65,8 @@ class Backend:
     adds_up: bool = True
     full: Callable[[Path], Any] | None = None
     damage: Callable[[Path], object] | None = None
+    empty: Callable[[Path], object] = lambda _: None
+    slow: bool = False
 
 
 def _file(folder):
@@ -98,10 +103,23 @@ BACKENDS = {
         full=_full,
         damage=lambda folder: setattr(places[folder], "damaged", True),
     ),
+    "postgres": Backend(
+        open=postgres_ledger.open_store,
+        full=postgres_ledger.locked,
+        damage=postgres_ledger.damage,
+        empty=postgres_ledger.empty,
+        slow=True,
+    ),
 }
 
-FALLIBLE = [name for name, backend in BACKENDS.items() if backend.full]
-"""Stores that can be kept from writing and reading; a place in memory cannot."""
+
+def params(fits):
+    """Return the backends to run a test with."""
+    return [
+        pytest.param(name, marks=[pytest.mark.full] if backend.slow else [])
+        for name, backend in BACKENDS.items()
+        if fits(backend)
+    ]
 
 
 class Clock:
@@ -129,12 +147,13 @@ class Bench:
         return [self.open() for _ in range(count)] if self.backend.shared else [self.open()] * count
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=params(lambda _: True))
 def bench(request, tmp_path):
     bench = Bench(BACKENDS[request.param], tmp_path)
     yield bench
     for store in bench.stores:
         store.close()
+    bench.backend.empty(tmp_path)
 
 
 @pytest.fixture
@@ -142,7 +161,8 @@ def store(bench):
     return bench.open()
 
 
-fallible = pytest.mark.parametrize("bench", FALLIBLE, indirect=True)
+# Stores that can be kept from writing and reading; a place in memory cannot.
+fallible = pytest.mark.parametrize("bench", params(lambda each: each.full), indirect=True)
 
 
 def call(**changes):
@@ -790,9 +810,7 @@ class TestReservations:
         assert sum(admitted) == 98, "14 fit, a 15th does not"
         assert used(stores[-1]).reserved == 98
 
-    @pytest.mark.parametrize(
-        "bench", [name for name, backend in BACKENDS.items() if backend.processes], indirect=True
-    )
+    @pytest.mark.parametrize("bench", params(lambda each: each.processes), indirect=True)
     def test_of_many_processes_at_once_only_as_many_callers_are_admitted_as_fit(self, bench):
         store = bench.open()
         store.change_rules({"daily": 100})
@@ -843,7 +861,7 @@ def sent(bench, *intents):
     return bench.open()
 
 
-@pytest.mark.parametrize("bench", [name for name, each in BACKENDS.items() if each.shared], indirect=True)
+@pytest.mark.parametrize("bench", params(lambda each: each.shared), indirect=True)
 class TestIntents:
     def test_a_call_whose_process_died_gets_a_row(self, bench, dead):
         context = CallContext(

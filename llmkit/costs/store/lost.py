@@ -14,12 +14,15 @@ from llmkit.content.messages import Usage
 from llmkit.content.usage_bound import UsageBound
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import from_micros, micros
+from llmkit.costs.store import rows
+from llmkit.costs.store.rows import salvage
 from llmkit.prices import worst_case
 from llmkit.records import CallContext, CallIntent, CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llmkit.costs.store.rows import Row
     from llmkit.prices import Price
 
 logger = logging.getLogger(__name__)
@@ -80,6 +83,20 @@ def _bound(values: list[Any]) -> UsageBound:
         searches=int(most.searches),
         tiers=tuple(tier if tier is None else str(tier) for tier in most.tiers) or (None,),
     )
+
+
+def row_of(text: str, usual_output: Callable[[str, str], int | None]) -> Row | None:
+    """Return the row of a call whose process died; `None` if its intent is damaged.
+
+    Args:
+        text: The intent as JSON.
+        usual_output: Function of provider and model; see `record_of`.
+    """
+    intent = decode(text)
+    if intent is None:
+        logger.debug("The intent of a call is damaged: %.200s", text)
+        return None
+    return salvage(rows.encode(record_of(intent, usual_output(intent.provider, intent.model))))
 
 
 def record_of(intent: CallIntent, usual_output: int | None) -> CallRecord:

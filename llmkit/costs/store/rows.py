@@ -6,6 +6,7 @@ Times are microseconds since 1970 (UTC), money is in nano-dollars, mappings are 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import operator
 from dataclasses import fields
@@ -28,6 +29,8 @@ COLUMNS: dict[str, type] = {
 
 TIME, UID, TAGS, UNITS = (list(COLUMNS).index(name) for name in ("time", "uid", "tags", "units"))
 
+logger = logging.getLogger(__name__)
+
 INT64 = range(-(2**63), 2**63)
 
 _values = operator.attrgetter(*COLUMNS)
@@ -42,6 +45,15 @@ def encode(record: CallRecord) -> Row:
     # Sorted, so that equal units are equal texts and share a category in the frame.
     row[UNITS] = _text(dict(sorted(record.units.items()))) if record.units else None
     return tuple(row)
+
+
+def encode_safely(record: CallRecord) -> Row | None:
+    """Return a record as a row; `None`, with a note in the log, for what is no record."""
+    try:
+        return encode(record)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        logger.exception("Cannot store the record of a call: %r", record)
+        return None
 
 
 def _text(labels: dict[str, Any]) -> str:

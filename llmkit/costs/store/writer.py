@@ -82,6 +82,16 @@ def _uncancellable() -> Future[Any]:
     return future
 
 
+def _done(result: bool) -> Future[bool]:  # noqa: FBT001 - the value itself
+    future: Future[bool] = Future()
+    future.set_result(result)
+    return future
+
+
+COMMITTED, REFUSED = _done(True), _done(False)  # noqa: FBT003 - as above
+"""Futures of a row that is committed already, and of what is no row."""
+
+
 class _WakeUp:
     """An event that wakes the writing thread, once for all rows that come until it runs."""
 

@@ -12,11 +12,8 @@ from llmkit.notebook.commands.doctor import examine_ledger
 from llmkit.records import CallRecord, set_recorder
 
 ADDRESSES = [
-    "postgresql://anna:hunter2@db.example/books",
-    "mysql://db.example/books",
+    "mysql://anna:hunter2@db.example/books",
     "sqlite:///books.sqlite",
-]
-ADDRESSES += [
     "postgresql+psycopg://anna:hunter2@db.example/books",
     "file:///books.sqlite",
     "s3://books/a.sqlite",

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 from llmkit.core import filesystems, sqlite
 from llmkit.core.errors import ConfigurationError
-from llmkit.costs.store.rows import salvage
 from llmkit.costs.store.sqlite import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from llmkit.costs.store.rows import Row
 
 
 def open_file(path: Path, *, timeout: float) -> sqlite3.Connection:
@@ -219,11 +216,3 @@ def _switch(connection: sqlite3.Connection, mode: str, timeout: float) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-@contextlib.contextmanager
-def holding(rows: Iterable[Row]) -> Iterator[sqlite3.Connection]:
-    """Yield a ledger in memory that has only these rows."""
-    with contextlib.closing(open_memory()) as memory:
-        memory.executemany(schema.INSERT, map(salvage, rows))
-        yield memory

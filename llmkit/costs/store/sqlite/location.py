@@ -37,8 +37,8 @@ def file_of(given: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     where, setting = given or default_path(), "Ledger(path)" if given else ENVIRONMENT
     if (address := _ADDRESS.match(str(where))) is not None:  # the rest may hold a password
         raise ConfigurationError(
-            f"{setting} is a URL ({address[1]}://…), but a ledger is an SQLite file.",
-            hint="Set the path of a file, such as ~/ledger.sqlite.",
+            f"{setting} is a URL ({address[1]}://…), but a ledger is a file or in PostgreSQL.",
+            hint="Set the path of a file, such as ~/ledger.sqlite, or postgresql://user@host/database.",
         )
     if os.path.isdir(os.path.expanduser(where)):  # noqa: PTH111, PTH112 - as the store expands it
         raise ConfigurationError(

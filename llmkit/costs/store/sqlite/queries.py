@@ -8,7 +8,7 @@ from llmkit.costs.price_rules import UNPRICED
 from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS
 from llmkit.costs.store.rows import COLUMNS, TIME, UID
 from llmkit.costs.store.sqlite.schema import counted, estimated, present
-from llmkit.costs.sums import NOTHING, Sums
+from llmkit.costs.sums import Sums
 
 if TYPE_CHECKING:
     import sqlite3
@@ -100,12 +100,3 @@ def counters(connection: sqlite3.Connection) -> list[Row]:
     kept = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone()
     names = ", ".join((*COUNTER_KEYS, *COUNTERS))
     return connection.execute(f"SELECT {names} FROM counters" if kept else counted()).fetchall()  # noqa: S608 - names
-
-
-def added(parts: Iterable[dict[bool, Sums]]) -> dict[bool, Sums]:
-    """Return the sums of several parts of a ledger together."""
-    sums: dict[bool, Sums] = {}
-    for part in parts:
-        for key, value in part.items():
-            sums[key] = sums.get(key, NOTHING) + value
-    return sums

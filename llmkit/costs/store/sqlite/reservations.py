@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
+from llmkit.costs.store import leases
 from llmkit.costs.store.sqlite import intents, schema
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def reserve(connection: sqlite3.Connection, reservation: CostReservation, *, now
     used = amounts(connection, time, reservation.notebook, now=now, without=reservation.uid)
     if (error := arithmetic.refusal(limits, used, reservation)) is not None:
         raise error
-    expires = intents.ends(reservation.lease_s, now)
+    expires = now + leases.micros_of(reservation.lease_s)
     row = (reservation.uid, time, reservation.notebook or "", min(reservation.nanos, LARGEST), expires)
     connection.execute(f"INSERT OR REPLACE INTO holds VALUES (?, {DAY}, ?, ?, ?)", row)  # noqa: S608 - names
     if reservation.intent is not None:

@@ -8,7 +8,6 @@ import math
 import os
 import sqlite3
 import threading
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -18,26 +17,29 @@ from llmkit.core import forks, sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import micros
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
+from llmkit.costs.store import exits
 from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.protocol import Page
-from llmkit.costs.store.rows import COLUMNS, TIME, encode
+from llmkit.costs.store.rows import TIME, encode_safely
 from llmkit.costs.store.sqlite import (
     claims,
     corrections,
     database,
-    exits,
     intents,
     queries,
     reservations,
     rollups,
     schema,
+    unwritten,
 )
 from llmkit.costs.store.sqlite.inserts import Inserts
 from llmkit.costs.store.sqlite.location import MEMORY
-from llmkit.costs.store.writer import Writer
+from llmkit.costs.store.writer import COMMITTED, REFUSED, Writer
+from llmkit.costs.sums import added
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from llmkit.costs.store.filters import Filters
@@ -113,18 +115,13 @@ class SQLiteStore(forks.ForkAware):
 
     def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Take a record; see `Store.append`."""
-        try:
-            row = encode(record)
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            logger.exception("Cannot store the record of a call: %r", record)
-            refused: Future[bool] = Future()
-            refused.set_result(False)
-            return refused
+        if (row := encode_safely(record)) is None:
+            return REFUSED
         self._mind_multiprocessing()
         self._writer.intents.forget(record.uid)
         try:
             if alone and self._commit_here(row):
-                return _COMMITTED
+                return COMMITTED
         except BaseException:  # an interrupt must not lose the row
             self._writer.submit(row)
             raise
@@ -174,21 +171,19 @@ class SQLiteStore(forks.ForkAware):
             if connection and (names := schema.present(connection)):
                 found = list(queries.pages(connection, choice, names, PAGE))
                 waiting = queries.missing(connection, waiting)
-        with database.holding(waiting) as memory:
-            return [*found, *queries.pages(memory, choice, COLUMNS, PAGE)]
+        return [*found, *unwritten.pages(waiting, choice)]
 
     def sums(self, *, since: int | None = None, session: str | None = None) -> dict[bool, Sums]:
         """Add up all rows; see `Store.sums`."""
         if session is None and (groups := self.groups(("simulated",), since)) is not None:
-            return queries.added(rollups.sums([row]) for row in groups)
+            return added(rollups.sums([row]) for row in groups)
         waiting = self.unwritten()
         sums: dict[bool, Sums] = {}
         with self._reader() as connection:
             if connection and schema.present(connection):
                 sums = queries.sums(connection, since, session)
                 waiting = queries.missing(connection, waiting)
-        with database.holding(waiting) as memory:
-            return queries.added([sums, queries.sums(memory, since, session)])
+        return added([sums, unwritten.sums(waiting, since, session)])
 
     def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
         """Add up all rows in groups; see `Store.groups`."""
@@ -201,10 +196,7 @@ class SQLiteStore(forks.ForkAware):
                 waiting = queries.missing(connection, waiting)
         if behind > rollups.STEP:
             self._catch_up()
-        if found is None or not waiting:
-            return found
-        with database.holding(waiting) as memory:
-            return [*found, *(rollups.groups(memory, by, since) or [])]
+        return None if found is None else [*found, *unwritten.groups(waiting, by, since)]
 
     def counters(self) -> list[Row]:
         """Return the counters; see `Store.counters`."""
@@ -266,8 +258,7 @@ class SQLiteStore(forks.ForkAware):
             if connection and schema.present(connection):
                 used = reservations.amounts(connection, time, notebook, now=now)
                 waiting = queries.missing(connection, waiting)
-        with database.holding(waiting) as memory:
-            return used + reservations.amounts(memory, time, notebook, now=now)
+        return used + unwritten.amounts(waiting, time, notebook, now=now)
 
     def settled(self, time: int, notebook: str | None) -> Future[Amounts]:
         """Return what is used later on; see `Store.settled`."""
@@ -492,7 +483,3 @@ class SQLiteStore(forks.ForkAware):
     def _mind_multiprocessing(self) -> None:
         if not self._finalizer:
             self._finalizer = exits.at_worker_exit(self)
-
-
-_COMMITTED: Future[bool] = Future()
-_COMMITTED.set_result(True)

@@ -1,0 +1,1 @@
+"""The ledger's rows in a PostgreSQL database that a team shares."""
