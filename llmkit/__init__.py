@@ -12,7 +12,7 @@ from typing import Any
 
 import lazy_loader
 
-from llmkit import records
+from llmkit import hooks, records
 from llmkit.core import rich_display
 
 __version__ = "0.1.0"
@@ -32,6 +32,17 @@ def _recorder() -> records.Recorder:
 
 # The composition root: connects the clients, which write records, with the ledger, which stores them.
 records.set_recorder(_recorder)
+
+
+def _tracer() -> hooks.Tracer | None:
+    """Return what makes the spans of calls; the module is imported by the first call."""
+    source = importlib.import_module("llmkit.otel").tracer
+    hooks.set_tracer(source)  # from now on, without this function
+    found: hooks.Tracer | None = source()
+    return found
+
+
+hooks.set_tracer(_tracer)
 
 
 def _bundle(value: Any) -> dict[str, Any]:

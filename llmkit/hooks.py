@@ -1,6 +1,7 @@
 """Functions that are called at the start and at the end of every call: `on_call`.
 
 The list is replaced, never changed: calls read it without a lock, and keep the hooks that saw their start.
+A `Tracer` is a hook that also sees what is around calls; `llmkit.otel` has the only one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmkit.core.errors import ConfigurationError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from llmkit.content.messages import LLMMessage, LLMResponse
+    from llmkit.content.parts import ToolCall
     from llmkit.records import CallContext, CallRecord, Surface
 
 T = TypeVar("T")
@@ -109,7 +111,66 @@ class Hooks:
 _adding = threading.RLock()
 """Held for a moment; re-entrant, because the garbage collector may end a call meanwhile."""
 
+
+class Tracer(Protocol):
+    """Makes spans of calls, and of what they are parts of.
+
+    Attributes:
+        hook: Sees the calls.
+    """
+
+    @property
+    def hook(self) -> Hook:
+        """What sees the calls."""
+        ...
+
+    def sending(self, uid: str, address: str, *, foreign: bool) -> AbstractContextManager[Mapping[str, str]]:
+        """Make the span of a call the current one while its request is sent.
+
+        Args:
+            uid: Identifier of the call.
+            address: The server.
+            foreign: Whether code sends that may make a span of its own for the same call.
+
+        Returns:
+            A context manager of the headers to send.
+        """
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that continue the current trace."""
+        ...
+
+    def job(self, name: str) -> AbstractContextManager[object]:
+        """Make a span of a job with many calls, and the current one."""
+        ...
+
+    def run(self, uid: str, provider: str) -> AbstractContextManager[object]:
+        """Make a span of a run with tools; its steps and tools find it by its identifier."""
+        ...
+
+    def tool(self, run: str, call: ToolCall) -> ToolSpan:
+        """Make a span of a call of a tool."""
+        ...
+
+
+class ToolSpan(Protocol):
+    """The span of a call of a tool."""
+
+    def current(self) -> AbstractContextManager[object]:
+        """Make it the current one, while the tool runs."""
+        ...
+
+    def end(self, value: object, error: BaseException | None) -> None:
+        """End it, with what the tool returned or raised."""
+        ...
+
+
+UNTRACED: AbstractContextManager[Mapping[str, str]] = contextlib.nullcontext({})
+"""What is around a request without a tracer."""
+
 _hooks = Hooks()
+_tracer: Callable[[], Tracer | None] | None = None
 _inside: ContextVar[bool] = ContextVar("llmkit_inside_hook", default=False)
 
 
@@ -161,17 +222,57 @@ def on_call(
 
 
 def observation(call: Callable[[], Started]) -> Observation | None:
-    """Tell the hooks that a call starts; without any, it costs one test and `call` is not called."""
+    """Return the hooks that see a call from its start; without any, `call` is not called."""
     hooks = _hooks.current
-    return Observation(call(), hooks) if hooks and not _inside.get() else None
+    if hooks and _inside.get():
+        hooks = ()
+    if (found := tracer()) is not None:
+        hooks = (found.hook, *hooks)
+    return Observation(call(), hooks, found) if hooks else None
+
+
+def set_tracer(source: Callable[[], Tracer | None]) -> None:
+    """Set the function that returns the tracer; each call asks it, so that tracing may begin at any time."""
+    global _tracer  # noqa: PLW0603 - one process has one
+    _tracer = source
+
+
+def tracer() -> Tracer | None:
+    """Return the tracer, if calls are traced now."""
+    return None if _tracer is None else _tracer()
+
+
+def trace_headers() -> Mapping[str, str]:
+    """Return the headers of a request that is no call, such as one for a list of models."""
+    found = tracer()
+    return {} if found is None else found.headers()
+
+
+def job_span(name: str) -> AbstractContextManager[object]:
+    """Return what is around a job of many calls."""
+    found = tracer()
+    return contextlib.nullcontext() if found is None else found.job(name)
+
+
+def run_span(uid: str, provider: str) -> AbstractContextManager[object]:
+    """Return what is around a run with tools."""
+    found = tracer()
+    return contextlib.nullcontext() if found is None else found.run(uid, provider)
+
+
+def tool_span(run: str, call: ToolCall) -> ToolSpan | None:
+    """Start the span of a call of a tool, if there is a tracer."""
+    found = tracer()
+    return None if found is None else found.tool(run, call)
 
 
 class Observation:
     """The hooks that saw the start of a call, and so see its end."""
 
-    def __init__(self, call: Started, hooks: tuple[Hook, ...]) -> None:
+    def __init__(self, call: Started, hooks: tuple[Hook, ...], tracer: Tracer | None = None) -> None:
         self._call = call
         self._hooks = hooks
+        self._tracer = tracer
         self._spans: list[tuple[Hook, AbstractContextManager[object] | None]] = []
 
     def start(self) -> None:
@@ -180,6 +281,12 @@ class Observation:
             self._spans.append((hook, None))  # first, so that an interrupt in it is followed by its end
             if hook.start is not None:
                 self._spans[-1] = (hook, safely(hook.start, _entered, hook.start, self._call))
+
+    def sending(self, address: str, *, foreign: bool) -> AbstractContextManager[Mapping[str, str]]:
+        """Return what is around a request of the call; see `Tracer.sending`."""
+        if self._tracer is None:
+            return UNTRACED
+        return self._tracer.sending(self._call.uid, address, foreign=foreign)
 
     def end(self, record: CallRecord, outcome: LLMResponse | BaseException) -> None:
         """Tell the hooks that the call has ended; the last one first, because their context managers nest."""

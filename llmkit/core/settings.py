@@ -85,6 +85,7 @@ class Settings:
         dotenv: Whether keys are read from a `.env` in the current folder; only your own file may set it.
         magics: Defaults of the magics, by the names that `%config LLMMagics` lists.
         mcp: MCP servers by name, as for `llmkit.mcp`; only your own file may set them.
+        otel: Whether spans are made (`LLMKIT_OTEL`, which no file may set); `None` if a provider is set.
     """
 
     model: str | None = None
@@ -102,6 +103,7 @@ class Settings:
     dotenv: bool = False
     magics: Mapping[str, Any] = field(default_factory=dict)
     mcp: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    otel: bool | None = None
 
 
 def _number(value: Any) -> float:
@@ -202,6 +204,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dotenv": _flag,
     "magics": dict,  # traitlets checks the values
     "mcp": _servers,
+    "otel": _flag,
 }
 
 _ENVIRONMENT = {
@@ -212,6 +215,7 @@ _ENVIRONMENT = {
     "sandbox": ("LLMKIT_SANDBOX",),
     "replay": ("LLMKIT_REPLAY",),
     "replay_file": ("LLMKIT_REPLAY_FILE",),
+    "otel": ("LLMKIT_OTEL",),
 }
 _VARIABLES = tuple(name for names in _ENVIRONMENT.values() for name in names)
 
@@ -421,7 +425,7 @@ def _parse(path: Path, _stamp: int) -> Mapping[str, Any] | None:
     table = data if path.name == "llmkit.toml" else data.get("tool", {}).get("llmkit")
     if table is None:
         return None
-    known = {f.name for f in fields(Settings)} - {"projects"}
+    known = {f.name for f in fields(Settings)} - {"projects", "otel"}
     if unknown := sorted(set(table) - known):
         raise ConfigurationError(
             f"{path} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."

@@ -13,6 +13,7 @@ from llmkit.clients.registry import recorded, shared_client
 from llmkit.content.messages import LLMMessage
 from llmkit.content.parts import json_text
 from llmkit.core.errors import InvalidRequestError, LLMClientError
+from llmkit.hooks import job_span
 from llmkit.records import calling, current_context
 from llmkit.transport.threads import in_thread
 
@@ -77,7 +78,11 @@ async def batch(
     limiter = limiter_of(client, options.get("model"), max_concurrent)
     send = _sender(client, system, kept, options)
     wanted = [(place, prompt) for place, prompt in different.items() if place not in answers]
-    with calling(surface="batch", tags=_tags(job)), _bar(len(different), len(answers), progress) as bar:
+    with (
+        job_span(job or "batch"),
+        calling(surface="batch", tags=_tags(job)),
+        _bar(len(different), len(answers), progress) as bar,
+    ):
         async with aclosing(answered(wanted, send, limiter=limiter)) as results:
             async for (place, _), result in results:
                 answers[place] = _result(result)

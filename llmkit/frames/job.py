@@ -27,6 +27,7 @@ from llmkit.frames.results import Layout
 from llmkit.frames.shared_job import SharedRequests, current_shared_job
 from llmkit.frames.stopped import AGAIN, UNSTORED, JobStopped
 from llmkit.frames.table import Table
+from llmkit.hooks import job_span
 from llmkit.records import calling, current_context, recording_to
 from llmkit.transport.threads import in_thread
 
@@ -109,6 +110,10 @@ class Job:
         Raises:
             JobStopped: If the job ends before its last row.
         """
+        with job_span(self.label):
+            return await self._run()
+
+    async def _run(self) -> Any:
         if self.options.mode == "batch":
             from llmkit.frames.batch_mode import BatchMode
 

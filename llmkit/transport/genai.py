@@ -87,7 +87,11 @@ class GenAITransport:
             "contents": body.pop("contents"),
             "config": GenerateContentConfig(
                 # Without retry options, the SDK silently repeats a failed connection.
-                http_options=HttpOptions(extra_body=body, retry_options=HttpRetryOptions(attempts=1)),
+                http_options=HttpOptions(
+                    extra_body=body,
+                    retry_options=HttpRetryOptions(attempts=1),
+                    headers=dict(request.headers) if request.headers else None,
+                ),
                 should_return_http_response=not request.stream,
             ),
         }

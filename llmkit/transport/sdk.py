@@ -47,6 +47,8 @@ class SDKTransport:
             # With aiohttp, "pool" is the total time for a connection, including name resolution.
             "timeout": http.Timeout(None, connect=request.connect_timeout, pool=request.connect_timeout),
         }
+        if request.headers:
+            options["headers"] = dict(request.headers)
         base = sdk.APIError.__mro__[1]  # OpenAIError, AnthropicError
         request.left = True
         try:

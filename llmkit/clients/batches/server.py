@@ -15,6 +15,7 @@ from llmkit.clients.local_servers import explain_down
 from llmkit.clients.registry import recorded
 from llmkit.core.errors import InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
+from llmkit.hooks import trace_headers
 from llmkit.providers.batches import Reply
 from llmkit.providers.openai_chat import OpenAICodec
 from llmkit.transport.aiohttp import DirectTransport
@@ -111,7 +112,9 @@ class BatchServer:
         endpoint.transport.load()
         if endpoint.credentials is not None:
             await endpoint.credentials.obtain()
-        response = await endpoint.transport.send(replace(wire, connect_timeout=endpoint.timeouts.connect))
+        traced = {**(wire.headers or {}), **trace_headers()} or None
+        wire = replace(wire, connect_timeout=endpoint.timeouts.connect, headers=traced)
+        response = await endpoint.transport.send(wire)
         self.simulated = self.simulated or SANDBOX_HEADER in response.headers
         return await accepted(response, endpoint.codec)
 

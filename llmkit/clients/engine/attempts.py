@@ -167,7 +167,11 @@ class Attempts:
 
     async def _send(self, wire: WireRequest) -> StreamedResponse:
         self._call.waited_for = wire
-        response = await self._endpoint.transport.send(wire)
+        endpoint = self._endpoint
+        own = endpoint.credentials is None  # the user's SDK client, which something may instrument
+        with self._call.sending(lambda: endpoint.transport.address, foreign=own) as headers:
+            wire.headers = {**(wire.headers or {}), **headers} or None
+            response = await endpoint.transport.send(wire)
         self._call.waited_for = None
         if self._permit is not None:
             self._permit.heed(response.headers)

@@ -19,7 +19,7 @@ from llmkit.content.parsing import value_of
 from llmkit.content.parts import Other, Text
 from llmkit.core.errors import LLMClientError, StreamInterruptedError
 from llmkit.core.money import from_nanos
-from llmkit.hooks import Started, observation
+from llmkit.hooks import UNTRACED, Started, observation
 from llmkit.providers.assembly import assembled
 from llmkit.providers.codec import Answer, Request, kind_of
 from llmkit.providers.formats import codec_of
@@ -36,8 +36,9 @@ from llmkit.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
 
     from llmkit.clients.cassettes.recording import Recording
     from llmkit.content.parts import Part
@@ -277,6 +278,13 @@ class Call:
         future = None if recorder is None else recorder.record(record, alone=not _under_way)
         self._observed(record, self.outcome)
         return future
+
+    def sending(
+        self, address: Callable[[], str], *, foreign: bool
+    ) -> AbstractContextManager[Mapping[str, str]]:
+        """Return what is around the sending of a request: its trace, as the headers to send."""
+        seen = self._observation
+        return UNTRACED if seen is None else seen.sending(address(), foreign=foreign)
 
     def _observe(self) -> None:
         """Tell the hooks that the call starts."""

@@ -31,6 +31,7 @@ from llmkit.content.tools import spread, tools_among
 from llmkit.core import catalog, settings
 from llmkit.core.errors import ConfigurationError, InvalidRequestError, LLMClientError, LLMTimeoutError
 from llmkit.core.redaction import redact_error
+from llmkit.hooks import trace_headers
 from llmkit.providers.choices import choices_among
 from llmkit.providers.codec import TEMPERATURE, Codec, ContractTemperature, Request
 
@@ -244,6 +245,7 @@ class ProviderClient(ToolRunner):
     ) -> tuple[bytes, Mapping[str, str]]:
         """Send a request that costs nothing; return the body of its answer, and the headers."""
         endpoint = self._endpoint
+        request.headers = {**(request.headers or {}), **trace_headers()} or None
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
                 response = await accepted(await endpoint.transport.send(request), endpoint.codec)

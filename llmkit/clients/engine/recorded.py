@@ -162,7 +162,8 @@ class Pieces:
             self._begun = True
             # On the first read, because the other client's generator sends nothing before it.
             await self._call.begin()
-        piece = await anext(self._source, None)
+        with self._call.sending(str, foreign=True):
+            piece = await anext(self._source, None)
         return None if piece is None else [piece]
 
     async def aclose(self) -> None:

@@ -16,11 +16,13 @@ from llmkit.clients.tools.results import failed, raised, result_of
 from llmkit.content.parts import ToolCall, ToolResult, json_text
 from llmkit.core.errors import InvalidRequestError
 from llmkit.core.suggestions import did_you_mean
+from llmkit.hooks import tool_span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from llmkit.content.tools import Tool
+    from llmkit.hooks import ToolSpan
 
 logger = logging.getLogger("llmkit.tools")
 
@@ -57,17 +59,19 @@ class Job:
         arguments: Its arguments, checked.
         value: What it returned.
         error: What it raised.
+        span: Its span, if it is traced.
     """
 
     tool: Tool
     arguments: Mapping[str, Any]
     value: Any = None
     error: BaseException | None = field(default=None, repr=False)
+    span: ToolSpan | None = field(default=None, repr=False)
 
     def run(self) -> None:
         """Run a plain function on this thread, within its time if that is the main one."""
         try:
-            with _alarm(self.tool):
+            with self._traced(), _alarm(self.tool):
                 self.value = self.tool.function(**self.arguments)
                 if inspect.isgenerator(self.value):
                     self.value = list(self.value)
@@ -95,8 +99,9 @@ class Job:
         if self.error is not None or not inspect.isawaitable(self.value):
             return
         try:
-            async with asyncio.timeout(self.tool.timeout) as limit:
-                self.value = await self.value
+            with self._traced():
+                async with asyncio.timeout(self.tool.timeout) as limit:
+                    self.value = await self.value
         except TimeoutError as error:
             self.error = _too_slow(self.tool) if limit.expired() else error
         except Exception as error:  # noqa: BLE001 - as above
@@ -106,6 +111,10 @@ class Job:
             if task is not None and task.cancelling():  # somebody else cancels the run
                 raise
             self.error = _harmless(error)
+
+    def _traced(self) -> contextlib.AbstractContextManager[object]:
+        """Make its span the current one where it runs."""
+        return contextlib.nullcontext() if self.span is None else self.span.current()
 
     async def _in_thread(self) -> None:
         work = asyncio.ensure_future(asyncio.to_thread(self.run))
@@ -148,16 +157,18 @@ class Execution:
     Args:
         tools: The tools, by name.
         approve: Answers for all calls that need approval, or decides on each; `None` asks by a `Question`.
+        run: Identifier of the run.
 
     Raises:
         InvalidRequestError: If `approve` is something else.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], approve: Approval) -> None:
+    def __init__(self, tools: Mapping[str, Tool], approve: Approval, run: str = "") -> None:
         if not (approve is None or isinstance(approve, bool) or callable(approve)):
             raise InvalidRequestError(f"approve must be True, False or a function, got {approve!r:.40}.")
         self._tools = tools
         self._approve = approve
+        self._run_uid = run
         self.done: Executed | None = None
 
     async def execute(self, call: ToolCall) -> AsyncGenerator[Question | Job, None]:
@@ -211,8 +222,13 @@ class Execution:
             problem = f"Invalid arguments: {error}"
             self.done = Executed(call, failed(call, problem), approved=approved, error=problem)
             return
-        job, begun = Job(tool, arguments), perf_counter()
-        yield job
+        span, begun = tool_span(self._run_uid, call), perf_counter()
+        job = Job(tool, arguments, span=span)
+        try:
+            yield job
+        finally:
+            if span is not None:
+                span.end(job.value, job.error)
         seconds = perf_counter() - begun
         failure = job.error
         if failure is None:

@@ -15,6 +15,7 @@ from llmkit.content.messages import LLMMessage, LLMResponse
 from llmkit.content.tools import Tool, tools_of
 from llmkit.core.errors import BudgetExceededError, InvalidRequestError, LLMClientError
 from llmkit.core.money import to_nanos
+from llmkit.hooks import run_span
 from llmkit.providers.choices import AUTO_CACHE
 from llmkit.records import calling, current_context
 
@@ -82,37 +83,43 @@ class Loop:
             )
         self._max_steps = max_steps
         self._cap = None if max_cost is None else to_nanos(max_cost)
-        self._execution = Execution(self._tools, approve)
         self._calls: list[Any] = []
         self.stream: TextStream | None = None  # of the last request
         self.outcomes: dict[int, LLMResponse] = {}
         self._number = 0
         self.run = Run(uid=uuid.uuid4().hex, messages=list(messages), asked=len(messages))
+        self._execution = Execution(self._tools, approve, self.run.uid)
 
     async def events(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
         """Do all steps; yields the parts of answers, the results, each step, and what others have to do.
 
         Whoever reads this sets `Question.answer` and calls `Job.run` before reading on.
         """
-        try:
-            while self._number < self._max_steps:
-                self._number = number = self._number + 1
-                async with contextlib.aclosing(self._ask(number)) as asked:
-                    async for event in asked:
+        with run_span(self.run.uid, self._client.provider_name):
+            try:
+                async with contextlib.aclosing(self._steps()) as steps:
+                    async for event in steps:
                         yield event
-                response = self.run.response
-                if response is None or self._has_stopped() or not self._goes_on(response):
-                    return
-                async with contextlib.aclosing(self._answer(number, response)) as answered:
-                    async for event in answered:
-                        yield event
-                if self._has_stopped():
-                    return
-            self.run.stopped = "max_steps"
-        except LLMClientError as error:
-            self.run.stopped = "error"
-            error.run = self.run
-            raise
+            except LLMClientError as error:
+                self.run.stopped = "error"
+                error.run = self.run
+                raise
+
+    async def _steps(self) -> AsyncGenerator[Part | Step | Question | Job, None]:
+        while self._number < self._max_steps:
+            self._number = number = self._number + 1
+            async with contextlib.aclosing(self._ask(number)) as asked:
+                async for event in asked:
+                    yield event
+            response = self.run.response
+            if response is None or self._has_stopped() or not self._goes_on(response):
+                return
+            async with contextlib.aclosing(self._answer(number, response)) as answered:
+                async for event in answered:
+                    yield event
+            if self._has_stopped():
+                return
+        self.run.stopped = "max_steps"
 
     def ask_again(self, problem: LLMMessage) -> None:
         """Tell the model what is wrong with its last answer; `events` then goes on with one more request."""

@@ -349,6 +349,14 @@ def _proxies() -> list[str]:
     return sorted({str(proxy) for proxy in found if proxy})
 
 
+def _tracing() -> Finding:
+    """Report whether spans are sent, and whether a collector listens."""
+    from llmkit.otel.status import status
+
+    found = status()
+    return Finding(name="tracing", ok=found.ok, text=found.text)
+
+
 def _widgets() -> Finding:
     """Check the packages that widgets need, in this environment and in JupyterLab."""
     found = {name: _version(name) for name in WIDGETS}
@@ -391,6 +399,7 @@ _LOCAL: dict[str, Callable[[], Finding]] = {
     "replay": _replay,
     "addresses": _addresses,
     "prices": _prices,
+    "tracing": _tracing,
     "widgets": _widgets,
     "versions": _versions,
 }
