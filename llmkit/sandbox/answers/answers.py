@@ -16,9 +16,9 @@ from llmkit.sandbox.answers.rendering import dressed, render
 from llmkit.sandbox.answers.smalltalk import small_talk
 from llmkit.sandbox.answers.structured import spoken_schema, write_json
 from llmkit.sandbox.answers.tables.questions import about_table, asks_of_table
-from llmkit.sandbox.answers.texts.tasks import text_task
+from llmkit.sandbox.answers.texts.tasks import is_on_text, text_task
 from llmkit.sandbox.answers.texts.translation import in_language
-from llmkit.sandbox.answers.tool_calls import spoken_results
+from llmkit.sandbox.answers.tool_calls import spoken_results, unfilled
 from llmkit.sandbox.answers.voices import voice
 from llmkit.sandbox.answers.wording import plain
 from llmkit.sandbox.dialects.parts import facts
@@ -70,6 +70,10 @@ def _results(query: Query) -> str | None:
     return spoken_results(query.ask)
 
 
+def _unfilled(query: Query) -> str | None:
+    return unfilled(query.ask)
+
+
 def _echo(query: Query) -> str | None:
     found = _ECHO.search(query.ask.last_user_text)
     return found[1] if found else None
@@ -80,7 +84,11 @@ def _json(query: Query) -> str | None:
     asked = any(
         spoken_schema(text) or (_JSON.search(text) and not _ABOUT_JSON.search(text[:200])) for text in spoken
     )
-    return write_json(query.ask, finding_of(query)) if query.ask.wants_json or asked else None
+    return (
+        write_json(query.ask, about_table(query.text) or finding_of(query))
+        if query.ask.wants_json or asked
+        else None
+    )
 
 
 def _repair(query: Query) -> str | None:
@@ -132,7 +140,7 @@ def _table_before(query: Query) -> str | None:
 
 
 def _code(query: Query) -> str | None:
-    return write_code(query)
+    return None if is_on_text(query.text) else write_code(query)
 
 
 def finding_of(query: Query) -> Finding | None:
@@ -143,6 +151,8 @@ def finding_of(query: Query) -> Finding | None:
         >>> finding_of(query_of(Ask(model="sandbox", turns=(Turn("user", "Capital of Peru?"),)))).short
         'Lima'
     """
+    if is_on_text(query.text):
+        return text_task(query.text)
     question = query.question
     talk = small_talk(without_form(plain(query.text[:400]))) or small_talk(question)
     return talk or computed(question) or known(question) or text_task(query.text)
@@ -201,7 +211,7 @@ def _unknown(query: Query) -> str:
 
 _KINDS: tuple[Callable[[Query], str | None], ...] = (
     _results, _echo, _repair, _json, _media, _name, _table, _not_in_table, _code, _found,
-    _table_before,
+    _table_before, _unfilled,
 )  # fmt: skip
 
 

@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.sandbox.answers.numbers.number_words import SMALL as NUMBERS
+from llmkit.sandbox.answers.phrases import Named, argument, explained
 from llmkit.sandbox.answers.schemas import Source, by_schema, plain_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from llmkit.sandbox.conversation import Function
 
@@ -27,11 +28,16 @@ _QUOTED = re.compile(r"""(?<!\w)(?:"([^"\n]+)"|'([^'\n]+)'|`([^`\n]+)`|“([^”
 _NAME = r"[A-Z][\w'-]*(?:\s[A-Z][\w'-]*)*"
 _NAMES = re.compile(rf"(?:\b(?:in|of|for|from|to|at|about|and|or|with|near)|,)\s+({_NAME})")
 _SEVERAL = re.compile(rf"{_NAME}(?:,\s+{_NAME})*,?\s+(?:and|or)\s+{_NAME}")
-_OBJECT = re.compile(r"\b(?:in|of|for|from|to|about|on|named|called|is)\s+(?:the\s+)?([\w.@/:-]+)[?.!]*\s*$")
 _LONG_TEXTS = frozenset(
     {"code", "expression", "formula", "query", "script", "source", "sql", "text", "prompt"}
 )
+_CODES = _LONG_TEXTS - {"query", "text", "prompt"}
 _DATES = frozenset({"date", "day", "start", "end", "since", "until", "from_date", "to_date"})
+_UNITS = frozenset(
+    {"kg", "g", "lb", "m", "cm", "km", "miles", "usd", "eur", "c", "f", "hours", "minutes", "days"}
+)
+_OFF = re.compile(r"\boff\b", re.IGNORECASE)
+_SWITCHES = frozenset({"on", "enabled", "active", "state"})
 _YES = frozenset({"true", "yes", "on", "1"})
 _YEARS = range(1900, 2101)
 _FIRST_YEAR_WORD = "year"
@@ -57,6 +63,20 @@ def argument_sets(function: Function, text: str) -> list[dict[str, Any]]:
     return sets
 
 
+def lacking(function: Function, text: str) -> list[str]:
+    """Return the arguments that a function needs and for which a prompt has no value.
+
+    Example:
+        >>> from llmkit.sandbox.conversation import Function
+        >>> schema = {"properties": {"city": {"type": "string"}}, "required": ["city"]}
+        >>> lacking(Function("weather", "", schema), "What is the weather like?")
+        ['city']
+    """
+    filler = _Filler(function, text)
+    filler.fill()
+    return filler.missing
+
+
 class _Filler:
     """Takes values from a prompt, each once."""
 
@@ -68,7 +88,10 @@ class _Filler:
             for name, one in function.properties.items()
         }
         self._required = set(function.schema.get("required", self._schemas))
+        self._needed = _without_choice(function.schema.get("required", ()), self._schemas)
         self._text = text
+        self.missing: list[str] = []
+        self._explained = _explained_by(function, self._schemas)
         self._named = {
             name: value
             for name, schema in self._schemas.items()
@@ -109,6 +132,8 @@ class _Filler:
             return self._named[name]
         found = self._taken(name, schema)
         if found is _MISSING and name in self._required:
+            if name in self._needed and _type(schema) in {"string", "integer", "number"}:
+                self.missing.append(name)
             return by_schema(schema, name, Source(self._root, self._text))
         return found
 
@@ -116,6 +141,8 @@ class _Filler:
         if options := schema.get("enum"):
             return _mentioned(options, self._text)
         kind = _type(schema)
+        if kind == "boolean":
+            return self._truth(name)
         if kind in {"integer", "number"}:
             return self._next_number(name, whole=kind == "integer")
         if kind == "string":
@@ -123,6 +150,14 @@ class _Filler:
         if kind == "array":
             return self._all(schema)
         return _MISSING
+
+    def _truth(self, name: str) -> Any:
+        """Return whether a prompt wants something: `with breakfast`, `without breakfast`, `off`."""
+        if name.lower() in _SWITCHES:
+            return not _OFF.search(self._text)
+        words = re.escape(name.removeprefix("is_").removeprefix("with_")).replace("_", "[_ ]")
+        found = re.search(rf"(\b(?:no|not|without)\s+(?:\w+\s+)?)?\b{words}\b", self._text, re.IGNORECASE)
+        return found[1] is None if found else _MISSING
 
     def _next_number(self, name: str, *, whole: bool) -> Any:
         for place, number in enumerate(self._numbers):
@@ -135,12 +170,14 @@ class _Filler:
     def _next_string(self, name: str, schema: dict[str, Any]) -> Any:
         if schema.get("format", "").startswith("date") or name.lower() in _DATES:
             return self._dates.pop(0) if self._dates else _MISSING
-        if name.lower() in _LONG_TEXTS:
-            return _long_text(self._text)
+        if name.lower() in _LONG_TEXTS and (said := _long_text(self._text)):
+            return said
+        if name.lower() in _CODES:
+            return self._text.strip()
         if self._strings:
             return self._strings.pop(0)
-        found = _OBJECT.search(self._text)
-        return found[1].rstrip("?.!") if found and name in self._required else _MISSING
+        found = argument(name, self._text, self._explained) if name in self._required else None
+        return _MISSING if found is None else found
 
     def _all(self, schema: dict[str, Any]) -> Any:
         """Take all values that are left, for a list."""
@@ -148,6 +185,17 @@ class _Filler:
         values: list[Any] = list(self._numbers if numeric else self._strings)
         (self._numbers if numeric else self._strings).clear()
         return values or _MISSING
+
+
+def _without_choice(names: Iterable[str], schemas: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the parameters that have neither choices nor a default."""
+    return {name for name in names if not {"enum", "default"} & schemas.get(name, {}).keys()}
+
+
+def _explained_by(function: Function, schemas: Mapping[str, Mapping[str, Any]]) -> Named:
+    """Return the words that a function and its parameters explain."""
+    options = [option for schema in schemas.values() for option in schema.get("enum", ())]
+    return explained([function.name, function.description, *schemas], options)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -163,6 +211,9 @@ def _named(name: str, schema: Mapping[str, Any], text: str) -> Any:
     if found := re.search(rf"\b{words}\s*[=:]\s*{value}", text, re.IGNORECASE):
         return _cast(found[1], kind)
     if kind in {"integer", "number"}:
+        unit = name.rsplit("_", 1)[-1].lower()
+        if unit in _UNITS and (measured := re.search(rf"({_DIGITS})\s*{unit}\b", text, re.IGNORECASE)):
+            return _cast(measured[1], kind)
         after = re.search(rf"\b{words}\s+(?:is\s+|of\s+)?({_DIGITS})(?!\w)", text, re.IGNORECASE)
         before = re.search(rf"(?<![\w.])({_DIGITS})\s+{words}\b", text, re.IGNORECASE)
         return _cast((after or before)[1], kind) if after or before else _MISSING  # type: ignore[index]
@@ -200,13 +251,14 @@ def _strings(text: str) -> list[str]:
 def _mentioned(options: list[Any], text: str) -> Any:
     """Return the option that a prompt mentions."""
     for option in options:
-        if re.search(rf"\b{re.escape(str(option))}s?\b", text, re.IGNORECASE):
+        said = re.escape(str(option)).replace("_", "[_ -]")
+        if re.search(rf"\b{said}s?\b", text, re.IGNORECASE):
             return option
     return _MISSING
 
 
 def _long_text(text: str) -> str:
-    """Return code or a query: what is fenced, quoted, behind a colon, or an expression; else all of it."""
+    """Return code or a text that is fenced, quoted, behind a colon, or an expression; empty if none is."""
     if fenced := _FENCE.search(text):
         return fenced[1].strip()
     if quoted := _QUOTED.search(text):
@@ -214,4 +266,4 @@ def _long_text(text: str) -> str:
     if behind := re.search(r":\s+(\S.*)", text, re.DOTALL):
         return behind[1].strip()
     found = EXPRESSION.search(text)
-    return found[0] if found else text.strip()
+    return found[0] if found else ""

@@ -51,7 +51,7 @@ _SENTENCES = re.compile(
 _JSON = re.compile(
     r"\b(?:please )?(?:(?:answer|reply|respond|return|output|give me|format(?:ted)?)(?: only| just| it)? )?"
     r"(?:(?:with |as |in |into |return |output )(?:valid |a |an )*json(?: object| array| format| list| only)?"
-    r"|a json (?:object|array|list))\b"
+    r"|a json (?:object|array|list)(?: (?:of|for))?|json (?:(?:object|array|list) )?(?:for|of))\b"
 )
 _BRIEF = re.compile(
     r"\b(?:be (?:brief|concise|short|terse)|briefly|in short|keep it (?:short|brief)|short "

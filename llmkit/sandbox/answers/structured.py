@@ -16,6 +16,7 @@ from llmkit.sandbox.answers.fields import (
     reason,
 )
 from llmkit.sandbox.answers.schemas import Source, by_schema, choose
+from llmkit.sandbox.answers.texts.listing import items
 from llmkit.sandbox.answers.texts.material import task_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ _WITH = re.compile(
     re.IGNORECASE,
 )
 _PAIRS = re.compile(r"(?<!\w)([A-Za-z_]\w*)\s*[=:]\s*(\"[^\"]*\"|[^,;\n=:]+?)(?=\s*(?:,|;|\n|$))")
+_SAID = re.compile(
+    r"\b(?:json|object)\b(?: object)?(?: (?:for|with|of|containing|from|about|that has))?:?\s+(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAID_PAIR = re.compile(
+    r"(?:(?:the|an?|his|her|its|their) )?([a-z]+(?:[ _](?!of\b)[a-z]+)??) (?:is |= ?|: ?)?"
+    r"(\"[^\"]*\"|'[^']*'|[A-Z][\w@.'-]*(?: [A-Z][\w.'-]*)*|-?[$€£]?\d[\d,.]*%?|\S+@\S+|true|false|null)"
+)
+_USUAL_KEYS = ("name", "age", "city", "country", "email", "phone", "job", "company", "date", "price")
 _ARRAY = re.compile(
     r"\bjson\s+(?:array|list)\b|\b(?:array|list) of\b[^.\n]*\bjson\b|\bas (?:a |an )?json (?:array|list)\b",
     re.IGNORECASE,
@@ -171,6 +181,23 @@ def _pairs(text: str) -> dict[str, Any]:
     return found if len(found) >= _FEWEST_PAIRS else {}
 
 
+def _said_pairs(prompt: str, fewest: int) -> dict[str, Any]:
+    """Return pairs in words, if they are not too few: `JSON for name Ada, age 36`."""
+    said = _SAID.search(prompt[:2_000])
+    if said is None:
+        return {}
+    parts = re.split(r",\s*(?:and )?|;\s*|\s+and\s+|\n", said[1].strip().rstrip(".!?"))
+    found = [_SAID_PAIR.fullmatch(part.strip()) for part in parts]
+    pairs = {one[1].replace(" ", "_"): _typed(one[2].strip("'")) for one in found if one}
+    return pairs if all(found) and len(pairs) >= fewest else {}
+
+
+def _usual_fields(text: str) -> dict[str, Any]:
+    """Return what a text says of the usual fields, if it says several: `Ada is 36 and lives in Rome`."""
+    found = {key: _typed(value) for key in _USUAL_KEYS if (value := field_text(key, text))}
+    return found if len(found) >= _FEWEST_PAIRS else {}
+
+
 def write_json(ask: Ask, finding: Finding | None = None) -> str:
     r"""Write an answer in JSON.
 
@@ -182,15 +209,32 @@ def write_json(ask: Ask, finding: Finding | None = None) -> str:
     """
     prompt = "\n".join(turn.text for turn in ask.turns if turn.role != "assistant")
     subject = _without_keys(_BRACES.sub(" ", ask.last_user_text))
-    value: Any
     if schema := ask.schema or spoken_schema(prompt):
         value = by_schema(schema, "answer", Source(schema, subject, prompt, finding))
-    elif keys := _named_keys(prompt):
-        value = _with_keys(keys, subject, finding, array=bool(_ARRAY.search(prompt)))
     else:
-        pairs = _pairs(task_of(ask.last_user_text).text or ask.last_user_text)
-        value = pairs or _known(finding, array=bool(_ARRAY.search(prompt)))
+        value = _without_schema(ask.last_user_text, prompt, subject, finding)
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _without_schema(text: str, prompt: str, subject: str, finding: Finding | None) -> Any:
+    """Return what the prompt says in pairs, under keys or in a list; else what is known."""
+    array = bool(_ARRAY.search(prompt))
+    if said := _said_pairs(text, 1 if finding is None else _FEWEST_PAIRS):
+        return said
+    keys = _named_keys(prompt)
+    if keys and not (array and len(keys) == 1 and _has_rows(finding)):
+        return _with_keys(keys, subject, finding, array=array)
+    task = task_of(text).text
+    return _pairs(task or text) or (None if finding else _given(task)) or _known(finding, array=array)
+
+
+def _has_rows(finding: Finding | None) -> bool:
+    return finding is not None and bool(finding.rows)
+
+
+def _given(text: str) -> Any:
+    """Return the usual fields or the items that a text gives."""
+    return _usual_fields(text) or list(items(text))
 
 
 def _without_keys(prompt: str) -> str:

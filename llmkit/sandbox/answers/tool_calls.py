@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit.sandbox.answers.arguments import DATE, EXPRESSION, argument_sets
+from llmkit.sandbox.answers.arguments import DATE, EXPRESSION, argument_sets, lacking
+from llmkit.sandbox.answers.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,14 +81,38 @@ def _all_calls(ask: Ask) -> Iterator[Wanted]:
     matches = _matches(text, functions, forced=ask.choice != "auto")
     operations = list(EXPRESSION.finditer(DATE.sub(" ", text)))
     computed = [(found[0], _for_expression(found, functions)) for found in operations]
-    if any(function for _, function in computed) and not _is_named(text, matches):
-        for expression, function in computed:
-            if function:
-                yield function.name, argument_sets(function, expression)[0]
+    found = [(function, expression) for expression, function in computed if function]
+    if found and not _is_named(text, matches):
+        yield from ((function.name, argument_sets(function, expression)[0]) for function, expression in found)
         return
     for match in matches:
         clause = _clause(text, match, matches)
-        yield from ((match.function.name, values) for values in argument_sets(match.function, clause))
+        if ask.choice != "auto" or not lacking(match.function, clause):
+            yield from ((match.function.name, values) for values in argument_sets(match.function, clause))
+
+
+def unfilled(ask: Ask) -> str | None:
+    """Say which argument a prompt lacks for the function that it means; `None` if none is lacking.
+
+    Example:
+        >>> from llmkit.sandbox.conversation import Ask, Function, Turn
+        >>> schema = {"properties": {"city": {"type": "string"}}, "required": ["city"]}
+        >>> turn = Turn("user", "What is the weather?")
+        >>> unfilled(Ask(model="sandbox", turns=(turn,), functions=(Function("weather", "", schema),)))
+        'The tool `weather` needs a value for `city`, and your question names none, such as city="…".'
+    """
+    if not ask.functions or ask.choice != "auto" or ask.done:
+        return None
+    text = ask.last_user_text[-_LONGEST_PROMPT:]
+    matches = _matches(text, _functions(ask), forced=False)
+    for match in matches:
+        if missing := lacking(match.function, _clause(text, match, matches)):
+            names = joined(f"`{name}`" for name in missing)
+            return (
+                f"The tool `{match.function.name}` needs a value for {names}, and your question names none, "
+                f'such as {missing[0]}="…".'
+            )
+    return None
 
 
 def _is_named(text: str, matches: list[_Match]) -> bool:
@@ -121,6 +146,16 @@ def _for_expression(found: re.Match[str], functions: list[Function]) -> Function
     return next((one for one in functions if words & (_words(one.name) | _words(one.description))), None)
 
 
+_SAME = {
+    "cost": "price",
+    "uppercase": "upper",
+    "lowercase": "lower",
+    "capital": "upper",
+    "forecast": "weather",
+}
+"""Words of prompts that mean one of a function's name."""
+
+
 def _words(text: str) -> set[str]:
     """Return the telling words of a text or name, in the singular."""
     found = _WORD.findall(_CAMEL.sub(" ", text).replace("_", " "))
@@ -145,6 +180,7 @@ def _matches(text: str, functions: list[Function], *, forced: bool) -> list[_Mat
 
 def _match(text: str, function: Function) -> _Match:
     said = {_stem(found[0]): found.start() for found in reversed(list(_WORD.finditer(text)))}
+    said |= {_SAME[word]: place for word, place in said.items() if word in _SAME}
     named = _words(function.name) & said.keys()
     described = (_words(function.description) & said.keys()) - named
     parameters = set().union(*map(_words, function.properties)) & said.keys()

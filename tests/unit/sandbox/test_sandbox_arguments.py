@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 
 from llmkit.content.tools import tool_of
+from llmkit.sandbox.answers.answers import write
 from llmkit.sandbox.answers.tool_calls import wanted
 from llmkit.sandbox.conversation import Ask, Function, Invocation, Outcome, Turn
 
@@ -83,6 +84,64 @@ def calls(prompt, *turns, functions=FUNCTIONS, **settings):
 )
 def test_a_prompt_calls_its_function(prompt, name, arguments):
     assert calls(prompt) == [(name, arguments)]
+
+
+def stock(product: str) -> int:
+    """Return how many pieces of a product are in stock."""
+
+
+def to_upper(text: str) -> str:
+    """Convert a text to upper case."""
+
+
+def price(item: str, size: Literal["small", "extra_large"] = "small") -> float:
+    """Return the price of an item."""
+
+
+def send_mail(to: str, subject: str, body: str) -> str:
+    """Send an email."""
+
+
+def set_light(room: str, on: bool) -> str:
+    """Switch the light in a room on or off."""
+
+
+def bmi(weight_kg: float, height_m: float) -> float:
+    """Return the body mass index."""
+
+
+@pytest.mark.parametrize(
+    ("function", "prompt", "arguments"),
+    [
+        (stock, "How many laptops are in stock?", {"product": "laptops"}),
+        (stock, "Is the Thinkpad X1 in stock?", {"product": "Thinkpad X1"}),
+        (to_upper, "Make hello world uppercase", {"text": "hello world"}),
+        (to_upper, "Use to_upper on the word banana", {"text": "banana"}),
+        (to_upper, "Put 'a b' into upper case", {"text": "a b"}),
+        (price, "What does an extra large pizza cost?", {"item": "pizza", "size": "extra_large"}),
+        (
+            send_mail,
+            "Send an email to bob@example.org about the meeting saying we start at ten.",
+            {"to": "bob@example.org", "subject": "meeting", "body": "we start at ten"},
+        ),
+        (set_light, "Turn the kitchen light off", {"room": "kitchen", "on": False}),
+        (bmi, "The bmi of someone 1.75 m tall weighing 70 kg", {"weight_kg": 70, "height_m": 1.75}),
+    ],
+)
+def test_an_argument_is_what_the_prompt_says_beside_the_name_of_the_function(function, prompt, arguments):
+    made = tool_of(function)
+    offered = (Function(made.name, made.description, made.parameters),)
+    assert calls(prompt, functions=offered) == [(function.__name__, arguments)]
+
+
+def test_a_prompt_without_a_needed_value_calls_nothing_and_says_which_is_needed():
+    made = tool_of(stock)
+    turn = Turn("user", "What is in stock?")
+    offered = (Function(made.name, made.description, made.parameters),)
+    ask = Ask(model="sandbox", turns=(turn,), functions=offered)
+    assert wanted(ask) == []
+    assert write(ask).startswith("The tool `stock` needs a value for `product`")
+    assert [name for name, _ in calls("What is in stock?", functions=offered, choice="stock")] == ["stock"]
 
 
 @pytest.mark.parametrize("prompt", ["Hello", "Tell me a joke", "Explain the tides", ""])

@@ -114,9 +114,22 @@ def test_a_misspelt_name_is_corrected_to_the_nearest_one(broken, fixed):
 
 
 def test_another_error_is_named_and_the_cell_stays():
-    answer = said(_problem("1 / 0"))
-    assert "`ZeroDivisionError: division by zero`" in answer
-    assert "```python\n1 / 0\n```" in answer
+    answer = said(_problem("int('x')"))
+    assert "`ValueError: invalid literal for int() with base 10: 'x'`" in answer
+    assert "```python\nint('x')\n```" in answer
+
+
+@pytest.mark.parametrize(
+    ("cell", "fixed"),
+    [
+        ("1 / 0", 'try:\n    1 / 0\nexcept ZeroDivisionError:\n    print("The divisor is zero.")'),
+        ("n = 0\nprint(5 / n)", 'n = 0\nprint((5 / n if n else float("nan")))'),
+        ('n = 3\nprint("n = " + n)', 'n = 3\nprint("n = " + str(n))'),
+    ],
+)
+def test_operands_that_do_not_fit_are_corrected_so_that_the_cell_runs(cell, fixed):
+    assert f"```python\n{fixed}\n```" in said(_problem(cell))
+    exec(fixed, {})
 
 
 def test_an_error_is_explained_without_code():

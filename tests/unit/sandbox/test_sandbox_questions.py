@@ -453,3 +453,65 @@ def test_the_text_behind_the_names_of_keys_is_read():
     task = "Answer in JSON with the key 'sentiment': positive, negative or neutral. "
     assert json.loads(said(f"{task}Not bad.")) == {"sentiment": "positive"}
     assert json.loads(said(f"{task}It is blue.")) == {"sentiment": "neutral"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Summarise: How do I reset my password?", "How do I reset my password?"),
+        ("Summarise: What is the capital of France?", "What is the capital of France?"),
+        ("Make this polite: Can you send me the file?", "Could you please send me the file? Thank you."),
+        ("Rewrite formally: Can you send me the file?", "Could you please send me the file?"),
+        ("Make a bullet list: eggs, milk, bread", "- eggs\n- milk\n- bread"),
+        ("Make a numbered list: eggs, milk and bread", "1. eggs\n2. milk\n3. bread"),
+        (
+            "Turn into a table: Ada 36, Bob 28",
+            "| Name | Value |\n| --- | ---: |\n| **Ada** | 36 |\n| **Bob** | 28 |",
+        ),
+    ],
+)
+def test_a_text_after_a_task_is_worked_on_and_not_answered(prompt, answer):
+    assert said(prompt) == answer
+
+
+def test_a_reply_says_what_the_message_is_about_and_promises_nothing():
+    answer = said("Reply to this customer: Can I get a refund?")
+    assert "your message about the refund" in answer
+    assert "come back to you" in answer
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value"),
+    [
+        ("JSON for name Ada, age 36", {"name": "Ada", "age": 36}),
+        ('Return a JSON object with title "Dune" and year 1965', {"title": "Dune", "year": 1965}),
+        ("As JSON: Bob Smith, bob@example.org", {"name": "Bob Smith", "email": "bob@example.org"}),
+        ("JSON for the capital of France", {"capital": "Paris"}),
+        ("Turn into JSON: eggs, milk, bread", ["eggs", "milk", "bread"]),
+        ("JSON array of three colours", ["red", "green", "blue"]),
+    ],
+)
+def test_json_holds_what_the_prompt_says(prompt, value):
+    assert json.loads(said(prompt)) == value
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fixed"),
+    [
+        ("Fix this: for i in range(10) print(i)", "for i in range(10):\n    print(i)"),
+        ("What is wrong with this code: def f(x) return x", "def f(x):\n    return x"),
+        ("Fix: while True print(1)", "while True:\n    print(1)"),
+        ("fix: if x = 3: print(x)", "if x == 3: print(x)"),
+        (
+            "Fix this: print(1 / 0)",
+            'try:\n    print(1 / 0)\nexcept ZeroDivisionError:\n    print("The divisor is zero.")',
+        ),
+    ],
+)
+def test_code_on_one_line_is_fixed(prompt, fixed):
+    assert f"```python\n{fixed}\n```" in said(prompt)
+
+
+def test_prose_is_corrected_as_prose_and_code_without_a_known_mistake_is_left():
+    assert said("Fix this: he go to school every days") == "He goes to school every day."
+    assert "none of them here" in said("Fix this: print(1)")

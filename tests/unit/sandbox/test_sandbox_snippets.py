@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pytest
 
 from llmkit.sandbox.answers.code.snippets import found_for, snippets, wants_code
+from llmkit.sandbox.answers.code.sql import sql_for
 
 TABLES = """
 CREATE TABLE customers (id INTEGER, name TEXT);
@@ -77,3 +78,43 @@ def test_each_query_runs_in_sqlite(query):
 def test_a_wish_finds_its_snippet(wish, title):
     assert wants_code(wish)
     assert found_for(wish).title == title
+
+
+SHOP = """
+CREATE TABLE customers (id INTEGER, email TEXT, revenue REAL, age INTEGER);
+CREATE TABLE orders (id INTEGER, customer INTEGER, customer_id INTEGER, amount REAL);
+CREATE TABLE my_table (department TEXT, salary REAL, email TEXT);
+INSERT INTO customers VALUES (1, 'a@x', 10, 30), (2, 'b@x', 90, 50), (3, 'a@x', 40, 20);
+INSERT INTO orders VALUES (1, 1, 1, 10), (2, 1, 1, 20), (3, 2, 2, 200);
+INSERT INTO my_table VALUES ('A', 40, 'a'), ('A', 60, 'a'), ('B', 90, 'b');
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        ("write sql to count orders per customer", [(1, 2), (2, 1)]),
+        ("sql query: customers with more than 1 orders", [(1, 2)]),
+        ("write a sql query for the top 2 customers by revenue", [(2, "b@x", 90, 50), (3, "a@x", 40, 20)]),
+        ("sql to find duplicate emails in customers", [("a@x", 2)]),
+        ("write sql: average salary per department above 60", [("B", 90)]),
+        ("sql: the average salary by department", [("B", 90), ("A", 50)]),
+        ("sql join of orders and customers", 3),
+        ("give me sql for customers older than 40", [(2, "b@x", 90, 50)]),
+        ("sql to select all orders with amount above 100", [(3, 2, 2, 200)]),
+    ],
+)
+def test_a_query_has_the_names_and_limits_of_the_question(question, rows):
+    database = sqlite3.connect(":memory:")
+    try:
+        database.executescript(SHOP)
+        written = sql_for(question)
+        assert written is not None
+        found = database.execute(written.code).fetchall()
+    finally:
+        database.close()
+    assert (len(found) if isinstance(rows, int) else found) == rows
+
+
+def test_a_question_without_names_has_no_query_of_its_own():
+    assert sql_for("write sql") is None

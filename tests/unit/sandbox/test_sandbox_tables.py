@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -65,7 +67,8 @@ def in_all_forms(question: str, frame: pd.DataFrame) -> set[str]:
         ("What is the total revenue last year?", UNANSWERED),
         ("What is the share of the North?", UNANSWERED),
         ("Did revenue grow?", UNANSWERED),
-        ("Which region has the most rows?", UNANSWERED),
+        ("Which region has the most rows?", "North, South, East and West have 3 rows each."),
+        ("Which region has the fewest rows with revenue over 100?", "South, East and West have 1 row each."),
         ("Which months are above 300?", UNANSWERED),
         ("What is the revenue of the northern regions?", UNANSWERED),
     ],
@@ -96,8 +99,35 @@ def test_a_filter_is_understood_or_the_question_is_not_answered(question, part):
         ("What is the median age of women?", UNANSWERED),
         ("What is the salary of Dora?", UNANSWERED),
         ("What is the total salary without Ana?", UNANSWERED),
-        ("Is Ana older than Ben?", UNANSWERED),
+        ("Is Ana older than Ben?", "Yes: age 34 for Ana and 28 for Ben."),
+        ("Is Ana younger than Ben?", "No: age 34 for Ana and 28 for Ben."),
+        ("Who earns more, Ana or Ben?", "Ana: salary 52,000 for Ana and 48,000 for Ben."),
+        ("How much older is Caro than Ben?", "The difference is 17: age 45 for Caro and 28 for Ben."),
+        ("Is Ana older than Dora?", UNANSWERED),
+        ("Who is 28?", "Ben (age 28)."),
+        ("Who is 29?", UNANSWERED),
+        ("Sort by salary, lowest first", "Ben (48,000), Ana (52,000) and Caro (71,000)."),
+        ("List everyone under 40", "Ana and Ben (age under 40)."),
+        ("Tell me about Ben", "Ben: age 28 and salary 48,000."),
     ],
 )
 def test_other_words_mean_a_column_or_the_question_is_not_answered(question, part):
     assert all(part in answer for answer in in_all_forms(question, PEOPLE))
+
+
+@pytest.mark.parametrize("introduced", ["", "Here is my table:\n", "Table:\n"])
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("List all names", "Ana, Ben and Caro."),
+        ("Tell me about Ben", "Ben: age 28 and salary 48,000."),
+        ("As a CSV file please", "```csv\nname,age,salary\nAna,34,52000\nBen,28,48000\nCaro,45,71000\n```"),
+    ],
+)
+def test_values_rows_and_the_whole_table_are_given_however_it_is_introduced(introduced, question, answer):
+    assert said(f"{introduced}{PEOPLE.to_csv(index=False)}\n{question}") == answer
+
+
+def test_a_table_becomes_json():
+    rows = json.loads(said(f"{PEOPLE.to_csv(index=False)}\nTurn it into JSON"))
+    assert rows[0] == {"name": "Ana", "age": 34, "salary": 52_000}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.core.suggestions import nearest
+from llmkit.sandbox.answers.code.operands import caught, concatenated
 from llmkit.sandbox.answers.code.syntax import corrected
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ _FIX_CODE = re.compile(
         r"|this)\b[^:\n]*[:\n]"
     ),
     re.IGNORECASE,
+)
+_FIX_THIS = re.compile(
+    r"^\W*(?:please )?(?:fix|correct|debug|repair)(?: this| it| the following)?:\s*", re.IGNORECASE
+)
+_IS_CODE = re.compile(
+    r"^\s*(?:for|while|if|def|class|with|try|import|from|print|return)\b.*[()=:\[\]]|\w\(|^\s*\w+ = ",
+    re.MULTILINE,
 )
 _LONGEST = 300
 _MEANINGS = {
@@ -65,6 +73,11 @@ _PACKAGES = {
     "anthropic": "anthropic",
     "plotly": "plotly",
 }
+_NOTHING_FOUND = (
+    "The sandbox finds simple mistakes of syntax, misspelt names and divisions by zero only, and none of"
+    " them here. "
+    "No model was asked: `%llm key openai` (or `anthropic`, `google`) stores a key."
+)
 _MEANT = re.compile(r"Did you mean: '(\w+)'")
 _STRING = re.compile(r"(['\"])((?:(?!\1)[^\\\n])+)\1")
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict, "tuple": tuple, "set": set, "int": int}
@@ -136,8 +149,16 @@ def repair(ask: Ask) -> str | None:
     source = fences[0][1]
     said = _ERROR.findall(fences[-1][1])
     error = said[-1] if said else "an error that has no message"
-    first, fixed = _fixed(error, source, fences[-1][1])
-    return first if _EXPLAINED.search(text) else f"{first}\n\n```python\n{fixed}\n```"
+    is_explained = bool(_EXPLAINED.search(text))
+    done = None if is_explained else _with_other_operands(error, source)
+    first, fixed = done or _fixed(error, source, fences[-1][1])
+    return first if is_explained else f"{first}\n\n```python\n{fixed}\n```"
+
+
+def _with_other_operands(error: str, source: str) -> tuple[str, str] | None:
+    if error.startswith("ZeroDivisionError"):
+        return caught(source)
+    return concatenated(source) if error.startswith("TypeError: can only concatenate str") else None
 
 
 def _fixed(error: str, source: str, around: str) -> tuple[str, str]:
@@ -177,13 +198,15 @@ def fixed_code(text: str) -> str | None:
         print("hello")
         ```
     """
-    asked = _FIX_CODE.search(text[:_LONGEST])
+    asked = _FIX_CODE.search(text[:_LONGEST]) or _FIX_THIS.search(text[:_LONGEST])
     if asked is None:
         return None
     fenced = _FENCE.search(text)
     source = fenced[3] if fenced else text[asked.end() :].strip()
-    done = corrected(source) or _misspelt(source)
-    return f"{done[0]}\n\n```python\n{done[1]}\n```" if done else None
+    if not fenced and not _IS_CODE.search(source):
+        return None
+    done = corrected(source) or _misspelt(source) or caught(source)
+    return f"{done[0]}\n\n```python\n{done[1]}\n```" if done else _NOTHING_FOUND
 
 
 def _misspelt(source: str) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.code.explanation import explained
 from llmkit.sandbox.answers.code.for_tables import chart_or_summary
+from llmkit.sandbox.answers.code.sql import sql_for
 from llmkit.sandbox.answers.wording import plain
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _WANTED = re.compile(
     r"|matplotlib|sql)\b|\bpython (?:code|function|script|program|snippet|example)\b"
     r"|\b(?:quick|merge|bubble) ?sort\b"
     r"|\bregex (?:for|to|that)\b|\bpython:|\bcode (?:for|to|that|which)\b|\b(?:function|script"
-    r"|one-liner|sql) (?:for|to|that|which)\b|\bpandas\b.*\b(?:mean|merge|group|read|plot|sort"
+    r"|one-liner|sql) (?:for|to|that|which)\b|\bsql (?:quer|join|statement)|\bpandas\b.*\b(?:mean|merge"
+    r"|group|read|plot|sort"
     r"|filter)\b|\bfizz ?buzz\b|\bwrite (?:the )?sql\b|\bexample of\b.*\bcode\b",
     re.DOTALL,
 )
@@ -112,6 +114,8 @@ def write_code(query: Query) -> str | None:
 
 
 def _from_snippets(question: str, *, alone: bool) -> str | None:
+    if _SQL.search(question) and (written := sql_for(question)):
+        return _block(written.code, "sql", alone=alone, title=written.title)
     snippet = None if _LANGUAGES.search(question) else found_for(question)
     if snippet is None:
         return f"```python\n{_NONE}\n```" if alone else None

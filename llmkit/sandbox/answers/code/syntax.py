@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _PRINT = re.compile(r"^(\s*)print (.+)$")
 _ASSIGNED = re.compile(r"(?<![=!<>])=(?!=)")
+_COMPOUND = re.compile(r"\s*(?:for|while|if|elif|else|def|class|with|try|except)\b")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -62,6 +63,7 @@ def _changes(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
     line = lines[place]
     bare = line.rstrip()
     yield "Line {0} needs a colon at its end.", f"{bare}:"
+    yield from _with_colon(bare)
     for opening, closing in _CLOSING.items():
         missing = bare.count(opening) - bare.count(closing)
         if missing > 0:
@@ -77,6 +79,17 @@ def _changes(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
     yield "Line {0} compares with `==`, not `=`.", _ASSIGNED.sub("==", line)
     yield "Line {0} must be indented.", f"    {line}"
     yield "Line {0} must not be indented.", line.lstrip()
+
+
+def _with_colon(line: str) -> Iterator[tuple[str, str]]:
+    """Yield a compound statement that is followed by its body on the same line, with the body below it."""
+    if _COMPOUND.match(line) is None:
+        return
+    indent = line[: len(line) - len(line.lstrip())]
+    for gap in re.finditer(r"(?<=[\w)\]}'\"]) +(?=\w)", line):
+        head, body = line[: gap.start()], line[gap.end() :]
+        last = head.split()[-1].replace("{", "{{").replace("}", "}}")
+        yield f"Line {{0}} needs a colon after `{last}`.", f"{head}:\n{indent}    {body}"
 
 
 def _quoted(line: str, quote: str) -> str:

@@ -23,7 +23,8 @@ MOST = re.compile(
 """Words that ask for the largest value."""
 
 LEAST = re.compile(
-    r"\b(?:smallest|lowest|least|min\w*|worst|shortest|fewest|coldest|youngest|weakest|poorest|cheapest|lightest)\b"
+    r"\b(?:smallest|lowest|least|min\w*|worst|shortest|fewest|coldest|youngest|weakest|poorest|cheapest"
+    r"|lightest)\b"
 )
 """Words that ask for the smallest value."""
 
@@ -114,11 +115,16 @@ def numeric_in(frame: Frame, question: str) -> list[Column]:
     """Return the columns of numbers that a question names or means; the only one if it names none."""
     named = [one for one in columns_in(frame, question) if one.numeric]
     numbers = [one for one in frame.columns if one.numeric]
-    return named or _meant(numbers, question) or (numbers if len(numbers) == 1 else [])
+    return named or meant_by(numbers, question) or (numbers if len(numbers) == 1 else [])
 
 
-def _meant(columns: list[Column], question: str) -> list[Column]:
-    """Return the column that other words mean, such as a salary in `who earns the most`."""
+def meant_by(columns: list[Column], question: str) -> list[Column]:
+    """Return the column that other words mean, such as a salary in `who earns the most`.
+
+    Example:
+        >>> meant_by([], "who is older?")
+        []
+    """
     for said, names in _HINTS:
         if said.search(question):
             return [one for one in columns if re.search(names, plain(one.name))][:1]
@@ -131,7 +137,7 @@ _PEOPLE = re.compile(r"\b(?:people|persons?|employees|those|anyone|everyone|men|
 def limit_of(frame: Frame, question: str, found: re.Match[str]) -> Column | None:
     """Return the column that a limit is about; `None` if that is unclear."""
     numbers = [one for one in frame.columns if one.numeric]
-    if found[1] and (meant := _meant(numbers, found[1])):
+    if found[1] and (meant := meant_by(numbers, found[1])):
         return meant[0]
     before, after = question[: found.start()], question[found.end() :]
     for column in columns_in(frame, question):

@@ -34,7 +34,11 @@ _COLUMNS = re.compile(
 )
 MISSING = re.compile(r"\bmissing\b|\bnulls?\b|\bnan\b|\bempty\b|\bblank\b|\bincomplete\b")
 UNIQUE = re.compile(r"\b(?:unique|distinct|different|how many (?:cities|kinds|categories|groups|types))\b")
-FREQUENT = re.compile(r"\bmost (?:frequent|common|often)\b")
+FREQUENT = re.compile(
+    r"\bmost (?:frequent|common|often|rows|entries|records|lines)\b|\b(?:largest|highest|biggest) number of"
+    r" rows\b"
+)
+RAREST = re.compile(r"\b(?:fewest|least) (?:frequent|common|often|rows|entries|records)\b|\brarest\b")
 BY = re.compile(r"\b(?:by|per|each|every|group\w*|which|highest|lowest)\b")
 _PER = re.compile(r"\b(?:by|per|each|every|group\w*)\b")
 _WHICH = re.compile(r"\b(?:which|what|in which|whose)\b")
@@ -169,23 +173,33 @@ def _by_group(frame: Frame, key: Column, column: Column, measure: Measure, quest
 
 
 def frequent(frame: Frame, question: str) -> Finding | None:
-    """Tell the most frequent value of a column, or how many differ."""
-    counted = _counted(frame, question)
-    if not (counted or FREQUENT.search(question) or UNIQUE.search(question)):
+    """Tell the most or least frequent value of a column, or how many differ."""
+    counted, sign = _counted(frame, question), _frequency(question)
+    if not (counted or sign or UNIQUE.search(question)):
         return None
     column = counted or _of_words(frame, question)
     if column is None:
         return None
     ranked = _counts(frame, column)
-    if FREQUENT.search(question) and ranked:
-        value, many = ranked[0]
-        return Finding(
-            text=f"{value} is the most frequent {column.name}, with {many:,} rows.",
-            short=value,
-            head=(column.name, "rows"),
-            rows=tuple((key, str(count)) for key, count in ranked),
-        )
-    return _distinct(column, ranked)
+    return _most_frequent(column, ranked, sign) if sign and ranked else _distinct(column, ranked)
+
+
+def _frequency(question: str) -> int:
+    """Return 1 if the most frequent is asked for, -1 if the rarest, 0 if neither."""
+    return -1 if RAREST.search(question) else int(FREQUENT.search(question) is not None)
+
+
+def _most_frequent(column: Column, ranked: list[tuple[str, int]], sign: int) -> Finding:
+    many = ranked[0 if sign > 0 else -1][1]
+    best = [value for value, count in ranked if count == many][:_LISTED]
+    rows = f"{many:,} row{'' if many == 1 else 's'}"
+    text = f"{best[0]} is the {'most' if sign > 0 else 'least'} frequent {column.name}, with {rows}."
+    return Finding(
+        text=text if len(best) == 1 else f"{joined(best)} have {rows} each.",
+        short=joined(best),
+        head=(column.name, "rows"),
+        rows=tuple((key, str(count)) for key, count in ranked),
+    )
 
 
 def _counted(frame: Frame, question: str) -> Column | None:

@@ -14,6 +14,7 @@ from llmkit.sandbox.answers.tables.columns import (
     COUNTED,
     FREQUENT,
     MISSING,
+    RAREST,
     RELATED,
     ROWS,
     TREND,
@@ -29,17 +30,20 @@ from llmkit.sandbox.answers.tables.columns import (
     trend,
 )
 from llmkit.sandbox.answers.tables.overview import overview, plan
+from llmkit.sandbox.answers.tables.pairs import PAIR, paired, values_of, whole
 from llmkit.sandbox.answers.tables.reading import read_frame
 from llmkit.sandbox.answers.tables.rows import (
     ASKS,
     COUNTS,
     DOWN,
+    EQUAL,
     ODD,
     ORDERS,
     SENT,
     SORT,
     VALUE,
     compared,
+    equal,
     in_order,
     looked_up,
     most_or_least,
@@ -65,6 +69,11 @@ _OTHER = re.compile(
 )
 """Requests that are not for a figure of the table."""
 
+_INTRODUCED = re.compile(
+    r"^\W*(?:(?:here(?:'s| is| are)|this is|these are|given|consider|using|look at|i have|my|the|our"
+    r"|a)\b[^:?\n]{0,40}"
+    r"|(?:table|data|dataset|csv|df)):\s*|\s+(?:here(?:'s| is| are)|this is)\b[^:?\n]{0,40}:\s*$"
+)
 _PLAN = re.compile(
     r"\b(?:plan|how (?:should|would|do|can) (?:i|we|you) (?:analy[sz]e|explore|approach|start"
     r"|begin|look|clean)|which (?:chart|plot|graph)|what (?:chart|plot|graph|kind of (?:chart"
@@ -87,9 +96,14 @@ def about_table(text: str, asked: str | None = None) -> Finding | None:
         return None
     if asked is not None:
         frame = replace(frame, rest=asked)
-    question = plain(frame.rest).strip()
+    question = _question(frame)
     found = _answered(frame, question, _WAYS) or _filtered(frame, question)
     return _of_those_sent(frame, found) if found else None
+
+
+def _question(frame: Frame) -> str:
+    """Return what is asked, without the words that introduce the table."""
+    return _INTRODUCED.sub("", plain(frame.rest).strip()).strip()
 
 
 def _answered(frame: Frame, question: str, ways: tuple[_Way, ...]) -> Finding | None:
@@ -133,10 +147,10 @@ def asks_of_table(text: str) -> bool:
     frame = read_frame(text)
     if frame is None or not frame.columns:
         return False
-    question = plain(frame.rest).strip()
+    question = _question(frame)
     if _OTHER.search(question) or not (ASKS.search(question) or MEASURED.search(question)):
         return False
-    signs = (MEASURED, COUNTS, VALUE, MOST, LEAST, COMPARED, TREND)
+    signs = (MEASURED, COUNTS, VALUE, MOST, LEAST, COMPARED, TREND, EQUAL)
     named = columns_in(frame, question) or narrowed(frame, question)
     return bool(named) or any(one.search(question) for one in signs)
 
@@ -185,16 +199,21 @@ _COLUMN_WORDS = r"\b(?:fields|features|variables|names?)\b"
 _MEASURED = _Way(measured, (MEASURED,))
 _GROUPED = _Way(grouped, (MEASURED, BY))
 _MISSING = _Way(missing, (MISSING,))
-_FREQUENT = _Way(frequent, (FREQUENT, UNIQUE))
+_FREQUENT = _Way(frequent, (FREQUENT, RAREST, UNIQUE))
 _RANKED = _Way(ranked, _EXTREMES)
 _MOST = _Way(most_or_least, (*_EXTREMES, _TOP))
 _WAYS = (
+    _Way(whole, reads_all=True),
+    _Way(paired, (PAIR, *_EXTREMES), labels=True),
+    _Way(values_of, (UNIQUE,)),
     _MISSING,
     _Way(compared, (COMPARED, COUNTS)),
+    _Way(equal, (EQUAL,)),
     _GROUPED,
     _FREQUENT,
     _Way(size, (ROWS, _COLUMN_WORDS)),
     _Way(odd, (ODD,)),
+    _Way(looked_up, labels=True),
     _Way(_looked_over, reads_all=True),
     _Way(related, (RELATED, r"\bthere\b")),
     _Way(in_order, (SORT, DOWN, ORDERS)),
@@ -202,6 +221,5 @@ _WAYS = (
     _MOST,
     _MEASURED,
     _Way(trend, (TREND,)),
-    _Way(looked_up, labels=True),
 )
 _OF_FILTERED = (_MISSING, _GROUPED, _FREQUENT, _RANKED, _MOST, _MEASURED, _Way(tallied, (COUNTS,)))

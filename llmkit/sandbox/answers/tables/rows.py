@@ -15,6 +15,7 @@ from llmkit.sandbox.answers.tables.asked import (
     columns_in,
     labelled,
     limit_of,
+    meant_by,
     numeric_in,
     within,
 )
@@ -38,6 +39,15 @@ ASKS = re.compile(
     r"|tell)\b"
 )
 _MOST_ROWS = 20
+_KINDS = (
+    (
+        re.compile(r"\bwhere\b"),
+        re.compile(r"region|city|town|country|state|place|location|address|office|site|room"),
+    ),
+    (re.compile(r"\bwhen\b"), re.compile(r"date|day|time|month|year|when|since|until|born|start|end")),
+)
+"""Words of a question, and the names of the columns that they mean."""
+
 SENT = "rows"
 """Title of a finding that holds for the rows that were sent only."""
 
@@ -88,7 +98,7 @@ def most_or_least(frame: Frame, question: str) -> Finding | None:
     """Answer with the most or the least of a column, and which row has it."""
     sign = 1 if MOST.search(question) else -1 if LEAST.search(question) else 0
     columns = numeric_in(frame, question)
-    if not sign or not columns or re.search(r"\bmost (?:rows|entries|records)\b", question):
+    if not sign or not columns or re.search(r"\b(?:most|fewest|least) (?:rows|entries|records)\b", question):
         return None
     column = columns[0]
     many = _how_many(question)
@@ -98,13 +108,19 @@ def most_or_least(frame: Frame, question: str) -> Finding | None:
 
 
 SORT = re.compile(r"\b(?:sort(?:ed)?|order(?:ed)?|rank(?:ed)?)\b")
-DOWN = re.compile(r"\b(?:desc\w*|(?:highest|largest|oldest) first|from high\w* to low\w*)\b")
-ORDERS = re.compile(r"\b(?:asc\w*|order|highest first|largest first|lowest first|smallest first)\b")
+DOWN = re.compile(
+    r"\b(?:desc\w*|(?:highest|largest|biggest|oldest|longest|tallest|heaviest|newest|latest|dearest|best"
+    r"|most(?: expensive)?) first|from (?:high\w*|larg\w*|old\w*) to (?:low\w*|small\w*|young\w*))\b"
+)
+ORDERS = re.compile(
+    r"\b(?:asc\w*|order|(?:lowest|smallest|youngest|shortest|lightest|cheapest|least) first"
+    r"|from (?:low\w*|small\w*|young\w*) to (?:high\w*|larg\w*|old\w*))\b"
+)
 
 
 def in_order(frame: Frame, question: str) -> Finding | None:
     """List the rows in the order of a column."""
-    columns = [one for one in columns_in(frame, question) if one.numeric]
+    columns = [one for one in columns_in(frame, question) if one.numeric] or numeric_in(frame, question)
     if not SORT.search(question) or len(columns) != 1 or not frame.labels:
         return None
     column = columns[0]
@@ -159,14 +175,39 @@ def looked_up(frame: Frame, question: str) -> Finding | None:
 
 
 def _asked_of_row(frame: Frame, question: str, place: int) -> list[Column]:
-    """Return the columns that a question names, without the one that names the row; else those of numbers."""
-    filled = [one for one in frame.columns if one.cells]
+    """Return the columns that a question names, without the one that names the row; else all."""
+    filled = [one for one in frame.columns if one.cells and one.cells[place] != frame.labels[place]]
     named = [one for one in columns_in(frame, question) if one in filled]
-    return (
-        [one for one in named if one.cells[place] != frame.labels[place]]
-        or [one for one in numeric_in(frame, question) if one in filled]
-        or [one for one in filled if one.numeric]
-    )
+    kind = next((names for asks, names in _KINDS if asks.search(question)), None)
+    if kind is not None:
+        return [one for one in filled if kind.search(plain(one.name))] or named
+    return named or meant_by(filled, question) or filled
+
+
+EQUAL = re.compile(
+    r"\b(?:who|which|what|list|show)\b[^?]*?\b(?:is|are|has|have|was|were|costs?|earns?|equals?)\b"
+    r"(?: exactly| equal to)?\s*\$?(-?\d[\d,]*(?:\.\d+)?)(?: years(?: old)?)?\W*$"
+)
+"""A question for the rows that have a value."""
+
+
+def equal(frame: Frame, question: str) -> Finding | None:
+    """Name the rows whose column has a value: the one that is named, else the only one that has it."""
+    found = EQUAL.search(question)
+    if found is None:
+        return None
+    wanted = float(found[1].replace(",", ""))
+    named = [one for one in columns_in(frame, question) if one.numeric]
+    having = [one for one in named or frame.columns if _labels_with(frame, one, wanted)] or named
+    if len(having) != 1:
+        return None
+    kept = [(label, wanted) for label in _labels_with(frame, having[0], wanted)]
+    return _kept(kept[:_MOST_ROWS], having[0], f"{having[0].name} {shown(wanted)}")
+
+
+def _labels_with(frame: Frame, column: Column, wanted: float) -> list[str]:
+    """Return the names of the rows with a number."""
+    return [label for label, value in labelled(frame, column) if column.numeric and value == wanted]
 
 
 def _names(label: str, question: str) -> bool:

@@ -25,7 +25,8 @@ _NARROWING = words_of(
 _FILLING = words_of(
     "row rows column columns table dataset dataframe frame cell cells entry entries record records line "
     "lines list result results csv card find compute calculate day days live lives sold sell sells made "
-    "make makes earn earns earned earning person people employee employees staff were had having whose "
+    "make makes earn earns earned earning person people employee employees staff were had having whose"
+    " everyone everybody anyone anybody who's "
     "answer dollar dollars euro euros degree degrees following pandas spent among recorded anything"
 )
 """Words of every question about a table."""

@@ -74,6 +74,7 @@ _ORDER = re.compile(
     ),
     re.IGNORECASE,
 )
+_ASKED = re.compile(r"^(?:can|could|will|would) (?:you|u) (?:please )?(.+)$", re.IGNORECASE | re.DOTALL)
 _SHORTEST = 6
 _NOW = re.compile(r"\s+(?:right now|now|immediately|at once)\b", re.IGNORECASE)
 _AGREEMENT: tuple[tuple[str, str], ...] = (
@@ -152,9 +153,15 @@ def politer(text: str) -> str:
     bare = text.strip().rstrip(".!?")
     later = bool(_NOW.search(bare))
     bare = _NOW.sub("", bare)
-    if found := _ORDER.search(bare):
-        bare = f"{found[1].lower()}{bare[found.end() :]}"
+    if found := _ASKED.search(bare):
+        bare = found[1]
+    if order := _ORDER.search(bare):
+        bare = f"{order[1].lower()}{bare[order.end() :]}"
         return f"Could you please {bare}{' when you have a moment' if later else ''}? Thank you."
+    if found:
+        return f"Could you please {bare}? Thank you."
+    if text.strip().endswith("?"):
+        return f"May I ask you something? {capitalised(bare)}? Thank you."
     return f"I hope you are well. {capitalised(bare)}, if that is all right. Thank you."
 
 
@@ -166,6 +173,7 @@ def formal(text: str) -> str:
         'I cannot come, I apologise.'
     """
     said = text.strip().replace("\u2019", "'")
+    said = re.sub(r"^(?:can|will) you (?:please )?", "Could you please ", said, flags=re.IGNORECASE)
     for short, long in _CONTRACTIONS.items():
         said = re.sub(
             rf"(?<![a-z]){short}\b" if short[0] not in "'n" else rf"{short}\b",

@@ -12,7 +12,9 @@ from llmkit.sandbox.answers.texts.classifying import classified
 from llmkit.sandbox.answers.texts.condensing import in_common, keywords, summarised, title
 from llmkit.sandbox.answers.texts.extraction import extracted
 from llmkit.sandbox.answers.texts.lexicon import score
+from llmkit.sandbox.answers.texts.listing import listed
 from llmkit.sandbox.answers.texts.material import task_of
+from llmkit.sandbox.answers.texts.replies import replied
 from llmkit.sandbox.answers.texts.rewriting import rewritten
 from llmkit.sandbox.answers.texts.sentences import fitted, sentences
 from llmkit.sandbox.answers.texts.translation import translated
@@ -47,7 +49,6 @@ _QUESTION = re.compile(
     r"^(?:according to|based on|from the text|given)\b|\b(?:in|from|according to) the (?:text"
     r"|passage|article|paragraph|context)\b"
 )
-_BULLETS = re.compile(r"\bbullets?\b|\bbullet points\b|\bas a list\b|\bpoints\b")
 _DEFAULT_KEYWORDS = 5
 _DEFAULT_SENTENCES = 2
 
@@ -102,13 +103,6 @@ def _worry(wish: str, text: str) -> Finding | None:
     return Finding(text=worst, short=fitted(worst, 8).rstrip("."))
 
 
-def _bullets(wish: str, text: str) -> Finding | None:
-    if not _BULLETS.search(wish):
-        return None
-    rows = tuple((one,) for one in sentences(text))
-    return Finding(text=text, head=("point",), rows=rows)
-
-
 def _reading(wish: str, text: str) -> Finding | None:
     """Answer a question from the sentence of the text that shares most words with it."""
     asked = frozenset(re.findall(r"[a-z0-9]{4,}", wish)) - {
@@ -134,6 +128,7 @@ def _reading(wish: str, text: str) -> Finding | None:
 
 
 _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
+    replied,
     _common,
     _worry,
     _summary,
@@ -143,9 +138,29 @@ _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
     _keywords,
     extracted,
     rewritten,
-    _bullets,
+    listed,
     _reading,
 )
+
+
+_ON_TEXT = re.compile(
+    r"^\W*(?:please |can you |could you )*(?:summari[sz]e|summary|tl;?dr|shorten|condense|translate|classify"
+    r"|categori[sz]e|label|tag|rewrite|rephrase|paraphrase|reword|make (?:this|it|the)|proofread|keywords?"
+    r"|give"
+    r" (?:a |the |me )?(?:keywords?|title|summary)|title|headline|extract|reply|respond|draft|sentiment"
+    r"|bullet"
+    r"|is (?:this|the following)|what is the (?:sentiment|tone|topic))\b[^:\n]{0,120}:\s*\S"
+)
+
+
+def is_on_text(prompt: str) -> bool:
+    """Whether a prompt gives a task and then its text, so that a question in the text is not asked.
+
+    Example:
+        >>> is_on_text("Summarise: How do I cancel?"), is_on_text("How do I cancel?")
+        (True, False)
+    """
+    return bool(_ON_TEXT.match(plain(prompt[:400])))
 
 
 def text_task(prompt: str) -> Finding | None:
