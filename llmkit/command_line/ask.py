@@ -168,7 +168,7 @@ def _system(text: str | None) -> str | None:
     """Return the system prompt; `@FILE` is read."""
     if text is None or not text.startswith("@"):
         return text
-    return attach(Path(text[1:])).text
+    return attach(Path(text[1:])).text.strip("\n")
 
 
 def _schema(file: str) -> Any:

@@ -25,9 +25,12 @@ COMMANDS = {
     "models": "list models and their prices",
     "doctor": "check keys, providers, the ledger and this machine",
     "jobs": "list the jobs over tables",
+    "export": "write the calls to a file, or copy them into another ledger",
+    "dashboard": "write the dashboard as a page that needs no kernel",
     "metrics": "serve the ledger's metrics for Prometheus",
     "key": "store a provider's key in the keyring of the system",
     "sandbox": "serve the sandbox on 127.0.0.1",
+    "completion": "print what lets a shell complete commands, options and models",
 }
 """The commands, and what each does; each is a module of this package with the functions `add` and `run`."""
 
@@ -100,11 +103,12 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 def front_parser(*, whole: bool = False) -> argparse.ArgumentParser:
     """Return the parser of the program; with `whole`, the arguments of all commands are in it."""
-    codes = "; ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items())
+    codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = argparse.ArgumentParser(
         prog="llmkit",
         description="Call language models from a terminal: streamed, priced and recorded.",
-        epilog=f"Exit codes: {codes}.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"llmkit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -113,6 +117,14 @@ def front_parser(*, whole: bool = False) -> argparse.ArgumentParser:
         if whole:
             load(name).add(command)
     return parser
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the exit codes, and each command on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=20, width=100)
+        self._action_max_length = max(map(len, COMMANDS)) + 4  # argparse forgets how far they are indented
 
 
 def _sentence(text: str) -> str:

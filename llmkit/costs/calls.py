@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmkit.costs.pricing.corrections import Corrected
     from llmkit.costs.pricing.repricing import Repriced
     from llmkit.costs.sums import Sums, Total
+    from llmkit.costs.transfer import Copied
     from llmkit.notebook.dashboard.dashboard import Dashboard
 
 SETTLE = 2.0  # seconds that a reader waits for rows on their way; after that they are read from memory
@@ -372,6 +373,37 @@ class Calls:
         calls, simulated = self.counting(filters)
         whole_days = Calls(calls.ledger, replace(calls.filters, since=None, until=None))
         return LedgerFrame(reconcile(calls, whole_days, source, tolerance=tolerance, simulated=simulated))
+
+    def copy_to(self, target: Ledger | str | os.PathLike[str]) -> Copied:
+        """Copy the calls, and corrections of their prices, into another ledger: each call once.
+
+        A second run copies only what is missing, so an interrupted copy goes on. Budgets stay as they are,
+        but calls of today count for those of the target.
+
+        Args:
+            target: The other ledger, or its file or address.
+
+        Returns:
+            The numbers of calls that were copied, and of those that were there already.
+
+        Raises:
+            ConfigurationError: If both are the same ledger, one cannot be read, or the target cannot be
+                written now.
+
+        Example:
+            >>> from llmkit import Ledger
+            >>> Ledger(":memory:").copy_to(Ledger(":memory:"))
+            0 calls copied
+        """
+        from llmkit.costs.transfer import copy
+
+        if isinstance(target, Calls):
+            return copy(self.ledger.flushed_store(), target.ledger.flushed_store(), self.filters)
+        other = type(self.ledger)(target)
+        try:
+            return copy(self.ledger.flushed_store(), other.flushed_store(), self.filters)
+        finally:
+            other.close()
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the calls to a CSV file; only its owner can read a new file.

@@ -102,6 +102,25 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         plain(frame).to_csv(file, index=False)
 
 
+def write_json_lines(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write calls as JSON, one a line; only its owner can read a new file."""
+    with open(path, "w", encoding="utf-8", newline="", opener=_private) as file:
+        file.write(json_lines(frame))
+
+
+def json_lines(frame: pd.DataFrame) -> str:
+    """Return calls as JSON, one a line: tags as objects, times in ISO 8601, `null` for what is unknown."""
+    text = frame.to_json(
+        orient="records",
+        lines=True,
+        date_format="iso",
+        date_unit="us",
+        double_precision=15,
+        force_ascii=False,
+    )
+    return text or ""
+
+
 def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write calls to a Parquet file; only its owner can read a new file."""
     try:

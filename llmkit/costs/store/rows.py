@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from llmkit.core.timestamps import micros
+from llmkit.core.timestamps import from_micros, micros
 from llmkit.records import CallRecord
 
 Row: TypeAlias = tuple[Any, ...]
@@ -54,6 +54,23 @@ def encode_safely(record: CallRecord) -> Row | None:
     except (AttributeError, TypeError, ValueError, OverflowError):
         logger.exception("Cannot store the record of a call: %r", record)
         return None
+
+
+def decode(row: Row) -> CallRecord:
+    """Return the record that `encode` made a row of.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> when = datetime(2026, 11, 22, tzinfo=UTC)
+        >>> call = CallRecord(time=when, uid="a", status="ok", provider="p", model="m")
+        >>> decode(encode(call)) == call
+        True
+    """
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["time"] = from_micros(values["time"])
+    values["simulated"] = bool(values["simulated"])
+    values |= {name: json.loads(values[name] or "{}") for name in ("tags", "units")}
+    return CallRecord(**values)
 
 
 def _text(labels: dict[str, Any]) -> str:

@@ -116,6 +116,11 @@ class Dashboard:
             kind, lambda: self.df, lambda: static_export.png(self._shown, wide=10.0, dpi=160)
         )
 
+    def to_html(self) -> str:
+        """Return the key figures, chart and table as an HTML document that needs no kernel and no script."""
+        shown = self._shown
+        return static_export.document(shown, static_export.png(shown | {"notes": ""}), self._name)
+
     def close(self) -> None:
         """End it: nothing of it goes on; the picture in the notebook stays."""
         if self._closed:

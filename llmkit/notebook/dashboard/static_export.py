@@ -95,6 +95,18 @@ def saved(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
     return saved_copy(name, page(_body(shown, picture)), UNTOUCHED)
 
 
+def document(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
+    """Return `saved` as an HTML document of its own."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<title>Costs of calls to language models</title>"
+        "<style>body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+        ":root{color-scheme:light dark}</style>"
+        f"</head><body><main><h1>Costs</h1>{saved(shown, picture, name)}</main></body></html>\n"
+    )
+
+
 def _body(shown: Mapping[str, Any], picture: bytes) -> str:
     figures = " · ".join(
         f"{_text(one['label'])} <b>{_text(one['text'])}</b>"

@@ -1,19 +1,24 @@
 """The commands that show something: what they print, as text and as JSON."""
 
+import contextlib
 import csv
 import io
+import json
+import sys
+import types
 
 import pandas as pd
 
 import llmkit
 from llmkit.command_line.main import COMMANDS
+from llmkit.costs.ledger import Ledger
 
 
 def test_the_help_lists_every_command_and_the_exit_codes(run):
     done = run("--help")
     assert done.code == 0
-    assert [name for name in COMMANDS if f"\n    {name} " not in done.out] == []
-    assert "3: a budget refused" in " ".join(done.out.split())
+    assert [name for name in COMMANDS if f"\n    {name:<10}  {COMMANDS[name]}\n" not in done.out] == []
+    assert "\n    3  a budget refused" in done.out
     assert run().out == done.out, "without a command, too"
 
 
@@ -114,3 +119,66 @@ def test_metrics_on_a_port_that_is_none_are_an_error_in_a_sentence(run):
     done = run("metrics", "--port", "70000")
     assert done.code == 1
     assert done.err.startswith("llmkit metrics: Cannot serve metrics on 127.0.0.1, port 70000: ")
+
+
+def test_calls_are_exported_in_every_format(run, ledger, tmp_path):
+    run("ask", "hi", "-m", "haiku", "--tag", "project=thesis")
+    run("ask", "hi", "-m", "sonnet")
+    lines = [json.loads(line) for line in run("export").out.splitlines()]
+    assert [line["uid"] for line in lines] == ledger.df["uid"].tolist()
+    assert [line["cost_usd"] for line in lines] == ledger.df["cost_usd"].tolist()
+    assert lines[0]["tags"] == {"project": "thesis"}
+    rows = list(csv.DictReader(io.StringIO(run("export", "--format", "csv", "--tag", "project").out)))
+    assert [row["uid"] for row in rows] == [lines[0]["uid"]]
+    for name in ("calls.csv", "calls.jsonl", "calls.parquet"):
+        assert run("export", name).code == 0
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
+    assert pd.read_parquet("calls.parquet")["uid"].tolist() == ledger.df["uid"].tolist()
+    assert (tmp_path / "calls.jsonl").read_text(encoding="utf-8").count("\n") == 2
+    for wrong in (("calls.txt",), ("--format", "parquet"), ("a.csv", "--to", "b.sqlite")):
+        assert run("export", *wrong).code == 1
+
+
+def test_a_ledger_is_copied_into_another(run, ledger):
+    run("ask", "hi")
+    assert run("export", "--to", "other.sqlite").out == "1 call copied\n"
+    assert run("export", "--to", "other.sqlite", "--json").json == {"copied": 0, "known": 1, "corrections": 0}
+    with contextlib.closing(Ledger("other.sqlite")) as other:
+        assert other.df["uid"].tolist() == ledger.df["uid"].tolist()
+    same = run("export", "--to", str(ledger.path))
+    assert (same.code, same.out) == (1, "")
+
+
+def test_the_dashboard_is_a_page_of_its_own(run, tmp_path):
+    run("ask", "hi", "-m", "haiku")
+    assert run("dashboard", "status", "--since", "7d").out == "llm-costs.html\n"
+    page = (tmp_path / "llm-costs.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    assert "<script" not in page
+    assert "Simulated calls: not real money" in page
+    assert (tmp_path / "llm-costs.html").stat().st_mode & 0o077 == 0
+    assert run("dashboard", "modle").code == 1
+
+
+def test_a_key_is_piped_into_the_keyring_and_never_printed(run, monkeypatch):
+    stored = {}
+    fake = types.ModuleType("keyring")
+    fake.errors = types.ModuleType("keyring.errors")
+    fake.errors.KeyringError = type("KeyringError", (Exception,), {})
+    fake.set_password = lambda service, name, value: stored.update({name: value})
+    monkeypatch.setitem(sys.modules, "keyring", fake)
+    monkeypatch.setitem(sys.modules, "keyring.errors", fake.errors)
+    secret = "sk-proj-Typed0123456789abcdef"
+    done = run("key", "openai", stdin=f"{secret}\n")
+    assert (done.code, stored) == (0, {"openai": secret})
+    assert secret not in done.out + done.err
+    mistaken = run("key", secret)
+    assert mistaken.code == 1
+    assert secret not in mistaken.out + mistaken.err
+    assert run("key", "openai").code == 1
+
+
+def test_completion_is_code_for_a_shell(run):
+    assert "llmkit" in run("completion", "bash").out
+    assert run("completion", "tcsh").code == 2

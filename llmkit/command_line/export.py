@@ -1,0 +1,82 @@
+"""`llmkit export`: the calls as CSV, JSON lines or Parquet, or copied into another ledger."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.command_line import filters, output
+from llmkit.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from llmkit.costs.calls import Calls
+
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".xlsx": "excel"}
+"""Formats by the endings of files."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("file", nargs="?", help="the file; without one, calls go to standard output")
+    parser.add_argument(
+        "--format",
+        choices=sorted(set(FORMATS.values())),
+        help="by default the one of the file's ending, else jsonl: JSON, one call a line",
+    )
+    parser.add_argument(
+        "--to", metavar="LEDGER", help="copy into this ledger instead, each call once; run again to go on"
+    )
+    filters.add_filters(parser)
+    parser.add_argument("--json", action="store_true", help="with --to: print the numbers as JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write or copy the calls."""
+    from llmkit.costs.ledger import ledger
+
+    calls = ledger.where(**filters.filters_of(options))
+    if options.to:
+        _copy(calls, options)
+    elif options.file is None:
+        _print(calls, options.format or "jsonl")
+    else:
+        _write(calls, Path(options.file), options.format)
+
+
+def _copy(calls: Calls, options: argparse.Namespace) -> None:
+    if options.file or options.format:
+        raise ConfigurationError("--to takes neither a file nor --format.", hint="Leave one of them out.")
+    done = calls.copy_to(options.to)
+    if options.json:
+        output.print_json({"copied": done.copied, "known": done.known, "corrections": done.corrections})
+    else:
+        output.say(done)
+
+
+def _write(calls: Calls, path: Path, form: str | None) -> None:
+    from llmkit.costs.frame.files import write_json_lines
+
+    form = form or FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise ConfigurationError(
+            f"The format of {path.name} is not clear.",
+            hint=f"End it in {', '.join(FORMATS)}, or give --format.",
+        )
+    if form == "jsonl":
+        write_json_lines(calls.df, path)
+        return
+    write: Any = {"csv": calls.to_csv, "parquet": calls.to_parquet, "excel": calls.to_excel}[form]
+    write(path)
+
+
+def _print(calls: Calls, form: str) -> None:
+    from llmkit.costs.frame.files import json_lines
+
+    if form in {"parquet", "excel"}:
+        raise ConfigurationError(f"{form} is written to a file only.", hint="Give a file name.")
+    frame = calls.df
+    text = frame.to_csv(index=False) if form == "csv" else json_lines(frame)
+    sys.stdout.write(text)
