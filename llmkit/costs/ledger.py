@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from llmkit.core.postgres import Address
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
     from llmkit.costs.budgets.rules import UnknownNotebook, Unpriced
@@ -117,6 +118,16 @@ class Ledger(Calls, forks.ForkAware):
         """The file, or the address of a store that is not a file; fixed at the first use."""
         name = self._store.name
         return name if "://" in name else Path(name)  # Path would reduce the slashes to one
+
+    @property
+    def database(self) -> Address | None:
+        """The address of the database that has the rows, also for the answers of tables; `None` for a file.
+
+        Example:
+            >>> Ledger(":memory:").database is None
+            True
+        """
+        return getattr(self._store, "address", None)
 
     def record(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:
         """Store the record of a call; never blocks, never raises.

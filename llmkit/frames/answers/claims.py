@@ -41,7 +41,7 @@ def claim(connection: sqlite3.Connection, keys: Collection[bytes], job: str) -> 
     now = micros(datetime.now(UTC))
     holders = connection.execute("SELECT job, owner, max(time) FROM claims GROUP BY job, owner").fetchall()
     oldest = now - LEASE // MICROSECOND
-    gone = [(holder,) for holder, owner, time in holders if not holds(holder, owner, leased=time > oldest)]
+    gone = [(holder,) for holder, owner, time in holders if not is_held(holder, owner, leased=time > oldest)]
     connection.executemany("DELETE FROM claims WHERE job = ?", gone)
     own = processes.owner()
     connection.executemany(
@@ -62,7 +62,7 @@ def end(job: str) -> None:
     _active.discard(job)
 
 
-def holds(job: str, owner: str, *, leased: bool) -> bool:
+def is_held(job: str, owner: str, *, leased: bool) -> bool:
     """Return whether the job of a claim still runs.
 
     Args:

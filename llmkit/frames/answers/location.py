@@ -1,7 +1,8 @@
-"""Which store of answers a process uses: the one beside its ledger."""
+"""Which store of answers a process uses: the one beside its ledger, in a file or in its database."""
 
 from __future__ import annotations
 
+import atexit
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ from llmkit.frames.answers.sqlite import SqliteAnswers
 from llmkit.frames.answers.unkept import Unkept
 
 if TYPE_CHECKING:
+    from llmkit.core.postgres import Address
     from llmkit.frames.answers.protocol import AnswerStore
 
 SUFFIX = ".answers.sqlite"
 MEMORY = ":memory:"
 
-_open: dict[Path | None, SqliteAnswers] = {}
+_open: dict[Path | Address | None, AnswerStore] = {}
 _lock = threading.Lock()
 
 
@@ -36,10 +38,28 @@ def answer_store(given: bool | AnswerStore = True) -> AnswerStore:  # noqa: FBT0
         return Unkept()
     if given is not True:
         return given
-    place = ledger.path
-    # A ledger in memory has its answers there, too.
-    path = answers_path(place) if isinstance(place, Path) and place.name != MEMORY else None
+    return store_at(ledger.database or _file())
+
+
+def store_at(place: Path | Address | None) -> AnswerStore:
+    """Return this process's store in a file or in a database; `None` for one in memory."""
     with _lock:
-        if path not in _open:
-            _open[path] = SqliteAnswers(path)
-        return _open[path]
+        if place not in _open:
+            _open[place] = _opened(place)
+        return _open[place]
+
+
+def _file() -> Path | None:
+    """Return the file of the answers; `None` if the ledger is in memory, for then they are, too."""
+    place = ledger.path
+    return answers_path(place) if isinstance(place, Path) and place.name != MEMORY else None
+
+
+def _opened(place: Path | Address | None) -> AnswerStore:
+    if place is None or isinstance(place, Path):
+        return SqliteAnswers(place)
+    from llmkit.frames.answers.postgres.postgres_answers import PostgresAnswers
+
+    store = PostgresAnswers(place)
+    atexit.register(store.close)
+    return store

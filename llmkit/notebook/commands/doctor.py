@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from llmkit.clients.credentials.health import Health
     from llmkit.core.catalog import Provider
+    from llmkit.core.postgres import Address
     from llmkit.costs.ledger import Ledger
 
 PATIENCE = 8.0
@@ -235,6 +236,8 @@ def examine_answers(ledger: Ledger) -> Finding:
         place = ledger.path
     except ConfigurationError:  # the line about the ledger says it
         return Finding(name="answers", ok=None, text="not checked: they are beside the ledger")
+    if ledger.database is not None:
+        return _shared_answers(ledger.database)
     if isinstance(place, str) or str(place) == ":memory:":
         return Finding(name="answers", ok=None, text="of tables: in memory, lost when this process ends")
     path = answers_path(place)
@@ -245,8 +248,22 @@ def examine_answers(ledger: Ledger) -> Finding:
     except sqlite3.Error as error:
         text = f"{path} cannot be read: {error}. Move it away: what it has would be paid again"
         return Finding(name="answers", ok=False, text=text)
-    forget = "to delete the old ones: llmkit.frames.forget(older_than=timedelta(days=30))"
-    return _judged("answers", f"{path}; {facts}; {forget}", _open_to_others(path))
+    return _judged("answers", f"{path}; {facts}; {_FORGET}", _open_to_others(path))
+
+
+_FORGET = "to delete the old ones: llmkit.frames.forget(older_than=timedelta(days=30))"
+
+
+def _shared_answers(database: Address) -> Finding:
+    """Report the answers in a database."""
+    from llmkit.frames.answers.location import store_at
+
+    try:
+        size = store_at(database).size()
+    except ConfigurationError as error:
+        return Finding(name="answers", ok=False, text=str(error))
+    text = f"{database.name}; {size / 1e6:,.1f} MB of yours, which other users cannot read; {_FORGET}"
+    return Finding(name="answers", ok=True, text=text)
 
 
 def _drive(path: Path) -> tuple[str, str]:

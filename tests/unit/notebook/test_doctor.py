@@ -17,12 +17,15 @@ import llmkit
 from llmkit import OpenAIClient, records
 from llmkit.clients import registry
 from llmkit.clients.credentials.health import clock_skew
+from llmkit.core.postgres import Address
 from llmkit.costs.ledger import Ledger
+from llmkit.frames.answers import location
 from llmkit.frames.answers.protocol import Answer
 from llmkit.frames.answers.sqlite import SqliteAnswers
 from llmkit.notebook.commands import doctor
 from llmkit.notebook.commands.doctor import Finding, examine, examine_answers, examine_ledger
 from tests.support.kernels import Kernel
+from tests.support.reference_store import ReferenceStore
 from tests.support.shells import opened
 
 KEY = "sk-proj-Doctor0123456789abcdef"
@@ -284,6 +287,30 @@ def test_answers_that_cannot_be_read_are_reported(tmp_path):
     found = examine_answers(Ledger(tmp_path / "ledger.sqlite"))
     assert found.ok is False
     assert "cannot be read: file is not a database" in found.text
+
+
+class SharedStore(ReferenceStore):
+    """A store in a database."""
+
+    def __init__(self, url):
+        self.address = Address(url)
+        super().__init__(self.address.name, time)
+
+
+def test_answers_in_a_database_are_shown_with_their_size(postgres):
+    ledger = Ledger(store=SharedStore(postgres))
+    found = examine_answers(ledger)
+    assert found.ok
+    assert found.text.startswith(
+        f"{ledger.database.name}; 0.0 MB of yours, which other users cannot read; to"
+    )
+    location.store_at(ledger.database).close()
+
+
+def test_answers_in_a_database_that_is_away_are_reported():
+    found = examine_answers(Ledger(store=SharedStore("postgresql://me:a-long-password@127.0.0.1:1/llm")))
+    assert found.ok is False
+    assert found.text.startswith("Cannot reach postgresql://me@127.0.0.1:1/llm: ")
 
 
 async def test_the_report_has_a_line_about_the_answers():

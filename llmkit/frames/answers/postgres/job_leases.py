@@ -98,7 +98,9 @@ def claim(connection: Connection, keys: Collection[bytes], job: str) -> set[byte
             " WHERE username = session_user AND key = ANY(%s) GROUP BY job, owner",
             [wanted],
         ).fetchall()
-        gone = [holder for holder, owner, leased in holders if not claims.holds(holder, owner, leased=leased)]
+        gone = [
+            holder for holder, owner, leased in holders if not claims.is_held(holder, owner, leased=leased)
+        ]
         connection.execute(
             f"DELETE FROM {SCHEMA}.claims WHERE username = session_user AND job = ANY(%s)",  # noqa: S608 - names
             [gone],
