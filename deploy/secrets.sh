@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes the secrets of compose.yaml in the folder `secrets`; those that exist stay as they are.
+set -eu
+umask 077
+cd "$(dirname "$0")"
+mkdir -p secrets
+for name in db_password lab_password watch_password jupyter_token; do
+    [ -s "secrets/$name" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' > "secrets/$name"
+done
+# Keys of providers: empty until you write them.
+for name in openai_api_key anthropic_api_key gemini_api_key; do
+    [ -e "secrets/$name" ] || : > "secrets/$name"
+done
