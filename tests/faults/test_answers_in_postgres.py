@@ -155,7 +155,7 @@ def test_a_job_goes_on_over_broken_connections_and_counts_each_cost_once(store):
     assert store.reserve("job", "more", 66, 100) == Room(fits=False, spent=35)
     server().disconnect(database(store))
     store.release("job")
-    assert execute(store, "SELECT count(*) FROM llmkit.claims") == [(0,)]
+    assert execute(store, "SELECT count(*) FROM llmkit.request_claims") == [(0,)]
 
 
 def test_a_job_waits_for_a_server_that_was_there(store, running):
@@ -175,7 +175,8 @@ def test_the_claims_of_another_machine_last_for_their_lease_by_the_servers_clock
     store.jobs()
     execute(
         store,
-        "INSERT INTO llmkit.claims (key, job, owner, until) VALUES ('a', 'o', %s, now() + %s::interval)",
+        "INSERT INTO llmkit.request_claims (key, job, owner, until)"
+        " VALUES ('a', 'o', %s, now() + %s::interval)",
         current()._replace(host="another").text(),
         left,
     )
@@ -187,7 +188,7 @@ def test_leases_are_renewed_while_a_job_works_and_no_longer(store, monkeypatch):
     monkeypatch.setattr(job_leases, "LEASE", timedelta(seconds=1))
     store.claim([b"a"], "mine")
     store.reserve("mine", "u", 10, 100)
-    ends = "SELECT least(c.until, r.until) FROM llmkit.claims c, llmkit.job_reservations r"
+    ends = "SELECT least(c.until, r.until) FROM llmkit.request_claims c, llmkit.job_reservations r"
     (first,) = execute(store, ends)
     until(lambda: execute(store, ends)[0] > first)
     store.release("mine")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Iterator
 
 ADMIN, PASSWORD = "admin", "an-administrators-password"
@@ -209,6 +209,8 @@ def fresh_database(user: str = ADMIN) -> Iterator[str]:
 
 
 def _other_user() -> pwd.struct_passwd | None:
+    import pwd  # Windows has none
+
     return pwd.getpwnam("nobody") if os.getuid() == 0 else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from llmkit.core.postgres import SCHEMA
 from llmkit.frames.answers.protocol import Answer, JobRecord
 
-TABLES = ("answers", "jobs", "claims", "job_costs", "job_reservations")
+TABLES = ("answers", "jobs", "request_claims", "job_costs", "job_reservations")
 
 _OWN = "username = session_user"
 _USER = "username name NOT NULL DEFAULT session_user"
@@ -28,10 +28,10 @@ _CREATED = (
         rows bigint NOT NULL, done bigint NOT NULL, failed bigint NOT NULL,
         submitted bigint NOT NULL, changed bigint NOT NULL, expires bigint, cost_nanos bigint,
         state_json text, PRIMARY KEY (username, id))""",
-    f"""CREATE TABLE {SCHEMA}.claims ({_USER},
+    f"""CREATE TABLE {SCHEMA}.request_claims ({_USER},
         key bytea NOT NULL, job text NOT NULL, owner text NOT NULL, until timestamptz NOT NULL,
         PRIMARY KEY (username, key))""",
-    f"CREATE INDEX claims_of_a_job ON {SCHEMA}.claims (username, job)",
+    f"CREATE INDEX request_claims_of_a_job ON {SCHEMA}.request_claims (username, job)",
     f"""CREATE TABLE {SCHEMA}.job_costs ({_USER},
         job text NOT NULL, nanos bigint NOT NULL, time bigint NOT NULL, PRIMARY KEY (username, job))""",
     f"""CREATE TABLE {SCHEMA}.job_reservations ({_USER},

@@ -24,6 +24,12 @@ LEASE = timedelta(seconds=60)
 
 _RENEW = "UPDATE {}.{} SET until = clock_timestamp() + %s WHERE username = session_user AND owner = %s"
 
+_MINE = f"{SCHEMA}.request_claims WHERE username = session_user AND"
+_CLAIM = f"""
+INSERT INTO {SCHEMA}.request_claims (key, job, owner, until)
+SELECT key, %s, %s, clock_timestamp() + %s FROM unnest(%s::bytea[]) AS key ON CONFLICT DO NOTHING
+"""  # noqa: S608 - names
+
 
 class LeaseKeeper:
     """Renews the leases of this process while there are any, on a thread of its own.
@@ -83,7 +89,7 @@ class LeaseKeeper:
 
 def renew(connection: Connection) -> None:
     """Renew all leases of this process."""
-    for table in ("claims", "job_reservations"):
+    for table in ("request_claims", "job_reservations"):
         connection.execute(_RENEW.format(SCHEMA, table), [LEASE, processes.owner()])
 
 
@@ -94,33 +100,19 @@ def claim(connection: Connection, keys: Collection[bytes], job: str) -> set[byte
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(session_user))")
         holders = connection.execute(
-            f"SELECT job, owner, max(until) > clock_timestamp() FROM {SCHEMA}.claims"  # noqa: S608 - names
-            " WHERE username = session_user AND key = ANY(%s) GROUP BY job, owner",
+            f"SELECT job, owner, max(until) > clock_timestamp() FROM {_MINE} key = ANY(%s) GROUP BY 1, 2",  # noqa: S608 - names
             [wanted],
-        ).fetchall()
-        gone = [
-            holder for holder, owner, leased in holders if not claims.is_held(holder, owner, leased=leased)
-        ]
-        connection.execute(
-            f"DELETE FROM {SCHEMA}.claims WHERE username = session_user AND job = ANY(%s)",  # noqa: S608 - names
-            [gone],
         )
-        connection.execute(
-            f"INSERT INTO {SCHEMA}.claims (key, job, owner, until)"  # noqa: S608 - names
-            " SELECT key, %s, %s, clock_timestamp() + %s FROM unnest(%s::bytea[]) AS key"
-            " ON CONFLICT DO NOTHING",
-            [job, processes.owner(), LEASE, wanted],
-        )
-        mine = connection.execute(
-            f"SELECT key FROM {SCHEMA}.claims WHERE username = session_user AND job = %s AND key = ANY(%s)",  # noqa: S608 - names
-            [job, wanted],
-        )
+        gone = [one for one, owner, leased in holders if not claims.is_held(one, owner, leased=leased)]
+        connection.execute(f"DELETE FROM {_MINE} job = ANY(%s)", [gone])  # noqa: S608 - names
+        connection.execute(_CLAIM, [job, processes.owner(), LEASE, wanted])
+        mine = connection.execute(f"SELECT key FROM {_MINE} job = %s AND key = ANY(%s)", [job, wanted])  # noqa: S608 - names
         return {bytes(key) for (key,) in mine}
 
 
 def release(connection: Connection, job: str) -> None:
     """End the claims of a job."""
-    connection.execute(f"DELETE FROM {SCHEMA}.claims WHERE username = session_user AND job = %s", [job])  # noqa: S608 - names
+    connection.execute(f"DELETE FROM {_MINE} job = %s", [job])  # noqa: S608 - names
 
 
 def reserve(connection: Connection, job: str, uid: str, nanos: int, most: int) -> Room:
