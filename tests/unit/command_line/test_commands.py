@@ -8,10 +8,13 @@ import sys
 import types
 
 import pandas as pd
+import pytest
 
 import llmkit
 from llmkit.command_line.main import COMMANDS
+from llmkit.costs import ledger as module
 from llmkit.costs.ledger import Ledger
+from tests.support.postgres import PASSWORD
 
 
 def test_the_help_lists_every_command_and_the_exit_codes(run):
@@ -182,3 +185,28 @@ def test_a_key_is_piped_into_the_keyring_and_never_printed(run, monkeypatch):
 def test_completion_is_code_for_a_shell(run):
     assert "llmkit" in run("completion", "bash").out
     assert run("completion", "tcsh").code == 2
+
+
+@pytest.mark.full
+def test_a_ledger_moves_into_postgresql_and_is_read_there(run, ledger, postgres, monkeypatch):
+    run("ask", "hi", "-m", "haiku", "--tag", "project=thesis")
+    assert run("export", "--to", postgres).out == "1 call copied\n"
+    assert run("export", "--to", postgres, "--json").json["known"] == 1
+    here = run("cost", "tag:project", "--json").json
+    with contextlib.closing(Ledger(postgres)) as shared:
+        monkeypatch.setattr(module, "ledger", shared)
+        assert run("cost", "tag:project", "--json").json == here
+        assert run("budget", "daily=5", "--json").json["daily"] == 5.0
+        assert run("ask", "hi").code == 0
+        found = {one["name"]: one["text"] for one in run("doctor", "--json").json}
+    assert PASSWORD not in found["ledger"]
+
+
+@pytest.mark.full
+def test_a_wrong_password_is_one_sentence_without_it(run, postgres):
+    run("ask", "hi")
+    done = run("export", "--to", postgres.replace(PASSWORD, "a-wrong-password"))
+    assert (done.code, done.out) == (1, "")
+    assert "llmkit export: " in done.err
+    assert "a-wrong-password" not in done.err
+    assert "Traceback" not in done.err

@@ -46,13 +46,14 @@ def source(tmp_path):
     ledger.close()
 
 
-@pytest.fixture(params=["sqlite", "another store"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.full), "another store"])
 def target(request, tmp_path):
-    ledger = (
-        Ledger(tmp_path / "there.sqlite")
-        if request.param == "sqlite"
-        else Ledger(store=ReferenceStore(tmp_path / "there", lambda: datetime.now(UTC)))
-    )
+    if request.param == "sqlite":
+        ledger = Ledger(tmp_path / "there.sqlite")
+    elif request.param == "postgres":
+        ledger = Ledger(request.getfixturevalue("postgres"))
+    else:
+        ledger = Ledger(store=ReferenceStore(tmp_path / "there", lambda: datetime.now(UTC)))
     yield ledger
     ledger.close()
 
