@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from llmkit import metrics
+from llmkit.command_line import main as command_line
 from llmkit.core import catalog, errors, settings
 from llmkit.costs.frame.frame import COLUMNS
 from llmkit.notebook.cell.help import options_table
@@ -20,6 +22,7 @@ from llmkit.records import CallRecord
 from llmkit.sandbox import faults
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable
 
     from sphinx.application import Sphinx
@@ -118,6 +121,27 @@ def metrics_table() -> str:
     return table(("metric", "type", "labels", "meaning"), *rows)
 
 
+def command(name: str) -> str:
+    """Return the arguments of a command of the command line."""
+    parser = command_line.parser_of(name)
+    arguments = [one for one in parser._actions if one.dest != "help"]  # noqa: SLF001 - there is no public list
+    rows = [(f"`{_usage(one)}`", (one.help or "") % {**vars(one), "prog": parser.prog}) for one in arguments]
+    return table(("argument", "meaning"), *rows)
+
+
+def _usage(argument: argparse.Action) -> str:
+    value = argument.metavar or "|".join(argument.choices or ()) or argument.dest.upper()
+    if not argument.option_strings:
+        return str(argument.metavar or argument.dest)
+    names = ", ".join(argument.option_strings)
+    return names if argument.nargs == 0 else f"{names} {value}"
+
+
+def exit_codes() -> str:
+    """Return what the exit codes of the command line mean."""
+    return table(("exit code", "meaning"), *((str(n), text) for n, text in command_line.EXIT_CODES.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "options": options_table,
     "subcommands": subcommands,
@@ -129,6 +153,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": error_tree,
     "faults": faults_table,
     "metrics": metrics_table,
+    "exit-codes": exit_codes,
+    **{f"command-{name}": partial(command, name) for name in command_line.COMMANDS},
 }
 
 

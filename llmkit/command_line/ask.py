@@ -69,7 +69,9 @@ def add(parser: argparse.ArgumentParser) -> None:
             taken.completer = _models
     parser.add_argument("--schema", metavar="FILE", help="JSON schema that the answer has to fit")
     parser.add_argument("--replay", choices=("auto", "only", "off"), help="replay recorded answers")
-    parser.add_argument("--replay-file", metavar="FILE", help="the file of recordings; implies --replay auto")
+    parser.add_argument(
+        "--replay-file", metavar="FILE", help="the file of recordings, which it replays and adds to"
+    )
     output.add_json(parser)
 
 

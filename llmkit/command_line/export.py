@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="LEDGER", help="copy into this ledger instead, each call once; run again to go on"
     )
     filters.add_filters(parser)
-    parser.add_argument("--json", action="store_true", help="with --to: print the numbers as JSON")
+    parser.add_argument("--json", action="store_true", help="print the numbers of a copy as JSON")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -27,7 +27,8 @@ PUBLIC = ("llmkit", "llmkit.frames", "llmkit.metrics", "llmkit.parts", "llmkit.s
 DIRECTIVE = re.compile(r"^\.\. (?:py:|auto)(?:function|class|data|exception|module):: (\S+)$", re.MULTILINE)
 COMMANDS = re.compile(
     r"(?:git clone|pip install|jupyter lab|pytest|nox|voila|cd|python -m llmkit\.sandbox"
-    r"|deploy/secrets\.sh|docker compose)\b"
+    r"|deploy/secrets\.sh|docker compose|llmkit \w+)\b"
+    r"|eval .+llmkit completion"
 )
 LONGEST = 150  # lines of source, about three screens
 
