@@ -154,8 +154,8 @@ class Ledger(Calls, forks.ForkAware):
 
     def budget(
         self,
-        *,
         daily: Amount = KEEP,
+        *,
         per_notebook: Amount = KEEP,
         per_call: Amount = KEEP,
         unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,

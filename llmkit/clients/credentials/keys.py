@@ -167,8 +167,8 @@ def missing_key(provider: str) -> AuthenticationError:
     return AuthenticationError(
         f"No {provider} key:",
         provider=provider,
-        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}, "
-        'or use -m sandbox (in Python: model="sandbox").',
+        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}. "
+        "Without a key, ask the model sandbox, or set %env LLMKIT_SANDBOX=1: it then answers for all models.",
     )
 
 

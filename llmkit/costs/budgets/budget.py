@@ -98,6 +98,7 @@ class Budget:
         notebook_uncertain: Maximum cost of its calls beyond `notebook_spent`.
         notebook_left: Rest of its budget; `None` without one, or outside a notebook.
         resets: When the day ends (aware, local).
+        simulated: Number of the sandbox's calls since local midnight; no limit counts them.
     """
 
     daily: float | None
@@ -118,6 +119,7 @@ class Budget:
     _allow: Callable[[str], None] = field(repr=False, compare=False)
     estimated: int = 0
     notebook_estimated: int = 0
+    simulated: int = 0
 
     def allow_model(self, name: str) -> None:
         """Allow calls of a model without a known price in this process, if the policy is `"ask"`.
@@ -168,7 +170,11 @@ class Budget:
             used = (spent, self.notebook_reserved, self.notebook_uncertain)
             mine = _usage(self.per_notebook, *used, self.notebook_left)
             rows.append(("per notebook", f"{mine} ({self.notebook})"))
-        return [*rows, ("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
+        rows += [("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
+        if self.simulated:
+            calls = "1 call" if self.simulated == 1 else f"{self.simulated:,} calls"
+            rows.append(("simulated", f"{calls} today: the sandbox's answers are free and do not count"))
+        return rows
 
 
 def _kept(values: dict[str, Any]) -> Budget:
@@ -258,15 +264,22 @@ class Budgets:
             text = f"{NAMELESS[0].upper()}{NAMELESS[1:]}: calls from here are {calls}."
             warnings.warn(f"{text} {NAME_IT}.", stacklevel=4)
 
-    def _estimated(self, now: datetime, notebook: str | None) -> tuple[int, int]:
-        """Count the real calls of the day whose price is an estimate: all, and those of the notebook."""
+    def _counts(self, now: datetime, notebook: str | None) -> dict[str, int]:
+        """Count calls of the day: simulated ones, and real ones whose price is an estimate."""
         midnight = micros(now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0))
-        found = self._store.sums(since=midnight).get(False, NOTHING).estimated
-        if not found or notebook is None:
-            return found, 0
+        sums = self._store.sums(since=midnight)
+        estimated = sums.get(False, NOTHING).estimated
+        return {
+            "simulated": sums.get(True, NOTHING).calls,
+            "estimated": estimated,
+            "notebook_estimated": self._estimated(midnight, notebook) if estimated and notebook else 0,
+        }
+
+    def _estimated(self, midnight: int, notebook: str) -> int:
+        """Count the real calls of a notebook since a time whose price is an estimate."""
         mine = Filters(since=midnight, words={"notebook": (notebook,)}, simulated=False)
         rows = (row for page in self._store.select(mine) for row in page)
-        return found, sum(estimate(*_PRICED(row)) for row in rows)
+        return sum(estimate(*_PRICED(row)) for row in rows)
 
     def status(self) -> Budget:
         """Return the limits and their use; see `Ledger.budget`."""
@@ -274,7 +287,6 @@ class Budgets:
             self._know(self._store.rules())
         now, notebook, rules = self._clock(), current_context().notebook, self._rules
         used = self._store.amounts(micros(now), notebook)
-        estimated, notebook_estimated = self._estimated(now, notebook)
         mine = None if notebook is None else rules.per_notebook
         return Budget(
             daily=_dollars(rules.daily),
@@ -292,8 +304,7 @@ class Budgets:
             notebook_uncertain=used.notebook_uncertain / NANO if notebook else 0.0,
             notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved + used.notebook_uncertain),
             resets=arithmetic.next_day(now),
-            estimated=estimated,
-            notebook_estimated=notebook_estimated,
+            **self._counts(now, notebook),
             _allow=self.allow_model,
         )
 
@@ -331,8 +342,8 @@ class Budgets:
 
 
 def budget(
-    *,
     daily: Amount = KEEP,
+    *,
     per_notebook: Amount = KEEP,
     per_call: Amount = KEEP,
     unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
@@ -343,6 +354,7 @@ def budget(
 
     Example:
         ```python
+        llmkit.budget(5)            # as daily=5
         llmkit.budget(daily=5, per_call=0.10)
         llmkit.budget()             # shows what is left
         llmkit.budget(daily=None)   # removes the limit

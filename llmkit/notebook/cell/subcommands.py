@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NAME = r"[\w.:/@*+][\w.:/@*+-]*"
-_THREAD = r"[^\W\d][\w-]*"
-_TOOLS = r"(?:-x|--tools) [\w.,:-]+|--max-steps [0-9]+|--max-cost [0-9.]+"
+THREAD = r"[^\W\d][\w-]*"
+_WORD = r"[^\W\d](?:[\w.:/@+-]*\w)?"
+_CHAT = (
+    rf"(?:-m|--model) {_NAME}|(?:-t|--thread) {THREAD}|(?:-v|--var) [^\W\d][\w.]*|(?:-x|--tools) [\w.,:-]+"
+    r"|(?:-b|--budget|--max-cost) [0-9.]+|--max-steps [0-9]+"
+)
 _FILE = r"\S+\.(?:md|markdown)"
 _BUDGET = (
     r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)"
@@ -60,7 +64,7 @@ COMMANDS = {
     "alias": Form(
         "list, set or remove aliases of models, for this session",
         "NAME=MODEL | remove NAME",
-        rf"{_THREAD}|{_THREAD}={_NAME}|remove {_THREAD}",
+        rf"{THREAD}|{THREAD}={_NAME}|remove {THREAD}",
     ),
     "key": Form(
         "enter a provider's key without displaying it", "PROVIDER", _NAME, required=True, switch="--save"
@@ -88,12 +92,12 @@ COMMANDS = {
     "thread": Form(
         "list the conversations, or show, delete or rename one",
         "NAME | show NAME | delete NAME | rename OLD NEW",
-        rf"{_THREAD}|(?:show|delete) {_THREAD}|rename {_THREAD} {_THREAD}",
+        rf"{THREAD}|(?:show|delete) {THREAD}|rename {THREAD} {THREAD}",
     ),
     "chat": Form(
-        "open a chat, or continue a conversation (-t) in it; -x names tools as in a cell",
-        "[-x NAMES] [--max-steps N] [--max-cost USD] [THREAD]",
-        rf"{_THREAD}|(?:{_THREAD} )?(?:{_TOOLS})(?: (?:{_TOOLS}))*|(?:(?:{_TOOLS}) )+{_THREAD}",
+        "open a chat with a model, or continue a conversation in it; its options are those of a cell",
+        "[MODEL|THREAD] [-t THREAD] [-v NAME] [-x NAMES] [-b USD] [--max-steps N] [--max-cost USD]",
+        rf"{_WORD}|(?:{_WORD} )?(?:{_CHAT})(?: (?:{_CHAT}))*|(?:(?:{_CHAT}) )+{_WORD}",
     ),
     "last": Form("show the last answer again"),
     "replay": Form(
@@ -104,7 +108,7 @@ COMMANDS = {
     "export": Form(
         "write the session or a conversation as Markdown or HTML",
         "[thread NAME] [FILE.md]",
-        rf"(?:thread {_THREAD}(?: {_FILE})?)|{_FILE}",
+        rf"(?:thread {THREAD}(?: {_FILE})?)|{_FILE}",
     ),
     "doctor": Form("check keys, models and the notebook"),
     "help": Form("show this help, or the help on one topic", "TOPIC", _NAME + r"|-{1,2}[A-Za-z-]+"),

@@ -243,8 +243,8 @@ class Message {
     if (form.text) {
       bar.append(button("Copy", "Copy as Markdown", () => chat.copy(form.text, "Copied.")));
       if (!mine) {
-        bar.append(button("To cell", "Copy the code for a new cell", () =>
-          chat.copy(codeOf(form.text), "Copied: leave the chat, press B for a new cell, and paste. In a cell, chat.to_cell() does it.")));
+        bar.append(button("To cell", "To cell: copy the code for a new cell", () =>
+          chat.copy(codeOf(form.text), `Copied: leave the chat, press B for a new cell, and paste. In a cell, ${chat.head?.called ?? "chat"}.to_cell() does it.`)));
       }
     }
     const hide = form.hidden ? "Take this turn back into the context" : "Hide this turn from the model";

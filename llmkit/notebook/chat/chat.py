@@ -288,6 +288,7 @@ class Chat:
         self._copies = SavedCopies(self._saved, INSTEAD)
         session = find_session() or Session(self._shell)
         self._runner = ChatRunner(settings, session, self._publish, self._copies.update, talk)
+        self._runner.called = self._called
 
     def __repr__(self) -> str:
         talk = self._runner.talk
@@ -322,6 +323,13 @@ class Chat:
         branch = self._runner.talk.branch
         html = saved_html(branch, self.system, self._name)
         return {"text/html": html, "text/plain": plain_text(branch, self.system)}
+
+    def _called(self) -> str:
+        """Return how a cell writes this chat: its variable, or its place among the outputs of cells."""
+        space = dict(_variables(self._shell))
+        named = [name for name, value in space.items() if value is self and not name.startswith("_")]
+        numbers = [number for number, value in dict(space.get("Out", {})).items() if value is self]
+        return next(iter([*named, *(f"Out[{number}]" for number in numbers)]), "chat")
 
     def _values(self) -> dict[str, Any]:
         """Return the attached variables as they are now; one that was deleted is left out."""

@@ -94,6 +94,7 @@ class ChatRunner:
         self._keep = keep
         self._context = records.current_context()  # the cell that made the chat: its rows name it
         self.shown_in: Context | None = None  # of the output that shows the chat
+        self.called: Callable[[], str] = lambda: "chat"  # how a cell writes it
         self._task: asyncio.Task[Turn] | None = None
         self._tool_turn: ToolTurn | None = None
         self.approvals = Approvals(self.views, session.allowed_tools, settings.patience)
@@ -203,6 +204,7 @@ class ChatRunner:
         """What the header shows."""
         return {
             "type": "head",
+            "called": self.called(),
             "model": self.model,
             "system": self.system,
             "variables": list(self.settings.variables()),

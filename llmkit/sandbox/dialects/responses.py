@@ -149,7 +149,7 @@ def _tools(tools: Any) -> tuple[tuple[Function, ...], list[str]]:
 
 def _complete(tool: dict[str, Any]) -> dict[str, Any]:
     """Return a tool as the server repeats it: with the model that makes the images."""
-    return {"model": "sandbox", **tool} if tool.get("type") == "image_generation" else tool
+    return {"model": "sandbox-image", **tool} if tool.get("type") == "image_generation" else tool
 
 
 def _echo(body: dict[str, Any]) -> dict[str, Any]:

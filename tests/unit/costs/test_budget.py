@@ -420,6 +420,21 @@ def test_what_is_not_given_stays_and_none_lifts_a_limit(ledger):
     assert repr(KEEP) == "KEEP"
 
 
+def test_a_single_amount_is_that_of_a_day(ledger):
+    assert ledger.budget(5).daily == 5
+    assert ledger.budget(None).daily is None
+
+
+def test_the_status_says_that_simulated_calls_do_not_count(ledger):
+    assert "simulated" not in repr(ledger.budget(5))
+    ledger.record(done(plan(1.0, time=datetime.now(UTC)), simulated=True)).result(60)
+    status = ledger.budget()
+    assert (status.spent, status.simulated) == (0, 1)
+    said = "simulated    1 call today: the sandbox's answers are free and do not count"
+    assert said in repr(status)
+    assert "are free and do not count" in status._repr_html_()
+
+
 def test_looking_at_the_budget_makes_no_file(ledger, path):
     state = ledger.budget()
     assert (state.daily, state.spent, state.unpriced) == (None, 0.0, "refuse")

@@ -13,6 +13,7 @@ from llmkit.content import tokens
 from llmkit.content.messages import LLMMessage, Usage
 from llmkit.content.tools import tool_of
 from llmkit.core import catalog
+from llmkit.core.money import NANO
 from llmkit.providers.anthropic import ANTHROPIC_MAX_TOKENS, AnthropicCodec
 from llmkit.providers.codec import Request
 
@@ -296,3 +297,12 @@ def test_a_bound_counts_the_searches_that_a_request_allows_and_its_surcharges():
     assert beside_a_function.nanos >= plain.nanos + 50_000_000
     there = most(ask("Hi", model=model, extra={"inference_geo": "us"}), "anthropic")
     assert there.nanos >= nanos("anthropic", model, there.input_tokens, 4096, units={"us_inference": 1})
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"), [("sandbox", 4), ("sandbox-mini", 0.4), ("sandbox-thinking", 8)]
+)
+def test_an_answer_of_the_sandbox_costs_its_price_list_at_most(model, dollars):
+    request = Request(messages=(LLMMessage("user", "Hi"),), model=model, max_tokens=1_000_000)
+    bound = cost_bound(request, "sandbox")
+    assert bound.nanos < (dollars * 1.01) * NANO

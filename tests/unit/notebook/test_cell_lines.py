@@ -104,7 +104,7 @@ class TestALineThatIsMeantAsACommand:
             "thread rename a", "threads delete a", "alias remove a b", "ailas x=y",
             "alias fast openai:gpt=4", "repaly auto", "replay on", "replay auto and more",
             "tgas a=b", "tags project", "exprot notes.md", "export notes.txt", "export -o x",
-            "doctor openai", "doctor --all", "last 3", "last all", "chat -m sonnet", "chatt review",
+            "doctor openai", "doctor --all", "last 3", "last all", "chat -c sonnet", "chatt review",
             "help -m now", "trust example.com", "trust revoke a b", "-m gpt fix", "-q cost day",
             "-T 0 doctor", "budget 5 euros", "budget daily 5", "budget per_notebook 2", "budget 5 --daily",
             "model = sonnet", "alias fast openai:gpt-4o", "thread review show",
