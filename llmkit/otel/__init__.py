@@ -10,6 +10,7 @@ This module imports nothing of OpenTelemetry: a process that does not use it pay
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.hooks import Tracer
 
 _API = "opentelemetry.trace"
+_PROVIDER = "llmkit.otel.provider"
 
 logger = logging.getLogger("llmkit.otel")
 
@@ -33,14 +35,15 @@ def tracer() -> Tracer | None:
     if wanted is False or (wanted is None and _API not in sys.modules):
         return None
     try:
-        from llmkit.otel import provider
-
-        return provider.tracer(own=wanted is True)
+        # Not `from … import`, which takes longer than all the rest.
+        provider = sys.modules.get(_PROVIDER) or importlib.import_module(_PROVIDER)
+        found: Tracer | None = provider.tracer(own=wanted is True)
     # A module that is missing, or of a release with another interface, and what a provider raises that the
     # environment names: without spans, calls go on.
     except (ImportError, AttributeError, TypeError, ValueError, StopIteration) as error:
         _say_once(error)
         return None
+    return found
 
 
 def _say_once(error: Exception) -> None:

@@ -66,7 +66,8 @@ class _SpanExporter(trace_exporter.OTLPSpanExporter):
         self._losses, self._ended = losses, False
 
     def export(self, spans: Any) -> SpanExportResult:
-        with _quiet():
+        result = SpanExportResult.FAILURE
+        with _quiet(), contextlib.suppress(OSError):  # earlier releases of the SDK raise it
             result = super().export(spans)
         if result is not SpanExportResult.SUCCESS and not self._ended:
             self._losses.note()
@@ -85,7 +86,8 @@ class _MetricExporter(metric_exporter.OTLPMetricExporter):
         self._losses, self._ended = losses, False
 
     def export(self, *arguments: Any, **options: Any) -> MetricExportResult:
-        with _quiet():
+        result = MetricExportResult.FAILURE
+        with _quiet(), contextlib.suppress(OSError):
             result = super().export(*arguments, **options)
         if result is not MetricExportResult.SUCCESS and not self._ended:
             self._losses.note()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from opentelemetry import trace
+from opentelemetry.environment_variables import OTEL_PYTHON_TRACER_PROVIDER
 
 from llmkit.otel.spans import SpanTracer
 
 _UNSET = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+_NAMED = OTEL_PYTHON_TRACER_PROVIDER in os.environ
 _lock = threading.Lock()
 _current: tuple[trace.TracerProvider, SpanTracer] | None = None
 
 
 def tracer(*, own: bool) -> SpanTracer | None:
     """Return the tracer of the provider that is set; without one, that of our own if it is wanted."""
+    if not own and _is_unset():
+        return None
     provider, current = trace.get_tracer_provider(), _current
     if current is not None and current[0] is provider:
         return current[1]
@@ -25,6 +30,11 @@ def tracer(*, own: bool) -> SpanTracer | None:
     from llmkit.otel import exporting
 
     return exporting.tracer()
+
+
+def _is_unset() -> bool:
+    """Whether certainly no provider is set; the public function takes longer than the rest of a look."""
+    return not _NAMED and vars(trace).get("_TRACER_PROVIDER", trace) is None
 
 
 def _tracer_of(provider: trace.TracerProvider) -> SpanTracer:

@@ -233,8 +233,10 @@ class ServedRequest:
 
     def _headers(self, content_type: str) -> dict[str, str]:
         levels = self.journal.limiter.levels(self._scope, self.metered)
+        cost = self.fault.proxy_cost
         return {
             **self.dialect.limit_headers(levels),
+            **({} if cost is None else {"x-litellm-response-cost": cost}),
             "content-type": content_type,
             "cache-control": "no-cache",
             self.dialect.request_id_header: f"req_{uuid.uuid4().hex[:24]}",

@@ -28,6 +28,7 @@ the model's name, which overrides `fail_next`, which overrides the option.
 | `finish=WORD` | this finish reason, verbatim |
 | `cached=N`, `cache-write=N`, `reasoning=N` | these token counts in the usage |
 | `no-usage` | no usage at all |
+| `proxy-cost=USD` | the header in which LiteLLM's proxy states a price (any text) |
 
 A piece is one streamed token. An answer shorter than N pieces fails just before its terminal
 marker. Without streaming, half of the body counts as the first piece.
@@ -70,6 +71,7 @@ class Fault:
     cached: int = 0  # input tokens read from a cache
     cache_write: int = 0  # input tokens written to a cache
     reasoning: int = 0  # output tokens that are not shown
+    proxy_cost: str | None = None  # the price that a proxy states
 
 
 def _count(text: str) -> int:
@@ -114,6 +116,7 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "cached": _count,
     "cache-write": _count,
     "reasoning": _count,
+    "proxy-cost": str,
 }
 
 _BREAKS = get_args(BreakKind)

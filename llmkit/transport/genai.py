@@ -11,12 +11,14 @@ import json
 import re
 import zlib
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from llmkit.core import compat
 from llmkit.core.errors import BadResponseError, InvalidRequestError
+from llmkit.hooks import tracer
 from llmkit.transport.aiohttp import DirectResponse, encode
 from llmkit.transport.base import WireRequest, answered, broken, status_of, unreachable
 from llmkit.transport.departure import never_left
@@ -97,7 +99,7 @@ class GenAITransport:
         }
         if request.stream:
             return await _streamed(models, arguments)
-        answer = (await models.generate_content(**arguments)).sdk_http_response
+        answer = (await _sdks(models, "generate_content")(**arguments)).sdk_http_response
         return GenAIResponse(_one((answer.body or "").encode()), answer.headers)
 
     async def aclose(self) -> None:
@@ -113,10 +115,21 @@ async def _listed(models: Any) -> GenAIResponse:
 async def _streamed(models: Any, arguments: dict[str, Any]) -> StreamedResponse:
     sender = _sender(models)
     through = models if sender is None else type(models)(sender)
-    stream = await through.generate_content_stream(**arguments)
+    stream = await _sdks(through, "generate_content_stream")(**arguments)
     first = await anext(aiter(stream), None)  # the SDK sends on the first step, so errors are raised here
     raw = None if sender is None else sender.response
     return GenAIResponse(_events(first, stream)) if raw is None else _raw(raw)
+
+
+def _sdks(models: Any, name: str) -> Any:
+    """Return a method as the SDK has it, without what an instrumentation has put around it.
+
+    Google's instrumentation would make a second span for a call that has one.
+    """
+    function = getattr(type(models), name)
+    while tracer() is not None and type(function).__module__.partition(".")[0] == "wrapt":
+        function = function.__wrapped__
+    return partial(function, models)
 
 
 def _stay(client: Any) -> None:

@@ -184,7 +184,7 @@ class Call:
         self.accepted = True
         # OpenAI and most compatible servers use the first name, Anthropic the second.
         self.request_id = headers.get("x-request-id") or headers.get("request-id")
-        if usd := dollars(_number(headers.get("x-litellm-response-cost"))):
+        if usd := dollars(headers.get("x-litellm-response-cost")):
             self.answer.cost_usd, self.answer.cost_source = usd, "proxy"
         self.answer.tier = headers.get("x-gemini-service-tier")
 
@@ -484,10 +484,3 @@ def _without_order(recording: Recording, provider: str) -> tuple[Part, ...]:
     """Return the parts of a recording that does not tell their order."""
     text = (Text(recording.text),) if recording.text else ()
     return (*text, *(Other(kind_of(part), part, provider=provider) for part in recording.parts))
-
-
-def _number(header: str | None) -> float | None:
-    try:
-        return float(header or "")
-    except ValueError:
-        return None

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from llmkit import AnthropicClient, Ledger, LLMMessage, OpenAIClient, prices
 from llmkit.content.messages import Usage
 from llmkit.core import catalog
+from llmkit.core.money import to_nanos
 from llmkit.costs.pricing import bulk
 from llmkit.notebook.cell.subcommands import Command
 from llmkit.notebook.commands import handlers
+from tests.support.callers import hurry, opened, read
 from tests.support.dialects import Anthropic, OpenAI
 from tests.support.examples import examples
 from tests.support.peer import Peer, http
@@ -180,6 +182,38 @@ async def test_a_proxys_header_states_the_price(recorder):
             ledger = Ledger(":memory:")
             ledger.record(recorder.last)
             assert ledger.correct(dry_run=True).calls == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google", "own openai", "own anthropic"])
+async def test_a_proxys_price_is_that_of_every_format_streamed_or_not(recorder, server, kind, stream):
+    server.fail_next("proxy-cost=0.0123")
+    async with opened(kind, server) as client:
+        if stream:
+            await read(client.stream_text("Hi"))
+        else:
+            await client.generate_text("Hi")
+    assert (recorder.last.price_source, recorder.last.cost_nanos) == ("proxy", 12_300_000)
+
+
+@pytest.mark.parametrize("told", ["None", "nan", "inf", "-1", "1e300", "1_000", "1e12", "0", "0.1, 0.2"])
+async def test_what_is_no_price_in_a_proxys_header_is_ignored(recorder, server, told):
+    async with opened("openai", server) as client:
+        usual = await client.generate_text("Hi")
+        server.fail_next(f"proxy-cost={told}")
+        response = await client.generate_text("Hi")
+    assert response.price_source == usual.price_source != "proxy"
+    assert response.cost_estimate == usual.cost_estimate
+
+
+async def test_what_a_proxy_charged_for_an_attempt_that_failed_is_a_part_of_the_cost(recorder, server):
+    async with opened("openai", server, max_retries=1) as client:
+        hurry(client)
+        usual = await client.generate_text("Hi")
+        server.fail_next("proxy-cost=0.5;end=0")
+        await read(client.stream_text("Hi"))
+    assert (recorder.last.attempts, recorder.last.price_source) == (2, usual.price_source)
+    assert recorder.last.cost_nanos == 500_000_000 + to_nanos(usual.cost_estimate)
 
 
 async def test_a_row_keeps_every_unit_and_is_repriced_with_them(recorder):

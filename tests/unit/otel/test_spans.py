@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 
+import anthropic
+import openai
 import pandas as pd
 import pytest
+from google.genai.models import AsyncModels
+from opentelemetry import context as contexts
 
 import llmkit
 import llmkit.frames
@@ -196,6 +201,49 @@ async def test_each_kind_of_client_sends_its_spans_identity(collector, ledger, s
     spans = [f"00-{span.trace}-{span.id}" for span in collector.calls]
     # The former SDK of Google takes no headers for one request.
     assert sent == (["", ""] if kind == "google-legacy" else spans)
+
+
+def instrumented(function, made, *, obeys):
+    """Wrap an SDK's method as OpenTelemetry's instrumentations do, which use `wrapt`."""
+
+    class FunctionWrapper:
+        __module__ = "wrapt.wrappers"
+
+        def __init__(self):
+            self.__wrapped__ = function
+
+        def __get__(self, instance, owner):
+            return self if instance is None else functools.partial(self, instance)
+
+        def __call__(self, *arguments, **options):
+            if not (obeys and contexts.get_value(contexts._SUPPRESS_INSTRUMENTATION_KEY)):
+                made.append(function.__qualname__)
+            return function(*arguments, **options)
+
+    return FunctionWrapper()
+
+
+INSTRUMENTED = {
+    "own openai": (openai.AsyncOpenAI, ("request",)),
+    "own anthropic": (anthropic.AsyncAnthropic, ("request",)),
+    "own google": (AsyncModels, ("generate_content", "generate_content_stream")),
+}
+
+
+@pytest.mark.parametrize("kind", INSTRUMENTED)
+async def test_an_instrumented_sdk_makes_no_second_span(collector, ledger, server, monkeypatch, kind):
+    made, (owner, names) = [], INSTRUMENTED[kind]
+    for name in names:  # Google's own instrumentation cannot be asked to make none
+        around = instrumented(getattr(owner, name), made, obeys=kind != "own google")
+        monkeypatch.setattr(owner, name, around)
+    async with opened(kind, server) as client:
+        await client.generate_text(QUESTION)
+        await read(client.stream_text(QUESTION))
+        same(collector, ledger)
+        assert made == []
+        monkeypatch.setenv("LLMKIT_OTEL", "0")  # then the other's spans are the only ones
+        await client.generate_text(QUESTION)
+    assert len(made) == 1
 
 
 def test_tools_are_children_of_their_run_and_hold_what_they_ask(collector, ledger, server):

@@ -41,17 +41,15 @@ def unused():
 
 
 def test_it_is_off_without_a_provider(apart):
+    text = "off: no tracer provider is set; LLMKIT_OTEL=1 sends spans and metrics to a collector"
+    assert status() == (None, text)
     assert otel.tracer() is None
-    assert status() == (
-        None,
-        "off: no tracer provider is set; LLMKIT_OTEL=1 sends spans and metrics to a collector",
-    )
 
 
 def test_a_variable_turns_it_off(apart):
     apart.setenv("LLMKIT_OTEL", "0")
-    assert otel.tracer() is None
     assert status() == (None, "off: LLMKIT_OTEL=0")
+    assert otel.tracer() is None
 
 
 def test_no_file_of_a_project_turns_it_on(apart, tmp_path):
