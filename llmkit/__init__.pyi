@@ -53,6 +53,8 @@ from .core.errors import RateLimitError as RateLimitError
 from .core.errors import ReplayMissError as ReplayMissError
 from .core.errors import StreamInterruptedError as StreamInterruptedError
 from .core.settings import check_environment_variables as check_environment_variables
+from .costs.alerting.rule import RuleAlert as RuleAlert
+from .costs.alerting.webhook import Webhook as Webhook
 from .costs.budgets.alerts import Alert as Alert
 from .costs.budgets.budget import Budget as Budget
 from .costs.budgets.budget import budget as budget

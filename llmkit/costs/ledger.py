@@ -7,13 +7,16 @@ import threading
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
 from llmkit.core import forks
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs import ledger_loss
+from llmkit.costs.alerting.announcer import targets_of
+from llmkit.costs.alerting.watcher import Watcher
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.calls import SETTLE, Calls
+from llmkit.costs.store.filters import FilterOptions, read, with_filters
 from llmkit.costs.sums import Tally, total_of
 from llmkit.hooks import Hook, Hooks
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmkit.core.postgres import Address
+    from llmkit.costs.alerting.announcer import Targets
+    from llmkit.costs.alerting.rule import Per, RuleAlert
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
     from llmkit.costs.budgets.rules import UnknownNotebook, Unpriced
@@ -63,6 +68,7 @@ class Ledger(Calls, forks.ForkAware):
         self._given = path
         self._opened = store
         self._hooks = Hooks()
+        self._watcher: Watcher | None = None
         self.in_child()
         forks.watch(self)
 
@@ -160,7 +166,7 @@ class Ledger(Calls, forks.ForkAware):
         per_call: Amount = KEEP,
         unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
         unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
-        on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
+        on_alert: Targets | Literal[Keep.KEEP] | None = KEEP,
     ) -> Budget:
         """Set or return the budgets of everyone who shares this ledger's file.
 
@@ -178,8 +184,10 @@ class Ledger(Calls, forks.ForkAware):
                 `"ask"`: refuse it until `Budget.allow_model` allows its model.
             unknown_notebook: Whether to `"refuse"` (the default) or `"allow"` a call without a notebook's
                 name while there is a limit per notebook.
-            on_alert: Function that gets an `Alert` when 80 % and when 100 % of a day's budget are spent;
-                called in this process on its own thread. It replaces the previous function.
+            on_alert: What gets an `Alert` when 80 % and when 100 % of a day's budget are spent: a function,
+                which is called on a thread of its own, an address (`"https://…"`, see `llmkit.Webhook`), or a
+                list of them. Each gets an alert once, whichever process is the first. It replaces what was
+                given before, in this process; it is not stored.
 
         Returns:
             The limits and their use.
@@ -194,6 +202,7 @@ class Ledger(Calls, forks.ForkAware):
             >>> ledger.budget(per_call=None).daily
             5.0
         """
+        targets = () if on_alert is KEEP else targets_of(on_alert)
         self._budgets.change(
             daily=daily,
             per_notebook=per_notebook,
@@ -202,13 +211,65 @@ class Ledger(Calls, forks.ForkAware):
             unknown_notebook=unknown_notebook,
         )
         if on_alert is not KEEP:
-            self._budgets.alerts.callback = on_alert
+            self._budgets.alerts.targets = targets
         self.flush(SETTLE)
         return self._budgets.status()
 
-    def take_alerts(self) -> list[Alert]:
-        """Return the budget alerts of this process since the last time, for display."""
-        return self._budgets.alerts.take()
+    @with_filters
+    def alert(
+        self,
+        to: Targets,
+        *,
+        spent: float | Decimal | None = None,
+        per: Per = "day",
+        error_rate: float | None = None,
+        minutes: float = 60,
+        at_least: int = 10,
+        **filters: Unpack[FilterOptions],
+    ) -> Callable[[], None]:
+        """Send an alert when calls cost more than a limit, or when too many of them fail.
+
+        The rule is checked after the calls of this process, on another thread, and counts the calls of all
+        processes. Each function or address in `to` gets the alert once in its period, whichever process is
+        the first; a function is known by its name. Notebooks also show it. The rule ends with the process;
+        it is not stored.
+
+        Args:
+            to: A function that gets a `RuleAlert`, an address (`"https://…"`, see `llmkit.Webhook`), or a
+                list of them.
+            spent: Limit of the cost in a period, in US dollars.
+            per: The period of `spent`: `"day"` or `"month"`, in local time.
+            error_rate: Limit of the failed calls, in percent of those that succeeded or failed.
+            minutes: The latest minutes whose calls count for `error_rate`; the alert is sent once in them.
+            at_least: Number of calls below which there is no rate.
+            **filters: As in `where`, without `since` and `until`; without `simulated`, real calls count.
+
+        Returns:
+            A function that removes the rule.
+
+        Raises:
+            ConfigurationError: If there is no limit, or an argument is invalid.
+
+        Example:
+            >>> ledger = Ledger(":memory:")
+            >>> stop = ledger.alert(print, spent=50, per="month", tag="project=thesis")
+            >>> stop()
+        """
+        from llmkit.costs.alerting.rule import rules_of
+
+        rules = rules_of(
+            read(filters), spent=spent, per=per, error_rate=error_rate, minutes=minutes, at_least=at_least
+        )
+        targets = targets_of(to)
+        with self._opening:
+            if self._watcher is None:
+                self._watcher = Watcher(self, lambda: self._budgets.announcer)
+                self.subscribe(self._watcher.notice)
+        return self._watcher.add(rules, targets)
+
+    def take_alerts(self) -> list[Alert | RuleAlert]:
+        """Return the alerts of this process since the last time, for display."""
+        return self._budgets.announcer.take()
 
     def spent_nanos(self, time: datetime) -> int:
         """Return what the real calls of a local day cost, as budgets count it.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmkit.core.money import NANO, format_money
+from llmkit.core.timestamps import micros
+from llmkit.costs.alerting.announcer import Announcement
+from llmkit.costs.budgets.rules import next_day
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from llmkit.costs.alerting.announcer import Announcer, Target
     from llmkit.costs.budgets.rules import Amounts, BudgetRules
     from llmkit.records import CallRecord
 
@@ -20,8 +23,6 @@ THRESHOLDS = (80, 100)
 """Percentages of a limit that raise an alert."""
 
 Kind: TypeAlias = Literal["daily", "per_notebook"]
-
-logger = logging.getLogger("llmkit.costs.budgets")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,72 +57,56 @@ class Alert:
 
 
 class Alerts:
-    """Raises alerts, once per limit, threshold and day in this process.
+    """Raises alerts: in this process once per limit, threshold and day, and to each target once for all.
 
     Attributes:
-        callback: Called with each `Alert` on its own thread; its exceptions are logged.
+        targets: What gets each `Alert`, on a thread of its own.
     """
 
-    def __init__(self) -> None:
-        self.callback: Callable[[Alert], object] | None = None
+    def __init__(self, announcer: Announcer) -> None:
+        self.targets: tuple[Target, ...] = ()
+        self._announcer = announcer
         self._lock = threading.RLock()
-        self._sent: set[tuple[object, ...]] = set()
-        self._unseen: list[Alert] = []
+        self._raised: set[tuple[object, ...]] = set()
 
     def notice(self, rules: BudgetRules, used: Amounts, record: CallRecord) -> None:
         """Check whether a call made the spending pass a threshold.
 
-        This runs on the ledger's writing thread. Logging and the callback may be slow, so they run on
-        another thread and no row waits for them.
+        This runs on the ledger's writing thread, so no row may wait for what an alert leads to.
         """
         day = record.time.astimezone().date()
-        alerts = [
-            Alert(
-                kind=kind,
-                threshold=percent / 100,
-                spent=spent / NANO,
-                cap=cap / NANO,
-                notebook=record.notebook if kind == "per_notebook" else None,
-                time=datetime.now(UTC),
-            )
-            for kind, cap, spent, percent in _passed(rules, used, record)
-            if self._is_news(day, kind, cap, percent, record.notebook if kind == "per_notebook" else None)
-        ]
-        with self._lock:
-            self._unseen += alerts
-        if alerts:
-            self._start(alerts)
-
-    def take(self) -> list[Alert]:
-        """Return the alerts since the last time."""
-        with self._lock:
-            alerts, self._unseen = self._unseen, []
-        return alerts
+        announcements = []
+        for kind, cap, spent, percent in _passed(rules, used, record):
+            notebook = record.notebook if kind == "per_notebook" else None
+            if self._is_news(day, kind, cap, percent, notebook):
+                alert = Alert(
+                    kind=kind,
+                    threshold=percent / 100,
+                    spent=spent / NANO,
+                    cap=cap / NANO,
+                    notebook=notebook,
+                    time=datetime.now(UTC),
+                )
+                announcements.append(
+                    Announcement(
+                        alert=alert,
+                        name=("budget", kind, cap, percent, notebook, f"{day}"),
+                        # A day longer, for computers in other time zones.
+                        until=micros(next_day(record.time) + timedelta(days=1)),
+                        targets=self.targets,
+                    )
+                )
+        self._announcer.show([each.alert for each in announcements])
+        if announcements:
+            self._announcer.start(announcements)
 
     def _is_news(self, day: object, kind: Kind, cap: int, percent: int, notebook: str | None) -> bool:
-        """Mark an alert as sent, and with it those of lower thresholds."""
+        """Mark an alert as raised, and with it those of lower thresholds."""
         keys = {(day, kind, cap, each, notebook) for each in THRESHOLDS if each <= percent}
         with self._lock:
-            news = (day, kind, cap, percent, notebook) not in self._sent
-            self._sent |= keys
+            news = (day, kind, cap, percent, notebook) not in self._raised
+            self._raised |= keys
         return news
-
-    def _start(self, alerts: list[Alert]) -> None:
-        # Not a daemon: the alert of a script's last call may have to be sent by mail.
-        thread = threading.Thread(target=self._deliver, args=(alerts,), name="llmkit-alerts", daemon=False)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is shutting down
-            self._deliver(alerts)
-
-    def _deliver(self, alerts: list[Alert]) -> None:
-        for alert in alerts:
-            logger.warning("%s", alert)
-            if (callback := self.callback) is not None:
-                try:
-                    callback(alert)
-                except Exception:  # the callback's error must not stop the other alerts
-                    logger.exception("The callback for budget alerts failed: %r", callback)
 
 
 def _passed(rules: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[tuple[Kind, int, int, int]]:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO, format_money, to_nanos
 from llmkit.core.timestamps import micros
+from llmkit.costs.alerting.announcer import Announcer, Targets
 from llmkit.costs.budgets import rules as arithmetic
-from llmkit.costs.budgets.alerts import Alert, Alerts
+from llmkit.costs.budgets.alerts import Alerts
 from llmkit.costs.budgets.rules import (
     CHOICES,
     NAME_IT,
@@ -196,7 +197,8 @@ class Budgets:
     """The guard of one ledger's budgets; see `llmkit.records.BudgetGuard`."""
 
     def __init__(self, store: Store, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.alerts = Alerts()
+        self.announcer = Announcer(store)
+        self.alerts = Alerts(self.announcer)
         self._store = store
         self._clock = clock
         self._rules = BudgetRules()
@@ -348,7 +350,7 @@ def budget(
     per_call: Amount = KEEP,
     unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
     unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
-    on_alert: Callable[[Alert], object] | Literal[Keep.KEEP] | None = KEEP,
+    on_alert: Targets | Literal[Keep.KEEP] | None = KEEP,
 ) -> Budget:
     """Set or return the budgets of everyone who shares the default ledger; see `Ledger.budget`.
 
