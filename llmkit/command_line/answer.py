@@ -15,7 +15,7 @@ from llmkit.content.reasoning import spoken
 from llmkit.core.bridge import bridge
 from llmkit.core.errors import BadResponseError, ConfigurationError, LLMClientError
 from llmkit.core.money import format_money, to_nanos
-from llmkit.notebook.display.error_messages import countdown, uninterrupted
+from llmkit.notebook.display.error_messages import countdown, foreign, uninterrupted
 from llmkit.notebook.display.footer import build_footer, outcome_of
 from llmkit.notebook.display.live import PlainAnswer
 from llmkit.notebook.display.parts import beside
@@ -83,6 +83,12 @@ class Answer:
         except LLMClientError as error:
             self._finish("error" if self.stream.response is None else "ok", error)
             raise
+        except OSError:  # whoever read standard output has left
+            raise
+        except Exception as error:  # as at the end of a cell: another package's client may raise anything
+            ours = foreign(error, self.name.provider)
+            self._finish("error", ours)
+            raise ours from error
         self._finish("ok", value=value)
         return 0
 

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from llmkit import __version__
 from llmkit.command_line import output
@@ -96,7 +96,7 @@ def load(name: str) -> Command:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """Return the parser of one command."""
-    parser = argparse.ArgumentParser(prog=f"llmkit {name}", description=f"{_sentence(COMMANDS[name])}")
+    parser = _Parser(prog=f"llmkit {name}", description=f"{_sentence(COMMANDS[name])}")
     load(name).add(parser)
     return parser
 
@@ -104,7 +104,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 def front_parser(*, whole: bool = False) -> argparse.ArgumentParser:
     """Return the parser of the program; with `whole`, the arguments of all commands are in it."""
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="llmkit",
         description="Call language models from a terminal: streamed, priced and recorded.",
         epilog=f"exit codes:\n{codes}",
@@ -117,6 +117,15 @@ def front_parser(*, whole: bool = False) -> argparse.ArgumentParser:
         if whole:
             load(name).add(command)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats no keys in its errors: one may have been pasted into the wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        from llmkit.core.redaction import redact
+
+        super().error(redact(message))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -79,11 +79,12 @@ def note(text: str) -> None:
 
 def complain(command: str, error: Exception) -> None:
     """Print an error to standard error: one sentence, and the next step."""
+    from llmkit.core.redaction import redact
     from llmkit.notebook.display.error_messages import error_text
 
     said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error_text(error)
     head = coloured(f"llmkit {command}:", RED, sys.stderr)
-    sys.stderr.write(f"{head} {_plain(shell_words(said))}\n")
+    sys.stderr.write(f"{head} {_plain(redact(shell_words(said)))}\n")
     sys.stderr.flush()
 
 

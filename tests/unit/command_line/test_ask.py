@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from llmkit.clients import registry
+from llmkit.clients.base import BaseLLMClient
 from llmkit.command_line.main import main
+from llmkit.core import naming
 from tests.support.rows import RowServer, failure
 
 KEY = "sk-proj-Command0123456789abcdef"
@@ -175,3 +177,39 @@ def test_a_terminal_gets_no_control_sequences_of_a_model(run, monkeypatch, colou
     assert "\x1b" not in out.getvalue()
     assert "\x07" not in out.getvalue()
     assert ("\x1b[2m" in err.getvalue()) is not colourless
+
+
+class Broken(BaseLLMClient):
+    """A client of another package that has a mistake."""
+
+    def __init__(self):
+        super().__init__("broken")
+
+    async def close(self):
+        pass
+
+    async def generate_text(self, messages, model=None, **options):
+        raise RuntimeError("its own mistake")
+
+    async def stream_text(self, messages, model=None, **options):
+        yield "so far"
+        raise RuntimeError("its own mistake")
+
+
+def test_a_mistake_of_another_packages_client_is_a_sentence_and_keeps_the_text(run):
+    registry.register("broken", Broken)
+    try:
+        done = run("ask", "hi", "-m", "broken")
+    finally:
+        del naming.registered["broken"]
+    assert (done.code, done.out) == (1, "so far\n")
+    assert "llmkit ask: The call failed: RuntimeError: its own mistake" in done.err
+
+
+@pytest.mark.parametrize(
+    "words", [("ask", "x", "--replay", KEY), (KEY,), ("cost", f"--{KEY}"), ("budget", KEY)]
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(run, words):
+    done = run(*words)
+    assert done.code in {1, 2}
+    assert KEY not in done.out + done.err
