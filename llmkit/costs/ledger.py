@@ -88,18 +88,18 @@ class Ledger(Calls, forks.ForkAware):
     def merged(cls, *paths: str | os.PathLike[str]) -> Ledger:
         """Read several ledgers as one, e.g. a laptop's and a server's, or copies of one.
 
-        A call that is in several files counts once, with its latest correction. Calls that are added to
-        the files later are included. Rows are copied to a temporary file (some 300 MB for a million) until
+        A call that is in several of them counts once, with its latest correction. Calls that are added
+        later are included. Rows are copied to a temporary file (some 300 MB for a million) until
         `close` or the end of the process.
 
         Args:
-            *paths: The ledgers' files.
+            *paths: The ledgers' files, or addresses of PostgreSQL databases.
 
         Returns:
             A read-only ledger: it records no calls and has no budgets.
 
         Raises:
-            ConfigurationError: If a file is missing, also when it is read later.
+            ConfigurationError: If a file is missing or a database cannot be read, also later.
 
         Example:
             >>> from pathlib import Path
@@ -110,9 +110,11 @@ class Ledger(Calls, forks.ForkAware):
             ...     Ledger.merged(f"{folder}/laptop.sqlite", f"{folder}/server.sqlite").total()
             $0.00 over 0 calls
         """
+        from llmkit.core.postgres import is_address
+        from llmkit.costs.store.factory import open_store
         from llmkit.costs.store.sqlite.merged import MergedStore
 
-        return cls(store=MergedStore(paths))
+        return cls(store=MergedStore([open_store(path) if is_address(path) else path for path in paths]))
 
     @property
     def ledger(self) -> Ledger:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +16,7 @@ from llmkit.costs import transfer
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
 from tests.support.month import simulated_calls, simulated_month
+from tests.support.processes import unmeasured
 from tests.support.reference_store import ReferenceStore, places
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -149,3 +154,30 @@ def test_a_target_that_cannot_be_written_is_an_error_and_nothing_is_doubled_late
     places[tmp_path / "there"].full = False
     source.copy_to(target)
     assert rows(target) == rows(source)
+
+
+KILLED = """
+import os, signal
+from llmkit.costs import transfer
+from llmkit.costs.ledger import Ledger
+from llmkit.costs.store.filters import ALL
+
+def die(done):
+    if done.copied >= 300:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+transfer.PAGE = 100
+transfer.copy(Ledger("here.sqlite").flushed_store(), Ledger("there.sqlite").flushed_store(), ALL, die)
+"""
+
+
+@pytest.mark.full
+def test_a_copy_that_was_killed_goes_on(source, tmp_path):
+    write(source, *(call() for _ in range(1000)))
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=unmeasured(), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with closing(Ledger(tmp_path / "there.sqlite")) as target:
+        done = source.copy_to(target)
+        assert (done.copied, done.known) == (700, 300)
+        assert rows(target) == rows(source)
+        assert target.spent_nanos(NOW) == source.spent_nanos(NOW)

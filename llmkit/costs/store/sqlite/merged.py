@@ -1,4 +1,4 @@
-"""Several ledger files read as one: their rows are copied to a temporary database of this process.
+"""Several ledgers read as one: their rows are copied to a temporary database of this process.
 
 SQLite deletes it when it is closed or the process ends in any way, and only its owner can read it.
 """
@@ -16,7 +16,7 @@ from llmkit.core import sqlite
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.budgets.rules import Amounts
 from llmkit.costs.store.rows import COLUMNS
-from llmkit.costs.store.sqlite import database, rollups, schema
+from llmkit.costs.store.sqlite import database, fetched, rollups, schema
 from llmkit.costs.store.sqlite.location import MEMORY
 from llmkit.costs.store.sqlite.sqlite_store import SQLiteStore
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
+    from llmkit.costs.store.protocol import Store
     from llmkit.costs.store.rows import Row
     from llmkit.records import CallIntent, CallRecord
 
@@ -83,19 +84,29 @@ _SPENT = (
 
 @dataclass(slots=True)
 class Source:
-    """A ledger file and how far it was copied.
+    """A ledger and how far it was copied.
 
     Attributes:
-        path: The file.
+        place: The file, or the store of a ledger that is no file.
         epoch: Its epoch at that time; empty if nothing was copied.
         last: The `id` of the last row.
         uid: The identifier of the last row's call.
     """
 
-    path: Path
+    place: Path | Store
     epoch: str = ""
     last: int = 0
     uid: str | None = None
+
+    def __str__(self) -> str:
+        return _name(self.place)
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Attach the ledger's tables to a connection as `source`."""
+        if isinstance(self.place, Path):
+            database.attach(connection, self.place, "source")
+        else:
+            fetched.attach(connection, self.place, self.epoch, self.last)
 
 
 class MergedStore(SQLiteStore):
@@ -104,15 +115,24 @@ class MergedStore(SQLiteStore):
     Each read includes new rows of the files. If rows of a file were deleted or changed, all are copied again.
     """
 
-    def __init__(self, paths: tuple[str | os.PathLike[str], ...]) -> None:
-        if not paths:
+    def __init__(self, places: Sequence[str | os.PathLike[str] | Store]) -> None:
+        if not places:
             raise ConfigurationError("No ledger to read.", hint='Pass files: Ledger.merged("a.sqlite", …).')
-        self._paths = [Path(os.path.expanduser(path)).absolute() for path in paths]  # noqa: PTH111 - as in SQLiteStore
+        self._places: list[Path | Store] = [
+            Path(os.path.expanduser(place)).absolute()  # noqa: PTH111 - as in SQLiteStore
+            if isinstance(place, (str, os.PathLike))
+            else place
+            for place in places
+        ]
         self._sources: list[Source] = []
-        for path in self._paths:
-            _find(path)
+        for place in self._places:
+            _find(place)
         super().__init__(MEMORY, busy_timeout=WAIT)
-        self.path = Path(" + ".join(map(str, self._paths)))
+
+    @property
+    def name(self) -> str:
+        """The names of the ledgers; see `Store.name`."""
+        return " + ".join(map(_name, self._places))
 
     def append(self, record: CallRecord, *, alone: bool = False) -> Future[bool]:  # noqa: ARG002 - whatever it is
         """Refuse a record."""
@@ -162,6 +182,9 @@ class MergedStore(SQLiteStore):
         """Drop the copied rows; the next use copies them again."""
         super().close()
         self._disconnect()
+        for place in self._places:
+            if not isinstance(place, Path):
+                place.close()
 
     @contextlib.contextmanager
     def _reader(
@@ -186,22 +209,22 @@ class MergedStore(SQLiteStore):
         if self._connection is None:
             self._connection = database.open_temporary(timeout=self._busy_timeout)
             _lighten(self._connection)
-            self._sources = [Source(path) for path in self._paths]
+            self._sources = [Source(place) for place in self._places]
         return self._connection
 
     def _take(self, source: Source) -> bool:
         """Copy what is new in a file; false if rows that were copied before no longer exist."""
-        _find(source.path)
+        _find(source.place)
         try:
             connection = self._connected()
-            database.attach(connection, source.path, "source")
+            source.attach(connection)
             connection.execute("BEGIN")  # all reads of the file see the same state
             with connection:
                 there = _take(connection, source)
             connection.execute("DETACH source")
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
-            text = f"The ledger {source.path} cannot be read: {error}."
+            text = f"The ledger {source} cannot be read: {error}."
             raise ConfigurationError(text, hint=_remedy(error)) from error
         except BaseException:
             self._disconnect()
@@ -233,10 +256,14 @@ def _remedy(error: Exception) -> str:
     return "Omit the file, or repair it."
 
 
-def _find(path: Path) -> None:
+def _find(place: Path | Store) -> None:
     """Raise if a file is missing: sums without it would be too small without notice."""
-    if not path.exists():
-        raise ConfigurationError(f"Ledger not found: {path}.", hint="Check the name, or omit the file.")
+    if isinstance(place, Path) and not place.exists():
+        raise ConfigurationError(f"Ledger not found: {place}.", hint="Check the name, or omit the file.")
+
+
+def _name(place: Path | Store) -> str:
+    return str(place) if isinstance(place, Path) else place.name
 
 
 def _take(connection: sqlite3.Connection, source: Source) -> bool:
