@@ -7,6 +7,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.finding import Finding
+from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
+from llmkit.sandbox.answers.poems import poem
 from llmkit.sandbox.answers.wording import left_over
 
 if TYPE_CHECKING:
@@ -25,30 +27,6 @@ _JOKES = (
     "There are 10 kinds of people: those who understand binary and those who do not.",
     "Why did the statistician bring a ladder? To reach significance.",
 )
-_POEMS = {
-    "haiku": "Leaves let go at last,\nred and gold on quiet paths:\nthe year breathes out slow.",
-    "sea": (
-        "The sea comes in, the sea goes out,\nit never asks what it's about;\nit brings a shell, "
-        "it takes a stone,\nand hums a tune that is its own."
-    ),
-    "code": (
-        "A bracket open, one not closed,\nan hour gone before I dozed;\nat dawn I saw it, plain "
-        "as day:\nthe colon I had typed away."
-    ),
-    "spring": (
-        "The snow has gone without a word,\nand in the hedge there sings a bird;\nthe first "
-        "green leaf, the softer air:\nno one has asked, yet all is there."
-    ),
-    "": (
-        "A small machine on quiet ground\nturns little words around, around;\nno ocean, mind or "
-        "muse is mine,\nbut four short lines still fall in line."
-    ),
-}
-_TOPICS = {
-    "sea": "sea|ocean|wave|beach",
-    "code": "code|coding|program|python|bug|data|computer|robot",
-    "spring": "spring|nature|flower|bird|garden",
-}
 _TALK: tuple[tuple[str, str, str], ...] = (
     (
         (
@@ -155,6 +133,7 @@ _PATTERNS = tuple((re.compile(pattern), text, short) for pattern, text, short in
 _JOKE = re.compile(r"\b(?:jokes?|something funny|make me laugh|pun)\b")
 _POEM = re.compile(r"\b(?:poem|haiku|verse|rhyme|limerick|poetry|sonnet)\b")
 _ASKS_POEM = re.compile(r"\b(?:write|make|compose|give|tell|create|recite|generate|short|a)\b")
+_SUBJECT = re.compile(r"\b(?:about|on|for) ((?:\w[\w' -]*){1,40})")
 _STORY = re.compile(
     r"\b(?:short |tell |bedtime )+(?:me )?(?:a )?(?:short )?story\b|\bwrite (?:me )?(?:a|an) "
     r"(?:short |very short |bedtime )*story\b"
@@ -166,8 +145,11 @@ _TALE = (
     "harbour, and its only sailor asked "
     "who had known that he was lost."
 )
+_TOLD = re.compile(r"\b(?:lighthouse|sea|ship|night|lamp|harbou?r|light|sailor)")
 _COIN = re.compile(r"\b(?:flip|toss) a coin\b|\bheads or tails\b")
-_DIE = re.compile(r"\broll (?:a|the) (?:die|dice)\b|\brandom number\b|\bpick a number\b")
+_DIE = re.compile(r"\broll (?:a|the) (?:die|dice)\b|\brandom numbers?\b|\bpick a number\b")
+_MANY = re.compile(rf"\b({NUMBER.pattern}) (?:\w+ )?random numbers")
+_MOST_NUMBERS = 100
 _BOUNDS = re.compile(r"\b(?:between|from) (\d+) (?:and|to) (\d+)")
 _FUN = re.compile(r"\b(?:fun|interesting|random) facts?\b(?!.*\babout\b)")
 _FACTS = (
@@ -201,9 +183,13 @@ def small_talk(text: str) -> Finding | None:
 
 def _amusement(text: str) -> Finding | None:
     if _POEM.search(text) and _ASKS_POEM.search(text):
-        return Finding(text=_poem(text))
-    if _STORY.search(text):
+        return Finding(text=lines) if (lines := poem(text)) else None
+    if _STORY.search(text) and (not (told := _SUBJECT.search(text)) or _TOLD.search(told[1])):
         return Finding(text=_TALE, title="The second lamp")
+    return _chance(text) or _humour(text)
+
+
+def _chance(text: str) -> Finding | None:
     if _COIN.search(text):
         side = _chosen(("heads", "tails"), text)
         return Finding(
@@ -211,6 +197,10 @@ def _amusement(text: str) -> Finding | None:
         )
     if _DIE.search(text):
         return _random_number(text)
+    return None
+
+
+def _humour(text: str) -> Finding | None:
     if _JOKE.search(text) and not left_over(
         text,
         [
@@ -232,17 +222,13 @@ def _amusement(text: str) -> Finding | None:
     return Finding(text=_chosen(_FACTS, text)) if _FUN.search(text) else None
 
 
-def _poem(text: str) -> str:
-    if "haiku" in text:
-        return _POEMS["haiku"]
-    topic = next((name for name, pattern in _TOPICS.items() if re.search(rf"\b(?:{pattern})", text)), "")
-    return _POEMS[topic]
-
-
 def _random_number(text: str) -> Finding:
-    found = _BOUNDS.search(text)
+    found, many = _BOUNDS.search(text), _MANY.search(text)
     low, high = (
         (int(found[1]), int(found[2])) if found else (1, 6 if "die" in text or "dice" in text else 100)
     )
-    number = str(low + zlib.crc32(text.encode()) % max(1, high - low + 1))
-    return Finding(text=f"{number}. (The sandbox gives the same number for the same words.)", short=number)
+    count = min(int(as_number(many[1])), _MOST_NUMBERS) if many else 1
+    made = [low + zlib.crc32(f"{text}{n or ''}".encode()) % max(1, high - low + 1) for n in range(count)]
+    said = ", ".join(map(str, made))
+    same = "number" if count == 1 else "numbers"
+    return Finding(text=f"{said}. (The sandbox gives the same {same} for the same words.)", short=said)

@@ -16,7 +16,7 @@ from llmkit.sandbox.answers.fields import (
     reason,
 )
 from llmkit.sandbox.answers.schemas import Source, by_schema, choose
-from llmkit.sandbox.answers.texts.listing import items
+from llmkit.sandbox.answers.texts.listing import short_items
 from llmkit.sandbox.answers.texts.material import task_of
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _has_rows(finding: Finding | None) -> bool:
 
 def _given(text: str) -> Any:
     """Return the usual fields or the items that a text gives."""
-    return _usual_fields(text) or list(items(text))
+    return _usual_fields(text) or list(short_items(text))
 
 
 def _without_keys(prompt: str) -> str:

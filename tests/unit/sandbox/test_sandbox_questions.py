@@ -515,3 +515,31 @@ def test_code_on_one_line_is_fixed(prompt, fixed):
 def test_prose_is_corrected_as_prose_and_code_without_a_known_mistake_is_left():
     assert said("Fix this: he go to school every days") == "He goes to school every day."
     assert "none of them here" in said("Fix this: print(1)")
+
+
+@pytest.mark.parametrize(
+    ("question", "part"),
+    [
+        ("Uppercase: hello world", "HELLO WORLD"),
+        ("A train goes 120 km in 90 minutes. How fast is it in km/h?", "80 km per hour"),
+        ("If I save $50 a month, how much do I have after 2 years?", "1,200"),
+        ("If a shirt costs $40 with a 25% discount, what do I pay?", "$30.00"),
+        ("20% off $50", "$40.00"),
+        ("Explain what a lambda is in Python", "without a name"),
+        (
+            "Write an email to my boss asking for a day off",
+            "Dear Boss,\n\nI would like to ask for a day off.",
+        ),
+        ("Write a haiku about rain", "puddles"),
+        ("Write a haiku about my grandmother", "no model was asked"),
+        ("Write a short story about a robot", "no model was asked"),
+        ("Give me 3 random numbers", "the same numbers for the same words"),
+        ("What is the population of Japan in millions?", "124 million"),
+        ("Name five African countries", "Nigeria"),
+        ("Correct the grammar: She don't likes apples", "She doesn't like apples."),
+        ("Proofread: their going to the store tommorow", "They're going to the store tomorrow."),
+        ("What time is it in Atlantis?", "no model was asked"),
+    ],
+)
+def test_common_first_questions_are_answered_or_honestly_not(question, part):
+    assert part in said(question)

@@ -6,6 +6,7 @@ import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, available_timezones
 
 from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.numbers.number_words import digits_for_words
@@ -41,12 +42,14 @@ _TOMORROW = re.compile(r"\b(?:what|which) (?:day|date) (?:is|will|was) (?:it )?(
 _TIME = re.compile(
     r"\bwhat time is it\b|\bcurrent time\b|\btime is it\b|\bwhat is the time\b|\bwhat's the time\b"
 )
+_PLACE = re.compile(r"\b(?:in|at) ((?!the moment)[a-z][a-z ]*?)(?: right now| now| currently)?\W*$")
 _YEAR = re.compile(r"\b(?:what|which|current) year(?: is it| is this| now)?\W*$")
 _LEAP = re.compile(r"\b(?:is|was|will) (\d{4}) (?:be )?a leap year|\bleap year\b.*?(\d{4})")
 _IN_MONTH = re.compile(
     rf"\bhow many days (?:are )?(?:there )?(?:does |in |has )(?:the month of )?({_NAMES})(?: "
     rf"(?:of )?(\d{{4}}))?\b"
 )
+_AHEAD = re.compile(r"\b(?:date|day|weekday)\b.*\b(?:in )?(\d{1,5}) (day|week)s?( ago)?\W*$")
 _LATER = re.compile(r"\b(\d{1,5}) (day|week)s? (after|before|from|later than)\b")
 
 
@@ -81,8 +84,8 @@ def _written(one: date) -> str:
 def _clock(text: str) -> Finding | None:
     """Answer what day or time it is, by this machine's clock."""
     now = datetime.now(UTC).astimezone()
-    if _TIME.search(text):
-        return Finding(text=f"By this machine's clock it is {now:%H:%M}.", short=f"{now:%H:%M}")
+    if found := _TIME.search(text):
+        return _time(now, text[found.end() :])
     if found := _TOMORROW.search(text):
         other = now.date() + timedelta(days=1 if found[1] == "tomorrow" else -1)
         return Finding(
@@ -94,6 +97,22 @@ def _clock(text: str) -> Finding | None:
             short=now.date().isoformat(),
         )
     return Finding(text=f"It is {now.year}.", short=str(now.year)) if _YEAR.search(text) else None
+
+
+def _time(now: datetime, rest: str) -> Finding | None:
+    """Tell the time, here or in the place that the rest of a question names; of some the zone is unknown."""
+    place = _PLACE.search(rest)
+    if place is None:
+        return Finding(text=f"By this machine's clock it is {now:%H:%M}.", short=f"{now:%H:%M}")
+    name = place[1].strip()
+    zone = next(
+        (one for one in available_timezones() if one.lower().endswith(f"/{name.replace(' ', '_')}")), None
+    )
+    if zone is None:
+        return None
+    there = now.astimezone(ZoneInfo(zone))
+    said = f"By this machine's clock it is {there:%H:%M} in {name.title()} ({there:%A})."
+    return Finding(text=said, short=f"{there:%H:%M}")
 
 
 def _leap(text: str) -> Finding | None:
@@ -121,9 +140,11 @@ def _in_month(text: str) -> Finding | None:
 
 def _later(text: str) -> Finding | None:
     found, known = _LATER.search(text), dates_in(text)
-    if not found or not (known or re.search(r"from (?:today|now)", text)):
+    if ahead := _AHEAD.search(text):
+        found, known = ahead, []
+    elif not found or not (known or re.search(r"from (?:today|now)", text)):
         return None
-    days = int(found[1]) * (7 if found[2] == "week" else 1) * (-1 if found[3] == "before" else 1)
+    days = int(found[1]) * (7 if found[2] == "week" else 1) * (-1 if found[3] in {"before", " ago"} else 1)
     try:
         there = (known[0] if known else _today()) + timedelta(days=days)
     except OverflowError:

@@ -97,12 +97,29 @@ def _tip(found: re.Match[str]) -> Finding:
     return Finding(text=f"The tip is ${tip:,.2f}, and the total ${amount + tip:,.2f}.", short=f"${tip:,.2f}")
 
 
+def _discount(found: re.Match[str]) -> Finding:
+    price, share = (found[1], found[2]) if found[1] else (found[4], found[3])
+    paid = f"${float(price) * (1 - float(share) / 100):,.2f}"
+    return Finding(text=f"With {share} % off ${float(price):,.2f}, you pay {paid}.", short=paid)
+
+
 def _speed(found: re.Match[str]) -> Finding | None:
-    distance, hours = float(found[1]), float(found[3])
+    distance = float(found[1])
+    hours = float(found[3]) / {"h": 1, "m": 60, "s": 3600}[found[4][0]]
     if not hours:
         return None
     speed = f"{written(distance / hours)} {found[2]} per hour"
     return Finding(text=f"The average speed is {speed}.", short=speed)
+
+
+_A_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
+
+
+def _savings(found: re.Match[str]) -> Finding:
+    """Return what is saved without interest."""
+    times = float(found[3]) * _A_YEAR[found[2]] / _A_YEAR[found[4]]
+    total = f"{float(found[1]) * times:,.2f}".removesuffix(".00")
+    return Finding(text=f"{written(times)} times {found[1]} is {total}, without interest.", short=total)
 
 
 def _age(found: re.Match[str]) -> Finding:
@@ -146,8 +163,28 @@ _PUZZLES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Finding | None]
         (r"\b(?:simplify|reduce|simplest form of)\b[^\d]*(\d+) ?/ ?(\d+)", _fraction),
         (rf"{_N}(?: ?/ ?{_N})? (?:as|in|into|to) (?:a |an )?(?:percentage|percent|%)", _percentage),
         (r"\bis (\d+) (?:evenly )?(?:divisible by|a multiple of) (\d+)", _divisible),
+        (
+            (
+                rf"\${_N}\b.*?\b{_N} ?(?:%|percent) (?:discount|off|reduction)"
+                rf"|{_N} ?(?:%|percent) (?:discount |off |reduction )(?:on |of |from )?(?:an? )?\${_N}"
+            ),
+            _discount,
+        ),
         (rf"{_N} ?(?:%|percent) tip (?:on|for|of) (?:a )?\$?{_N}", _tip),
-        (rf"\b{_N} ?(km|kilometers|kilometres|miles|mi|m) in {_N} hours?\b.*\bspeed\b", _speed),
+        (
+            (
+                rf"\b{_N} ?(km|kilometers|kilometres|miles|mi|m) in {_N} (hours?|minutes?|seconds?)\b.*"
+                r"\b(?:speed|how fast|km/h|mph)\b"
+            ),
+            _speed,
+        ),
+        (
+            (
+                rf"\bsaves? \$?{_N}(?: dollars| euros)? (?:a|per|each|every) (day|week|month|year)\b.*"
+                rf"\b(?:after|in) {_N} (week|month|year)s?\b"
+            ),
+            _savings,
+        ),
         (r"\bborn in (\d{4})\b.*\bin (\d{4})\b", _age),
         (r"\blog ?_?(\d+) ?(?:of|\() ?(\d+)", _logarithm),
         (rf"\bthe (square|cube) of {_N}", _roots),

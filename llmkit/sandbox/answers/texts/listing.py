@@ -6,6 +6,7 @@ import re
 
 from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.texts.sentences import sentences
+from llmkit.sandbox.answers.texts.words import items
 from llmkit.sandbox.answers.wording import joined
 
 _ASKS = re.compile(
@@ -14,23 +15,20 @@ _ASKS = re.compile(
     r"|tabulate"
     r"|one per line|(?:as|to|into) csv)\b"
 )
-_GAP = re.compile(r"\s*(?:,\s*(?:and|or)\s|[,;]|\n|\s(?:and|or)\s)\s*")
-_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 _PAIR = re.compile(r"(\S.*?)(?:\s*[:=]\s*|\s+)([$€£]?-?\d[\d,.]*\s?[%\w$€£]{0,5})")
 _LONGEST_ITEM = 6
 
 
-def items(text: str) -> tuple[str, ...]:
+def short_items(text: str) -> tuple[str, ...]:
     """Return the items of a list in words; empty if the text is one of sentences.
 
     Example:
-        >>> items("eggs, milk and bread"), items("It rains, and we stay at home because of it.")
+        >>> short_items("eggs, milk and bread"), short_items("It rains, and we stay at home because of it.")
         (('eggs', 'milk', 'bread'), ())
     """
     if len(sentences(text)) > 1 and "\n" not in text.strip():
         return ()
-    parts = [_MARK.sub("", part.strip()).rstrip(".") for part in _GAP.split(text.strip())]
-    parts = [part for part in parts if part]
+    parts = items(text) if re.search(r"[,;\n]|\s(?:and|or)\s", text.strip()) else []
     short = all(len(part.split()) <= _LONGEST_ITEM for part in parts)
     return tuple(parts) if len(parts) > 1 and short else ()
 
@@ -44,7 +42,7 @@ def listed(wish: str, text: str) -> Finding | None:
     """
     if not _ASKS.search(wish):
         return None
-    found = items(text)
+    found = short_items(text)
     pairs = [pair for item in found if (pair := _PAIR.fullmatch(item))]
     if pairs and len(pairs) == len(found):
         figures = tuple((pair[1], pair[2].strip()) for pair in pairs)

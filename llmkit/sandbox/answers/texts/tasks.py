@@ -14,7 +14,7 @@ from llmkit.sandbox.answers.texts.extraction import extracted
 from llmkit.sandbox.answers.texts.lexicon import score
 from llmkit.sandbox.answers.texts.listing import listed
 from llmkit.sandbox.answers.texts.material import task_of
-from llmkit.sandbox.answers.texts.replies import replied
+from llmkit.sandbox.answers.texts.replies import letter, replied
 from llmkit.sandbox.answers.texts.rewriting import rewritten
 from llmkit.sandbox.answers.texts.sentences import fitted, sentences
 from llmkit.sandbox.answers.texts.translation import translated
@@ -145,7 +145,8 @@ _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
 
 _ON_TEXT = re.compile(
     r"^\W*(?:please |can you |could you )*(?:summari[sz]e|summary|tl;?dr|shorten|condense|translate|classify"
-    r"|categori[sz]e|label|tag|rewrite|rephrase|paraphrase|reword|make (?:this|it|the)|proofread|keywords?"
+    r"|categori[sz]e|label|tag|upper ?case|lower ?case|capitali[sz]e|reverse|sort|count|rewrite|rephrase"
+    r"|paraphrase|reword|make (?:this|it|the)|proofread|keywords?"
     r"|give"
     r" (?:a |the |me )?(?:keywords?|title|summary)|title|headline|extract|reply|respond|draft|sentiment"
     r"|bullet"
@@ -176,7 +177,7 @@ def text_task(prompt: str) -> Finding | None:
     if found := translated(prompt if not task.text else task.wish, task.text):
         return found
     if not task.text:
-        return about_word(task.wish)
+        return letter(task.wish) or about_word(task.wish)
     return next((found for do in _TASKS if (found := do(task.wish, task.text))), None) or about_word(
         plain(prompt[:400])
     )
