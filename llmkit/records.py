@@ -317,7 +317,7 @@ def tags(**labels: str) -> Iterator[None]:
 
 
 def set_ambient(source: Callable[[], CallContext]) -> None:
-    """Set the source of the context where none was set: the notebook floor names the cell."""
+    """Set the source of the context where none was set: the notebook layer names the cell."""
     global _ambient  # noqa: PLW0603 - one process has one notebook
     _ambient = source
 

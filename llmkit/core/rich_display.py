@@ -1,4 +1,4 @@
-"""How values are shown in a notebook beside their `repr`; the notebook floor says how."""
+"""How values are shown in a notebook beside their `repr`; the notebook layer says how."""
 
 from __future__ import annotations
 

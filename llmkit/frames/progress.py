@@ -106,7 +106,7 @@ def _span(seconds: float) -> str:
 
 
 class Display(Protocol):
-    """Shows the line of a job; the notebook floor has one of its own."""
+    """Shows the line of a job; the notebook layer has one of its own."""
 
     def show(self, progress: Progress) -> None:
         """Replace the line."""

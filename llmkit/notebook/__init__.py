@@ -1,4 +1,4 @@
-"""The only floor that imports IPython: magics, rendering, display of streams."""
+"""The only layer that imports IPython: magics, rendering, display of streams."""
 
 from __future__ import annotations
 

@@ -28,18 +28,18 @@ def absent(names: list[str], *folders: Path) -> list[str]:
     return [name for name, path in paths.items() if not any(exists(folder / path) for folder in folders)]
 
 
-def test_every_module_of_a_floor_exists_where_the_table_says() -> None:
+def test_every_module_of_a_layer_exists_where_the_table_says() -> None:
     missing = []
-    for floor, contents in ROWS:
+    for layer, contents in ROWS:
         names = [n for n in quoted(contents) if re.fullmatch(r"[a-z_]+(/[a-z_]+)*/?|[a-z_]+\.toml", n)]
-        missing += [f"{floor}/{name}" for name in absent(names, PACKAGE / floor)]
+        missing += [f"{layer}/{name}" for name in absent(names, PACKAGE / layer)]
     assert missing == []
 
 
-def test_the_table_has_every_floor() -> None:
+def test_the_table_has_every_layer() -> None:
     files = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
     folders = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
-    assert {floor for floor, _ in ROWS} == files | folders
+    assert {layer for layer, _ in ROWS} == files | folders
 
 
 def test_every_path_beside_the_table_exists() -> None:

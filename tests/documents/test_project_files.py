@@ -63,6 +63,8 @@ def test_only_the_jobs_that_publish_may_do_more_than_read():
 
 def test_each_link_of_the_project_names_the_same_repository():
     repository = PROJECT["urls"]["Source"]
-    for url in PROJECT["urls"].values():
+    owner, _, name = repository.removeprefix("https://github.com/").partition("/")
+    assert PROJECT["urls"]["Documentation"] == f"https://{owner}.github.io/{name}/"
+    for url in set(PROJECT["urls"].values()) - {PROJECT["urls"]["Documentation"]}:
         assert repository in url or repository.removeprefix("https://github.com") in url
     assert yaml.safe_load(read("CITATION.cff"))["repository-code"] == repository

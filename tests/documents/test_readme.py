@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+SITE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"][
+    "Documentation"
+]
 LONGEST = 130  # lines
 LARGEST_ANIMATION = 1_500_000  # bytes
 
@@ -56,7 +60,7 @@ def test_contributing_lists_the_steps_of_ci():
 
 def test_every_link_and_picture_leads_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).is_file() or target.startswith("https://mybinder.org/"), target
+        assert (ROOT / target).is_file() or target.startswith(("https://mybinder.org/", SITE)), target
 
 
 def test_the_badge_opens_the_quickstart():

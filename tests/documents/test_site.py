@@ -24,7 +24,7 @@ PAGES = {
 }
 WITH_CELLS = [name for name, text in PAGES.items() if documents.cells(text)]
 PUBLIC = ("llmkit", "llmkit.frames", "llmkit.metrics", "llmkit.parts", "llmkit.sandbox")
-DIRECTIVE = re.compile(r"^\.\. (?:py:|auto)(?:function|class|data|exception|module):: (\S+)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. (?:py:|auto)(?:function|class|data|exception|module):: ([\w.]+)", re.MULTILINE)
 COMMANDS = re.compile(
     r"(?:git clone|pip install|jupyter lab|pytest|nox|voila|cd|python -m llmkit\.sandbox"
     r"|deploy/secrets\.sh|docker compose|llmkit \w+)\b"
@@ -75,6 +75,13 @@ def test_the_settings_on_a_page_are_read_without_complaint(name, tmp_path, monke
         assert table.keys() <= settings.Settings.__dataclass_fields__.keys(), number
         (tmp_path / "pyproject.toml").write_text(example, encoding="utf-8")
         settings.load()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_with_parts_made_from_the_code_sends_readers_on_github_to_the_site(name):
+    made = re.search(r"^```\{table-of\}|^\.\. auto", PAGES[name], re.MULTILINE)
+    link = f'<a href="https://llmkit.github.io/llmkit/{name}.html">'
+    assert (made is not None) == (link in PAGES[name])
 
 
 @pytest.mark.parametrize("name", PAGES)

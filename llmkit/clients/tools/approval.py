@@ -1,4 +1,4 @@
-"""Who is asked whether a tool may run: the notebook floor names somebody, a terminal is asked on its own."""
+"""Who is asked whether a tool may run: the notebook layer names somebody, a terminal is asked on its own."""
 
 from __future__ import annotations
 

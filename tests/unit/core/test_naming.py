@@ -61,7 +61,7 @@ def test_a_provider_without_a_model_asks_which(name):
 
 
 @pytest.mark.parametrize("ask", [registry.resolve, Ledger(":memory:").reprice], ids=["client", "ledger"])
-def test_both_floors_have_the_same_nearest_name(aliases, ask):
+def test_both_layers_have_the_same_nearest_name(aliases, ask):
     aliases["cheap"] = "openai:gpt-4o-mini"
     with pytest.raises(ConfigurationError, match=r"Unknown model or provider: 'cheep'\. Did you mean cheap"):
         ask("cheep")
