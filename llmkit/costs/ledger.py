@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llmkit.costs.alerting.rule import Per, RuleAlert
     from llmkit.costs.budgets.alerts import Alert
     from llmkit.costs.budgets.budget import Amount, Budget, Keep
-    from llmkit.costs.budgets.rules import UnknownNotebook, Unpriced
+    from llmkit.costs.budgets.rules import Offline, UnknownNotebook, Unpriced
     from llmkit.costs.frame.frame import Frame
     from llmkit.costs.pricing.corrections import Corrected
     from llmkit.costs.store.protocol import Store
@@ -168,6 +168,8 @@ class Ledger(Calls, forks.ForkAware):
         per_call: Amount = KEEP,
         unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
         unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
+        per_user: Amount = KEEP,
+        offline: Offline | Literal[Keep.KEEP] = KEEP,
         on_alert: Targets | Literal[Keep.KEEP] | None = KEEP,
     ) -> Budget:
         """Set or return the budgets of everyone who shares this ledger's file.
@@ -186,6 +188,10 @@ class Ledger(Calls, forks.ForkAware):
                 `"ask"`: refuse it until `Budget.allow_model` allows its model.
             unknown_notebook: Whether to `"refuse"` (the default) or `"allow"` a call without a notebook's
                 name while there is a limit per notebook.
+            per_user: Limit of each user's calls of a day, in US dollars, for a ledger in PostgreSQL. There,
+                only members of the role `llmkit_admin` may change limits.
+            offline: Whether to `"refuse"` (the default) or `"allow"` calls while the server of a ledger in
+                PostgreSQL cannot be asked.
             on_alert: What gets an `Alert` when 80 % and when 100 % of a day's budget are spent: a function,
                 which is called on a thread of its own, an address (`"https://…"`, see `llmkit.Webhook`), or a
                 list of them. Each gets an alert once, whichever process is the first. It replaces what was
@@ -211,6 +217,8 @@ class Ledger(Calls, forks.ForkAware):
             per_call=per_call,
             unpriced=unpriced,
             unknown_notebook=unknown_notebook,
+            per_user=per_user,
+            offline=offline,
         )
         if on_alert is not KEEP:
             self._budgets.alerts.targets = targets

@@ -54,6 +54,7 @@ class ReferenceStore:
     """Rows in a list that all stores of the same folder share, for as long as the process lives."""
 
     snapshot = None
+    has_users = False
 
     def __init__(self, folder, clock):
         self.name = str(folder)

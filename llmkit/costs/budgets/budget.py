@@ -31,6 +31,7 @@ from llmkit.costs.budgets.rules import (
     NAMELESS,
     Amounts,
     BudgetRules,
+    Offline,
     UnknownNotebook,
     Unpriced,
 )
@@ -100,6 +101,12 @@ class Budget:
         notebook_left: Rest of its budget; `None` without one, or outside a notebook.
         resets: When the day ends (aware, local).
         simulated: Number of the sandbox's calls since local midnight; no limit counts them.
+        per_user: Limit of a day for each user of a ledger in PostgreSQL.
+        user_spent: Cost of the user's calls since local midnight, if there is a limit per user.
+        user_reserved: Amount reserved by the user's running calls, likewise.
+        user_uncertain: Maximum cost of the user's calls beyond `user_spent`, likewise.
+        user_left: Rest of the user's budget; `None` without one.
+        offline: Policy for calls while the ledger's server cannot be asked: `"refuse"` or `"allow"`.
     """
 
     daily: float | None
@@ -121,6 +128,12 @@ class Budget:
     estimated: int = 0
     notebook_estimated: int = 0
     simulated: int = 0
+    per_user: float | None = None
+    user_spent: float = 0.0
+    user_reserved: float = 0.0
+    user_uncertain: float = 0.0
+    user_left: float | None = None
+    offline: Offline = "refuse"
 
     def allow_model(self, name: str) -> None:
         """Allow calls of a model without a known price in this process, if the policy is `"ask"`.
@@ -171,6 +184,9 @@ class Budget:
             used = (spent, self.notebook_reserved, self.notebook_uncertain)
             mine = _usage(self.per_notebook, *used, self.notebook_left)
             rows.append(("per notebook", f"{mine} ({self.notebook})"))
+        if self.per_user is not None:
+            used = (format_money(self.user_spent), self.user_reserved, self.user_uncertain)
+            rows.append(("per user", _usage(self.per_user, *used, self.user_left)))
         rows += [("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
         if self.simulated:
             calls = "1 call" if self.simulated == 1 else f"{self.simulated:,} calls"
@@ -258,6 +274,7 @@ class Budgets:
     def change(self, **changes: Any) -> None:
         """Change limits; see `Ledger.budget`."""
         values = {name: _checked(name, value) for name, value in changes.items() if value is not KEEP}
+        _mind_users(values, self._store)
         if values:
             with self._looking:
                 self._know(self._store.change_rules(values))
@@ -307,6 +324,12 @@ class Budgets:
             notebook_left=_left(mine, used.notebook_spent + used.notebook_reserved + used.notebook_uncertain),
             resets=arithmetic.next_day(now),
             **self._counts(now, notebook),
+            per_user=_dollars(rules.per_user),
+            user_spent=used.user_spent / NANO,
+            user_reserved=used.user_reserved / NANO,
+            user_uncertain=used.user_uncertain / NANO,
+            user_left=_left(rules.per_user, used.user_spent + used.user_reserved + used.user_uncertain),
+            offline=rules.offline,
             _allow=self.allow_model,
         )
 
@@ -350,6 +373,8 @@ def budget(
     per_call: Amount = KEEP,
     unpriced: Unpriced | Literal[Keep.KEEP] = KEEP,
     unknown_notebook: UnknownNotebook | Literal[Keep.KEEP] = KEEP,
+    per_user: Amount = KEEP,
+    offline: Offline | Literal[Keep.KEEP] = KEEP,
     on_alert: Targets | Literal[Keep.KEEP] | None = KEEP,
 ) -> Budget:
     """Set or return the budgets of everyone who shares the default ledger; see `Ledger.budget`.
@@ -370,8 +395,20 @@ def budget(
         per_call=per_call,
         unpriced=unpriced,
         unknown_notebook=unknown_notebook,
+        per_user=per_user,
+        offline=offline,
         on_alert=on_alert,
     )
+
+
+def _mind_users(values: dict[str, Any], store: Store) -> None:
+    """Raise an error for limits that only a ledger with users and a server has."""
+    for name in ("per_user", "offline"):
+        if values.get(name) is not None and not store.has_users:
+            raise ConfigurationError(
+                f"{name}={values[name]!r} needs a ledger in PostgreSQL: {store.name} knows no users.",
+                hint="Use daily=…, or set LLMKIT_LEDGER to postgresql://…",
+            )
 
 
 def _checked(name: str, value: Any) -> int | str | None:

@@ -22,8 +22,14 @@ POLICIES = ("refuse", "allow", "ask")
 UnknownNotebook: TypeAlias = Literal["refuse", "allow"]
 """Policy for a call without a notebook's name, while notebooks have a budget."""
 
-CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow")}
+Offline: TypeAlias = Literal["refuse", "allow"]
+"""Policy for calls while the server of the ledger cannot be asked."""
+
+CHOICES = {"unpriced": POLICIES, "unknown_notebook": ("refuse", "allow"), "offline": ("refuse", "allow")}
 """Values of each policy; the first is the default."""
+
+AMOUNTS = ("daily", "per_notebook", "per_call", "per_user")
+"""Names of the limits."""
 
 NAME_IT = 'Set os.environ["LLMKIT_NOTEBOOK"] = "thesis.ipynb"'
 
@@ -43,6 +49,8 @@ class BudgetRules:
         per_call: Limit of one call.
         unpriced: Policy for a call whose price is unknown.
         unknown_notebook: Policy for a call without a notebook's name, while there is a limit per notebook.
+        per_user: Limit of each user in the same time, where the store knows users.
+        offline: Policy for calls while the store's server cannot be asked.
     """
 
     daily: int | None = None
@@ -50,11 +58,13 @@ class BudgetRules:
     per_call: int | None = None
     unpriced: Unpriced = "refuse"
     unknown_notebook: UnknownNotebook = "refuse"
+    per_user: int | None = None
+    offline: Offline = "refuse"
 
     @property
     def shared(self) -> bool:
         """Whether calls share a limit, so that each has to reserve its cost."""
-        return self.daily is not None or self.per_notebook is not None
+        return any(limit is not None for limit in (self.daily, self.per_notebook, self.per_user))
 
     @property
     def any(self) -> bool:
@@ -72,6 +82,9 @@ class Amounts(NamedTuple):
         notebook_reserved: The part of `reserved` of that notebook.
         uncertain: Amount that partial answers may have cost beyond `spent`.
         notebook_uncertain: The part of `uncertain` of that notebook.
+        user_spent: The part of `spent` of the user, if there is a limit per user; likewise the next two.
+        user_reserved: The part of `reserved` of the user.
+        user_uncertain: The part of `uncertain` of the user.
     """
 
     spent: int = 0
@@ -80,6 +93,9 @@ class Amounts(NamedTuple):
     notebook_reserved: int = 0
     uncertain: int = 0
     notebook_uncertain: int = 0
+    user_spent: int = 0
+    user_reserved: int = 0
+    user_uncertain: int = 0
 
     def __add__(self, other: tuple[int, ...]) -> Amounts:  # type: ignore[override]  # sums, not a longer tuple
         return Amounts(*(mine + yours for mine, yours in zip(self, other, strict=True)))
@@ -100,8 +116,9 @@ def read(text: str | None) -> BudgetRules:
     """Read limits as the ledger stores them.
 
     Example:
-        >>> read('{"daily": 5}')
-        BudgetRules(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse')
+        >>> read('{"daily": 5}')  # doctest: +NORMALIZE_WHITESPACE
+        BudgetRules(daily=5, per_notebook=None, per_call=None, unpriced='refuse', unknown_notebook='refuse',
+            per_user=None, offline='refuse')
     """
     known = {field.name for field in fields(BudgetRules)}
     return BudgetRules(**{name: value for name, value in _parsed(text).items() if name in known})
@@ -136,7 +153,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
 
 
 def _is_valid(values: dict[str, Any]) -> bool:
-    amounts = [values.get(name) for name in ("daily", "per_notebook", "per_call")]
+    amounts = [values.get(name) for name in AMOUNTS]
     policies = [values.get(name, words[0]) in words for name, words in CHOICES.items()]
     return all(policies) and all(type(amount) in {int, type(None)} for amount in amounts)
 
@@ -170,10 +187,12 @@ def _limits(rules: BudgetRules, used: Amounts, reservation: CostReservation) -> 
     notebook = f"budget of {reservation.notebook}"
     per_notebook = None if reservation.notebook is None else rules.per_notebook
     mine = (used.notebook_spent, used.notebook_reserved, used.notebook_uncertain)
+    user = (used.user_spent, used.user_reserved, used.user_uncertain)
     limits: list[tuple[int | None, tuple[Any, ...]]] = [
         (reservation.cap_nanos, ("limit of this call",)),
         (rules.per_call, ("limit per call",)),
         (per_notebook, (notebook, *mine, True)),
+        (rules.per_user, ("budget per user", *user, True)),
         (rules.daily, ("daily budget", used.spent, used.reserved, used.uncertain, True)),
     ]
     return [Limit(cap, *rest) for cap, rest in limits if cap is not None]

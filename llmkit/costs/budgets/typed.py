@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.suggestions import known
 from llmkit.costs.budgets.budget import budget
+from llmkit.costs.budgets.rules import AMOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,11 +23,11 @@ def read_changes(words: Iterable[str]) -> dict[str, Any]:
         >>> read_changes(["daily=5", "per_call=off", "unpriced=ask"])
         {'daily': 5.0, 'per_call': None, 'unpriced': 'ask'}
         >>> read_changes(["off"])
-        {'daily': None, 'per_notebook': None, 'per_call': None}
+        {'daily': None, 'per_notebook': None, 'per_call': None, 'per_user': None}
     """
     words = list(words)
     if words == ["off"]:
-        return dict.fromkeys(("daily", "per_notebook", "per_call"))
+        return dict.fromkeys(AMOUNTS)
     changes = {name or "daily": _value(text) for name, _, text in (word.rpartition("=") for word in words)}
     for name in changes:
         known(name, SETTABLE, "budget")

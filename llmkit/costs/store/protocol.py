@@ -94,6 +94,11 @@ class Store(Protocol):
         ...
 
     @property
+    def has_users(self) -> bool:
+        """Whether rows belong to users, and budgets may be set for each."""
+        ...
+
+    @property
     def is_failing(self) -> bool:
         """Whether the last attempt to write failed."""
         ...

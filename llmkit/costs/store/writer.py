@@ -39,6 +39,9 @@ LINGER = 0.004
 
 While a call's row waits, its intent is due, so that both share a commit."""
 
+FATE = "They are kept in memory and written later, but lost if this process ends first."
+"""What happens to rows that cannot be written now."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -144,8 +147,14 @@ class Writer:
     """
 
     def __init__(
-        self, commit: Callable[[list[Row]], None], name: str, *, what: str = "calls to the ledger"
+        self,
+        commit: Callable[[list[Row]], None],
+        name: str,
+        *,
+        what: str = "calls to the ledger",
+        fate: str = FATE,
     ) -> None:
+        self._fate = fate
         self._commit = commit
         self._name = name
         self._what = what
@@ -373,10 +382,7 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         if self._problem is None:  # once per outage, even if its reason changes
-            self._unreported = (
-                f"Cannot write {self._what} {self._name}: {reason.rstrip('.')}. They are kept in"
-                " memory and written later, but lost if this process ends first."
-            )
+            self._unreported = f"Cannot write {self._what} {self._name}: {reason.rstrip('.')}. {self._fate}"
         self._problem = reason
 
     @staticmethod

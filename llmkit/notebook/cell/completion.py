@@ -182,7 +182,16 @@ _SWITCHES = {name for name, option in BY_NAME.items() if not option.metavar}
 
 _FIXED = {
     "replay": ("auto", "only", "off"),
-    "budget": ("daily=", "per_notebook=", "per_call=", "unpriced=", "unknown_notebook=", "off"),
+    "budget": (
+        "daily=",
+        "per_notebook=",
+        "per_call=",
+        "per_user=",
+        "unpriced=",
+        "unknown_notebook=",
+        "offline=",
+        "off",
+    ),
     "cost": ("model", "provider", "day", "notebook", "cell", "surface", "job", "status"),
     "dashboard": ("model", "provider", "day", "notebook", "surface", "job", "status"),
     "export": ("thread",),

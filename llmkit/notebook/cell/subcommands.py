@@ -21,8 +21,8 @@ _CHAT = (
 )
 _FILE = r"\S+\.(?:md|markdown)"
 _BUDGET = (
-    r"off|(?:(?:daily|per_notebook|per_call)=)?(?:\$?[0-9]*\.?[0-9]+|off)"
-    r"|(?:unpriced|unknown_notebook)=[a-z]+"
+    r"off|(?:(?:daily|per_notebook|per_call|per_user)=)?(?:\$?[0-9]*\.?[0-9]+|off)"
+    r"|(?:unpriced|unknown_notebook|offline)=[a-z]+"
 )
 _TAG = r"[^\W\d][\w.-]*=[^\s\"']+"
 _REPLAY = r"off|auto|only|[^\s?]+\.(?:replay|sqlite|db)"
@@ -80,7 +80,8 @@ COMMANDS = {
     "jobs": Form("list the jobs over tables, with their rows and costs"),
     "dashboard": Form("show costs live, with controls and the prices of other models", "BY", _NAME),
     "budget": Form(
-        "show or set limits: daily, per_notebook, per_call, unpriced, unknown_notebook; off removes them",
+        "show or set limits: daily, per_notebook, per_call, per_user, unpriced, unknown_notebook, offline;"
+        " off removes them",
         "[NAME=]USD ...",
         rf"(?:{_BUDGET})(?: (?:{_BUDGET}))*",
     ),

@@ -198,9 +198,10 @@ $body$
 _AMOUNTS = f"""
 CREATE OR REPLACE FUNCTION {SCHEMA}.amounts(its_time bigint, its_notebook text) RETURNS numeric[]
 LANGUAGE sql VOLATILE {DEFINER} AS $body$
-    SELECT {SCHEMA}.used({SCHEMA}.day_of(its_time), coalesce(its_notebook, ''), '')
+    SELECT CASE WHEN rules->>'per_user' IS NULL THEN amounts[1:6] ELSE amounts END
+    FROM {SCHEMA}.state, {SCHEMA}.used({SCHEMA}.day_of(its_time), coalesce(its_notebook, ''), '') AS amounts
 $body$
-"""
+"""  # noqa: S608 - names
 
 # The conditions are those of `budgets.rules.refusal`, which writes the message.
 _RESERVE = f"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import asdict
 from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,17 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmkit.core import forks
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.postgres import Address, Database
-from llmkit.core.postgres_errors import load
+from llmkit.core.postgres_errors import ServerUnavailableError, load
+from llmkit.costs.budgets import rules as arithmetic
 from llmkit.costs.budgets.rules import Amounts, BudgetRules
 from llmkit.costs.store import exits, lost
 from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.groups import sums_in
 from llmkit.costs.store.postgres import queries, schema, writes
+from llmkit.costs.store.postgres.offline import OfflineFile
 from llmkit.costs.store.postgres.tables import ADMIN
 from llmkit.costs.store.protocol import Page
-from llmkit.costs.store.rows import TIME, encode_safely
+from llmkit.costs.store.rows import TIME, UID, encode_safely
 from llmkit.costs.store.sqlite import unwritten
-from llmkit.costs.store.writer import REFUSED, Writer
+from llmkit.costs.store.writer import CHUNK, REFUSED, Writer
 from llmkit.costs.sums import added
 
 if TYPE_CHECKING:
@@ -42,6 +46,12 @@ PAGE = 25_000
 BRIEFLY = 1.0
 """Seconds to wait for rows of this process while calls of dead ones are written."""
 
+SLOW, PAUSE = 0.5, 10.0
+"""Seconds after which a vain attempt to reach the server is slow, and then until the next one."""
+
+UNKNOWN = BudgetRules(daily=0)
+"""The budgets before any is known: each call has to be asked for, which then fails."""
+
 LOOK = 60.0
 """Seconds after which a process that writes looks again for calls of processes that died."""
 
@@ -60,6 +70,7 @@ class PostgresStore(forks.ForkAware):
     """
 
     snapshot = None
+    has_users = True
 
     def __init__(self, url: str, setting: str = "LLMKIT_LEDGER", *, lock_timeout: float = 30.0) -> None:
         self.address = address = Address(url, setting)
@@ -68,7 +79,9 @@ class PostgresStore(forks.ForkAware):
         self._reading = Database(address, self._be_patient)
         self._glancing = Database(address, self._be_patient)  # budgets are read while a long reading runs
         self.name = address.name
-        self._writer = Writer(self._commit, self.name)
+        self._offline = OfflineFile(self.name)
+        fate = f"They wait in {self._offline.path} and arrive later."
+        self._writer = Writer(self._commit, self.name, fate=fate)
         self.in_child()
         forks.watch(self)
         exits.at_exit(self)
@@ -181,15 +194,23 @@ class PostgresStore(forks.ForkAware):
             return count + self._writer.discard(before=before, column=TIME)
 
     def rules(self) -> BudgetRules:
-        """Return the budgets; see `Store.rules`."""
-        if not self._is_there():
-            return BudgetRules()
-        return self._glancing.run(queries.rules)
+        """Return the budgets, the last known ones while the server is away; see `Store.rules`."""
+        start = monotonic()
+        try:
+            self._mind_absence()
+            rules = self._glancing.run(queries.rules) if self._is_there() else BudgetRules()
+        except ServerUnavailableError as error:
+            self._note_absence(error, start)
+            return self._known_rules()
+        self._know(rules)
+        return rules
 
     def change_rules(self, changes: dict[str, Any]) -> BudgetRules:
         """Change budgets; see `Store.change_rules`."""
         with self._writer.writing:
-            return self._change("change budgets", partial(writes.change_rules, changes=changes))
+            rules = self._change("change budgets", partial(writes.change_rules, changes=changes))
+        self._know(rules)
+        return rules
 
     def reserve(self, reservation: CostReservation) -> Future[None]:
         """Reserve what a call may cost; see `Store.reserve`."""
@@ -199,7 +220,7 @@ class PostgresStore(forks.ForkAware):
             if (error := writes.reserve(connection, reservation)) is not None:
                 raise error
 
-        return self._job(work)
+        return self._job(work, away=partial(self._admit_unchecked, reservation))
 
     def release(self, uid: str) -> None:
         """Take a reservation back; see `Store.release`."""
@@ -221,6 +242,7 @@ class PostgresStore(forks.ForkAware):
 
     def flush(self, timeout: float | None = None) -> bool:
         """Write what waits; see `Store.flush`."""
+        self._away_until = 0.0
         return self._writer.flush(timeout)
 
     def close(self) -> None:
@@ -231,7 +253,8 @@ class PostgresStore(forks.ForkAware):
     def finish(self) -> None:
         """Write queued rows because the process ends; later rows are written immediately."""
         if not self._writer.stop(self._lock_timeout + 1, inline=True):
-            logger.error("%d calls could not be written to the ledger %s.", len(self.unwritten()), self.name)
+            where = (len(self.unwritten()), self.name, self._offline.path)
+            logger.error("%d calls could not be written to the ledger %s; they wait in %s.", *where)
         self._disconnect()
 
     def in_child(self) -> None:
@@ -240,27 +263,100 @@ class PostgresStore(forks.ForkAware):
         self._there = False
         self._finalizer = False
         self._look_after = 0.0  # when to look for lost calls again, in the time of `time.monotonic`
+        self._rules: BudgetRules | None = None  # the last known ones
+        self._waiting_here: set[str] = set()  # calls that this process put into the file
+        self._must_deliver = True  # whether the file may have rows
+        self._away_until = 0.0  # until when not to try again, in the same time
+        self._away: ServerUnavailableError | None = None
+        self._says_unchecked = True
 
     def _commit(self, rows: list[Row]) -> None:
         recovering, under_way = self._writer.is_failing, self._writer.intents.ripe()
-        if rows or under_way:
-            self._write(lambda connection: writes.append(connection, rows, under_way))
-            self._writer.intents.stored(under_way)
+        try:
+            if rows or under_way:
+                self._write(lambda connection: writes.append(connection, rows, under_way))
+        except ConfigurationError:
+            self._keep_here()
+            raise
+        self._writer.intents.stored(under_way)
+        self._deliver()
         if rows and not recovering and monotonic() >= self._look_after:  # by then, prices are loaded
             self.recover()
 
-    def _job(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Run a transaction on the writer's thread, after the rows that came before."""
+    def _keep_here(self) -> None:
+        """Put what the server has not taken into the file, for this process may end first."""
+        new = [row for row in self._writer.unwritten() if row[UID] not in self._waiting_here]
+        if new and self._offline.keep(new):
+            self._waiting_here.update(row[UID] for row in new)
+        self._must_deliver = True
 
-        def attempt(problem: str | None) -> T:
-            if problem is not None:  # what those rows spent would not count
-                raise self._uncheckable(problem)
-            try:
-                return self._write(work)
-            except ConfigurationError as error:
-                raise self._uncheckable(str(error)) from error
+    def _deliver(self) -> None:
+        """Send what the file has, of this process or another one; the caller holds `writing`."""
+        if not self._must_deliver:
+            return
+        rows = self._offline.kept()
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            self._write(partial(writes.append, rows=some))
+            self._offline.remove(some)
+        self._must_deliver = False
+        self._waiting_here.clear()
+
+    def _job(
+        self, work: Callable[[Connection], T], *, away: Callable[[str], T | None] | None = None
+    ) -> Future[T]:
+        """Run a transaction on the writer's thread, after the rows that came before.
+
+        Args:
+            work: The transaction.
+            away: Replaces it if the server cannot be asked; it gets the reason.
+        """
+
+        def attempt(problem: str | None) -> Any:
+            cause = None
+            if problem is None:  # else what those rows spent would not count
+                try:
+                    return self._write(work)
+                except ConfigurationError as error:
+                    problem, cause = str(error), error
+            if away is not None and self._known_rules().offline == "allow":
+                return away(problem)
+            raise self._uncheckable(problem) from cause
 
         return self._writer.run(attempt)
+
+    def _admit_unchecked(self, reservation: CostReservation, reason: str) -> None:
+        """Check what needs no server, and say once that nothing else is checked."""
+        if (error := arithmetic.refusal(self._known_rules(), Amounts(), reservation)) is not None:
+            raise error
+        if self._says_unchecked:
+            logger.warning('Budgets are not checked, because offline="allow" is set: %s', reason)
+            self._says_unchecked = False
+        if reservation.intent is not None:
+            self._writer.intend(reservation.intent)
+
+    def _known_rules(self) -> BudgetRules:
+        """Return the last known budgets; before any is known, nothing may be sent."""
+        if self._rules is None:
+            text = self._offline.remembered()
+            self._rules = UNKNOWN if text is None else arithmetic.read(text)
+        return self._rules
+
+    def _know(self, rules: BudgetRules) -> None:
+        if rules != self._rules:
+            text = json.dumps(asdict(rules))
+            if self._offline.remembered() != text:
+                self._offline.remember(text)
+            self._rules = rules
+
+    def _mind_absence(self) -> None:
+        """Raise the last error for a while if it took long to find out that the server is away."""
+        if self._away is not None and monotonic() < self._away_until:
+            raise ServerUnavailableError(str(self._away))
+
+    def _note_absence(self, error: ServerUnavailableError, start: float) -> None:
+        if monotonic() - start > SLOW:
+            self._away, self._away_until = error, monotonic() + PAUSE
 
     def _uncheckable(self, reason: str) -> ConfigurationError:
         return ConfigurationError(
@@ -271,8 +367,14 @@ class PostgresStore(forks.ForkAware):
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Do work that writes; the caller holds `writing`."""
-        result = self._writing.run(partial(self._without_waiting_long, work))
-        self._there = True
+        self._mind_absence()
+        start = monotonic()
+        try:
+            result = self._writing.run(partial(self._without_waiting_long, work))
+        except ServerUnavailableError as error:
+            self._note_absence(error, start)
+            raise
+        self._there = self._says_unchecked = True
         return result
 
     def _change(self, what: str, work: Callable[[Connection], T]) -> T:
@@ -299,11 +401,22 @@ class PostgresStore(forks.ForkAware):
 
     def _read(self, work: Callable[[Connection], T], nothing: T) -> T:
         """Do work that reads, after the rows of lost calls are written; without tables return nothing."""
+        if self._must_deliver and self._offline.path.exists():
+            self._deliver_before_reading()
         if not self._is_there():
             return nothing
         if self._reading.run(queries.abandoned):
             self.recover()
         return self._reading.run(work)
+
+    def _deliver_before_reading(self) -> None:
+        if self._writer.writing.acquire(timeout=BRIEFLY):
+            try:
+                self._deliver()
+            except ConfigurationError:
+                logger.debug("Cannot deliver calls to %s.", self.name, exc_info=True)
+            finally:
+                self._writer.writing.release()
 
     def _is_there(self) -> bool:
         self._there = self._there or self._glancing.run(schema.exists)

@@ -70,7 +70,7 @@ def reserve(connection: Connection, reservation: CostReservation) -> BudgetExcee
 
 def used(amounts: Iterable[Any]) -> Amounts:
     """Return amounts as the functions of the schema list them."""
-    return Amounts(*map(int, list(amounts)[: len(Amounts._fields)]))
+    return Amounts(*map(int, amounts))
 
 
 def release(connection: Connection, uid: str) -> None:

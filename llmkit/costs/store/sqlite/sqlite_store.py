@@ -81,6 +81,8 @@ class SQLiteStore(forks.ForkAware):
     of the process (`kill -9`). A power failure may lose the last moments.
     """
 
+    has_users = False
+
     def __init__(
         self,
         path: str | os.PathLike[str],
