@@ -6,7 +6,10 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Receiver:
@@ -14,23 +17,28 @@ class Receiver:
 
     Args:
         statuses: What it answers, in order; the last one from then on.
+        tls: The server's side of TLS.
 
     Attributes:
         posts: The bodies, each in the moment when it is answered.
         paths: The paths of all requests, with the method.
     """
 
-    def __init__(self, *statuses: int) -> None:
+    def __init__(self, *statuses: int, tls: ssl.SSLContext | None = None) -> None:
         self._statuses = list(statuses) or [200]
         self.posts: Queue[dict[str, Any]] = Queue()
         self.paths: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
         """Its address; the path is the secret."""
-        return f"http://127.0.0.1:{self._server.server_port}/services/T0SECRET/B0SECRET"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/services/T0SECRET/B0SECRET"
 
     def get(self) -> dict[str, Any]:
         """Return the next body; wait for it."""

@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from llmkit.core.addresses import is_loopback
 from llmkit.core.errors import ConfigurationError
@@ -96,32 +96,31 @@ def payload(alert: Any) -> dict[str, Any]:
 
 def _checked(url: str, *, insecure: bool) -> str:
     """Return scheme and host of an address; the errors do not quote it."""
-    try:
-        parts = urlsplit(url.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    if (
-        parts.scheme not in {"http", "https"}
-        or not host
-        or not url.strip().isprintable()
-        or " " in url.strip()
-    ):
-        raise ConfigurationError(
-            "The address of an alert is not a web address.", hint="Use the form https://host/path."
-        )
+    parts = _split(url.strip())
     if "@" in parts.netloc:
         raise ConfigurationError(
             "The address of an alert must not contain a user name or a password.",
             hint="Use an address with a token in its path, or a function.",
         )
-    if parts.scheme == "http" and not insecure and not is_loopback(host):
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"The alert's address on {host} is not encrypted.",
+            f"The alert's address on {parts.hostname} is not encrypted.",
             hint='Use https://…, or allow it with llmkit.Webhook("http://…", insecure=True).',
         )
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}{'' if port is None else f':{port}'}"
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        found = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        found = None
+    if not found or parts.scheme not in {"http", "https"} or not url.isprintable() or " " in url:
+        raise ConfigurationError(
+            "The address of an alert is not a web address.", hint="Use the form https://host/path."
+        )
+    return parts
 
 
 def _may_pass(status: int) -> bool:

@@ -295,6 +295,52 @@ class TestOnce:
         assert len(heard.all()) == 1
 
 
+def test_a_ledger_that_cannot_be_read_now_is_looked_at_after_the_next_call(ledger, monkeypatch, caplog):
+    heard = Heard()
+
+    def refuse(*_, **__):
+        raise ConfigurationError("The ledger cannot be read: locked.")
+
+    ledger.alert(heard, spent=1)
+    caplog.set_level("INFO")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger._store, "groups", refuse)
+        pay(ledger, 2)
+    assert "Cannot look at the alerts' rules: The ledger cannot be read: locked." in caplog.text
+    assert heard.all() == []
+    pay(ledger, 0.5)
+    assert [alert.value for alert in heard.all()] == [2.5]
+
+
+def test_where_no_thread_can_start_it_comes_all_the_same(ledger):
+    heard = Heard()
+    ledger.alert(heard, spent=1)
+    before = threading.stack_size(1 << 46)  # more than any system has: no thread starts
+    try:
+        assert ledger.record(call(cost_nanos=2 * 10**9)).result(0) is True
+        assert [alert.value for alert in heard.all()] == [2]
+    finally:
+        threading.stack_size(before)
+
+
+def test_a_call_during_a_look_leads_to_another_look(ledger):
+    heard, looking, go_on = Heard(), threading.Event(), threading.Event()
+
+    def slow(alert):
+        looking.set()
+        assert go_on.wait(60)
+        heard(alert)
+
+    ledger.alert(slow, spent=1)
+    ledger.alert(heard, spent=10)
+    ledger.record(call(cost_nanos=2 * 10**9)).result(60)
+    assert looking.wait(60)
+    ledger.record(call(cost_nanos=9 * 10**9)).result(60)
+    go_on.set()
+    settle()
+    assert sorted(alert.limit for alert in heard.all()) == [1, 10]
+
+
 def test_notebooks_show_it(ledger, monkeypatch):
     monkeypatch.setattr(ledgers, "ledger", ledger)
     ledger.alert(Heard(), spent=1)

@@ -1,5 +1,6 @@
 """A ledger in PostgreSQL, as a user sees it."""
 
+import threading
 import uuid
 from datetime import UTC, datetime
 
@@ -9,6 +10,8 @@ import llmkit
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord
 from tests.support import postgres as postgres_server
+
+FIGURES = ("calls_total", "cost_usd_total", "input_tokens_total", "ledger_cost_usd")
 
 
 def call(**changes):
@@ -67,3 +70,26 @@ class TestPlaces:
                 use()
             assert "password@" not in str(caught.value)
         assert "Check" in repr(ledger)
+
+
+@pytest.mark.full
+def test_alerts_are_said_once_and_metrics_are_those_of_the_ledger(postgres, opened):
+    from prometheus_client import CollectorRegistry
+
+    one, other, heard = opened(postgres), opened(postgres), []
+    for ledger in (one, other):
+        ledger.alert(lambda alert: heard.append(alert.value), spent=1, model="m")
+        ledger.alert(lambda alert: heard.append(alert.kind), error_rate=5, at_least=1)
+    for ledger in (one, other):
+        ledger.record(call(cost_nanos=2 * 10**9, input_tokens=5)).result(60)
+        ledger.record(call(status="error", cost_nanos=None)).result(60)
+        for thread in threading.enumerate():
+            if thread.name == "llmkit-alerts":
+                thread.join(60)
+    assert sorted(map(str, heard)) == ["2.0", "error_rate"]
+    registry = CollectorRegistry()
+    registry.register(llmkit.metrics.LedgerCollector(other))
+    labels = {"provider": "openai", "model": "m", "status": "ok", "simulated": "false"}
+    values = [registry.get_sample_value(f"llmkit_{name}", labels) for name in FIGURES]
+    assert values == [2, 4, 10, 4]
+    assert registry.get_sample_value("llmkit_budget_spent_usd", {"budget": "daily"}) == 4

@@ -6,6 +6,7 @@ import copy
 import logging
 import pickle
 import socket
+import threading
 import traceback
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from llmkit.core.redaction import redact
 from llmkit.costs.alerting import webhook
 from llmkit.costs.alerting.announcer import targets_of
 from llmkit.costs.alerting.webhook import WebhookError
+from tests.support.certificates import self_signed
 from tests.support.receiver import Receiver
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -85,6 +87,33 @@ def test_a_proxy_does_not_get_what_is_for_this_machine(monkeypatch):
     with Receiver() as receiver:
         Webhook(receiver.url)(ALERT)
         assert len(receiver.paths) == 1
+
+
+def test_over_tls_the_users_certificates_count(tmp_path, monkeypatch):
+    authority, context = self_signed(tmp_path)
+    with Receiver(tls=context) as receiver:
+        with pytest.raises(WebhookError, match=r"no answer \(SSLCertVerificationError\)"):
+            Webhook(receiver.url)(ALERT)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        Webhook(receiver.url)(ALERT)
+        assert receiver.get()["text"] == str(ALERT)
+
+
+def test_what_is_no_http_is_no_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk():
+            for _ in range(3):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"220 mail.example SMTP\r\n")
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(WebhookError, match="no answer"):
+            Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/x")(ALERT)
+        thread.join(60)
 
 
 def free_port():

@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
-import ssl
 import struct
 
 import pytest
@@ -14,6 +11,7 @@ from llmkit import ConfigurationError, OpenAIClient, ProviderNotAvailableError
 from llmkit.transport import certificates
 from llmkit.transport.proxies import proxy_for
 from tests.support.callers import PROTOCOLS, QUESTION, SDKS
+from tests.support.certificates import self_signed
 from tests.support.peer import Peer, http
 
 ALL = {**SDKS, "google-legacy": llmkit.GoogleGenerativeAIClient}
@@ -325,27 +323,7 @@ async def test_without_the_package_a_socks_proxy_is_refused_in_a_sentence(record
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     """A certificate for 127.0.0.1 that signs itself: the file, and a server's side of TLS."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-    place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = builder.add_extension(place, critical=False).sign(key, hashes.SHA256())
-    folder = tmp_path_factory.mktemp("tls")
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = signed.public_bytes(serialization.Encoding.PEM)
-    (folder / "both.pem").write_bytes(private + public)
-    (folder / "public.pem").write_bytes(public)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem")
-    return folder / "public.pem", context
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
