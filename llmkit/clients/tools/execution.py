@@ -196,8 +196,9 @@ class Execution:
                 refusal = "The user did not allow this call."
                 self.done = Executed(call, failed(call, refusal), approved=False, error=refusal)
                 return
-        async for job in self._run(call, tool, approved=approved):
-            yield job
+        async with contextlib.aclosing(self._run(call, tool, approved=approved)) as jobs:
+            async for job in jobs:
+                yield job
 
     async def _decided(self, question: Question) -> bool | ToolCall | None:
         """Return what was decided beforehand; `None` if a person has to be asked."""

@@ -291,6 +291,37 @@ async def test_an_async_tool_is_the_current_span_while_it_runs(collector, ledger
     same(collector, ledger)
 
 
+async def test_a_run_that_is_cancelled_in_a_tool_leaves_no_span_open(collector, ledger, client):
+    async def population(city: str) -> int:
+        """Return how many people live in a city."""
+        running.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.Event()
+    task = asyncio.create_task(client.run("How many people live in Paris?", tools=[population]))
+    await asyncio.wait_for(running.wait(), 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(span.name for span in collector.spans) == [
+        "chat sandbox",
+        "execute_tool population",
+        "invoke_agent",
+    ]
+    same(collector, ledger)
+
+
+def test_what_a_batch_api_answered_is_a_span_of_each_row(collector, ledger, server, monkeypatch):
+    monkeypatch.setenv("LLMKIT_SANDBOX", "1")
+    frame = pd.DataFrame({"text": ["a", "b", "c"]})
+    frame.llm.map(
+        "echo: {{text}}", model="openai:sandbox", mode="batch", wait=True, progress=False, job="echoes"
+    )
+    same(collector, ledger)
+    assert len(collector.calls) == 3
+    assert {span.attributes["llmkit.status"] for span in collector.calls} == {"ok"}
+
+
 def test_a_table_is_the_parent_of_its_calls(collector, ledger, server):
     frame = pd.DataFrame({"text": ["a", "b", "c"]})
     frame.llm.map("echo: {{text}}", model="sandbox", job="echoes", progress=False, store=False)
