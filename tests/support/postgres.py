@@ -89,6 +89,18 @@ class PostgresServer:
         """Kill the server's first process with -9; the others end by themselves."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """Stop the server and start it again."""
+        self.stop()
+        self.start()
+
+    def put_file(self, name: str, data: bytes) -> None:
+        """Put a file among the server's data, readable by the server only."""
+        path = self.folder / "data" / name
+        path.write_bytes(data)
+        path.chmod(0o600)
+        _give(path)
+
     def remove(self) -> None:
         """Stop the server and delete its folder."""
         self.stop(immediate=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import threading
 import traceback
@@ -117,6 +119,42 @@ def test_a_server_that_does_not_run_may_be_there_later(postgres):
 
 def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres):
     assert "offers no TLS" in refused(f"{postgres}?sslmode=require")
+
+
+@pytest.fixture
+def certificate(postgres, tmp_path):
+    """The server speaks TLS, with a certificate that only this test trusts."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate")
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", "server.key", "-nodes"]
+    command = ["openssl", "req", "-x509", *key, "-out", "server.crt", "-days", "2", *names]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    here = server()
+    for name in ("server.key", "server.crt"):
+        here.put_file(name, (tmp_path / name).read_bytes())
+    here.execute("ALTER SYSTEM SET ssl = on")
+    here.restart()
+    yield tmp_path / "server.crt"
+    here.execute("ALTER SYSTEM RESET ssl")
+    here.restart()
+
+
+@pytest.mark.full
+def test_a_connection_is_encrypted_and_a_certificate_is_checked_where_the_address_says_so(
+    postgres, certificate
+):
+    def is_encrypted(connection):
+        return connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+
+    for options in ("sslmode=require", f"sslmode=verify-full&sslrootcert={certificate}"):
+        encrypted = Database(Address(f"{postgres}?{options}"))
+        assert encrypted.run(is_encrypted) == (True,)
+        encrypted.close()
+    said = refused(f"{postgres}?sslmode=verify-full&sslrootcert={certificate.parent / 'none.crt'}")
+    assert "has no TLS certificate that this machine trusts. Set sslrootcert" in said
+    other = postgres.replace("127.0.0.1", "localhost")
+    assert "has no TLS certificate" in refused(f"{other}?sslmode=verify-full&sslrootcert={certificate}")
 
 
 def test_a_server_that_is_too_old_is_refused(postgres, monkeypatch):

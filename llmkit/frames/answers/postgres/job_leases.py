@@ -43,7 +43,7 @@ class LeaseKeeper:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, in a forked child."""
+        """Hold nothing."""
         self._pid = os.getpid()
         self._held: set[str] = set()
         self._lock = threading.Lock()
@@ -52,8 +52,7 @@ class LeaseKeeper:
 
     def hold(self, name: str) -> None:
         """Note that something is held."""
-        if self._pid != os.getpid():
-            self.reset()
+        self._renewed()
         with self._lock:
             self._held.add(name)
             if self._thread is None:
@@ -65,17 +64,24 @@ class LeaseKeeper:
 
     def drop(self, name: str) -> None:
         """Note that something is held no longer."""
+        self._renewed()
         with self._lock:
             self._held.discard(name)
 
     def close(self) -> None:
         """End the thread."""
+        self._renewed()
         with self._lock:
             thread, self._thread = self._thread, None
             self._held.clear()
             self._stop.set()
-        if thread is not None and self._pid == os.getpid():
+        if thread is not None:
             thread.join()
+
+    def _renewed(self) -> None:
+        """Forget the parent's thread and lock in a forked child."""
+        if self._pid != os.getpid():
+            self.reset()
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(LEASE.total_seconds() / 4):

@@ -179,11 +179,10 @@ class PostgresAnswers:
         return self._database.run(work, patience=PATIENCE)
 
     def _renewed(self) -> None:
-        """Forget the parent's queue and leases in a forked child."""
+        """Forget the parent's queue in a forked child."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._writer.reset()
-            self._leases.reset()
 
     def _prepare(self, connection: Connection) -> None:
         upgrade(connection, "answers", STEPS, self.name)
