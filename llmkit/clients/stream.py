@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llmkit.content.parts import Part, Text, text_of
 from llmkit.providers.raw_parts import flush
@@ -128,6 +128,12 @@ class TextStream(AsyncGenerator[str, None]):
                     yield part
         for part in _rest(self._call, done):
             yield part
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "A TextStream is read with `async for text in stream:`. Without async, llmkit.ask(…) waits for"
+            " the whole answer."
+        )
 
     def __anext__(self) -> Coroutine[Any, Any, str]:
         return self._source.__anext__()

@@ -93,13 +93,14 @@ def format_exact(nanos: int) -> str:
 
 
 def format_rate(usd: Decimal | float) -> str:
-    """Write a listed price per million tokens without zeros at its end.
+    """Write a listed price per million tokens: whole dollars, or as many decimals as needed, at least two.
 
     Example:
-        >>> format_rate(Decimal("0.150")), format_rate(10.0)
-        ('$0.15', '$10')
+        >>> format_rate(Decimal("0.150")), format_rate(10.0), format_rate(4.5)
+        ('$0.15', '$10', '$4.50')
     """
-    return f"${float(usd):g}"
+    whole, point, decimals = f"{float(usd):g}".partition(".")
+    return f"${whole}{point}{decimals.ljust(2, '0') if point else ''}"
 
 
 def format_ticks(values: Sequence[float]) -> list[str]:

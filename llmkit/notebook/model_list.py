@@ -105,7 +105,11 @@ def model_menu() -> list[dict[str, Any]]:
         >>> "sandbox:sandbox" in next(g["models"] for g in model_menu() if g["group"] == "sandbox")
         True
     """
-    groups = [{"group": name, "models": models, "lacks": lacks(name)} for name, models in model_groups()]
+    groups = [
+        {"group": name, "models": models, "lacks": lacks(name)}
+        for name, models in model_groups()
+        if models != [name] or name not in catalog.providers()  # which model of it would be asked?
+    ]
     ready = {group["group"] for group in groups if not group["lacks"]}
     short = [alias for alias, target in aliases().items() if target.partition(":")[0] in ready]
     named = [{"group": "aliases", "models": short, "lacks": ""}] if short else []

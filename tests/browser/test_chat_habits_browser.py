@@ -21,6 +21,9 @@ IN_VIEW = """box => {
     const { top, bottom } = box.getBoundingClientRect();
     return top >= 0 && bottom <= innerHeight;
 }"""
+MISNAMED = """all => all.filter((one) => /\\p{L}/u.test(one.textContent)
+    && !one.ariaLabel.toLowerCase().includes(one.textContent.replace("✓", "").trim().toLowerCase())
+).map((one) => `${one.textContent} is called ${one.ariaLabel}`)"""
 HEIGHTS = "all => all.map((one) => one.getBoundingClientRect().y)"
 WATCH = """code => new MutationObserver(() => {
     if (code.textContent.includes("Copied")) code.dataset.copied = "yes";
@@ -70,6 +73,7 @@ def test_formulas_and_code_are_shown_and_code_is_copied(lab, dark):
         numerator, denominator = fraction.locator("mi").evaluate_all(HEIGHTS)
         assert numerator + 5 < denominator  # it is drawn as one
         expect(chat.answers.first.locator("mtr")).to_have_count(2)
+        assert chat.root.get_by_role("button").evaluate_all(MISNAMED) == []
         chat.ask(CODE, 2)
         code = chat.answers.nth(1).locator(".llmkit-chat-code")
         code.evaluate(WATCH)  # the word stands there for two seconds only

@@ -262,7 +262,7 @@ def test_subcommands_answer(kernel):
     assert kernel.run("%llm model sandbox:sandbox-mini").text == "Model: sandbox:sandbox-mini\n"
     assert "sandbox:sandbox-mini" in kernel.run("%llm models mini").data("text/plain")[0]
     assert "over 0 calls" in kernel.run("%llm cost").text
-    assert "✗ openai" in kernel.run("%llm doctor").text
+    assert "· openai" in kernel.run("%llm doctor").text
     assert "--temperature" in kernel.run("%llm help").text
 
 

@@ -106,4 +106,7 @@ class Run:
 
         columns = list(Step.__dataclass_fields__)
         rows: list[dict[str, Any]] = [asdict(step) for step in self.trace]
-        return pd.DataFrame(rows, columns=columns)
+        frame = pd.DataFrame(rows, columns=columns)
+        # `None` for no error, also where text columns of pandas 3 have NaN.
+        frame["error"] = pd.Series([step.error for step in self.trace], dtype="object")
+        return frame

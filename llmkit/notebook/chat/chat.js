@@ -23,8 +23,11 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Make a button; its accessible name contains its text, so that a spoken command finds it. */
 function button(text, label, onclick, properties = {}) {
-  return make("button", { type: "button", textContent: text, title: label, "aria-label": label, onclick, ...properties });
+  const unsaid = /\p{L}/u.test(text) && !label.toLowerCase().includes(text.toLowerCase());
+  const name = unsaid ? `${text}: ${label[0].toLowerCase()}${label.slice(1)}` : label;
+  return make("button", { type: "button", textContent: text, title: label, "aria-label": name, onclick, ...properties });
 }
 
 function megabytes(bytes) {
@@ -202,7 +205,7 @@ class Message {
       return foot;
     }
     foot.append(make("span", { textContent: form.facts.join(" · ") }));
-    if (form.warning) foot.append(warning(form.warning));
+    if (form.warning) foot.append(form.facts.length ? " · " : "", warning(form.warning));
     if (form.note) foot.append(make("div", { textContent: form.note }));
     return foot;
   }
@@ -243,7 +246,7 @@ class Message {
     if (form.text) {
       bar.append(button("Copy", "Copy as Markdown", () => chat.copy(form.text, "Copied.")));
       if (!mine) {
-        bar.append(button("To cell", "To cell: copy the code for a new cell", () =>
+        bar.append(button("To cell", "Copy the code for a new cell", () =>
           chat.copy(codeOf(form.text), `Copied: leave the chat, press B for a new cell, and paste. In a cell, ${chat.head?.called ?? "chat"}.to_cell() does it.`)));
       }
     }

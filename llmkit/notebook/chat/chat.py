@@ -226,7 +226,8 @@ class Chat:
 
         shown = set(self._runner.talk.branch)
         rows = [_row(node, shown=node in shown) for node in self._runner.talk]
-        return pd.DataFrame(rows, columns=list(_row(None, shown=False)))
+        frame = pd.DataFrame(rows, columns=list(_row(None, shown=False)))
+        return frame.astype(dict.fromkeys(["message", "follows", "input_tokens", "output_tokens"], "Int64"))
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write the branch that is shown into a file that only its owner can read.

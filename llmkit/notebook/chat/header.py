@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.money import format_money
+from llmkit.core.money import NANO, format_money, to_nanos
 from llmkit.notebook.display.footer import is_about, lacks_price
 from llmkit.notebook.model_list import context_window
 from llmkit.notebook.tools.steps import Called
@@ -72,4 +72,4 @@ def _responses(talk: Conversation) -> list[LLMResponse]:
 
 
 def _sum(responses: Iterable[LLMResponse]) -> float:
-    return sum(response.cost_estimate or 0.0 for response in responses)
+    return sum(to_nanos(response.cost_estimate or 0.0) for response in responses) / NANO

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 PATIENCE = 8.0
 """Timeout of each check in seconds."""
 
-WIDTH = 100
-"""Width of the report in columns."""
+WIDTH = 90
+"""Width of the report in columns: JupyterLab breaks longer lines in a window of 1,100 pixels."""
 
 SKEW = 60.0
 """Seconds that this machine's clock may be off before certificates and signatures fail."""
@@ -76,7 +76,10 @@ async def findings(model: str | None = None) -> list[Finding]:
     name = await in_thread(_resolved, model)
     asked = _providers(name)
     findings = await asyncio.gather(
-        *(_in_time(provider.name, _provider(provider)) for provider in asked),
+        *(
+            _in_time(provider.name, _provider(provider, default=_default_provider(name)))
+            for provider in asked
+        ),
         *(_in_time(what, in_thread(look)) for what, look in _LOCAL.items()),
     )
     answers, local = findings[: len(asked)], findings[len(asked) :]
@@ -106,20 +109,23 @@ def _resolved(model: str | None) -> str | LLMClientError:
         return error
 
 
+def _default_provider(name: str | LLMClientError) -> str | None:
+    return name.partition(":")[0] if isinstance(name, str) else None
+
+
 def _providers(name: str | LLMClientError) -> list[Provider]:
     """Return the providers to check: those that need a key, and the default model's."""
     from llmkit.core import catalog
 
-    default = name.partition(":")[0] if isinstance(name, str) else None
     return [
         provider
         for provider in catalog.providers().values()
-        if provider.name == default
+        if provider.name == _default_provider(name)
         or (provider.key_env and not provider.local and not provider.superseded_by)
     ]
 
 
-async def _provider(provider: Provider) -> Finding:
+async def _provider(provider: Provider, *, default: str | None) -> Finding:
     """Check one provider; its models are listed only if there is a key."""
     from llmkit.clients.credentials.keys import keys
     from llmkit.clients.engine.engine import ProviderClient
@@ -130,13 +136,14 @@ async def _provider(provider: Provider) -> Finding:
     if not isinstance(client, ProviderClient):
         return Finding(name=provider.name, ok=None, text="client of another package: not checked")
     if key is None and not client.simulated and not provider.local:
-        return _without_key(provider)
+        return _without_key(provider, needed=provider.name == default)
     source = "sandbox" if client.simulated else f"key from {key.source}" if key else "no key needed"
     await in_thread(client.load)  # imports an SDK, which would hold up the other checks
     return _answered(provider.name, source, await client.health_check(), simulated=client.simulated)
 
 
-def _without_key(provider: Provider) -> Finding:
+def _without_key(provider: Provider, *, needed: bool) -> Finding:
+    """Report that there is no key: a fault only if the default model needs one."""
     from llmkit.clients.credentials import runtime_secrets
 
     # Reading a secret may show a dialog, which only a call does.
@@ -145,7 +152,7 @@ def _without_key(provider: Provider) -> Finding:
         return Finding(name=provider.name, ok=None, text=text)
     refusal = runtime_secrets.refusal(provider.name)
     text = f"no key: {refusal}%llm key {provider.name}, or set {provider.key_env[0]}"
-    return Finding(name=provider.name, ok=False, text=text)
+    return Finding(name=provider.name, ok=False if needed else None, text=text)
 
 
 def _answered(name: str, source: str, health: Health, *, simulated: bool) -> Finding:

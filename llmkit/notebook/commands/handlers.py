@@ -27,6 +27,7 @@ def run(session: Session, command: Command) -> Any:
 
 def _model(session: Session, command: Command) -> None:
     from llmkit.clients.registry import resolve
+    from llmkit.notebook.commands.model_prices import full_name
 
     if "," in (command.argument or ""):
         raise ConfigurationError(
@@ -36,7 +37,7 @@ def _model(session: Session, command: Command) -> None:
         # An unknown name is refused now, not at the next question.
         resolve(command.argument)
         session.defaults.model = command.argument
-    say(f"Model: {resolve(session.defaults.model or None)}")
+    say(f"Model: {full_name(resolve(session.defaults.model or None))}")
 
 
 def _models(_session: Session, command: Command) -> Any:

@@ -41,11 +41,22 @@ def is_free(name: ModelName) -> bool:
     return known is not None and (known.local or known.sandbox)
 
 
-def charges(name: ModelName) -> str:
-    """Return a sentence that names the new default model and its price."""
+def full_name(name: ModelName) -> str:
+    """Return a model's name with its provider, also if it is the provider's default model.
+
+    Example:
+        >>> from llmkit.core.naming import ModelName
+        >>> full_name(ModelName("sandbox", None))
+        'sandbox:sandbox'
+    """
     known = catalog.providers().get(name.provider)
     model = name.model or (known.models[0] if known is not None and known.models else None)
-    full = name.provider if model is None else f"{name.provider}:{model}"
+    return name.provider if model is None else f"{name.provider}:{model}"
+
+
+def charges(name: ModelName) -> str:
+    """Return a sentence that names the new default model and its price."""
+    full = full_name(name)
     found = listing(full)
     if found is None:
         return f"{full} is now the default and costs money: its price is unknown."

@@ -12,7 +12,7 @@ from llmkit.notebook.compare.measures import LARGEST, SMALLEST, measured, tokens
 from llmkit.notebook.display.footer import lacks_price
 from llmkit.notebook.display.plain_text import plain
 from llmkit.notebook.reply import Reply
-from llmkit.notebook.shell import execution_number
+from llmkit.notebook.shell import execution_number, has_kernel, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -140,6 +140,8 @@ class Comparison:
         frame = pd.DataFrame(rows).set_index("model")
         numbers = ["first_token_s", "duration_s", "tokens_per_s", "cost_usd", "saved_usd"]
         counts = ["input_tokens", "output_tokens"]
+        # Errors as objects: `None` for no error, where text columns of pandas 3 have NaN.
+        frame["error"] = pd.Series([row["error"] for row in rows], index=frame.index, dtype="object")
         return frame.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(counts, "Int64")})
 
     def best(self, by: str = "cost") -> str:
@@ -235,6 +237,8 @@ class Comparison:
         """Show the answers again, but not twice in the execution that streamed them."""
         if self._shell is None or execution_number(self._shell) != self._made_in:
             self.show()
+        elif not has_kernel(self._shell):  # a terminal has written `Out[n]:` already
+            say(repr(self))
 
     def show(self) -> None:
         """Show the answers and their footers."""

@@ -95,7 +95,7 @@ def _measured(entry: ModelAnswer, found: LLMResponse) -> Iterator[str]:
         yield f"first text {format_seconds(first)}"
     if speed is not None and not found.replayed:
         yield f"{speed:,.0f} tok/s"
-    if found.finish_reason:
+    if found.finish_reason not in {None, "stop"}:  # a normal end needs no words
         yield f"finish: {found.finish_reason}"
 
 

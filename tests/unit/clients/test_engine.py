@@ -196,3 +196,12 @@ async def test_a_recorder_whose_future_fails_does_not_cost_the_answer(server, re
             await asyncio.sleep(0.005)
         held[0].set_exception(OSError("disk full"))
         assert (await task).content == TEXT
+
+
+async def test_a_loop_without_async_is_told_what_to_write(protocol, server, recorder):
+    async with opened(protocol, server) as client:
+        stream = client.stream_text(QUESTION)
+        with pytest.raises(TypeError, match=r"`async for text in stream:`.*llmkit\.ask"):
+            for _ in stream:
+                pass
+        await stream.aclose()

@@ -57,7 +57,8 @@ def test_the_amounts_on_an_axis_have_the_decimals_of_their_steps(values, texts):
 
 
 def test_a_rate_has_no_zeros_at_its_end():
-    assert [format_rate(rate) for rate in (Decimal("0.150"), 10, 12.345)] == ["$0.15", "$10", "$12.345"]
+    rates = (Decimal("0.150"), 10, 12.345, 4.5, 0.0375)
+    assert [format_rate(rate) for rate in rates] == ["$0.15", "$10", "$12.345", "$4.50", "$0.0375"]
 
 
 def test_an_unknown_amount_stays_unknown():

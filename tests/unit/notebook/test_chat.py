@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from llmkit import (
     BudgetExceededError,
     Chat,
     ConfigurationError,
+    LLMResponse,
     RateLimitError,
     StreamInterruptedError,
     attach,
@@ -19,6 +21,7 @@ from llmkit import (
 )
 from llmkit.core.bridge import bridge
 from llmkit.notebook.chat.conversation import Conversation
+from llmkit.notebook.chat.header import shown_cost
 from llmkit.notebook.chat.runner import ChatRunner, ChatSettings
 from llmkit.notebook.chat.text import message_form, saved_html
 from llmkit.notebook.model_list import context_window, model_menu
@@ -378,3 +381,18 @@ def test_the_menu_begins_with_what_has_a_key(monkeypatch):
     assert next(g for g in model_menu() if g["group"] == "openai")["lacks"] == "no key"
     assert context_window("openai", "gpt-4o-mini") == 128_000
     assert context_window("sandbox", "sandbox") is None
+
+
+def test_the_cost_is_a_sum_of_amounts_not_of_floats():
+    nodes = [
+        SimpleNamespace(response=LLMResponse("", "openai", "m", cost_estimate=usd)) for usd in (0.1, 0.2)
+    ]
+    assert shown_cost(nodes) == 0.3
+
+
+def test_counts_are_whole_numbers():
+    chat = Chat("sandbox")
+    for _ in range(2):
+        chat.ask("repeat exactly: hi there")
+    assert chat.df["follows"].dtype == chat.df["output_tokens"].dtype == "Int64"
+    assert chat.df["follows"].isna().tolist() == [True, False, False, False]

@@ -27,6 +27,7 @@ from llmkit.notebook.display.error_messages import Stopped
 from tests.kernel.test_live import Clock, Front, long_answer
 from tests.support.billing import charging
 from tests.support.kernels import Kernel
+from tests.support.shells import opened
 
 ONE, TWO, BROKEN = "sandbox:sandbox", "sandbox:sandbox!finish=stop", "sandbox:sandbox!status=401"
 
@@ -208,6 +209,18 @@ class TestResult:
         assert frame["cost_usd"].dtype == "float64"
         assert frame["output_tokens"].dtype == "Int64"
         assert frame.loc["b", ["cost_usd", "output_tokens"]].isna().all()
+        assert list(frame["error"]) == [None, "LLMClientError"]
+
+    def test_only_an_unusual_end_is_mentioned(self):
+        assert "finish" not in str(final(Comparison([answer("a")]))["text/plain"])
+        odd = answer("a", finish_reason="tool_calls")
+        assert "finish: tool_calls" in str(final(Comparison([odd]))["text/plain"])
+
+    def test_in_a_terminal_the_last_line_of_a_cell_is_not_empty(self):
+        with opened() as shell:
+            shell.do("import llmkit")
+            said = shell.do(f"llmkit.compare('repeat exactly: hi', ['{ONE}', '{TWO}'])").text
+        assert said.rstrip().endswith(f"<Comparison of {ONE}, {TWO}>")
 
     def test_keeping_an_answer_tells_who_wants_to_know(self):
         kept = []

@@ -77,9 +77,18 @@ async def test_what_does_not_work_says_what_to_do(server, openai_at):
     openai_at("http://127.0.0.1:1/v1")
     report = await examine("openai:no-such-model")
     assert line(report, "openai").startswith("✗ openai       key from OPENAI_API_KEY; No answer from")
+    assert line(report, "anthropic").startswith("· anthropic    no key: ")
     assert "%llm key anthropic, or set ANTHROPIC_API_KEY" in line(report, "anthropic")
     assert line(report, "clock").startswith("· clock")
     assert line(report, "model").startswith("· model")
+
+
+async def test_a_missing_key_is_a_fault_only_where_the_default_model_needs_it(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert line(await examine("openai:gpt-5.4-mini"), "openai").startswith("✗ openai       no key: ")
+    report = await examine("sandbox:sandbox")
+    assert line(report, "openai").startswith("· openai       no key: ")
+    assert max(map(len, report.splitlines())) <= doctor.WIDTH
 
 
 async def test_a_default_model_that_the_provider_does_not_list_is_reported(server, openai_at):

@@ -259,6 +259,15 @@ class TestFormulas:
 
 
 class TestLook:
+    def test_the_lines_of_a_verse_stay_lines(self):
+        haiku = "An old silent pond\nA frog jumps in\nSplash! Silence again"
+        shown = "<p>An old silent pond<br>\nA frog jumps in<br>\nSplash! Silence again</p>\n"
+        assert render(haiku) == render_partial(haiku) == shown
+        assert "<br>" not in render(
+            "# Title\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\nx\ny\n```"
+        )
+        assert render("- one\n  more") == "<ul>\n<li>one<br>\nmore</li>\n</ul>\n"
+
     def test_a_table_keeps_its_alignment(self):
         html = render("| a | b |\n|:-:|--:|\n| 1 | 2 |")
         assert '<th align="center">a</th>' in html

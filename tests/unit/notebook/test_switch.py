@@ -56,3 +56,9 @@ def test_a_model_that_was_named_is_no_surprise(shell, monkeypatch):
 def test_a_key_that_changes_nothing_says_nothing_more(shell):
     shell.do("%llm model sandbox")
     assert shell.do("%llm key openai").text == "The openai key is set for this session.\n"
+
+
+def test_a_provider_as_the_default_is_shown_with_its_model(shell, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdefghij")
+    assert shell.do("%llm model").text.startswith("Model: openai:gpt-")
+    assert shell.do("%llm model sonnet").text.startswith("Model: anthropic:claude-sonnet-")

@@ -276,6 +276,9 @@ _RULES = {
     "code_block": _code,
     "llmkit_picture": _picture,
     "llmkit_box": _box,
+    "softbreak": _constant(
+        "<br>\n"
+    ),  # as chats do: models end lines of verse and addresses without the two spaces
     "table_open": _constant('<div class="llmkit-table" tabindex="0"><table>\n'),
     "table_close": _constant("</table></div>\n"),
     "footnote_ref": _footnote,
