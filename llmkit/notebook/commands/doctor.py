@@ -208,7 +208,7 @@ def examine_ledger(ledger: Ledger) -> Finding:
     if str(path) == ":memory:":
         return Finding(name="ledger", text="in memory: its rows are lost when this process ends")
     if isinstance(path, str):
-        return Finding(name="ledger", text=path)
+        return _examine_database(ledger, path)
     from llmkit.core import runtimes
 
     if not path.exists():
@@ -227,6 +227,17 @@ def examine_ledger(ledger: Ledger) -> Finding:
     return _judged(
         "ledger", f"{path}; {facts}{where}", waiting, loss, locks, _unwritable(path), _open_to_others(path)
     )
+
+
+def _examine_database(ledger: Ledger, address: str) -> Finding:
+    """Ask a ledger that is no file: a database that does not answer has no total."""
+    try:
+        calls = ledger.sums()
+    except ConfigurationError as error:
+        return Finding(name="ledger", ok=False, text=str(error))
+    waiting = f"{ledger.waiting} calls wait here until it can be written" if ledger.waiting else ""
+    count = sum(one.calls for one in calls.values())
+    return _judged("ledger", f"{address}; {count:,} rows that you may read", waiting)
 
 
 def _answers() -> Finding:

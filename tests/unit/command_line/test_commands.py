@@ -198,8 +198,21 @@ def test_a_ledger_moves_into_postgresql_and_is_read_there(run, ledger, postgres,
         assert run("cost", "tag:project", "--json").json == here
         assert run("budget", "daily=5", "--json").json["daily"] == 5.0
         assert run("ask", "hi").code == 0
-        found = {one["name"]: one["text"] for one in run("doctor", "--json").json}
-    assert PASSWORD not in found["ledger"]
+        done = run("doctor", "--json")
+    found = {one["name"]: one for one in done.json}
+    assert found["ledger"]["ok"]
+    assert found["ledger"]["text"].endswith("; 2 rows that you may read")
+    assert PASSWORD not in done.out
+
+
+@pytest.mark.full
+def test_doctor_says_that_a_database_refuses(run, postgres, monkeypatch):
+    with contextlib.closing(Ledger(postgres.replace(PASSWORD, "a-wrong-password"))) as shared:
+        monkeypatch.setattr(module, "ledger", shared)
+        done = run("doctor", "--json")
+    found = {one["name"]: one for one in done.json}
+    assert (found["ledger"]["ok"], found["budget"]["ok"]) == (False, False)
+    assert "a-wrong-password" not in done.out
 
 
 @pytest.mark.full

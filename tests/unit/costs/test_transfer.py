@@ -14,6 +14,8 @@ import pytest
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs import transfer
 from llmkit.costs.ledger import Ledger
+from llmkit.costs.store.filters import ALL
+from llmkit.costs.store.sqlite.merged import MergedStore
 from llmkit.records import CallRecord
 from tests.support.month import simulated_calls, simulated_month
 from tests.support.processes import unmeasured
@@ -154,6 +156,30 @@ def test_a_target_that_cannot_be_written_is_an_error_and_nothing_is_doubled_late
     places[tmp_path / "there"].full = False
     source.copy_to(target)
     assert rows(target) == rows(source)
+
+
+class Restless(ReferenceStore):
+    """A store whose rows change once while they are read."""
+
+    reads = 0
+
+    def read(self, after=0, limit=None, choice=ALL):
+        self.reads += 1
+        if self.reads == 2:
+            self._place.epoch = "another"
+        return super().read(after, limit, choice)
+
+
+def test_rows_that_change_meanwhile_are_read_again(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PAGE", 2)
+    store = Restless(tmp_path / "restless", lambda: datetime.now(UTC))
+    with closing(Ledger(store=store)) as source:
+        write(source, *(call() for _ in range(5)))
+        assert source.copy_to(target).copied == 5
+        assert rows(target) == rows(source)
+    store.reads = 1
+    with closing(Ledger(store=MergedStore([store]))) as merged:
+        assert merged.total().calls == 5
 
 
 KILLED = """
