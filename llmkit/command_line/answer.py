@@ -52,6 +52,7 @@ class Answer:
         self.name = resolve(options.model)
         self._first: LLMResponse | None = None  # the answer that had the wrong format
         self._printed = ""
+        self._waiting = PlainAnswer(sys.stderr)  # shows what the call waits for
         self.stream = self._open()
 
     def _open(self, further: tuple[LLMMessage, ...] = ()) -> TextStream:
@@ -109,19 +110,26 @@ class Answer:
     def _show(self) -> None:
         """Print the text as it comes, if it is printed as it is."""
         live = self._prompt.format not in READ and not self._options.json
-        filtered, waiting = Spoken(), PlainAnswer(sys.stderr)
+        filtered = Spoken()
         with closing(bridge.stream(self.stream)) as pieces:
             for piece in pieces:
                 self._feed(filtered.feed(piece or "") if live else "")
-                if not self._printed and not self._options.quiet:
-                    thinking = THINKING if filtered.thinking or self.stream.thinking else ""
-                    waiting.tick("" if piece and live else countdown(self.stream.waiting) or thinking)
+                if not self._printed:  # later, a notice would erase the last line of the answer
+                    self._waiting.tick(self._notice(thinking=filtered.thinking))
+        self._waiting.tick()
         if live:
             self._feed(filtered.rest())
-        waiting.tick()
+
+    def _notice(self, *, thinking: bool) -> str:
+        """Return what the call waits for."""
+        if self._options.quiet:
+            return ""
+        thinks = (thinking or self.stream.thinking) and sys.stderr.isatty()
+        return countdown(self.stream.waiting) or (THINKING if thinks else "")
 
     def _feed(self, text: str) -> None:
         if text:
+            self._waiting.tick()
             output.write(text)
             self._printed = text
 
@@ -131,6 +139,7 @@ class Answer:
 
     def _finish(self, status: CallStatus, error: LLMClientError | None = None, value: Any = None) -> None:
         """Print the end of the answer, and its price."""
+        self._waiting.tick()
         outcome = outcome_of(self.stream)
         if self._options.json:
             if outcome is not None:
@@ -177,14 +186,16 @@ class Answer:
     ) -> dict[str, Any]:
         """Return the answer for JSON, by the ledger's names."""
         found = {"text": spoken(outcome.content), "complete": status == "ok" and error is None}
-        if self._prompt.format in {"json", "df"}:
-            found["value"] = (
-                value.to_dict("records") if self._prompt.format == "df" and value is not None else value
-            )
-        if outcome.reasoning:
-            found["reasoning"] = outcome.reasoning
+        if self._prompt.format == "json":
+            found["value"] = value
+        elif self._prompt.format == "df":
+            found["value"] = None if value is None else output.records(value)
+        found |= {"reasoning": outcome.reasoning} if outcome.reasoning else {}
         if outcome.citations:
             found["sources"] = [one.url for one in outcome.citations if one.url]
-        said = {} if error is None else {"error": {"type": type(error).__name__, "message": str(error)}}
+        return {**found, **facts(outcome), **self._troubles(error)}
+
+    def _troubles(self, error: LLMClientError | None) -> dict[str, Any]:
         first = {} if self._first is None else {"first_answer": facts(self._first)}
-        return {**found, **facts(outcome), **first, **said}
+        said = {} if error is None else {"error": {"type": type(error).__name__, "message": str(error)}}
+        return {**first, **said}

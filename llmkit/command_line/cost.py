@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from llmkit.costs.sums import Total
 
+PERIODS = {"hour": 13, "day": 10, "week": 10, "month": 7}
+"""Groups that are times, and how many characters of ISO 8601 they need: a week is its first day."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     today = ledger.total(since=filters.point_in_time("today"))
     total = ledger.total(**chosen)
     if options.json:
-        shape = {"total": amounts(total), "by": by, "groups": output.records(summary.reset_index())}
+        shape = {"total": amounts(total), "by": by, "groups": _groups(summary)}
         output.print_json({"today": amounts(today), **shape})
         return
     output.say(f"Today: {today}")
@@ -86,11 +89,17 @@ def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
             "unpriced": row["unpriced"],
             "saved": format_money(row["saved_usd"]) if row["saved_usd"] else "",
         }
-        for row in output.records(summary.reset_index())
+        for row in _groups(summary)
     ]
 
 
+def _groups(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the groups; periods are written as far as they are exact, in local time."""
+    rows = output.records(summary.reset_index())
+    for row in rows:
+        row |= {name: row[name][:length] for name, length in PERIODS.items() if row.get(name)}
+    return rows
+
+
 def _label(value: Any) -> str:
-    """Return the name of a group; of a period, its beginning."""
-    text = "none" if value is None else str(value)
-    return text.removesuffix("T00:00:00.000")
+    return "none" if value is None else str(value)

@@ -101,7 +101,7 @@ def document(shown: Mapping[str, Any], picture: bytes, name: str) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<title>Costs of calls to language models</title>"
-        "<style>body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+        "<style>body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}"
         ":root{color-scheme:light dark}</style>"
         f"</head><body><main><h1>Costs</h1>{saved(shown, picture, name)}</main></body></html>\n"
     )

@@ -99,6 +99,8 @@ def test_an_answer_in_a_form_is_checked_and_printed_alone(run, tmp_path):
     assert "```" not in code
     assert "def " in code
     assert "value" in run("ask", "A city in France", "-f", "json", "--json").json
+    table = run("ask", "three rivers as a table", "-f", "df", "--json").json["value"]
+    assert len(table) == 3
 
 
 def test_an_answer_of_the_wrong_form_is_asked_for_again_and_not_lost(paid, run):
@@ -107,6 +109,21 @@ def test_an_answer_of_the_wrong_form_is_asked_for_again_and_not_lost(paid, run):
     assert (done.code, done.out) == (1, "")
     assert "no JSON at all" in done.err
     assert len(paid.asked) == 2
+
+
+def test_a_failed_answer_is_json_too(paid, run):
+    paid.answer = lambda _: "no JSON at all"
+    done = run("ask", "A city", "-f", "json", "--json")
+    assert (done.code, done.json["complete"], done.json["text"]) == (1, False, "no JSON at all")
+    assert done.json["error"]["type"] == "BadResponseError"
+    assert done.json["first_answer"]["cost_usd"] == done.json["cost_usd"] > 0
+
+
+def test_reasoning_is_announced_and_in_the_json(run):
+    done = run("ask", "Why is the sky blue?", "-m", "sandbox:sandbox-thinking", "-e", "high", "--json")
+    assert done.json["reasoning"]
+    shown = run("ask", "Why is the sky blue?", "-m", "sandbox:sandbox-thinking", "-e", "high")
+    assert shown.out.startswith("The sky is blue")
 
 
 def test_a_schema_that_is_no_json_is_refused(run, tmp_path):

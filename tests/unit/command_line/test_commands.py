@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import types
+from datetime import datetime
 
 import pandas as pd
 import pytest
@@ -58,12 +59,15 @@ def test_cost_adds_up_as_the_ledger_does(run, ledger):
     assert text[-1].split()[:2] == ["thesis", "3"]
 
 
-def test_cost_takes_filters_and_several_groups(run):
+def test_cost_takes_filters_and_several_groups(run, ledger):
     run("ask", "hi", "-m", "haiku")
     run("ask", "hi", "-m", "sonnet")
     done = run("cost", "day", "surface", "--model", "claude-haiku-5-5", "--since", "7d", "--json").json
     (group,) = done["groups"]
     assert (group["surface"], group["calls"], done["total"]["calls"]) == ("cli", 1, 1)
+    day = ledger.df["time"].iloc[0].tz_convert(datetime.now().astimezone().tzinfo).isoformat()
+    for name, text in {"hour": day[:13], "day": day[:10], "month": day[:7]}.items():
+        assert [one[name] for one in run("cost", name, "--json").json["groups"]] == [text]
     assert run("cost", "--since", "2100-01-01", "--json").json["groups"] == []
     rows = list(csv.DictReader(io.StringIO(run("cost", "status", "--csv").out)))
     assert [(row["status"], row["calls"]) for row in rows] == [("ok", "2")]
