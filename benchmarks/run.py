@@ -24,6 +24,7 @@ BENCHMARKS = {
     "ledger": "ledger_rows",
     "watching": "watching",
     "scale": "scale",
+    "postgres": "shared_ledger",
     "charts": "charts",
     "render": "rendering",
 }
@@ -72,6 +73,7 @@ def _summary(name: str) -> str:
         "ledger": "CPU per row, and to load all rows",
         "watching": "CPU of hooks and spans per call",
         "scale": "CPU and memory of a large ledger, each in a process of its own",
+        "postgres": "a ledger in PostgreSQL; CPU of the caller for a row, time for the rest",
         "charts": "CPU to draw a chart and its picture, the rows being there",
         "render": "CPU of an answer that streams into a notebook, and bytes on the wire",
     }[name]
