@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from llmkit.costs.calls import Calls
+    from llmkit.costs.ledger import Ledger
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".xlsx": "excel"}
 """Formats by the endings of files."""
@@ -50,10 +52,26 @@ def _copy(calls: Calls, options: argparse.Namespace) -> None:
     if options.file or options.format:
         raise ConfigurationError("--to takes neither a file nor --format.", hint="Leave one of them out.")
     done = calls.copy_to(options.to)
+    # Who moves some calls keeps the others here, and the answers with them.
+    answers = 0 if filters.filters_of(options) else _copy_answers(calls.ledger, options.to)
     if options.json:
-        output.print_json({"copied": done.copied, "known": done.known, "corrections": done.corrections})
+        numbers = {"copied": done.copied, "known": done.known, "corrections": done.corrections}
+        output.print_json({**numbers, "answers": answers})
     else:
-        output.say(done)
+        output.say(f"{done}; {answers:,} answer{'s' * (answers != 1)} of tables copied" if answers else done)
+
+
+def _copy_answers(ledger: Ledger, to: str) -> int:
+    """Copy the answers of tables beside another ledger; return their number."""
+    from llmkit.costs.ledger import Ledger
+    from llmkit.frames.answers import location, moving
+
+    with closing(Ledger(to)) as other:
+        source, target = location.place_of(ledger), location.place_of(other)
+    if source is None or target is None:
+        return 0
+    with closing(location.store_at(target)) as store:
+        return moving.copy(location.store_at(source), store)
 
 
 def _write(calls: Calls, path: Path, form: str | None) -> None:

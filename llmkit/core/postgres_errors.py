@@ -78,6 +78,13 @@ _CASES = (
         ServerUnavailableError,
     ),
     _Case(
+        ("55P03", "40001", "40P01"),
+        (),
+        "is busy with the work of others",
+        "Try again later.",
+        ServerUnavailableError,
+    ),
+    _Case(
         ("53300",),
         ("too many clients", "too many connections", "remaining connection slots"),
         "has no connection left",

@@ -18,6 +18,8 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.core.processes import current
 from llmkit.core.timestamps import micros
 from llmkit.costs.store.writer import LedgerWarning
+from llmkit.frames.answers import moving, sqlite
+from llmkit.frames.answers.postgres import postgres_answers
 from llmkit.frames.answers.protocol import Answer, JobRecord, Room
 from llmkit.frames.answers.sqlite import VERSION, SqliteAnswers
 from llmkit.frames.answers.unkept import Unkept
@@ -113,6 +115,39 @@ def test_many_keys_are_looked_up_at_once(store):
     keys = [b"%d" % n for n in range(2500)]
     put(store, *[Answer(key, "ok", text=key.decode()) for key in keys])
     assert {one.text for one in store.get(keys).values()} == {key.decode() for key in keys}
+
+
+def test_all_answers_are_read_page_by_page(store, monkeypatch):
+    for module in (sqlite, postgres_answers):
+        monkeypatch.setattr(module, "PAGE", 2)
+    assert store.page() == []
+    keys = [b"\x00", b"a", b"b", b"b\xff", b"\xff"]
+    put(store, *[Answer(key, "ok") for key in reversed(keys)])
+    found, after = [], b""
+    while page := store.page(after):
+        assert len(page) <= 2
+        found += [one.key for one in page]
+        after = page[-1].key
+    assert found == keys
+
+
+def test_answers_and_jobs_are_copied_into_another_store_once(store, tmp_path):
+    with closing(SqliteAnswers(tmp_path / "from.sqlite")) as source:
+        put(
+            source,
+            *[Answer(b"%d" % n, "ok", text="source") for n in range(2500)],
+            Answer(b"failed", "server"),
+        )
+        source.save(job("a"))
+        source.save(job("b"))
+        put(store, Answer(b"0", "ok", text="target"), Answer(b"1", "server"), Answer(b"failed", "ok"))
+        store.save(job("b", 7))
+        assert moving.copy(source, store) == 2499
+        assert moving.copy(source, store) == 0
+    found = store.get([b"0", b"1", b"2499", b"failed"])
+    assert [found[key].text for key in (b"0", b"1", b"2499")] == ["target", "source", "source"]
+    assert found[b"failed"].status == "ok"
+    assert [(one.id, one.submitted) for one in store.jobs()] == [("b", 7), ("a", 1)]
 
 
 def test_an_error_never_replaces_an_answer_but_an_answer_an_error(store):
@@ -308,6 +343,7 @@ def test_a_store_that_keeps_nothing_takes_everything():
     with pytest.raises(ConfigurationError, match="Leave store=False out"):
         nothing.reserve("a", "u", 1, 2)
     assert nothing.of_call("u") is None
+    assert nothing.page() == []
     assert (nothing.get([b"k"]), nothing.jobs(), nothing.forget(), nothing.size()) == ({}, [], 0, 0)
     assert nothing.flush()
     nothing.close()

@@ -170,6 +170,19 @@ def test_a_job_waits_for_a_server_that_was_there(store, running):
     store.release("job")
 
 
+def test_answers_wait_while_an_administrator_holds_their_table(store, monkeypatch, postgres):
+    monkeypatch.setattr(postgres_answers, "LOCK_TIMEOUT", "100ms")
+    store.jobs()
+    with psycopg.connect(postgres) as administrator:
+        administrator.execute("LOCK TABLE llmkit.answers IN ACCESS EXCLUSIVE MODE")
+        assert put(store, Answer(b"k", "ok")) == [True]
+        with pytest.warns(LedgerWarning, match="is busy with the work of others"):
+            store.flush()
+    administrator.close()
+    assert put(store, Answer(b"n", "ok")) == [True]
+    assert execute(store, "SELECT count(*) FROM llmkit.answers") == [(2,)]
+
+
 @pytest.mark.parametrize(("left", "taken"), [("1 minute", set()), ("-1 second", {b"a"})])
 def test_the_claims_of_another_machine_last_for_their_lease_by_the_servers_clock(store, left, taken):
     store.jobs()

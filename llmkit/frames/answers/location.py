@@ -13,6 +13,7 @@ from llmkit.frames.answers.unkept import Unkept
 
 if TYPE_CHECKING:
     from llmkit.core.postgres import Address
+    from llmkit.costs.ledger import Ledger
     from llmkit.frames.answers.protocol import AnswerStore
 
 SUFFIX = ".answers.sqlite"
@@ -38,7 +39,7 @@ def answer_store(given: bool | AnswerStore = True) -> AnswerStore:  # noqa: FBT0
         return Unkept()
     if given is not True:
         return given
-    return store_at(ledger.database or _file())
+    return store_at(place_of(ledger))
 
 
 def store_at(place: Path | Address | None) -> AnswerStore:
@@ -49,9 +50,11 @@ def store_at(place: Path | Address | None) -> AnswerStore:
         return _open[place]
 
 
-def _file() -> Path | None:
-    """Return the file of the answers; `None` if the ledger is in memory, for then they are, too."""
-    place = ledger.path
+def place_of(books: Ledger) -> Path | Address | None:
+    """Return where the answers of a ledger are: beside it; `None` for memory, if it is there, too."""
+    if books.database is not None:
+        return books.database
+    place = books.path
     return answers_path(place) if isinstance(place, Path) and place.name != MEMORY else None
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 OK = "ok"
 """Status of an answer that can be used."""
 
+PAGE = 1000
+"""Answers that are read at once."""
+
 UNANSWERED = frozenset(
     {"rate_limit", "timeout", "connection", "server", "interrupted", "replay", "lost", "expired", "cancelled"}
 )
@@ -137,6 +140,10 @@ class AnswerStore(Protocol):
 
     def of_call(self, uid: str) -> Answer | None:
         """Return the answer that a call gave, by its row in the ledger; `None` if it is not there."""
+        ...
+
+    def page(self, after: bytes = b"") -> list[Answer]:
+        """Return the stored answers that come next in the order of their keys; none after the last."""
         ...
 
     def put(self, answer: Answer) -> Future[bool]:

@@ -15,7 +15,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs.store.writer import Writer
 from llmkit.frames.answers import claims, job_costs
 from llmkit.frames.answers.encodable import encodable
-from llmkit.frames.answers.protocol import Answer, JobRecord
+from llmkit.frames.answers.protocol import PAGE, Answer, JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -107,6 +107,15 @@ class SqliteAnswers:
         with self._reading() as connection:
             row = connection.execute(f"SELECT {_ANSWER} FROM answers WHERE uid = ?", [uid]).fetchone()  # noqa: S608 - as above
         return None if row is None else Answer._make(row)
+
+    def page(self, after: bytes = b"") -> list[Answer]:
+        """Return the answers that come next in the order of their keys."""
+        self.flush()
+        if not self._exists():
+            return []
+        with self._reading() as connection:
+            query = f"SELECT {_ANSWER} FROM answers WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608 - as above
+            return [Answer._make(row) for row in connection.execute(query, [after, PAGE])]
 
     def put(self, answer: Answer) -> Future[bool]:
         """Queue an answer."""

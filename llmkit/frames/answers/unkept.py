@@ -27,6 +27,10 @@ class Unkept:
         """Return nothing."""
         return None
 
+    def page(self, after: bytes = b"") -> list[Answer]:  # noqa: ARG002 - the same
+        """Return nothing."""
+        return []
+
     def put(self, answer: Answer) -> Future[bool]:  # noqa: ARG002 - the same
         """Count as committed."""
         done: Future[bool] = Future()

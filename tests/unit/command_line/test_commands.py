@@ -15,6 +15,9 @@ import llmkit
 from llmkit.command_line.main import COMMANDS
 from llmkit.costs import ledger as module
 from llmkit.costs.ledger import Ledger
+from llmkit.frames.answers import location
+from llmkit.frames.answers.protocol import Answer
+from llmkit.frames.answers.sqlite import SqliteAnswers
 from tests.support.postgres import PASSWORD
 
 
@@ -149,11 +152,23 @@ def test_calls_are_exported_in_every_format(run, ledger, tmp_path):
 def test_a_ledger_is_copied_into_another(run, ledger):
     run("ask", "hi")
     assert run("export", "--to", "other.sqlite").out == "1 call copied\n"
-    assert run("export", "--to", "other.sqlite", "--json").json == {"copied": 0, "known": 1, "corrections": 0}
+    again = run("export", "--to", "other.sqlite", "--json").json
+    assert again == {"copied": 0, "known": 1, "corrections": 0, "answers": 0}
     with contextlib.closing(Ledger("other.sqlite")) as other:
         assert other.df["uid"].tolist() == ledger.df["uid"].tolist()
     same = run("export", "--to", str(ledger.path))
     assert (same.code, same.out) == (1, "")
+
+
+def test_the_answers_of_tables_move_with_a_whole_ledger(run, ledger, tmp_path):
+    with contextlib.closing(location.store_at(location.place_of(ledger))) as store:
+        store.put(Answer(b"k", "ok", "Rhine")).result(60)
+        assert run("export", "--to", "part.sqlite", "--since", "7d").out == "0 calls copied\n"
+        assert run("export", "--to", "all.sqlite").out == "0 calls copied; 1 answer of tables copied\n"
+        assert run("export", "--to", "all.sqlite").out == "0 calls copied\n"
+        assert run("export", "--to", ":memory:").out == "0 calls copied\n"
+    with contextlib.closing(SqliteAnswers(tmp_path / "all.answers.sqlite")) as other:
+        assert other.get([b"k"])[b"k"].text == "Rhine"
 
 
 def test_the_dashboard_is_a_page_of_its_own(run, tmp_path):

@@ -15,7 +15,7 @@ from llmkit.frames.answers.encodable import encodable
 from llmkit.frames.answers.postgres import job_leases
 from llmkit.frames.answers.postgres.answer_tables import ANSWER, JOB, PUT, SAVE, STEPS, TABLES
 from llmkit.frames.answers.postgres.waiting_answers import WaitingAnswers, waiting_path
-from llmkit.frames.answers.protocol import OK, Answer, JobRecord
+from llmkit.frames.answers.protocol import OK, PAGE, Answer, JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds for which a job waits for a server that was there when it began."""
+
+LOCK_TIMEOUT = "30s"
+"""How long a statement waits for others, such as one of an administrator who changes a table."""
 
 RETRY = 5.0
 """Seconds for which answers wait here without another try to reach a server that is away."""
@@ -89,6 +92,15 @@ class PostgresAnswers:
         query = f"SELECT {ANSWER} FROM {SCHEMA}.answers WHERE username = session_user AND uid = %s"  # noqa: S608 - names
         found = self._run(lambda connection: _answers(connection, query, uid))
         return found[0] if found else None
+
+    def page(self, after: bytes = b"") -> list[Answer]:
+        """Return the answers that come next in the order of their keys."""
+        self.flush()
+        query = (
+            f"SELECT {ANSWER} FROM {SCHEMA}.answers WHERE username = session_user AND key > %s"  # noqa: S608 - names
+            f" ORDER BY key LIMIT {PAGE}"
+        )
+        return self._run(lambda connection: _answers(connection, query, after))
 
     def put(self, answer: Answer) -> Future[bool]:
         """Queue an answer."""
@@ -185,6 +197,7 @@ class PostgresAnswers:
             self._writer.reset()
 
     def _prepare(self, connection: Connection) -> None:
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
         upgrade(connection, "answers", STEPS, self.name)
         self._send(connection)
 
