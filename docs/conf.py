@@ -46,11 +46,12 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "alternatives",
     "anchors",
     "docstrings",
     "generated_tables",
 ]
-exclude_patterns = ["_extensions", "notebooks/*.py"]
+exclude_patterns = ["_extensions", "notebooks/*.py", "notebooks/dashboard.ipynb"]  # it has no calls
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 default_role = "code"
 suppress_warnings = ["mystnb.unknown_mime_type"]  # the reply's own data, which is for programs

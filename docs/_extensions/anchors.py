@@ -1,4 +1,8 @@
-"""Links within notebooks have JupyterLab's anchors, the site has those of GitHub: `#A-word,` is `#a-word`."""
+"""Links of notebooks, as they are on the site.
+
+Links within a notebook have JupyterLab's anchors, the site has those of GitHub: `#A-word,` is `#a-word`. The
+dashboard is an app; the site has a section about it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ def anchor(name: str) -> str:
 def rewrite(_app: Sphinx, page: str, source: list[str]) -> None:
     """Rewrite the links of a notebook, before it is read."""
     if page.startswith("notebooks/"):
+        source[0] = source[0].replace("](dashboard.ipynb)", "](../guides/costs.md#dashboard)")
         source[0] = LINK.sub(lambda found: f"](#{anchor(found[1])})", source[0])
 
 

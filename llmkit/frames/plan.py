@@ -139,11 +139,25 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def time_needed(minutes: float) -> str:
+    """Write an estimated time; nothing if it is unknown, or if there is nothing to do.
+
+    Example:
+        >>> [time_needed(minutes) for minutes in (float("nan"), 0.2, 3.4, 300)]
+        ['', 'under 1 min', '3 min', '5 h']
+    """
+    if math.isnan(minutes) or not minutes:
+        return ""
+    if minutes < 1:
+        return "under 1 min"
+    return f"{round(minutes)} min" if minutes < 90 else f"{round(minutes / 60):,} h"
+
+
 def _shown(cost: Cost) -> str:
     if math.isnan(cost.expected_usd):
         return f"{cost.mode}: the price is unknown"
     span = f"{format_money(cost.low_usd)} to {format_money(cost.high_usd)}"
-    time = "" if math.isnan(cost.minutes) else f", about {max(1, round(cost.minutes)):,} min"
+    time = f", about {duration}" if (duration := time_needed(cost.minutes)) else ""
     most = f"at most {format_money(cost.at_most_usd)}"
     return f"{cost.mode}: {format_money(cost.expected_usd, about=True)} ({span}), {most}{time}"
 

@@ -109,7 +109,7 @@ def test_a_conversation_is_led_changed_stopped_saved_and_read_again(lab):
         other.done(1)
 
         # Another answer, by another model; a changed question; back to the old one.
-        chat.answers.nth(1).get_by_label("Answer again with another model").select_option(
+        chat.answers.nth(1).get_by_label("Regenerate with another model").select_option(
             "sandbox:sandbox-mini"
         )
         chat.answers.nth(1).locator(".llmkit-chat-versions", has_text="2/2").wait_for()
@@ -168,7 +168,7 @@ def test_the_keyboard_alone_is_enough_and_a_restart_keeps_what_was_said(lab):
         assert page.locator(":focus").evaluate("e => e.closest('.llmkit-chat') !== null")
         chat.button("Hide this turn from the model").last.press("Enter")
         chat.answers.and_(page.locator(".hidden")).wait_for()
-        chat.button("Take this turn back").last.press("Enter")
+        chat.button("Unhide this turn").last.press("Enter")
         chat.button("Edit the system prompt").press("Enter")
         page.locator(".llmkit-chat textarea:focus").wait_for()
         page.keyboard.type("Be brief.")

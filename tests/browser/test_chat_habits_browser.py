@@ -81,7 +81,7 @@ def test_formulas_and_code_are_shown_and_code_is_copied(lab, dark):
         code.get_by_role("button", name="Copy this code").click()
         code.and_(page.locator("[data-copied]")).wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "print('one')\nprint('two')"
-        chat.root.get_by_role("button", name="Download the conversation").click()
+        chat.root.get_by_role("button", name="Export the conversation").click()
         chat.root.get_by_text("Saved as chat.md").wait_for()
         chat.answers.nth(1).hover()
         page.screenshot(path=ARTEFACTS / f"chat-shown-{'dark' if dark else 'light'}.png")

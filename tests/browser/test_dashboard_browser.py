@@ -42,6 +42,11 @@ books.record(CallRecord(
 ))
 import time; time.sleep(600)"""
 
+CUT_OFF = """panel => [...panel.querySelectorAll("select, input, button, svg, dd, p")]
+    .filter(one => one.offsetWidth && !one.closest(".llmkit-dash-table"))
+    .filter(one => one.getBoundingClientRect().right > panel.getBoundingClientRect().right + 1)
+    .map(one => one.outerHTML.slice(0, 100))"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -99,6 +104,21 @@ def test_the_month_is_looked_into_exported_followed_live_saved_and_read_again(la
         assert written.read_text().count("\n") > 500
         page.screenshot(path=ARTEFACTS / "dashboard.png", full_page=True)
         assert violations(page, ".llmkit-dash-panel") == []
+
+        # In a narrow window nothing is cut off but tables, which scroll below their first column.
+        page.keyboard.press("ControlOrMeta+b")  # hides the list of files
+        page.set_viewport_size({"width": 500, "height": 900})
+        name, scroller = (
+            root.locator(".llmkit-dash-table tbody th").first,
+            root.locator(".llmkit-dash-table").first,
+        )
+        expect(name).to_have_css("position", "sticky")
+        assert page.locator(".llmkit-dash-panel").evaluate(CUT_OFF) == []
+        before = name.bounding_box()
+        scroller.evaluate("place => { place.scrollLeft = 10_000 }")
+        assert name.bounding_box() == before
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.keyboard.press("ControlOrMeta+b")
 
         # While a cell keeps the kernel busy, its call shows up; its names are text.
         run_cell(page, 1)

@@ -212,6 +212,11 @@ class Terminal(io.StringIO):
 
 
 class TestTerminal:
+    @pytest.fixture(autouse=True)
+    def _colours(self, monkeypatch):
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm")
+
     def test_text_is_printed_as_it_comes_and_the_footer_under_it(self):
         out = io.StringIO()
         live = PlainAnswer(out)
@@ -241,6 +246,16 @@ class TestTerminal:
         live.feed("Hello")
         erase = "\r\x1b[2K"
         assert out.getvalue() == f"{erase}attempt 2 in 2 s{erase}attempt 2 in 1 s{erase}Hello"
+
+    @pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
+    def test_a_terminal_whose_user_wants_no_colours_gets_no_escape_sequences(self, monkeypatch, variable):
+        monkeypatch.setenv(*variable)
+        out = Terminal()
+        live = PlainAnswer(out)
+        for notice in ("attempt 2 in 2 s", "attempt 2 in 1 s", ""):
+            live.tick(notice)
+        live.finish("x", FOOTER, {})
+        assert out.getvalue() == "attempt 2 in 2 s\nx\nsonnet · $0.0056\n"
 
     def test_a_pause_is_one_line_in_a_file(self):
         out = io.StringIO()

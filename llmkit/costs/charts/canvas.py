@@ -113,7 +113,7 @@ def accent(ax: Axes) -> str:
 
 def finding(ax: Axes, name: str, rest: str, names: float = 0.0) -> str:
     """Return a title about a model or a cell, whose name is shortened to fit."""
-    name, room = name.replace("  ", " "), width(ax) - names
+    name, room = name.replace("  ", " "), beside(ax, names)
     for letters in range(max(len(name) + 1, FEWEST), FEWEST - 1, -1):
         title = f"{shorten(name, letters)} {rest}"
         if length(title, size(ax, TITLE), "bold") <= room:
@@ -164,6 +164,11 @@ def width(ax: Axes) -> float:
     return float(panel.bbox.width * share) * 72 / dpi(ax) - MARGIN
 
 
+def beside(ax: Axes, names: float) -> float:
+    """Return the width in points beside names of a width, which take the place of the margin."""
+    return width(ax) - max(0.0, names + 12 - MARGIN)
+
+
 def words(ax: Axes, text: str, xy: tuple[float, float], **style: Any) -> None:
     """Write text; dollar signs are dollars, not mathematics."""
     settings: dict[str, Any] = {"color": ink(ax), "fontsize": size(ax), "parse_math": False}
@@ -186,7 +191,7 @@ def blank(ax: Axes, hint: str) -> Axes:
 def dress(ax: Axes, title: str, notes: Iterable[str], names: float = 0.0) -> Axes:
     """Write the title and the notes below it, and remove spines without meaning."""
     caption = "; ".join(note for note in notes if note)
-    lines = balanced(caption, max(24, int((width(ax) - names) / (0.53 * size(ax)))))
+    lines = balanced(caption, max(24, int(beside(ax, names) / (0.53 * size(ax)))))
     pad = 5 + len(lines) * 1.25 * size(ax)
     style: dict[str, Any] = {"fontweight": "bold", "fontsize": size(ax, TITLE), "color": ink(ax)}
     ax.set_title(legible(title), loc="left", pad=pad + 2, parse_math=False, **style)

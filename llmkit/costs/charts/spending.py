@@ -207,7 +207,7 @@ def most_expensive(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, top["nanos"].max() / NANO)
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
-    canvas.make_room(ax, _write_amounts(ax, top) / (canvas.width(ax) - taken))
+    canvas.make_room(ax, _write_amounts(ax, top) / canvas.beside(ax, taken))
     others = cells.iloc[len(top) :]
     rest = format_nanos(int(others["nanos"].sum()))
     aside = f"{many(len(others), 'other')}: {rest}" if len(others) else ""

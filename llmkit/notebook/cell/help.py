@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from llmkit.notebook.cell.options import OPTIONS
 from llmkit.notebook.cell.subcommands import COMMANDS
+
+WIDTH = 100
+"""Width of the full help in columns; JupyterLab breaks longer lines in the middle of a word."""
 
 EXAMPLES = """\
 %%llm                                   the lines below are the prompt
@@ -32,7 +37,9 @@ def options_table() -> str:
 
 def help_text() -> str:
     """Return the full help of the magics as plain text."""
-    return "\n\n".join([EXAMPLES, *_listed(), SLOTS, "-- ends the options: %llm -- model trains explained"])
+    return "\n\n".join(
+        [EXAMPLES, *_listed(WIDTH), SLOTS, "-- ends the options: %llm -- model trains explained"]
+    )
 
 
 def help_on(topic: str) -> str:
@@ -46,15 +53,17 @@ def help_on(topic: str) -> str:
     return "\n".join(line.strip() for line in lines if topic.lower() in line.lower())
 
 
-def _listed() -> list[str]:
-    """Return the options and the subcommands, one per line."""
+def _listed(width: int | None = None) -> list[str]:
+    """Return the options and the subcommands, one per line, or in lines of a maximum width."""
     options = [(option.usage, option.help) for option in OPTIONS]
     commands = [(form.usage(name), form.help) for name, form in COMMANDS.items()]
-    return [_columns(options, 27), _columns(commands, 36)]
+    return [_columns(options, 27, width), _columns(commands, 36, width)]
 
 
-def _columns(rows: list[tuple[str, str]], width: int) -> str:
-    return "\n".join(
-        f"  {left:<{width}}  {right}" if len(left) <= width else f"  {left}\n  {'':<{width}}  {right}"
-        for left, right in rows
-    )
+def _columns(rows: list[tuple[str, str]], left: int, width: int | None) -> str:
+    lines = []
+    for usage, text in rows:
+        parts = [text] if width is None else textwrap.wrap(text, width - left - 4)
+        first = f"  {usage:<{left}}  " if len(usage) <= left else f"  {usage}\n{' ' * (left + 4)}"
+        lines.append(first + f"\n{' ' * (left + 4)}".join(parts))
+    return "\n".join(lines)

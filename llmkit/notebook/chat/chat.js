@@ -127,7 +127,7 @@ class Message {
   asking(question) {
     const answer = (word) => this.chat.send({ type: "allow", question: question.name, answer: word });
     const allow = button("Allow", "Allow this call", () => answer("allow"), { disabled: true });
-    const always = question.lasts ? button("Always allow", "Allow all calls of this tool in this session", () => answer("always"), { disabled: true }) : null;
+    const always = question.lasts ? button("Always allow", "Always allow this tool in this session", () => answer("always"), { disabled: true }) : null;
     // What was meant for something else, as the question came up, must not allow it.
     setTimeout(() => [allow, always].forEach((one) => one && (one.disabled = false)), HASTE);
     const title = make("p", { textContent: question.title, id: `llmkit-${question.name}` });
@@ -220,7 +220,7 @@ class Message {
   }
 
   failure(form) {
-    const again = button("Retry", "Ask again", () => this.chat.again(form.node));
+    const again = button("Retry", "Retry this question", () => this.chat.again(form.node));
     const box = make("div", { className: "llmkit-chat-error", role: "alert" }, make("span", { textContent: form.error }), again);
     if (form.allow) {
       box.append(button("Send all the same", `Let ${form.allow} pass without a known price`, () => this.chat.again(form.node, { allow: form.allow })));
@@ -250,14 +250,14 @@ class Message {
           chat.copy(codeOf(form.text), `Copied: leave the chat, press B for a new cell, and paste. In a cell, ${chat.head?.called ?? "chat"}.to_cell() does it.`)));
       }
     }
-    const hide = form.hidden ? "Take this turn back into the context" : "Hide this turn from the model";
+    const hide = form.hidden ? "Unhide this turn, so that the model sees it" : "Hide this turn from the model";
     bar.append(button(form.hidden ? "Unhide" : "Hide", hide, () => chat.send({ type: "hide", node: form.node, hidden: !form.hidden }), { "aria-pressed": String(form.hidden), className: form.hidden ? "keep" : "" }));
     return bar;
   }
 
   regenerators(form) {
-    const again = button("Regenerate", "Answer again", () => this.chat.again(form.node), { className: "live" });
-    const others = this.chat.menu("Answer again with another model", "with…");
+    const again = button("Regenerate", "Regenerate the answer", () => this.chat.again(form.node), { className: "live" });
+    const others = this.chat.menu("Regenerate with another model", "with…");
     others.className = "live";
     others.onchange = () => {
       const model = others.value;
@@ -298,7 +298,7 @@ class Message {
       }
     });
     this.editor = make("div", { className: "llmkit-chat-edit" }, area,
-      make("div", { className: "llmkit-chat-row" }, button("Cancel", "Keep the question as it is", cancel), button("Ask", "Ask the edited question", submit)));
+      make("div", { className: "llmkit-chat-row" }, button("Cancel", "Cancel and keep the question as it is", cancel), button("Ask", "Ask the edited question", submit)));
     this.body.hidden = this.tools.hidden = true;
     this.element.append(this.editor);
     area.focus();
@@ -389,7 +389,7 @@ class ChatView {
     this.systemButton = button("System", "Edit the system prompt", () => this.toggleSystem(), { "aria-expanded": "false" });
     const facts = make("div", { className: "llmkit-chat-facts" }, this.extra, make("span", { className: "llmkit-chat-meter" }, this.meterText, this.meter), this.cost);
     this.exported = make("span", { className: "llmkit-chat-done", role: "status" });
-    const save = button("Export", "Download the conversation as Markdown", () => this.send({ type: "export" }));
+    const save = button("Export", "Export the conversation as a Markdown file", () => this.send({ type: "export" }));
     return make("header", { className: "llmkit-chat-head" }, this.models, this.systemButton, save, this.exported, facts);
   }
 
@@ -408,7 +408,7 @@ class ChatView {
       }
     });
     this.systemBox = make("div", { className: "llmkit-chat-system", hidden: true }, make("label", { textContent: "System prompt: what the model is told before the conversation" }), this.systemText,
-      make("div", { className: "llmkit-chat-row" }, button("Cancel", "Keep the system prompt as it is", () => this.toggleSystem(false)), button("Apply", "Use this system prompt from now on", save)));
+      make("div", { className: "llmkit-chat-row" }, button("Cancel", "Cancel and keep the system prompt as it is", () => this.toggleSystem(false)), button("Apply", "Apply this system prompt from now on", save)));
     return this.systemBox;
   }
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import LLMClientError, LLMTimeoutError, RateLimitError
 from llmkit.notebook.display.plain_text import without_controls
+from llmkit.notebook.display.terminal_colors import red
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmkit.clients.engine.call import Waiting
-
-RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 
 class Stopped(KeyboardInterrupt):
@@ -30,7 +29,7 @@ class Stopped(KeyboardInterrupt):
         self.reply = reply
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{RED}Stopped{PLAIN}: {self}"]
+        return [f"{red('Stopped')}: {self}"]
 
 
 def kept_in(out: str | None) -> str:
@@ -103,4 +102,4 @@ def _render_once(error: LLMClientError) -> list[str]:
 
 def headline(error: BaseException) -> str:
     """Return an error's class, in red, and its message, on one line."""
-    return f"{RED}{type(error).__name__}{PLAIN}: {without_controls(error_text(error))}"
+    return f"{red(type(error).__name__)}: {without_controls(error_text(error))}"

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from llmkit.notebook.display.plain_text import printable, without_controls
+from llmkit.notebook.display.terminal_colors import PALE, PLAIN, can_erase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class PlainAnswer(LiveAnswer):
 
     def tick(self, notice: str = "", *, at_once: bool = False) -> None:  # noqa: ARG002 - it always does
         """Show on a line of its own what the call is waiting for, as long as it does."""
-        if notice != self._notice and self._out.isatty():
+        if notice != self._notice and can_erase(self._out):
             # Back to the start of the line, and what stands there is erased.
             self._write(f"\r\x1b[2K{without_controls(notice)}")
         elif notice and not self._notice:
@@ -112,7 +113,7 @@ class PlainAnswer(LiveAnswer):
         line = without_controls(str(footer or ""))
         if not line:
             return ""
-        return f"\x1b[2m{line}\x1b[0m\n" if self._out.isatty() else f"{line}\n"
+        return f"{PALE}{line}{PLAIN}\n" if can_erase(self._out) else f"{line}\n"
 
     @property
     def _out(self) -> TextIO:

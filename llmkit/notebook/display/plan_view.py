@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from llmkit.core.money import format_money
-from llmkit.frames.plan import counted
+from llmkit.frames.plan import counted, time_needed
 from llmkit.notebook.display.markdown.render import page, text_html
 from llmkit.notebook.display.markdown.style import PARTS
 
@@ -46,14 +46,13 @@ def _align(name: str) -> str:
 
 
 def _cells(cost: Cost) -> list[str]:
-    minutes = "" if math.isnan(cost.minutes) else f"{max(1, round(cost.minutes)):,} min"
     amounts = [
         _money(cost.expected_usd, about=True),
         _money(cost.low_usd),
         _money(cost.high_usd),
         _money(cost.at_most_usd),
     ]
-    cells = [f'<td align="right">{escape(text)}</td>' for text in (*amounts, minutes)]
+    cells = [f'<td align="right">{escape(text)}</td>' for text in (*amounts, time_needed(cost.minutes))]
     return [f'<th scope="row">{escape(cost.mode)}</th>', *cells]
 
 

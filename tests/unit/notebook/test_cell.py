@@ -258,6 +258,7 @@ class TestHelp:
             assert f"| `{option.usage}` | {option.help} |" in options_table().replace(r"\|", "|")
             assert option.usage in help_text()
         assert all(f"%llm {name}" in help_text() for name in COMMANDS)
+        assert max(map(len, help_text().splitlines())) <= 100
 
     def test_help_on_a_topic_has_the_lines_about_it(self):
         assert help_on("--cells").startswith("-i, --cells 3-7")

@@ -52,7 +52,7 @@ def test_an_error_shows_its_sentence_and_the_users_line(shell, cell, name):
     lines = ran.text.strip().splitlines()
     assert type(ran.error).__name__ == name
     assert len(lines) <= 15
-    assert lines[-1].startswith(f"\x1b[31m{name}\x1b[0m: ")
+    assert lines[-1].startswith(f"{name}: ")
     assert str(ran.error) in lines[-1]
     assert "llmkit/" not in ran.text
     line = cell.splitlines()[-1] if "for piece" not in cell else cell.splitlines()[0]
@@ -76,7 +76,7 @@ def test_a_refused_argument_shows_the_message_and_the_users_line(shell, cell, na
     assert type(ran.error).__name__ == name
     assert [line.strip() for line in lines[-2:]] == [
         cell.splitlines()[-1],
-        f"\x1b[31m{name}\x1b[0m: {ran.error}",
+        f"{name}: {ran.error}",
     ]
     assert len(lines) == 3
     assert "site-packages" not in ran.text
@@ -182,3 +182,18 @@ def test_a_key_in_the_users_line_is_not_repeated(shell):
         "llmkit.client('no-such-model-at-all', api_key='sk-proj-abcdefghijklmnopqrstuvwxyz0123456789')"
     )
     assert "abcdefghijklmnop" not in ran.text
+
+
+@pytest.mark.parametrize(
+    ("colors", "no_color", "start"),
+    [
+        ("linux", "", "\x1b[31mConfigurationError\x1b[0m: "),
+        ("linux", "1", "Config"),
+        ("nocolor", "", "Config"),
+    ],
+)
+def test_an_error_is_red_unless_the_user_wants_no_colours(shell, monkeypatch, colors, no_color, start):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    shell.shell.colors = colors
+    lines = shell.run("llmkit.client('no-such-model-at-all')").text.strip().splitlines()
+    assert lines[-1].startswith(start)

@@ -1,0 +1,29 @@
+"""Colours of text, unless the user wants none: `NO_COLOR`, or IPython's `NoColor`."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+from IPython import get_ipython
+
+RED, PALE, PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+def wanted() -> bool:
+    """Whether escape sequences may be printed.
+
+    Source: no-color.org: any value that is not empty counts.
+    """
+    colors = getattr(get_ipython(), "colors", "")
+    return not os.environ.get("NO_COLOR") and str(colors).lower() != "nocolor"
+
+
+def red(text: str) -> str:
+    """Return a text in red; front ends, too, show these sequences as colours."""
+    return f"{RED}{text}{PLAIN}" if wanted() else text
+
+
+def can_erase(stream: TextIO) -> bool:
+    """Whether the stream is a terminal on which a line can be erased or pale."""
+    return stream.isatty() and wanted() and os.environ.get("TERM") != "dumb"
