@@ -71,6 +71,16 @@ def merged(laptop, server):
         ledger.close()
 
 
+def test_its_counters_are_the_sums_of_the_calls_each_once(merged, laptop, server):
+    both = call(cost_nanos=5, model="m", provider="p")
+    write(laptop, both, call(cost_nanos=1, model="m", provider="p"))
+    write(server, both)
+    store = merged().flushed_store()
+    assert [row[:7] for row in store.counters()] == [("p", "m", "ok", 0, 2, 0, 6)]
+    with pytest.raises(ConfigurationError, match="cannot take claims"):
+        store.claim("once", owner="a", expires=1)
+
+
 def models(ledger):
     return ledger.df["model"].tolist()
 

@@ -371,6 +371,26 @@ def test_a_file_of_version_2_from_before_the_budgets_gains_them(path, version):
         assert sorted(names[0]) == sorted(names[1])
 
 
+def test_a_file_without_counters_is_counted_from_its_rows_and_gains_them(path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in [each for version in schema.MIGRATIONS[:10] for each in version]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 10")
+        for number in range(3):
+            connection.execute(
+                "INSERT INTO calls (time, uid, status, provider, model, cost_nanos, reasoning_tokens)"
+                f" VALUES ({number}, '{number}', 'ok', 'p', 'm', 5, 7)"
+            )
+    with closing(SQLiteStore(path)) as store:
+        before = store.counters()
+        assert before == [("p", "m", "ok", 0, 3, 0, 15, 0, 0, 0, 0, 0, 21)]
+        assert store.append(call(provider="p", model="m", cost_nanos=1)).result(10)
+        assert store.counters() == [("p", "m", "ok", 0, 4, 0, 16, 0, 0, 0, 0, 0, 21)]
+        store.delete()
+        assert store.counters() == [("p", "m", "ok", 0, 4, 0, 16, 0, 0, 0, 0, 0, 21)]
+
+
 def test_a_file_of_the_version_before_gains_bounds_and_other_units(path):
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
