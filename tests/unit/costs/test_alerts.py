@@ -249,12 +249,12 @@ class TestOnce:
     @pytest.mark.full
     def test_of_processes_that_pass_a_limit_at_once_one_says_it(self, path):
         code = """
-            import sys, uuid
+            import os, sys, uuid
             from datetime import UTC, datetime
             from llmkit.costs.ledger import Ledger
             from llmkit.records import CallRecord
-            def told(alert):
-                print(alert.kind, flush=True)
+            def told(alert):  # by two threads, whose prints could mix
+                os.write(1, f"{alert.kind}\\n".encode())
             ledger = Ledger(sys.argv[1])
             ledger.budget(daily=1, on_alert=told)
             ledger.alert(told, spent=1)
@@ -272,7 +272,51 @@ class TestOnce:
             worker.stdin.write("\n")
             worker.stdin.flush()
         said = [worker.communicate(timeout=200)[0] for worker in workers]
+        assert [worker.returncode for worker in workers] == [0] * 4
         assert sorted("".join(said).split()) == ["daily", "error_rate", "spent"]
+
+    @pytest.mark.full
+    def test_what_a_process_died_over_is_said_by_the_next_one(self, path, monkeypatch):
+        code = """
+            import sys, threading, uuid
+            from datetime import UTC, datetime
+            from llmkit.costs.ledger import Ledger
+            from llmkit.records import CallRecord
+            class Heard:
+                def __call__(self, alert):
+                    print("at it", flush=True)
+                    threading.Event().wait()
+            Heard.__module__, Heard.__qualname__ = sys.argv[2:]
+            ledger = Ledger(sys.argv[1])
+            ledger.alert(Heard(), spent=1)
+            ledger.record(CallRecord(uid=uuid.uuid4().hex, time=datetime.now(UTC), status="ok",
+                                     provider="openai", model="m", cost_nanos=2 * 10**9))
+            """
+        code = "\n".join(line[12:] for line in code.splitlines())
+        command = [sys.executable, "-c", code, str(path), Heard.__module__, Heard.__qualname__]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout.readline() == "at it\n"
+            worker.kill()
+        heard = Heard()
+        with closing(Ledger(path)) as ledger:
+            ledger.alert(heard, spent=1)
+            pay(ledger, 2)
+            assert heard.all() == [], "the other one may still be at it"
+            later = datetime.now(UTC) + timedelta(seconds=announcer.LEASE + 60)
+            monkeypatch.setattr(ledger._store, "_clock", lambda: later)
+            start = time.monotonic()
+            monkeypatch.setattr(watcher.time, "monotonic", lambda: start + announcer.LEASE + 60)
+            pay(ledger, 2)
+        assert [alert.value for alert in heard.all()] == [6]
+
+    def test_a_budget_posts_to_addresses_too(self, ledger):
+        with Receiver() as receiver:
+            ledger.budget(daily=1, on_alert=[receiver.url])
+            pay(ledger, 0.9)
+            assert receiver.get()["text"] == "80% of the daily budget is used: $0.90 of $1.00."
+            pay(ledger, 0.2)
+            assert receiver.get()["alert"]["threshold"] == 1.0
+            assert len(receiver.paths) == 2
 
     def test_nothing_of_an_address_or_a_tag_is_in_the_file(self, ledger, path):
         with Receiver() as receiver:
