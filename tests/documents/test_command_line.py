@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.clients import registry
-from llmkit.command_line.main import COMMANDS, main
+from llmkit.command_line.main import COMMANDS, main, parser_of
 from llmkit.costs import ledger as module
 from llmkit.costs.ledger import Ledger
 from llmkit.frames.answers import location
@@ -76,3 +77,23 @@ def test_the_reference_has_every_command():
 
 def test_the_guide_mentions_every_command():
     assert [name for name in COMMANDS if not re.search(rf"`(llmkit )?{name}\b|llmkit {name}\b", GUIDE)] == []
+
+
+def test_the_json_of_the_commands_has_the_names_of_the_reference(shell):
+    rows = dict(re.findall(r"^\| `([a-z]+)(?: --to)?` \| (.+) \|$", REFERENCE, re.MULTILINE))
+    names = {command: {*re.findall(r"`(\w+)`", text)} for command, text in rows.items()}
+    asked = shell('llmkit ask "three rivers as JSON" -f json -m haiku --json')
+    assert {*json.loads(asked)} <= names["ask"]
+    cost = json.loads(shell("llmkit cost --json"))
+    assert {*cost, *cost["total"]} == names["cost"]
+    assert {*json.loads(shell("llmkit budget --json"))} >= names["budget"]
+    assert {*json.loads(shell("llmkit export --to team.sqlite --json"))} == names["export"]
+    for command in ("models haiku", "doctor"):
+        assert {*json.loads(shell(f"llmkit {command} --json").partition("\n]\n")[0] + "]")[0]} <= names[
+            command.split()[0]
+        ]
+    assert {*rows} == {name for name in COMMANDS if takes_json(name)}
+
+
+def takes_json(name: str) -> bool:
+    return "--json" in parser_of(name).format_usage()
