@@ -16,7 +16,8 @@ from llmkit.sandbox.answers.rendering import dressed, render
 from llmkit.sandbox.answers.smalltalk import small_talk
 from llmkit.sandbox.answers.structured import spoken_schema, write_json
 from llmkit.sandbox.answers.tables.questions import about_table, asks_of_table
-from llmkit.sandbox.answers.texts.tasks import is_on_text, text_task
+from llmkit.sandbox.answers.texts.material import task_of
+from llmkit.sandbox.answers.texts.tasks import is_on_text, read_from, text_task
 from llmkit.sandbox.answers.texts.translation import in_language
 from llmkit.sandbox.answers.tool_calls import spoken_results, unfilled
 from llmkit.sandbox.answers.voices import voice
@@ -42,6 +43,7 @@ _FIRST_QUESTION = re.compile(
 )
 _PICTURES = re.compile(r"\b(?:image|picture|photo|figure|plot|chart|pdf|document|attach)", re.IGNORECASE)
 _LONGEST_LINE = 80
+_LONGEST_QUOTE = 300
 _EARLIER = 20  # turns in which a table is looked for
 
 
@@ -131,6 +133,29 @@ def _not_in_table(query: Query) -> str | None:
     return _unknown(query) if asks_of_table(query.text) else None
 
 
+def _asked_before(query: Query) -> str | None:
+    """Repeat what the user asked first, or last."""
+    found = _FIRST_QUESTION.search(plain(query.ask.last_user_text))
+    asked = [turn.text for turn in query.ask.turns if turn.role == "user" and turn.text][:-1]
+    if found is None:
+        return None
+    if not asked:
+        return "You have asked nothing before."
+    is_first = "first" in query.ask.last_user_text.lower()
+    quoted = asked[0 if is_first else -1][:_LONGEST_QUOTE].strip()
+    return f"You {'first' if is_first else 'last'} said: “{quoted}”"
+
+
+def _text_before(query: Query) -> str | None:
+    """Answer a question from a text that the user gave earlier."""
+    earlier = [turn.text for turn in query.ask.turns if turn.role == "user" and turn.text][:-1]
+    for turn in reversed(earlier[-_EARLIER:]):
+        text = task_of(turn).text
+        if text and (found := read_from(query.question, text)):
+            return render(found, query.form, query.voice)
+    return None
+
+
 def _table_before(query: Query) -> str | None:
     """Answer about a table of earlier turns, such as the system prompt of a chat with `vars=`."""
     for turn in reversed(query.ask.turns[:_EARLIER]):
@@ -210,8 +235,8 @@ def _unknown(query: Query) -> str:
 
 
 _KINDS: tuple[Callable[[Query], str | None], ...] = (
-    _results, _echo, _repair, _json, _media, _name, _table, _not_in_table, _code, _found,
-    _table_before, _unfilled,
+    _results, _echo, _repair, _json, _media, _name, _asked_before, _table, _not_in_table, _code, _found,
+    _table_before, _text_before, _unfilled,
 )  # fmt: skip
 
 

@@ -40,7 +40,10 @@ _AGE = re.compile(
     r"\b(\d{1,3})[- ]years?[- ]old|\baged? (?:of )?(\d{1,3})\b|\b(\d{1,3}) ?(?:years|yrs)\b|, "
     r"(\d{1,3})(?=[,.;]|$)"
 )
-_STARS = re.compile(r"\b(\d(?:\.\d)?)(?: ?/ ?\d+| ?(?:out )?of (?:5|10)| stars?)")
+_STARS = re.compile(
+    r"\b(\d(?:\.\d)?|one|two|three|four|five)(?: ?/ ?\d+| ?(?:out )?of (?:5|10|five|ten)|[ -]stars?)",
+    re.IGNORECASE,
+)
 _QUANTITY = re.compile(
     r"(?<![\w.$€£-])(\d+)\s?(?:x|pcs|pieces|units|items|copies|boxes|bottles|tickets|nights"
     r"|people|persons)?\b"

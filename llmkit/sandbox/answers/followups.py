@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.facts.atlas import mentions
 from llmkit.sandbox.answers.forms import is_only_form
+from llmkit.sandbox.answers.numbers.number_words import NUMBER
+from llmkit.sandbox.answers.tables.asked import LEAST, MOST
 from llmkit.sandbox.answers.wording import plain
 
 if TYPE_CHECKING:
@@ -18,6 +20,13 @@ _LONGEST = 300
 _ELLIPSIS = re.compile(
     r"^(?:and |what about |how about |also |then |or )+(?:that |the one |the same )?(?:(?:of"
     r"|in|for|about|to|with|from) )?(?:the )?(?P<what>.+?)\W*$"
+)
+_SUPERLATIVE = re.compile(
+    r"^(?:and |what about |how about |or |which (?:one )?(?:is|has|sold|had) )*(?:the )?(most expensive"
+    r"|\w+)(?: one)?\W*$"
+)
+_ONLY = re.compile(
+    rf"^(?:now |and |please |ok |but )*(?:only|just) ({NUMBER.pattern})(?: of them)?(?: please)?\W*$"
 )
 _PRONOUN = re.compile(
     r"\b(its|it|his|her|he|she|him|their|there|they|them)\b(?!'s)(?! (?:rain|late|possible|true that))"
@@ -103,9 +112,29 @@ def _completed(text: str, before: Question, answer: str) -> Question:
             return Question(before.text, before.form, mode)
     if is_only_form(said):
         return Question(before.text, said, before.mode if before.mode == "more" else "")
-    return Question(
-        _then(said, answer) or _exchanged(said, before.text) or _with_names(text, said, before.text, answer)
-    )
+    return Question(_changed(said, before.text, answer) or _with_names(text, said, before.text, answer))
+
+
+def _changed(said: str, before: str, answer: str) -> str:
+    """Return the question before with what a turn changes of it; empty if it changes nothing."""
+    ways = (_turned(said, before), _renumbered(said, before), _then(said, answer), _exchanged(said, before))
+    return next(filter(None, ways), "")
+
+
+def _turned(said: str, before: str) -> str:
+    """Put the superlative of `and the least?` into the question before, in place of its own."""
+    found, earlier = _SUPERLATIVE.search(said), plain(before)
+    old = MOST.search(earlier) or LEAST.search(earlier)
+    if not found or not old or not (MOST.fullmatch(found[1]) or LEAST.fullmatch(found[1])):
+        return ""
+    return f"{earlier[: old.start()]}{found[1]}{earlier[old.end() :]}"
+
+
+def _renumbered(said: str, before: str) -> str:
+    """Put the number of `now only three` into the question before."""
+    found, earlier = _ONLY.search(said), plain(before)
+    old = NUMBER.search(earlier)
+    return f"{earlier[: old.start()]}{found[1]}{earlier[old.end() :]}" if found and old else ""
 
 
 def _then(said: str, answer: str) -> str:

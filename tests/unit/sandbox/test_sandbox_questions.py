@@ -543,3 +543,32 @@ def test_prose_is_corrected_as_prose_and_code_without_a_known_mistake_is_left():
 )
 def test_common_first_questions_are_answered_or_honestly_not(question, part):
     assert part in said(question)
+
+
+@pytest.mark.parametrize(
+    ("questions", "part"),
+    [
+        (("Name five planets", "Now only three"), "Mercury, Venus and Earth"),
+        (("Name five planets", "Now only three", "In a table"), "| **Earth** |"),
+        (("My name is Lena.", "What did I ask first?"), "You first said: “My name is Lena.”"),
+        (("What did I ask first?",), "nothing before"),
+        (
+            ("Summarise: The meeting is on Friday because Anna is ill. Bob has the slides.", "Who is ill?"),
+            "Anna",
+        ),
+    ],
+)
+def test_a_later_question_is_about_what_was_said_before(questions, part):
+    assert part in said(*questions)
+
+
+@pytest.mark.parametrize(
+    ("questions", "part"),
+    [
+        (("Which city has the most staff?", "And the least?"), "Oslo"),
+        (("Top 2 by staff",), "Rome (4) and Rome (3)."),
+        (("Which city has a staff of more than 3?",), "Rome"),
+    ],
+)
+def test_a_chat_answers_about_its_table(questions, part):
+    assert part in said(*questions, system=card("sales", SALES).text)

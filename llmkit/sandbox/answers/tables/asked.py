@@ -48,7 +48,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:hottest|warmest|coldest|warmer|colder)\b"), r"temp"),
     (re.compile(r"\b(?:tallest|taller)\b"), r"height"),
     (re.compile(r"\b(?:heaviest|lightest|heavier|lighter)\b"), r"weight"),
-    (re.compile(r"\b(?:cheapest|dearest|expensive)\b"), r"price|cost"),
+    (re.compile(r"\b(?:cheapest|dearest|expensive|costs?|cheaper)\b"), r"price|cost"),
     (re.compile(r"\b(?:sold|sells?)\b"), r"sales|sold|revenue|units|quantity"),
 )
 """Words that mean a column without its name."""
@@ -143,6 +143,13 @@ def limit_of(frame: Frame, question: str, found: re.Match[str]) -> Column | None
     for column in columns_in(frame, question):
         if column.numeric and _is_next_to(column, before, after):
             return column
+    return _unnamed(frame, question, before, numbers)
+
+
+def _unnamed(frame: Frame, question: str, before: str, numbers: list[Column]) -> Column | None:
+    """Return the column that a limit is about, if none is named beside it."""
+    if meant := meant_by(numbers, before):
+        return meant[0]
     if _PEOPLE.search(before):
         return _age(numbers)
     only = [] if measures_in(question) else numeric_in(frame, question)

@@ -35,6 +35,7 @@ _WHOLE = re.compile(
     r"\s*(?:markdown|csv|json|html)?(?: table| format| array| list| file)?(?: please)?\W*$"
 )
 _TWO = 2
+_COMPARES = re.compile(r"\b(?:compare|difference|versus|vs)\b")
 _FORMS = re.compile(r"\b(?:markdown|csv|json|table)\b")
 
 
@@ -42,8 +43,10 @@ def paired(frame: Frame, question: str) -> Finding | None:
     """Compare two rows that a question names, in one column of numbers."""
     named = _named(frame, question)
     columns = numeric_in(frame, question)
-    if len(named) != _TWO or len(columns) != 1 or not PAIR.search(question):
+    if len(named) != _TWO or not PAIR.search(question):
         return None
+    if len(columns) != 1:
+        return _beside(frame, named) if _COMPARES.search(question) else None
     values = dict(labelled(frame, columns[0]))
     one, other = named
     if not {one, other} <= values.keys():
@@ -54,6 +57,16 @@ def paired(frame: Frame, question: str) -> Finding | None:
     if answer:
         return Finding(text=f"{answer}: {figures}.", short=answer.lower(), title=SENT)
     return Finding(text=f"The difference is {shown(abs(gap))}: {figures}.", short=shown(abs(gap)), title=SENT)
+
+
+def _beside(frame: Frame, named: list[str]) -> Finding:
+    """Put two rows beside each other, with all their columns."""
+    places = [frame.labels.index(one) for one in named]
+    filled = [one for one in frame.columns if len(one.cells) == len(frame.labels)]
+    columns = [one for one in filled if one.cells[places[0]] != named[0]]
+    head = ("row", *(one.name for one in columns))
+    rows = tuple((frame.labels[n], *(one.cells[n] for one in columns)) for n in places)
+    return Finding(text=table(head, rows), short=joined(named), title=SENT, head=head, rows=rows)
 
 
 def _which(question: str, best: str, *, yes: bool) -> str:

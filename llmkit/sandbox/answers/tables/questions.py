@@ -201,13 +201,13 @@ _GROUPED = _Way(grouped, (MEASURED, BY))
 _MISSING = _Way(missing, (MISSING,))
 _FREQUENT = _Way(frequent, (FREQUENT, RAREST, UNIQUE))
 _RANKED = _Way(ranked, _EXTREMES)
-_MOST = _Way(most_or_least, (*_EXTREMES, _TOP))
+_MOST = _Way(most_or_least, (_TOP, *_EXTREMES))
 _WAYS = (
     _Way(whole, reads_all=True),
     _Way(paired, (PAIR, *_EXTREMES), labels=True),
     _Way(values_of, (UNIQUE,)),
     _MISSING,
-    _Way(compared, (COMPARED, COUNTS)),
+    _Way(compared, (COMPARED, COUNTS, r"\bcosts?\b")),
     _Way(equal, (EQUAL,)),
     _GROUPED,
     _FREQUENT,

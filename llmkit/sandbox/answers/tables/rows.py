@@ -38,6 +38,7 @@ ASKS = re.compile(
     r"\?|^\W*(?:which|what|who|where|when|how|is|are|does|do|list|show|name|give|find|compute|calculate"
     r"|tell)\b"
 )
+_COSTS = re.compile(r"\bcosts?\b")
 _MOST_ROWS = 20
 _KINDS = (
     (
@@ -56,9 +57,7 @@ def compared(frame: Frame, question: str) -> Finding | None:
     """Count or list the rows above or below a value."""
     found = COMPARED.search(question)
     column = limit_of(frame, question, found) if found else None
-    if len(COMPARED.findall(question)) > 1 or _in_groups(frame, question):
-        return None
-    if found is None or column is None:
+    if found is None or column is None or _is_other(frame, question, column):
         return None
     kept = [(label, value) for label, value in labelled(frame, column) if within(value, found)]
     word, limit = (found[1], found[2]) if found[1] else (found[3], found[4])
@@ -67,6 +66,13 @@ def compared(frame: Frame, question: str) -> Finding | None:
         text = f"{len(kept)} of {len(column.values)} rows have {what}."
         return Finding(text=text, short=str(len(kept)), title=SENT)
     return _kept(kept[:_MOST_ROWS], column, what)
+
+
+def _is_other(frame: Frame, question: str, column: Column) -> bool:
+    """Whether a question is not about one limit of this column: it has two, or asks for costs or sums."""
+    if _COSTS.search(question) and not re.search(r"price|cost", plain(column.name)):
+        return True
+    return len(COMPARED.findall(question)) > 1 or _in_groups(frame, question)
 
 
 def _in_groups(frame: Frame, question: str) -> bool:
@@ -185,7 +191,7 @@ def _asked_of_row(frame: Frame, question: str, place: int) -> list[Column]:
 
 
 EQUAL = re.compile(
-    r"\b(?:who|which|what|list|show)\b[^?]*?\b(?:is|are|has|have|was|were|costs?|earns?|equals?)\b"
+    r"\b(?:who|which|what|list|show)\b[^?]*?\b(?:is|are|has|have|was|were|costs?|earns?|equals?|sold|made)\b"
     r"(?: exactly| equal to)?\s*\$?(-?\d[\d,]*(?:\.\d+)?)(?: years(?: old)?)?\W*$"
 )
 """A question for the rows that have a value."""

@@ -19,7 +19,7 @@ from llmkit.sandbox.answers.texts.rewriting import rewritten
 from llmkit.sandbox.answers.texts.sentences import fitted, sentences
 from llmkit.sandbox.answers.texts.translation import translated
 from llmkit.sandbox.answers.texts.words import about_word, about_words
-from llmkit.sandbox.answers.wording import plain
+from llmkit.sandbox.answers.wording import plain, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,13 @@ _QUESTION = re.compile(
     r"^(?:according to|based on|from the text|given)\b|\b(?:in|from|according to) the (?:text"
     r"|passage|article|paragraph|context)\b"
 )
+_ASKING = words_of(
+    "what when where does which text according based passage following who why how are was were did has"
+    " have had the "
+    "and for you his her its can will not there this that with from about"
+)
+"""Words of questions that say nothing of where the answer is."""
+
 _DEFAULT_KEYWORDS = 5
 _DEFAULT_SENTENCES = 2
 
@@ -103,27 +110,21 @@ def _worry(wish: str, text: str) -> Finding | None:
     return Finding(text=worst, short=fitted(worst, 8).rstrip("."))
 
 
-def _reading(wish: str, text: str) -> Finding | None:
-    """Answer a question from the sentence of the text that shares most words with it."""
-    asked = frozenset(re.findall(r"[a-z0-9]{4,}", wish)) - {
-        "what",
-        "when",
-        "where",
-        "does",
-        "which",
-        "text",
-        "according",
-        "based",
-        "passage",
-        "following",
-    }
+def read_from(wish: str, text: str) -> Finding | None:
+    """Answer a question from the sentence of the text that shares most words with it.
+
+    Example:
+        >>> read_from("who is ill?", "Anna is ill. Bob will bring the slides to the meeting.").text
+        'Anna is ill.'
+    """
+    asked = frozenset(re.findall(r"[a-z0-9]{3,}", wish)) - _ASKING
     ranked = sorted(
-        sentences(text), key=lambda one: -len(asked & frozenset(re.findall(r"[a-z0-9]{4,}", plain(one))))
+        sentences(text), key=lambda one: -len(asked & frozenset(re.findall(r"[a-z0-9]{3,}", plain(one))))
     )
     if not (wish.endswith("?") or _QUESTION.search(wish)) or not ranked:
         return None
     best = ranked[0]
-    shared = asked & frozenset(re.findall(r"[a-z0-9]{4,}", plain(best)))
+    shared = asked & frozenset(re.findall(r"[a-z0-9]{3,}", plain(best)))
     return Finding(text=best) if shared and len(text.split()) > 8 else None
 
 
@@ -139,7 +140,7 @@ _TASKS: tuple[Callable[[str, str], Finding | None], ...] = (
     extracted,
     rewritten,
     listed,
-    _reading,
+    read_from,
 )
 
 
