@@ -123,8 +123,10 @@ def test_other_words_mean_a_column_or_the_question_is_not_answered(question, par
         ("Tell me about Ben", "Ben: age 28 and salary 48,000."),
         (
             "Compare Ana and Ben",
-            "| Row | Age | Salary |\n| --- | ---: | ---: |\n"
-            "| **Ana** | 34 | 52000 |\n| **Ben** | 28 | 48000 |",
+            (
+                "| Row | Age | Salary |\n| --- | ---: | ---: |\n"
+                "| **Ana** | 34 | 52000 |\n| **Ben** | 28 | 48000 |"
+            ),
         ),
         ("As a CSV file please", "```csv\nname,age,salary\nAna,34,52000\nBen,28,48000\nCaro,45,71000\n```"),
     ],
