@@ -6,6 +6,7 @@ everything that is shown: it is in no name, no message and no traceback.
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import os
 import threading
@@ -18,7 +19,7 @@ from llmkit.core.postgres_errors import ServerUnavailableError, load
 from llmkit.core.redaction import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -29,6 +30,12 @@ T = TypeVar("T")
 SCHEMES = ("postgresql://", "postgres://")
 SCHEMA = "llmkit"
 """The schema of all our tables."""
+
+PARTS = {
+    "ledger": "llmkit.costs.store.postgres.schema",
+    "answers": "llmkit.frames.answers.postgres.answer_tables",
+}
+"""The modules that have the statements of tables, as `STEPS`; they are loaded by name, for they are above."""
 
 OLDEST = 150000
 """The oldest server, in libpq's numbers: unique keys of the ledger's sums may be unknown."""
@@ -228,8 +235,10 @@ class Database:
                 self._connection = None
 
 
-def upgrade(connection: Connection, part: str, steps: Iterable[Iterable[str]], name: str) -> None:
+def upgrade(connection: Connection, part: str, steps: Sequence[Sequence[str]], name: str) -> None:
     """Bring the tables of a part to the newest version, once for all processes.
+
+    Those of the other `PARTS` are made with them: the users who need them later may not make any.
 
     Args:
         connection: A connection in autocommit mode.
@@ -240,36 +249,59 @@ def upgrade(connection: Connection, part: str, steps: Iterable[Iterable[str]], n
     Raises:
         ConfigurationError: If the tables are of a newer llmkit, or must be made and the role may not.
     """
-    steps = list(steps)
-    version = _version(connection, part, len(steps), name)
-    if version == len(steps):
+    behind = _behind(connection, part, steps, name)
+    if not behind or (part not in behind and not _may_create(connection)):
         return
     psycopg = load()
     try:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             _create_schema(connection)
-            version = _version(connection, part, len(steps), name)
-            for step in steps[version:]:
-                for statement in step:
-                    connection.execute(statement)
-            connection.execute(
-                f"INSERT INTO {SCHEMA}.versions VALUES (%s, %s)"  # noqa: S608 - text of our own
-                " ON CONFLICT (part) DO UPDATE SET version = excluded.version",
-                [part, len(steps)],
-            )
+            for each, statements in _behind(connection, part, steps, name).items():
+                _make(connection, each, statements)
     except psycopg.errors.InsufficientPrivilege as error:
-        what = "lacks the tables of llmkit" if not version else "has tables of an older llmkit"
+        if part not in behind:
+            return
+        what = "lacks the tables of llmkit" if len(behind[part]) == len(steps) else "has older tables"
         raise ConfigurationError(
             f"{name} {what}, and its user may not make them.",
             hint="Let an administrator of the database use this address once.",
         ) from error
 
 
+def _behind(
+    connection: Connection, part: str, steps: Sequence[Sequence[str]], name: str
+) -> dict[str, Sequence[Sequence[str]]]:
+    """Return the steps that are left to do, by part."""
+    versions = _versions(connection)
+    if (version := versions.get(part, 0)) > len(steps):
+        raise ConfigurationError(
+            f"The {part} in {name} are of a newer llmkit (version {version}, this one knows {len(steps)}).",
+            hint="Update llmkit.",
+        )
+    others = {other: importlib.import_module(module).STEPS for other, module in PARTS.items()}
+    left = {each: each_steps[versions.get(each, 0) :] for each, each_steps in {**others, part: steps}.items()}
+    return {each: each_steps for each, each_steps in left.items() if each_steps}
+
+
+def _make(connection: Connection, part: str, steps: Sequence[Sequence[str]]) -> None:
+    for step in steps:
+        for statement in step:
+            connection.execute(statement)
+    connection.execute(
+        f"INSERT INTO {SCHEMA}.versions AS v VALUES (%s, %s)"  # noqa: S608 - text of our own
+        " ON CONFLICT (part) DO UPDATE SET version = v.version + excluded.version",
+        [part, len(steps)],
+    )
+
+
+def _may_create(connection: Connection) -> bool:
+    return _is(connection, f"has_schema_privilege('{SCHEMA}', 'CREATE')")
+
+
 def _create_schema(connection: Connection) -> None:
-    if not _exists(
-        connection, f"to_regnamespace('{SCHEMA}')"
-    ):  # CREATE … IF NOT EXISTS asks for the right to it
+    # `IF NOT EXISTS` would ask for the right to create also where nothing is to be created.
+    if not _exists(connection, f"to_regnamespace('{SCHEMA}')"):
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
         connection.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC")
     if not _exists(connection, f"to_regclass('{SCHEMA}.versions')"):
@@ -279,22 +311,20 @@ def _create_schema(connection: Connection) -> None:
         connection.execute(f"GRANT SELECT ON {SCHEMA}.versions TO PUBLIC")
 
 
-def _version(connection: Connection, part: str, newest: int, name: str) -> int:
-    """Return the version of a part's tables; 0 if there are none."""
+def _versions(connection: Connection) -> dict[str, int]:
+    """Return the versions of the tables by part."""
     if not _exists(connection, f"to_regclass('{SCHEMA}.versions')"):
-        return 0
-    row = connection.execute(f"SELECT version FROM {SCHEMA}.versions WHERE part = %s", [part]).fetchone()  # noqa: S608 - text of our own
-    version = 0 if row is None else int(row[0])
-    if version > newest:
-        raise ConfigurationError(
-            f"The {part} in {name} are of a newer llmkit (version {version}, this one knows {newest}).",
-            hint="Update llmkit.",
-        )
-    return version
+        return {}
+    rows = connection.execute(f"SELECT part, version FROM {SCHEMA}.versions")  # noqa: S608 - text of our own
+    return {str(part): int(version) for part, version in rows}
 
 
 def _exists(connection: Connection, expression: str) -> bool:
-    row = connection.execute(f"SELECT {expression} IS NOT NULL").fetchone()
+    return _is(connection, f"{expression} IS NOT NULL")
+
+
+def _is(connection: Connection, condition: str) -> bool:
+    row = connection.execute(f"SELECT {condition}").fetchone()
     return row is not None and bool(row[0])
 
 
