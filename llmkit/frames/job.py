@@ -178,6 +178,7 @@ class Job:
     async def _ask_some(self, keys: list[bytes], wall: CostWall | SharedCostWall | None) -> None:
         limiter = limiter_of(self.model.client, self.model.request.model, self.options.max_concurrent)
         self.progress.in_flight = lambda: limiter.in_flight
+        self.progress.pause = lambda: limiter.server.pause
         refusals, reason = Refusals(), None
         labels = {**current_context().tags, **self.options.tags, TAG: self.label}
         recorder = None if wall is None else walled(wall)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from time import monotonic
@@ -35,6 +36,7 @@ class Progress:
         simulated: Whether the sandbox answers.
         ended: Whether the job is over, by itself or not.
         in_flight: Requests under way.
+        pause: Seconds until a rate limit has passed.
     """
 
     rows: int
@@ -48,6 +50,7 @@ class Progress:
     simulated: bool = False
     ended: bool = False
     in_flight: Callable[[], int] = lambda: 0
+    pause: Callable[[], float] = lambda: 0.0
     started: float = field(default_factory=monotonic)
 
     def note(self, answer: Answer, rows: int) -> None:
@@ -80,6 +83,8 @@ class Progress:
         if self.asked and left > 0 and not self.ended:
             parts.append(f"{_span((monotonic() - self.started) / self.asked * left)} left")
             parts.append(f"{self.in_flight():,} at once")
+        if not self.ended and (seconds := math.ceil(self.pause())) > 1:
+            parts.append(f"rate limited: goes on in {seconds} s; an interrupt loses no answer")
         return parts
 
     def _cost(self) -> str:

@@ -183,9 +183,11 @@ class Attempts:
     async def _pause(self, seconds: float, error: LLMClientError) -> None:
         """Wait before the next attempt; cells and logs show the pause."""
         call = self._call
-        # Cells and chats show the pause themselves; elsewhere the log is the only sign of it.
-        level = logging.INFO if call.context.surface in {"magic", "chat"} else logging.WARNING
-        logger.log(level, "%s: %s Retrying in %.1f s", call.name, error.message, seconds)
+        # Cells, chats and tables show the pause themselves; elsewhere the log is the only sign of it.
+        level = logging.INFO if self._is_shown(error) else logging.WARNING
+        logger.log(
+            level, "%s: %s Retrying in %.1f s (%s)", call.name, error.message, seconds, self._count(error)
+        )
         call.waiting = Waiting(until=monotonic() + seconds, error=error, attempt=call.attempts + 1)
         if (slot := current_slot.get()) is not None:
             slot.release()  # other calls of the job may use its place
@@ -193,6 +195,18 @@ class Attempts:
             await asyncio.sleep(seconds)
         finally:
             call.waiting = None
+
+    def _is_shown(self, error: LLMClientError) -> bool:
+        """Whether the place of the call shows a pause; the line of a table shows those for rate limits."""
+        surface = self._call.context.surface
+        return surface in {"magic", "chat"} or (surface == "table" and isinstance(error, RateLimitError))
+
+    def _count(self, error: LLMClientError) -> str:
+        """Return how many failures of this kind there were, of how many at which the call gives up."""
+        most = self._endpoint.retry.max_retries
+        if isinstance(error, RateLimitError) and current_slot.get() is not None:
+            return f"refused {self._limited} times, of at most {LIMITED_IN_A_JOB * most + 1}"
+        return f"retry {self._retries} of {most}"
 
     def _wait(self, error: LLMClientError) -> float | None:
         """Return the seconds before the next attempt; `None` to give up."""

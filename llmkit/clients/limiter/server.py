@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -76,6 +77,7 @@ class ServerLimiter:
         self.under_way: set[Permit] = set()
         self.clock: Clock = clock or LoopClock()
         self._blocked_until = self._blocked_at = float("-inf")
+        self._resumes = float("-inf")  # in real time: the clock has the time of its event loop only
         self._pause = FIRST_PAUSE
         self._turns: deque[_Turn] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
@@ -86,6 +88,11 @@ class ServerLimiter:
     def has_room(self) -> bool:
         """Whether another call may start; not while one waits for its turn, because it would wait, too."""
         return self.held < self.concurrency.limit and not self._turns and not self._returning
+
+    @property
+    def pause(self) -> float:
+        """Seconds until requests are sent again; 0 if none waits. For display, from any thread."""
+        return max(0.0, self._resumes - monotonic())
 
     def join(self, start_more: Callable[[], None]) -> None:
         """Call a job's function whenever there may be room."""
@@ -164,6 +171,7 @@ class ServerLimiter:
                     turn.granted.set_exception(_exhausted(delay))
                 elif delay > 0:
                     self._timer = self.clock.call_later(max(delay, SHORTEST_WAIT), self.serve)
+                    self._resumes = monotonic() + delay
                     return
                 else:
                     turn.permit.use()
@@ -187,6 +195,7 @@ class ServerLimiter:
             retry_after, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         self._blocked_at = now
         self._blocked_until = max(self._blocked_until, now + retry_after)
+        self._resumes = monotonic() + self._blocked_until - now
 
     def _delay(self, permit: Permit) -> float:
         """Return the seconds until a request may be sent; not more than 0 for now."""

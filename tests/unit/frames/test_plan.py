@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from llmkit.frames import Plan, answer, forget, jobs
 from llmkit.frames import map as ask
 from llmkit.frames.answers.protocol import Answer
 from llmkit.frames.progress import Line, Progress, set_display
+from llmkit.frames.stopped import JobInterrupted
 from tests.support.rows import said
 
 FRAME = pd.DataFrame({"n": [f"row {n}" for n in range(100)]})
@@ -129,6 +131,36 @@ def test_the_line_says_how_far_a_job_is():
     progress.nanos = 410_000_000
     progress.started -= 125
     assert progress.line() == "3,412/10,000 · 12 failed · $0.41 of ≈$1.23 · 4:10 left · 61 at once"
+
+
+def test_the_line_says_when_a_job_that_is_rate_limited_goes_on():
+    progress = Progress(rows=2, requests=2, pause=lambda: 11.2)
+    assert progress.line() == "0/2 · rate limited: goes on in 12 s; an interrupt loses no answer"
+    progress.ended = True
+    assert progress.line() == "0/2"
+    assert Progress(rows=2, requests=2, pause=lambda: 0.0).line() == "0/2"
+
+
+def test_a_table_shows_the_pause_of_its_server_and_logs_no_line_for_each_row(caplog):
+    shown = []
+
+    class Display:
+        def show(self, progress):
+            shown.append(progress.line())
+            if "rate limited" in shown[-1]:
+                raise KeyboardInterrupt
+
+        def end(self, progress):
+            pass
+
+    before = set_display(Display)
+    try:
+        with pytest.raises(JobInterrupted):
+            ask(FRAME[:2], "{{n}}", model="sandbox!429;retry-after=30")
+    finally:
+        set_display(before)
+    assert re.fullmatch(r"0/2 · rate limited: goes on in (29|30) s; an interrupt loses no answer", shown[-1])
+    assert not [record for record in caplog.records if "Retrying" in record.message]
 
 
 def test_another_display_can_be_set(rows):
