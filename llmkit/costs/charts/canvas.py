@@ -265,12 +265,11 @@ def key(ax: Axes, entries: Sequence[tuple[str, str]], last: float | None = None)
 
 def make_room(ax: Axes, share: float, last: float | None = None) -> None:
     """Extend the x axis to the right, so that text covers no data."""
-    if ax.get_xscale() == "log":  # otherwise its ticks would continue below the text
+    if not isinstance(ax.xaxis.get_major_locator(), Dates):  # otherwise ticks would continue below the text
+        low, high = ax.get_xlim()
         for minor in (False, True):
-            ticks = ax.get_xticks(minor=minor)
-            ax.set_xticks(
-                [tick for tick in ticks if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]], minor=minor
-            )
+            shown = [tick for tick in ax.get_xticks(minor=minor) if low <= tick <= high]
+            ax.set_xticks(shown, minor=minor)
     forward = ax.xaxis.get_transform()
     low, high = forward.transform(np.array(ax.get_xlim(), dtype=float))
     wide = low + (high - low) / (1 - min(share + 0.03, ROOM))

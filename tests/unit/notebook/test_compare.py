@@ -247,6 +247,8 @@ class TestResult:
         legend = axes.get_legend().get_window_extent()
         assert len(axes.get_legend().get_texts()) == 12
         assert axes.transData.transform(axes.collections[0].get_offsets())[:, 0].max() < legend.x0
+        words = [label for label in axes.get_xticklabels() if label.get_text()]
+        assert max(word.get_window_extent().x1 for word in words) < legend.x0
 
     def test_the_chart_of_answers_without_a_price_says_so(self):
         axes = Comparison([answer("a", cost_estimate=None)]).plot()
