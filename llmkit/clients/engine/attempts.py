@@ -20,6 +20,7 @@ from llmkit.clients.limiter.slot import admitted, current_slot
 from llmkit.clients.local_servers import explain_down
 from llmkit.core.errors import LLMClientError, RateLimitError, StreamInterruptedError
 from llmkit.core.redaction import redact_error
+from llmkit.hooks import tracer
 from llmkit.providers.attachment_limits import explain, links
 from llmkit.providers.decisions import DecisionsCodec
 
@@ -135,7 +136,9 @@ class Attempts:
     async def _begin(self) -> ResponseReader:
         """Send the request and wait for the response headers."""
         call, endpoint = self._call, self._endpoint
-        endpoint.transport.load()  # before the clock starts, because importing must not use up the timeout
+        # Before the clock starts, because importing must not use up the timeout.
+        endpoint.transport.load()
+        tracer()
         key = (
             None if endpoint.credentials is None else await endpoint.credentials.obtain()
         )  # without a key, nothing is sent

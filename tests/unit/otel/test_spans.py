@@ -190,7 +190,10 @@ async def test_a_call_of_another_packages_client(collector, ledger, stream):
     assert "llmkit.cost.usd" not in span.attributes  # unknown is not 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.full) if kind == "google-legacy" else kind for kind in KINDS],
+)
 async def test_each_kind_of_client_sends_its_spans_identity(collector, ledger, server, kind):
     async with opened(kind, server) as client:
         await client.generate_text(QUESTION)
@@ -311,6 +314,7 @@ async def test_a_run_that_is_cancelled_in_a_tool_leaves_no_span_open(collector, 
     same(collector, ledger)
 
 
+@pytest.mark.full
 def test_what_a_batch_api_answered_is_a_span_of_each_row(collector, ledger, server, monkeypatch):
     monkeypatch.setenv("LLMKIT_SANDBOX", "1")
     frame = pd.DataFrame({"text": ["a", "b", "c"]})
