@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-RED, PALE, END = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+RED, PALE = "\x1b[31m", "\x1b[2m"
 
 MONEY = {"cost_usd": "cost", "saved_usd": "saved", "usd": "cost"}
 """Columns of dollars, and how a table calls them."""
@@ -55,8 +55,9 @@ def coloured(text: str, colour: str, stream: TextIO) -> str:
         >>> coloured("late", RED, io.StringIO())
         'late'
     """
-    wanted = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"{colour}{text}{END}" if wanted and text else text
+    from llmkit.notebook.display.terminal_colors import PLAIN, can_erase
+
+    return f"{colour}{text}{PLAIN}" if text and can_erase(stream) else text
 
 
 def say(text: object) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
-
-from IPython import get_ipython
+import sys
+from typing import Any, TextIO
 
 RED, PALE, PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
@@ -15,8 +14,14 @@ def wanted() -> bool:
 
     Source: no-color.org: any value that is not empty counts.
     """
-    colors = getattr(get_ipython(), "colors", "")
+    colors = getattr(_shell(), "colors", "")
     return not os.environ.get("NO_COLOR") and str(colors).lower() != "nocolor"
+
+
+def _shell() -> Any:
+    """Return IPython's shell; the command line does not load IPython for it."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return None if find is None else find()
 
 
 def red(text: str) -> str:
