@@ -119,9 +119,10 @@ class Chat:
     def _take_variables(self, variables: Sequence[Any] | Mapping[str, Any], scope: Scope) -> None:
         self._given = dict(variables) if isinstance(variables, Mapping) else {}
         names = [] if self._given else _names(variables, scope)
-        # A function's own names end with it, so their values are taken now.
-        self._given |= {name: scope[name] for name in names if name in scope.locals}
-        self._names = [name for name in names if name not in scope.locals]
+        # A function's own names end with it, and a module's are not the notebook's: so their values now.
+        own = _variables(self._shell)
+        self._names = [n for n in names if n not in scope.locals and n in own and scope[n] is own[n]]
+        self._given |= {name: scope[name] for name in names if name not in self._names}
 
     def ask(self, text: str, *, attachments: Iterable[Any] = ()) -> Reply:
         """Ask, and wait for the answer; an interrupt stops it.

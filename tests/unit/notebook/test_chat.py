@@ -396,3 +396,12 @@ def test_counts_are_whole_numbers():
         chat.ask("repeat exactly: hi there")
     assert chat.df["follows"].dtype == chat.df["output_tokens"].dtype == "Int64"
     assert chat.df["follows"].isna().tolist() == [True, False, False, False]
+
+
+FLEET = {"ships": 3}
+
+
+def test_a_variable_of_the_module_is_described_to_a_chat_that_a_function_opens():
+    described = [message.content for message in Chat("sandbox", vars=["FLEET"]).messages]
+    assert len(described) == 1
+    assert described[0].startswith("FLEET: dict")

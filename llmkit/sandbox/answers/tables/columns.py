@@ -71,7 +71,9 @@ def size(frame: Frame, question: str) -> Finding | None:
     heads = _HEADS.search(question) and not columns_in(frame, question)
     if (heads or ROWS.search(question)) and not COMPARED.search(question):
         width = max(frame.width, len(frame.columns))
-        return Finding(text=f"It has {frame.rows:,} rows and {width} columns.", short=f"{frame.rows:,}")
+        many = f"{frame.rows:,} row{'' if frame.rows == 1 else 's'}"
+        text = f"It has {many} and {width} column{'' if width == 1 else 's'}."
+        return Finding(text=text, short=f"{frame.rows:,}")
     return None
 
 
