@@ -77,6 +77,7 @@ class CallRecord:
         units: Other billed units, by their names in genai-prices, e.g. `web_searches`.
         parent_uid: Identifier of the run with tools that this call is a step of.
         step: Number of the step in its run, from 1.
+        user: User of a ledger in PostgreSQL whose call it is, as the database knows them; elsewhere `None`.
     """
 
     time: datetime
@@ -115,6 +116,7 @@ class CallRecord:
     units: Mapping[str, int] = field(default_factory=dict)
     parent_uid: str | None = None
     step: int | None = None
+    user: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: every call makes one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import threading
 import weakref
 from functools import partial
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Total
     from llmkit.records import BudgetGuard, CallIntent, CallRecord
+
+logger = logging.getLogger(__name__)
 
 
 class Ledger(Calls, forks.ForkAware):
@@ -148,7 +151,10 @@ class Ledger(Calls, forks.ForkAware):
             A future: `True` once the row is committed, `False` if it has to wait in memory.
         """
         future = self._budgets.watch(record, self._store.append(record, alone=alone))
-        self._tally.add(record)
+        try:
+            self._tally.add(record)
+        except TypeError:  # an amount that is no number; its column has it as unknown
+            logger.exception("Cannot count a call: %r", record)
         self._hooks.end(record, None)
         return future
 

@@ -23,7 +23,7 @@ EMPTY = """
 DO $body$ BEGIN
     IF to_regclass('llmkit.state') IS NOT NULL THEN
         TRUNCATE llmkit.calls, llmkit.sums, llmkit.spending, llmkit.reservations, llmkit.intents,
-            llmkit.corrections, llmkit.counters, llmkit.claims;
+            llmkit.corrections, llmkit.monthly_sums, llmkit.counters, llmkit.claims;
         UPDATE llmkit.state SET epoch = gen_random_uuid(), rules = '{}';
     END IF;
 END $body$

@@ -18,6 +18,8 @@ from llmkit.costs.store.rows import COLUMNS as STORED
 from llmkit.costs.store.rows import UID
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from llmkit.costs.frame.columns import Chunk
     from llmkit.costs.store.protocol import Page, Store
     from llmkit.costs.store.rows import Row
@@ -39,6 +41,7 @@ class Frame:
 
     def __init__(self, store: Store, filters: Filters = ALL) -> None:
         self._store = store
+        self._hidden = () if store.has_users else ("user",)
         self._filters = filters
         # A snapshot has all rows; filtered rows are read by a query.
         folder = store.snapshot if filters == ALL else None
@@ -61,7 +64,7 @@ class Frame:
         self._kept = 0  # up to here the snapshot goes
         self._parts: list[Chunk] = []  # rows that were read, but are not shown yet
         self._before = 0  # the last row before them
-        self._shown = _Shown()
+        self._shown = _Shown(self._hidden)
 
     def _read(self) -> None:
         after, page = self._last, self._page()
@@ -122,7 +125,8 @@ def in_dollars(frame: pd.DataFrame) -> pd.DataFrame:
 class _Shown:
     """A table as DataFrames that share its memory: in nano-dollars, and in dollars."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: Collection[str] = ()) -> None:
+        self._hidden = hidden
         self._table = Table()
         self.uids = pd.Series([], dtype="str")
         self._new: list[pd.Series[str]] = []
@@ -166,7 +170,7 @@ class _Shown:
         if not bases or before != version:
             self._versions[dollars] = version
             names = COLUMNS if dollars else list(STORED)
-            data = {name: self._column(name) for name in names if name != "uid"}
+            data = {name: self._column(name) for name in names if name not in {"uid", *self._hidden}}
             # Earlier frames are kept, because pandas counts the users of an array: if a user's frame were
             # the last one, writing into it would change the table.
             bases.append(pd.DataFrame(data, copy=False))

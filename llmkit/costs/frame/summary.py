@@ -176,7 +176,8 @@ def kept_sums(store: Store, filters: Filters) -> dict[bool, Sums] | None:
 def _kept(store: Store, by: Sequence[str], filters: Filters) -> list[Row] | None:
     """Return the store's sums of the calls that pass filters, if it has them for these columns."""
     names = list(dict.fromkeys([*by, *filters.words]))
-    unkept = replace(filters, words={}, simulated=None) != ALL or not {*names} <= {*KEYS}
+    keys = {*KEYS, "user"} if store.has_users else {*KEYS}
+    unkept = replace(filters, words={}, simulated=None) != ALL or not {*names} <= keys
     groups = None if unkept else store.groups(names)
     if groups is None:
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-NAMES = ("provider", "model", "notebook", "status", "surface", "session")
+NAMES = ("provider", "model", "notebook", "status", "surface", "session", "user")
 """Columns that are filtered by their values."""
 
 
@@ -36,6 +36,7 @@ class OtherFilters(TypedDict, total=False):
     status: str | Sequence[str] | None
     surface: str | Sequence[str] | None
     session: str | Sequence[str] | None
+    user: str | Sequence[str] | None
     tag: str | Sequence[str] | None
     tags: str | Sequence[str] | Mapping[str, str | None] | None
     simulated: bool | None

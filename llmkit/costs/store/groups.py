@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEYS = ("day", "provider", "model", "notebook", "status", "simulated", "month")
-"""Keys that calls can be grouped by; days and months are local, e.g. `2026-11-22` and `2026-11`."""
+"""Keys that calls can be grouped by, beside `user` where the store knows users.
+
+Days and months are local, e.g. `2026-11-22` and `2026-11`."""
 
 MEASURES = (
     "calls", "errors", "priced", "unpriced", "input_tokens", "output_tokens", "nanos", "saved_nanos",

@@ -83,6 +83,17 @@ def test_users_see_their_own_calls_and_administrators_all(team):
         assert {row[1] for row in ledger.flushed_store().counters()} == set(models)
 
 
+def test_an_administrator_sees_whose_calls_they_are(team):
+    for name, nanos in (("alice", 10**9), ("bob", 2 * 10**9), ("bob", 3 * 10**9)):
+        assert team[name].record(call(cost_nanos=nanos)).result(60)
+    carol = team["carol"]
+    assert carol.df["user"].tolist() == ["alice", "bob", "bob"]
+    by_user = carol.summary("user").reset_index()
+    assert dict(zip(by_user["user"], by_user["cost_usd"], strict=True)) == {"alice": 1, "bob": 5}
+    assert carol.where(user="bob").total().usd == carol.total(user="bob").usd == 5
+    assert team["alice"].summary(["user", "model"])["cost_usd"].tolist() == [1]
+
+
 FORBIDDEN = [
     "UPDATE llmkit.calls SET cost_nanos = 0",
     "DELETE FROM llmkit.calls",
@@ -90,6 +101,7 @@ FORBIDDEN = [
     "TRUNCATE llmkit.calls",
     "SELECT * FROM llmkit.calls_other",
     "SELECT * FROM llmkit.sums",
+    "SELECT * FROM llmkit.monthly_sums",
     "SELECT * FROM llmkit.spending",
     "SELECT * FROM llmkit.reservations",
     "SELECT * FROM llmkit.counters",
@@ -208,4 +220,6 @@ def test_a_file_knows_no_users(tmp_path):
         with pytest.raises(llmkit.ConfigurationError, match="needs a ledger in PostgreSQL"):
             ledger.budget(**change)
     assert ledger.budget(per_user=None).per_user is None
+    ledger.record(call()).result(60)
+    assert "user" not in ledger.df.columns
     ledger.close()

@@ -7,23 +7,30 @@ can set, and the time is the server's.
 from __future__ import annotations
 
 from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS
-from llmkit.costs.store.postgres.tables import ADMIN, MOMENT, SCHEMA, TYPES
+from llmkit.costs.store.postgres.tables import (
+    ADMIN,
+    MEASURES,
+    MOMENT,
+    MONTH_KEYS,
+    SCHEMA,
+    STORED,
+    TYPES,
+)
 from llmkit.costs.store.protocol import AMOUNTS, SOURCE
-from llmkit.costs.store.rows import COLUMNS
 
-_NAMES = ", ".join(COLUMNS)
-_KINDS = {name: TYPES[kind] for name, kind in COLUMNS.items()} | {"simulated": "boolean"}
+_NAMES = ", ".join(STORED)
+_KINDS = {name: TYPES[kind] for name, kind in STORED.items()} | {"simulated": "boolean"}
 _RECORD = ", ".join(f"{name} {kind}" for name, kind in _KINDS.items())
 _GIVEN = f"ROWS FROM (jsonb_to_recordset(given) AS ({_RECORD})) WITH ORDINALITY AS r({_NAMES}, place)"
 _VALUES = ", ".join(
     {"simulated": "r.simulated::int", "tags": f"{SCHEMA}.json_or_null(r.tags)"}.get(name, f"r.{name}")
-    for name in COLUMNS
+    for name in STORED
 )
 
 # A call that was taken for lost and ends after all has the later row; other duplicates are skipped.
 _REPLACES_LOST = f"""
     ON CONFLICT (time, uid) DO UPDATE SET
-    {", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in {"time", "uid"})}
+    {", ".join(f"{name} = excluded.{name}" for name in STORED if name not in {"time", "uid"})}
     WHERE calls.status = 'lost' AND excluded.status <> 'lost' AND calls.username = excluded.username
 """
 
@@ -261,14 +268,18 @@ BEGIN
 END $body$
 """  # noqa: S608 - names
 
-# Users group their own rows, administrators those of all.
+# Users group their own rows, administrators those of all, where possible from the table that has few rows.
 _TOTALS = f"""
 CREATE OR REPLACE FUNCTION {SCHEMA}.totals(keys text[], since bigint) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE {DEFINER} AS $body$
 DECLARE
+    of_all boolean := {SCHEMA}.is_admin();
+    few boolean := of_all AND since IS NULL AND keys <@ ARRAY[{", ".join(map(repr, MONTH_KEYS))}];
+    source text := CASE WHEN few THEN 'monthly_sums' ELSE 'sums' END;
+    mine text := CASE WHEN of_all THEN 'true' ELSE 'username = session_user' END;
     names text := (SELECT string_agg(CASE key
         WHEN 'day' THEN 'day::text'
-        WHEN 'month' THEN 'to_char(day, ''YYYY-MM'')'
+        WHEN 'month' THEN CASE WHEN few THEN 'month' ELSE 'to_char(day, ''YYYY-MM'')' END
         WHEN 'user' THEN 'username'
         WHEN 'simulated' THEN 'simulated::int'
         WHEN 'provider' THEN key WHEN 'model' THEN key WHEN 'notebook' THEN key WHEN 'status' THEN key
@@ -281,8 +292,8 @@ BEGIN
             CASE WHEN sum(input_known) > 0 THEN sum(input_tokens) END,
             CASE WHEN sum(output_known) > 0 THEN sum(output_tokens) END,
             sum(nanos), sum(saved_nanos), min(first), max(last), sum(estimated))
-        FROM {SCHEMA}.sums WHERE ($1 OR {_MINE}) AND ($2 IS NULL OR first >= $2) GROUP BY %1$s
-    $query$, names) USING {SCHEMA}.is_admin(), since;
+        FROM {SCHEMA}.%2$I WHERE %3$s AND ($1 IS NULL OR first >= $1) GROUP BY %1$s
+    $query$, names, source, mine) USING since;
 END $body$
 """  # noqa: S608 - names
 
@@ -382,6 +393,11 @@ BEGIN
             AND ROW(c.provider, c.model, c.notebook, c.status, coalesce(c.simulated, 0) <> 0)
                 IS NOT DISTINCT FROM ROW(s.provider, s.model, s.notebook, s.status, s.simulated)
     ) WHERE first < its_before;
+    DELETE FROM {SCHEMA}.monthly_sums;
+    INSERT INTO {SCHEMA}.monthly_sums ({", ".join(MONTH_KEYS)}, {", ".join(MEASURES)}, first, last)
+    SELECT to_char(day, 'YYYY-MM'), provider, model, status, simulated,
+        {", ".join(f"sum({name})" for name in MEASURES)}, min(first), max(last)
+    FROM {SCHEMA}.sums GROUP BY 1, 2, 3, 4, 5;
     UPDATE {SCHEMA}.state SET epoch = gen_random_uuid();
     RETURN changed;
 END $body$

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 RECENT = 2000
 """Number of rows from which the usual length of an answer is learned."""
 
-_NAMES = ", ".join(f"c.{name}" for name in COLUMNS)
+_PLACES = {name: f"c.{name}" for name in COLUMNS} | {"user": "c.username::text"}
+_NAMES = ", ".join(f'{place} AS "{name}"' for name, place in _PLACES.items())
 
 # The row of `state` comes in any case, and all is of one moment.
 _PAGE = (
@@ -72,7 +73,7 @@ def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
     if choice.until is not None:
         yield "c.time < %s", [choice.until]
     for name, words in choice.words.items():
-        yield f"c.{name} = ANY(%s)", [list(words)]
+        yield f"{_PLACES[name]} = ANY(%s)", [list(words)]
     if choice.simulated is not None:
         yield "coalesce(c.simulated, 0) = %s", [int(choice.simulated)]
     for name, value in choice.tags:

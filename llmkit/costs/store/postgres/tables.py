@@ -18,9 +18,16 @@ SCHEMA = "llmkit"
 ADMIN, USER = "llmkit_admin", "llmkit_user"
 """Roles without login: their members administrate the ledger, or use it."""
 
+STORED = {name: kind for name, kind in COLUMNS.items() if name != "user"}
+"""Columns that callers give; the database itself knows the user."""
+
 TYPES: dict[type, str] = {int: "bigint", float: "double precision", str: "text"}
 
 SUM_KEYS = ("day", "username", "provider", "model", "notebook", "status", "simulated")
+MONTH_KEYS = ("month", "provider", "model", "status", "simulated")
+
+SUM_TABLES = {"sums": SUM_KEYS, "monthly_sums": MONTH_KEYS}
+"""Keys of the kept sums: each user's by day, and those of all by month, whose number users do not raise."""
 
 MEASURES = (
     "calls", "priced", "unpriced", "estimated", "input_known", "input_tokens", "output_known",
@@ -47,6 +54,12 @@ MOMENT = "(timestamptz 'epoch' + {} * interval '1 microsecond')"
 LARGEST = 10**18
 """Maximum uncertain amount of a call, a billion dollars, as in a ledger file."""
 
+_KEYS = {
+    "day": f"({MOMENT.format('time')} AT TIME ZONE zone)::date",
+    "month": f"to_char({MOMENT.format('time')} AT TIME ZONE zone, 'YYYY-MM')",
+    "simulated": "coalesce(simulated, 0) <> 0",
+}
+
 _SPENT = "greatest(coalesce(cost_nanos, 0), 0)"
 _BEYOND = f"least(greatest(coalesce(at_most_nanos, 0) - {_SPENT}, 0), {LARGEST})"
 
@@ -57,7 +70,7 @@ _EVER = {name: f"sum(greatest(coalesce({name}, 0), 0))" for name in COUNTERS if 
 }
 
 _columns = ", ".join(
-    f"{name} {TYPES[kind]}{' NOT NULL' if name in {'time', 'uid'} else ''}" for name, kind in COLUMNS.items()
+    f"{name} {TYPES[kind]}{' NOT NULL' if name in {'time', 'uid'} else ''}" for name, kind in STORED.items()
 )
 _counters = ", ".join(f"{name} numeric NOT NULL" for name in COUNTERS)
 _measures = ", ".join(f"{name} numeric NOT NULL" for name in MEASURES)
@@ -86,6 +99,12 @@ TABLES = (
         f"CREATE TABLE {SCHEMA}.sums (day date NOT NULL, username name NOT NULL, provider text, model text,"
         f" notebook text, status text, simulated boolean NOT NULL, {_measures}, first bigint NOT NULL,"
         f" last bigint NOT NULL, UNIQUE NULLS NOT DISTINCT ({', '.join(SUM_KEYS)}))"
+    ),
+    f"CREATE INDEX ON {SCHEMA}.sums (username)",
+    (
+        f"CREATE TABLE {SCHEMA}.monthly_sums (month text NOT NULL, provider text, model text, status text,"
+        f" simulated boolean NOT NULL, {_measures}, first bigint NOT NULL, last bigint NOT NULL,"
+        f" UNIQUE NULLS NOT DISTINCT ({', '.join(MONTH_KEYS)}))"
     ),
     # What was ever counted: no deletion or correction lowers it.
     (
@@ -127,14 +146,17 @@ TABLES = (
 
 def _add(source: str, sign: int) -> str:
     """Return the statements that add rows to the kept sums, or subtract them."""
+    return "".join(_add_to(table, keys, source, sign) for table, keys in SUM_TABLES.items())
+
+
+def _add_to(table: str, keys: tuple[str, ...], source: str, sign: int) -> str:
     grown = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in MEASURES)
     return f"""
-    INSERT INTO {SCHEMA}.sums AS kept ({", ".join(SUM_KEYS)}, {", ".join(MEASURES)}, first, last)
-    SELECT ({MOMENT.format("time")} AT TIME ZONE zone)::date, username, provider, model, notebook, status,
-        coalesce(simulated, 0) <> 0, {", ".join(f"{sign} * {_COUNTED[name]}" for name in MEASURES)},
-        min(time), max(time)
-    FROM {source} GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT ({", ".join(SUM_KEYS)}) DO UPDATE SET {grown},
+    INSERT INTO {SCHEMA}.{table} AS kept ({", ".join(keys)}, {", ".join(MEASURES)}, first, last)
+    SELECT {", ".join(_KEYS.get(name, name) for name in keys)},
+        {", ".join(f"{sign} * {_COUNTED[name]}" for name in MEASURES)}, min(time), max(time)
+    FROM {source} GROUP BY {", ".join(map(str, range(1, len(keys) + 1)))}
+    ON CONFLICT ({", ".join(keys)}) DO UPDATE SET {grown},
         first = least(kept.first, excluded.first), last = greatest(kept.last, excluded.last);
     """  # noqa: S608 - names
 
@@ -182,7 +204,7 @@ _END = "".join(
 _NEW_EPOCH = f"UPDATE {SCHEMA}.state SET epoch = gen_random_uuid();"  # noqa: S608 - names
 
 # A group that has lost all its rows would count as one with nothing in it.
-_PRUNE = f"DELETE FROM {SCHEMA}.sums WHERE calls = 0;"  # noqa: S608 - names
+_PRUNE = "".join(f"DELETE FROM {SCHEMA}.{table} WHERE calls = 0; " for table in SUM_TABLES)  # noqa: S608 - names
 
 TRIGGER = f"""
 CREATE OR REPLACE FUNCTION {SCHEMA}.count_calls() RETURNS trigger

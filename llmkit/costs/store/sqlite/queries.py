@@ -41,7 +41,7 @@ def pages(
 
 def statement(choice: Filters, names: Iterable[str], after: int = 0) -> tuple[str, list[Any]]:
     """Return the query of the rows after an `id` that pass filters, and its values."""
-    conditions, values = zip(("id > ?", [after]), *_conditions(choice), strict=True)
+    conditions, values = zip(("id > ?", [after]), *_conditions(choice, set(names)), strict=True)
     # Without the hint SQLite scans all rows by `id`, which is faster only for the latest rows.
     timed = not after and (choice.since is not None or choice.until is not None)
     index = "INDEXED BY calls_time_uid" if timed else ""
@@ -55,13 +55,14 @@ def newest(connection: sqlite3.Connection) -> int:
     return int(last)
 
 
-def _conditions(choice: Filters) -> Iterator[tuple[str, list[Any]]]:
+def _conditions(choice: Filters, names: set[str]) -> Iterator[tuple[str, list[Any]]]:
     if choice.since is not None:
         yield "time >= ?", [choice.since]
     if choice.until is not None:
         yield "time < ?", [choice.until]
     for name, words in choice.words.items():
-        yield f"{name} IN ({', '.join('?' * len(words))})", list(words)
+        place = name if name in names else "NULL"  # in an older file
+        yield f"{place} IN ({', '.join('?' * len(words))})", list(words)
     if choice.simulated is not None:
         yield "coalesce(simulated, 0) = ?", [int(choice.simulated)]
     for tag in choice.tags:

@@ -37,6 +37,7 @@ ADDED: tuple[tuple[str, ...], ...] = (
     ("parent_uid", "step"),
     (),
     (),
+    ("user",),
 )
 """Columns added after version 1, one tuple per version. Add new fields of `CallRecord` here."""
 
@@ -273,6 +274,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_added(ADDED[7])),
     (*_added(ADDED[8]), *INTENTS),
     (*_added(ADDED[9]), *SHARED),
+    tuple(_added(ADDED[10])),
 )
 """Statements that migrate a file from version n to n + 1, one tuple per version."""
 
