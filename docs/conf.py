@@ -50,6 +50,7 @@ extensions = [
     "anchors",
     "docstrings",
     "generated_tables",
+    "streams",
 ]
 exclude_patterns = ["_extensions", "notebooks/*.py", "notebooks/dashboard.ipynb"]  # it has no calls
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}

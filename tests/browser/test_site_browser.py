@@ -63,3 +63,9 @@ def test_a_table_that_is_wider_than_the_page_scrolls_in_its_place(tab):
     table.evaluate("place => { place.scrollLeft = 10_000 }")
     last = tab.locator("table").first.locator("th").last
     assert last.evaluate("cell => cell.getBoundingClientRect().right <= innerWidth")
+
+
+def test_a_streamed_answer_stands_on_one_line(tab):
+    tab.goto((SITE / "notebooks/quickstart.html").as_uri())
+    printed = tab.locator(".cell_output pre", has_text="Mercury, Venus, Earth")
+    assert "There are 8 planets" in printed.first.inner_text()
