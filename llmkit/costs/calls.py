@@ -177,8 +177,9 @@ class Calls:
         """
         from llmkit.costs.frame import summary
         from llmkit.costs.frame.files import LedgerFrame
-        from llmkit.costs.frame.frame import COLUMNS
+        from llmkit.costs.frame.frame import columns_of
 
+        store = self.ledger.flushed_store()
         names = [summary.JOB if name == "job" else name for name in texts(by, "by")]
         if not names:
             raise ConfigurationError(
@@ -187,9 +188,9 @@ class Calls:
             )
         for name in names:
             if not name.startswith(summary.TAG):
-                known(name, [*COLUMNS, *summary.PERIODS], "column")
+                known(name, [*columns_of(store), *summary.PERIODS], "column")
         calls, simulated = self.counting(filters)
-        table = summary.rolled(self.ledger.flushed_store(), names, simulated, calls.filters)
+        table = summary.rolled(store, names, simulated, calls.filters)
         if table is None:
             table = summary.summarise(summary.spending(calls.exact[summary.needed(names)], simulated), names)
         return LedgerFrame(table.rename_axis(index={summary.JOB: "job"}))
@@ -214,7 +215,7 @@ class Calls:
 
         Args:
             by: `"model"`, `"provider"`, `"notebook"`, `"status"`, `"surface"`, `"job"`, `"hour"`, `"day"`,
-                `"week"`, `"month"`, or `"tag:"` and the name of a tag.
+                `"week"`, `"month"`, `"tag:"` and the name of a tag, or, for a ledger in PostgreSQL, `"user"`.
             metric: `"cost"`, `"calls"`, `"tokens"`, `"errors"`, `"saved"`, or a median: `"duration"`,
                 `"first token"`.
             **filters: As in `total`. One `model`, `notebook`, `tag` (`"name=value"`), `simulated`, `since`

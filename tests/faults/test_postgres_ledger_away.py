@@ -154,3 +154,20 @@ def test_reading_says_what_is_wrong_and_writing_warns_once(ledger, server):
             use()
         assert postgres_server.PASSWORD not in str(caught.value)
     server.start()
+
+
+def test_a_merged_ledger_says_so_and_reads_on_when_the_server_is_back(ledger, server, postgres, tmp_path):
+    laptop = Ledger(tmp_path / "laptop.sqlite")
+    assert laptop.record(call()).result(60)
+    assert ledger.record(call()).result(60)
+    merged = Ledger.merged(tmp_path / "laptop.sqlite", postgres)
+    assert merged.total().calls == 2
+    server.kill()
+    with pytest.raises(llmkit.ConfigurationError, match="Cannot reach postgresql://admin@127") as caught:
+        merged.total()
+    assert postgres_server.PASSWORD not in str(caught.value)
+    server.start()
+    assert ledger.record(call()).result(60)
+    assert merged.total().calls == 3
+    merged.close()
+    laptop.close()

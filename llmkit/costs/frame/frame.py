@@ -36,12 +36,21 @@ FEWEST, MOST = 10_000, 50_000
 COPIES_LAZILY = compat.copies_lazily(pd)
 
 
+def columns_of(store: Store) -> list[str]:
+    """Return the columns of the user's frame of a store."""
+    return [name for name in COLUMNS if name not in _hidden(store)]
+
+
+def _hidden(store: Store) -> tuple[str, ...]:
+    return () if store.has_users else ("user",)
+
+
 class Frame:
     """A DataFrame that follows a store: each refresh reads only new rows."""
 
     def __init__(self, store: Store, filters: Filters = ALL) -> None:
         self._store = store
-        self._hidden = () if store.has_users else ("user",)
+        self._hidden = _hidden(store)
         self._filters = filters
         # A snapshot has all rows; filtered rows are read by a query.
         folder = store.snapshot if filters == ALL else None

@@ -29,7 +29,10 @@ PERIODS = ("today", "7 days", "30 days", "this month", "all", "custom")
 """Which calls, by the local day they began on; `custom` is from one day to another."""
 
 GROUPS = ("model", "provider", "notebook", "status", "surface", "job", *reversed(CLOCK))
-"""What calls can be grouped by, beside `tag:` and a name."""
+"""What the calls of any ledger can be grouped by, beside `tag:` and a name."""
+
+USER = "user"
+"""What calls can be grouped by, too, if the ledger knows users."""
 
 SUMS = {
     "cost": "nanos",
@@ -52,7 +55,7 @@ OTHERS = "others"
 MOST_BARS = 400
 """Most periods that a chart draws one by one."""
 
-_LACKING = {"notebook": "outside a notebook", "job": "outside a job", TAG: "without the tag"}
+_LACKING = {"notebook": "outside a notebook", "job": "outside a job", TAG: "without the tag", USER: "no user"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ class DashboardSettings:
     period: str = "30 days"  # one of `PERIODS`
     first: date | None = None  # first local day of a `custom` period
     last: date | None = None  # last local day, included
-    by: str = "model"  # one of `GROUPS`, or `tag:` and a name
+    by: str = "model"  # one of `GROUPS`, `USER`, or `tag:` and a name
     metric: str = "cost"  # one of `METRICS`
     model: str | None = None
     notebook: str | None = None
@@ -82,8 +85,8 @@ class DashboardSettings:
     def __post_init__(self) -> None:
         known(self.period, PERIODS, "period")
         known(self.metric, METRICS, "metric")
-        if not self.by.startswith(TAG):
-            known(self.by, GROUPS, "group")
+        if self.by != USER:  # which the rows have, or not: see `check_group`
+            check_group(self.by, GROUPS)
 
     @property
     def timed(self) -> bool:
@@ -362,6 +365,17 @@ def _bins(unit: str, starts: NDArray[np.datetime64]) -> Bins:
 
 def _slots(starts: NDArray[np.datetime64]) -> int:
     return int((starts.max() - starts.min()).astype("int64")) + 1
+
+
+def groups_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return what calls can be grouped by, beside `tag:` and a name."""
+    return (*GROUPS, USER) if USER in frame else GROUPS
+
+
+def check_group(by: str, groups: Sequence[str]) -> None:
+    """Raise if calls cannot be grouped that way."""
+    if not by.startswith(TAG):
+        known(by, groups, "group")
 
 
 def tag_choices(frame: pd.DataFrame, most: int = 200) -> tuple[list[str], list[str]]:

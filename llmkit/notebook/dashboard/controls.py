@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from llmkit.costs.frame.summary import JOB, TAG
 from llmkit.notebook.dashboard.aggregate import GROUPS, METRICS, PERIODS, DashboardSettings
 from llmkit.notebook.dashboard.view_model import NAMES
 from llmkit.notebook.display.message_widget import MessageWidget
@@ -86,10 +85,9 @@ class Controls:
         self._hide_days(settings)
 
     def offer(
-        self, models: Sequence[str], notebooks: Sequence[str], names: Sequence[str], tags: Sequence[str]
+        self, groups: Sequence[str], models: Sequence[str], notebooks: Sequence[str], tags: Sequence[str]
     ) -> None:
         """Bring the choices up to date; what is chosen stays chosen."""
-        groups = [*GROUPS, *(by for name in names if (by := f"{TAG}{name}") != JOB)]
         choices = {
             "by": [(name, name) for name in groups],
             "model": [("all", ANY), *((name, name) for name in models)],

@@ -13,6 +13,7 @@ from llmkit import records
 from llmkit.core.errors import ConfigurationError
 from llmkit.costs.charts.canvas import many
 from llmkit.costs.frame.frame import in_dollars
+from llmkit.costs.frame.summary import JOB, TAG
 from llmkit.notebook.dashboard import aggregate, downloads, static_export, view_model
 from llmkit.notebook.dashboard.aggregate import Board, DashboardSettings, Pick
 from llmkit.notebook.dashboard.model_menu import what_if_models
@@ -81,6 +82,7 @@ class Dashboard:
         self._copies = SavedCopies(self._saved, INSTEAD)
         self._copied, self._stale = 0.0, False
         self._context = records.current_context()
+        aggregate.check_group(by, aggregate.groups_of(calls.exact))
         choice = DashboardSettings(
             by=by, metric=metric, model=model, notebook=notebook, tag=tag, simulated=simulated
         )
@@ -278,8 +280,9 @@ class Dashboard:
     def _offer(self, frame: pd.DataFrame) -> None:
         if self._controls is not None:
             names, tags = aggregate.tag_choices(frame)
+            groups = [*aggregate.groups_of(frame), *(by for name in names if (by := f"{TAG}{name}") != JOB)]
             words = [aggregate.word_choices(frame[name]) for name in ("model", "notebook")]
-            self._controls.offer(words[0], words[1], names, tags)
+            self._controls.offer(groups, words[0], words[1], tags)
 
     def _saved(self) -> dict[str, str]:
         shown, self._stale, self._copied = self._shown, False, time.monotonic()

@@ -12,7 +12,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.sqlite.merged import MergedStore
 from llmkit.records import CallRecord
-from tests.support.postgres import PASSWORD
+from tests.support.postgres import ADMIN, PASSWORD
 from tests.support.reference_store import ReferenceStore
 
 START = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -82,6 +82,27 @@ def test_deleted_calls_are_gone(both):
     assert merged.total().calls == 3
     shared.clear()
     assert merged.total().calls == 1
+
+
+@pytest.mark.full
+def test_calls_of_a_database_keep_their_users(laptop, postgres):
+    write(laptop, call(model="in both"))
+    with closing(Ledger.merged(laptop.path, postgres)) as merged, closing(Ledger(postgres)) as shared:
+        assert merged.df["user"].isna().tolist() == [True, True]
+        laptop.where(model="in both").copy_to(shared)
+        write(shared, call(cost_nanos=10**9))
+        assert merged.summary("user")["calls"].tolist() == [2, 1]
+        assert merged.summary("user").index[0] == ADMIN
+        assert merged.where(user=ADMIN).total().usd == 1.005
+        assert merged.df["user"].dropna().tolist() == [ADMIN, ADMIN]
+
+
+def test_a_ledger_of_files_has_no_users(laptop):
+    with closing(Ledger.merged(laptop.path)) as merged:
+        assert "user" not in merged.df
+        for ledger in (merged, laptop):
+            with pytest.raises(ConfigurationError, match="Unknown column 'user'"):
+                ledger.summary("user")
 
 
 @pytest.mark.full

@@ -1,5 +1,6 @@
 """Who may read and change what in a ledger that a team shares."""
 
+import contextlib
 import uuid
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from llmkit.core.timestamps import micros
 from llmkit.costs.ledger import Ledger
 from llmkit.records import CallRecord, CostReservation
 from tests.support import postgres as postgres_server
+from tests.unit.notebook.test_dashboard import group_menu
 
 pytestmark = pytest.mark.full
 
@@ -92,6 +94,16 @@ def test_an_administrator_sees_whose_calls_they_are(team):
     assert dict(zip(by_user["user"], by_user["cost_usd"], strict=True)) == {"alice": 1, "bob": 5}
     assert carol.where(user="bob").total().usd == carol.total(user="bob").usd == 5
     assert team["alice"].summary(["user", "model"])["cost_usd"].tolist() == [1]
+
+
+def test_the_dashboard_groups_by_user(team):
+    for name, nanos in (("alice", 10**9), ("bob", 5 * 10**9)):
+        assert team[name].record(call(cost_nanos=nanos)).result(60)
+    with contextlib.closing(team["carol"].dashboard("user")) as board:
+        lines = repr(board).splitlines()
+        assert lines[0].startswith("Cost by user, per hour: $6.00")
+        assert [line.split()[:2] for line in lines[2:4]] == [["bob", "$5.00"], ["alice", "$1.00"]]
+        assert "user" in group_menu(board)
 
 
 FORBIDDEN = [

@@ -83,6 +83,19 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing_running(month, wrong)
     assert mine() == ([], [])
 
 
+def group_menu(board):
+    """Return what a dashboard offers to group by."""
+    controls = board._widgets().children[0].children
+    menu = next(each for each in controls if getattr(each, "description", "") == "Group by")
+    return [value for _, value in menu.options]
+
+
+def test_only_what_the_ledger_knows_is_offered_to_group_by(month, show):
+    assert group_menu(show(month)) == [*GROUPS, "tag:demo", "tag:project"]
+    with pytest.raises(ConfigurationError, match="Unknown group 'user'"):
+        show(month, by="user")
+
+
 def test_a_ledger_that_cannot_be_read_is_an_error_and_leaves_nothing_running(tmp_path):
     (tmp_path / "no.sqlite").write_text("this is no database" * 100)
     with pytest.raises(ConfigurationError):

@@ -72,6 +72,13 @@ _NOTE = f"""
     ) ORDER BY id
 """  # noqa: S608 - names
 
+# The copy in a file does not say whose call it is.
+_NAME_USERS = """
+    UPDATE main.calls SET user = theirs.user FROM source.calls AS theirs
+    WHERE theirs.time = calls.time AND theirs.uid = calls.uid AND calls.user IS NULL
+        AND theirs.user IS NOT NULL AND theirs.id > ?
+"""
+
 _BEYOND = "max(coalesce(at_most_nanos, 0) - max(coalesce(cost_nanos, 0), 0), 0)"
 _SPENT = (
     "SELECT coalesce(sum(max(coalesce(cost_nanos, 0), 0)), 0), 0,"  # noqa: S608 - names
@@ -128,6 +135,7 @@ class MergedStore(SQLiteStore):
         for place in self._places:
             _find(place)
         super().__init__(MEMORY, busy_timeout=WAIT)
+        self.has_users = any(not isinstance(place, Path) and place.has_users for place in self._places)
 
     @property
     def name(self) -> str:
@@ -159,7 +167,9 @@ class MergedStore(SQLiteStore):
         self._refuse("keep a budget")
 
     def groups(self, by: Sequence[str], since: int | None = None) -> list[Row] | None:
-        """Group all rows; see `Store.groups`. The stored sums are updated first."""
+        """Group all rows; see `Store.groups`. The stored sums are updated first; they know no users."""
+        if "user" in by:
+            return None
         with self._taken() as connection, sqlite.transaction(connection):
             while rollups.roll(connection):
                 pass
@@ -277,6 +287,8 @@ def _take(connection: sqlite3.Connection, source: Source) -> bool:
     if last > source.last:
         columns = ", ".join(name if name in names else "NULL" for name in COLUMNS)
         connection.execute(_TAKE.format(columns=columns), (source.last,))
+        if not isinstance(source.place, Path) and connection.execute(_NAME_USERS, (source.last,)).rowcount:
+            connection.execute(schema.NEW_EPOCH)
     if not source.epoch:  # a correction changes the epoch, so a known file has no new corrections
         _take_corrections(connection)
     source.epoch, source.last, source.uid = epoch, last, _uid(connection, last)
