@@ -45,6 +45,8 @@ def kernel(shared):
 
 def rows(kernel, columns="status"):
     with sqlite3.connect(kernel.folder / "ledger.sqlite") as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
+            return []  # nothing was asked yet
         found = connection.execute(f"SELECT {columns} FROM calls ORDER BY id").fetchall()
     connection.close()
     return found
