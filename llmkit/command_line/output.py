@@ -96,7 +96,7 @@ def shell_words(text: str) -> str:
         >>> shell_words("Check the key: %llm doctor.")
         'Check the key: llmkit doctor.'
     """
-    return _MAGIC.sub("llmkit ", text)
+    return _MAGIC.sub("llmkit ", text).replace("%env LLMKIT_", "LLMKIT_")
 
 
 def print_json(value: Any) -> None:

@@ -83,6 +83,8 @@ class Job:
         self.wanted = [key for key in self.requests.first if self._asks(self.answers.get(key))]
         self._count()
         self.progress.simulated = bool(getattr(self.model.client, "simulated", False))
+        limited = self.options.max_cost is not None and self.options.mode != "batch"
+        self.progress.unlimited = self.progress.simulated and limited
 
     def _count(self) -> None:
         """Count what is done before anything is asked."""

@@ -157,7 +157,9 @@ def _shown(cost: Cost) -> str:
     if math.isnan(cost.expected_usd):
         return f"{cost.mode}: the price is unknown"
     span = f"{format_money(cost.low_usd)} to {format_money(cost.high_usd)}"
-    time = f", about {duration}" if (duration := time_needed(cost.minutes)) else ""
+    duration = time_needed(cost.minutes)
+    about = "" if duration.startswith("under") else "about "
+    time = f", {about}{duration}" if duration else ""
     most = f"at most {format_money(cost.at_most_usd)}"
     return f"{cost.mode}: {format_money(cost.expected_usd, about=True)} ({span}), {most}{time}"
 

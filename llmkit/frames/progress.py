@@ -34,6 +34,7 @@ class Progress:
         nanos: What they cost, in nano-dollars.
         exact: Whether all their prices are known.
         simulated: Whether the sandbox answers.
+        unlimited: Whether a `max_cost` does not apply, because the calls are free.
         ended: Whether the job is over, by itself or not.
         in_flight: Requests under way.
         pause: Seconds until a rate limit has passed.
@@ -48,6 +49,7 @@ class Progress:
     nanos: int = 0
     exact: bool = True
     simulated: bool = False
+    unlimited: bool = False
     ended: bool = False
     in_flight: Callable[[], int] = lambda: 0
     pause: Callable[[], float] = lambda: 0.0
@@ -79,6 +81,8 @@ class Progress:
             parts.append(f"{self.pending:,} pending")
         if self.asked:
             parts.append(self._cost())
+        if self.unlimited:
+            parts.append("simulated: max_cost does not apply")
         left = self.requests - self.asked
         if self.asked and left > 0 and not self.ended:
             parts.append(f"{_span((monotonic() - self.started) / self.asked * left)} left")

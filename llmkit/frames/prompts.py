@@ -25,6 +25,7 @@ ROW = "row"
 """Name by which a template can look up columns whose names are no identifiers: `{{row['order id']}}`."""
 
 _EXACT = re.compile(r"(?<!\\)\{\{([^{}]{1,300})\}\}")
+_SINGLE = re.compile(r"\{([^{}]{1,300})\}")
 
 
 class RowError(InvalidRequestError):
@@ -201,9 +202,10 @@ def _check_names(names: Sequence[str], table: Table) -> None:
 
 def _no_column(text: str, table: Table) -> InvalidRequestError:
     """Return the error for a prompt that names no column, which may be a misspelt column itself."""
-    if meant := nearest(text, table.names):
+    single = next((name for name in map(str.strip, _SINGLE.findall(text)) if name in table.names), None)
+    if single is None and (meant := nearest(text, table.names)):
         return InvalidRequestError(f"The frame has no column {text!r:.80}.", hint=f"Did you mean {meant}?")
-    example = next(iter(table.names), "text")
+    example = single or next(iter(table.names), "text")
     return InvalidRequestError(
         f"The prompt {text!r:.60} names no column: it would be the same for every row.",
         hint=f"Name one in double braces, such as {{{{{example}}}}}.",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CUT = frozenset({"length", "content_filter"})
 """Reasons to finish that leave a text incomplete."""
 
+SHOWN = 60
+"""A longer text is cut in the representation of a reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
@@ -181,6 +184,8 @@ class Reply:
         except BadResponseError as error:
             error.provider, error.model = self.response.provider, self.response.model
             explain_empty(error, self.response)
+            if not self.ended:
+                error.hint = "The answer was stopped before its end: ask again, or read the text in .partial."
             raise
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,7 +197,8 @@ class Reply:
 
     def __repr__(self) -> str:
         kind = "Reply" if self.complete else "Incomplete reply"
-        shown = repr(self.text[:60]) if self.text.strip() else self.response.note or "''"
+        start = self.text if len(self.text) <= SHOWN else f"{self.text[: SHOWN - 1]}…"
+        shown = repr(start) if self.text.strip() else self.response.note or "''"
         return f"<{kind} of {self.response.model}: {shown}>"
 
     def __len__(self) -> int:

@@ -195,7 +195,7 @@ class SingleRun:
             before=self._first,
         )
         if self._request.code:
-            self._notes += filter(None, [put_next(self._session, reply.code)])
+            self._notes += filter(None, [put_next(self._session, reply.code, self._request.failed)])
         reply.footer = self._finish(display, "ok", reply=reply)
         self._remember(reply)
         return reply

@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from llmkit.content.template import CellError
+from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import ALMOST, nearest
 from llmkit.notebook.cell.options import DEFAULT_THREAD, flags
+from llmkit.providers.choices import EFFORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +33,17 @@ _PATTERNS = {
 
 _FLAGS = frozenset({"on", "off", "all", "verbose", "now", "again"})
 
+_VALUES = {
+    "temperature": "NUMBER", "max-tokens": "COUNT", "max-steps": "COUNT", "max-cost": "USD", "effort": "LEVEL"
+}  # fmt: skip
+"""Options that may be typed without their dashes."""
+
+_FAMILIES = frozenset({"claude", "gemini"})
+"""Families of models: in front of a prompt, written small, such a word is meant as a model."""
+
+_ASKING = frozenset({"ask", "compare"})
+"""Words before the names of models that are no subcommands."""
+
 _VERBS = {
     "alias": frozenset({"remove"}),
     "budget": frozenset({"per_notebook", "per_call"}),
@@ -47,14 +60,28 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
     """Refuse a line that looks like a subcommand but is not one."""
     if words[0] in commands:
         _refuse_argument(words, commands[words[0]], is_model)
-    else:
-        _refuse_misspelt(words, commands, is_model)
+        return
+    _refuse_misspelt(words, commands, is_model)
+    _refuse_bare_option(words)
+    if words[0].lower() in _ASKING and "," in "".join(words[1:2]) and _are_models(words[1], is_model):
+        hint = f"Did you mean %llm {words[1][:80]} …? {_force(words[0], words)}"
+        raise CellError(f"What is {words[0]!r}?", hint=hint)
+
+
+def _refuse_bare_option(words: list[str]) -> None:
+    """Refuse a line that is nothing but an option without its dashes, and perhaps its value."""
+    name, *values = " ".join(words).replace("=", " ").lower().split()
+    metavar = _VALUES.get(option := name.replace("_", "-"))
+    is_value = len(values) == 1 and (_AMOUNT.fullmatch(values[0]) is not None or values[0] in EFFORTS)
+    if metavar is not None and (not values or is_value):
+        hint = f"Did you mean %llm --{option} {''.join(values) or metavar} PROMPT? {_force(option, words)}"
+        raise CellError(f"What is {words[0][:80]!r}?", hint=hint)
 
 
 def _refuse_misspelt(words: list[str], commands: Mapping[str, Form], is_model: Callable[[str], bool]) -> None:
     typed, equals, value = words[0].partition("=")
     rest = [*([value] if equals else []), *words[1:]]
-    near = _nearest(typed.lower(), commands)
+    near = _nearest(typed.lower(), commands) or _nearly_key(typed.lower(), rest)
     if near is None:
         return
     taken = commands[near].takes(" ".join(rest))
@@ -105,6 +132,8 @@ def refuse_misplaced(words: list[str], *, thread: str | None, is_model: Callable
 
 def refuse_addressed(word: str, prompt: str, is_model: Callable[[str], bool]) -> None:
     """Refuse a first word that names a model in a way that `%llm` does not read."""
+    if word in _FAMILIES:
+        _refuse_family(word)
     name = word.removeprefix("@").rstrip(",")
     if not _are_models(name, is_model):
         name = name.lower()
@@ -121,6 +150,16 @@ def refuse_addressed(word: str, prompt: str, is_model: Callable[[str], bool]) ->
         )
 
 
+def _refuse_family(word: str) -> None:
+    """Refuse a family of models as `%%llm` does, with the models that may be meant."""
+    from llmkit.core.naming import resolve
+
+    try:
+        resolve(word)
+    except ConfigurationError as error:
+        raise CellError(error.message, hint=f"{error.hint} A prompt goes after --.") from error
+
+
 def _are_models(names: str, is_model: Callable[[str], bool]) -> bool:
     found = [name for name in names.split(",") if name]
     return bool(found) and all(map(is_model, found))
@@ -133,6 +172,12 @@ def _nearest(typed: str, commands: Mapping[str, Form]) -> str | None:
     return nearest(typed, commands, cutoff=ALMOST) or next(
         (name for name in commands if sorted(name) == sorted(typed)), None
     )
+
+
+def _nearly_key(typed: str, rest: list[str]) -> str | None:
+    """Return `key` for a word like it before the name of a provider, but not for `hey`."""
+    like = typed.startswith("k") and nearest(typed, ["key"]) is not None
+    return "key" if like and len(rest) == 1 and _is_provider(rest[0]) else None
 
 
 def _is_meant(name: str, rest: list[str], is_model: Callable[[str], bool]) -> bool:

@@ -39,6 +39,7 @@ class CellRequest:
     max_cost: float | None = None  # of a run with tools, in US dollars
     yes: bool = False  # allow tools without asking, but never python
     code: bool = False  # put the answer's code into the next cell
+    failed: str = ""  # code that the answer corrects; the same code makes no cell
     temperature: float | None = None
     max_tokens: int | None = None
     effort: str | None = None

@@ -97,7 +97,7 @@ COMMANDS = {
     ),
     "chat": Form(
         "open a chat with a model, or continue a conversation in it; its options are those of a cell",
-        "[MODEL|THREAD] [-t THREAD] [-v NAME] [-x NAMES] [-b USD] [--max-steps N] [--max-cost USD]",
+        "[MODEL|THREAD] [-t NAME] [-v NAME] [-x NAMES] [-b USD] [--max-steps N] [--max-cost USD]",
         rf"{_WORD}|(?:{_WORD} )?(?:{_CHAT})(?: (?:{_CHAT}))*|(?:(?:{_CHAT}) )+{_WORD}",
     ),
     "last": Form("show the last answer again"),

@@ -126,7 +126,7 @@ def _total(request: Request, provider: str) -> str:
     usd = from_nanos(most.nanos)
     return (
         f"At most {most.input_tokens:,} tokens of prompt and {most.output_tokens:,} of answer: "
-        f"{format_money(usd)} at most."
+        f"{format_money(usd)}."
     )
 
 

@@ -181,7 +181,12 @@ def _cost(_session: Session, command: Command) -> Any:
 
     total = ledger.total()
     say(total)
-    return ledger.summary(by=command.argument or "model") if total.calls else None
+    if not total.calls:
+        return None
+    frame = ledger.summary(by=command.argument or "model")
+    # A terminal leaves out the columns in the middle; the money must not be one of them.
+    first = [name for name in ("calls", "cost_usd") if name in frame]
+    return frame[[*first, *(name for name in frame if name not in first)]]
 
 
 def _jobs(_session: Session, _command: Command) -> Any:

@@ -24,14 +24,16 @@ SAVING = 1.0
 """A notebook saved within this many seconds may not contain the new cell yet."""
 
 
-def put_next(session: Session, code: str) -> str:
-    """Put code into the next cell, or into the next prompt of a terminal.
+def put_next(session: Session, code: str, failed: str = "") -> str:
+    """Put code into the next cell, or into the next prompt of a terminal, unless it is the code that failed.
 
     A cell that runs again creates no second one. The session remembers its cells; for later sessions an empty
     file is kept for each, because a notebook may not be saved yet when its kernel restarts.
     """
     if not code.strip():
         return "The answer has no code, so no cell was created."
+    if failed and _lines(code) == _lines(failed):
+        return "The proposed code is the code that failed, so no cell was created."
     shell, made = session.shell, session.made_cells
     if not has_kernel(shell):
         shell.set_next_input(code, replace=False)
@@ -46,6 +48,11 @@ def put_next(session: Session, code: str) -> str:
         code = f"{MARK}{cell}\n{code}"
     shell.set_next_input(code, replace=False)
     return ""
+
+
+def _lines(code: str) -> list[str]:
+    """Return what two cells have in common if they are the same code."""
+    return [line.rstrip() for line in code.splitlines() if line.strip() and not line.startswith(MARK)]
 
 
 def _notebook(shell: Any) -> Path:

@@ -40,7 +40,8 @@ def _ask_about(session: Session, instruction: str, *, code: bool = False) -> Any
         say(f"Nothing was sent: the last error came from llmkit and says what to do. {found.advice}")
         return None
     first = session.defaults.model.partition(",")[0] or None  # one model, even if the default is several
-    request = CellRequest(prompt=found.prompt(instruction), model=first, raw=True, code=code)
+    failed = found.source if code else ""
+    request = CellRequest(prompt=found.prompt(instruction), model=first, raw=True, code=code, failed=failed)
     return dispatch.run(session, request, Scope(session.variables), found.announcement)
 
 

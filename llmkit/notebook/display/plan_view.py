@@ -24,8 +24,9 @@ def plan_html(plan: Plan) -> str:
 
 
 def _heading(plan: Plan) -> str:
+    empty = f" ({plan.without_text:,} without text)" if plan.without_text else ""
     facts = [
-        counted(plan.rows, "row"),
+        f"{counted(plan.rows, 'row')}{empty}",
         counted(plan.requests, "request"),
         f"{counted(plan.already_paid, 'row')} already paid",
     ]

@@ -230,3 +230,13 @@ def test_a_key_in_the_wrong_place_is_not_repeated(run, words):
     done = run(*words)
     assert done.code in {1, 2}
     assert KEY not in done.out + done.err
+
+
+def test_a_missing_key_is_explained_in_the_words_of_a_shell(run, monkeypatch):
+    monkeypatch.delenv("LLMKIT_SANDBOX")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    done = run("ask", "Name three rivers", "-m", "haiku")
+    assert done.code != 0
+    assert "llmkit key anthropic" in done.err
+    assert "set LLMKIT_SANDBOX=1" in done.err
+    assert "%" not in done.err

@@ -17,7 +17,8 @@ from llmkit.frames import Plan, answer, forget, jobs
 from llmkit.frames import map as ask
 from llmkit.frames.answers.protocol import Answer
 from llmkit.frames.progress import Line, Progress, set_display
-from llmkit.frames.stopped import JobInterrupted
+from llmkit.frames.stopped import JobInterrupted, JobStopped
+from llmkit.notebook.display.plan_view import plan_html
 from tests.support.rows import said
 
 FRAME = pd.DataFrame({"n": [f"row {n}" for n in range(100)]})
@@ -194,3 +195,36 @@ def test_a_script_writes_the_last_line_alone():
     done = subprocess.run([sys.executable, "-c", CONSOLE], capture_output=True, text=True, check=True)
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("3/3 · $")
+
+
+def test_a_short_time_is_not_said_to_be_about_one(rows):
+    found = repr(plan(rows))
+    assert "under 1 min" in found
+    assert "about under" not in found
+
+
+def test_the_plan_in_a_notebook_counts_the_rows_without_text(rows):
+    frame = pd.DataFrame({"n": ["one", "", "three"]})
+    found = ask(frame, "{{n}}", model=rows.client(), dry_run=True)
+    assert "3 rows (1 without text)" in plan_html(found)
+    assert "without text" not in plan_html(plan(rows))
+
+
+def test_the_line_says_where_max_cost_does_not_apply(capsys):
+    ask(FRAME[:2], "{{n}}", model="sandbox", max_cost=1e-9)
+    assert "2/2" in (shown := capsys.readouterr().err)
+    assert shown.count("simulated: max_cost does not apply") == 1
+    ask(FRAME[2:4], "{{n}}", model="sandbox")
+    assert "max_cost" not in capsys.readouterr().err
+
+
+def test_a_batch_in_the_sandbox_keeps_to_max_cost():
+    with pytest.raises(JobStopped, match="max_cost of"):
+        ask(FRAME[:2], "{{n}}", model="haiku", max_cost=1e-9, mode="batch", progress=False)
+
+
+def test_a_column_in_single_braces_is_suggested_in_double_ones():
+    frame = pd.DataFrame({"id": [1], "answer": ["Paris"]})
+    for prompt in ("{answer}", "Check {answer}", "Is this a capital: { answer }?"):
+        with pytest.raises(InvalidRequestError, match=r"such as \{\{answer\}\}"):
+            ask(frame, prompt, model="sandbox")

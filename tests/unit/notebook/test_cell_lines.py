@@ -108,7 +108,8 @@ class TestALineThatIsMeantAsACommand:
             "help -m now", "trust example.com", "trust revoke a b", "-m gpt fix", "-q cost day",
             "-T 0 doctor", "budget 5 euros", "budget daily 5", "budget per_notebook 2", "budget 5 --daily",
             "model = sonnet", "alias fast openai:gpt-4o", "thread review show",
-            "replay record demo.replay", "trust http://host x",
+            "replay record demo.replay", "trust http://host x", "kee openai", "temperature",
+            "temperature 0.5", "max_tokens=200", "effort high", "compare sonnet,gpt hi", "ask sonnet,gpt hi",
         ],
     )  # fmt: skip
     def test_is_refused_with_the_way_out(self, line):
@@ -133,11 +134,17 @@ class TestALineThatIsMeantAsACommand:
             "what does -m do in argparse", "x=5 what is 2x?", "a=1, b=2: add",
             "fixed points of cos", "list planets", "salt lakes of Chile",
             "Modal logic in three lines", "key changes in music", "trust in science",
-            "tag clouds explained",
+            "tag clouds explained", "temperature of the sun", "compare sonnets, odes", "effort counts",
+            "hey openai", "compare cats,dogs", "Claude Monet in one line", "keep google out",
         ],
     )  # fmt: skip
     def test_a_prompt_stays_a_prompt(self, line):
         assert parsed(line) == CellRequest(prompt=line)
+
+    def test_a_family_of_models_gets_the_names_of_its_models(self):
+        with pytest.raises(CellError, match=r"Did you mean anthropic:claude-.* A prompt goes after --"):
+            parsed("claude name three rivers")
+        assert parsed("-- claude name three rivers").prompt == "claude name three rivers"
 
     def test_a_key_on_the_line_is_not_repeated(self):
         key = "sk-proj-" + "a1B2" * 10

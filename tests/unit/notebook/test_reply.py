@@ -109,3 +109,14 @@ def test_a_question_reaches_the_magic(line):
 )
 def test_all_else_stays_as_it_is(lines):
     assert keep_questions(list(lines)) == lines
+
+
+def test_a_cut_representation_ends_with_an_ellipsis():
+    assert repr(reply("x" * 60)).endswith(f"{'x' * 60}'>")
+    assert repr(reply("x" * 61)).endswith(f"{'x' * 59}…'>")
+
+
+def test_a_stopped_answer_that_has_no_table_says_that_it_was_stopped():
+    stopped = Reply(LLMResponse("The planets are", "openai", "gpt-6-luna"), ended=False)
+    with pytest.raises(BadResponseError, match="The answer was stopped before its end"):
+        _ = stopped.df
