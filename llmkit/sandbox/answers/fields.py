@@ -39,6 +39,7 @@ _MOOD = 1.5
 _AGE = re.compile(
     r"\b(\d{1,3})[- ]years?[- ]old|\baged? (?:of )?(\d{1,3})\b|\b(\d{1,3}) ?(?:years|yrs)\b|, "
     r"(\d{1,3})(?=[,.;]|$)"
+    r"|\b(?:is|am|was|turned) (\d{1,3})(?= and\b|[,.;]|$)"
 )
 _STARS = re.compile(
     r"\b(\d(?:\.\d)?|one|two|three|four|five)(?: ?/ ?\d+| ?(?:out )?of (?:5|10|five|ten)|[ -]stars?)",

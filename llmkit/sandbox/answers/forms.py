@@ -37,6 +37,7 @@ _SHAPES: tuple[tuple[Shape, str], ...] = (
     ("lines", r"one (?:per|on each) line|(?:each )?on (?:a|its own|separate|a new) lines?"),
 )
 _SHAPE_PATTERNS = tuple((shape, re.compile(rf"\b{_ANSWER}(?:{pattern})(?!\w)")) for shape, pattern in _SHAPES)
+_ITEMS = re.compile(rf"\b{_N} (?:short |brief |simple )?bullet(?:s|[- ]points?)?\b")
 _WORDS = re.compile(
     rf"\b{_ANSWER}(?:in|with|using|within|under|exactly|about|at most|no more than|fewer than"
     rf"|less than|max(?:imum)?(?: of)?)"
@@ -90,6 +91,7 @@ class Form:
 
     Attributes:
         shape: The form of a list.
+        items: How many bullet points.
         words: The most words.
         sentences: The most sentences.
         brief: Whether the answer should be short.
@@ -101,6 +103,7 @@ class Form:
     """
 
     shape: Shape = ""
+    items: int | None = None
     words: int | None = None
     sentences: int | None = None
     brief: bool = False
@@ -124,6 +127,7 @@ def form_of(text: str, system: str = "") -> Form:
     language = _LANGUAGE.search(both)
     return Form(
         shape=next((shape for shape, pattern in _SHAPE_PATTERNS if pattern.search(both)), ""),
+        items=int(as_number(items[1])) if (items := _ITEMS.search(text)) else None,
         words=int(as_number(words[1])) if words else None,
         sentences=_sentences(sentences),
         brief=bool(_BRIEF.search(both)),

@@ -49,7 +49,7 @@ def _shaped(finding: Finding, form: Form) -> str:
     """Return the form of a list that is asked for, if the finding can have it."""
     if not form.shape:
         return ""
-    rows = finding.rows or tuple((one,) for one in sentences(f"{finding.text} {finding.more}"))
+    rows = finding.rows or _points(finding, form.items)
     head = finding.head or ("answer",)
     names = [row[0] for row in rows]
     shapes = {
@@ -61,6 +61,14 @@ def _shaped(finding: Finding, form: Form) -> str:
         "lines": lambda: "\n".join(names),
     }
     return shapes[form.shape]()
+
+
+def _points(finding: Finding, many: int | None) -> tuple[Row, ...]:
+    """Return the sentences of a finding, with its comparison if more are asked for, and no more than that."""
+    found = sentences(f"{finding.text} {finding.more}")
+    if many and len(found) < many:
+        found += sentences(finding.simple)
+    return tuple((one,) for one in found[:many])
 
 
 def _sized(finding: Finding, form: Form) -> str:

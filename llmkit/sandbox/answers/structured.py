@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from llmkit.sandbox.answers.fiction import invented
 from llmkit.sandbox.answers.fields import (
     NOT_STATED,
     fact_value,
@@ -41,6 +42,9 @@ _WITH = re.compile(
         r"and [\w ]+?)?)(?= (?:of|for|about|from|in)\b|[.:?!]|$)"
     ),
     re.IGNORECASE,
+)
+_EXTRACTED = re.compile(
+    r"\bextract (?:the )?((?:\w+, ?)*\w+,? and \w+) (?:as|in|into|to) (?:a )?json\b", re.IGNORECASE
 )
 _PAIRS = re.compile(r"(?<!\w)([A-Za-z_]\w*)\s*[=:]\s*(\"[^\"]*\"|[^,;\n=:]+?)(?=\s*(?:,|;|\n|$))")
 _SAID = re.compile(
@@ -119,7 +123,7 @@ def _named_keys(prompt: str) -> dict[str, str]:
     for sentence in _KEY_LIST.findall(prompt):
         if names := _QUOTED.findall(sentence):
             return dict.fromkeys(names, "")
-    for pattern in (_BARE_KEYS, _WITH):
+    for pattern in (_BARE_KEYS, _WITH, _EXTRACTED):
         if (listed := pattern.search(prompt)) and (names := _split_keys(listed[1])):
             return dict.fromkeys(names, "")
     return {}
@@ -130,7 +134,7 @@ def _split_keys(text: str) -> list[str]:
     names = [
         "_".join(re.sub(r"^(?:the|a|an|its|their) ", "", part.strip().lower()).split()) for part in parts
     ]
-    return names if names and all(name and len(name) < 25 for name in names) else []
+    return names if names and all(name[:1].isalpha() and len(name) < 25 for name in names) else []
 
 
 def spoken_schema(prompt: str) -> dict[str, Any] | None:
@@ -219,13 +223,22 @@ def write_json(ask: Ask, finding: Finding | None = None) -> str:
 def _without_schema(text: str, prompt: str, subject: str, finding: Finding | None) -> Any:
     """Return what the prompt says in pairs, under keys or in a list; else what is known."""
     array = bool(_ARRAY.search(prompt))
+    keys = _named_keys(prompt)
+    if (person := invented(text, list(keys))) is not None:
+        return [person] if array else person
     if said := _said_pairs(text, 1 if finding is None else _FEWEST_PAIRS):
         return said
-    keys = _named_keys(prompt)
+    if _EXTRACTED.search(text) and _is_of_one(task_of(text).text):
+        return _with_keys(keys, task_of(text).text, None, array=array)
     if keys and not (array and len(keys) == 1 and _has_rows(finding)):
         return _with_keys(keys, subject, finding, array=array)
     task = task_of(text).text
     return _pairs(task or text) or (None if finding else _given(task)) or _known(finding, array=array)
+
+
+def _is_of_one(text: str) -> bool:
+    """Whether a text gives the fields of one thing only, as far as its numbers tell."""
+    return bool(text) and len(re.findall(r"\d+", text)) == 1
 
 
 def _has_rows(finding: Finding | None) -> bool:

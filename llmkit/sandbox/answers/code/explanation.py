@@ -6,6 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any
 
+from llmkit.sandbox.answers.code.outcomes import printed
 from llmkit.sandbox.answers.wording import capitalised, joined
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ _INLINE = re.compile(
     r"(?:explain|what does|what do|describe)[^:\n`]*[:\n]\s*(?:this (?:code|function|line)[: ]*)?(.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_BEHIND = re.compile(r"\b(?:do|does|mean|print|output|return)\?\s+(.+)", re.IGNORECASE | re.DOTALL)
 _TICKED = re.compile(r"`([^`\n]+)`")
+_WHOLE = re.compile(r"(?:For each|As long as|If|With) `")
 _LONGEST = 20_000
 _LINES = 12
 _SHOWN = 60
@@ -42,8 +45,10 @@ def explained(text: str) -> str | None:
     lines = _lines(tree) if tree else []
     if not lines:
         return None
+    if tree and (outcome := printed(tree)):
+        lines = [*lines[:-1], f"{lines[-1].rstrip('.')}. It prints {joined(outcome)}."]
     if len(lines) == 1:
-        return f"It {lines[0][:1].lower()}{lines[0][1:]}"
+        return lines[0] if _WHOLE.match(lines[0]) else f"It {lines[0][:1].lower()}{lines[0][1:]}"
     return "Step by step:\n\n" + "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
@@ -55,6 +60,8 @@ def _candidates(text: str) -> Iterator[str]:
     yield from (found[1] for found in _CODE.finditer(text))
     if "```" not in text:
         yield from (found[1] for found in _TICKED.finditer(text))
+        if found := _BEHIND.search(text):
+            yield found[1].strip()
         if found := _INLINE.search(text):
             yield found[1].strip().rstrip("?")
 

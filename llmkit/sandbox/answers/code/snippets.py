@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llmkit.sandbox.answers.code.explanation import explained
 from llmkit.sandbox.answers.code.for_tables import chart_or_summary
 from llmkit.sandbox.answers.code.sql import sql_for
+from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
 from llmkit.sandbox.answers.wording import plain
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ _LANGUAGES = re.compile(
     r"|kotlin|julia|scala|perl|haskell|bash|r)\b(?! ?squared)"
     r"|\b(?:javascript|typescript|java|rust|golang|ruby|php|swift|kotlin|julia|scala|bash) "
     r"(?:function|code|program|script|class|snippet)"
+)
+_RANDOM = re.compile(
+    rf"({NUMBER.pattern}) random (?:whole )?(?:numbers?|integers?|ints?)"
+    rf" (?:between|from) (-?\d+) (?:and|to) (-?\d+)\b"
 )
 _CODE_IN = re.compile(r"```|\bIn\[\d+\]:")
 _NONE = (
@@ -116,10 +121,18 @@ def write_code(query: Query) -> str | None:
 def _from_snippets(question: str, *, alone: bool) -> str | None:
     if _SQL.search(question) and (written := sql_for(question)):
         return _block(written.code, "sql", alone=alone, title=written.title)
+    if (found := _RANDOM.search(question)) and not _LANGUAGES.search(question):
+        return _block(_random(*found.groups()), "python", alone=alone, title="Random numbers")
     snippet = None if _LANGUAGES.search(question) else found_for(question)
     if snippet is None:
         return f"```python\n{_NONE}\n```" if alone else None
     return _block(snippet.code, snippet.language, alone=alone, title=snippet.title)
+
+
+def _random(many: str, low: str, high: str) -> str:
+    """Return code for whole random numbers."""
+    count = f"{as_number(many):.0f}"
+    return f"import random\n\nprint([random.randint({low}, {high}) for _ in range({count})])"
 
 
 def _block(code: str, language: str, *, alone: bool, title: str) -> str:

@@ -27,7 +27,7 @@ _FUNCTIONS = (
     (r"max\w*|highest|largest", "MAX"), (r"min\w*|lowest|smallest", "MIN"),
 )  # fmt: skip
 _GROUP = re.compile(
-    rf"^(?:(count|number|{'|'.join(words for words, _ in _FUNCTIONS)}) )(?:of )?(?:the |all )?(\w+)"
+    rf"^(?:(counts?|number|{'|'.join(words for words, _ in _FUNCTIONS)}) )(?:of )?(?:the |all )?(\w+)"
     rf"(?: (?:from|in|of) (?:the )?(?:table )?(\w+?))? (?:per|by|for each|in each|of each|grouped by|for"
     rf" every) (\w+)"
     rf"(?:[, ]+(?:and )?(?:only |that (?:is|are) |where .*?|having .*?|with )?{_ABOVE} \$?{_N})?$"
@@ -63,7 +63,7 @@ def _number(word: str) -> str:
 def _grouped(found: re.Match[str]) -> Written:
     """Write one row for each group, with a count or a measure of it."""
     word, what, source, key, limit, bound = found.groups()[:6]
-    if word in {"count", "number"}:
+    if word in {"count", "counts", "number"}:
         value, name, table = "COUNT(*)", f"{stem(what)}_count", source or what
     else:
         function = next(name for words, name in _FUNCTIONS if re.fullmatch(words, word))

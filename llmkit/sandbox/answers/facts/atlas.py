@@ -110,7 +110,7 @@ def _kind(name: str, table: dict[str, Any]) -> Kind:
 def _property(name: str, table: dict[str, str]) -> Property:
     more, less = (re.compile(rf"\b(?:{table[key]})\b") if key in table else None for key in ("more", "less"))
     return Property(
-        name, re.compile(rf"\b(?:{table['asked']})\b"), table["says"], table.get("unit", ""), more, less
+        name, re.compile(rf"\b(?:{table['asked']})s?\b"), table["says"], table.get("unit", ""), more, less
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmkit.sandbox.answers.facts.atlas import Entry, Kind, entries, kinds, mentions
@@ -194,7 +194,16 @@ def _listed(scope: Scope) -> Finding | None:
             return None
     else:
         asked = []
-    return listed(scope, list(scope.members[: _wanted(scope)]), tuple(asked) or _main(scope.kind))
+    found = listed(scope, list(scope.members[: _wanted(scope)]), tuple(asked) or _main(scope.kind))
+    return _with_details(found) if asked else found
+
+
+def _with_details(found: Finding) -> Finding:
+    """Return a list that says the properties that were asked for, too."""
+    said = joined(
+        f"{row[0]} ({', '.join(filter(None, row[1:]))})" if any(row[1:]) else row[0] for row in found.rows
+    )
+    return replace(found, text=f"{capitalised(said)}.")
 
 
 def _wanted(scope: Scope) -> int:

@@ -25,7 +25,9 @@ def overview(frame: Frame, columns: list[Column] | None = None) -> Finding:
     """Say what stands out in a table, or in some of its columns."""
     if columns:
         frame = replace(frame, columns=tuple(columns))
+    names = [one.name for one in frame.columns]
     said = [*_spreads(frame), *_gaps(frame), *_together(frame), *_frequent(frame)]
+    said = said or [f"it has {frame.rows:,} rows and {len(frame.columns)} columns: {joined(names)}"]
     gist = _most_striking(frame, said)
     text = " ".join(f"{capitalised(one)}." for one in said)
     found = oddest(frame)
@@ -68,11 +70,16 @@ def _spread(frame: Frame, column: Column) -> Iterator[str]:
         return
     low, high = extreme(frame, column, -1), extreme(frame, column, 1)
     if low and high:
+        (least, first), (most, last) = (_at(frame, column, one) for one in (low, high))
         mean = shown(sum(column.values) / len(column.values))
-        yield (
-            f"{column.name} goes from {shown(low[1])} ({low[0]}) to {shown(high[1])} ({high[0]}), "
-            f"with a mean of {mean}"
-        )
+        yield (f"{column.name} goes from {least}{first} to {most}{last}, with a mean of {mean}")
+
+
+def _at(frame: Frame, column: Column, found: tuple[str, float]) -> tuple[str, str]:
+    """Return a value, and in brackets the row that has it, if it is the only one of this name and value."""
+    label, value = found
+    own = column.values.count(value) == 1 and frame.labels.count(label) == 1
+    return shown(value), f" ({label})" if own else ""
 
 
 def _gaps(frame: Frame) -> Iterator[str]:

@@ -74,6 +74,9 @@ _INTRODUCED = re.compile(
     r"|a)\b[^:?\n]{0,40}"
     r"|(?:table|data|dataset|csv|df)):\s*|\s+(?:here(?:'s| is| are)|this is)\b[^:?\n]{0,40}:\s*$"
 )
+_ATTACHED = re.compile(r"file (\S+):\s*```\w*\s*```\s*")
+"""What stands before a question where an attached file was taken out."""
+
 _PLAN = re.compile(
     r"\b(?:plan|how (?:should|would|do|can) (?:i|we|you) (?:analy[sz]e|explore|approach|start"
     r"|begin|look|clean)|which (?:chart|plot|graph)|what (?:chart|plot|graph|kind of (?:chart"
@@ -103,7 +106,10 @@ def about_table(text: str, asked: str | None = None) -> Finding | None:
 
 def _question(frame: Frame) -> str:
     """Return what is asked, without the words that introduce the table."""
-    return _INTRODUCED.sub("", plain(frame.rest).strip()).strip()
+    question = plain(frame.rest).strip()
+    if found := _ATTACHED.match(question):
+        question = question[found.end() :].replace(found[1], "file")
+    return _INTRODUCED.sub("", question).strip()
 
 
 def _answered(frame: Frame, question: str, ways: tuple[_Way, ...]) -> Finding | None:

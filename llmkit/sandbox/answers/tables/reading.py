@@ -32,7 +32,8 @@ _CSV = re.compile(r"^[^\n,|{}]*(?:,[^\n,{}]+)+\n(?:[^\n,]*(?:,[^\n,]*)+(?:\n|$))
 _NUMERIC = re.compile(r"u?int|float|Int|Float|complex|decimal")
 _MISSING_CELLS = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT", "null"})
 _LONGEST = 200_000
-_FEWEST_NUMBERS = 0.5
+_IDENTIFIER = re.compile(r"(?:^|[_ ])(?:id|uuid|index)$|^(?:#|unnamed: 0)$", re.IGNORECASE)
+_LONGEST_NAME = 40  # longer cells are texts, not names
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ class Frame:
 
     @property
     def numeric(self) -> list[str]:
-        """Names of the columns with numbers."""
-        return [one.name for one in self.columns if one.numeric]
+        """Names of the columns with numbers that measure or count something."""
+        return [one.name for one in self.columns if one.numeric and not is_identifier(one)]
 
     @property
     def categories(self) -> list[str]:
@@ -103,6 +104,16 @@ class Frame:
     def column(self, name: str) -> Column:
         """Return a column."""
         return next(one for one in self.columns if one.name == name)
+
+
+def is_identifier(column: Column) -> bool:
+    """Whether a column of numbers only tells rows apart, so that its mean says nothing.
+
+    Example:
+        >>> is_identifier(Column("user_id", numeric=True)), is_identifier(Column("age", numeric=True))
+        (True, False)
+    """
+    return column.numeric and bool(_IDENTIFIER.search(column.name))
 
 
 def _is_date(column: Column) -> bool:
@@ -218,10 +229,15 @@ def _labels(head: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequenc
 
 def _words(columns: Sequence[Column]) -> tuple[str, ...]:
     """Return the words that name the rows: the first column of words, with the second if rows share one."""
-    words = [one.cells for one in columns if not one.numeric and one.cells]
+    words = [one.cells for one in columns if not one.numeric and one.cells and not _is_prose(one)]
     if len(words) > 1 and len(set(words[0])) < len(words[0]):  # the first alone does not tell the rows apart
         return tuple(" ".join(pair) for pair in zip(words[0], words[1], strict=True))
     return words[0] if words else ()
+
+
+def _is_prose(column: Column) -> bool:
+    """Whether the cells are texts, such as comments."""
+    return any(len(cell) > _LONGEST_NAME or cell.rstrip().endswith((".", "!", "?")) for cell in column.cells)
 
 
 def _framed(head: list[str], rows: list[list[str]], rest: str) -> Frame | None:

@@ -40,6 +40,7 @@ ASKS = re.compile(
 )
 _COSTS = re.compile(r"\bcosts?\b")
 _MOST_ROWS = 20
+_FEW = 3
 _KINDS = (
     (
         re.compile(r"\bwhere\b"),
@@ -63,9 +64,18 @@ def compared(frame: Frame, question: str) -> Finding | None:
     word, limit = (found[1], found[2]) if found[1] else (found[3], found[4])
     what = f"{column.name} {word} {limit}"
     if COUNTS.search(question):
-        text = f"{len(kept)} of {len(column.values)} rows have {what}."
+        text = _how_many_kept(len(kept), column, what)
         return Finding(text=text, short=str(len(kept)), title=SENT)
     return _kept(kept[:_MOST_ROWS], column, what)
+
+
+def _how_many_kept(many: int, column: Column, what: str) -> str:
+    """Say how many rows keep to a limit, and how many have no value to compare."""
+    gaps = len(column.cells) - len(column.values)
+    if not gaps:
+        return f"{many} of {len(column.cells)} rows have {what}."
+    have = "row has" if many == 1 else "rows have"
+    return f"{many} {have} {what}; {gaps} row{' has' if gaps == 1 else 's have'} no {column.name}."
 
 
 def _is_other(frame: Frame, question: str, column: Column) -> bool:
@@ -151,6 +161,11 @@ def _best(frame: Frame, column: Column, sign: int, *, value_asked: bool) -> Find
     if found is None:
         return None
     label, value = found
+    having = [one for one, known_value in labelled(frame, column) if known_value == value]
+    if len(having) > 1:
+        return _tied(frame, having, f"The {word} {column.name} is {shown(value)}", shown(value))
+    if frame.labels.count(label) > 1:
+        return Finding(text=f"The {word} {column.name} is {shown(value)}.", short=shown(value), title=SENT)
     return Finding(
         text=f"{capitalised(label)} has the {word} {column.name}: {shown(value)}.",
         short=shown(value) if value_asked else label,
@@ -158,6 +173,14 @@ def _best(frame: Frame, column: Column, sign: int, *, value_asked: bool) -> Find
         head=("row", column.name),
         rows=((label, shown(value)),),
     )
+
+
+def _tied(frame: Frame, having: list[str], said: str, value: str) -> Finding:
+    """Name the rows that share the most or the least, if they are few and their names are their own."""
+    own = all(frame.labels.count(one) == 1 for one in having)
+    names = f" ({joined(having)})" if own and len(having) <= _FEW else ""
+    text = f"{said}, in {len(having)} rows{names}."
+    return Finding(text=text, short=value, title=SENT)
 
 
 def _top(frame: Frame, column: Column, sign: int, many: int) -> Finding:

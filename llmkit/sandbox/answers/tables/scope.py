@@ -23,6 +23,7 @@ _NARROWING = words_of(
 """Common words that change what is asked of a table, so that a way must understand them itself."""
 
 _FILLING = words_of(
+    "file files attached attachment "
     "row rows column columns table dataset dataframe frame cell cells entry entries record records line "
     "lines list result results csv card find compute calculate day days live lives sold sell sells made "
     "make makes earn earns earned earning person people employee employees staff were had having whose"

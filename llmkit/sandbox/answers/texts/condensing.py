@@ -45,6 +45,12 @@ _LEADS = re.compile(
     r"^(?:however|moreover|furthermore|in addition|additionally|also|meanwhile|finally|therefore|thus),?\s+",
     re.IGNORECASE,
 )
+_SHORT_TEXT = 25
+_FEW_SENTENCES = 3
+_BEGINS = re.compile(
+    r"^(?:The|A|An|It|He|She|We|They|You|This|That|These|Those|My|Our|Their|His|Her|There)\b"
+)
+_SMALL = words_of("a an the of is are was were be been being has have had that very really quite just")
 _ASIDE = re.compile(r"\s*\([^()]*\)")
 
 
@@ -102,6 +108,34 @@ def summary(text: str, many: int = 2) -> str:
     ranked = sorted(range(len(found)), key=lambda place: (-_score(found[place], counts, place), place))
     chosen = sorted(ranked[:many])
     return " ".join(capitalised(_ASIDE.sub("", _LEADS.sub("", found[place]))) for place in chosen)
+
+
+def as_one(text: str) -> str:
+    """Return a few short sentences as one; empty if they are long or many.
+
+    Example:
+        >>> as_one("The cat sat. The dog ran.")
+        'The cat sat, and the dog ran.'
+    """
+    found = sentences(" ".join(text[:_LONGEST].split()))
+    short = len(text.split()) <= _SHORT_TEXT and all(re.fullmatch(r"[^,;:?!]+\.", one) for one in found)
+    # A capital may be that of a name: only what surely is none gets a small letter behind a comma.
+    if not short or not 1 < len(found) <= _FEW_SENTENCES or not all(map(_BEGINS.match, found[1:])):
+        return ""
+    first, *others = (one.removesuffix(".") for one in found)
+    others = [_BEGINS.sub(lambda word: word[0].lower(), one) for one in others]
+    return f"{', '.join([first, *others[:-1]])}, and {others[-1]}."
+
+
+def telegraphic(text: str, most: int) -> str:
+    """Return a sentence without its small words, if it fits into a number of words; else empty.
+
+    Example:
+        >>> telegraphic("Two of the treadmills have been broken for weeks.", 5)
+        'Two treadmills broken for weeks.'
+    """
+    left = [word for word in text.rstrip(".!?").split() if plain(word) not in _SMALL]
+    return f"{capitalised(' '.join(left))}." if 1 < len(left) <= most else ""
 
 
 def _score(sentence: str, counts: Counter[str], place: int) -> float:

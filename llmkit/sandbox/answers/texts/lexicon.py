@@ -40,6 +40,9 @@ BAD = words_of(
     "sucks terrible thief tired torn toxic "
     "ugly unacceptable unfair unfortunately unfriendly unhappy unhelpful unpleasant "
     "unprofessional unreliable unusable upset useless "
+    "mould mouldy mold moldy stain stained stains stole stolen steal theft robbed rats cockroach cockroaches "
+    "mice rust rusty unsafe dangerous injured overcharged overcrowded stink stinks stinking smelled smelt "
+    "sticky grimy greasy clogged blocked flooded insulted shouted yelled vandalised vandalized "
     "waste wasted weak weird worse worst worthless wrong"
 )
 _STRONG = words_of("very really extremely absolutely totally so incredibly highly completely")

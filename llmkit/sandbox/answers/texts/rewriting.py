@@ -143,11 +143,21 @@ def corrected(text: str) -> str:
 
 def _spelt(word: str) -> str:
     lower = word.lower()
+    if near := _nearest(lower):
+        return capitalised(near) if word[:1].isupper() else near
     wrong = next((one for one in (lower, lower[:-1], lower[:-2], lower[:-3]) if one in _misspelt()), None)
     if wrong is None or (wrong != lower and len(wrong) < _SHORTEST):
         return word
     right = _misspelt()[wrong] + lower[len(wrong) :]
     return capitalised(right) if word[:1].isupper() else right
+
+
+def _nearest(word: str) -> str:
+    """Return the often misspelt word that differs from this one in a single letter inside; else empty."""
+    if len(word) < _SHORTEST or word in _misspelt().values():
+        return ""
+    alike = (one for one in _misspelt().values() if len(one) == len(word) and one[0] == word[0])
+    return next((one for one in alike if sum(map(str.__ne__, one, word)) == 1 and one[-1] == word[-1]), "")
 
 
 def politer(text: str) -> str:

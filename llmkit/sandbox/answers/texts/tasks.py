@@ -9,7 +9,15 @@ from llmkit.sandbox.answers.finding import Finding
 from llmkit.sandbox.answers.forms import form_of
 from llmkit.sandbox.answers.numbers.number_words import NUMBER, as_number
 from llmkit.sandbox.answers.texts.classifying import classified
-from llmkit.sandbox.answers.texts.condensing import in_common, keywords, summarised, title
+from llmkit.sandbox.answers.texts.condensing import (
+    as_one,
+    in_common,
+    keywords,
+    summarised,
+    summary,
+    telegraphic,
+    title,
+)
 from llmkit.sandbox.answers.texts.extraction import extracted
 from llmkit.sandbox.answers.texts.lexicon import score
 from llmkit.sandbox.answers.texts.listing import listed
@@ -57,6 +65,7 @@ _ASKING = words_of(
 """Words of questions that say nothing of where the answer is."""
 
 _DEFAULT_KEYWORDS = 5
+_FEW_WORDS = 6
 _DEFAULT_SENTENCES = 2
 
 
@@ -72,6 +81,10 @@ def _summary(wish: str, text: str) -> Finding | None:
     many = form.sentences or (
         _many(wish, 3) if form.shape else 1 if form.words or form.brief else _DEFAULT_SENTENCES
     )
+    if form.sentences == 1 and (one := as_one(text)):
+        return Finding(text=one)
+    if 0 < (form.words or 0) <= _FEW_WORDS and (said := telegraphic(summary(text, 1), form.words or 0)):
+        return Finding(text=said, short=said.rstrip("."))
     return summarised(text, many)
 
 
