@@ -164,7 +164,7 @@ def test_a_killed_worker_on_another_machine_loses_no_paid_row_and_the_wall_holds
         # What the killed worker had in flight, and nothing else, is asked twice.
         assert rows <= len(server.asked) <= rows + 64
         assert len(set(server.asked)) == rows
-        # A call that was killed in the milliseconds before its intent was written is in no books.
+        # A kill may come before an intent is written, or between the intent and its request.
         with closing(Ledger(postgres)) as ledger:
-            assert len(server.asked) - 64 <= len(ledger.df) <= len(server.asked)
+            assert abs(len(server.asked) - len(ledger.df)) <= 64
             assert stored(postgres, "uid") <= set(ledger.df["uid"])

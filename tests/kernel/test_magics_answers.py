@@ -457,7 +457,7 @@ class TestFrontEnd:
         metadata = kernel.client.get_shell_msg(timeout=100)["content"]["metadata"]
         (shown,) = metadata["_jupyter_types_experimental"]
         assert (shown["text"], shown["type"]) == ("openai:gpt-4o-mini", "no\u2011key")
-        assert shown["signature"] == "$0.15→$0.6 /M · no key"
+        assert shown["signature"] == "$0.15→$0.60 /M · no key"
 
     def test_other_cells_complete_as_ever(self, kernel):
         kernel.client.complete("impor", 5)

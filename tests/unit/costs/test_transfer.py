@@ -15,6 +15,7 @@ from llmkit.core.errors import ConfigurationError
 from llmkit.costs import transfer
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.filters import ALL
+from llmkit.costs.store.rows import COLUMNS
 from llmkit.costs.store.sqlite.merged import MergedStore
 from llmkit.records import CallRecord
 from tests.support.month import simulated_calls, simulated_month
@@ -38,7 +39,10 @@ def write(ledger, *calls):
 
 
 def rows(ledger):
-    return sorted(row for page in ledger.flushed_store().select(ledger.filters) for row in page)
+    """The rows but for the users, whom only a database knows."""
+    user = list(COLUMNS).index("user")
+    pages = ledger.flushed_store().select(ledger.filters)
+    return sorted((*row[:user], *row[user + 1 :]) for page in pages for row in page)
 
 
 def notes(ledger):
@@ -187,6 +191,7 @@ import os, signal
 from llmkit.costs import transfer
 from llmkit.costs.ledger import Ledger
 from llmkit.costs.store.filters import ALL
+from llmkit.costs.store.rows import COLUMNS
 
 def die(done):
     if done.copied >= 300:
