@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask, print the answer as it comes, and return the exit code."""
     from llmkit.command_line.answer import Answer
+    from llmkit.costs.store.writer import LedgerWarning
 
+    # It would stand in the middle of the answer; the end of the process reports what is not written.
+    warnings.simplefilter("ignore", LedgerWarning)
     with _recordings(options):
         answer = Answer(options, _prompt(options))
         if options.dry_run:

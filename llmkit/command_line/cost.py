@@ -34,11 +34,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="print the groups as CSV")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print the costs."""
+def run(options: argparse.Namespace) -> int:
+    """Print the costs, and return the exit code."""
+    from llmkit.command_line.main import USAGE
+    from llmkit.core.errors import ConfigurationError
+    from llmkit.costs.calls import check_columns
     from llmkit.costs.ledger import ledger
 
     by, chosen = options.by or ["model"], filters.filters_of(options)
+    store = ledger.flushed_store()
+    try:
+        check_columns(store, by)
+    except ConfigurationError as error:
+        output.complain("cost", error)
+        return USAGE
+    _print(options, by, chosen)
+    return 0
+
+
+def _print(options: argparse.Namespace, by: list[str], chosen: dict[str, Any]) -> None:
+    from llmkit.costs.ledger import ledger
+
     summary = ledger.summary(by, **chosen)
     if options.csv:
         output.write(summary.to_csv())

@@ -9,6 +9,9 @@ from llmkit.command_line import output
 if TYPE_CHECKING:
     import argparse
 
+NEEDED = {"ledger", "answers", "budget"}
+"""The findings of which a ✗ makes the exit code 1: calls need these, and a missing key may be meant."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -16,8 +19,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     output.add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run all checks and print what they found."""
+def run(options: argparse.Namespace) -> int:
+    """Run all checks, print what they found, and return the exit code."""
     from llmkit.core.bridge import bridge
     from llmkit.notebook.commands.doctor import findings
 
@@ -26,6 +29,7 @@ def run(options: argparse.Namespace) -> None:
         output.print_json(
             [{"name": one.name, "ok": one.ok, "text": output.shell_words(one.text)} for one in found]
         )
-        return
-    for one in found:
-        output.say(output.shell_words(str(one)))
+    else:
+        for one in found:
+            output.say(output.shell_words(str(one)))
+    return int(any(one.name in NEEDED and one.ok is False for one in found))

@@ -265,7 +265,7 @@ def upgrade(connection: Connection, part: str, steps: Sequence[Sequence[str]], n
         what = "lacks the tables of llmkit" if len(behind[part]) == len(steps) else "has older tables"
         raise ConfigurationError(
             f"{name} {what}, and its user may not make them.",
-            hint="Let an administrator of the database use this address once.",
+            hint="Let its administrator set a budget once, such as `llmkit budget daily=50`.",
         ) from error
 
 

@@ -68,7 +68,7 @@ _CASES = (
         ("42501",),
         ("permission denied",),
         "does not give its user the rights that llmkit needs",
-        "Let an administrator of the database use this address once, or grant the rights.",
+        "Let an administrator of the database grant it the role llmkit_user.",
     ),
     _Case(
         ("25006",),

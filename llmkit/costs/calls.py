@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.costs.ledger import Ledger
     from llmkit.costs.pricing.corrections import Corrected
     from llmkit.costs.pricing.repricing import Repriced
+    from llmkit.costs.store.protocol import Store
     from llmkit.costs.sums import Sums, Total
     from llmkit.costs.transfer import Copied
     from llmkit.notebook.dashboard.dashboard import Dashboard
@@ -177,7 +178,6 @@ class Calls:
         """
         from llmkit.costs.frame import summary
         from llmkit.costs.frame.files import LedgerFrame
-        from llmkit.costs.frame.frame import columns_of
 
         store = self.ledger.flushed_store()
         names = [summary.JOB if name == "job" else name for name in texts(by, "by")]
@@ -186,9 +186,7 @@ class Calls:
                 "by must name at least one column.",
                 hint="Name a column, such as model; total() sums all calls.",
             )
-        for name in names:
-            if not name.startswith(summary.TAG):
-                known(name, [*columns_of(store), *summary.PERIODS], "column")
+        check_columns(store, names)
         calls, simulated = self.counting(filters)
         table = summary.rolled(store, names, simulated, calls.filters)
         if table is None:
@@ -466,3 +464,13 @@ class Calls:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def check_columns(store: Store, names: Sequence[str]) -> None:
+    """Raise an error unless calls can be grouped by these names."""
+    from llmkit.costs.frame import summary
+    from llmkit.costs.frame.frame import columns_of
+
+    for name in names:
+        if not name.startswith(summary.TAG):
+            known(name, [*columns_of(store), *summary.PERIODS, "job"], "column")

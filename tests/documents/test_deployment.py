@@ -70,6 +70,18 @@ def test_no_secret_is_in_the_files():
     assert "deploy/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+def test_the_guide_without_docker_names_what_there_is():
+    guide = (ROOT / "docs/guides/deployment.md").read_text(encoding="utf-8")
+    text = guide.partition("## Without Docker")[2].partition("\n## ")[0]
+    steps = ("deploy/secrets.sh", "createdb", "SECRETS=deploy/secrets deploy/roles.sh")
+    assert sorted(steps, key=text.index) == list(steps)
+    named = set(re.findall(r"deploy/secrets/(\w+)", text))
+    assert named == {"lab_password", "watch_password"}
+    assert named <= set(COMPOSE["secrets"])
+    users = {re.search(r"//(\w+)@db", one["environment"]["LLMKIT_LEDGER"])[1] for one in OURS.values()}
+    assert set(re.findall(r"postgresql://(\w+)@localhost/llmkit", text)) == users
+
+
 def test_the_image_is_made_of_what_is_there():
     extras = re.search(r'"\.\[(.+)\]"', DOCKERFILE).group(1).split(",")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -188,6 +188,8 @@ class Budget:
             used = (format_money(self.user_spent), self.user_reserved, self.user_uncertain)
             rows.append(("per user", _usage(self.per_user, *used, self.user_left)))
         rows += [("per call", _limit(self.per_call)), ("unpriced", self.unpriced)]
+        if self.offline != "refuse":
+            rows.append(("offline", self.offline))
         if self.simulated:
             calls = "1 call" if self.simulated == 1 else f"{self.simulated:,} calls"
             rows.append(("simulated", f"{calls} today: the sandbox's answers are free and do not count"))

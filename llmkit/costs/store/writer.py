@@ -185,6 +185,13 @@ class Writer:
         """Whether the last attempt to write failed."""
         return self._problem is not None
 
+    def failure(self) -> str:
+        """Return how many rows are not written, and why."""
+        count = len(self.unwritten())
+        calls = "1 call" if count == 1 else f"{count:,} calls"
+        why = f": {self._problem.rstrip('.')}" if self._problem else ""
+        return f"{calls} could not be written to the ledger {self._name}{why}."
+
     def has_work(self) -> bool:
         """Return whether rows or jobs are queued or being written."""
         return bool(self._fresh or self._taken or self._kept)

@@ -79,7 +79,7 @@ def test_cost_takes_filters_and_several_groups(run, ledger):
 def test_a_wrong_group_or_date_is_one_sentence(run):
     group, date = run("cost", "modle"), run("cost", "--since", "yesterdayish")
     assert (group.code, group.out, group.err) == (
-        1,
+        2,
         "",
         "llmkit cost: Unknown column 'modle'. Did you mean 'model'?\n",
     )
@@ -114,6 +114,18 @@ def test_doctor_names_what_it_checked_in_the_words_of_a_shell(run, ledger):
     assert str(ledger.path) in found["ledger"]["text"]
     assert "%llm" not in done.out
     assert run("doctor").out.count("\n") >= len(found)
+
+
+def test_doctor_ends_with_1_if_the_ledger_cannot_be_used_not_for_a_missing_key(run, ledger, monkeypatch):
+    monkeypatch.setenv("LLMKIT_SANDBOX", "0")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    key = run("doctor", "-m", "anthropic:claude-haiku-5-5", "--json")
+    assert {one["name"]: one["ok"] for one in key.json}["anthropic"] is False
+    assert key.code == 0
+    ledger.path.write_bytes(b"no database" * 1000)
+    done = run("doctor")
+    assert "✗ ledger" in done.out
+    assert done.code == 1
 
 
 def test_jobs_are_listed_with_their_rows(run):
@@ -230,7 +242,7 @@ def test_doctor_says_that_a_database_refuses(run, postgres, monkeypatch):
         monkeypatch.setattr(module, "ledger", shared)
         done = run("doctor", "--json")
     found = {one["name"]: one for one in done.json}
-    assert (found["ledger"]["ok"], found["budget"]["ok"]) == (False, False)
+    assert (done.code, found["ledger"]["ok"], found["budget"]["ok"]) == (1, False, False)
     assert "a-wrong-password" not in done.out
 
 

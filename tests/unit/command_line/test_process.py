@@ -127,3 +127,17 @@ def test_metrics_are_served_until_the_command_is_interrupted(own):
         assert server.wait(60) == 0
     assert address.startswith("http://127.0.0.1:")
     assert 'provider="sandbox",simulated="true",status="ok"} 1.0' in text
+
+
+@pytest.mark.full
+def test_a_call_that_cannot_be_written_is_one_message_after_the_answer(own, tmp_path):
+    place = tmp_path / "file"
+    place.write_text("no folder")
+    done = subprocess.run(
+        [*LLMKIT, "ask", "repeat exactly: Rhine"], env=own | {"LLMKIT_LEDGER": str(place / "ledger.sqlite")},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, encoding="utf-8", check=True, timeout=250,
+    )  # fmt: skip
+    answer, price, message = done.stdout.splitlines()
+    assert (answer, "simulated" in price) == ("Rhine", True)
+    assert message.startswith("1 call could not be written to the ledger ")

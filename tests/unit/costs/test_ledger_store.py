@@ -320,7 +320,7 @@ def test_calls_that_cannot_be_written_at_the_end_are_at_least_reported(store, pa
         store.append(call())
         store.finish()
         store._writer.tell()
-    assert "1 calls could not be written" in caplog.text
+    assert "1 call could not be written" in caplog.text
     store.finish()
     assert len(uids(store)) == 2
 

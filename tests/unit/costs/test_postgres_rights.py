@@ -179,6 +179,23 @@ def test_only_administrators_change_budgets_prices_and_calls(team):
     assert team["carol"].clear() == 1
 
 
+def test_the_first_use_of_a_user_may_be_a_refused_change(team):
+    team["carol"].budget(daily=5)
+    with pytest.raises(llmkit.ConfigurationError, match=r"^Only members of llmkit_admin may change budgets"):
+        team["alice"].budget(daily=99)
+    with pytest.raises(llmkit.ConfigurationError, match=r"^Only members of llmkit_admin may delete calls"):
+        team["bob"].clear()
+    with pytest.raises(llmkit.ConfigurationError, match="grant it the role llmkit_user"):
+        team["stranger"].budget(daily=99)
+
+
+def test_a_policy_for_an_absent_server_is_shown_if_it_is_not_the_usual_one(team):
+    assert "offline" not in repr(team["carol"].budget())
+    shown = team["carol"].budget(offline="allow")
+    assert repr(shown).splitlines()[-1] == "offline      allow"
+    assert "offline" in shown._repr_html_()
+
+
 def test_a_stranger_learns_what_is_missing(team):
     with pytest.raises(llmkit.ConfigurationError, match="rights"):
         team["stranger"].total()

@@ -10,6 +10,7 @@ from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS
 from llmkit.costs.store.postgres.tables import (
     ADMIN,
     MEASURES,
+    MEMBERS_ONLY,
     MOMENT,
     MONTH_KEYS,
     SCHEMA,
@@ -60,7 +61,7 @@ CREATE OR REPLACE FUNCTION {SCHEMA}.must_be_admin(what text) RETURNS void LANGUA
 BEGIN
     IF NOT {SCHEMA}.is_admin() THEN
         RAISE insufficient_privilege USING MESSAGE = format(
-            'only members of {ADMIN} may %s', what
+            '{MEMBERS_ONLY} %s', what
         );
     END IF;
 END $body$

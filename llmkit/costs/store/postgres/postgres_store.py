@@ -20,7 +20,7 @@ from llmkit.costs.store.filters import ALL
 from llmkit.costs.store.groups import sums_in
 from llmkit.costs.store.postgres import queries, schema, writes
 from llmkit.costs.store.postgres.offline import OfflineFile
-from llmkit.costs.store.postgres.tables import ADMIN
+from llmkit.costs.store.postgres.tables import ADMIN, MEMBERS_ONLY
 from llmkit.costs.store.protocol import Page
 from llmkit.costs.store.rows import TIME, UID, encode_safely
 from llmkit.costs.store.sqlite import unwritten
@@ -255,8 +255,7 @@ class PostgresStore(forks.ForkAware):
     def finish(self) -> None:
         """Write queued rows because the process ends; later rows are written immediately."""
         if not self._writer.stop(self._lock_timeout + 1, inline=True):
-            where = (len(self.unwritten()), self.name, self._offline.path)
-            logger.error("%d calls could not be written to the ledger %s; they wait in %s.", *where)
+            logger.error("%s They wait in %s and arrive later.", self._writer.failure(), self._offline.path)
         self._disconnect()
 
     def in_child(self) -> None:
@@ -384,7 +383,9 @@ class PostgresStore(forks.ForkAware):
         try:
             return self._write(work)
         except ConfigurationError as error:
-            if isinstance(error.__cause__, load().errors.InsufficientPrivilege) and self._there:
+            refused = error.__cause__
+            # The words are those of our function, so that a missing table or grant is told as what it is.
+            if isinstance(refused, load().errors.InsufficientPrivilege) and MEMBERS_ONLY in str(refused):
                 raise ConfigurationError(
                     f"Only members of {ADMIN} may {what} in {self.name}.",
                     hint="Ask an administrator of the ledger.",

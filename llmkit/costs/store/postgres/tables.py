@@ -18,6 +18,9 @@ SCHEMA = "llmkit"
 ADMIN, USER = "llmkit_admin", "llmkit_user"
 """Roles without login: their members administrate the ledger, or use it."""
 
+MEMBERS_ONLY = f"only members of {ADMIN} may"
+"""How the functions that only administrators may use begin their refusals."""
+
 STORED = {name: kind for name, kind in COLUMNS.items() if name != "user"}
 """Columns that callers give; the database itself knows the user."""
 

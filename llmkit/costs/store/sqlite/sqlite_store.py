@@ -282,7 +282,7 @@ class SQLiteStore(forks.ForkAware):
     def finish(self) -> None:
         """Write queued rows because the process ends; later rows are written immediately."""
         if not self._writer.stop(self._busy_timeout + 1, inline=True):
-            logger.error("%d calls could not be written to the ledger %s.", len(self.unwritten()), self.path)
+            logger.error("%s", self._writer.failure())
         self._disconnect()
 
     def before_fork(self) -> None:
