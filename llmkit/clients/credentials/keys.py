@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from enum import StrEnum
 from functools import lru_cache
@@ -164,11 +165,14 @@ def missing_key(provider: str) -> AuthenticationError:
     """Return the error for a provider without a key."""
     known = catalog.providers().get(provider)
     variable = known.key_env[0] if known and known.key_env else f"{provider.upper()}_API_KEY"
+    # A plain script has no magics, but a shell to run it from.
+    key, env = ("%llm key", "%env ") if "IPython" in sys.modules else ("llmkit key", "")
     return AuthenticationError(
         f"No {provider} key:",
         provider=provider,
-        hint=f"{runtime_secrets.refusal(provider)}%llm key {provider}, or set {variable}. "
-        "Without a key, ask the model sandbox, or set %env LLMKIT_SANDBOX=1: it then answers for all models.",
+        hint=f"{runtime_secrets.refusal(provider)}{key} {provider}, or set {variable}. "
+        f"Without a key, ask the model sandbox, or set {env}LLMKIT_SANDBOX=1: "
+        "it then answers for all models.",
     )
 
 

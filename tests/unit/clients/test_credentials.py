@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+import sys
 
 import anthropic
 import openai
@@ -10,6 +11,7 @@ import pytest
 
 import llmkit
 from llmkit import AuthenticationError, ConfigurationError, sandbox
+from llmkit.clients.credentials.keys import missing_key
 from llmkit.clients.credentials.trust import file as trust_file
 from llmkit.clients.registry import shared_client
 from llmkit.core import catalog, settings
@@ -421,3 +423,13 @@ def test_the_project_wins_over_the_users_own_file(tmp_path, own_settings):
     (tmp_path / "llmkit.toml").write_text('model = "sonnet"\n[aliases]\nb = "openai:y"\n')
     found = settings.load()
     assert (found.model, found.timeout, found.aliases) == ("sonnet", 5, {"a": "openai:x", "b": "openai:y"})
+
+
+def test_a_missing_key_is_explained_without_magics_where_there_is_no_ipython(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    said = str(missing_key("openai"))
+    assert "llmkit key openai, or set OPENAI_API_KEY" in said
+    assert "set LLMKIT_SANDBOX=1" in said
+    assert "%" not in said
+    monkeypatch.setitem(sys.modules, "IPython", object())
+    assert "%llm key openai" in str(missing_key("openai"))
