@@ -39,7 +39,7 @@ FAILED, USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 
 EXIT_CODES = {
     0: "done",
-    FAILED: "an error, which standard error explains; doctor: the ledger, the answers or the budget has a ✗",
+    FAILED: "an error, which standard error explains; doctor: ledger, answers or budget has a ✗",
     USAGE: "the command line is wrong",
     REFUSED: "a budget refused the call: nothing was sent",
     INTERRUPTED: "interrupted by Ctrl+C; the text so far was printed",
