@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.support.lab import (
     write_notebook,
 )
 from tests.support.rows import StuckServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -51,8 +53,17 @@ def outputs_of(page, number):
 
 
 def run_all(page):
-    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    """Run all cells; again if none started, for JupyterLab takes the focus away while it restores."""
+    prompt = page.locator(".jp-Notebook .jp-InputPrompt").first
+
+    def run():
+        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        with contextlib.suppress(AssertionError):
+            return until(lambda: prompt.text_content() != "[ ]:", seconds=5)
+        return False
+
+    until(run)
 
 
 def test_a_job_is_stopped_and_goes_on_when_its_cell_is_run_again(lab, server):

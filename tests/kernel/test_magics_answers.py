@@ -128,7 +128,7 @@ class TestDryRun:
         assert result.status == "ok"
         assert "openai:gpt-4o-mini at api.openai.com" in result.text
         assert "anthropic:claude-sonnet-5-5 at api.anthropic.com" in result.text
-        assert "$? at most" in result.text
+        assert "of answer: $?" in result.text
 
     def test_a_model_without_a_name_is_reported(self, kernel):
         assert "'sandbox,' has an empty model name." in kernel.run("%%llm -d sandbox,\nHello").reply["evalue"]

@@ -72,6 +72,5 @@ def opened(*, load: bool = True) -> Iterator[Shell]:
 
 def prompts() -> list[str]:
     """Return what the sandbox was asked, as far as it is text: the last message of each request."""
-    return [
-        str(request.body["messages"][-1]["content"]) for request in sandbox.server().requests if request.body
-    ]
+    bodies = [request.body or {} for request in sandbox.server().requests]
+    return [str(body["messages"][-1]["content"]) for body in bodies if body.get("messages")]

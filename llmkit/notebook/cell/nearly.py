@@ -70,7 +70,7 @@ def refuse_nearly(words: list[str], commands: Mapping[str, Form], is_model: Call
 
 def _refuse_bare_option(words: list[str]) -> None:
     """Refuse a line that is nothing but an option without its dashes, and perhaps its value."""
-    name, *values = " ".join(words).replace("=", " ").lower().split()
+    name, *values = " ".join(words).replace("=", " ").lower().split() or [""]  # of a bare `=`
     metavar = _VALUES.get(option := name.replace("_", "-"))
     is_value = len(values) == 1 and (_AMOUNT.fullmatch(values[0]) is not None or values[0] in EFFORTS)
     if metavar is not None and (not values or is_value):
