@@ -32,7 +32,10 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Branch coverage of clients, costs, providers and transport, with its lower bound."""
     session.install("-e", ".[test]")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not (kernel or browser)", *session.posargs)
+    for more in ([], ["--full", "-k", "postgres"]):  # what needs PostgreSQL runs with --full only
+        session.run(
+            "coverage", "run", "-m", "pytest", *more, "-m", "not (kernel or browser)", *session.posargs
+        )
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -86,8 +87,13 @@ class PostgresServer:
         self._end(signal.SIGQUIT if immediate else signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the server's first process with -9; the others end by themselves."""
+        """Kill the server with -9, and those of its processes that would serve on for a moment."""
+        served = psutil.Process(self._process.pid).children() if self._process is not None else []
         self._end(signal.SIGKILL)
+        for process in served:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(served, PATIENCE)
 
     def restart(self) -> None:
         """Stop the server and start it again."""
