@@ -20,7 +20,7 @@ from tests.support.lab import (
 )
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 CHAT = "import llmkit\nchat = llmkit.Chat('sandbox:sandbox!rate=80', starters=['Explain generators'])\nchat"

@@ -26,7 +26,7 @@ from tests.support.kernels import Kernel
 from tests.support.lab import FLAGS, chromium
 from tests.support.products import few
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.full, pytest.mark.timeout(600)]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artifacts"
 ANSWER = r"""# Report

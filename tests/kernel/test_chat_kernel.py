@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.kernels import Kernel
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 
 SECRET = "my very private question"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.billing import charging
 from tests.support.kernels import Kernel
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.full]
 FACTS = "application/vnd.llmkit.v1+json"
 
 BROKEN_CLIENT = """
