@@ -57,7 +57,7 @@ class Started:
 
     @property
     def surface(self) -> Surface:
-        """What made the call: `"magic"`, `"chat"`, `"api"`, `"batch"` or `"table"`."""
+        """What made the call: `"magic"`, `"chat"`, `"api"`, `"batch"`, `"table"` or `"cli"`."""
         return self.context.surface
 
     @property
@@ -161,8 +161,8 @@ class ToolSpan(Protocol):
         """Make it the current one, while the tool runs."""
         ...
 
-    def end(self, value: object, error: BaseException | None) -> None:
-        """End it, with what the tool returned or raised."""
+    def end(self, result: str, error: BaseException | None) -> None:
+        """End it, with what the model is told, or what the tool raised."""
         ...
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.money import NANO
 from llmkit.core.timestamps import micros
+from llmkit.costs.budgets.rules import AMOUNTS
 from llmkit.costs.store.groups import COUNTER_KEYS, COUNTERS, MEASURES
 from llmkit.records import FAILED
 
@@ -91,7 +92,9 @@ CALLS = MappingProxyType(
 LEDGER_COST = _gauge(
     "ledger_cost_usd", KEYS, "Cost of the calls in the ledger now: corrected, and without deleted calls."
 )
-LIMIT = _gauge("budget_limit_usd", ("budget",), "A budget: daily, per_notebook or per_call; none if not set.")
+LIMIT = _gauge(
+    "budget_limit_usd", ("budget",), "A budget: daily, per_user, per_notebook or per_call; none if not set."
+)
 SPENT = _gauge("budget_spent_usd", ("budget",), "Cost of the real calls since local midnight.")
 RESERVED = _gauge("budget_reserved_usd", ("budget",), "Amount that running calls have reserved.")
 UNCERTAIN = _gauge(
@@ -231,7 +234,7 @@ def _now(store: Store) -> Iterator[tuple[Metric, Values]]:
         sums[_labels(row)] = sums.get(_labels(row), 0) + (row["nanos"] or 0)
     yield LEDGER_COST, [(labels, nanos / NANO) for labels, nanos in sums.items()]
     rules, used = store.rules(), store.amounts(micros(datetime.now(UTC)), None)
-    limits = {"daily": rules.daily, "per_notebook": rules.per_notebook, "per_call": rules.per_call}
+    limits = {name: getattr(rules, name) for name in AMOUNTS}
     yield LIMIT, [((name,), nanos / NANO) for name, nanos in limits.items() if nanos is not None]
     for metric, nanos in ((SPENT, used.spent), (RESERVED, used.reserved), (UNCERTAIN, used.uncertain)):
         yield metric, [(("daily",), nanos / NANO)]

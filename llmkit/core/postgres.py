@@ -345,7 +345,9 @@ def _encryption(given: dict[str, str]) -> dict[str, str]:
     """Ask for TLS to other hosts; whoever sets `sslmode` or has a service file decides otherwise."""
     if "service" in given or "PGSSLMODE" in os.environ or "PGSERVICE" in os.environ:
         return {}
-    hosts = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST", "")
+    # As libpq does: an address goes before a name, and the URL before the environment.
+    hosts = next(filter(None, (given.get("hostaddr"), os.environ.get("PGHOSTADDR"), given.get("host"))), "")
+    hosts = hosts or os.environ.get("PGHOST", "")
     return {} if all(map(_is_here, hosts.split(","))) else {"sslmode": "require"}
 
 

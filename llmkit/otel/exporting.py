@@ -149,8 +149,12 @@ def flush(seconds: float) -> bool:
         done.append(own.spans.force_flush() and own.meters.force_flush())
 
     thread = threading.Thread(target=send, name="llmkit-otel-flush", daemon=True)
-    thread.start()
-    thread.join(seconds)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down
+        send()
+    else:
+        thread.join(seconds)
     return done == [True]
 
 

@@ -45,7 +45,7 @@ class Meters:
             return
         labels = {
             names.OPERATION: names.CHAT,
-            names.PROVIDER: names.PROVIDERS.get(record.provider, record.provider),
+            names.PROVIDER: names.provider(record.provider),
             names.REQUEST_MODEL: record.model,
         }
         if record.model_served:

@@ -73,3 +73,8 @@ PROVIDERS: Final = {
     "xai": "x_ai",
 }
 """Providers that have another name in the conventions."""
+
+
+def provider(name: str) -> str:
+    """Return the conventions' name of a provider."""
+    return PROVIDERS.get(name, name)

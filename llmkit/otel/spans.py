@@ -79,7 +79,7 @@ class SpanTracer:
     @contextlib.contextmanager
     def run(self, uid: str, provider: str) -> Iterator[None]:
         """Make a span of a run with tools; see `Tracer.run`."""
-        attributes = {names.OPERATION: names.AGENT, names.PROVIDER: _named(provider), names.RUN: uid}
+        attributes = {names.OPERATION: names.AGENT, names.PROVIDER: names.provider(provider), names.RUN: uid}
         # Not the current one: the run is an asynchronous generator, whose context is its reader's.
         span = self._runs[uid] = self._tracer.start_span(names.AGENT, attributes=attributes)
         try:
@@ -109,7 +109,7 @@ class SpanTracer:
     def _start(self, call: Started) -> _Unsent:
         attributes: dict[str, Any] = {
             names.OPERATION: names.CHAT,
-            names.PROVIDER: _named(call.provider),
+            names.PROVIDER: names.provider(call.provider),
             names.REQUEST_MODEL: call.model,
             names.UID: call.uid,
             names.SURFACE: call.surface,
@@ -170,12 +170,12 @@ class ToolSpan:
         """Make it the current one."""
         return Current(trace.set_span_in_context(self._span))
 
-    def end(self, value: object, error: BaseException | None) -> None:
+    def end(self, result: str, error: BaseException | None) -> None:
         """End it."""
         if error is not None:
             _fail(self._span, error)
         elif content.is_captured():
-            self._span.set_attribute(names.TOOL_RESULT, content.text(str(value)))
+            self._span.set_attribute(names.TOOL_RESULT, content.text(result))
         self._span.end()
 
 
@@ -218,7 +218,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     paid = record.status != "replayed"  # a replay uses nothing: back ends would count its tokens again
     return {
         # A fallback may have answered in place of the model that was asked first.
-        names.PROVIDER: _named(record.provider),
+        names.PROVIDER: names.provider(record.provider),
         names.REQUEST_MODEL: record.model,
         names.RESPONSE_MODEL: record.model_served,
         names.FINISH_REASONS: (record.finish_reason,) if record.finish_reason else None,
@@ -253,10 +253,6 @@ def _headers(around: Context) -> dict[str, str]:
     headers: dict[str, str] = {}
     _propagator.inject(headers, around)
     return headers
-
-
-def _named(provider: str) -> str:
-    return names.PROVIDERS.get(provider, provider)
 
 
 def _server(address: str) -> dict[str, str | int]:

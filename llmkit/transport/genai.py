@@ -122,12 +122,14 @@ async def _streamed(models: Any, arguments: dict[str, Any]) -> StreamedResponse:
 
 
 def _sdks(models: Any, name: str) -> Any:
-    """Return a method as the SDK has it, without what an instrumentation has put around it.
+    """Return a method; of a traced call, without what an instrumentation has put around that of the SDK.
 
     Google's instrumentation would make a second span for a call that has one.
     """
-    function = getattr(type(models), name)
-    while tracer() is not None and type(function).__module__.partition(".")[0] == "wrapt":
+    function = getattr(type(models), name, None)
+    if tracer() is None or function is None or name in vars(models):
+        return getattr(models, name)
+    while type(function).__module__.partition(".")[0] == "wrapt":
         function = function.__wrapped__
     return partial(function, models)
 

@@ -56,7 +56,8 @@ def test_every_secret_that_is_used_is_made_and_no_other(tmp_path):
     assert set(made) == used
     assert all(len(text) == 48 for name, text in made.items() if not name.endswith("_api_key"))
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()}
-    assert modes == {0o600}
+    assert modes == {0o644}  # containers read them as users of their own
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700  # which keeps other users out
     (tmp_path / "secrets/openai_api_key").write_text("sk-mine")
     subprocess.run([script], check=True)
     assert made | {"openai_api_key": "sk-mine"} == {

@@ -225,19 +225,19 @@ class Execution:
             return
         span, begun = tool_span(self._run_uid, call), perf_counter()
         job = Job(tool, arguments, span=span)
+        result: ToolResult | None = None
         try:
             yield job
+            seconds, failure = perf_counter() - begun, job.error
+            if failure is None:
+                result = result_of(call, job.value, tool.max_result)
+            elif isinstance(failure, KeyboardInterrupt):
+                result = failed(call, "The user interrupted the tool.")
+            else:
+                result = raised(call, failure)
         finally:
             if span is not None:
-                span.end(job.value, job.error)
-        seconds = perf_counter() - begun
-        failure = job.error
-        if failure is None:
-            result = result_of(call, job.value, tool.max_result)
-        elif isinstance(failure, KeyboardInterrupt):
-            result = failed(call, "The user interrupted the tool.")
-        else:
-            result = raised(call, failure)
+                span.end("" if result is None else result.content, job.error)
         self.done = Executed(
             call,
             result,

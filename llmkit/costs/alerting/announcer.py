@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmkit.core.errors import ConfigurationError
@@ -84,7 +85,9 @@ class Announcer:
 
     def send(self, announcement: Announcement) -> bool:
         """Send an alert to its targets; false if one did not take it, or another process is at it."""
-        sent = [self._send(announcement, target) for target in announcement.targets]
+        targets = announcement.targets
+        pairs = zip(names_of(announcement.name, targets), targets, strict=True)
+        sent = [self._send(announcement.alert, announcement.until, name, target) for name, target in pairs]
         return all(sent)
 
     def _announce(self, announcements: Sequence[Announcement]) -> None:
@@ -92,19 +95,19 @@ class Announcer:
             logger.warning("%s", announcement.alert)
             self.send(announcement)
 
-    def _send(self, announcement: Announcement, target: Target) -> bool:
-        name, owner = _digest(announcement.name, target), uuid.uuid4().hex
+    def _send(self, alert: Any, until: int, name: str, target: Target) -> bool:
+        owner = uuid.uuid4().hex
         if not self._claim(name, owner, micros(datetime.now(UTC)) + LEASE * 10**6):
             return False
         try:
-            target(announcement.alert)
+            target(alert)
         except WebhookError as error:  # its traceback would say nothing
             logger.warning("An alert was not sent: %s", error)
             return False
         except Exception:  # a callback's error must not stop the other alerts
             logger.exception("The callback for budget alerts failed: %r", target)
             return False
-        return self._claim(name, owner, announcement.until)
+        return self._claim(name, owner, until)
 
     def _claim(self, name: str, owner: str, expires: int) -> bool:
         try:
@@ -137,11 +140,22 @@ def _callable(target: Target) -> Target:
     )
 
 
-def _digest(name: tuple[Any, ...], target: Target) -> str:
-    """Return what is stored: nothing can be read from it."""
+def names_of(name: tuple[Any, ...], targets: Sequence[Target]) -> tuple[str, ...]:
+    """Return what is stored for an alert to each target: nothing can be read from it.
+
+    Targets that look alike, such as two lambdas, are told apart by their order.
+    """
+    whose = [_identity(target) for target in targets]
+    numbered = [[name, each, whose[:place].count(each)] for place, each in enumerate(whose)]
+    texts = [json.dumps(each, default=str).encode() for each in numbered]
+    return tuple(hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts)
+
+
+def _identity(target: Any) -> str:
+    """Return what tells a target from others in every process, where a function has another identity."""
     if isinstance(target, Webhook):
-        whose = target.identity
-    else:  # a function has another identity in each process
-        named: Any = target if hasattr(target, "__qualname__") else type(target)
-        whose = f"{getattr(named, '__module__', None)}.{named.__qualname__}"
-    return hashlib.blake2b(json.dumps([name, whose], default=str).encode(), digest_size=16).hexdigest()
+        return target.identity
+    while isinstance(target, partial):
+        target = target.func
+    named = target if hasattr(target, "__qualname__") else type(target)
+    return f"{getattr(named, '__module__', None)}.{named.__qualname__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -189,18 +190,21 @@ def rules_of(
         )
     if filters.simulated is None:
         filters = replace(filters, simulated=False)
+    period = _per(per)
+    _check("minutes", minutes, 1, 7 * 24 * 60, "minutes")
+    _check("at_least", at_least, 1, 10**6, "calls")
     rules: list[Rule] = []
     if spent is not None:
-        rules.append(SpendingRule(nanos=_nanos(spent), per=_per(per), filters=filters))
+        rules.append(SpendingRule(nanos=_nanos(spent), per=period, filters=filters))
     if error_rate is not None:
-        _check_rate(error_rate, minutes, at_least)
+        _check("error_rate", error_rate, 0, 100, "percent")
         rules.append(ErrorRule(percent=error_rate, minutes=minutes, at_least=at_least, filters=filters))
     return rules
 
 
 def _nanos(spent: Any) -> int:
     try:
-        return to_nanos(spent)
+        return to_nanos(math.nan if isinstance(spent, bool) else spent)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"spent must be US dollars, 0 or more, got {spent!r}.", hint="Pass a number, such as spent=50."
@@ -214,18 +218,12 @@ def _per(per: Any) -> Per:
     return chosen
 
 
-def _check_rate(error_rate: Any, minutes: Any, at_least: Any) -> None:
-    limits = {
-        "error_rate": (error_rate, 0, 100, "percent"),
-        "minutes": (minutes, 1, 7 * 24 * 60, "minutes"),
-        "at_least": (at_least, 1, 10**6, "calls"),
-    }
-    for name, (value, least, most, unit) in limits.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-            raise ConfigurationError(
-                f"{name} must be between {least} and {most:,} {unit}, got {value!r}.",
-                hint=f"Pass a number, such as {name}={max(least, 20)}.",
-            )
+def _check(name: str, value: Any, least: int, most: int, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ConfigurationError(
+            f"{name} must be between {least} and {most:,} {unit}, got {value!r}.",
+            hint=f"Pass a number, such as {name}={max(least, 20)}.",
+        )
 
 
 def _period(per: Per, now: datetime) -> tuple[datetime, datetime]:

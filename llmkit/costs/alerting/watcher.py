@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core import forks
 from llmkit.core.errors import ConfigurationError
 from llmkit.core.timestamps import micros
-from llmkit.costs.alerting.announcer import LEASE, Announcement, logger
+from llmkit.costs.alerting.announcer import LEASE, Announcement, logger, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ class Watcher(forks.ForkAware):
                 self._announce(finding, watched.targets)
 
     def _announce(self, finding: Finding, targets: tuple[Target, ...]) -> None:
-        name, time_found = (finding.name, targets), micros(finding.alert.time)
+        name, time_found = names_of(finding.name, targets), micros(finding.alert.time)
         if time_found >= self._shown.get(name, 0):
             self._shown[name] = finding.until
             logger.warning("%s", finding.alert)

@@ -113,10 +113,11 @@ def _checked(url: str, *, insecure: bool) -> str:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        found = parts.hostname and (parts.port is None or parts.port > 0)
+        found = parts.hostname and parts.hostname.encode("idna") and (parts.port is None or parts.port > 0)
     except ValueError:
         found = None
-    if not found or parts.scheme not in {"http", "https"} or not url.isprintable() or " " in url:
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if not found or parts.scheme not in {"http", "https"} or not is_plain:
         raise ConfigurationError(
             "The address of an alert is not a web address.", hint="Use the form https://host/path."
         )

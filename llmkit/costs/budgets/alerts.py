@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 THRESHOLDS = (80, 100)
 """Percentages of a limit that raise an alert."""
 
-Kind: TypeAlias = Literal["daily", "per_notebook"]
+Kind: TypeAlias = Literal["daily", "per_notebook", "per_user"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,11 @@ class Alert:
     """The spending has passed a threshold of a budget.
 
     Attributes:
-        kind: The budget: `"daily"` or `"per_notebook"`.
+        kind: The budget: `"daily"`, `"per_notebook"` or `"per_user"`.
         threshold: Fraction of the budget that was passed: 0.8 or 1.0.
         spent: US dollars spent since local midnight.
         cap: The budget, in US dollars.
-        notebook: The notebook of the budget; `None` for the daily one.
+        notebook: The notebook of the budget; `None` for the others.
         time: When it was detected (aware, UTC).
 
     Example:
@@ -51,7 +51,8 @@ class Alert:
     time: datetime
 
     def __str__(self) -> str:
-        whose = "daily budget" if self.kind == "daily" else f"budget of {self.notebook}"
+        shared = {"daily": "daily budget", "per_user": "budget per user"}
+        whose = shared.get(self.kind, f"budget of {self.notebook}")
         amounts = f"{format_money(self.spent)} of {format_money(self.cap)}"
         return f"{self.threshold:.0%} of the {whose} is used: {amounts}."
 
@@ -115,6 +116,7 @@ def _passed(rules: BudgetRules, used: Amounts, record: CallRecord) -> Iterator[t
     budgets: tuple[tuple[Kind, int | None, int], ...] = (
         ("daily", rules.daily, used.spent),
         ("per_notebook", per_notebook, used.notebook_spent),
+        ("per_user", rules.per_user, used.user_spent),
     )
     for kind, cap, spent in budgets:
         passed = [] if cap is None else [each for each in THRESHOLDS if spent * 100 >= cap * each]

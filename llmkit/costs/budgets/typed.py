@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.core.suggestions import known
 from llmkit.costs.budgets.budget import budget
 from llmkit.costs.budgets.rules import AMOUNTS
@@ -28,9 +29,15 @@ def read_changes(words: Iterable[str]) -> dict[str, Any]:
     words = list(words)
     if words == ["off"]:
         return dict.fromkeys(AMOUNTS)
-    changes = {name or "daily": _value(text) for name, _, text in (word.rpartition("=") for word in words)}
-    for name in changes:
+    pairs = [(name or "daily", _value(text)) for name, _, text in (word.rpartition("=") for word in words)]
+    for name, _ in pairs:
         known(name, SETTABLE, "budget")
+    changes = dict(pairs)
+    if len(changes) < len(words) or "off" in words:
+        raise ConfigurationError(
+            f"The budgets {' '.join(words)!r:.80} contradict each other.",
+            hint="Name each one once, as in daily=5 per_call=off; off alone removes all limits.",
+        )
     return changes
 
 

@@ -330,7 +330,9 @@ class Chat:
         """Return how a cell writes this chat: its variable, or its place among the outputs of cells."""
         space = dict(_variables(self._shell))
         named = [name for name, value in space.items() if value is self and not name.startswith("_")]
-        numbers = [number for number, value in dict(space.get("Out", {})).items() if value is self]
+        outputs = space.get("Out")  # the user's own, if a variable is called so
+        found = outputs.items() if isinstance(outputs, dict) else ()
+        numbers = [number for number, value in found if value is self]
         return next(iter([*named, *(f"Out[{number}]" for number in numbers)]), "chat")
 
     def _values(self) -> dict[str, Any]:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 TITLE = "Price and duration of the answers"
 
 
+def _real(simulated: int, answers: int) -> str:
+    if 0 < simulated < answers:
+        return f", {simulated} of them simulated: not real money"
+    return ": not real money" if simulated else ""
+
+
 def draw(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw a dot for each answer, the most expensive first in the legend."""
     ax = canvas.axes(ax)
@@ -21,7 +27,7 @@ def draw(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     known = known.sort_values("cost_usd", ascending=False, kind="stable")
     simulated = int(frame["simulated"].sum())
     notes = [
-        canvas.many(len(frame), "answer") + (": not real money" if simulated else ""),
+        canvas.many(len(frame), "answer") + _real(simulated, len(frame)),
         canvas.left_out((len(frame) - len(known), "without a known price")),
     ]
     if known.empty:

@@ -71,6 +71,7 @@ def test_addresses_are_equal_if_they_lead_to_the_same_database_as_the_same_user(
     [
         ("postgresql://db.example/d", "require"),
         ("postgresql://localhost,db.example/d", "require"),
+        ("postgresql://localhost/d?hostaddr=10.0.0.5", "require"),
         ("postgresql://db.example/d?sslmode=verify-full", "verify-full"),
         ("postgresql://db.example/d?sslmode=disable", "disable"),
         ("postgresql://localhost/d", None),

@@ -9,7 +9,9 @@ import threading
 import time
 import uuid
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -321,11 +323,13 @@ class TestOnce:
     def test_nothing_of_an_address_or_a_tag_is_in_the_file(self, ledger, path):
         with Receiver() as receiver:
             ledger.alert(receiver.url, spent=1, model="m")
+            ledger.alert(receiver.url, spent=1, per="month", tag="project=UNSEEN")
             pay(ledger, 2)
             receiver.get()
         ledger.close()
         files = b"".join(each.read_bytes() for each in Path(path.parent).iterdir() if each.is_file())
         assert b"SECRET" not in files
+        assert b"UNSEEN" not in files
 
     def test_a_store_that_cannot_be_asked_does_not_silence_it(self, ledger, monkeypatch):
         heard = Heard()
@@ -437,3 +441,41 @@ def test_a_budget_refuses_what_cannot_get_alerts(ledger):
     with pytest.raises(ConfigurationError, match="got int"):
         ledger.budget(daily=5, on_alert=5)
     assert ledger.budget().daily is None, "nothing was changed"
+
+
+def test_targets_that_look_alike_each_get_the_alert(ledger):
+    heard = Heard(), Heard(), Heard()
+    ledger.alert([heard[0].queue.put, heard[1].queue.put], spent=1)
+    ledger.alert([partial(Heard.__call__, heard[2]), partial(Heard.__call__, heard[2])], spent=2)
+    pay(ledger, 3)
+    pay(ledger, 1)
+    assert [len(each.all()) for each in heard] == [1, 1, 2]
+
+
+def test_a_target_need_not_be_hashable(ledger):
+    @dataclass
+    class Mailer:
+        alerts: list
+
+        def __call__(self, alert):
+            self.alerts.append(alert)
+
+    mailer, after = Mailer([]), Heard()
+    ledger.alert(mailer, spent=1)
+    ledger.alert(after, spent=1)
+    pay(ledger, 2)
+    assert (len(mailer.alerts), len(after.all())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"spent": 1, "minutes": -3}, {"error_rate": 5, "per": "week"}, {"spent": True}], ids=str
+)
+def test_an_option_that_is_wrong_is_refused_whatever_the_rule_is(ledger, options):
+    with pytest.raises(ConfigurationError):
+        ledger.alert(print, **options)
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example.com/\u00fc/x", "https://a..b/x"])
+def test_an_address_that_can_never_be_posted_to_is_refused(url):
+    with pytest.raises(ConfigurationError, match="not a web address"):
+        webhook.Webhook(url)

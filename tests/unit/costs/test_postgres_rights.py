@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from datetime import UTC, datetime
+from queue import Queue
 
 import psycopg
 import pytest
@@ -224,6 +225,16 @@ def test_each_user_has_a_cap(team):
     assert (shown.per_user, shown.user_spent, shown.user_reserved, shown.user_left) == (2, 1, 1, 0)
     assert "per user     $2.00: $1.00 spent" in repr(shown)
     assert "per user" not in repr(team["owner"].budget(per_user=None))
+
+
+def test_a_user_hears_of_their_own_cap(team):
+    team["carol"].budget(per_user=2)
+    heard = Queue()
+    team["alice"].budget(on_alert=heard.put)
+    team["alice"].record(call(cost_nanos=1_700_000_000)).result(60)
+    alert = heard.get(timeout=60)
+    assert str(alert) == "80% of the budget per user is used: $1.70 of $2.00."
+    assert (alert.kind, alert.notebook) == ("per_user", None)
 
 
 def test_notebooks_of_one_name_are_different_for_different_users(team):

@@ -241,6 +241,13 @@ class TestResult:
         assert [text.get_text().split("  ")[0] for text in axes.get_legend().get_texts()] == ["a$b"]
         assert "3 answers; left out: 2 without a known price" in axes.texts[0].get_text()
 
+    def test_the_chart_counts_simulated_answers_apart_from_paid_ones(self):
+        paid, free = answer("a"), answer("b", simulated=True)
+        mixed, simulated = ([paid, free, free], [free, free])
+        mixed, simulated = (Comparison(answers).plot().texts[0].get_text() for answers in (mixed, simulated))
+        assert mixed.startswith("3 answers, 2 of them simulated: not real money")
+        assert simulated.startswith("2 answers: not real money")
+
     def test_the_chart_names_every_model_apart_from_the_dots(self):
         axes = Comparison([answer(f"model-{number}") for number in range(12)]).plot()
         axes.figure.draw_without_rendering()

@@ -72,6 +72,11 @@ def test_a_model_that_is_not_known_is_said(shell):
     assert "Unknown model or provider: 'gpt5.4'" in str(error)
 
 
+def test_a_variable_of_the_user_may_be_called_out(shell):
+    shell.shell.user_ns["Out"] = [1, 2]
+    assert opened_chat(shell, "sandbox")._runner.head["called"] == "chat"
+
+
 def test_the_chat_says_how_a_cell_writes_it(shell):
     chat = opened_chat(shell, "sandbox")
     assert chat._runner.head["called"] == "chat"

@@ -281,6 +281,26 @@ def test_a_tool_that_fails_says_so(collector, ledger, server):
     assert (tool.failed, tool.attributes["error.type"], tool.message) == (True, "LookupError", "")
 
 
+def test_a_tool_result_that_cannot_be_shown_is_told_to_the_model_as_without_spans(
+    collector, ledger, server, monkeypatch
+):
+    class Broken:
+        def __str__(self):
+            raise RuntimeError("no text")
+
+        __repr__ = __str__
+
+    def population(city: str) -> int:
+        """Return how many people live in a city."""
+        return Broken()
+
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    run = llmkit.run("How many people live in Paris?", tools=[population], model="sandbox")
+    assert run.stopped == "done"
+    (tool,) = [span for span in collector.spans if span.name.startswith("execute_tool")]
+    assert "Broken" in tool.attributes["gen_ai.tool.call.result"]
+
+
 async def test_an_async_tool_is_the_current_span_while_it_runs(collector, ledger, client):
     async def population(city: str) -> int:
         """Return how many people live in a city."""

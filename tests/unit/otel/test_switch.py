@@ -123,6 +123,21 @@ def test_the_guide_names_only_what_there_is():
     assert len(named) > 15
 
 
+EXIT = """
+    import llmkit
+    llmkit.ask("echo: the last one", "sandbox")
+"""
+
+
+@pytest.mark.full
+def test_what_waits_at_the_end_of_a_program_is_sent(monkeypatch):
+    with Collector(monkeypatch) as collector:
+        script = [sys.executable, "-c", textwrap.dedent(EXIT)]
+        done = subprocess.run(script, capture_output=True, text=True, timeout=120, check=True)
+        assert done.stderr == ""
+        assert [span.name for span in collector.spans] == ["chat sandbox"]
+
+
 PROVIDER = """
     import sys
     from opentelemetry import trace

@@ -272,6 +272,22 @@ def sandbox_server():
         yield running
 
 
+async def test_what_somebody_put_on_a_users_google_client_is_called(recorder, sandbox_server):
+    genai = pytest.importorskip("google.genai")
+    own = genai.Client(api_key="k", http_options={"base_url": sandbox_server.url("google")})
+    called, plain = [], own.aio.models.generate_content
+
+    async def wrapped(**arguments):
+        called.append(arguments["model"])
+        return await plain(**arguments)
+
+    own.aio.models.generate_content = wrapped
+    client = GoogleAIClient(client=own, model="sandbox", max_retries=0)
+    assert (await client.generate_text([LLMMessage("user", "echo: one")])).content == "one"
+    assert called == ["sandbox"]
+    await own.aio.aclose()
+
+
 async def test_a_users_http_client_with_its_own_proxy_is_kept(recorder):
     async with server(answer(WHOLE)) as (url, seen):
         own = openai.AsyncOpenAI(
