@@ -56,6 +56,7 @@ def _copy(calls: Calls, options: argparse.Namespace) -> None:
     answers = 0 if filters.filters_of(options) else _copy_answers(calls.ledger, options.to)
     if options.json:
         numbers = {"copied": done.copied, "known": done.known, "corrections": done.corrections}
+        numbers["left_out"] = done.left_out
         output.print_json({**numbers, "answers": answers})
     else:
         output.say(f"{done}; {answers:,} answer{'s' * (answers != 1)} of tables copied" if answers else done)

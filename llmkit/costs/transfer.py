@@ -1,7 +1,8 @@
 """Copies of calls from one store to another: each call once, however often it is run.
 
 A call is known by its time and identifier, as everywhere. A corrected call is copied as it was first, and its
-corrections are made again, so that the other store has their notes, too.
+corrections are made again, so that the other store has their notes, too. Where the user may not correct calls,
+it is copied with its corrected price, without notes.
 """
 
 from __future__ import annotations
@@ -45,17 +46,28 @@ class Copied:
         copied: Number of calls that were copied.
         known: Number of calls that the target had already.
         corrections: Number of corrections of prices that were made again.
+        left_out: Number of corrections that the target does not have, because only its administrators may
+            correct calls: calls copied now have their corrected prices, those known before keep theirs.
     """
 
     copied: int = 0
     known: int = 0
     corrections: int = 0
+    left_out: int = 0
 
     def __repr__(self) -> str:
-        plural = "s" * (self.corrections != 1)
-        more = f"; {self.corrections:,} correction{plural} copied" if self.corrections else ""
         there = f", {self.known:,} were there already" if self.known else ""
-        return f"{self.copied:,} call{'s' * (self.copied != 1)} copied{there}{more}"
+        more = f"; {_counted(self.corrections, 'correction')} copied" if self.corrections else ""
+        if self.left_out:
+            more += (
+                f"; {_counted(self.left_out, 'correction')} not copied, because only administrators of that"
+                " ledger may correct calls: new calls have their corrected prices"
+            )
+        return f"{_counted(self.copied, 'call')} copied{there}{more}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 class Note(NamedTuple):
@@ -118,14 +130,26 @@ def copy(
             f"The calls are in {target.name} already.", hint="Name another ledger to copy them to."
         )
     notes = [Note(*row) for row in source.corrections()]
-    originals, done = _originals(notes), Copied()
+    may_correct = not notes or target.may_correct()
+    originals = _originals(notes) if may_correct else {}
+    done, seen = Copied(), set[Key]()
     for rows in _pages(source, choice):
         new = _unknown(rows, target)
         _append(target, (_first(row, originals) for row in new))
-        known = len(rows) - len(new)
-        done = replace(done, copied=done.copied + len(new), known=done.known + known)
+        # Pages that are read again after a change have calls that were counted before.
+        copied, known = _unseen(new, seen), _unseen(rows, seen)
+        done = replace(done, copied=done.copied + copied, known=done.known + known)
         progress(done)
-    return replace(done, corrections=_correct(target, notes))
+    if may_correct:
+        return replace(done, corrections=_correct(target, notes))
+    return replace(done, left_out=sum((note.time, note.uid) in seen for note in _new(target, notes)))
+
+
+def _unseen(rows: Iterable[Row], seen: set[Key]) -> int:
+    """Return how many rows are new here, and note them."""
+    before = len(seen)
+    seen.update((row[TIME], row[UID]) for row in rows)
+    return len(seen) - before
 
 
 def _pages(store: Store, choice: Filters) -> Iterator[list[Row]]:
@@ -181,15 +205,16 @@ def _first(row: Row, originals: dict[Key, dict[str, Any]]) -> CallRecord:
     return record if values is None else replace(record, **values)
 
 
+def _new(target: Store, notes: Sequence[Note]) -> list[Note]:
+    """Return the notes that the target does not have."""
+    there = (Note(*row) for row in target.corrections())
+    done = {(note.run, note.time, note.uid, note.what) for note in there}
+    return [note for note in notes if (note.run, note.time, note.uid, note.what) not in done]
+
+
 def _correct(target: Store, notes: Sequence[Note]) -> int:
     """Make the corrections that the target does not have, in order; return their number."""
-    if not notes:
-        return 0
-    done = {
-        (note.run, note.time, note.uid, note.what) for note in (Note(*row) for row in target.corrections())
-    }
     count = 0
-    for (run, reason), group in groupby(notes, lambda note: (note.run, note.reason)):
-        new = [note.change for note in group if (run, note.time, note.uid, note.what) not in done]
-        count += target.correct(new, run=run, reason=reason) if new else 0
+    for (run, reason), group in groupby(_new(target, notes), lambda note: (note.run, note.reason)):
+        count += target.correct([note.change for note in group], run=run, reason=reason)
     return count

@@ -176,6 +176,10 @@ class Store(Protocol):
         """
         ...
 
+    def may_correct(self) -> bool:
+        """Return whether this user may `correct` calls."""
+        ...
+
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
         """Apply changes and note them under `run`, in one transaction; return their number.
 

@@ -165,7 +165,7 @@ def test_a_ledger_is_copied_into_another(run, ledger):
     run("ask", "hi")
     assert run("export", "--to", "other.sqlite").out == "1 call copied\n"
     again = run("export", "--to", "other.sqlite", "--json").json
-    assert again == {"copied": 0, "known": 1, "corrections": 0, "answers": 0}
+    assert again == {"copied": 0, "known": 1, "corrections": 0, "left_out": 0, "answers": 0}
     with contextlib.closing(Ledger("other.sqlite")) as other:
         assert other.df["uid"].tolist() == ledger.df["uid"].tolist()
     same = run("export", "--to", str(ledger.path))

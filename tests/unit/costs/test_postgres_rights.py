@@ -180,6 +180,24 @@ def test_only_administrators_change_budgets_prices_and_calls(team):
     assert team["carol"].clear() == 1
 
 
+def test_a_user_takes_corrected_calls_along_with_their_corrected_prices(team, tmp_path):
+    with contextlib.closing(Ledger(tmp_path / "laptop.sqlite")) as laptop:
+        for record in (call(uid="a" * 32), call(uid="b" * 32), call(uid="c" * 32)):
+            assert laptop.record(record).result(60)
+        laptop.settle("a" * 32, 0.25)
+        assert repr(laptop.where(model="m", until="2020-01-01").copy_to(team["alice"])) == "0 calls copied"
+        done = laptop.copy_to(team["alice"])
+        assert (done.copied, done.corrections, done.left_out) == (3, 0, 1)
+        assert "1 correction not copied, because only administrators" in repr(done)
+        assert team["alice"].total() == laptop.total()
+        again = laptop.copy_to(team["alice"])
+        assert (again.copied, again.known, again.left_out) == (0, 3, 1)
+        laptop.settle("b" * 32, 0.5)
+        done = laptop.copy_to(team["carol"])
+        assert (done.known, done.corrections, done.left_out) == (3, 1, 0), "an administrator makes the rest"
+        assert team["alice"].total() == laptop.total()
+
+
 def test_the_first_use_of_a_user_may_be_a_refused_change(team):
     team["carol"].budget(daily=5)
     with pytest.raises(llmkit.ConfigurationError, match=r"^Only members of llmkit_admin may change budgets"):

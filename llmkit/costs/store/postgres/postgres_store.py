@@ -177,6 +177,11 @@ class PostgresStore(forks.ForkAware):
         with self._writer.writing:
             return self._write(partial(writes.claim, name=name, owner=owner, expires=expires))
 
+    def may_correct(self) -> bool:
+        """Return whether this user is an administrator of the ledger; see `Store.may_correct`."""
+        with self._writer.writing:
+            return self._write(queries.is_admin)
+
     def correct(self, changes: Sequence[Change], *, run: str, reason: str | None) -> int:
         """Replace prices; see `Store.correct`."""
         with self._writer.writing:

@@ -122,6 +122,11 @@ def rules(connection: Connection) -> BudgetRules:
     return arithmetic.read(None if row is None else row[0])
 
 
+def is_admin(connection: Connection) -> bool:
+    """Return whether the user is an administrator of the ledger."""
+    return connection.execute("SELECT llmkit.is_admin()").fetchone() == (True,)
+
+
 def amounts(connection: Connection, time: int, notebook: str | None) -> Amounts:
     """Return the amounts used of the budgets."""
     row = connection.execute("SELECT llmkit.amounts(%s, %s)", (time, notebook)).fetchone()
