@@ -1,8 +1,8 @@
 """Copies of calls from one store to another: each call once, however often it is run.
 
 A call is known by its time and identifier, as everywhere. A corrected call is copied as it was first, and its
-corrections are made again, so that the other store has their notes, too. Where the user may not correct calls,
-it is copied with its corrected price, without notes.
+corrections are made again, so that the other store has their notes, too. Where the user may not correct
+calls, it is copied with its corrected price, without notes.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 
 import llmkit
 from llmkit.costs.ledger import Ledger
+from llmkit.records import CallRecord
 from tests.support import postgres as postgres_server
 
 pytestmark = pytest.mark.full
@@ -56,7 +58,18 @@ def test_the_guide_sets_up_a_ledger_with_limits_and_roles():
         ana.budget(daily=500)
     for text in others[1:]:
         run_sql(server, text, "llmkit")
-    assert server.execute("SELECT time_zone FROM llmkit.state", database="llmkit") == [("Europe/Berlin",)]
+    zone = "SELECT time_zone FROM llmkit.state"
+    assert server.execute(zone, database="llmkit") == [("Europe/Berlin",)]
+    call = CallRecord(uid="a", status="ok", provider="p", model="m", cost_nanos=1, time=datetime.now(UTC))
+    assert ana.record(call).result(60)
+    run_sql(server, "UPDATE llmkit.state SET time_zone = 'Europe/Berlin'", "llmkit")
+    refused = psycopg.errors.ObjectNotInPrerequisiteState
+    with pytest.raises(refused, match=r"stays Europe/Berlin(?s:.+)HINT:  Set another one in a new database"):
+        run_sql(server, "UPDATE llmkit.state SET time_zone = 'Asia/Tokyo'", "llmkit")
+    assert server.execute(zone, database="llmkit") == [("Europe/Berlin",)]
+    with contextlib.closing(Ledger(server.url("llmkit"))) as owner:
+        assert owner.clear() == 1
+    run_sql(server, "UPDATE llmkit.state SET time_zone = 'Asia/Tokyo'", "llmkit")
     ana.close()
     server.drop_database("llmkit")
     server.execute("DROP ROLE ana")

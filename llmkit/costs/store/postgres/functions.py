@@ -419,5 +419,5 @@ CALLABLE = (
 
 PRIVATE = (
     "must_be_admin(text)", "json_or_null(text)", "make_partitions(jsonb)", "intend(jsonb)",
-    "day_of(bigint)", "used(date, text, text)", "count_calls()",
+    "day_of(bigint)", "used(date, text, text)", "count_calls()", "keep_zone()",
 )  # fmt: skip

@@ -15,6 +15,8 @@ from llmkit.costs.store.postgres.tables import (
     TRIGGERS,
     USER,
     VISIBLE,
+    ZONE_GUARD,
+    ZONE_TRIGGER,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ _PRIVATE = tuple(f"REVOKE ALL ON FUNCTION {SCHEMA}.{name} FROM PUBLIC" for name 
 
 STEPS = (
     (
-        *_ROLES, *TABLES, *FUNCTIONS, TRIGGER, *TRIGGERS, *PROTECTION, *_PRIVATE,
+        *_ROLES, *TABLES, *FUNCTIONS, TRIGGER, *TRIGGERS, ZONE_TRIGGER, ZONE_GUARD, *PROTECTION, *_PRIVATE,
         _granted(USER), _granted(ADMIN),
     ),
 )  # fmt: skip

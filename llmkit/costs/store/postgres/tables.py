@@ -241,6 +241,29 @@ TRIGGERS = tuple(
 )
 
 
+ZONE_TRIGGER = f"""
+CREATE OR REPLACE FUNCTION {SCHEMA}.keep_zone() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    -- A call that is corrected later is subtracted from its day, which must be the one it counts for.
+    IF EXISTS (SELECT FROM {SCHEMA}.calls) THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format(
+                'The time zone of this ledger stays %s, because its calls are counted by the days there.',
+                OLD.time_zone
+            ),
+            HINT = 'Set another one in a new database, before its first call.';
+    END IF;
+    RETURN NEW;
+END $body$
+"""
+
+ZONE_GUARD = (
+    f"CREATE TRIGGER keep_zone BEFORE UPDATE OF time_zone ON {SCHEMA}.state FOR EACH ROW"
+    f" WHEN (OLD.time_zone <> NEW.time_zone) EXECUTE FUNCTION {SCHEMA}.keep_zone()"
+)
+
+
 def _protected(table: str) -> tuple[str, ...]:
     """Return the statements that let users see only their own rows of a table."""
     name = f"{SCHEMA}.{table}"
