@@ -43,6 +43,9 @@ OLDEST = 150000
 PAUSE = 0.25
 """Seconds between two tries to reach a server."""
 
+CLOSE_TIMEOUT = 1.0
+"""Seconds to wait for a thread that uses a connection; a server may accept it and never answer."""
+
 _SECRETS = ("password", "sslpassword", "oauth_client_secret")
 _LOCK = 0x6C6C6D6B6974
 """Key of the advisory lock under which tables are made."""
@@ -226,13 +229,17 @@ class Database:
         return connection
 
     def close(self) -> None:
-        """Close the connection; the next use opens another."""
+        """Close the connection, unless a thread waits for the server; the next use opens another."""
         if self._pid != os.getpid():
             return
-        with self._lock:
+        if not self._lock.acquire(timeout=CLOSE_TIMEOUT):
+            return
+        try:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+        finally:
+            self._lock.release()
 
 
 def upgrade(connection: Connection, part: str, steps: Sequence[Sequence[str]], name: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import llmkit
 from llmkit.costs.ledger import Ledger
+from llmkit.costs.store.rows import UID
 from llmkit.costs.store.writer import LedgerWarning
 from llmkit.records import CallRecord, CostReservation
 from tests.support import postgres as postgres_server
@@ -88,6 +89,47 @@ def test_what_a_killed_process_left_arrives_with_the_next_one(ledger, server, po
     assert "c" * 32 in set(another.df["uid"])
     another.close()
     assert ledger.total().calls == 2
+
+
+EXITING = """
+import sys, uuid, warnings
+from datetime import UTC, datetime
+from llmkit.costs.ledger import Ledger
+from llmkit.costs.store.postgres.postgres_store import PostgresStore
+from llmkit.records import CallRecord
+
+def call(uid):
+    fields = {"status": "ok", "provider": "p", "model": "m", "cost_nanos": 1}
+    return CallRecord(uid=uid * 32, time=datetime.now(UTC), **fields)
+
+store = PostgresStore(sys.argv[1], lock_timeout=1)
+ledger = Ledger(store=store)
+assert ledger.record(call("a")).result(60)
+print(store._offline.path, flush=True)
+sys.stdin.readline()
+for uid in "bc":
+    ledger.record(call(uid))
+"""
+
+
+def test_a_server_that_never_answers_does_not_hold_the_exit_and_the_calls_wait_in_the_file(
+    ledger, server, postgres
+):
+    program = [sys.executable, "-c", EXITING, postgres]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        path = child.stdout.readline().strip()
+        try:
+            with server.halted():
+                said = child.communicate("go\n", timeout=60)[1]
+                assert f"2 calls could not be written to the ledger {ledger.flushed_store().name}" in said
+                assert f"They wait in {path}" in said
+                kept = ledger.flushed_store()._offline.kept()
+                assert {row[UID] for row in kept} == {"b" * 32, "c" * 32}
+        finally:
+            child.kill()
+    assert sorted(ledger.df["uid"]) == ["a" * 32, "b" * 32, "c" * 32]
+    assert ledger.flushed_store()._offline.kept() == []
 
 
 def test_a_budget_that_cannot_be_asked_refuses_unless_told_otherwise(ledger, server, caplog):

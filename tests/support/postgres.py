@@ -95,6 +95,22 @@ class PostgresServer:
                 process.kill()
         psutil.wait_procs(served, PATIENCE)
 
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Halt the server's processes: it accepts connections, and never answers."""
+        assert self._process is not None
+        process = psutil.Process(self._process.pid)
+        process.suspend()  # first, so that it starts no more
+        processes = [process, *process.children()]
+        for one in processes[1:]:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.resume()
+
     def restart(self) -> None:
         """Stop the server and start it again."""
         self.stop()

@@ -12,6 +12,7 @@ the thread waits `LINGER` for more rows before it commits.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import warnings
 from collections import Counter, deque
@@ -19,6 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmkit.costs.store.pending import PendingIntents
@@ -275,18 +277,35 @@ class Writer:
             return count
 
     def stop(self, timeout: float | None = None, *, inline: bool = False) -> bool:
-        """Write the queue and end the thread; the next row starts another."""
+        """Write the queue and end the thread; the next row starts another.
+
+        Args:
+            timeout: Seconds to wait for the thread, which an absent server may hold in a commit.
+            inline: Whether later rows are written by their callers.
+
+        Returns:
+            Whether everything is committed.
+        """
+        end = math.inf if timeout is None else monotonic() + timeout
+
+        def left() -> float:
+            return min(max(end - monotonic(), 0.0), threading.TIMEOUT_MAX)
+
         self.flush(timeout)
         self._inline = inline
         wake_up, self._wake_up = self._wake_up, _WakeUp()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             wake_up.close()
-            thread.join(timeout)
+            thread.join(left())
         self._expects = False
         self.intents.hurry()
-        if self._fresh or self.intents.due() == 0:  # queued while the thread ended
-            self._write()
+        # What was queued while the thread ended.
+        if (self._fresh or self.intents.due() == 0) and self.writing.acquire(timeout=left()):
+            try:
+                self._write()
+            finally:
+                self.writing.release()
         return not self.unwritten()
 
     def tell(self) -> None:

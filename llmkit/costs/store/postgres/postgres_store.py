@@ -254,14 +254,22 @@ class PostgresStore(forks.ForkAware):
 
     def close(self) -> None:
         """Write queued rows and close the connections."""
-        self._writer.stop(self._lock_timeout + 1)
+        self._stop()
         self._disconnect()
 
     def finish(self) -> None:
         """Write queued rows because the process ends; later rows are written immediately."""
-        if not self._writer.stop(self._lock_timeout + 1, inline=True):
-            logger.error("%s They wait in %s and arrive later.", self._writer.failure(), self._offline.path)
+        if (are_kept := self._stop(inline=True)) is not None:
+            fate = f"They wait in {self._offline.path} and arrive later." if are_kept else "They are lost."
+            logger.error("%s %s", self._writer.failure(), fate)
         self._disconnect()
+
+    def _stop(self, *, inline: bool = False) -> bool | None:
+        """End the writer; return whether the rows that are left are in the file, `None` if none are."""
+        if self._writer.stop(self._lock_timeout + 1, inline=inline):
+            return None
+        # The server may have never answered, and then nobody has put them there.
+        return self._offline.keep(self._writer.unwritten())
 
     def in_child(self) -> None:
         """Reset: queued rows belong to the parent. Connections know the process that opened them."""
