@@ -1,4 +1,4 @@
-"""Colours of text, unless the user wants none: `NO_COLOR`, or IPython's `NoColor`."""
+"""Colours of text, unless the user or the terminal wants none: `NO_COLOR`, `NoColor`, `TERM=dumb`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ def wanted() -> bool:
 
     Source: no-color.org: any value that is not empty counts.
     """
-    colors = getattr(_shell(), "colors", "")
-    return not os.environ.get("NO_COLOR") and str(colors).lower() != "nocolor"
+    shell = _shell()
+    # A kernel's `TERM` is that of the program that started it, which says nothing about the front end.
+    if not hasattr(shell, "kernel") and os.environ.get("TERM") == "dumb":
+        return False
+    return not os.environ.get("NO_COLOR") and str(getattr(shell, "colors", "")).lower() != "nocolor"
 
 
 def _shell() -> Any:
@@ -31,4 +34,4 @@ def red(text: str) -> str:
 
 def can_erase(stream: TextIO) -> bool:
     """Whether the stream is a terminal on which a line can be erased or pale."""
-    return stream.isatty() and wanted() and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and wanted()

@@ -194,6 +194,16 @@ def test_a_key_in_the_users_line_is_not_repeated(shell):
 )
 def test_an_error_is_red_unless_the_user_wants_no_colours(shell, monkeypatch, colors, no_color, start):
     monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
     shell.shell.colors = colors
     lines = shell.run("llmkit.client('no-such-model-at-all')").text.strip().splitlines()
     assert lines[-1].startswith(start)
+
+
+def test_an_error_is_plain_on_a_terminal_without_colours_but_not_in_a_kernel(shell, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "")
+    monkeypatch.setenv("TERM", "dumb")
+    shell.shell.colors = "linux"
+    assert "\x1b" not in shell.run("llmkit.client('no-such-model-at-all')").text
+    monkeypatch.setattr(shell.shell, "kernel", object(), raising=False)
+    assert "\x1b[31mConfigurationError" in shell.run("llmkit.client('no-such-model-at-all')").text
