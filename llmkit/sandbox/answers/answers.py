@@ -135,6 +135,8 @@ def _not_in_table(query: Query) -> str | None:
 
 def _asked_before(query: Query) -> str | None:
     """Repeat what the user asked first, or last."""
+    if is_on_text(query.text):
+        return None
     found = _FIRST_QUESTION.search(plain(query.ask.last_user_text))
     asked = [turn.text for turn in query.ask.turns if turn.role == "user" and turn.text][:-1]
     if found is None:

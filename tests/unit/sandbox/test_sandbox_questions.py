@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -506,6 +507,13 @@ def test_json_holds_what_the_prompt_says(prompt, value):
             "Fix this: print(1 / 0)",
             'try:\n    print(1 / 0)\nexcept ZeroDivisionError:\n    print("The divisor is zero.")',
         ),
+        (
+            "Fix this code: total = price / 0",
+            'try:\n    total = price / 0\nexcept ZeroDivisionError:\n    print("The divisor is zero.")',
+        ),
+        ("Fix: mean = total / count", 'mean = (total / count if count else float("nan"))'),
+        ("Fix this code: print(lenght(x))", "print(len(x))"),
+        ("Fix: for number in range(3): print(nubmer)", "for number in range(3): print(number)"),
     ],
 )
 def test_code_on_one_line_is_fixed(prompt, fixed):
@@ -515,6 +523,34 @@ def test_code_on_one_line_is_fixed(prompt, fixed):
 def test_prose_is_corrected_as_prose_and_code_without_a_known_mistake_is_left():
     assert said("Fix this: he go to school every days") == "He goes to school every day."
     assert "none of them here" in said("Fix this: print(1)")
+    for code in (
+        "print(x) is broken",
+        "price2 = price * 1.2",
+        "import numpy as np; np.mean(x)",
+        "y = count(x)",
+    ):
+        assert "none of them here" in said(f"Fix this: {code}")
+
+
+def test_a_number_of_days_is_a_date_only_after_in_or_before_ago():
+    today = datetime.now().astimezone().date()
+    for prompt, days in {
+        "What is the date in 10 days?": 10,
+        "What day will it be in 2 weeks?": 14,
+        "Which weekday was it 3 days ago?": -3,
+    }.items():
+        assert f"{today + timedelta(days=days):%B %Y}" in said(prompt)
+    for prompt in (
+        "Plan a day trip for 2 days",
+        "How many hours a day is 3 days?",
+        "Plan a day trip in 2 days",
+    ):
+        assert str(today.year) not in said(prompt)
+
+
+def test_a_question_about_the_chat_in_a_text_is_not_asked():
+    assert "nothing before" in said("What did I ask first?")
+    assert "nothing before" not in said("Summarise: What did I ask first?")
 
 
 @pytest.mark.parametrize(

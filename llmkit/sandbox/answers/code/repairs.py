@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.core.suggestions import nearest
+from llmkit.core.suggestions import ALMOST, nearest
 from llmkit.sandbox.answers.code.operands import caught, concatenated
 from llmkit.sandbox.answers.code.syntax import corrected
 
@@ -41,6 +41,8 @@ _IS_CODE = re.compile(
     re.MULTILINE,
 )
 _LONGEST = 300
+_BUILT_IN = frozenset(dir(builtins))
+_CALLED = 0.65  # likeness of `lenght` to `len`; `count` is less like `round`
 _MEANINGS = {
     "ZeroDivisionError": "A number was divided by zero: check the divisor first.",
     "IndexError": "The list is shorter than the index: its last item has the index len - 1.",
@@ -205,24 +207,53 @@ def fixed_code(text: str) -> str | None:
     source = fenced[3] if fenced else text[asked.end() :].strip()
     if not fenced and not _IS_CODE.search(source):
         return None
-    done = corrected(source) or _misspelt(source) or caught(source)
+    done = corrected(source) or caught(source) or _misspelt(source)
     return f"{done[0]}\n\n```python\n{done[1]}\n```" if done else _NOTHING_FOUND
 
 
 def _misspelt(source: str) -> tuple[str, str] | None:
-    """Replace a name that is neither defined nor built in by the nearest one."""
+    """Replace a name that is neither defined nor built in, if it is like one that may stand there.
+
+    A fragment uses names that other cells define: only a call is compared with the built-in functions.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    known = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    known |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | set(dir(builtins))
-    known |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    for name in used:
-        if name not in known and (near := nearest(name, known)):
-            said = f"The name `{name}` does not exist; the nearest one is `{near}`."
-            return said, re.sub(rf"(?<![\w.]){name}\b", near, source)
+    bound, assigned = _bound(tree), _assigned(tree)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Name) or node.id in bound or node.id in _BUILT_IN:
+            continue
+        near = nearest(node.id, bound - assigned.get(id(node), set()), cutoff=ALMOST)
+        if near is None and id(node) in called:
+            near = nearest(node.id, (one for one in _BUILT_IN if one[0] == node.id[0]), cutoff=_CALLED)
+        if near:
+            said = f"The name `{node.id}` does not exist; the nearest one is `{near}`."
+            return said, re.sub(rf"(?<![\w.]){node.id}\b", near, source)
     return None
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    """Return the names that a source defines: variables, arguments, functions, classes, imports."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).split(".")[0])
+    return names
+
+
+def _assigned(tree: ast.AST) -> dict[int, set[str]]:
+    """Return, by the nodes of a value, the names it is assigned to: `price2 = price` means another name."""
+    return {
+        id(node): {name for target in one.targets for name in _bound(target)}
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Assign)
+        for node in ast.walk(one.value)
+    }

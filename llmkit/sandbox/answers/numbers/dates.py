@@ -49,7 +49,9 @@ _IN_MONTH = re.compile(
     rf"\bhow many days (?:are )?(?:there )?(?:does |in |has )(?:the month of )?({_NAMES})(?: "
     rf"(?:of )?(\d{{4}}))?\b"
 )
-_AHEAD = re.compile(r"\b(?:date|day|weekday)\b.*\b(?:in )?(\d{1,5}) (day|week)s?( ago)?\W*$")
+_AHEAD = re.compile(
+    r"(?<!\ba )\b(?:date|day|weekday)\b.*\b(?:in (?=\d)|(?=\d+ \w+ ago\b))(\d{1,5}) (day|week)s?( ago)?\W*$"
+)
 _LATER = re.compile(r"\b(\d{1,5}) (day|week)s? (after|before|from|later than)\b")
 
 
