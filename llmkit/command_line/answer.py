@@ -142,8 +142,8 @@ class Answer:
         self._waiting.tick()
         outcome = outcome_of(self.stream)
         if self._options.json:
-            if outcome is not None:
-                output.print_json(self._facts(outcome, status, error, value))
+            found = unanswered(error) if outcome is None else self._facts(outcome, status, error, value)
+            output.print_json(found)
             return
         whole = status == "ok" and error is None
         self._print_rest(value, whole=whole)
@@ -197,5 +197,15 @@ class Answer:
 
     def _troubles(self, error: LLMClientError | None) -> dict[str, Any]:
         first = {} if self._first is None else {"first_answer": facts(self._first)}
-        said = {} if error is None else {"error": {"type": type(error).__name__, "message": str(error)}}
-        return {**first, **said}
+        return {**first, **_of_error(error)}
+
+
+def unanswered(error: LLMClientError | None) -> dict[str, Any]:
+    """Return for JSON that there is no answer, and why: no text, and an error unless it was stopped."""
+    return {"text": "", "complete": False, **_of_error(error)}
+
+
+def _of_error(error: LLMClientError | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    return {"error": {"type": type(error).__name__, "message": output.shell_words(str(error))}}

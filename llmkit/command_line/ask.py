@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.command_line import output
 from llmkit.content.attachments import attach
-from llmkit.core.errors import ConfigurationError
+from llmkit.core.errors import ConfigurationError, LLMClientError
 from llmkit.core.redaction import redact
 from llmkit.notebook.cell.options import OPTIONS, flag
 
@@ -52,11 +52,13 @@ SCHEMA = "--schema"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: those of the magic, where they make sense."""
     parser.add_argument("prompt", nargs="*", help="the question; what is piped in follows it")
+    printed = parser.add_mutually_exclusive_group()
     for option in (one for one in OPTIONS if one.field in TAKEN):
         names = [flag(name) for name in reversed(option.names)] + [*MORE_NAMES.get(option.field, ())]
         text = HELP.get(option.field, option.help).replace("%", "%%")
         if not option.metavar:
-            parser.add_argument(*names, dest=option.field, action="store_true", help=text)
+            place = printed if option.field == "dry_run" else parser
+            place.add_argument(*names, dest=option.field, action="store_true", help=text)
             continue
         taken: Any = parser.add_argument(
             *names,
@@ -73,18 +75,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replay-file", metavar="FILE", help="the file of recordings, which it replays and adds to"
     )
-    output.add_json(parser)
+    output.add_json(printed)
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask, print the answer as it comes, and return the exit code."""
-    from llmkit.command_line.answer import Answer
+    from llmkit.command_line.answer import Answer, unanswered
     from llmkit.costs.store.writer import LedgerWarning
 
     # It would stand in the middle of the answer; the end of the process reports what is not written.
     warnings.simplefilter("ignore", LedgerWarning)
     with _recordings(options):
-        answer = Answer(options, _prompt(options))
+        try:
+            answer = Answer(options, _prompt(options))
+        except LLMClientError as error:
+            if options.json:
+                output.print_json(unanswered(error))
+            raise
         if options.dry_run:
             output.say(answer.dry_run())
             return 0

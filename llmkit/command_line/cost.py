@@ -23,7 +23,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "by",
         nargs="*",
-        default=["model"],
         metavar="BY",
         help="a column (model, provider, notebook, status, …), hour, day, week, month, job, or tag:NAME;"
         " several group by all of them (default: model)",

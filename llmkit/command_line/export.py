@@ -71,8 +71,7 @@ def _copy_answers(ledger: Ledger, to: str) -> int:
         source, target = location.place_of(ledger), location.place_of(other)
     if source is None or target is None:
         return 0
-    with closing(location.store_at(target)) as store:
-        return moving.copy(location.store_at(source), store)
+    return moving.copy(location.store_at(source), location.store_at(target))
 
 
 def _write(calls: Calls, path: Path, form: str | None) -> None:

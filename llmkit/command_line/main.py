@@ -29,6 +29,7 @@ COMMANDS = {
     "dashboard": "write the dashboard as a page that needs no kernel",
     "metrics": "serve the ledger's metrics for Prometheus",
     "key": "store a provider's key in the keyring of the system",
+    "trust": "list, add or revoke addresses in project files that may receive your keys",
     "sandbox": "serve the sandbox on 127.0.0.1",
     "completion": "print what lets a shell complete commands, options and models",
 }
@@ -40,7 +41,7 @@ FAILED, USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 EXIT_CODES = {
     0: "done",
     FAILED: "an error, which standard error explains; doctor: ledger, answers or budget has a ✗",
-    USAGE: "the command line is wrong",
+    USAGE: "the command line does not fit its usage, or names an unknown column",
     REFUSED: "a budget refused the call: nothing was sent",
     INTERRUPTED: "interrupted by Ctrl+C; the text so far was printed",
     PIPE_CLOSED: "whoever read the output has left, as in `| head`",
@@ -81,11 +82,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         front_parser().parse_args(words or ["--help"])
     command = load(name)
-    parser = parser_of(name)
-    # Options may stand between the words of a prompt; after `--`, all are words.
-    read = parser.parse_args if "--" in words else parser.parse_intermixed_args
-    options = read(words[1:])
-    return _guarded(name, command, options)
+    return _guarded(name, command, parser_of(name).read(words[1:]))
 
 
 def load(name: str) -> Command:
@@ -94,7 +91,7 @@ def load(name: str) -> Command:
     return module  # type: ignore[no-any-return]  # a module fits the protocol
 
 
-def parser_of(name: str) -> argparse.ArgumentParser:
+def parser_of(name: str) -> _Parser:
     """Return the parser of one command."""
     parser = _Parser(prog=f"llmkit {name}", description=f"{_sentence(COMMANDS[name])}")
     load(name).add(parser)
@@ -126,6 +123,18 @@ class _Parser(argparse.ArgumentParser):
         from llmkit.core.redaction import redact
 
         super().error(redact(message))
+
+    def read(self, words: list[str]) -> argparse.Namespace:
+        """Read a command line: options may stand between the words of a prompt, all after `--` are words."""
+        if "--" not in words:
+            return self.parse_intermixed_args(words)
+        lists = [one.dest for one in self._get_positional_actions() if one.nargs == "*"]
+        if not lists:
+            return self.parse_args(words)
+        end = words.index("--")
+        options = self.parse_intermixed_args(words[:end])
+        setattr(options, lists[0], [*(getattr(options, lists[0]) or ()), *words[end + 1 :]])
+        return options
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

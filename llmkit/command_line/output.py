@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     import argparse
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-RED, PALE = "\x1b[31m", "\x1b[2m"
-
 MONEY = {"cost_usd": "cost", "saved_usd": "saved", "usd": "cost"}
 """Columns of dollars, and how a table calls them."""
 
-_MAGIC = re.compile(r"%llm (?=(?:budget|cost|doctor|jobs|key|models)\b)")
+_MAGIC = re.compile(r"%llm (?=(?:budget|cost|doctor|jobs|key|models|trust)\b)")
 """Subcommands of the magic that are commands here, too."""
 
 
@@ -48,16 +46,17 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def coloured(text: str, colour: str, stream: TextIO) -> str:
+def coloured(text: str, colour: Literal["red", "pale"], stream: TextIO) -> str:
     """Return a text in a colour where the terminal has colours and the user wants them.
 
     Example:
-        >>> coloured("late", RED, io.StringIO())
+        >>> coloured("late", "red", io.StringIO())
         'late'
     """
-    from llmkit.notebook.display.terminal_colors import PLAIN, can_erase
+    from llmkit.notebook.display.terminal_colors import PALE, PLAIN, RED, can_erase
 
-    return f"{colour}{text}{PLAIN}" if text and can_erase(stream) else text
+    start = RED if colour == "red" else PALE
+    return f"{start}{text}{PLAIN}" if text and can_erase(stream) else text
 
 
 def say(text: object) -> None:
@@ -74,7 +73,7 @@ def write(text: str) -> None:
 def note(text: str) -> None:
     """Print a note to standard error."""
     if text:
-        sys.stderr.write(f"{coloured(_plain(shell_words(text)), PALE, sys.stderr)}\n")
+        sys.stderr.write(f"{coloured(_plain(shell_words(text)), 'pale', sys.stderr)}\n")
         sys.stderr.flush()
 
 
@@ -83,8 +82,10 @@ def complain(command: str, error: Exception) -> None:
     from llmkit.core.redaction import redact
     from llmkit.notebook.display.error_messages import error_text
 
-    said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error_text(error)
-    head = coloured(f"llmkit {command}:", RED, sys.stderr)
+    said = error_text(error)
+    if isinstance(error, OSError) and error.filename:
+        said = f"{error.filename}: {error.strerror}"
+    head = coloured(f"llmkit {command}:", "red", sys.stderr)
     sys.stderr.write(f"{head} {_plain(redact(shell_words(said)))}\n")
     sys.stderr.flush()
 

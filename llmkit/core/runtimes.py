@@ -1,4 +1,4 @@
-"""The hosted runtime of this process: Colab, Kaggle or Binder, whose machines vanish with the session."""
+"""Where this process runs: in IPython or not, and on Colab, Kaggle or Binder, whose machines vanish."""
 
 from __future__ import annotations
 
@@ -90,3 +90,18 @@ def loss_of(path: Path) -> str:
     if filesystems.network_type(path) is not None:  # a mounted drive
         return ""
     return f"The ledger {path} is deleted with this {runtime.name} machine. {runtime.way_out}"
+
+
+def has_magics() -> bool:
+    """Whether this process has IPython's magics; a plain script has a shell to run it from."""
+    return "IPython" in sys.modules
+
+
+def command(words: str) -> str:
+    """Return a command of llmkit as it is typed here: as a magic, or in a shell.
+
+    Example:
+        >>> command("key openai") in {"%llm key openai", "llmkit key openai"}
+        True
+    """
+    return f"%llm {words}" if has_magics() else f"llmkit {words}"

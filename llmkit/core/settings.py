@@ -348,9 +348,11 @@ def check_environment_variables(required: tuple[str, ...] | None = None) -> None
     else:
         missing = [name for name in required if first_set((name,)) is None]
     if missing:
+        from llmkit.core import runtimes
+
         raise ConfigurationError(
             f"Missing environment variables: {', '.join(missing)}.",
-            hint="Set them, run %llm key PROVIDER, or use the sandbox, which needs no key.",
+            hint=f"Set them, run {runtimes.command('key PROVIDER')}, or use the sandbox, which needs no key.",
         )
 
 

@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.sandbox.loopback import FIRST_TOKEN, RATE, SandboxServer
 from llmkit.sandbox.mounts import NOTE
 
@@ -61,7 +62,11 @@ def main(words: list[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m llmkit.sandbox", description=NOTE)
     add_arguments(parser)
-    serve(parser.parse_args(words))
+    options = parser.parse_args(words)
+    try:
+        serve(options)
+    except ConfigurationError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from llmkit.core.errors import ConfigurationError
 from llmkit.sandbox.batches.store import BATCH_SECONDS, BatchStore
 from llmkit.sandbox.clock import Clock
 from llmkit.sandbox.faults import parse
@@ -37,6 +38,7 @@ RATE = 60.0
 """Tokens per second, by default."""
 
 _BACKLOG = 1024
+_LAST_PORT = 65_535
 # Seconds after which a stopping server aborts open responses.
 _GRACE = 0.05
 _JOIN = 10.0
@@ -48,6 +50,9 @@ class SandboxServer:
     It listens as soon as it is created: the socket is bound here, and connections that arrive before the
     thread is ready wait in the socket's queue. Creating a server therefore does not block a running event
     loop; `stop` does, for some milliseconds.
+
+    Raises:
+        ConfigurationError: If it cannot listen on the port.
 
     Example:
         >>> with SandboxServer(rate=0, first_token=0) as server:
@@ -79,7 +84,7 @@ class SandboxServer:
             limiter=limiter,
             batches=batches,
         )
-        self._socket = socket.create_server((HOST, port), backlog=_BACKLOG)
+        self._socket = _listening(port)
         self._port: int = self._socket.getsockname()[1]
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
@@ -199,6 +204,19 @@ class _Shared:
             self.inherited.append(self.server)
             self.server.forget()
             self.server = None
+
+
+def _listening(port: int) -> socket.socket:
+    reason: object = f"ports are 0 to {_LAST_PORT}"
+    if 0 <= port <= _LAST_PORT:  # of others, create_server leaves its socket open
+        try:
+            return socket.create_server((HOST, port), backlog=_BACKLOG)
+        except OSError as error:
+            reason = error
+    raise ConfigurationError(
+        f"Cannot serve the sandbox on {HOST}, port {port}: {reason}.",
+        hint="Choose another port; 0 is a free one.",
+    )
 
 
 def _number(variable: str, default: float) -> float:

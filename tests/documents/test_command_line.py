@@ -95,5 +95,10 @@ def test_the_json_of_the_commands_has_the_names_of_the_reference(shell):
     assert {*rows} == {name for name in COMMANDS if takes_json(name)}
 
 
+def test_the_guide_names_the_commands_with_json():
+    (sentence,) = re.findall(r"^(.+) have `--json`\.", GUIDE, re.MULTILINE)
+    assert {*re.findall(r"`(\w+)", sentence)} == {name for name in COMMANDS if takes_json(name)}
+
+
 def takes_json(name: str) -> bool:
     return "--json" in parser_of(name).format_usage()

@@ -16,7 +16,7 @@ from llmkit import __version__
 from llmkit.clients.credentials import runtime_secrets
 from llmkit.clients.credentials.keys import SANDBOX_KEY, APIKeyManager, keys, missing_key
 from llmkit.clients.credentials.trust import is_trusted
-from llmkit.core import addresses, catalog, environment, settings
+from llmkit.core import addresses, catalog, environment, runtimes, settings
 from llmkit.core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -274,7 +274,8 @@ def _check_trust(key: Secret, place: Place) -> None:
     url = addresses.take_apart(place.url)[0]
     raise ConfigurationError(
         f"The key from {key.source} was not sent: {place.source} sets {url}, which you have not trusted.",
-        hint=f"To send your keys to that server, run %llm trust {url}; otherwise remove the setting.",
+        hint=f"To send your keys to that server, run {runtimes.command(f'trust {url}')};"
+        " otherwise remove the setting.",
     )
 
 

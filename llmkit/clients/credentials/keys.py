@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from enum import StrEnum
 from functools import lru_cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.clients.credentials import runtime_secrets
-from llmkit.core import catalog, environment, settings
+from llmkit.core import catalog, environment, runtimes, settings
 from llmkit.core.errors import AuthenticationError, ConfigurationError
 from llmkit.core.redaction import Secret, redact
 
@@ -165,12 +164,11 @@ def missing_key(provider: str) -> AuthenticationError:
     """Return the error for a provider without a key."""
     known = catalog.providers().get(provider)
     variable = known.key_env[0] if known and known.key_env else f"{provider.upper()}_API_KEY"
-    # A plain script has no magics, but a shell to run it from.
-    key, env = ("%llm key", "%env ") if "IPython" in sys.modules else ("llmkit key", "")
+    env = "%env " if runtimes.has_magics() else ""
     return AuthenticationError(
         f"No {provider} key:",
         provider=provider,
-        hint=f"{runtime_secrets.refusal(provider)}{key} {provider}, or set {variable}. "
+        hint=f"{runtime_secrets.refusal(provider)}{runtimes.command(f'key {provider}')}, or set {variable}. "
         f"Without a key, ask the model sandbox, or set {env}LLMKIT_SANDBOX=1: "
         "it then answers for all models.",
     )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 import sys
+import types
 
 import anthropic
 import openai
@@ -14,7 +15,7 @@ from llmkit import AuthenticationError, ConfigurationError, sandbox
 from llmkit.clients.credentials.keys import missing_key
 from llmkit.clients.credentials.trust import file as trust_file
 from llmkit.clients.registry import shared_client
-from llmkit.core import catalog, settings
+from llmkit.core import catalog, runtimes, settings
 from llmkit.transport.base import OutgoingRequest
 from tests.support.callers import QUESTION, SDKS, TEXT, read
 from tests.support.releases import OLDEST
@@ -268,7 +269,7 @@ async def test_a_key_does_not_go_where_only_a_project_says(server, monkeypatch, 
         ):
             with pytest.raises(ConfigurationError, match=f"was not sent: base_urls.{provider}") as caught:
                 await ask(QUESTION)
-    assert "%llm trust http://127.0.0.1" in str(caught.value)
+    assert f"run {runtimes.command('trust http://127.0.0.1')}" in str(caught.value)
     assert OLD not in str(caught.value)
     assert not server.requests
 
@@ -433,3 +434,19 @@ def test_a_missing_key_is_explained_without_magics_where_there_is_no_ipython(mon
     assert "%" not in said
     monkeypatch.setitem(sys.modules, "IPython", object())
     assert "%llm key openai" in str(missing_key("openai"))
+
+
+@pytest.mark.usefixtures("recorder")
+@pytest.mark.parametrize("program", ["%llm", "llmkit"])
+async def test_errors_name_commands_as_they_are_typed_here(server, monkeypatch, tmp_path, program):
+    if program == "%llm":
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    else:
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    with pytest.raises(ConfigurationError, match=f"run {program} key PROVIDER,"):
+        llmkit.check_environment_variables()
+    monkeypatch.setenv("OPENAI_API_KEY", OLD)
+    name_in_project(tmp_path, "openai", server.url())
+    async with llmkit.client("openai:sandbox") as client:
+        with pytest.raises(ConfigurationError, match=f"run {program} trust http://127.0.0.1"):
+            await client.generate_text(QUESTION)

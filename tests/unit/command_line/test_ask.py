@@ -53,7 +53,8 @@ def test_keys_in_what_is_piped_in_are_left_out(paid, run):
 def test_options_may_stand_between_the_words_and_after_two_dashes_all_are_words(paid, run):
     run("ask", "why", "-T", "0", "is", "this", "-k", "50")
     run("ask", "-q", "--", "-m", "in", "argparse")
-    assert paid.asked == ["why is this", "-m in argparse"]
+    run("ask", "why", "-T", "0", "is", "-k", "50", "--", "-x", "--", "y")
+    assert paid.asked == ["why is this", "-m in argparse", "why is -x -- y"]
 
 
 def test_options_are_those_of_the_magic(paid, run, ledger, tmp_path):
@@ -117,6 +118,23 @@ def test_a_failed_answer_is_json_too(paid, run):
     assert (done.code, done.json["complete"], done.json["text"]) == (1, False, "no JSON at all")
     assert done.json["error"]["type"] == "BadResponseError"
     assert done.json["first_answer"]["cost_usd"] == done.json["cost_usd"] > 0
+
+
+def test_a_refused_call_is_json_too(paid, run):
+    done = run("ask", "hello", "--max-cost", "0.0000001", "--json")
+    assert (done.code, done.json["text"], done.json["complete"], paid.asked) == (3, "", False, [])
+    assert done.json["error"]["type"] == "BudgetExceededError"
+    assert done.json["error"]["message"] in done.err
+    for words in (("-m", "nosuchprovider:x", "hello"), ()):
+        refused = run("ask", *words, "--json")
+        assert (refused.code, refused.json["complete"]) == (1, False)
+        assert refused.json["error"]["message"] in refused.err
+
+
+def test_a_dry_run_is_not_json(paid, run):
+    done = run("ask", "hello", "-d", "--json")
+    assert (done.code, done.out, paid.asked) == (2, "", [])
+    assert "not allowed with argument" in done.err
 
 
 def test_reasoning_is_announced_and_in_the_json(run):

@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 
 import llmkit
+from llmkit.command_line import output
 from llmkit.command_line.main import COMMANDS
 from llmkit.costs import ledger as module
 from llmkit.costs.ledger import Ledger
 from llmkit.frames.answers import location
 from llmkit.frames.answers.protocol import Answer
 from llmkit.frames.answers.sqlite import SqliteAnswers
+from llmkit.sandbox.__main__ import main as sandbox_main
 from tests.support.postgres import PASSWORD
 
 
@@ -141,6 +143,36 @@ def test_metrics_on_a_port_that_is_none_are_an_error_in_a_sentence(run):
     done = run("metrics", "--port", "70000")
     assert done.code == 1
     assert done.err.startswith("llmkit metrics: Cannot serve metrics on 127.0.0.1, port 70000: ")
+
+
+def test_the_sandbox_on_a_port_that_cannot_be_used_is_an_error_in_a_sentence(run, capsys):
+    with llmkit.sandbox.start() as server:
+        ports = ["70000", str(server.port)]
+        for port in ports:
+            done = run("sandbox", "--port", port)
+            assert (done.code, done.out) == (1, "")
+            assert done.err.startswith(
+                f"llmkit sandbox: Cannot serve the sandbox on 127.0.0.1, port {port}: "
+            )
+            with pytest.raises(SystemExit):
+                sandbox_main(["--port", port])
+            assert f"error: Cannot serve the sandbox on 127.0.0.1, port {port}: " in capsys.readouterr().err
+
+
+def test_an_error_of_the_system_without_a_file_is_told_by_its_text(capsys):
+    output.complain("ask", OSError(98, "Address already in use"))
+    assert capsys.readouterr().err == "llmkit ask: [Errno 98] Address already in use\n"
+
+
+def test_addresses_are_trusted_listed_and_revoked(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    url = "https://gate.example/team"
+    assert run("trust").out == ""
+    assert run("trust", url).out == run("trust").out == f"{url}\n"
+    assert f"llmkit trust revoke {url}" in " ".join(run("doctor").out.split())
+    assert run("trust", "revoke", url).out == run("trust").out == ""
+    for wrong in (("revoke",), ("revoke", url, url), (url, url), ("revoke", url)):
+        assert run("trust", *wrong).code == 1
 
 
 def test_calls_are_exported_in_every_format(run, ledger, tmp_path):
