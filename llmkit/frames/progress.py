@@ -81,8 +81,8 @@ class Progress:
             parts.append(f"{self.pending:,} pending")
         if self.asked:
             parts.append(self._cost())
-        if self.unlimited:
-            parts.append("simulated: max_cost does not apply")
+        if self.unlimited:  # beside the word "simulated"
+            parts.append("max_cost does not apply")
         left = self.requests - self.asked
         if self.asked and left > 0 and not self.ended:
             parts.append(f"{_span((monotonic() - self.started) / self.asked * left)} left")

@@ -214,7 +214,7 @@ def test_the_plan_in_a_notebook_counts_the_rows_without_text(rows):
 def test_the_line_says_where_max_cost_does_not_apply(capsys):
     ask(FRAME[:2], "{{n}}", model="sandbox", max_cost=1e-9)
     assert "2/2" in (shown := capsys.readouterr().err)
-    assert shown.count("simulated: max_cost does not apply") == 1
+    assert shown.count(" simulated · max_cost does not apply") == 1
     ask(FRAME[2:4], "{{n}}", model="sandbox")
     assert "max_cost" not in capsys.readouterr().err
 
