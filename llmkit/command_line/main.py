@@ -41,7 +41,7 @@ FAILED, USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 EXIT_CODES = {
     0: "done",
     FAILED: "an error, which standard error explains; doctor: ledger, answers or budget has a ✗",
-    USAGE: "the command line does not fit its usage, or names an unknown column",
+    USAGE: "the command line does not fit its usage, or cost has no such column",
     REFUSED: "a budget refused the call: nothing was sent",
     INTERRUPTED: "interrupted by Ctrl+C; the text so far was printed",
     PIPE_CLOSED: "whoever read the output has left, as in `| head`",
