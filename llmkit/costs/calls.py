@@ -61,10 +61,11 @@ class Calls:
 
         Args:
             **filters: `provider`, `model` (as requested), `notebook`, `status` (how a call ended),
-                `surface` (`"magic"`, `"chat"`, `"api"`, `"batch"`, `"table"`, …), `session`: one value or
-                a list of them. `since` (inclusive), `until` (exclusive): times, local without a zone. `tag`,
-                `tags`: a name, `"name=value"`, or a list or dictionary of them; all must match.
-                `simulated`: `True` for the sandbox's calls only, `False` for real calls only.
+                `surface` (`"magic"`, `"chat"`, `"api"`, `"batch"`, `"table"`, …), `session`, `user` (only
+                of a ledger in PostgreSQL): one value or a list of them. `since` (inclusive), `until`
+                (exclusive): times, local without a zone. `tag`, `tags`: a name, `"name=value"`, or a list or
+                dictionary of them; all must match. `simulated`: `True` for the sandbox's calls only, `False`
+                for real calls only.
 
         Returns:
             The selected calls, with a ledger's methods for reading.
@@ -80,7 +81,12 @@ class Calls:
             thesis.plot.model()
             ```
         """
-        return Calls(self.ledger, self.filters & read(filters)) if filters else self
+        if not filters:
+            return self
+        chosen = read(filters)
+        if "user" in chosen.words:  # only some ledgers know whose calls they are
+            check_columns(self.ledger.flushed_store(), ["user"])
+        return Calls(self.ledger, self.filters & chosen)
 
     @property
     def df(self) -> pd.DataFrame:

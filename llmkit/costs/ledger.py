@@ -17,7 +17,7 @@ from llmkit.costs.alerting.announcer import targets_of
 from llmkit.costs.alerting.watcher import Watcher
 from llmkit.costs.budgets.budget import KEEP, Budgets
 from llmkit.costs.calls import SETTLE, Calls
-from llmkit.costs.store.filters import FilterOptions, read, with_filters
+from llmkit.costs.store.filters import FilterOptions, with_filters
 from llmkit.costs.sums import Tally, total_of
 from llmkit.hooks import Hook, Hooks
 
@@ -273,8 +273,9 @@ class Ledger(Calls, forks.ForkAware):
         """
         from llmkit.costs.alerting.rule import rules_of
 
+        chosen = self.where(**filters).filters
         rules = rules_of(
-            read(filters), spent=spent, per=per, error_rate=error_rate, minutes=minutes, at_least=at_least
+            chosen, spent=spent, per=per, error_rate=error_rate, minutes=minutes, at_least=at_least
         )
         targets = targets_of(to)
         with self._opening:

@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from queue import Queue
 
 import psycopg
@@ -280,4 +281,13 @@ def test_a_file_knows_no_users(tmp_path):
     assert ledger.budget(per_user=None).per_user is None
     ledger.record(call()).result(60)
     assert "user" not in ledger.df.columns
+    for use in (
+        ledger.where,
+        ledger.total,
+        ledger.where(model="m").query,
+        partial(ledger.alert, print, spent=1),
+    ):
+        with pytest.raises(llmkit.ConfigurationError, match="Unknown column 'user'"):
+            use(user="ana")
+    assert ledger.total(user=None).calls == 1
     ledger.close()
