@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from llmkit.frames.answers import claims
 from llmkit.frames.answers.protocol import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from llmkit.core.postgres import Connection
 
@@ -61,6 +61,19 @@ class LeaseKeeper:
                     target=self._run, args=(self._stop,), daemon=True, name="llmkit-leases"
                 )
                 self._thread.start()
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[None]:
+        """Hold something while it is claimed, and from then on unless that fails."""
+        self._renewed()
+        held_before = name in self._held  # a job claims several times
+        self.hold(name)
+        try:
+            yield
+        except BaseException:
+            if not held_before:
+                self.drop(name)
+            raise
 
     def drop(self, name: str) -> None:
         """Note that something is held no longer."""

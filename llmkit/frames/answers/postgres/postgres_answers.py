@@ -124,8 +124,8 @@ class PostgresAnswers:
 
     def claim(self, keys: Collection[bytes], job: str) -> set[bytes]:
         """Claim requests for a job."""
-        self._leases.hold(job)
-        return self._run(lambda connection: job_leases.claim(connection, keys, job))
+        with self._leases.holding(job):
+            return self._run(lambda connection: job_leases.claim(connection, keys, job))
 
     def release(self, job: str) -> None:
         """End the claims of a job."""
@@ -135,8 +135,8 @@ class PostgresAnswers:
 
     def reserve(self, job: str, uid: str, nanos: int, most: int) -> Room:
         """Reserve what a call of a job may cost."""
-        self._leases.hold(f"{job}:{uid}")
-        room = self._run(lambda connection: job_leases.reserve(connection, job, uid, nanos, most))
+        with self._leases.holding(f"{job}:{uid}"):
+            room = self._run(lambda connection: job_leases.reserve(connection, job, uid, nanos, most))
         if not room.fits:
             self._leases.drop(f"{job}:{uid}")
         return room
