@@ -117,6 +117,21 @@ def test_a_server_that_was_never_there_is_an_error_at_once_and_names_no_password
     gone.close()
 
 
+def test_what_could_not_be_claimed_or_reserved_is_not_renewed(postgres, store):
+    gone = PostgresAnswers(Address(postgres.replace(f":{server().port}/", ":1/")))
+    with pytest.raises(ServerUnavailableError):
+        gone.claim([b"k"], "job")
+    with pytest.raises(ServerUnavailableError):
+        gone.reserve("job", "call", 1, 2)
+    assert gone._leases._held == set()
+    gone.close()
+    store.claim([b"k"], "job")
+    execute(store, "ALTER TABLE llmkit.request_claims RENAME TO away")
+    with pytest.raises(ConfigurationError):
+        store.claim([b"l"], "job")
+    assert store._leases._held == {"job"}, "it has claims of before"
+
+
 def test_many_threads_write_while_the_server_is_killed_and_started_again(store, running):
     put(store, Answer(b"first", "ok"))
     half = threading.Barrier(5, timeout=60)
@@ -268,3 +283,13 @@ def test_a_right_that_was_taken_away_is_said_and_the_answer_stays_until_it_is_ba
 
 def test_the_file_of_what_waits_says_nothing_of_its_server():
     assert "postgresql" not in waiting_path("postgresql://me@db.example/llm").name
+
+
+def test_users_and_machines_that_share_a_home_have_files_of_their_own(monkeypatch):
+    address = "postgresql://me@db.example/llm"
+    files = [waiting_path(address)]
+    monkeypatch.setenv("LOGNAME", "somebody")
+    files.append(waiting_path(address))
+    monkeypatch.setattr("platform.node", lambda: "another-machine")
+    files.append(waiting_path(address))
+    assert len(set(files)) == 3

@@ -7,17 +7,13 @@ process finds it here, and yet arrives once.
 from __future__ import annotations
 
 import contextlib
-import getpass
-import hashlib
 import json
 import logging
-import platform
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from llmkit.core import sqlite
+from llmkit.core.waiting import waiting_file
 from llmkit.costs.store.rows import COLUMNS, TIME, UID, salvage
 
 if TYPE_CHECKING:
@@ -51,10 +47,8 @@ class OfflineFile:
 
     @property
     def path(self) -> Path:
-        """The file; the home folder may be shared by machines and its path by users."""
-        whose = f"{self._name} {_user()} {platform.node()}"
-        digest = hashlib.sha256(whose.encode()).hexdigest()[:16]
-        return platformdirs.user_data_path("llmkit") / f"offline-{digest}.sqlite"
+        """The file of this user and machine."""
+        return waiting_file("offline", self._name, ".sqlite")
 
     def keep(self, rows: Sequence[Row]) -> bool:
         """Add rows; return whether they are on the disk."""
@@ -96,13 +90,6 @@ class OfflineFile:
         except (sqlite3.Error, OSError) as error:
             logger.warning("Cannot use %s, where calls wait for %s: %s", self.path, self._name, error)
             return None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        return ""
 
 
 def _text(row: Row) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from llmkit.core.waiting import waiting_file
 from llmkit.frames.answers.sqlite import SqliteAnswers
 
 if TYPE_CHECKING:
@@ -20,9 +18,8 @@ GROUP = 500
 
 
 def waiting_path(name: str) -> Path:
-    """Return the file of the answers that wait for a server."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return platformdirs.user_data_path("llmkit") / f"waiting-{digest}.answers.sqlite"
+    """Return the file of the answers of this user and machine that wait for a server."""
+    return waiting_file("waiting", name, ".answers.sqlite")
 
 
 class WaitingAnswers:
