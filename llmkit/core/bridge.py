@@ -57,7 +57,8 @@ class Bridge(Background):
 
     def stream(self, source: AsyncGenerator[T, None]) -> Generator[T | None]:
         """Run an async generator on the loop and yield its items here; `None` at each tick without one."""
-        if _running() is self.loop():  # a hook asks a model, and the loop cannot wait for itself
+        # A hook asks a model: its loop cannot wait for itself, nor for one that waits for it.
+        if (running := _running()) is not None and self.serves(running):
             self._other = self._other or Bridge()
             yield from self._other.stream(source)
             return
@@ -78,6 +79,10 @@ class Bridge(Background):
             relay.stop()
         if item.error is not None:
             raise item.error
+
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a loop is this bridge's, or that of the bridges for its hooks."""
+        return loop is self.loop() or (self._other is not None and self._other.serves(loop))
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from contextlib import closing
 
 import pytest
@@ -95,6 +96,20 @@ def test_one_loop_serves_many_threads():
     for thread in threads:
         thread.join()
     assert results == [[str(n) for n in range(20)]] * 8
+
+
+def test_work_on_the_loop_may_wait_for_other_work_at_any_depth():
+    own = Bridge()
+
+    async def work(depth):
+        return [*own.run(work(depth - 1)), depth] if depth else [0]
+
+    def twice():
+        result.set_result([own.run(work(3)), own.run(work(3))])
+
+    result = Future()
+    threading.Thread(target=twice, daemon=True).start()
+    assert result.result(60) == [[0, 1, 2, 3]] * 2
 
 
 def test_a_fork_gets_a_loop_of_its_own():
