@@ -109,6 +109,34 @@ def test_what_waits_outlives_its_process(store, running, postgres):
     assert store.get([b"k"])[b"k"].text == "paid"
 
 
+ENDING = """
+import sys
+from llmkit.frames.answers.protocol import Answer
+from tests.support.answers import open_answers
+store = open_answers(sys.argv[1])
+assert store.put(Answer(b"first", "ok")).result(60)
+print("ready", flush=True)
+sys.stdin.readline()
+store.put(Answer(b"k", "ok", text="paid"))
+store.close()
+"""
+
+
+@pytest.mark.full
+def test_a_server_that_never_answers_does_not_hold_the_end_of_a_process(store, running, postgres):
+    child = start(ENDING, postgres)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        with running.halted():
+            child.communicate("go\n", timeout=60)
+            assert child.returncode == 0
+            assert store._waiting.get([b"k"])[b"k"].text == "paid"
+    finally:
+        child.kill()
+    assert store.get([b"k"])[b"k"].text == "paid"
+    assert execute(store, "SELECT count(*) FROM llmkit.answers") == [(2,)]
+
+
 def test_a_server_that_was_never_there_is_an_error_at_once_and_names_no_password(postgres):
     gone = PostgresAnswers(Address(postgres.replace(f":{server().port}/", ":1/")))
     with pytest.raises(ServerUnavailableError, match="Cannot reach postgresql://admin@127") as caught:

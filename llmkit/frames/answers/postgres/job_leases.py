@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.core import processes
 from llmkit.core.errors import ConfigurationError
-from llmkit.core.postgres import SCHEMA
+from llmkit.core.postgres import CLOSE_TIMEOUT, SCHEMA
 from llmkit.frames.answers import claims
 from llmkit.frames.answers.protocol import Room
 
@@ -89,7 +89,7 @@ class LeaseKeeper:
             self._held.clear()
             self._stop.set()
         if thread is not None:
-            thread.join()
+            thread.join(CLOSE_TIMEOUT)
 
     def _renewed(self) -> None:
         """Forget the parent's thread and lock in a forked child."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,9 @@ PATIENCE = 60.0
 
 LOCK_TIMEOUT = "30s"
 """How long a statement waits for others, such as one of an administrator who changes a table."""
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds that a server has to take queued answers at the end; then they wait here."""
 
 RETRY = 5.0
 """Seconds for which answers wait here without another try to reach a server that is away."""
@@ -180,7 +184,9 @@ class PostgresAnswers:
     def close(self) -> None:
         """Write queued answers and close the connection."""
         self._renewed()
-        self._writer.stop()
+        if not self._writer.stop(CLOSE_TIMEOUT) and not self._writer.is_failing:
+            with suppress(ConfigurationError):  # else the server never answers, and the process may end now
+                self._waiting.add([Answer._make(row) for row in self._writer.unwritten()])
         self._leases.close()
         self._waiting.close()
         self._database.close()
