@@ -76,8 +76,10 @@ class PostgresStore(forks.ForkAware):
         self.address = address = Address(url, setting)
         self._lock_timeout = lock_timeout
         self._writing = Database(address, self._prepare)
-        self._reading = Database(address, self._be_patient)
-        self._glancing = Database(address, self._be_patient)  # budgets are read while a long reading runs
+        self._reading = Database(address, self._set_lock_timeout)
+        self._checking = Database(
+            address, self._set_lock_timeout
+        )  # budgets are read while a long reading runs
         self.name = address.name
         self._offline = OfflineFile(self.name)
         fate = f"They wait in {self._offline.path} and arrive later."
@@ -204,8 +206,8 @@ class PostgresStore(forks.ForkAware):
         """Return the budgets, the last known ones while the server is away; see `Store.rules`."""
         start = monotonic()
         try:
-            self._mind_absence()
-            rules = self._glancing.run(queries.rules) if self._is_there() else BudgetRules()
+            self._raise_if_away()
+            rules = self._checking.run(queries.rules) if self._is_there() else BudgetRules()
         except ServerUnavailableError as error:
             self._note_absence(error, start)
             return self._known_rules()
@@ -363,7 +365,7 @@ class PostgresStore(forks.ForkAware):
                 self._offline.remember(text)
             self._rules = rules
 
-    def _mind_absence(self) -> None:
+    def _raise_if_away(self) -> None:
         """Raise the last error for a while if it took long to find out that the server is away."""
         if self._away is not None and monotonic() < self._away_until:
             raise ServerUnavailableError(str(self._away))
@@ -381,7 +383,7 @@ class PostgresStore(forks.ForkAware):
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Do work that writes; the caller holds `writing`."""
-        self._mind_absence()
+        self._raise_if_away()
         start = monotonic()
         try:
             result = self._writing.run(partial(self._without_waiting_long, work))
@@ -435,19 +437,19 @@ class PostgresStore(forks.ForkAware):
                 self._writer.writing.release()
 
     def _is_there(self) -> bool:
-        self._there = self._there or self._glancing.run(schema.exists)
+        self._there = self._there or self._checking.run(schema.exists)
         return self._there
 
     def _prepare(self, connection: Connection) -> None:
-        self._be_patient(connection)
+        self._set_lock_timeout(connection)
         schema.upgrade(connection, self.name)
 
-    def _be_patient(self, connection: Connection) -> None:
+    def _set_lock_timeout(self, connection: Connection) -> None:
         timeout = f"{round(1000 * self._lock_timeout)}ms"
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (timeout,))
 
     def _disconnect(self) -> None:
-        for database in (self._writing, self._reading, self._glancing):
+        for database in (self._writing, self._reading, self._checking):
             database.close()
 
     def _mind_multiprocessing(self) -> None:
