@@ -36,7 +36,7 @@ class ClockedStore(PostgresStore):
     def __init__(self, url, clock, **options):
         super().__init__(url, **options)
         self._clock = clock
-        for database in (self._writing, self._reading, self._glancing):
+        for database in (self._writing, self._reading, self._checking):
             database.run = partial(self._now, database.run)
 
     def _now(self, run, work, **options):

@@ -238,7 +238,7 @@ class SQLiteStore(forks.ForkAware):
 
     def rules(self) -> BudgetRules:
         """Return the budgets; see `Store.rules`."""
-        with self._reader(self._glancing, AT_ONCE) as connection:
+        with self._reader(self._checking, AT_ONCE) as connection:
             return (
                 reservations.rules(connection) if connection and schema.present(connection) else BudgetRules()
             )
@@ -292,7 +292,7 @@ class SQLiteStore(forks.ForkAware):
     def before_fork(self) -> None:
         """Wait for the writer and the readers, and close the file."""
         self._reading.acquire()
-        self._glancing.acquire()
+        self._checking.acquire()
         self._writer.writing.acquire()
         if not self._in_memory:
             self._disconnect()
@@ -300,14 +300,14 @@ class SQLiteStore(forks.ForkAware):
     def after_fork(self) -> None:
         """Let the writer and the readers continue, in the parent."""
         self._writer.writing.release()
-        self._glancing.release()
+        self._checking.release()
         self._reading.release()
 
     def in_child(self) -> None:
         """Reset: queued rows and rows in memory belong to the parent."""
         self._writer.reset()
         self._reading = threading.RLock()
-        self._glancing = threading.RLock()  # budgets are read while a long reading runs
+        self._checking = threading.RLock()  # budgets are read while a long reading runs
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._waits = True  # whether the connection waits for locks
